@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from icl.engines.files import quiet
+from icl.engines.loading import cpu_has_bfloat16, read_small_files, read_weights
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
 from icl.errors import ChoiceError, EngineError, ModelError, WindowError
@@ -89,7 +89,7 @@ class HFEngine:
                     guess = did_you_mean(str(value), get_args(accepted))
                     raise ModelError(f"unknown {name} {value!r} of model {self.source!r}{guess}")
             weights = resolve(self.source, self.revision)
-            self._config, tokenizer = _read_small_files(weights)
+            self._config, tokenizer = read_small_files(weights)
             self._weights, self._codec = weights, Codec(tokenizer, self.bos)
             self._check_window()
         return self
@@ -108,7 +108,7 @@ class HFEngine:
             if self._lm is None:
                 self.open().weights.fetch()
                 with out_of_memory(f"loading {self.source}"):
-                    model = _read_weights(self.weights, self.loaded_dtype, self.torch_device)
+                    model = read_weights(self.weights, self.loaded_dtype, self.torch_device)
                     lm = CausalModel(model).inspect()
                     lm.masks = find_masks(model) if lm.cached else None
                 self._lm, self._tree = lm, TreeScorer(lm) if lm.masks else None
@@ -171,7 +171,7 @@ class HFEngine:
         own = self.open()._config.dtype or torch.float32
         if self.dtype != "auto":
             chosen = getattr(torch, self.dtype)
-        elif self.torch_device.type != "cpu" or (own is torch.bfloat16 and _cpu_has_bfloat16()):
+        elif self.torch_device.type != "cpu" or (own is torch.bfloat16 and cpu_has_bfloat16()):
             chosen = own
         else:
             chosen = torch.float32
@@ -329,72 +329,3 @@ def _results(
         )
         for i in indices:
             yield i, score
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-def _read_small_files(weights: Weights) -> tuple[Any, Any]:
-    """Config and tokenizer; no model class is imported."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    local = {"local_files_only": True, "trust_remote_code": False}
-    with quiet():
-        try:
-            config = AutoConfig.from_pretrained(weights.folder, **local)
-            tokenizer = AutoTokenizer.from_pretrained(weights.folder, **local)
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ModelError(
-                f"config or tokenizer of {weights.source!r} cannot be read ({_one_line(error)}); "
-                "name a folder or hub id with both, of a family that transformers has built in"
-            ) from error
-    if config.is_encoder_decoder:
-        raise ModelError(
-            f"{weights.source!r} is an encoder-decoder model ({config.model_type}), and this "
-            "engine runs causal ones only; name a causal model"
-        )
-    return config, tokenizer
-
-
-def _read_weights(weights: Weights, dtype: torch.dtype, device: torch.device) -> Any:
-    """The model on its device, every weight read from the file."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    place = {} if device.type == "cpu" else {"device_map": {"": device}}
-    with quiet():
-        try:
-            model, info = AutoModelForCausalLM.from_pretrained(
-                weights.folder,
-                dtype=dtype,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-                **place,
-            )
-        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-            raise ModelError(
-                f"the weights of {weights.source!r} cannot be loaded ({_one_line(error)}); check "
-                "that they are complete safetensors of a causal model"
-            ) from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"the files of {weights.source!r} lack {len(missing)} weights, {missing[0]} first; "
-            "they would be random: download it again, or name a causal model"
-        )
-    return model
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions that multiply in bfloat16.
-
-    With them it is several times faster than float32; without (measured on AVX2, Gemma 3 270M,
-    two cores) five times slower: 5.2 against 1.0 s for a prompt of 256 tokens.
-    """
-    from torch import cpu
-
-    has = (cpu._is_avx512_bf16_supported(), cpu._is_amx_tile_supported())
-    return any(has)

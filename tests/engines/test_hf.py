@@ -28,7 +28,7 @@ def test_reads_small_files_only_until_it_answers(
     def fail(*args: Any) -> Any:
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(hf, "_read_weights", fail)
+    monkeypatch.setattr(hf, "read_weights", fail)
     engine = HFEngine(str(tiny_model), device="cpu")
     same: Engine = engine  # the contract, checked by mypy
     assert same.window == 256
@@ -120,7 +120,7 @@ def test_dtype_auto_on_a_cpu(
 ) -> None:
     half = changed(tiny_model, tmp_path / "a", "config.json", dtype="bfloat16")
     for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(hf, "_cpu_has_bfloat16", lambda fast=fast: fast)
+        monkeypatch.setattr(hf, "cpu_has_bfloat16", lambda fast=fast: fast)
         assert HFEngine(str(half), device="cpu").loaded_dtype is expected
         assert HFEngine(str(tiny_model), device="cpu").loaded_dtype is torch.float32
     assert HFEngine(str(half), device="cpu", dtype="float16").loaded_dtype is torch.float16
