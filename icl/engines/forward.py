@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,8 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from icl.engines.packing import Given, Masks
-from icl.errors import EngineError, OutOfMemory
+from icl.engines.projection import Projection, find_projection, probe
+from icl.errors import OutOfMemory
 
 __all__ = [
     "CausalModel",
@@ -32,20 +31,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Adjust: TypeAlias = Callable[[Tensor], Tensor]
-
-CHUNK_CELLS = 1 << 22
-"""Logits computed at a time where only their sum is kept: 16 MB in float32."""
 SHARED_TOKENS = 16
 """A shorter prefix that a batch shares is forwarded with it instead of before it."""
-LEAST_CHUNK = 1024
-"""Entries of the vocabulary in a chunk, however many rows there are."""
-
-
-def _same(logits: Tensor) -> Tensor:
-    return logits
-
-
 REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
 """How model classes refuse an argument or a cache that they cannot use."""
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
@@ -75,11 +62,8 @@ class CausalModel:
     model: Any
     work: Work = field(default_factory=Work)
     body: Any = None
-    """What :meth:`states` runs; the whole model where ``head`` is None."""
-    head: Any = None
-    """The vocabulary projection, where body and head together give the model's own logits."""
-    adjust: Adjust = _same
-    """What the model does to its logits behind the projection."""
+    """What :meth:`states` runs; the whole model where the projection has no head."""
+    projection: Projection = field(default_factory=Projection)
     cached: bool = False
     """Whether a prefix may be kept in a :class:`DynamicCache`; else all is forwarded anew."""
     accepts: frozenset[str] = frozenset()
@@ -103,10 +87,9 @@ class CausalModel:
         self.model.eval()
         self.body = self.model
         for body in (self.model.base_model, self.model.get_decoder()):
-            adjust = _find_head(self.model, body)
-            if adjust is not None:
-                self.adjust, self.body = adjust, body
-                self.head = self.model.get_output_embeddings()
+            found = find_projection(self.model, body)
+            if found is not None:
+                self.projection, self.body = found, body
                 break
         else:
             logger.warning(
@@ -149,22 +132,26 @@ class CausalModel:
         self.work.calls += 1
         self.work.forwarded_tokens += ids.numel()
         out = self.body(**{name: value for name, value in given.items() if name in self.accepts})
-        if self.head is None:
+        if self.projection.head is None:
             return out.logits[keep]  # type: ignore[no-any-return]
         return out.last_hidden_state[keep.to(out.last_hidden_state.device)]  # type: ignore[no-any-return]
 
-    @torch.inference_mode()
     def project(self, states: Tensor) -> Tensor:  # (rows, features) -> (rows, vocabulary)
-        """Logits of kept states, in the model's own precision.
-
-        Raises:
-            EngineError: the model computed NaN.
-        """
+        """Logits of kept states; see :meth:`Projection.logits`."""
         self.work.projected_positions += len(states)
-        logits = states if self.head is None else self.adjust(self.head(states))
-        if torch.isnan(logits.amax(-1)).any():
-            raise _nan(logits.dtype)
-        return logits
+        return self.projection.logits(states)
+
+    def argmax(self, states: Tensor) -> list[int]:  # (rows, features)
+        """The likeliest token after each kept state; see :meth:`Projection.argmax`."""
+        self.work.projected_positions += len(states)
+        return self.projection.argmax(states)
+
+    def logprobs(self, states: Tensor, wanted: Sequence[tuple[int, int]]) -> list[float]:
+        """Log-probability of each wanted (row of the states, token), in float32."""
+        if not wanted:
+            return []
+        self.work.projected_positions += len(states)
+        return self.projection.logprobs(states, wanted)
 
     def prefix_cache(self, ids: tuple[int, ...]) -> DynamicCache:
         """Keys and values of a prefix, forwarded by itself unless it is the one kept.
@@ -181,49 +168,6 @@ class CausalModel:
                 self.states(tokens, torch.zeros_like(tokens, dtype=torch.bool), cache)
             self.kept = (ids, cache)
         return self.kept[1]
-
-    @torch.inference_mode()
-    def logprobs(
-        self,
-        states: Tensor,  # (rows, features)
-        wanted: Sequence[tuple[int, int]],
-    ) -> list[float]:
-        """Log-probability of each wanted (row, token), in float32.
-
-        The log-sum-exp runs over chunks of rows and of the vocabulary, so that no float32 copy of
-        all logits is made.
-
-        Raises:
-            EngineError: the model computed NaN.
-        """
-        if not wanted:
-            return []
-        self.work.projected_positions += len(states)
-        rows = torch.tensor([row for row, _ in wanted], device=states.device)
-        tokens = torch.tensor([token for _, token in wanted], device=states.device)
-        found = torch.empty(len(wanted), dtype=torch.float32, device=states.device)
-        norms = torch.full((len(states),), -torch.inf, device=states.device)
-        for first, logits in self._logit_chunks(states):  # (rows, chunk)
-            chunk = logits.float()
-            norms = torch.logaddexp(norms, chunk.logsumexp(-1))
-            here = (tokens >= first) & (tokens < first + chunk.shape[-1])
-            found[here] = chunk[rows[here], tokens[here] - first]
-        values: list[float] = (found - norms[rows]).tolist()
-        if any(math.isnan(value) for value in values):
-            raise _nan(states.dtype)
-        return values
-
-    def _logit_chunks(self, states: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """(first token, logits of that part of the vocabulary)."""
-        head = self.head
-        if type(head) is not torch.nn.Linear:  # quantized, or no head apart from the body
-            yield 0, states if head is None else self.adjust(head(states))
-            return
-        width = max(LEAST_CHUNK, CHUNK_CELLS // max(1, len(states)))
-        for first in range(0, head.out_features, width):
-            part = slice(first, first + width)
-            bias = None if head.bias is None else head.bias[part]
-            yield first, self.adjust(torch.nn.functional.linear(states, head.weight[part], bias))
 
     def tree_mask(
         self, sees: npt.NDArray[np.bool_], positions: npt.NDArray[np.int64],
@@ -243,7 +187,7 @@ class CausalModel:
         """Whether a shared prefix in a cache gives the logits of the whole text."""
         if not _has_plain_cache(self.model, self.accepts):
             return False
-        ids = _probe(self.model, 12)
+        ids = probe(self.model, 12)
         keep = torch.zeros_like(ids, dtype=torch.bool)
         keep[:, -4:] = True
         try:
@@ -269,18 +213,6 @@ class CausalModel:
         return bool(apart.abs().max() < limit)
 
 
-def _nan(dtype: torch.dtype) -> EngineError:
-    return EngineError(
-        f"the model computed NaN in {dtype}; load it with dtype: float32 or bfloat16"
-    )
-
-
-def _probe(model: Any, n_tokens: int) -> Tensor:  # (1, tokens)
-    vocabulary = model.config.get_text_config().vocab_size
-    assert isinstance(vocabulary, int)
-    return (torch.arange(n_tokens, device=model.device) * 7 + 5)[None] % vocabulary
-
-
 def _rope_kinds(config: Any) -> set[str]:
     ropes = getattr(config, "rope_parameters", None) or {}
     parts = [ropes, *(part for part in ropes.values() if isinstance(part, dict))]
@@ -302,56 +234,6 @@ def _has_plain_cache(model: Any, accepts: frozenset[str]) -> bool:
     if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         return False
     return not _rope_kinds(config) & _LENGTH_DEPENDENT_ROPE
-
-
-@torch.inference_mode()
-def _find_head(model: Any, body: Any) -> Adjust | None:
-    """What the model does to its projected states to give its own logits; None if unknown.
-
-    The body's output is scaled until the logits reach 100, so that a soft cap or a factor shows.
-    """
-    projection = model.get_output_embeddings()
-    if body is model or projection is None:
-        return None
-    scale, seen = 1.0, []
-
-    def hook(module: Any, given: Any, out: Any) -> Any:
-        out.last_hidden_state = out.last_hidden_state * scale
-        seen.append(out.last_hidden_state)
-        return out
-
-    ids = _probe(model, 6)
-    handle = body.register_forward_hook(hook)
-    try:
-        model(input_ids=ids, use_cache=False)
-        if not seen:  # the model calls a part of this body only, as OPT does
-            return None
-        scale = 100.0 / max(float(projection(seen[0]).float().abs().max()), 1e-6)
-        logits = model(input_ids=ids, use_cache=False).logits.float()
-    except AttributeError:  # the body gives a tuple, or no last_hidden_state
-        return None
-    finally:
-        handle.remove()
-    limit = (1e-4 if model.dtype == torch.float32 else 1e-2) * float(logits.abs().max())
-    for adjust in _adjustments(model.config.get_text_config()):
-        if float((adjust(projection(seen[1])).float() - logits).abs().max()) <= limit:
-            return adjust
-    return None
-
-
-def _adjustments(config: Any) -> Iterator[Adjust]:
-    """What model classes do to their logits, by the config fields that say so."""
-    yield _same
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap:  # Gemma 2
-        yield lambda logits: torch.tanh(logits / cap) * cap
-    for name in ("logit_scale", "lm_head_multiplier"):  # Cohere, Falcon-H1
-        factor = getattr(config, name, None)
-        if isinstance(factor, int | float):
-            yield partial(torch.mul, other=factor)
-    divisor = getattr(config, "logits_scaling", None)
-    if divisor:  # Granite
-        yield lambda logits: logits / divisor
 
 
 def widened(cache: DynamicCache, rows: int) -> DynamicCache:

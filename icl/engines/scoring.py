@@ -33,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 Ids: TypeAlias = tuple[int, ...]
 
-_LOGITS_BYTES = 1 << 28
-"""Largest float32 block of logits at a time: 256 rows of a vocabulary of 262,144."""
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -229,28 +226,16 @@ def _score_rows(
     return _gather(lm, states, nodes, nexts)
 
 
-@torch.inference_mode()
 def _gather(
     lm: CausalModel,
     states: Tensor,  # (nodes, features)
     nodes: Sequence[Ids],
     nexts: Mapping[Ids, list[int]],
 ) -> dict[tuple[Ids, int], float]:
-    """Log-probability of every wanted next token, a bounded block of logits at a time."""
-    found: dict[tuple[Ids, int], float] = {}
-    n_rows = max(1, _LOGITS_BYTES // (4 * lm.model.config.get_text_config().vocab_size))
-    for at in range(0, len(nodes), n_rows):
-        block = nodes[at : at + n_rows]
-        logits = lm.project(states[at : at + n_rows]).float()  # (rows, vocabulary)
-        norms = logits.logsumexp(-1)  # (rows,)
-        wanted = [(r, node, token) for r, node in enumerate(block) for token in nexts[node]]
-        r_index = torch.tensor([r for r, _, _ in wanted], device=logits.device)
-        t_index = torch.tensor([token for _, _, token in wanted], device=logits.device)
-        values = (logits[r_index, t_index] - norms[r_index]).tolist()
-        found |= {
-            (node, token): value for (_, node, token), value in zip(wanted, values, strict=True)
-        }
-    return found
+    """Log-probability of every wanted next token."""
+    asked = [(r, node, token) for r, node in enumerate(nodes) for token in nexts[node]]
+    values = lm.logprobs(states, [(r, token) for r, _, token in asked])
+    return {(node, token): v for (_, node, token), v in zip(asked, values, strict=True)}
 
 
 def _total(logprobs: Iterable[float]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from icl.engines import scoring
+from icl.engines import projection
 from icl.engines.forward import CausalModel, is_out_of_memory
 from icl.engines.hf import HFEngine
 from icl.engines.scoring import plan_choices, score_group, score_whole
@@ -21,7 +21,7 @@ SUFFIXES = [(7, 8, 9), (7, 8), (7,), (7, 8, 11, 12), (3,), (60, 61, 62, 63, 64),
 def test_shared_prefix_scores_equal_the_plain_reference(build: Any, cached_config: Any) -> None:
     lm = build(cached_config)
     assert lm.cached
-    assert lm.head is not None, "body and head must be found"
+    assert lm.projection.head is not None, "body and head must be found"
     plain = [score_whole(lm, PREFIX + suffix, len(suffix)) for suffix in SUFFIXES]
     assert score_group(lm, PREFIX, SUFFIXES, 1 << 29) == pytest.approx(plain, abs=1e-4)
     assert score_group(lm, PREFIX, SUFFIXES, 1) == pytest.approx(plain, abs=1e-4)
@@ -61,7 +61,7 @@ def test_single_token_choices_need_no_second_forward(build: Any) -> None:
 def test_probabilities_of_all_tokens_sum_to_one(
     build: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "_LOGITS_BYTES", 1)  # one row of logits at a time
+    monkeypatch.setattr(projection, "CACHED_CHUNK", 7)
     lm = build("gemma2")
     sums = score_group(lm, PREFIX, [(9, token) for token in range(97)], 1 << 29)
     first = score_group(lm, PREFIX, [(9,)], 1 << 29)[0]

@@ -178,8 +178,8 @@ def test_out_of_memory_splits_packs_and_keeps_the_numbers(
 def test_log_probabilities_over_chunks_of_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     lm = loaded("gemma2")
     prompt = Plan(tuple(range(1, 30)), tuple((token,) for token in range(97)), 0, 29)
-    monkeypatch.setattr("icl.engines.forward.CHUNK_CELLS", 1)
-    monkeypatch.setattr("icl.engines.forward.LEAST_CHUNK", 7)
+    monkeypatch.setattr("icl.engines.projection.CHUNK_CELLS", 1)
+    monkeypatch.setattr("icl.engines.projection.LEAST_CHUNK", 7)
     sums = tree(lm, [prompt])[0]
     assert math.fsum(math.exp(value) for value in sums) == pytest.approx(1, abs=1e-5)
     assert sums == pytest.approx(plain(lm, [prompt])[0], abs=1e-4)
