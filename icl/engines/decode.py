@@ -1,21 +1,18 @@
-"""Generation: a loop over a batch of prompts whose finished rows leave at once."""
+"""Generation: a loop over rows that leave when they end, while waiting prompts join."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from icl.engines.forward import SHARED_TOKENS, CausalModel, out_of_memory, widened
-from icl.engines.scoring import common_prefix
+from icl.engines.batches import Batch, Request, batch_for
+from icl.engines.forward import CausalModel, out_of_memory
 from icl.engines.textstream import TextStream
 from icl.errors import EngineError
 from icl.types import OnToken, Output, Sampling
@@ -24,17 +21,6 @@ __all__ = ["Request", "check_sampling", "generate", "pick", "random_source"]
 
 _TAIL = 8
 """Tokens of the prompt that stand before the output when it is decoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One prompt, tokenized."""
-
-    index: int
-    ids: tuple[int, ...]
-    stops: tuple[str, ...]
-    key: str
-    """What its random numbers depend on, beside seed and sample."""
 
 
 @dataclass
@@ -55,18 +41,6 @@ class _Row:
             output_tokens=len(self.tokens),
             sample=self.sample,
         )
-
-
-class _Batch(Protocol):
-    """Rows that grow by a token a step."""
-
-    def start(self, requests: Sequence[Request], n: int) -> Tensor:
-        """Forward the prompts; logits after each, repeated n times: (rows, vocabulary)."""
-        ...
-
-    def step(self, tokens: Sequence[int], kept: Sequence[int]) -> Tensor:
-        """Keep these rows, append a token to each; logits after it: (rows, vocabulary)."""
-        ...
 
 
 def check_sampling(sampling: Sampling) -> None:
@@ -133,47 +107,82 @@ def generate(
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> Iterator[tuple[int, Output]]:
-    """Generate for all requests as one batch; outputs come as they finish.
+    """Generate for all requests; outputs come as they finish.
 
-    ``ends`` are the tokens that end a text; ``on_token`` hears the text of sample 0 of each
-    prompt in pieces that together are its output.
+    At most ``lm.rows`` rows run at a time, the longest prompts first; finished ones leave and
+    waiting ones take their slots. ``ends`` are the tokens that end a text; ``on_token`` hears the
+    text of sample 0 of each prompt in pieces that together are its output.
 
     Raises:
-        OutOfMemory: the batch does not fit; nothing is split here.
+        OutOfMemory: the rows do not fit; nothing is split here.
     """
-    rows = [
+    waiting = deque(sorted(requests, key=lambda request: -len(request.ids)))
+    batch = batch_for(lm, requests, min(lm.rows, len(requests) * sampling.n))
+    rows: list[_Row] = []
+    states = torch.empty(0)
+    while rows or waiting:
+        if stop is not None and stop.is_set():
+            rows += [row for request in waiting for row in _rows(request, sampling, decode)]
+            yield from (_finished(row, "cancelled", on_token) for row in rows)
+            return
+        if coming := _next(waiting, len(rows), batch, lm.rows, sampling.n):
+            with out_of_memory(f"a batch of {len(rows) + len(coming) * sampling.n} prompts"):
+                joined = batch.join(coming, sampling.n)
+            states = torch.cat([states, joined]) if rows else joined
+            rows += [row for request in coming for row in _rows(request, sampling, decode)]
+        ended: dict[int, str] = {}
+        for i, (row, token) in enumerate(
+            zip(rows, _choose(lm, states, rows, sampling), strict=True)
+        ):
+            if (finish := _advance(row, token, sampling, ends, on_token)) is not None:
+                ended[i] = finish
+        yield from (_finished(rows[i], finish, on_token) for i, finish in ended.items())
+        if ended:
+            kept = _close_up(len(rows), ended)
+            rows = [rows[i] for i in kept]
+            batch.keep(kept)
+        if rows:
+            with out_of_memory(f"a batch of {len(rows)} prompts"):
+                states = batch.step([row.tokens[-1] for row in rows])
+
+
+def _rows(
+    request: Request, sampling: Sampling, decode: Callable[[Sequence[int]], str]
+) -> list[_Row]:
+    return [
         _Row(
             request,
             sample,
             TextStream(decode, request.ids[-_TAIL:], request.stops),
             random_source(sampling.seed, request.key, sample),
         )
-        for request in requests
         for sample in range(sampling.n)
     ]
-    if stop is not None and stop.is_set():
-        yield from ((row.request.index, row.output("cancelled")) for row in rows)
-        return
-    batch = _batch(lm, requests)
-    with out_of_memory(f"a batch of {len(rows)} prompts"):
-        logits = batch.start(requests, sampling.n)
-    while True:
-        finished: list[tuple[int, Output]] = []
-        kept: list[int] = []
-        cancelled = stop is not None and stop.is_set()
-        for i, (row, token) in enumerate(zip(rows, _choose(logits, rows, sampling), strict=True)):
-            finish = "cancelled" if cancelled else _advance(row, token, sampling, ends, on_token)
-            if finish is None:
-                kept.append(i)
-                continue
-            _hear(row, row.stream.close(), on_token)
-            finished.append((row.request.index, row.output(finish)))
-        yield from finished
-        if not kept:
-            return
-        rows = [rows[i] for i in kept]
-        with out_of_memory(f"a batch of {len(rows)} prompts"):
-            logits = batch.step([row.tokens[-1] for row in rows], kept)
+
+
+def _next(waiting: deque[Request], running: int, batch: Batch, most: int, n: int) -> list[Request]:
+    """Take the requests that join now: all that fit, once a quarter of the slots is free."""
+    free = most - running
+    if not waiting or running and (not batch.joins or free < max(n, most // 4)):
+        return []
+    fit = max(1, free // n) if batch.joins else len(waiting)
+    return [waiting.popleft() for _ in range(min(fit, len(waiting)))]
+
+
+def _close_up(n: int, ended: Mapping[int, str]) -> list[int]:
+    """The rows that stay; those at the end take the places of those that ended.
+
+    >>> _close_up(5, {1: "stop", 3: "end"})
+    [0, 4, 2]
+    """
+    stay = n - len(ended)
+    movers = iter([i for i in range(n - 1, stay - 1, -1) if i not in ended])
+    return [next(movers) if i in ended else i for i in range(stay)]
+
+
+def _finished(row: _Row, finish: str, on_token: OnToken | None) -> tuple[int, Output]:
+    _hear(row, row.stream.close(), on_token)
+    return row.request.index, row.output(finish)
 
 
 def _advance(
@@ -194,155 +203,9 @@ def _hear(row: _Row, text: str, on_token: OnToken | None) -> None:
         on_token(row.request.index, text)
 
 
-def _choose(logits: Tensor, rows: Sequence[_Row], sampling: Sampling) -> list[int]:
+def _choose(lm: CausalModel, states: Tensor, rows: Sequence[_Row], sampling: Sampling) -> list[int]:
     """The next token of every row."""
     if sampling.temperature == 0:
-        return [int(token) for token in logits.argmax(-1)]
-    on_cpu = logits.float().cpu()
+        return lm.argmax(states)
+    on_cpu = lm.project(states).float().cpu()
     return [pick(on_cpu[i], sampling, row.random) for i, row in enumerate(rows)]
-
-
-def _batch(lm: CausalModel, requests: Sequence[Request]) -> _Batch:
-    if not lm.cached:
-        return _WholeBatch(lm)
-    ids = [request.ids for request in requests]
-    shared = min(common_prefix(ids), min(map(len, ids)) - 1)
-    if lm.masks is None or len(ids) == 1 or shared < SHARED_TOKENS:
-        return _CachedBatch(lm)
-    return _SharedBatch(lm, ids[0][:shared])
-
-
-class _SharedBatch:
-    """Rows behind one shared prefix, which is forwarded once; padding stands between the two."""
-
-    def __init__(self, lm: CausalModel, prefix: tuple[int, ...]) -> None:
-        self.lm = lm
-        self.prefix = prefix
-        self.cache = DynamicCache()
-        self.real = np.empty((0, 0), dtype=np.bool_)  # (rows, keys), false for padding
-        self.places = np.empty((0, 0), dtype=np.int64)  # (rows, keys), in the text
-
-    def start(self, requests: Sequence[Request], n: int) -> Tensor:
-        n_shared, rows = len(self.prefix), len(requests)
-        tails = [request.ids[n_shared:] for request in requests]
-        width = max(map(len, tails))
-        ids = np.zeros((rows, width), dtype=np.int64)
-        real = np.zeros((rows, width), dtype=np.bool_)
-        for row, tail in enumerate(tails):
-            ids[row, width - len(tail) :] = tail
-            real[row, width - len(tail) :] = True
-        places = n_shared + np.maximum(real.cumsum(1) - 1, 0)
-        before = np.broadcast_to(np.arange(n_shared), (rows, n_shared))
-        self.real = np.concatenate([np.ones_like(before, dtype=np.bool_), real], axis=1)
-        self.places = np.concatenate([before, places], axis=1)
-        sees = np.tril(np.ones((width, n_shared + width), dtype=np.bool_), n_shared)
-        self.cache = widened(self.lm.prefix_cache(self.prefix), rows)
-        logits = self._forward(ids, sees[None] & self.real[:, None], places)
-        if n > 1:
-            self.cache.batch_repeat_interleave(n)
-            self.real, self.places = self.real.repeat(n, 0), self.places.repeat(n, 0)
-        return logits.repeat_interleave(n, 0)
-
-    def step(self, tokens: Sequence[int], kept: Sequence[int]) -> Tensor:
-        if len(kept) < len(self.real):
-            self.cache.batch_select_indices(torch.tensor(kept, device=self.lm.device))
-            self.real, self.places = self.real[list(kept)], self.places[list(kept)]
-        ids = np.array(tokens)[:, None]  # (rows, 1)
-        places = self.places[:, -1:] + 1
-        self.real = np.concatenate([self.real, np.ones_like(ids, dtype=np.bool_)], axis=1)
-        self.places = np.concatenate([self.places, places], axis=1)
-        return self._forward(ids, self.real[:, None], places)
-
-    def _forward(
-        self,
-        ids: npt.NDArray[np.int64],  # (rows, tokens)
-        sees: npt.NDArray[np.bool_],  # (rows, tokens, keys)
-        places: npt.NDArray[np.int64],  # (rows, tokens)
-    ) -> Tensor:
-        device = self.lm.device
-        keep = torch.zeros(ids.shape, dtype=torch.bool)
-        keep[:, -1] = True
-        states = self.lm.states(
-            torch.from_numpy(ids).to(device),
-            keep.to(device),
-            self.cache,
-            self.lm.tree_mask(sees, places, self.places),
-            torch.from_numpy(places).to(device),
-        )
-        return self.lm.project(states)
-
-
-class _CachedBatch:
-    """Rows of one KV cache, padded at the left, without positions for the padding."""
-
-    def __init__(self, lm: CausalModel) -> None:
-        self.lm = lm
-        self.cache = DynamicCache()
-        self.mask = torch.empty(0)  # (rows, cached tokens), 0 for padding
-        self.lengths = torch.empty(0)  # (rows,), tokens without padding
-
-    def start(self, requests: Sequence[Request], n: int) -> Tensor:
-        device, width = self.lm.device, max(len(request.ids) for request in requests)
-        ids = torch.zeros((len(requests), width), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, request in enumerate(requests):
-            ids[row, width - len(request.ids) :] = torch.tensor(request.ids)
-            mask[row, width - len(request.ids) :] = 1
-        keep = torch.zeros_like(ids, dtype=torch.bool)
-        keep[:, -1] = True
-        mask = mask.to(device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        states = self.lm.states(
-            ids.to(device), keep.to(device), self.cache, self._needed(mask), positions
-        )
-        if n > 1:
-            self.cache.batch_repeat_interleave(n)
-        self.mask = mask.repeat_interleave(n, 0)
-        self.lengths = self.mask.sum(-1)
-        return self.lm.project(states).repeat_interleave(n, 0)
-
-    def step(self, tokens: Sequence[int], kept: Sequence[int]) -> Tensor:
-        if len(kept) < len(self.mask):
-            rows = torch.tensor(kept, device=self.mask.device)
-            self.cache.batch_select_indices(rows)
-            self.mask, self.lengths = self.mask[rows], self.lengths[rows]
-        ids = torch.tensor(tokens, device=self.mask.device)[:, None]  # (rows, 1)
-        self.mask = torch.cat([self.mask, torch.ones_like(ids)], dim=-1)
-        keep = torch.ones_like(ids, dtype=torch.bool)
-        states = self.lm.states(
-            ids, keep, self.cache, self._needed(self.mask), self.lengths[:, None]
-        )
-        self.lengths = self.lengths + 1
-        return self.lm.project(states)
-
-    @staticmethod
-    def _needed(mask: Tensor) -> Tensor | None:
-        """The mask, or None where nothing is padded: attention is faster without."""
-        return None if bool(mask.all()) else mask
-
-
-class _WholeBatch:
-    """Rows forwarded whole at every step, one by one: for models without a usable cache."""
-
-    def __init__(self, lm: CausalModel) -> None:
-        self.lm = lm
-        self.texts: list[tuple[int, ...]] = []
-
-    def start(self, requests: Sequence[Request], n: int) -> Tensor:
-        self.texts = [request.ids for request in requests]
-        logits = self._last()
-        self.texts = [ids for ids in self.texts for _ in range(n)]
-        return logits.repeat_interleave(n, 0)
-
-    def step(self, tokens: Sequence[int], kept: Sequence[int]) -> Tensor:
-        self.texts = [(*self.texts[i], token) for i, token in zip(kept, tokens, strict=True)]
-        return self._last()
-
-    def _last(self) -> Tensor:
-        logits = []
-        for text in self.texts:
-            ids = torch.tensor([text], device=self.lm.device)
-            keep = torch.zeros_like(ids, dtype=torch.bool)
-            keep[:, -1] = True
-            logits.append(self.lm.project(self.lm.states(ids, keep)))
-        return torch.cat(logits)

@@ -64,6 +64,8 @@ class CausalModel:
     body: Any = None
     """What :meth:`states` runs; the whole model where the projection has no head."""
     projection: Projection = field(default_factory=Projection)
+    rows: int = 64
+    """Texts that are generated at a time; more wait until one ends."""
     cached: bool = False
     """Whether a prefix may be kept in a :class:`DynamicCache`; else all is forwarded anew."""
     accepts: frozenset[str] = frozenset()

@@ -80,6 +80,41 @@ def test_a_shared_prefix_is_forwarded_once_and_kept(build: Any) -> None:
     assert drawn == plain
 
 
+@pytest.mark.filterwarnings("ignore:.*fast path")
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_waiting_prompts_join_when_rows_end(build: Any, any_config: str, rows: int) -> None:
+    lm = build(any_config)
+    lm.masks = find_masks(lm.model) if lm.cached else None
+    texts = [*SHARED, *(ids[:-1] + (60, 61) for ids in SHARED)]
+    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(texts)]
+    ends = frozenset(range(0, 97, 4))  # rows end at different times
+    options = Sampling(max_tokens=9, temperature=1.0, n=2)
+
+    def outputs() -> dict[Any, Output]:
+        found = generate(lm, requests, options, spell, ends)
+        return {(i, out.sample): out for i, out in found}
+
+    together = outputs()
+    assert len({out.output_tokens for out in together.values()}) > 2
+    lm.rows = rows
+    assert outputs() == together
+
+
+def test_rows_that_end_are_not_forwarded_and_slots_are_filled_again(build: Any) -> None:
+    lm = build("gemma3")
+    lm.masks = find_masks(lm.model)
+    lm.rows = 2
+    widths: list[int] = []
+    states = lm.states
+    lm.states = lambda ids, *rest: widths.append(ids.shape[0]) or states(ids, *rest)
+    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(SHARED * 2)]
+    found = dict(generate(lm, requests, Sampling(max_tokens=4), spell, frozenset()))
+    assert [found[i].output_tokens for i in range(8)] == [4] * 8
+    # the prefix once; then a prompt pass of two rows and three steps of two rows, four times
+    assert widths == [1] + [2, 2, 2, 2] * 4
+    assert found[0] == found[4]
+
+
 def test_greedy_equals_generate_of_transformers(engine: HFEngine) -> None:
     found = outputs(engine, PROMPTS, max_tokens=20)
     for i, prompt in enumerate(PROMPTS):

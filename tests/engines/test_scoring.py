@@ -178,3 +178,17 @@ def test_the_first_token_counts_when_nothing_stands_before_it(tiny_model: Path) 
     [(_, expected)] = with_bos.score([(Prompt(""), "Utterance")])
     assert found.logprob == pytest.approx(expected.logprob, abs=1e-5)
     assert found.tokens == expected.tokens
+
+
+def test_the_likeliest_token_over_chunks(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = build("gemma2")
+    ids = torch.tensor([list(range(1, 40))])
+    states = lm.states(ids, torch.ones_like(ids, dtype=torch.bool))
+    whole = lm.project(states)
+    monkeypatch.setattr(projection, "CACHED_CHUNK", 7)
+    assert lm.argmax(states) == whole.argmax(-1).tolist()
+    assert lm.work.projected_positions == 2 * 39
+    twice = projection.Projection()  # of equal logits the first counts, over chunks too
+    assert twice.argmax(torch.tensor([[1.0, 3.0, 3.0]])) == [1]
+    with pytest.raises(EngineError, match="the model computed NaN in torch.float32"):
+        lm.argmax(states * torch.nan)
