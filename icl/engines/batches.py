@@ -24,6 +24,8 @@ __all__ = ["Batch", "Request", "batch_for"]
 
 PREFILL_TOKENS = 4096
 """Prompt positions, padding included, that are forwarded at a time."""
+LEAST_FILLED = 0.75
+"""Share of the longest prompt of a forward pass that the shortest one has: the rest is padding."""
 SPARE_TOKENS = 32
 """Columns allocated behind the longest prompt at first; the buffer grows by half when full."""
 
@@ -46,7 +48,7 @@ class Batch(Protocol):
     """Whether rows may join while others run; else all join at once."""
 
     def join(self, requests: Sequence[Request], n: int) -> Tensor:
-        """Forward prompts, each for n rows; states after each row: (new rows, features)."""
+        """Forward prompts, the longest first, each for n rows; states: (new rows, features)."""
         ...
 
     def keep(self, kept: Sequence[int]) -> None:
@@ -144,11 +146,11 @@ class _SlotBatch:
         states, first = [], 0
         tails = [len(request.ids) - len(self.prefix) for request in requests]
         while first < len(requests):
-            last, width = first, 0
+            last = first + 1
             while last < len(requests) and (
-                last == first or max(width, tails[last]) * (last + 1 - first) <= PREFILL_TOKENS
+                tails[first] * (last + 1 - first) <= PREFILL_TOKENS
+                and tails[last] >= LEAST_FILLED * tails[first]
             ):
-                width = max(width, tails[last])
                 last += 1
             states.append(self._prefill(requests[first:last], n))
             first = last
@@ -184,8 +186,9 @@ class _SlotBatch:
             to, of = (
                 torch.tensor(side, device=self.lm.device) for side in zip(*moved, strict=True)
             )
+            used = int(self.lengths.max())
             for buffer in self._buffers():
-                buffer[to, :, : self.place.used] = buffer[of, :, : self.place.used]
+                buffer[to, :, :used] = buffer[of, :, :used]
         self.lengths = self.lengths[list(kept)]
 
     @torch.inference_mode()

@@ -69,10 +69,11 @@ def test_a_shared_prefix_is_forwarded_once_and_kept(build: Any) -> None:
     lm.masks = find_masks(lm.model)
     requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(SHARED)]
     first = dict(generate(lm, requests, Sampling(max_tokens=1), spell, frozenset()))
-    assert lm.work.forwarded_tokens == 21 + 4 * 6
+    tails = 6 + 2 + 1 + 1  # lengths differ too much to stand in one pass, padded to six
+    assert lm.work.forwarded_tokens == 21 + tails
     again = dict(generate(lm, requests, Sampling(max_tokens=1), spell, frozenset()))
     assert again == first
-    assert lm.work.forwarded_tokens == 21 + 2 * 4 * 6
+    assert lm.work.forwarded_tokens == 21 + 2 * tails
     options = Sampling(max_tokens=6, temperature=1.0, n=3)
     drawn = {(i, o.sample): o.text for i, o in generate(lm, requests, options, spell, frozenset())}
     lm.masks = None
