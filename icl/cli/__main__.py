@@ -1,0 +1,5 @@
+"""``python -m icl.cli``."""
+
+from icl.cli import main
+
+main()
