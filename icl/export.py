@@ -154,29 +154,30 @@ def python_source(frozen: Frozen, openai: bool = False) -> str:
         "SEPARATOR": frozen.golden[0][1].separator,
         "STOP": list(frozen.golden[0][1].stop),
         "SHOTS": list(frozen.shots),
-        "GOLDEN": [_golden(frozen, example, prompt) for example, prompt in frozen.golden],
     }
     if frozen.choices:
         settings["CHOICES"] = {choice.label: choice.text for choice in frozen.choices}
     if openai:
         settings["REQUEST"] = _request(frozen)
-    else:
-        settings["SAMPLING"] = dict(frozen.sampling) or None
-    imports = ["import json"] if "_json" in helpers else []
+    elif frozen.method == "generate":
+        settings["SAMPLING"] = dict(frozen.sampling)
+    imports = ["import json"] if "_json" in helpers or reasons else []
     imports += ["import jinja2"] if reasons else []
+    golden = {
+        "GOLDEN": [_golden(frozen, example, prompt) for example, prompt in frozen.golden],
+        "GOLDEN_MESSAGES": frozen.golden[0][1].messages,
+    }
     parts = [
         _docstring(frozen, reasons, openai),
         "\n".join(imports),
-        "\n".join(
-            f"{name} = {pprint.pformat(value, width=96, sort_dicts=False)}"
-            for name, value in settings.items()
-        ),
+        _assigned(settings),
         *(HELPERS[name] for name in sorted(helpers)),
         JINJA if reasons else "",
         *functions,
         COMMON,
         LABEL if frozen.choices else "",
         OPENAI if openai else "",
+        _assigned(golden),
         CHECK,
     ]
     source = "\n\n".join(part.strip("\n") + "\n" for part in parts if part)
@@ -184,6 +185,17 @@ def python_source(frozen: Frozen, openai: bool = False) -> str:
     exec(compile(source, "<export>", "exec"), namespace)  # made here, of constants and halves
     namespace["check"]()
     return source
+
+
+def _assigned(values: Mapping[str, Any]) -> str:
+    """``NAME = value`` for each, long ones over several lines."""
+    lines: list[str] = []
+    for name, value in values.items():
+        text = pprint.pformat(value, width=96, sort_dicts=False)
+        if "\n" in text and isinstance(value, list | dict):
+            text = f"{text[0]}\n {text[1:-1]},\n{text[-1]}"
+        lines.append(f"{name} = {text}")
+    return "\n".join(lines)
 
 
 def _halves(frozen: Frozen) -> tuple[list[str], set[str], list[str]]:
@@ -232,7 +244,7 @@ def _golden(frozen: Frozen, example: Example, prompt: Prompt) -> dict[str, Any]:
     read = {name for half in halves if half is not None for name in half.names}
     reserved = {"labels", "words"}
     row = {name: value for name, value in example.fields.items() if name in read - reserved}
-    return {"id": example.id, "row": row, "prompt": prompt.text, "messages": prompt.messages}
+    return {"id": example.id, "row": row, "prompt": prompt.text}
 
 
 def _request(frozen: Frozen) -> dict[str, Any]:
@@ -277,7 +289,7 @@ def _docstring(frozen: Frozen, reasons: Sequence[str], openai: bool) -> str:
 
 JINJA = """
 _ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-_ENVIRONMENT.filters["json"] = lambda value: __import__("json").dumps(value, ensure_ascii=False)
+_ENVIRONMENT.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
 _ENVIRONMENT.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
 _ENVIRONMENT.filters["unpunct"] = lambda text: text.rstrip().rstrip(".。!?！？।")
 _ENVIRONMENT.filters["decap"] = lambda text: text[:1].lower() + text[1:]
@@ -323,8 +335,8 @@ def check():
     for golden in GOLDEN:
         if render(golden["row"]) != golden["prompt"]:
             raise ValueError(f"row {golden['id']}: the prompt is not the one that was sent")
-        if messages(golden["row"]) != golden["messages"]:
-            raise ValueError(f"row {golden['id']}: the messages are not those that were sent")
+    if messages(GOLDEN[0]["row"]) != GOLDEN_MESSAGES:
+        raise ValueError("the messages of the first row are not those that belong to it")
     return len(GOLDEN)
 
 

@@ -74,7 +74,7 @@ def _file_problems(name: str) -> Iterator[Problem]:
         yield Problem(name, str(file.path), line, text)
 
 
-def _located(error: IclError, given: str, path: str, source: str) -> Problem:
+def _located(error: IclError, given: str, path: str, source: str, task: str = "") -> Problem:
     """An error with the place that its text begins with, or the line that it seems to mean."""
     text = one_line(error)
     placed = re.match(r"(.+?):(\d+): (.*)", text)
@@ -83,21 +83,28 @@ def _located(error: IclError, given: str, path: str, source: str) -> Problem:
     plain = re.match(r"(.+?): (.*)", text)
     if plain and Path(plain[1]).is_file():
         same = Path(plain[1]).resolve() == Path(path).resolve()
-        line = _line_meant(plain[2], source) if same else 1
+        line = _line_meant(plain[2], source, task) if same else 1
         return Problem(given, plain[1], line, plain[2])
-    return Problem(given, path, _line_meant(text, source), text)
+    return Problem(given, path, _line_meant(text, source, task), text)
 
 
-def _line_meant(message: str, source: str) -> int:
-    """The first line that holds a name which the message quotes, or a key it begins with."""
+def _task_line(task: str, source: str) -> int:
+    found = re.search(rf"\btask[\"']?\s*:\s*[\"']?{re.escape(task)}\b", source)
+    return source.count("\n", 0, found.start()) + 1 if found else 1
+
+
+def _line_meant(message: str, source: str, task: str = "") -> int:
+    """The first line with a name that the message quotes or begins with; else the task's line."""
     keys = re.findall(r"^([\w.]+):", message)
     for name in [*re.findall(r"'([^']+)'", message), *keys]:
-        for part in (name, name.rsplit(".", 1)[-1]):
+        for part in {name: 0, name.rsplit(".", 1)[-1]: 0}:
+            if part == task:
+                continue
             ending = r"\s*:" if name in keys else r"(?![\w-])"
             found = re.search(rf"(?<![\w-]){re.escape(part)}{ending}", source)
             if found:
                 return source.count("\n", 0, found.start()) + 1
-    return 1
+    return _task_line(task, source)
 
 
 def template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
@@ -279,19 +286,16 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
     loader = Loader(experiment)
     templates: dict[str, TemplateFile] = {}
     for point in listed:
+        task = point.task.task
         try:
             condition = build(point, loader)
-        except IclError as error:
-            yield _located(error, name, name, source)
-            continue
-        file = condition.template.file
-        templates[str(file.path)] = file
-        at = _line_meant(repr(point.task.task), source)
-        try:
+            file = condition.template.file
+            templates[str(file.path)] = file
             for text in condition_problems(condition):
+                at = _task_line(task, source)
                 yield Problem(name, name, at, f"{_title(condition)}: {text}")
         except IclError as error:
-            yield _located(error, name, name, source)
+            yield _located(error, name, name, source, task)
     for file in templates.values():
         for line, text in template_problems(file):
             yield Problem(name, str(file.path), line, text)

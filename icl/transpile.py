@@ -115,9 +115,10 @@ class _Writer:
         if isinstance(node, nodes.Name):
             return self._name(node.name)
         if isinstance(node, nodes.Getattr):
+            item = self._item(node.node, repr(node.attr))
             if node.attr in _METHODS:
                 raise Untranslatable(f"the attribute `{node.attr}`")
-            return self._item(node.node, repr(node.attr))
+            return item
         if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Slice):
             return self._item(node.node, self.value(node.arg))
         if isinstance(node, nodes.Filter):
@@ -181,8 +182,10 @@ def function(name: str, half: Half, constants: Mapping[str, JSON]) -> tuple[str,
         Untranslatable: the half uses what has no plain counterpart.
     """
     writer = _Writer(constants)
-    body = writer.block(half.tree().body, 1)
-    lines = [f"def {name}(row):", "    out = []", *body, '    return "".join(out)']
-    if not any("row" in line for line in body):
-        writer.used.discard("_field")
-    return "\n".join(lines) + "\n", writer.used
+    body = half.tree().body
+    if all(isinstance(node, nodes.Output) for node in body):
+        parts = [writer.output(part) for node in body for part in getattr(node, "nodes", ())]
+        lines = [f"    return {' + '.join(parts) or repr('')}"]
+    else:
+        lines = ["    out = []", *writer.block(body, 1), '    return "".join(out)']
+    return "\n".join([f"def {name}(row):", *lines]) + "\n", writer.used

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -193,6 +194,8 @@ def watch(
         tell: is handed the outcome, or the error.
         wait: waits so many seconds between two looks at the files.
     """
+    with contextlib.suppress(IclError):  # the run below tells it; now all files are known
+        trial.condition()
     seen: Stamp = {}
     while True:
         now = _stamp(trial.files(given))
@@ -201,8 +204,8 @@ def watch(
                 told: Outcome | IclError = trial.run()
             except IclError as error:
                 told = error
-            # Only now it is known which files there are; what was saved meanwhile differs.
-            seen = {**_stamp(trial.files(given)), **now}
-            seen = {file: seen[file] for file in trial.files(given)}
+            # What was saved meanwhile differs from what stood before the run.
+            later = _stamp(trial.files(given))
+            seen = {file: now.get(file, stamp) for file, stamp in later.items()}
             tell(told)
         wait(POLL_S)

@@ -12,8 +12,12 @@ from icl.errors import IclError, one_line
 
 __all__ = ["app", "main"]
 
-_GROUPS = (author, runs, look, production, web)
-"""Imported for the verbs that they put on the app, in the order of ``icl --help``."""
+_VERBS = (author, look, production, runs, web)
+"""Imported for the verbs that they put on the app."""
+_PANELS = ("Write", "Run", "Look", "Use")
+app.registered_commands.sort(
+    key=lambda verb: [*_PANELS, verb.rich_help_panel].index(verb.rich_help_panel)
+)
 
 
 def main() -> None:

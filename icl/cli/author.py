@@ -31,7 +31,7 @@ def init(
         str, typer.Option("--model", help="Hub id, folder, .gguf file or pypi:NAME.")
     ] = DEMO_MODEL,
 ) -> None:
-    """Write a small experiment, template, rows and shots to start from; it runs as it is."""
+    """Write a small experiment to start from; it runs as it is."""
     from icl.authoring import init as write
 
     for path in write(folder, task, model):
@@ -52,7 +52,7 @@ def try_(
         str, typer.Option("--model", help="For a template: the model to ask.")
     ] = DEMO_MODEL,
 ) -> None:
-    """Ask a few rows and show prompt ends, answers and the score; with --watch at every save."""
+    """Ask a few rows and show the answers; --watch: at every save."""
     from icl.authoring import experiment_for
     from icl.trial import Trial
     from icl.trial import watch as keep_watching
@@ -112,14 +112,15 @@ def _row_lines(row: Tried, place: int, n: int) -> Iterator[str]:
 def lint(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Templates, experiments.")],
 ) -> None:
-    """Find what would go wrong, before a model is asked; exit code 1 if there is something."""
+    """Find what would go wrong, without a model; exit code 1 if any."""
     from icl.lint import lint as find
 
     problems = [problem for file in files for problem in find(file)]
     for problem in problems:
         typer.echo(str(problem))
-    clean = len({file for file in files} - {problem.given for problem in problems})
-    typer.echo(f"{len(problems)} problems; {clean} of {len(files)} files clean", err=True)
+    clean = len(set(files) - {problem.given for problem in problems})
+    count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+    typer.echo(f"{count}; {clean} of {len(set(files))} files clean", err=True)
     if problems:
         raise typer.Exit(1)
 
@@ -130,7 +131,7 @@ def schema(
         str, typer.Argument(metavar="KIND", help="experiment or template (its front matter).")
     ] = "experiment",
 ) -> None:
-    """Print the JSON Schema by which an editor completes and checks files."""
+    """Print the JSON Schema of a file, for editors."""
     from icl.schemas import schema_text
 
     typer.echo(schema_text(kind), nl=False)

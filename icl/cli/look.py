@@ -21,7 +21,7 @@ def show_prompt(
     condition: Annotated[int, typer.Option("--condition", help="Which condition, from 1.")] = 1,
     tokens: Annotated[bool, typer.Option("--tokens", help="Show token borders.")] = False,
 ) -> None:
-    """Print exactly what is sent for one row: text, tokens, shots, and what was dropped."""
+    """Print exactly what is sent for one row: text, tokens, shots."""
     from icl.authoring import experiment_for
     from icl.conditions import Loader, build
     from icl.trial import pick_condition
@@ -55,7 +55,7 @@ def show(
     record: Annotated[str, typer.Argument(metavar="RUN#ID", help="Or RUN#CONDITION/ID.")],
     out: Out = Path("runs"),
 ) -> None:
-    """Print one record with everything behind it: prompt, shots, answer, choices."""
+    """Print one record: prompt, shots, answer, label bars."""
     from icl.report import card
     from icl.scoring import load_run
 

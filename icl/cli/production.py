@@ -25,7 +25,7 @@ def export(
     ] = None,
     out: Out = Path("runs"),
 ) -> None:
-    """Write one condition as a file of its own: prompt, shots, settings, golden rows."""
+    """Write a condition as a file of its own, for production."""
     from icl.export import export as made_of
     from icl.scoring import load_run
     from icl.store import replace_file

@@ -22,7 +22,7 @@ def run(
         bool, typer.Option("--dry-run", help="Say conditions, tokens and time; run nothing.")
     ] = False,
 ) -> None:
-    """Run an experiment, or what is missing of it, and print its scores."""
+    """Run what is missing of an experiment; print its scores."""
     from icl.config import load_experiment
     from icl.progress import Progress
     from icl.report import render
@@ -87,7 +87,7 @@ def score(
     parser: Annotated[str | None, typer.Option("--parser", help="Another parser.")] = None,
     out: Out = Path("runs"),
 ) -> None:
-    """Score a run again from its records, without a model; adds to what is there."""
+    """Score a run again from its records, without a model."""
     from icl.registry import did_you_mean, names
     from icl.report import render
     from icl.scoring import load_run, score_run
