@@ -277,7 +277,7 @@ def test_watching_tells_errors_and_ends_cleanly(
     assert code == 0
     assert out.count("── row 1 of 1") == 2
     assert err.count("── watching") == 3
-    assert "intent.j2:8: [[example]] has 0 |||" in err
+    assert "intent.j2:9: [[example]] has 0 |||" in err
     assert err.endswith("\nstopped\n")
 
 

@@ -62,7 +62,8 @@ def files(folder: Path) -> Path:
 
 
 def test_the_examples_are_short_and_of_every_kind() -> None:
-    assert all(len(text.splitlines()) < 20 for text in MODULES.values())
+    for text in MODULES.values():
+        assert sum(bool(line) for line in text.splitlines()) < 20
     told = {kind for kind in KINDS for text in MODULES.values() if f'register("{kind}"' in text}
     assert told == set(KINDS)
     assert set(MODULES) == set(yaml.safe_load(EXPERIMENT)["plugins"])
