@@ -18,6 +18,7 @@ import yaml
 
 from icl.entries import DataEntry, ExperimentEntry, ShotsEntry, ShotsHolder, TaskEntry, validate
 from icl.errors import ConfigError
+from icl.plugins import load_plugin
 from icl.registry import did_you_mean, lookup, names
 from icl.types import canonical
 
@@ -137,21 +138,10 @@ def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment
         entry.name or name, raw, text, base, entry.batch_size, tuple(entry.plugins)
     )
     for plugin in entry.plugins:
-        _import(plugin, where)
+        load_plugin(plugin, base, where)
     for _ in points(experiment, where):
         pass
     return experiment
-
-
-def _import(module: str, where: str) -> None:
-    import importlib
-
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(
-            f"{where}: plugins: cannot import {module!r} ({error}); install it first"
-        ) from error
 
 
 def points(experiment: Experiment, where: str = "") -> list[Point]:

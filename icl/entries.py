@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from icl.errors import ConfigError
 from icl.registry import did_you_mean
@@ -27,7 +27,11 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Listed = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Listed = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+]
 
 
 class Entry(BaseModel):
@@ -137,7 +141,9 @@ def _shots(value: Any) -> Any:
     return {"k": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Shots = Annotated[ShotsEntry, BeforeValidator(_shots)]
+Shots = Annotated[
+    ShotsEntry, BeforeValidator(_shots, json_schema_input_type=NonNegativeInt | ShotsEntry)
+]
 
 
 class ExperimentEntry(Entry):

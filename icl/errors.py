@@ -35,6 +35,7 @@ __all__ = [
     "StoreError",
     "TemplateError",
     "WindowError",
+    "one_line",
 ]
 
 
@@ -92,3 +93,8 @@ class StoreError(IclError):
 
 class BusyError(StoreError):
     """Another process writes to the same run."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text as the command line prints it: in one line."""
+    return " ".join(str(error).split())

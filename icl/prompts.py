@@ -54,8 +54,17 @@ class Template:
         labels = [list(pair) for pair in self.labels.items()]  # their order is seen too
         return digest([self.file.text, self.language, dict(self.words), labels])
 
-    def _render(self, half: Half, example: Example, values: Mapping[str, JSON]) -> str:
-        """Render with ``values`` and the reserved names, which win over fields of that name."""
+    def constants(self, half: Half, example: Example) -> dict[str, JSON]:
+        """The reserved names that a half can read, with their values."""
+        # CLDR lacks some names, so only those are looked up that the author asked for.
+        named = {
+            name: _language_name(tag, self.language)
+            for name, tag in self._tags(example).items()
+            if name in half.names
+        }
+        return {"labels": list(self.labels.values()), "words": dict(self.words), **named}
+
+    def _tags(self, example: Example) -> dict[str, str]:
         meta = example.meta
         tags = {
             "prompt_language": self.language,
@@ -63,18 +72,11 @@ class Template:
             "target_language": meta.get("target"),
             "language": meta.get("locale"),
         }
-        there = {name: tag for name, tag in tags.items() if tag}
-        # CLDR lacks some names, so only those are looked up that the author asked for.
-        named = {
-            name: _language_name(tag, self.language)
-            for name, tag in there.items()
-            if name in half.names
-        }
-        reserved: dict[str, JSON] = {
-            "labels": list(self.labels.values()),
-            "words": dict(self.words),
-        }
-        return half.render({**values, **reserved, **named}, there)
+        return {name: tag for name, tag in tags.items() if tag}
+
+    def _render(self, half: Half, example: Example, values: Mapping[str, JSON]) -> str:
+        """Render with ``values`` and the reserved names, which win over fields of that name."""
+        return half.render({**values, **self.constants(half, example)}, self._tags(example))
 
     def _input(self, half: Half, example: Example) -> str:
         hidden = {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-__all__ = ["card", "number", "render", "tables"]
+__all__ = ["card", "label_shares", "number", "render", "tables"]
 
 FACTS = {"over_length": "over %", "unparsed": "unp. %", "empty": "empty %"}
 
@@ -195,15 +195,24 @@ def card(condition: ConditionResult, record: Record) -> str:
     return "\n".join(lines)
 
 
+def label_shares(logprobs: Sequence[float]) -> list[float]:
+    """Each choice's share of the probability of all choices.
+
+    >>> label_shares([-1.0, -1.0])
+    [0.5, 0.5]
+    """
+    import numpy as np
+
+    weights = np.exp(np.array(logprobs) - max(logprobs))
+    shares: list[float] = (weights / weights.sum()).tolist()
+    return shares
+
+
 def _bars(
     record: Record, choices: Sequence[Choice], targets: Sequence[str], top: int = 10
 ) -> Iterator[str]:
     """The likeliest choices with their share of the choices' probability, targets marked."""
-    import numpy as np
-
-    logprobs = np.array(record.logprobs)
-    shares = np.exp(logprobs - logprobs.max())
-    shares /= shares.sum()
+    logprobs, shares = record.logprobs, label_shares(record.logprobs)
     order = sorted(range(len(choices)), key=lambda i: -logprobs[i])
     marked = [i for i in order[top:] if choices[i].label in targets]
     for place in [*order[:top], *marked]:

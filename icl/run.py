@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,13 +15,14 @@ from icl.conditions import Condition, Loader, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
 from icl.errors import OutOfMemory
+from icl.plugins import remember
 from icl.progress import Progress
 from icl.provenance import machine, versions
-from icl.scoring import Run, load_run, score_run
+from icl.scoring import ConditionResult, Run, load_run, score_run
 from icl.store import ConditionStore, replace_file
 from icl.types import JSON, Output, Record, digest
 
-__all__ = ["batches", "conditions", "run"]
+__all__ = ["batches", "conditions", "run", "run_condition"]
 
 
 def run(
@@ -95,6 +97,16 @@ def conditions(
     order = {name: place for place, name in enumerate(loader.engines)}
     listed = [(condition, same[name]) for name, condition in found.items()]
     return sorted(listed, key=lambda pair: order[pair[0].point.engine_key])
+
+
+def run_condition(condition: Condition, root: Path, progress: Progress) -> Run:
+    """Answer one condition in folders of its own, unscored; for trials."""
+    rows: dict[str, list[str]] = {}
+    entry = _entry(condition, [], rows)
+    store = ConditionStore(root / "conditions" / condition.folder)
+    _complete(condition, store, progress)
+    result = ConditionResult(entry, rows[entry["rows"]], store)
+    return Run(root / "trial", {"name": "trial"}, (result,))
 
 
 def _title(condition: Condition) -> str:
@@ -255,5 +267,9 @@ def _write_manifest(
         "conditions": list(entries),
         "rows": dict(rows),
     }
+    if experiment.plugins:
+        base = os.path.relpath(experiment.base.resolve(), folder.resolve())
+        manifest["plugins"] = {"modules": list(experiment.plugins), "base": base}
+        remember(experiment.plugins, experiment.base)
     text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
     replace_file(folder / "manifest.json", text)

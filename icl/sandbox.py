@@ -65,7 +65,12 @@ class Half:
     source: str
     first_line: int
 
-    def _tree(self) -> nodes.Template:
+    def tree(self) -> nodes.Template:
+        """Jinja's syntax tree.
+
+        Raises:
+            TemplateError: the source is malformed.
+        """
         try:
             return _ENVIRONMENT.parse(self.source)
         except TemplateSyntaxError as error:
@@ -97,7 +102,7 @@ class Half:
 
     def find_names(self) -> dict[str, int]:
         """What :attr:`names` keeps."""
-        tree = self._tree()
+        tree = self.tree()
         try:
             free = meta.find_undeclared_variables(tree)
         except TemplateSyntaxError as error:
@@ -115,7 +120,7 @@ class Half:
         """Keys read from ``words``; None where they cannot be told before rendering."""
         used: set[str] = set()
         reads = 0
-        tree = self._tree()
+        tree = self.tree()
         for node in tree.find_all(nodes.Getattr):
             if isinstance(node.node, nodes.Name) and node.node.name == "words":
                 used.add(node.attr)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icl.errors import ConfigError, ParseError, StoreError
+from icl.plugins import load_known
 from icl.prompts import Template, template_of
 from icl.registry import did_you_mean, lookup, names
 from icl.stats import Metric, score
@@ -169,7 +170,9 @@ class Run:
         return pandas.DataFrame(rows)
 
     def condition(self, name: str) -> ConditionResult:
-        """The condition of that number, counted from 1, or whose fingerprint begins so.
+        """The condition of that number from 1, whose fingerprint begins so, or with these axes.
+
+        Axes are words as tables print them: ``intent/plain 8 bm25``.
 
         Raises:
             StoreError: none, or more than one.
@@ -177,7 +180,11 @@ class Run:
         if name.isdigit() and 1 <= int(name) <= len(self.conditions):
             return self.conditions[int(name) - 1]
         found = [c for c in self.conditions if c.entry["fingerprint"].startswith(name)]
-        if len(found) != 1:
+        wanted = set(name.replace("·", " ").split())
+        found = found or [
+            c for c in self.conditions if wanted <= set(" ".join(c.axes.values()).split())
+        ]
+        if len(found) != 1 or not wanted:
             known = [c.entry["fingerprint"][:6] for c in self.conditions]
             raise StoreError(
                 f"{self.name}: {len(found)} conditions are called {name!r}; use a number from 1 "
@@ -191,6 +198,7 @@ def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
 
     Raises:
         StoreError: there is no such run, or its manifest cannot be read.
+        ConfigError: a plug-in of the experiment is gone, or was never run by this user.
     """
     place = Path(folder)
     if not (place / "manifest.json").is_file():
@@ -199,6 +207,8 @@ def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
         known = sorted(path.parent.name for path in Path(out).glob("*/manifest.json"))
         raise StoreError(f"no run {str(folder)!r} in {out}{did_you_mean(str(folder), known)}")
     manifest = read_json(place / "manifest.json")
+    if used := manifest.get("plugins"):
+        load_known(used["modules"], place / used["base"], str(place / "manifest.json"))
     root = place.parent / "conditions"
     kept = read_json(place / "scores.json") if (place / "scores.json").exists() else []
     conditions = tuple(

@@ -30,6 +30,7 @@ __all__ = [
     "library",
     "parse_template",
     "read_template",
+    "read_yaml",
     "template_names",
 ]
 
@@ -128,7 +129,7 @@ class TemplateFile:
         used = self.words_used
         if used == set():
             return {}, []
-        table = _read_yaml(library() / "words.yaml").get("words", {})
+        table = read_yaml(library() / "words.yaml").get("words", {})
         wanted = sorted(table) if used is None else sorted(used)
         return self._pick(table, wanted, tag, "word", required=used is not None)
 
@@ -147,7 +148,7 @@ class TemplateFile:
                 raise TemplateError(
                     f"{self.path}: unknown label table {raw!r}{did_you_mean(raw, known)}"
                 )
-            raw = _read_yaml(path).get("labels", {})
+            raw = read_yaml(path).get("labels", {})
         if not isinstance(raw, list | dict):
             raise TemplateError(
                 f"{self.path}: labels: {raw!r} is none of: a table's name, a list of labels, "
@@ -388,7 +389,8 @@ def _split_halves(section: Half, path: Path) -> tuple[Half, Half]:
 
 
 @lru_cache(maxsize=32)
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A table of the library, read once."""
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:

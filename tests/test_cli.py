@@ -187,3 +187,104 @@ def test_the_installed_command_runs(tmp_path: Path) -> None:
     assert (
         json.loads((tmp_path / "r" / "small" / "manifest.json").read_text())["command"][1] == "run"
     )
+
+
+def test_init_lint_try_and_export_from_beginning_to_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = call(capsys, monkeypatch, "init", "first", "--model", "./none")
+    assert (code, "icl run first/experiment.yaml" in out) == (0, True)
+    file = tmp_path / "first" / "experiment.yaml"
+    file.write_text(file.read_text().replace('source: "./none"', "engine: table, default: hash"))
+    code, out, err = call(capsys, monkeypatch, "lint", file, "first/prompt.j2", "intent/plain")
+    assert (code, out, err) == (0, "", "0 problems; 3 of 3 files clean\n")
+    code, out, _ = call(capsys, monkeypatch, "try", file, "--condition", 3, "--rows", 3)
+    assert code == 0
+    assert out.count("── row ") == 3
+    assert out.splitlines()[-1].split(" · ")[0] in {f"{n} of 3 right" for n in range(4)}
+    assert max(map(len, out.splitlines())) <= 80
+    assert call(capsys, monkeypatch, "run", file)[0] == 0
+    code, out, err = call(capsys, monkeypatch, "export", "first#2", "-o", "asked.py")
+    assert (code, out, err) == (0, "", "asked.py: first#2; check it: python asked.py\n")
+    code, printed, _ = call(capsys, monkeypatch, "export", "first#shots", "--as", "python")
+    assert printed == (tmp_path / "asked.py").read_text()
+    template = tmp_path / "first" / "prompt.j2"
+    template.write_text(template.read_text().replace("Wish:||| ", "Wish: |||"))
+    code, out, err = call(capsys, monkeypatch, "lint", "first/prompt.j2")
+    assert code == 1
+    assert out.startswith("first/prompt.j2:15: a space before |||; write it behind")
+    assert err == "1 problem; 0 of 1 files clean\n"
+    code, out, _ = call(capsys, monkeypatch, "schema", "template")
+    assert json.loads(out)["properties"]["stop"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["init", "rows.jsonl"], "is there already and nothing is written over"),
+        (["init", "x", "--task", "intend"], "no starter for the task 'intend'. Did you mean"),
+        (["lint", "none.j2"], "no template file"),
+        (["lint", "none.yaml"], "no experiment file none.yaml"),
+        (["try", "none.yaml"], "no experiment file none.yaml"),
+        (["try", "small.yaml", "--condition", "9"], "--condition 9: there are 4"),
+        (["try", "small.yaml", "--rows", "0"], "--rows 0: at least 1"),
+        (["schema", "promt"], "no schema of 'promt'"),
+        (["export", "small#1"], "no run 'small'"),
+        (["export", "done"], "name a condition as done#1"),
+        (["export", "done#9"], "0 conditions are called '9'"),
+        (["export", "done#1", "--as", "pyton"], "--as pyton: unknown. Did you mean 'python'"),
+        (["export", "done#3"], "sent other shots with every row"),
+        (["export", "done#1", "-o", "runs"], "cannot write runs"),
+    ],
+)
+def test_a_mistake_of_an_author_is_one_line_and_exit_code_2(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path)
+    if any("done" in word for word in arguments):
+        from icl.run import run
+
+        run(write(tmp_path, name="done"), "runs")
+    code, out, err = call(capsys, monkeypatch, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.startswith("icl: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_watching_tells_errors_and_ends_cleanly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path)
+    template = tmp_path / "intent.j2"
+    good = template.read_text()
+    saves = [good.replace("|||", ""), good]
+
+    def wait(_: float) -> None:
+        if not saves:
+            raise KeyboardInterrupt
+        template.write_text(saves.pop(0))
+
+    monkeypatch.setattr("icl.trial.watch.__defaults__", (wait,))
+    code, out, err = call(capsys, monkeypatch, "try", file, "--rows", 1, "--watch")
+    assert code == 0
+    assert out.count("── row 1 of 1") == 2
+    assert err.count("── watching") == 3
+    assert "intent.j2:9: [[example]] has 0 |||" in err
+    assert err.endswith("\nstopped\n")
+
+
+def test_no_verb_has_more_than_six_options() -> None:
+    import inspect
+
+    for verb in cli.app.registered_commands:
+        assert verb.callback is not None
+        assert verb.rich_help_panel
+        assert len(inspect.signature(verb.callback).parameters) <= 1 + 6

@@ -95,6 +95,9 @@ def test_the_wheel_carries_templates_samples_and_types(tmp_path: Path) -> None:
         assert f"icl/_shipped/prompts/{name}.j2" in inside
     for name in ("prompts/words.yaml", "samples/intent/en-US.jsonl", "experiments/quickstart.yaml"):
         assert f"icl/_shipped/{name}" in inside
+    for name in ("starters/intent/prompt.j2", "starters/translation/lines.eng.txt"):
+        assert f"icl/{name}" in inside
+    assert "icl/_shipped/schemas/experiment.schema.json" in inside
     assert "icl/py.typed" in inside
     assert not [name for name in inside if name.startswith(("tests/", "runs/", ".venv/"))]
 

@@ -40,10 +40,10 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_words(root: Path, words: dict[str, Any]) -> None:
-    from icl.templates import _read_yaml
+    from icl.templates import read_yaml
 
     (root / "words.yaml").write_text(yaml.safe_dump({"words": words}), "utf-8")
-    _read_yaml.cache_clear()
+    read_yaml.cache_clear()
 
 
 def load(tmp_path: Path, text: str, name: str = "my.j2", **options: Any) -> Template:

@@ -16,13 +16,13 @@ import pytest
 
 from icl.conditions import Loader, build
 from icl.config import load_experiment, points
-from icl.engines.table import TableEngine
+from icl.engines.table import TableEngine, Uncounted
 from icl.errors import ConfigError, DataError, EngineError, IclError, StoreError, TemplateError
 from icl.run import run
 from icl.store import ConditionStore
 from icl.types import Choice, Prompt, Sampling, Token
 from icl.ui import launch, state
-from icl.ui.model import Opening, Uncounted, stream
+from icl.ui.model import Opening, stream
 from icl.ui.state import Screen, Workplace
 
 TABLE = {"engine": "table", "default": "hash"}

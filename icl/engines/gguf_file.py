@@ -16,12 +16,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from icl.engines.files import cache_dir, quiet
 from icl.errors import ModelError
 
-__all__ = ["Header", "convert", "read_header"]
+__all__ = ["Header", "convert", "converted", "read_header"]
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,16 @@ def _precision(file_type: str | int | float | None, most_frequent: str) -> str:
     return name.removeprefix("MOSTLY_").removeprefix("ALL_") if name else most_frequent
 
 
+def _folder(sha256: str) -> Path:
+    return cache_dir() / "gguf" / f"{sha256}-transformers-{version('transformers')}"
+
+
+def converted(sha256: str) -> Path | None:
+    """The folder of :func:`convert` for a file of this content, if it was made before."""
+    folder = _folder(sha256)
+    return folder if (folder / "complete").is_file() else None
+
+
 def convert(path: Path, sha256: str, header: Header) -> Path:
     """The folder with the file's weights as bfloat16 safetensors, its config and its tokenizer.
 
@@ -182,13 +193,12 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
     Raises:
         ModelError: the file is damaged, or transformers cannot read its architecture.
     """
-    import transformers
     from filelock import FileLock
 
-    root = cache_dir() / "gguf"
-    folder = root / f"{sha256}-transformers-{transformers.__version__}"
-    if (folder / "complete").is_file():
-        return folder
+    folder = _folder(sha256)
+    root = folder.parent
+    if there := converted(sha256):
+        return there
     _check_architecture(path, header.architecture)
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f"{folder.name}.lock"):

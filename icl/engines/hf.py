@@ -75,6 +75,12 @@ class HFEngine:
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
+    def at_hand(self) -> bool:
+        """Whether :meth:`open` needs neither a download nor a conversion."""
+        from icl.engines.at_hand import at_hand
+
+        return self._codec is not None or at_hand(self.source, self.revision)
+
     def open(self) -> HFEngine:
         """Find the files, read config and tokenizer; no weights. Called at first need.
 

@@ -12,7 +12,7 @@ from typing import Literal
 from icl.errors import ChoiceError, EngineError, WindowError
 from icl.types import JSON, ChoiceScore, OnToken, Output, Prompt, Sampling, Token, digest
 
-__all__ = ["TableEngine"]
+__all__ = ["TableEngine", "Uncounted"]
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 """A word with the white space before it."""
@@ -35,6 +35,10 @@ class TableEngine:
     window: int = 2048
     default: Literal["hash"] | None = None
     """``hash``: prompts and choices that are not in the table get an answer from their hash."""
+
+    def at_hand(self) -> bool:
+        """Nothing has to be fetched to count tokens."""
+        return True
 
     def identity(self) -> dict[str, JSON]:
         """Kind, hash of the table, and what stands in for missing answers."""
@@ -141,6 +145,14 @@ class TableEngine:
             f"the table has no log-probability for choice {choice!r} after the query "
             f"{prompt.query!r}; add it to answers, or set default: hash"
         )
+
+
+class Uncounted(TableEngine):
+    """Stands in for a model whose tokenizer is not open: every prompt fits, none is counted."""
+
+    def tokens(self, prompt: Prompt) -> list[Token]:
+        """No tokens."""
+        return []
 
 
 def _unit(text: str) -> float:

@@ -9,19 +9,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from icl.conditions import Request
-from icl.engines.table import TableEngine
 from icl.errors import IclError
-from icl.types import Choice, Engine, Output, Prompt, Sampling, Token
+from icl.types import Choice, Engine, Output, Prompt, Sampling
 
-__all__ = ["Opening", "Progress", "Uncounted", "score", "stream"]
-
-
-class Uncounted(TableEngine):
-    """Stands in for a model whose tokenizer is not open yet: every prompt fits, none is counted."""
-
-    def tokens(self, prompt: Prompt) -> list[Token]:
-        """No tokens."""
-        return []
+__all__ = ["Opening", "Progress", "score", "stream"]
 
 
 class Opening:

@@ -16,11 +16,12 @@ from typing import Any
 import gradio as gr
 
 from icl.conditions import Condition, Request
+from icl.engines.table import Uncounted
 from icl.errors import ConfigError, IclError
 from icl.registry import lookup
 from icl.templates import read_template
 from icl.ui.layout import PARTS, TOP, Layout
-from icl.ui.model import Opening, Progress, Uncounted, score, stream
+from icl.ui.model import Opening, Progress, score, stream
 from icl.ui.state import (
     MINE,
     SAMPLES,

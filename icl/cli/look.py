@@ -1,0 +1,116 @@
+"""``icl show-prompt``, ``show`` and ``list``: what is sent, what came back, what can be named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from icl.cli.common import DEMO_MODEL, Out, app
+from icl.errors import ConfigError, StoreError
+
+PANEL = "Look"
+
+
+@app.command("show-prompt", rich_help_panel=PANEL)
+def show_prompt(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Experiment or template.")],
+    row: Annotated[int, typer.Option("--row", help="Which test row, from 1.")] = 1,
+    condition: Annotated[int, typer.Option("--condition", help="Which condition, from 1.")] = 1,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Show token borders.")] = False,
+) -> None:
+    """Print exactly what is sent for one row: text, tokens, shots."""
+    from icl.authoring import experiment_for
+    from icl.conditions import Loader, build
+    from icl.trial import pick_condition
+
+    experiment = experiment_for(file, DEMO_MODEL)
+    point = pick_condition(experiment, condition)
+    made = build(point, Loader(experiment))
+    if not 1 <= row <= len(made.examples):
+        raise ConfigError(f"--row {row}: there are {len(made.examples)}, counted from 1")
+    request = made.request(made.examples[row - 1])
+    typer.echo("│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
+               if tokens else request.prompt.text)  # fmt: skip
+    err = f"── {' · '.join(filter(None, point.axes.values()))}\n"
+    err += f"row {row} of {len(made.examples)}, id {request.example.id}: {request.tokens} tokens, "
+    err += f"{made.room} fit; hash {request.hash[:16]}\n"
+    for shot in request.shots:
+        label = made.template.label(shot.example)
+        score = f" score {shot.score:.3f}" if shot.score is not None else ""
+        err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
+    err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
+    if made.choices:
+        shown = ", ".join(repr(choice.text) for choice in made.choices[:3])
+        ended = [choice for choice in made.choices if choice.end]
+        end = f"; {len(ended)} of them end in {ended[0].end!r}" if ended else ""
+        err += f"\n{len(made.choices)} choices: {shown}, …{end}"
+    typer.echo(err, err=True)
+
+
+@app.command(rich_help_panel=PANEL)
+def show(
+    record: Annotated[str, typer.Argument(metavar="RUN#ID", help="Or RUN#CONDITION/ID.")],
+    out: Out = Path("runs"),
+) -> None:
+    """Print one record: prompt, shots, answer, label bars."""
+    from icl.report import card
+    from icl.scoring import load_run
+
+    name, mark, rest = record.partition("#")
+    loaded = load_run(name, out)
+    where, slash, key = rest.partition("/")
+    if not mark or not rest:
+        raise StoreError(f"name a record as {name}#1/ID: a condition from 1 to "
+                         f"{len(loaded.conditions)} and an example's id")  # fmt: skip
+    if slash:
+        condition = loaded.condition(where)
+        typer.echo(card(condition, condition.record(key)))
+        return
+    holders = [c for c in loaded.conditions if rest in c.records]
+    if len(holders) == 1 or not holders:
+        condition = (holders or loaded.conditions)[0]
+        typer.echo(card(condition, condition.record(rest)))
+        return
+    typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
+    for place, condition in enumerate(loaded.conditions, 1):
+        if rest in condition.records:
+            axes = " · ".join(value for value in condition.axes.values() if value)
+            typer.echo(f"  {name}#{place}/{rest}  {axes}")
+
+
+@app.command("list", rich_help_panel=PANEL)
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="prompts, data, tasks, metrics, …")],
+) -> None:
+    """List what can be named in an experiment file."""
+    from icl.registry import KINDS, did_you_mean, lookup, names
+
+    kinds = [f"{known}s" for known in KINDS] + ["prompts", "data"]
+    wanted = kind if kind in kinds else f"{kind}s"
+    if wanted not in kinds:
+        raise ConfigError(f"unknown kind {kind!r}{did_you_mean(kind, kinds)}")
+    for name, about in _listed(wanted, names, lookup):
+        typer.echo(f"{name:<28}{about}".rstrip())
+
+
+def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
+    if kind == "prompts":
+        from icl.templates import read_template, template_names
+
+        for name in template_names():
+            yield name, read_template(name).head.about
+    elif kind == "data":
+        from icl.config import built_in_data
+
+        for name, entry in built_in_data().items():
+            yield name, f"{entry.format}  {entry.path}"
+    else:
+        for name in names(kind.removesuffix("s")):
+            made = lookup(kind.removesuffix("s"), name)
+            about = (made.__doc__ or "").strip().splitlines()[0]
+            if kind == "tasks":
+                about = f"{made.kind}; {', '.join(made.methods)}; {', '.join(made.metrics)}"
+            yield name, about

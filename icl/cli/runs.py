@@ -1,0 +1,98 @@
+"""``icl run`` and ``icl score``: experiments, and their scores."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from icl.cli.common import Out, app
+from icl.errors import ConfigError
+
+PANEL = "Run"
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")],
+    out: Out = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say conditions, tokens and time; run nothing.")
+    ] = False,
+) -> None:
+    """Run what is missing of an experiment; print its scores."""
+    from icl.config import load_experiment
+    from icl.progress import Progress
+    from icl.report import render
+    from icl.run import run as run_experiment
+    from icl.store import replace_file
+
+    experiment = load_experiment(file)
+    progress = Progress(sys.stderr)
+    if dry_run:
+        _dry_run(experiment, out, progress)
+        return
+    done = run_experiment(experiment, out, progress)
+    table = render(done)
+    replace_file(done.folder / "table.txt", table)
+    typer.echo(table, nl=False)
+    typer.echo(
+        f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
+        f"look at one:  icl show {_named(done, out)}#1/{next(iter(done.conditions[0].ids))}"
+    )
+
+
+def _named(done: Any, out: Path) -> str:
+    return done.name if out == Path("runs") else str(done.folder)
+
+
+def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from icl.estimate import estimate
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("condition")
+    for title in ("rows", "prompt tokens", "answer tokens", "longest", "time"):
+        table.add_column(title, justify="right")
+    total = 0.0
+    with progress:
+        for one in estimate(experiment, out, progress):
+            axes = " ".join(filter(None, one.condition.point.axes.values()))
+            total += one.seconds
+            longest = str(one.prompt.tokens) if one.prompt else "–"
+            time = _duration(one.seconds) + ("" if one.measured or not one.rows else " (trial)")
+            table.add_row(axes, str(one.rows), f"{one.prompt_tokens:,}",
+                          f"{one.answer_tokens:,}", longest, time)  # fmt: skip
+    Console().print(table, highlight=False)
+    typer.echo(f"about {_duration(total)} in all; nothing was run or kept")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@app.command(rich_help_panel=PANEL)
+def score(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Metric to add.")] = None,
+    parser: Annotated[str | None, typer.Option("--parser", help="Another parser.")] = None,
+    out: Out = Path("runs"),
+) -> None:
+    """Score a run again from its records, without a model."""
+    from icl.registry import did_you_mean, names
+    from icl.report import render
+    from icl.scoring import load_run, score_run
+
+    for name in metric or ():
+        if name not in names("metric"):
+            raise ConfigError(f"unknown metric {name!r}{did_you_mean(name, names('metric'))}")
+    typer.echo(render(score_run(load_run(run_name, out), metric, parser)), nl=False)
