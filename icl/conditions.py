@@ -15,6 +15,7 @@ from typing import Any
 
 from icl.config import Experiment, Point
 from icl.data import DataSpec, apart, data_hash, load, sample
+from icl.engines.chat import without_inert
 from icl.errors import ConfigError, DataError
 from icl.prompts import Template, fit, load_template
 from icl.registry import did_you_mean, lookup
@@ -93,7 +94,11 @@ class Condition:
             }
         return {
             "format": FORMAT,
-            "engine": self.engine.identity(),
+            "engine": without_inert(
+                self.engine.identity(),
+                shots=shots is not None,
+                system=self.template.file.system is not None,
+            ),
             "method": self.method,
             "template": self.template.hash,
             "choices": [choice.text + choice.end for choice in self.choices],

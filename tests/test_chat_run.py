@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from icl import load_experiment, run
 from icl.config import points
+from icl.engines.chat import ChatOptions
+from icl.entries import SamplingEntry
 from icl.report import card, render
 from icl.scoring import load_run, predict
 from tests.chatmodels import CHATML, QWEN3, save_chat_model
@@ -77,6 +82,11 @@ def test_form_is_an_axis_and_nothing_is_computed_twice(tmp_path: Path) -> None:
     assert len({condition.entry["fingerprint"] for condition in first.conditions}) == 3
     again = run(file, tmp_path / "runs")
     assert (again.computed, again.reused) == (0, 30)
+    file = intents(tmp_path, "never", grid={"models.t.chat": forms, "shots": [0]})
+    bare = run(file, tmp_path / "bare")
+    assert len(bare.conditions) == 2, "without shots one turn and turns ask the same"
+    for condition in bare.conditions:
+        assert "same as was sent" in card(condition, next(iter(condition.records.values())))
 
 
 def test_mistakes_in_a_model_entry_are_one_line(
@@ -153,3 +163,13 @@ def test_rendering_again_needs_no_model_library() -> None:
     code = f"import sys, icl.scoring, icl.engines.chat; print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_entries_in_the_document_are_accepted() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "chat.md").read_text("utf-8")
+    blocks = re.findall(r"^( *)```yaml\n(.*?)^ *```", text, re.S | re.M)
+    entries = [yaml.safe_load(textwrap.dedent(body)) for _, body in blocks]
+    models = [model for entry in entries for model in entry.get("models", {}).values()]
+    assert [ChatOptions.of(model["chat"], "").use for model in models] == ["always", "always"]
+    sampling = [task["sampling"] for entry in entries for task in entry.get("tasks", [])]
+    assert [SamplingEntry(**one).thinking_tokens for one in sampling] == [500]

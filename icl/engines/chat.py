@@ -24,7 +24,7 @@ from icl.errors import EngineError, ModelError
 from icl.registry import did_you_mean
 from icl.types import JSON, Prompt
 
-__all__ = ["DATE", "ChatFormat", "ChatOptions", "messages", "sent_text"]
+__all__ = ["DATE", "ChatFormat", "ChatOptions", "messages", "sent_text", "without_inert"]
 
 DATE = "2025-01-01"
 """The day that a template is told unless ``chat_date`` says otherwise: any fixed one would do."""
@@ -243,7 +243,8 @@ class ChatFormat:
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> ChatFormat:
         """The format that :meth:`identity` tells of."""
-        chosen = {name: kept[name] for name in ("shots", "system", "assistant_prefix")}
+        names = ("shots", "system", "assistant_prefix")
+        chosen = {name: kept[name] for name in names if name in kept}
         return cls(
             "this model",
             kept["template"],
@@ -254,6 +255,18 @@ class ChatFormat:
             kept["front"],
             tuple(kept["controls"]),
         )
+
+
+def without_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict[str, JSON]:
+    """An engine's identity without the chat options that change no prompt of a condition.
+
+    Without shots there is one turn either way, and without a system section nothing to merge.
+    """
+    chat = engine.get("chat")
+    if not isinstance(chat, Mapping):
+        return dict(engine)
+    inert = {name for name, used in (("shots", shots), ("system", system)) if not used}
+    return {**engine, "chat": {name: chat[name] for name in chat if name not in inert}}
 
 
 def sent_text(prompt: Prompt, engine: Mapping[str, Any]) -> str:
