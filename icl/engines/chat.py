@@ -150,7 +150,7 @@ class ChatFormat:
             if name not in known:
                 raise ModelError(
                     f"chat_kwargs: the chat template of {self.source} reads no {name!r}"
-                    f"{did_you_mean(name, known)}"
+                    f"{did_you_mean(name, known) if known else '; leave it out'}"
                 )
         return self
 

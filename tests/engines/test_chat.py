@@ -240,7 +240,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("chatml", {"chat": {"shot": "turns"}}, "unknown key chat.shot. Did you mean 'shots'?"),
     ("chatml", {"chat": {"system": "drop"}}, "unknown chat.system 'drop'"),
     ("chatml", {"chat": 3}, r"chat: 3 is no entry; accepted: chat: always, or chat: \{use"),
-    ("chatml", {"chat_kwargs": {"think": 1}}, "reads no 'think'"),
+    ("chatml", {"chat_kwargs": {"think": 1}}, "reads no 'think'; leave it out"),
     ("qwen3", {"chat_kwargs": {"enable_thinkin": 1}}, "Did you mean 'enable_thinking'?"),
     ("chatml", {"chat_kwargs": {"messages": []}}, "reads no 'messages'"),
     ("chatml", {"chat_kwargs": ["x"]}, r"chat_kwargs: \['x'\] is no mapping"),
