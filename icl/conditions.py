@@ -15,6 +15,7 @@ from typing import Any
 
 from icl.config import Experiment, Point
 from icl.data import DataSpec, apart, data_hash, load, sample
+from icl.engines.chat import without_inert
 from icl.errors import ConfigError, DataError
 from icl.prompts import Template, fit, load_template
 from icl.registry import did_you_mean, lookup
@@ -37,15 +38,17 @@ class Request:
     shots: Sequence[Shot]
     hash: str
     tokens: int
+    sent: str
+    """The text that the engine is sent."""
 
 
 def request_hash(
-    prompt: Prompt, choices: Sequence[Choice], sampling: Mapping[str, JSON] | None
+    prompt: Prompt, choices: Sequence[Choice], sampling: Mapping[str, JSON] | None, sent: str
 ) -> str:
     """SHA-256 of what is sent; a record is reused only if it is the same."""
     return digest(
         {
-            "prompt": prompt.text,
+            "prompt": sent,
             "choices": [choice.text + choice.end for choice in choices],
             "stop": list(prompt.stop),
             "sampling": sampling,
@@ -91,7 +94,11 @@ class Condition:
             }
         return {
             "format": FORMAT,
-            "engine": self.engine.identity(),
+            "engine": without_inert(
+                self.engine.identity(),
+                shots=shots is not None,
+                system=self.template.file.system is not None,
+            ),
             "method": self.method,
             "template": self.template.hash,
             "choices": [choice.text + choice.end for choice in self.choices],
@@ -121,7 +128,7 @@ class Condition:
         if self.method == "generate":
             return self.engine.window - self.sampling.max_tokens
         longest = max(self.count(Prompt(choice.text + choice.end)) for choice in self.choices)
-        return self.engine.window - longest - 1
+        return self.engine.window - (longest - self.count(Prompt(""))) - 1
 
     def request(self, example: Example) -> Request:
         """Select shots, render, fit into the window, hash."""
@@ -139,8 +146,9 @@ class Condition:
 
         prompt, kept = fit(self.template, example, shots, count, self.room)
         sampling = self.sampling.identity() if self.method == "generate" else None
-        made = request_hash(prompt, self.choices, sampling)
-        return Request(example, prompt, kept, made, counted["tokens"])
+        sent = self.engine.sent(prompt)
+        made = request_hash(prompt, self.choices, sampling, sent)
+        return Request(example, prompt, kept, made, counted["tokens"], sent)
 
     def about(self) -> dict[str, JSON]:
         """What the condition folder says of itself: enough to render every prompt again."""
@@ -297,12 +305,14 @@ def build(point: Point, loader: Loader) -> Condition:
     if method != "rank" or entry.choice_end == "never":
         choices = [replace(choice, end="") for choice in choices]
     _check_labels(template, drawn)
+    engine = loader.engine(point)
+    choices = [engine.choice(choice) for choice in choices]
     sampling = Sampling(**entry.sampling.model_dump())
     return Condition(
         point=point, task=task, method=method, template=template, examples=drawn,
         available=len(test), pool=pool, left_out=left_out,
         selector=loader.selector(point, pool), choices=choices,
-        sampling=sampling, engine=loader.engine(point),
+        sampling=sampling, engine=engine,
         batch_size=loader.experiment.batch_size,
         labels=Counter(example.targets[0] for example in pool if example.targets),
     )  # fmt: skip

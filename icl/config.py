@@ -105,6 +105,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# A date is text here as everywhere in the file; as an object it would have no JSON form.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def load_experiment(path: str | Path) -> Experiment:
     """Read and check an experiment file, or one shipped under ``experiments/`` by its name.
 
@@ -208,6 +215,11 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
     for parent in parents:
         target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise ConfigError(
+                f"grid: {path!r}: {parent!r} is {target!r} here, which has no keys; write it as a "
+                "mapping in its entry"
+            )
     target[last] = value
 
 

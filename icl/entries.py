@@ -99,6 +99,8 @@ class SamplingEntry(Entry):
     top_k: int = Field(default=0, ge=0)
     min_p: float = Field(default=0.0, ge=0, le=1)
     seed: int = 0
+    thinking_tokens: int | None = Field(default=None, ge=0)
+    """Tokens of reasoning after which its block is closed, out of ``max_tokens``."""
 
 
 class TaskEntry(Entry):

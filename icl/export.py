@@ -78,7 +78,7 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
         raise StoreError(f"{condition.store.folder}: no records yet; run the experiment first")
     for record in condition.records.values():
         prompt = condition.prompt(record)
-        if request_hash(prompt, choices, sampling) != record.request:
+        if request_hash(prompt, choices, sampling, condition.sent(prompt)) != record.request:
             raise StoreError(
                 f"{condition.store.folder}: the prompt of {record.id!r} rendered again is not "
                 "what was sent; run the experiment again with this version, then export"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["card", "label_shares", "number", "render", "tables"]
 
-FACTS = {"over_length": "over %", "unparsed": "unp. %", "empty": "empty %"}
+FACTS = {"over_length": "over %", "unparsed": "unp. %", "empty": "empty %", "unended": "unended %"}
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -162,7 +162,8 @@ def card(condition: ConditionResult, record: Record) -> str:
     kept = condition.store.condition()
     choices = condition.store.choices()
     example = condition.store.examples()[record.id]
-    again = request_hash(prompt, choices, kept["sampling"])
+    sent = condition.sent(prompt)
+    again = request_hash(prompt, choices, kept["sampling"], sent)
     same = "the same as was sent" if again == record.request else "NOT what was sent"
     prediction = predict(record, choices, condition.entry["parser"])
     right = " (right)" if prediction.value in example.targets else ""
@@ -185,11 +186,13 @@ def card(condition: ConditionResult, record: Record) -> str:
         f"tokens     {record.prompt_tokens} in the prompt",
         "",
         "── prompt " + "─" * 60,
-        prompt.text,
+        sent,
     ]
     if record.logprobs:
         lines += ["── choices " + "─" * 59, *_bars(record, choices, example.targets)]
     for output in record.outputs:
+        if output.reasoning is not None:
+            lines += ["── reasoning " + "─" * 57, output.reasoning]
         lines += [f"── output ({output.finish}, {output.output_tokens} tokens) " + "─" * 36]
         lines.append(output.text)
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from icl.engines.chat import sent_text
 from icl.errors import ConfigError, ParseError, StoreError
 from icl.plugins import load_known
 from icl.prompts import Template, template_of
@@ -21,7 +22,7 @@ from icl.stats import Metric, score
 from icl.store import ConditionStore, read_json, replace_file
 from icl.tasks import Task
 from icl.tasks.baselines import baselines, counts
-from icl.types import Choice, Example, Prediction, Prompt, Record, Score, Shot
+from icl.types import Choice, Example, Output, Prediction, Prompt, Record, Score, Shot
 
 if TYPE_CHECKING:
     import pandas
@@ -42,10 +43,20 @@ def predict(record: Record, choices: Sequence[Choice], parser: str) -> Predictio
         return replace(made, value=choices[best].label, error=None)
     output = record.outputs[0]
     try:
-        value = lookup("parser", parser)(output.text, choices)
+        value = _read(output, parser, choices)
     except ParseError as error:
         return replace(made, error=str(error), finish=output.finish)
     return replace(made, value=value, error=None, finish=output.finish)
+
+
+def _read(output: Output, parser: str, choices: Sequence[Choice]) -> str:
+    """The answer in an output; what ends inside its reasoning has none."""
+    if output.finish == "reasoning":
+        raise ParseError(
+            f"the reasoning did not end within {output.output_tokens} tokens; raise max_tokens, or "
+            "set thinking_tokens to close it"
+        )
+    return str(lookup("parser", parser)(output.text, choices))
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,10 @@ class ConditionResult:
                 f"{self.store.folder}: the example {error} is missing; run the experiment again"
             ) from error
         return replace(prompt, dropped=record.dropped)
+
+    def sent(self, prompt: Prompt) -> str:
+        """The text that was sent for a prompt, made again without the model."""
+        return sent_text(prompt, self.store.condition()["identity"]["engine"])
 
     def record(self, name: str) -> Record:
         """The record of an example.

@@ -122,7 +122,8 @@ def record_line(record: Record) -> str:
         if value != spec.default:
             values[spec.name] = value
     if record.outputs:
-        values["outputs"] = [asdict(output) for output in record.outputs]
+        outputs = (asdict(output).items() for output in record.outputs)
+        values["outputs"] = [{k: v for k, v in items if v is not None} for items in outputs]
     if record.logprobs:
         values["logprobs"] = [_float32(value) for value in record.logprobs]
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

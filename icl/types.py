@@ -161,12 +161,19 @@ class Sampling:
     stop: tuple[str, ...] = ()
     """Stop strings beside those of the prompt."""
     seed: int = 0
+    thinking_tokens: int | None = None
+    """Tokens of reasoning after which its block is closed, out of ``max_tokens``; None: never."""
 
     def identity(self) -> dict[str, JSON]:
         """What of this changes an answer: under greedy decoding the rest is inert."""
+        bounded: dict[str, JSON] = {}
+        if self.thinking_tokens is not None:
+            bounded["thinking_tokens"] = self.thinking_tokens
+        made = asdict(self)
         if self.temperature == 0:
-            return {"max_tokens": self.max_tokens, "temperature": 0.0, "stop": list(self.stop)}
-        return asdict(self) | {"stop": list(self.stop)}
+            made = {"max_tokens": self.max_tokens, "temperature": 0.0}
+        made.pop("thinking_tokens", None)
+        return made | {"stop": list(self.stop)} | bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +181,16 @@ class Output:
     """One generated text."""
 
     text: str
-    """Raw text up to the stop string, unparsed."""
+    """Raw text up to the stop string, unparsed; without the model's reasoning."""
     finish: str
-    """``stop`` (a stop string), ``end`` (end of text), ``length`` or ``cancelled``."""
+    """``stop`` (a stop string), ``end`` (end of text or turn), ``length``, ``cancelled``, or
+    ``reasoning``: the block of reasoning never ended, and there is no answer."""
     prompt_tokens: int
     output_tokens: int
     sample: int = 0
     """Which of the ``n`` outputs of its prompt this is."""
+    reasoning: str | None = None
+    """What a reasoning model wrote before its answer; None where there is no such block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +274,16 @@ class Engine(Protocol):
         """What of the model changes an answer; goes into the condition's fingerprint."""
         ...
 
+    def sent(self, prompt: Prompt) -> str:
+        """The text sent for a prompt: flat, or turns with their special tokens spelled out."""
+        ...
+
+    def choice(self, choice: Choice) -> Choice:
+        """The choice as this engine scores it: in a chat it is ended by the end of turn."""
+        ...
+
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent for a prompt, special tokens included."""
+        """The tokens sent for a prompt, special tokens included; they cover :meth:`sent`."""
         ...
 
     def generate(

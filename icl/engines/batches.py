@@ -18,6 +18,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from icl.engines.forward import SHARED_TOKENS, CausalModel
+from icl.engines.reasoning import Thinking
 from icl.engines.scoring import common_prefix
 
 __all__ = ["Batch", "Request", "batch_for"]
@@ -39,6 +40,8 @@ class Request:
     stops: tuple[str, ...]
     key: str
     """What its random numbers depend on, beside seed and sample."""
+    thinking: Thinking | None = None
+    """How its reasoning is read, for a model that reasons."""
 
 
 class Batch(Protocol):

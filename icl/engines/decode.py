@@ -13,6 +13,7 @@ from torch import Tensor
 
 from icl.engines.batches import Batch, Request, batch_for
 from icl.engines.forward import CausalModel, out_of_memory
+from icl.engines.reasoning import ThinkingStream
 from icl.engines.textstream import TextStream
 from icl.errors import EngineError
 from icl.types import OnToken, Output, Sampling
@@ -29,17 +30,18 @@ class _Row:
 
     request: Request
     sample: int
-    stream: TextStream
+    stream: TextStream | ThinkingStream
     random: torch.Generator
     tokens: list[int] = field(default_factory=list)
 
     def output(self, finish: str) -> Output:
         return Output(
             text=self.stream.text,
-            finish="stop" if self.stream.stopped else finish,
+            finish=self.stream.finish(finish),
             prompt_tokens=len(self.request.ids),
             output_tokens=len(self.tokens),
             sample=self.sample,
+            reasoning=self.stream.reasoning,
         )
 
 
@@ -153,11 +155,21 @@ def _rows(
         _Row(
             request,
             sample,
-            TextStream(decode, request.ids[-_TAIL:], request.stops),
+            _stream(request, decode),
             random_source(sampling.seed, request.key, sample),
         )
         for sample in range(sampling.n)
     ]
+
+
+def _stream(
+    request: Request, decode: Callable[[Sequence[int]], str]
+) -> TextStream | ThinkingStream:
+    """What takes the tokens of an answer to a request."""
+    tail = request.ids[-_TAIL:]
+    if request.thinking is None:
+        return TextStream(decode, tail, request.stops)
+    return ThinkingStream(decode, tail, request.stops, request.thinking)
 
 
 def _next(waiting: deque[Request], running: int, batch: Batch, most: int, n: int) -> list[Request]:
@@ -189,6 +201,7 @@ def _advance(
     row: _Row, token: int, sampling: Sampling, ends: frozenset[int], on_token: OnToken | None
 ) -> str | None:
     """Append a token to a row; how the row finished, or None."""
+    token = row.stream.choose(token)
     if token in ends:
         return "end"
     row.tokens.append(token)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from icl.engines.chat import DATE
+from icl.engines.forms import Entry, Form, declared_ends, form_of
 from icl.engines.loading import cpu_has_bfloat16, read_small_files, read_weights
+from icl.engines.reasoning import check_thinking, thinking_for
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
 from icl.errors import ChoiceError, EngineError, ModelError, WindowError
 from icl.registry import did_you_mean
-from icl.types import JSON, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
+from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
 
 if TYPE_CHECKING:
     import torch
@@ -66,11 +69,20 @@ class HFEngine:
     """Tokens of prompt and answer together; not given: what the model was made for."""
     bos: Bos = "auto"
     """Begin-of-text token in front: as the tokenizer does, ``always`` or ``never``."""
+    chat: Mapping[str, Any] | str = "never"
+    """``use``, ``shots``, ``system`` and ``assistant_prefix``; one word alone means ``use``."""
+    chat_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """What the chat template is told, such as ``enable_thinking: false``."""
+    chat_date: str = DATE
+    """The day that a chat template sees, so that prompts never change with the day."""
+    reasoning: Sequence[str] | str = "auto"
+    """The two texts around a block of reasoning; ``auto``: of the chat template, or ``never``."""
     cache_bytes: int = 1 << 29
     """Upper bound of the keys and values of the choices scored at a time."""
     _weights: Weights | None = field(default=None, init=False, repr=False)
     _config: Any = field(default=None, init=False, repr=False)
     _codec: Codec | None = field(default=None, init=False, repr=False)
+    _form: Form | None = field(default=None, init=False, repr=False)
     _lm: CausalModel | None = field(default=None, init=False, repr=False)
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
@@ -88,7 +100,7 @@ class HFEngine:
             ModelError: not found, not readable, no causal model, or an option that is unknown.
         """
         with self._lock:
-            if self._codec is not None:
+            if self._form is not None:
                 return self
             for name, accepted in (("dtype", Dtype), ("bos", Bos)):
                 if (value := getattr(self, name)) not in get_args(accepted):
@@ -96,7 +108,12 @@ class HFEngine:
                     raise ModelError(f"unknown {name} {value!r} of model {self.source!r}{guess}")
             weights = resolve(self.source, self.revision)
             self._config, tokenizer = read_small_files(weights)
-            self._weights, self._codec = weights, Codec(tokenizer, self.bos)
+            self._weights, codec = weights, Codec(tokenizer, self.bos)
+            entry = Entry(
+                self.source, self.chat, self.chat_kwargs, self.chat_date, self.reasoning, self.bos
+            )
+            ends = declared_ends(weights.folder, self._config, tokenizer)
+            self._form, self._codec = form_of(codec, entry, ends), codec
             self._check_window()
         return self
 
@@ -147,6 +164,13 @@ class HFEngine:
         return self._codec
 
     @property
+    def form(self) -> Form:
+        """How prompts and choices become tokens: flat, or as turns of a chat."""
+        self.open()
+        assert self._form is not None
+        return self._form
+
+    @property
     def lm(self) -> CausalModel:
         """The loaded model; its ``work`` counts what was computed."""
         self.load()
@@ -185,7 +209,7 @@ class HFEngine:
         return chosen
 
     def identity(self) -> dict[str, JSON]:
-        """What of the model changes an answer: weights, precisions, tokenizer, BOS, window."""
+        """What of the model changes an answer: weights, precisions, tokenizer, form, window."""
         weights = self.weights
         quantized = getattr(self._config, "quantization_config", None) or {}
         precision = weights.precision or quantized.get("quant_method") or self._config.dtype
@@ -196,14 +220,22 @@ class HFEngine:
             "precision": str(precision or "float32").removeprefix("torch."),
             "dtype": str(self.loaded_dtype).removeprefix("torch."),
             "tokenizer": weights.tokenizer_hash(),
-            "bos": list(self.codec.front),
+            **self.form.identity(),
             "window": self.window,
             "device": self.torch_device.type,
         }
 
+    def sent(self, prompt: Prompt) -> str:
+        """The text sent for a prompt; in a chat with the turns' special tokens."""
+        return self.form.text(prompt)
+
+    def choice(self, choice: Choice) -> Choice:
+        """The choice as it is scored; in a chat without leading space, ended by the turn."""
+        return self.form.choice(choice)
+
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent for a prompt, BOS included."""
-        return self.codec.tokens(prompt.text)
+        return self.form.tokens(prompt)
 
     def generate(
         self,
@@ -222,14 +254,17 @@ class HFEngine:
         from icl.engines.decode import Request, check_sampling, generate
 
         check_sampling(sampling)
+        check_thinking(sampling, self.form.delimiters, self.source)
         if not prompts:
             return
         requests = []
         start = () if self.codec.start is None else (self.codec.start,)
-        for i, ids in enumerate(self.codec.encode([prompt.text for prompt in prompts])):
-            self._check_room(prompts[i], ids, sampling.max_tokens)
-            stops = (*sampling.stop, *prompts[i].stop)
-            requests.append(Request(i, ids or start, stops, prompts[i].query_id or str(i)))
+        for i, ids in enumerate(self.form.ids(prompts)):
+            prompt = prompts[i]
+            self._check_room(prompt, ids, sampling.max_tokens)
+            stops = (*sampling.stop, *prompt.stop)
+            thinking = thinking_for(self.form, sampling, prompt)
+            requests.append(Request(i, ids or start, stops, prompt.query_id or str(i), thinking))
         decode, lm = self.codec.decode, self.lm
         yield from generate(lm, requests, sampling, decode, self._ends(), on_token, stop)
 
@@ -263,18 +298,23 @@ class HFEngine:
     def _plans(
         self, items: Sequence[tuple[Prompt, str]]
     ) -> Iterator[tuple[dict[str, list[int]], Plan]]:
-        """For each distinct prompt text: its choices with their indices, and their tokens."""
+        """For each distinct text sent: its choices with their indices, and their tokens."""
         from icl.engines.scoring import plan_choices
 
         groups: dict[str, dict[str, list[int]]] = {}
+        prompts: dict[str, Prompt] = {}
+        sent: dict[int, str] = {}
         seen: set[tuple[int, str]] = set()
         for i, (prompt, choice) in enumerate(items):
             if (id(prompt), choice) in seen:
                 raise ChoiceError(f"choice {choice!r} is given twice for a prompt; delete one")
             seen.add((id(prompt), choice))
-            groups.setdefault(prompt.text, {}).setdefault(choice, []).append(i)
+            if id(prompt) not in sent:
+                sent[id(prompt)] = self.sent(prompt)
+                prompts.setdefault(sent[id(prompt)], prompt)
+            groups.setdefault(sent[id(prompt)], {}).setdefault(choice, []).append(i)
         for text, choices in groups.items():
-            prompt_ids, *joined = self.codec.encode([text, *(text + c for c in choices)])
+            prompt_ids, *joined = self.form.joined(prompts[text], list(choices))
             start = self.codec.start
             yield choices, plan_choices(prompt_ids, list(choices), joined, self.window, start)
 
@@ -289,8 +329,8 @@ class HFEngine:
             )
 
     def _ends(self) -> frozenset[int]:
-        """The tokens that end a text: of the generation config and of the tokenizer."""
-        ends = {self.codec.tokenizer.eos_token_id}
+        """The tokens that end an answer: of generation config, tokenizer and chat template."""
+        ends = {self.codec.tokenizer.eos_token_id, self.form.end_id}
         for config in (self.lm.model.generation_config, self._config):
             own = getattr(config, "eos_token_id", None)
             ends |= set(own) if isinstance(own, list | tuple) else {own}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from icl.errors import ChoiceError, EngineError, WindowError
-from icl.types import JSON, ChoiceScore, OnToken, Output, Prompt, Sampling, Token, digest
+from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token, digest
 
 __all__ = ["TableEngine", "Uncounted"]
 
@@ -52,6 +52,14 @@ class TableEngine:
             "default": self.default,
             "window": self.window,
         }
+
+    def sent(self, prompt: Prompt) -> str:
+        """The flat text."""
+        return prompt.text
+
+    def choice(self, choice: Choice) -> Choice:
+        """The choice as it is written."""
+        return choice
 
     def tokens(self, prompt: Prompt) -> list[Token]:
         """One token a word; ids from the word's hash."""

@@ -24,8 +24,13 @@ class TextStream:
     """
 
     def __init__(
-        self, decode: Callable[[Sequence[int]], str], tail: Sequence[int], stops: Sequence[str]
+        self,
+        decode: Callable[[Sequence[int]], str],
+        tail: Sequence[int],
+        stops: Sequence[str],
+        begun: str | None = None,
     ) -> None:
+        """``begun``: text before the first token; where given, leading white space is dropped."""
         self._decode = decode
         self._stops = tuple(stop for stop in stops if stop)
         self._ids = list(tail)
@@ -35,6 +40,28 @@ class TextStream:
         """What was given out so far; the output's text once closed."""
         self.stopped = False
         """Whether a stop string was found."""
+        self.rest = ""
+        """What stood behind the stop string in the token that completed it."""
+        self._trim = begun is not None
+        self._give(begun or "")
+
+    @property
+    def reasoning(self) -> None:
+        """A plain stream holds an answer alone."""
+        return None
+
+    @property
+    def seen(self) -> str:
+        """The text so far, what could begin a stop string included."""
+        return self.text + self._held
+
+    def choose(self, token: int) -> int:
+        """The token that comes next, where the model chose this one."""
+        return token
+
+    def finish(self, reason: str) -> str:
+        """How the output ended, where the loop ended for this reason."""
+        return "stop" if self.stopped else reason
 
     def push(self, token: int) -> str:
         """Take a token; return the text that is now certain, often nothing."""
@@ -62,11 +89,15 @@ class TextStream:
         return self._decode(self._ids[self._start :])[len(known) :]
 
     def _give(self, piece: str) -> str:
+        if self._trim:
+            piece = piece.lstrip()
+            self._trim = not piece
         self._held += piece
         found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:  # the one complete first, so that token borders do not matter
             self.stopped = True
-            given, self._held = self._held[: min(found)[1]], ""
+            end, start = min(found)
+            given, self.rest, self._held = self._held[:start], self._held[end:], ""
         else:
             cut = len(self._held) - self._possible_stop()
             given, self._held = self._held[:cut], self._held[cut:]

@@ -128,15 +128,17 @@ def copy(examples: Sequence[Example], field: str = "source") -> list[Prediction]
 
 
 def counts(predictions: Sequence[Prediction]) -> list[Score]:
-    """Percentages of outputs that are ``unparsed``, ``empty`` and ``over_length``.
+    """Percentages of outputs that are ``unparsed``, ``empty``, ``over_length`` and ``unended``.
 
-    Empty outputs are among the unparsed; over length are those that met ``max_tokens``. Each
-    has Wilson's interval, and is None without predictions.
+    Empty and unended outputs are among the unparsed; over length are those that met
+    ``max_tokens``, unended those that met it, or an end of text, while still reasoning. Each has
+    Wilson's interval, and is None without predictions.
     """
     facts = {
         "unparsed": [prediction.value is None for prediction in predictions],
         "empty": [prediction.error == EMPTY for prediction in predictions],
         "over_length": [prediction.finish == "length" for prediction in predictions],
+        "unended": [prediction.finish == "reasoning" for prediction in predictions],
     }
     return [score(name, proportion(hits, f"share:{name}"), "count") for name, hits in facts.items()]
 

@@ -149,16 +149,18 @@ def test_counts():
         Prediction("0", "a", finish="stop"),
         Prediction("1", None, "empty", finish="end"),
         Prediction("2", None, "no choice: 'x'", finish="length"),
-        Prediction("3", "b"),
+        Prediction("3", None, "the reasoning did not end", finish="reasoning"),
     ]
-    unparsed, empty, over_length = counts(predictions)
-    assert [unparsed.name, empty.name, over_length.name] == ["unparsed", "empty", "over_length"]
-    assert [unparsed.value, empty.value, over_length.value] == [50, 25, 25]
-    assert {score.kind for score in (unparsed, empty, over_length)} == {"count"}
+    found = counts(predictions)
+    assert {score.name: score.value for score in found} == {
+        "unparsed": 75, "empty": 25, "over_length": 25, "unended": 25,
+    }  # fmt: skip
+    empty = found[1]
+    assert {score.kind for score in found} == {"count"}
     # Wilson, 1 of 4: the share s solves |s - 1/4| = 1.96 sqrt(s (1 - s) / 4).
     assert (round(empty.low, 1), round(empty.high, 1)) == (4.6, 69.9)
     assert (empty.n, empty.signature) == (4, "share:empty|ci:wilson")
 
 
 def test_counts_of_nothing():
-    assert [(score.value, score.n) for score in counts([])] == [(None, 0)] * 3
+    assert [(score.value, score.n) for score in counts([])] == [(None, 0)] * 4
