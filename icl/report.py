@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from icl.conditions import request_hash
+from icl.ledger import traffic
 from icl.registry import lookup, names
 from icl.scoring import ConditionResult, Run, predict
 from icl.types import Choice, Record, Score
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["card", "number", "render", "tables"]
 
+RANKINGS = {
+    "echo": "log-probabilities of all their tokens",
+    "first_token": "log-probability of their first token alone",
+    "generate": "text, parsed",
+}
 FACTS = {"over_length": "over %", "unparsed": "unp. %", "empty": "empty %"}
 
 
@@ -68,7 +74,9 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
 
     models = _of_kind(rows, "model")
     primary = models[0] if models else ""
-    plain = [name for name in _of_kind(rows, "baseline") if name.endswith("/" + primary)]
+    plain = [
+        name for name in _of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
+    ]
     facts = [
         name
         for name in _of_kind(rows, "count")
@@ -130,10 +138,31 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     if spanning:
         yield f"{spanning} prompts end inside a token of their choices (spanning tokens)"
     for row in rows:
+        yield from _traffic_notes(row)
         if len(row.records) < len(row.ids):
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
         if row.entry["fallbacks"]:
             yield f"{row.axes['shots']}: {len(row.entry['fallbacks'])} words from the fallback"
+
+
+def _traffic_notes(row: ConditionResult) -> Iterator[str]:
+    """Which model a server said it was, how fast, and at what price."""
+    if ranking := row.entry.get("ranking"):
+        yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"
+    sums = traffic(row.store.folder)
+    if not sums.requests:
+        return
+    cost = "" if sums.cost is None else f", cost {sums.cost:.4g}"
+    retried = f", {sums.retries} tried again" if sums.retries else ""
+    times = [f"{sums.latency_ms(share) / 1000:.2g}" for share in (0.5, 0.95)]
+    yield (
+        f"{row.axes['shots']}: {sums.requests} requests{retried}, half within {times[0]} s, "
+        f"95 % within {times[1]} s{cost}"
+    )
+    versions = ", ".join(sums.models)
+    several = "SEVERAL VERSIONS of the model answered:" if len(sums.models) > 1 else "answered by"
+    if versions:
+        yield f"  {several} {versions}"
 
 
 def render(run: Run, width: int = 80) -> str:

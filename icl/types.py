@@ -174,13 +174,16 @@ class Output:
     """One generated text."""
 
     text: str
-    """Raw text up to the stop string, unparsed."""
+    """Raw text up to the stop string, unparsed; without the model's reasoning."""
     finish: str
-    """``stop`` (a stop string), ``end`` (end of text), ``length`` or ``cancelled``."""
+    """``stop`` (a stop string), ``end`` (end of text or turn), ``length``, ``cancelled``, or
+    ``reasoning``: the block of reasoning never ended, and there is no answer."""
     prompt_tokens: int
     output_tokens: int
     sample: int = 0
     """Which of the ``n`` outputs of its prompt this is."""
+    reasoning: str | None = None
+    """What a reasoning model wrote before its answer; None where there is no such block."""
 
 
 @dataclass(frozen=True, slots=True)
