@@ -136,6 +136,8 @@ def _complete(condition: Condition, store: ConditionStore, progress: Progress) -
             remote.ledger = Ledger(store.folder)
         progress.begin(name, len(requests) - len(pending), len(requests))
         store.begin(condition.about())
+        if condition.method == "generate" and condition.choices:
+            store.keep_choices(condition.choices, [0] * len(condition.choices))  # for the parser
         if not pending:
             return 0
         store.plan(

@@ -101,6 +101,7 @@ class Server:
     asked: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of all requests that reached the model, probes left out."""
     answered: list[dict[str, Any]] = field(default_factory=list)
+    """Those that were answered as they should be."""
     times: list[float] = field(default_factory=list)
     port: int = 0
     version: str = "tiny-v1"
@@ -167,6 +168,11 @@ class Server:
 PROBES = ("The quick brown fox", "One two three", "Name: Anna\nCity:")
 
 
+def is_probe(body: dict[str, Any]) -> bool:
+    texts = [body.get("prompt", ""), *(m["content"] for m in body.get("messages", ()))]
+    return bool(set(texts) & set(PROBES))
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers one connection."""
 
@@ -214,9 +220,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, {"detail": "Not Found"})
 
     def model_answers(self, own: Server, body: dict[str, Any]) -> None:
-        texts = [body.get("prompt", ""), *(m["content"] for m in body.get("messages", ()))]
         fault = None
-        if not set(texts) & set(PROBES):
+        if not is_probe(body):
             with own.lock:
                 number = len(own.asked)
                 own.asked.append(body)
@@ -230,8 +235,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_answer(self, own: Server, body: dict[str, Any]) -> None:
         made = own.answer(self.path, body)
-        with own.lock:
-            own.answered.append(body)
+        if not is_probe(body):
+            with own.lock:
+                own.answered.append(body)
         if not body.get("stream"):
             self.send(200, made)
             return

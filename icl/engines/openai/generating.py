@@ -78,7 +78,7 @@ def _job(
             answer = await session.ask(
                 Request(
                     path, body | more | streamed, partial(_read, wanted),
-                    f"{place}:{len(made)}", (count, sampling.max_tokens * wanted), hear=hear,
+                    f"{prompt.query_id or place}:{len(made)}", (count, sampling.max_tokens * wanted), hear=hear,
                 )
             )  # fmt: skip
             texts = answer.value["texts"]
@@ -122,7 +122,7 @@ def _read(wanted: int, data: Any) -> dict[str, Any]:
     """
     choices = sorted(data["choices"], key=lambda choice: choice.get("index", 0))
     if not 1 <= len(choices) <= wanted:
-        raise Temporary(f"{len(choices)} answers came where {wanted} were asked for")
+        raise Temporary(f"{len(choices)} answers came where {wanted} was asked for")
     if len({choice.get("index", place) for place, choice in enumerate(choices)}) < len(choices):
         raise Temporary("one answer came twice")
     usage = data.get("usage") or {}

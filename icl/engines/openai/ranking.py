@@ -42,11 +42,13 @@ def read_echo(data: Any, shift: int) -> list[list[Any]]:
         Temporary: the answer is not what this server gives otherwise.
     """
     try:
-        (choice,) = data["choices"]
+        if len(data["choices"]) != 1:
+            raise Temporary(f"{len(data['choices'])} answers came where 1 was asked for")
+        choice = data["choices"][0]
         tokens, logprobs = choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
         n_sent = int(data["usage"]["prompt_tokens"]) + shift
     except (KeyError, ValueError, TypeError) as error:
-        raise Temporary(f"the answer is no echo ({error})") from error
+        raise Temporary(f"the answer is no echo ({error!r})") from error
     if len(tokens) != len(logprobs) or not 0 < n_sent <= len(tokens) <= n_sent + 1:
         raise Temporary(f"an echo lists {len(tokens)} tokens for a text of {n_sent}")
     return [tokens[:n_sent], logprobs[:n_sent]]

@@ -86,22 +86,31 @@ def test_ranking_survives_faults(serve: Serve, kind: str, tmp_path: Path) -> Non
         ("reset", r"the connection broke \(ReadError\) \(3 tries\)"),
         ("drip", r"no whole answer within timeout_s 0.4 \(3 tries\); raise timeout_s"),
         ("no json", r"answered with no JSON: .* \(3 tries\)"),
-        ("two choices", r"2 answers came where 1 were asked for \(3 tries\)"),
+        ("two choices", r"2 answers came where 1 was asked for \(3 tries\)"),
         ("refused", "it wants a key: set api_key_env to the environment variable that holds it"),
     ],
 )
-def test_a_fault_that_stays_is_one_line_and_the_run_goes_on_later(
-    serve: Serve, tmp_path: Path, kind: str, message: str
+def test_a_fault_that_stays_is_one_line(serve: Serve, kind: str, message: str) -> None:
+    server = serve(fault=lambda number, body: kind if number >= 5 else None)
+    engine = made(server, retries=2, timeout_s=0.4 if kind == "drip" else 30, concurrency=2)
+    found: list[int] = []
+    with pytest.raises(EngineError, match=message) as caught:
+        for index, _ in engine.generate(PROMPTS, FEW):
+            found.append(index)
+    assert "\n" not in str(caught.value)
+    assert len(found) == len(set(found)) == len(server.answered) == 5
+
+
+@pytest.mark.parametrize("kind", ["429", "refused"])
+def test_a_run_that_a_fault_ended_goes_on_where_it_was(
+    serve: Serve, tmp_path: Path, kind: str
 ) -> None:
     wanted = run(small(tmp_path, serve()), tmp_path / "whole").computed
     server = serve(fault=lambda number, body: kind if number >= 9 else None)
-    file = small(tmp_path, server, retries=2, timeout_s=0.4 if kind == "drip" else 30,
-                 concurrency=2)  # fmt: skip
-    with pytest.raises(EngineError, match=message) as caught:
+    file = small(tmp_path, server, retries=2, concurrency=2)
+    with pytest.raises(EngineError, match="what was answered is kept|it wants a key"):
         run(file, tmp_path / "faulty")
-    assert "\n" not in str(caught.value)
-    first = list(server.answered)
-    assert len(first) == 9
+    assert len(server.answered) == 9
     server.fault = lambda number, body: None
     done = run(file, tmp_path / "faulty")
     assert answers(tmp_path / "faulty") == answers(tmp_path / "whole")
@@ -238,7 +247,7 @@ def test_wrong_paths_and_pages(serve: Serve) -> None:
     with pytest.raises(EngineError, match=r"does not serve 'tiny' at .*; correct `model`, or"):
         made(server, source=server_root).identity()
     page = serve()
-    page.answer = lambda path, body: "x"  # type: ignore[method-assign]
+    page.answer = lambda path, body: []  # type: ignore[method-assign]
     with pytest.raises(EngineError, match="JSON that is no completion; is it a proxy, a login"):
         made(page).identity()
 
