@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from icl.engines.openai.answers import Temporary
-from icl.engines.openai.link import Job, Piece, Request, Session
+from icl.engines.openai.link import Piece, Request, Session
 from icl.engines.textstream import TextStream
 from icl.types import OnToken, Output, Prompt, Sampling
 
@@ -38,7 +39,7 @@ def outputs(
     heard = [""] * len(prompts)
     left = set(range(len(prompts)))
     jobs = [
-        _job(engine, prompt, counts[place], sampling, place, on_token is not None)
+        _Writing(engine, prompt, counts[place], sampling, str(place), on_token is not None)
         for place, prompt in enumerate(prompts)
     ]
     for index, value in engine.link.each(jobs, stop):
@@ -48,59 +49,94 @@ def outputs(
                 on_token(index, value.text)
             continue
         left.discard(index)
-        for output in value:
-            yield index, output
+        for sample, written in enumerate(value):
+            yield index, written.output(engine, counts[index], sample)
     for index in sorted(left):
         for sample in range(sampling.n):
             told = heard[index] if sample == 0 else ""
             yield index, Output(told, "cancelled", counts[index], 0, sample)
 
 
-def _job(
-    engine: OpenAIEngine, prompt: Prompt, count: int, sampling: Sampling, place: int, stream: bool
-) -> Job:
-    stops = tuple(dict.fromkeys(text for text in (*sampling.stop, *prompt.stop) if text))
-    path, body = asked(engine, prompt, sampling.max_tokens)
-    body |= _drawn(sampling)
-    if stops:
-        body["stop"] = list(stops[:MOST_STOPS])
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One text of an answer."""
 
-    async def job(session: Session, tell: Callable[[Piece], None]) -> list[Output]:
-        made: list[Output] = []
-        while len(made) < sampling.n:
-            wanted = sampling.n - len(made)
-            more = {"n": wanted} if wanted > 1 else {}
-            if made:  # a server that knows no n gives one; another seed gives another
-                more["seed"] = sampling.seed + len(made)
-            cut = _Cut(stops, tell if stream and not made else None)
-            hear = cut.push if stream and sampling.n == 1 else None
-            streamed = {"stream": True, "stream_options": {"include_usage": True}} if hear else {}
-            answer = await session.ask(
-                Request(
-                    path, body | more | streamed, partial(_read, wanted),
-                    f"{prompt.query_id or place}:{len(made)}", (count, sampling.max_tokens * wanted), hear=hear,
-                )
-            )  # fmt: skip
-            texts = answer.value["texts"]
-            total = answer.value["tokens"]
-            for place_of, row in enumerate(texts):
-                if hear is None or not cut.text:
-                    cut = _Cut(stops, cut.tell if not made else None)
-                    cut.push(row["text"])
-                cut.close()
-                if total is None:
-                    tokens = len(engine.tokens(Prompt(row["text"])))
-                else:  # the server counts all samples together
-                    tokens = total // len(texts) + (place_of < total % len(texts))
-                made.append(
-                    Output(
-                        cut.text, cut.finish(row), answer.value["prompt_tokens"] or count, tokens,
-                        len(made), row["reasoning"] or None,
-                    )
-                )  # fmt: skip
+    row: Mapping[str, Any]
+    cut: _Cut
+    prompt_tokens: int | None
+    tokens: int | None
+    """None where the server does not count."""
+
+    def output(self, engine: OpenAIEngine, prompt_tokens: int, sample: int) -> Output:
+        text, tokens = self.cut.text, self.tokens
+        if tokens is None:
+            tokens = len(engine.tokens(Prompt(self.row["text"])))
+        return Output(
+            text, self.cut.finish(self.row), self.prompt_tokens or prompt_tokens, tokens, sample,
+            self.row["reasoning"] or None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """The job of answering one prompt ``n`` times."""
+
+    engine: OpenAIEngine
+    prompt: Prompt
+    count: int
+    sampling: Sampling
+    place: str
+    stream: bool
+
+    async def __call__(self, session: Session, tell: Callable[[Piece], None]) -> list[_Written]:
+        made: list[_Written] = []
+        while len(made) < self.sampling.n:  # once, but for servers that know no `n`
+            cut = self._cut(tell if self.stream and not made else None)
+            hear = cut.push if self.stream and self.sampling.n == 1 else None
+            answer = await session.ask(self._request(len(made), hear))
+            made += self._written(answer.value, cut)
         return made
 
-    return job
+    @property
+    def _stops(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(t for t in (*self.sampling.stop, *self.prompt.stop) if t))
+
+    def _cut(self, tell: Callable[[Piece], None] | None) -> _Cut:
+        return _Cut(self._stops, tell)
+
+    def _request(self, n_made: int, hear: Callable[[str], None] | None) -> Request:
+        """For all samples that are still wanted; each request draws with a seed of its own."""
+        wanted = self.sampling.n - n_made
+        path, body = asked(self.engine, self.prompt, self.sampling.max_tokens)
+        body |= _drawn(self.sampling)
+        if self._stops:
+            body["stop"] = list(self._stops[:MOST_STOPS])
+        if wanted > 1:
+            body["n"] = wanted
+        if n_made:
+            body["seed"] = self.sampling.seed + n_made
+        if hear is not None:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return Request(
+            path,
+            body,
+            partial(_read, wanted),
+            place=f"{self.prompt.query_id or self.place}:{n_made}",
+            most_tokens=(self.count, self.sampling.max_tokens * wanted),
+            hear=hear,
+        )
+
+    def _written(self, value: Mapping[str, Any], cut: _Cut) -> Iterator[_Written]:
+        texts, total = value["texts"], value["tokens"]
+        for place, row in enumerate(texts):
+            if place:
+                cut = self._cut(None)
+            if not cut.fed:
+                cut.push(row["text"])
+            cut.close()
+            # The server counts all samples together.
+            share = None if total is None else total // len(texts) + (place < total % len(texts))
+            yield _Written(row, cut, value["prompt_tokens"], share)
 
 
 def _drawn(sampling: Sampling) -> dict[str, Any]:
@@ -159,6 +195,11 @@ class _Cut:
     def text(self) -> str:
         """What is certain so far."""
         return self._stream.text
+
+    @property
+    def fed(self) -> bool:
+        """Whether any text came."""
+        return bool(self._pieces)
 
     def push(self, piece: str) -> None:
         """Take more text."""
