@@ -21,7 +21,8 @@ from icl.types import ChoiceScore
 __all__ = ["Echo", "begins_apart", "echo_scores", "first_scores", "read_echo", "read_top"]
 
 UNREADABLE = "\ufffd"
-"""What servers show of a token that is a part of a character; different tokens look alike."""
+"""What servers show of a token that is a part of a character, if not an empty text: different
+tokens look alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def echo_scores(
     """
     own = prompt.tokens if prompt else _front(joined[0], choices[0])
     shared = len(commonprefix([own, *(echo.tokens for echo in joined)]))
-    while shared and UNREADABLE in own[shared - 1]:
+    while shared > 1 and _unreadable(own[shared - 1]):
         shared -= 1
     if shared == 0:
         raise EngineError(
@@ -78,7 +79,7 @@ def echo_scores(
         suffix, numbers = echo.tokens[shared:], echo.logprobs[shared:]
         if not suffix:
             raise ChoiceError(f"choice {choice!r} adds no token to the prompt; give it a text")
-        if suffix in seen and UNREADABLE not in "".join(suffix):
+        if suffix in seen and not any(map(_unreadable, suffix)):
             raise ChoiceError(
                 f"choices {seen[suffix]!r} and {choice!r} have the same tokens; make them differ"
             )
@@ -91,6 +92,10 @@ def echo_scores(
             )
         scores.append(_score(choice, known, len(own) - shared, len(own)))
     return scores
+
+
+def _unreadable(token: str) -> bool:
+    return not token or UNREADABLE in token
 
 
 def _front(echo: Echo, choice: str) -> tuple[str, ...]:

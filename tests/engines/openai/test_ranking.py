@@ -83,6 +83,15 @@ def test_spanning_tokens_are_scored_with_the_choice() -> None:
     assert [(s.logprob, s.tokens, s.spanning) for s in found] == [(-3.0, 1, 1), (-6.0, 2, 1)]
 
 
+@pytest.mark.parametrize("shown", ["", "\ufffd"])
+def test_parts_of_characters_at_the_border_are_scored(shown: str) -> None:
+    prompt = Echo(("<s>", "a", shown), (None, -1.0, -2.0))
+    joined = [Echo(("<s>", "a", shown, shown), (None, -1.0, -2.0, -3.0)),
+              Echo(("<s>", "a", shown, shown), (None, -1.0, -2.5, -4.0))]  # fmt: skip
+    found = echo_scores(["x", "y"], prompt, joined)
+    assert [(s.logprob, s.spanning) for s in found] == [(-5.0, 1), (-6.5, 1)]
+
+
 def test_what_cannot_be_scored_is_told() -> None:
     prompt = Echo(("a",), (None,))
     with pytest.raises(EngineError, match="no BOS before the first scored token"):
