@@ -85,8 +85,9 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
             table.add_row(axes, str(one.rows), f"{one.prompt_tokens:,}",
                           f"{one.answer_tokens:,}", longest, time)  # fmt: skip
     Console().print(table, highlight=False)
-    cost = "" if money is None else f", at most {money:.4g} in the unit of `price`"
-    typer.echo(f"about {_duration(total)}{cost} in all; nothing was run or kept")
+    costs = [] if money is None else [f"at most {money:.4g} in the unit of `price`"]
+    times = [f"about {_duration(total)}"] if total or not costs else []
+    typer.echo(f"{', '.join(times + costs)} in all; nothing was run or kept")
 
 
 def _duration(seconds: float) -> str:

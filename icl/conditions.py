@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -255,6 +255,10 @@ def _construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any
                     f"{where}: unknown option {option!r} of the {kind} {name!r}"
                     f"{did_you_mean(option, accepted)}"
                 )
+        for spec in fields(made):
+            given = spec.name in options or not spec.init
+            if not given and spec.default is MISSING and spec.default_factory is MISSING:
+                raise ConfigError(f"{where}: the {kind} {name!r} needs {spec.name!r}; set it there")
     for option, value in options.items():
         if isinstance(value, list):
             options[option] = tuple(value)

@@ -79,7 +79,7 @@ def _summed(parts: Sequence[Traffic]) -> Traffic:
         retries=sum(part.retries for part in parts),
         prompt_tokens=sum(part.prompt_tokens for part in parts),
         output_tokens=sum(part.output_tokens for part in parts),
-        cost=sum(costs) if costs else None,
+        cost=round(sum(costs), 12) if costs else None,
         latencies_ms=[ms for part in parts for ms in part.latencies_ms],
         models=dict(models),
     )

@@ -137,17 +137,21 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     spanning = sum(record.spanning > 0 for row in rows for record in row.records.values())
     if spanning:
         yield f"{spanning} prompts end inside a token of their choices (spanning tokens)"
+    ways = list({row.entry.get("ranking") for row in rows})
+    if len(ways) == 1 and ways[0]:
+        yield f"choices ranked by the server's {RANKINGS[ways[0]]}"
     for row in rows:
-        yield from _traffic_notes(row)
+        yield from _traffic_notes(row, told=len(ways) == 1)
         if len(row.records) < len(row.ids):
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
         if row.entry["fallbacks"]:
             yield f"{row.axes['shots']}: {len(row.entry['fallbacks'])} words from the fallback"
 
 
-def _traffic_notes(row: ConditionResult) -> Iterator[str]:
-    """Which model a server said it was, how fast, and at what price."""
-    if ranking := row.entry.get("ranking"):
+def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
+    """How a server ranked, unless that is ``told`` for all; its speed, price and model."""
+    ranking = row.entry.get("ranking")
+    if ranking and not told:
         yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"
     sums = traffic(row.store.folder)
     if not sums.requests:

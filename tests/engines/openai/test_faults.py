@@ -14,7 +14,7 @@ import pytest
 
 from icl import run
 from icl.engines.openai import OpenAIEngine
-from icl.errors import EngineError, IclError, WindowError
+from icl.errors import ConfigError, EngineError, IclError, WindowError
 from icl.ledger import traffic
 from icl.types import Prompt, Sampling
 from tests.engines.openai.test_contract import made
@@ -239,6 +239,12 @@ def test_bad_input_is_one_line(serve: Serve, options: dict[str, Any], message: s
         engine.tokens(Prompt("a"))
     assert "\n" not in str(caught.value)
     assert "secret-k" not in str(caught.value)
+
+
+def test_what_the_entry_needs_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, models={"s": {"engine": "openai", "source": "http://127.0.0.1:9/v1"}})
+    with pytest.raises(ConfigError, match="models.s: the engine 'openai' needs 'model'"):
+        run(file, tmp_path / "runs")
 
 
 def test_wrong_paths_and_pages(serve: Serve) -> None:
