@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from icl.config import Experiment, Point
 from icl.data import DataSpec, apart, data_hash, load, sample
 from icl.engines.chat import without_inert
 from icl.errors import ConfigError, DataError
+from icl.ledger import Remote
 from icl.prompts import Template, fit, load_template
 from icl.registry import did_you_mean, lookup
 from icl.selectors import Selector
@@ -78,6 +79,9 @@ class Condition:
     batch_size: int = 8
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> how often it stands in the pool."""
+    ranking: str | None = None
+    """How a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and parsed);
+    None where they are not, or by every token in this process."""
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
@@ -99,7 +103,7 @@ class Condition:
                 shots=shots is not None,
                 system=self.template.file.system is not None,
             ),
-            "method": self.method,
+            "method": f"rank:{self.ranking}" if self.ranking else self.method,
             "template": self.template.hash,
             "choices": [choice.text + choice.end for choice in self.choices],
             "sampling": self.sampling.identity() if self.method == "generate" else None,
@@ -222,9 +226,10 @@ class Loader:
 
     def _placed(self, values: dict[str, Any]) -> dict[str, Any]:
         """A local source is relative to the experiment file, as every path in it."""
-        source = values.get("source")
-        if isinstance(source, str) and source.startswith((".", "~")):
-            values["source"] = str((self.experiment.base / Path(source).expanduser()).resolve())
+        for key in ("source", "tokenizer"):
+            source = values.get(key)
+            if isinstance(source, str) and source.startswith((".", "~")):
+                values[key] = str((self.experiment.base / Path(source).expanduser()).resolve())
         return values
 
     def selector(self, point: Point, pool: Sequence[Example]) -> Selector | None:
@@ -258,6 +263,10 @@ def _construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any
                     f"{where}: unknown option {option!r} of the {kind} {name!r}"
                     f"{did_you_mean(option, accepted)}"
                 )
+        for spec in fields(made):
+            given = spec.name in options or not spec.init
+            if not given and spec.default is MISSING and spec.default_factory is MISSING:
+                raise ConfigError(f"{where}: the {kind} {name!r} needs {spec.name!r}; set it there")
     for option, value in options.items():
         if isinstance(value, list):
             options[option] = tuple(value)
@@ -302,6 +311,10 @@ def build(point: Point, loader: Loader) -> Condition:
     pool = [template.answered(example) for example in pool]
     drawn = sample(test, rows.n, rows.seed)
     choices = template.choices() if task.kind == "classify" else []
+    engine = loader.engine(point)
+    ranking = _ranking(engine, choices) if method == "rank" else None
+    if ranking == "generate":
+        method = "generate"
     if method != "rank" or entry.choice_end == "never":
         choices = [replace(choice, end="") for choice in choices]
     _check_labels(template, drawn)
@@ -312,10 +325,22 @@ def build(point: Point, loader: Loader) -> Condition:
         point=point, task=task, method=method, template=template, examples=drawn,
         available=len(test), pool=pool, left_out=left_out,
         selector=loader.selector(point, pool), choices=choices,
-        sampling=sampling, engine=engine,
-        batch_size=loader.experiment.batch_size,
+        sampling=sampling, engine=engine, ranking=ranking,
+        batch_size=max(loader.experiment.batch_size, _width(engine) if method != "rank" else 1),
         labels=Counter(example.targets[0] for example in pool if example.targets),
     )  # fmt: skip
+
+
+def _ranking(engine: Engine, choices: Sequence[Choice]) -> str | None:
+    """How a server's engine ranks these choices."""
+    if not isinstance(engine, Remote):
+        return None
+    return engine.ranked_by([choice.text + choice.end for choice in choices])
+
+
+def _width(engine: Engine) -> int:
+    """Examples in a batch at least: a server's slowest answer holds up no more than a quarter."""
+    return 4 * engine.concurrency if isinstance(engine, Remote) else 1
 
 
 def _pool(point: Point, loader: Loader, test: Sequence[Example]) -> tuple[list[Example], int]:

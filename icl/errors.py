@@ -11,7 +11,8 @@
     ├── WindowError        a prompt longer than the model's window
     ├── ModelError         a model that cannot be found, checked or loaded
     ├── EngineError        a model that cannot answer
-    │   └── OutOfMemory    a batch too large for the device; it is halved and tried again
+    │   ├── OutOfMemory    a batch too large for the device; it is halved and tried again
+    │   └── CostError      the money that a model entry allows is spent
     ├── ParseError         an output that a parser cannot read; counted, never dropped
     ├── MetricError        a metric that is not defined for these rows
     └── StoreError         run folder: no room, corrupt, unreadable
@@ -24,6 +25,7 @@ __all__ = [
     "BusyError",
     "ChoiceError",
     "ConfigError",
+    "CostError",
     "DataError",
     "EngineError",
     "IclError",
@@ -77,6 +79,10 @@ class EngineError(IclError):
 
 class OutOfMemory(EngineError):
     """A batch needs more memory than the device has."""
+
+
+class CostError(EngineError):
+    """The next request could cost more than ``max_cost`` leaves; what was answered stays."""
 
 
 class ParseError(IclError):

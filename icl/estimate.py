@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from icl.conditions import Condition, Loader, Request
 from icl.config import Experiment
+from icl.ledger import Remote
 from icl.progress import Progress
 from icl.run import conditions
 from icl.store import ConditionStore
@@ -34,6 +35,8 @@ class Estimate:
     """Whether ``seconds`` comes from the condition's own timings."""
     prompt: Request | None = None
     """The longest prompt."""
+    cost: float | None = None
+    """Money at most, where the model's entry holds a price table."""
 
 
 def estimate(
@@ -42,7 +45,8 @@ def estimate(
     """Estimate every condition, one after the other.
 
     Seconds a token come from the condition's earlier batches where there are any; else its
-    median prompt is asked once, which loads the model. A trial's answer is not kept.
+    median prompt is asked once, which loads the model. A trial's answer is not kept, and a model
+    that costs money is not tried.
 
     Raises:
         IclError: everything that :func:`icl.run.run` would refuse before it computes.
@@ -63,18 +67,39 @@ def estimate(
         seconds = 0.0
         if todo and measured:
             seconds = timing["seconds"] / timing["rows"] * len(todo)
-        elif todo:
+        elif todo and not _priced(condition):
             seconds = _trial(condition, todo[len(todo) // 2]) * len(todo)
         longest = todo[-1] if todo else None
-        yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest)
+        cost = _cost(condition, todo)
+        yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
 
 
 def _answer_tokens(condition: Condition) -> int:
     if condition.method == "generate":
         return condition.sampling.max_tokens
+    return sum(_choice_tokens(condition))
+
+
+def _choice_tokens(condition: Condition) -> list[int]:
     start = condition.count(Prompt(""))
-    return sum(condition.count(Prompt(c.text + c.end)) - start
-               for c in condition.choices)  # fmt: skip
+    return [condition.count(Prompt(c.text + c.end)) - start for c in condition.choices]
+
+
+def _priced(condition: Condition) -> bool:
+    return isinstance(condition.engine, Remote) and condition.engine.price is not None
+
+
+def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
+    """Money for all rows to compute."""
+    engine = condition.engine
+    if not isinstance(engine, Remote) or engine.price is None:
+        return None
+    choices = _choice_tokens(condition) if condition.ranking == "echo" else []
+    found = [
+        engine.cost_of(request.tokens, choices, condition.ranking, condition.sampling)
+        for request in todo
+    ]
+    return sum(cost for cost in found if cost is not None)
 
 
 def _trial(condition: Condition, request: Request) -> float:

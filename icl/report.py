@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from icl.conditions import request_hash
+from icl.ledger import traffic
 from icl.registry import lookup, names
 from icl.scoring import ConditionResult, Run, predict
 from icl.types import Choice, Record, Score
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["card", "label_shares", "number", "render", "tables"]
 
+RANKINGS = {
+    "echo": "log-probabilities of all their tokens",
+    "first_token": "log-probability of their first token alone",
+    "generate": "text, parsed",
+}
 FACTS = {"over_length": "over %", "unparsed": "unp. %", "empty": "empty %", "unended": "unended %"}
 
 
@@ -68,7 +74,9 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
 
     models = _of_kind(rows, "model")
     primary = models[0] if models else ""
-    plain = [name for name in _of_kind(rows, "baseline") if name.endswith("/" + primary)]
+    plain = [
+        name for name in _of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
+    ]
     facts = [
         name
         for name in _of_kind(rows, "count")
@@ -129,11 +137,36 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     spanning = sum(record.spanning > 0 for row in rows for record in row.records.values())
     if spanning:
         yield f"{spanning} prompts end inside a token of their choices (spanning tokens)"
+    ways = list({row.entry.get("ranking") for row in rows})
+    if len(ways) == 1 and ways[0]:
+        yield f"choices ranked by the server's {RANKINGS[ways[0]]}"
     for row in rows:
+        yield from _traffic_notes(row, told=len(ways) == 1)
         if len(row.records) < len(row.ids):
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
         if row.entry["fallbacks"]:
             yield f"{row.axes['shots']}: {len(row.entry['fallbacks'])} words from the fallback"
+
+
+def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
+    """How a server ranked, unless that is ``told`` for all; its speed, price and model."""
+    ranking = row.entry.get("ranking")
+    if ranking and not told:
+        yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"
+    sums = traffic(row.store.folder)
+    if not sums.requests:
+        return
+    cost = "" if sums.cost is None else f", cost {sums.cost:.4g}"
+    retried = f", {sums.retries} tried again" if sums.retries else ""
+    times = [f"{sums.latency_ms(share) / 1000:.2g}" for share in (0.5, 0.95)]
+    yield (
+        f"{row.axes['shots']}: {sums.requests} requests{retried}, half within {times[0]} s, "
+        f"95 % within {times[1]} s{cost}"
+    )
+    versions = ", ".join(sums.models)
+    several = "SEVERAL VERSIONS of the model answered:" if len(sums.models) > 1 else "answered by"
+    if versions:
+        yield f"  {several} {versions}"
 
 
 def render(run: Run, width: int = 80) -> str:

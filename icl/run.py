@@ -15,6 +15,7 @@ from icl.conditions import Condition, Loader, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
 from icl.errors import OutOfMemory
+from icl.ledger import Ledger, Remote, spent
 from icl.plugins import remember
 from icl.progress import Progress
 from icl.provenance import machine, versions
@@ -23,6 +24,13 @@ from icl.store import ConditionStore, replace_file
 from icl.types import JSON, Output, Record, digest
 
 __all__ = ["batches", "conditions", "run", "run_condition"]
+
+RANKED_BY = {
+    "first_token": "choices are ranked by the first token's log-probability alone, since the "
+    "server echoes no prompts",
+    "generate": "choices are written and parsed, since the server's log-probabilities cannot "
+    "tell them apart",
+}
 
 
 def run(
@@ -53,7 +61,9 @@ def run(
     entries: list[dict[str, Any]] = []
     rows: dict[str, list[str]] = {}
     with progress or Progress(quiet=True) as shown:
-        for condition, same in conditions(loaded, loader, shown):
+        found = conditions(loaded, loader, shown)
+        _count_spent([condition for condition, _ in found], root)
+        for condition, same in found:
             loader.only(condition.engine)
             entries.append(_entry(condition, same, rows))
             _write_manifest(root / loaded.name, loaded, entries, rows, finished=False)
@@ -87,6 +97,8 @@ def conditions(
             )
         if condition.examples:
             condition.request(condition.examples[0])
+        if condition.ranking in RANKED_BY:
+            progress.note(f"{point.model_name}: {RANKED_BY[condition.ranking]}")
         if condition.fingerprint in found:
             same[condition.fingerprint].append(point.axes["shots"])
             progress.note(
@@ -109,6 +121,13 @@ def run_condition(condition: Condition, root: Path, progress: Progress) -> Run:
     return Run(root / "trial", {"name": "trial"}, (result,))
 
 
+def _count_spent(found: Sequence[Condition], root: Path) -> None:
+    """Tell each server's engine what its conditions have cost in earlier runs."""
+    for condition in found:
+        if isinstance(condition.engine, Remote):
+            condition.engine.spent += spent(root / "conditions" / condition.folder)
+
+
 def _title(condition: Condition) -> str:
     return " ".join(filter(None, condition.point.axes.values()))
 
@@ -124,8 +143,13 @@ def _complete(condition: Condition, store: ConditionStore, progress: Progress) -
             for key, request in requests.items()
             if key not in have or have[key].request != request.hash
         ]
+        remote = condition.engine if isinstance(condition.engine, Remote) else None
+        if remote:
+            remote.ledger = Ledger(store.folder)
         progress.begin(name, len(requests) - len(pending), len(requests))
         store.begin(condition.about())
+        if condition.method == "generate" and condition.choices:
+            store.keep_choices(condition.choices, [0] * len(condition.choices))  # for the parser
         if not pending:
             return 0
         store.plan(
@@ -147,6 +171,8 @@ def _complete(condition: Condition, store: ConditionStore, progress: Progress) -
             seconds = time.perf_counter() - began
             tokens = sum(_tokens(record, store) for record in records)
             store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens})
+            if remote:
+                remote.ledger.settle(index)
             progress.advance(len(records), tokens)
     return len(pending)
 
@@ -169,12 +195,13 @@ def _answer(
         return _rank(condition, store, requests)
     outputs: list[list[Output]] = [[] for _ in requests]
     prompts = [request.prompt for request in requests]
+    remote = isinstance(condition.engine, Remote)  # only the server knows its tokens for sure
     for index, output in condition.engine.generate(prompts, condition.sampling):
         outputs[index].append(output)
     return [
         replace(
             _record(condition, request),
-            prompt_tokens=request.tokens,
+            prompt_tokens=given[0].prompt_tokens if remote else request.tokens,
             outputs=tuple(sorted(given, key=lambda output: output.sample)),
         )
         for request, given in zip(requests, outputs, strict=True)
@@ -189,6 +216,7 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
         for choice in condition.choices
     ]
     found = sorted(condition.engine.score(items), key=lambda pair: pair[0])
+    remote = isinstance(condition.engine, Remote)
     records = []
     for row, request in enumerate(requests):
         scores = [score for _, score in found[row * width : (row + 1) * width]]
@@ -197,7 +225,7 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
         records.append(
             replace(
                 _record(condition, request),
-                prompt_tokens=request.tokens,
+                prompt_tokens=scores[0].prompt_tokens if remote else request.tokens,
                 logprobs=tuple(score.logprob for score in scores),
                 choice_tokens=() if tokens == usual else tokens,
                 spanning=max(score.spanning for score in scores),
@@ -237,6 +265,7 @@ def _entry(condition: Condition, same: Sequence[str], rows: dict[str, list[str]]
         "folder": condition.folder,
         "task": condition.task.name,
         "method": condition.method,
+        "ranking": condition.ranking,
         "parser": entry.parser or condition.task.parser,
         "metrics": list(entry.metrics or condition.task.metrics),
         "labels": len(condition.choices),

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ConditionResult", "Run", "load_run", "predict", "score_run"]
 
+WAYS = {"first_token": "@first_token", "generate": "@written"}
+"""Choices that a server ranked otherwise than by all their tokens have columns of their own."""
+
 
 def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
     """What a record answers: the likeliest choice, or the generated text as a parser reads it.
@@ -280,7 +283,7 @@ def _scores(
 ) -> list[Score]:
     ranked = condition.entry["method"] == "rank"
     other = parser is not None and not ranked and parser != condition.entry["parser"]
-    suffix = f"@{parser}" if other else ""
+    suffix = f"@{parser}" if other else WAYS.get(condition.entry.get("ranking") or "", "")
     wanted = metrics or condition.entry["metrics"]
     made: list[Metric] = [lookup("metric", name)() for name in wanted]
     predictions = condition.predictions(parser)
@@ -292,5 +295,7 @@ def _scores(
         condition.task, made, examples, predictions, condition.entry["pool"]["labels"],
         max(len(condition.store.choices()), condition.entry["labels"]),
     ) if not other else []  # fmt: skip
-    facts = [replace(fact, name=fact.name + suffix) for fact in counts(predictions)]
+    facts = [
+        replace(fact, name=fact.name + (suffix if other else "")) for fact in counts(predictions)
+    ]
     return [*scores, *plain, *facts]

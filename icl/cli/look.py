@@ -41,6 +41,10 @@ def show_prompt(
         label = made.template.label(shot.example)
         score = f" score {shot.score:.3f}" if shot.score is not None else ""
         err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
+    if how := getattr(getattr(made.engine, "counted", None), "how", None):
+        from icl.engines.openai.counting import counted
+
+        err += f"tokens {counted(how)}\n"
     err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
     if made.choices:
         shown = ", ".join(repr(choice.text) for choice in made.choices[:3])

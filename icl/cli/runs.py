@@ -59,17 +59,22 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
     table.add_column("condition")
     for title in ("rows", "prompt tokens", "answer tokens", "longest", "time"):
         table.add_column(title, justify="right")
-    total = 0.0
+    total, money = 0.0, None
     with progress:
         for one in estimate(experiment, out, progress):
             axes = " ".join(filter(None, one.condition.point.axes.values()))
             total += one.seconds
+            if one.cost is not None:
+                money = (money or 0.0) + one.cost
             longest = str(one.prompt.tokens) if one.prompt else "–"
             time = _duration(one.seconds) + ("" if one.measured or not one.rows else " (trial)")
+            if one.cost is not None:
+                time = f"costs {one.cost:.4g}" + (f", {time}" if one.measured else "")
             table.add_row(axes, str(one.rows), f"{one.prompt_tokens:,}",
                           f"{one.answer_tokens:,}", longest, time)  # fmt: skip
     Console().print(table, highlight=False)
-    typer.echo(f"about {_duration(total)} in all; nothing was run or kept")
+    cost = "" if money is None else f", at most {money:.4g} in the unit of `price`"
+    typer.echo(f"about {_duration(total)}{cost} in all; nothing was run or kept")
 
 
 def _duration(seconds: float) -> str:

@@ -15,10 +15,9 @@ from icl.engines.batches import Batch, Request, batch_for
 from icl.engines.forward import CausalModel, out_of_memory
 from icl.engines.reasoning import ThinkingStream
 from icl.engines.textstream import TextStream
-from icl.errors import EngineError
 from icl.types import OnToken, Output, Sampling
 
-__all__ = ["Request", "check_sampling", "generate", "pick", "random_source"]
+__all__ = ["Request", "generate", "pick", "random_source"]
 
 _TAIL = 8
 """Tokens of the prompt that stand before the output when it is decoded."""
@@ -42,30 +41,6 @@ class _Row:
             output_tokens=len(self.tokens),
             sample=self.sample,
             reasoning=self.stream.reasoning,
-        )
-
-
-def check_sampling(sampling: Sampling) -> None:
-    """Refuse settings that have no meaning.
-
-    Raises:
-        EngineError: naming the setting, its value and what is accepted.
-    """
-    accepted = (
-        ("max_tokens", sampling.max_tokens >= 1, "1 or more"),
-        ("n", sampling.n >= 1, "1 or more"),
-        ("temperature", sampling.temperature >= 0, "0 (greedy) or more"),
-        ("top_p", 0 < sampling.top_p <= 1, "above 0, up to 1 (all)"),
-        ("min_p", 0 <= sampling.min_p <= 1, "0 (all) to 1"),
-        ("top_k", sampling.top_k >= 0, "0 (all) or more"),
-    )
-    for name, good, values in accepted:
-        if not good:
-            raise EngineError(f"sampling {name} is {getattr(sampling, name)}; accepted: {values}")
-    if sampling.n > 1 and sampling.temperature == 0:
-        raise EngineError(
-            f"sampling n is {sampling.n} with temperature 0, which gives the same output each "
-            "time; set temperature above 0, or n to 1"
         )
 
 

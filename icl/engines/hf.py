@@ -251,7 +251,8 @@ class HFEngine:
             WindowError: a prompt leaves no room for ``max_tokens``.
             OutOfMemory: the batch does not fit; give fewer prompts.
         """
-        from icl.engines.decode import Request, check_sampling, generate
+        from icl.engines.decode import Request, generate
+        from icl.engines.sampling import check_sampling
 
         check_sampling(sampling)
         check_thinking(sampling, self.form.delimiters, self.source)

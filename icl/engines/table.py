@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from icl.engines.sampling import check_sampling
 from icl.errors import ChoiceError, EngineError, WindowError
 from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token, digest
 
@@ -78,9 +79,10 @@ class TableEngine:
         """The table's text, cut at the first stop string and at ``max_tokens`` words.
 
         Raises:
-            EngineError: no text for a prompt.
+            EngineError: no text for a prompt, or sampling settings without meaning.
             WindowError: prompt and ``max_tokens`` are longer than the window.
         """
+        check_sampling(sampling)
         for index, prompt in enumerate(prompts):
             n_prompt = self._check_window(prompt, sampling.max_tokens)
             answer = self._text(prompt)

@@ -1,0 +1,377 @@
+"""The engine that asks a server: options, identity, generation and ranking."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from icl.engines.sampling import check_sampling
+from icl.errors import ChoiceError, EngineError, ModelError, WindowError
+from icl.registry import did_you_mean
+from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
+
+if TYPE_CHECKING:
+    from icl.engines.openai.counting import Counted
+    from icl.engines.openai.link import Link
+    from icl.engines.openai.server import Facts
+    from icl.ledger import Ledger
+
+__all__ = ["ENGINE_VERSION", "OpenAIEngine"]
+
+ENGINE_VERSION = 1
+"""Raised when a change of this engine changes answers; part of every fingerprint."""
+
+Api = Literal["auto", "completions", "chat"]
+Ranking = Literal["auto", "echo", "first_token", "generate"]
+
+
+class _Window:
+    """The window given in the entry, else the server's, asked for at first need."""
+
+    def __get__(self, engine: OpenAIEngine | None, owner: type) -> int:
+        if engine is None:
+            return 0  # the default of the field: none given
+        asked: int | None = vars(engine)["_asked_window"]
+        return asked or engine._server_window()
+
+    def __set__(self, engine: OpenAIEngine, tokens: int | None) -> None:
+        vars(engine)["_asked_window"] = tokens
+
+
+@dataclass
+class OpenAIEngine:
+    """A model behind a server's URL; nothing is asked before something is needed.
+
+    >>> engine = OpenAIEngine("http://127.0.0.1:8000/v1", "Qwen/Qwen3-0.6B")   # doctest: +SKIP
+    >>> engine.ranked_by([" yes", " no"])                                      # doctest: +SKIP
+    'echo'
+    """
+
+    source: str
+    """The URL up to ``/v1``."""
+    model: str
+    """The model's name, as the server calls it."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key; keys stand nowhere else."""
+    api: Api = "auto"
+    """``completions`` sends the prompt's text, ``chat`` its turns; ``auto``: text if it can."""
+    ranking: Ranking = "auto"
+    """How choices are ranked; ``auto`` takes the first of these that the server offers."""
+    window: _Window = _Window()
+    """Tokens of prompt and answer together; not given: what the server says."""
+    tokenizer: str | None = None
+    """Folder or hub id of a tokenizer to count with, where the server counts nothing."""
+    concurrency: int = 8
+    """Requests on their way at a time."""
+    timeout_s: float = 60.0
+    """For one answer as a whole."""
+    requests_per_minute: float | None = None
+    retries: int = 5
+    """Further tries of a request that failed in a way that may mend."""
+    backoff_s: float = 0.5
+    """Longest first pause before a further try; it doubles from try to try."""
+    price: Mapping[str, float] | None = None
+    """Money for a million tokens: ``{input: 0.15, output: 0.60}``."""
+    max_cost: float | None = None
+    """Money that the answers may cost, those of earlier runs included."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """More of the request's body, as the server knows it: ``{chat_template_kwargs: …}``."""
+    bounded: int = field(default=0, init=False, repr=False)
+    """Choices that were not among the likeliest first tokens, so that their score is a bound."""
+    _link: Link | None = field(default=None, init=False, repr=False)
+    _facts: Facts | None = field(default=None, init=False, repr=False)
+    _counted: Counted | None = field(default=None, init=False, repr=False)
+    _found_window: int | None = field(default=None, init=False, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
+
+    @property
+    def link(self) -> Link:
+        """The way to the server.
+
+        Raises:
+            ModelError: an option that is wrong, a key that is missing, or httpx is not installed.
+        """
+        with self._lock:
+            if self._link is None:
+                self._link = _link(self)
+            return self._link
+
+    @property
+    def facts(self) -> Facts:
+        """What the server is; it is asked once.
+
+        Raises:
+            EngineError: it cannot be reached, refuses the key, or does not serve the model.
+        """
+        from icl.engines.openai.server import probe
+
+        with self._lock:
+            if self._facts is None:
+                self._facts = probe(self.link, self.model, self.api, self.extra)
+            return self._facts
+
+    @property
+    def counted(self) -> Counted:
+        """What counts tokens; ``counted.how`` says whether they are exact."""
+        from icl.engines.openai.counting import Counted
+
+        with self._lock:
+            if self._counted is None:
+                chat = self.facts.api == "chat"
+                self._counted = Counted(self.link, self.model, chat, self.tokenizer)
+            return self._counted
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where answered requests are kept; a run puts its condition's there."""
+        return self.link.ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self.link.ledger = ledger
+
+    @property
+    def spent(self) -> float:
+        """Money spent so far, in the unit of ``price``; a run adds that of earlier ones."""
+        return self.link.spent
+
+    @spent.setter
+    def spent(self, money: float) -> None:
+        self.link.spent = money
+
+    @property
+    def priced(self) -> bool:
+        """Whether a price table is given."""
+        return self.price is not None
+
+    def _server_window(self) -> int:
+        from icl.engines.openai.server import find_window
+
+        with self._lock:
+            if self._found_window is None:
+                self._found_window = find_window(self.link, self.model)
+            return self._found_window
+
+    def identity(self) -> dict[str, JSON]:
+        """What changes an answer: server, model, kind of completion, window, extra body."""
+        return {
+            "kind": "openai",
+            "version": ENGINE_VERSION,
+            "server": self.link.url,
+            "model": self.model,
+            "api": self.facts.api,
+            "window": self.window,
+            "extra": dict(self.extra),
+        }
+
+    def tokens(self, prompt: Prompt) -> list[Token]:
+        """The tokens sent, or a guess at them whose ids are -1; ``counted.how`` says which."""
+        return self.counted.tokens(prompt)
+
+    def sent(self, prompt: Prompt) -> str:
+        """The text sent; of a chat the turns, in the model's own form where that is known."""
+        return self.counted.sent(prompt)
+
+    def choice(self, choice: Choice) -> Choice:
+        """The choice as it is scored: in a chat without white space in front, and without end."""
+        if self.facts.api == "chat":
+            return replace(choice, text=choice.text.lstrip(), end="")
+        return choice
+
+    def ranked_by(self, choices: Sequence[str]) -> str:
+        """How these choices are ranked: ``echo``, ``first_token``, or ``generate`` (and parsed).
+
+        Raises:
+            EngineError: ``ranking`` asks for what the server does not offer.
+        """
+        from icl.engines.openai.ranking import begins_apart
+
+        facts = self.facts
+        offered = ["echo"] if facts.echo is not None else []
+        if facts.top and begins_apart(self._shown(choices), self._heads(choices)):
+            offered.append("first_token")
+        offered.append("generate")
+        if self.ranking == "auto":
+            return offered[0]
+        if self.ranking not in offered:
+            why = "gives no log-probabilities of prompts"
+            if self.ranking == "first_token":
+                why = "gives no first-token log-probabilities" if not facts.top else (
+                    "cannot tell these choices apart by their first token"
+                )  # fmt: skip
+            raise EngineError(
+                f"ranking {self.ranking!r}: {self.link.url} {why}; set ranking to auto, or to one "
+                f"of: {', '.join(offered)}"
+            )
+        return self.ranking
+
+    def _shown(self, choices: Sequence[str]) -> list[str]:
+        """The choices as the model writes them: a chat turn begins without white space."""
+        return [c.lstrip() for c in choices] if self.facts.api == "chat" else list(choices)
+
+    def _heads(self, choices: Sequence[str]) -> list[str]:
+        """The first token of each choice, or its first letter where nobody counts tokens."""
+        heads = []
+        for choice in self._shown(choices):
+            blank = len(choice) - len(choice.lstrip())
+            heads.append(choice[: blank + 1])
+            if self.counted.how == "tokenizer" and self.facts.api == "completions":
+                shown = [token.text for token in self.tokens(Prompt(choice)) if token.text]
+                heads[-1] = shown[0] if shown else ""
+        return heads
+
+    def cost_of(self, prompt_tokens: int, choice_tokens: Sequence[int], ranking: str | None,
+                sampling: Sampling) -> float | None:  # fmt: skip
+        """Money for one prompt at most: ranked by ``ranking``, or else generated for.
+
+        ``choice_tokens`` are those of each choice; None without a price table.
+        """
+        if (price := self.link.price) is None:
+            return None
+        if ranking == "echo":
+            sent = prompt_tokens + sum(prompt_tokens + tokens for tokens in choice_tokens)
+            return price.of(sent, 1 + len(choice_tokens))
+        if ranking == "first_token":
+            return price.of(prompt_tokens, 1)
+        return price.of(prompt_tokens, sampling.max_tokens * sampling.n)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[tuple[int, Output]]:
+        """Outputs as the server finishes them.
+
+        Raises:
+            EngineError: sampling without meaning; a server that is down, refuses or fails.
+            WindowError: a prompt leaves no room for ``max_tokens``.
+            CostError: the next request could cost more than ``max_cost`` leaves.
+        """
+        from icl.engines.openai.generating import outputs
+
+        check_sampling(sampling)
+        counts = [len(self.tokens(prompt)) for prompt in prompts]
+        for prompt, count in zip(prompts, counts, strict=True):
+            self._check_room(prompt, count, sampling.max_tokens)
+        if prompts:
+            yield from outputs(self, prompts, counts, sampling, on_token, stop)
+
+    def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
+        """Log-likelihood of each continuation, by what :meth:`ranked_by` says.
+
+        Raises:
+            ChoiceError: a choice that is empty or doubled, or equal to another as tokens.
+            EngineError: the server gives no log-probabilities, is down, refuses or fails.
+            WindowError: prompt and choice are longer than the window.
+            CostError: the next request could cost more than ``max_cost`` leaves.
+        """
+        from icl.engines.openai.scoring import scores
+
+        groups: dict[str, tuple[Prompt, dict[str, list[int]]]] = {}
+        seen: set[tuple[int, str]] = set()
+        for i, (prompt, choice) in enumerate(items):
+            if not choice:
+                raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
+            if (id(prompt), choice) in seen:
+                raise ChoiceError(f"choice {choice!r} is given twice for a prompt; delete one")
+            seen.add((id(prompt), choice))
+            key = repr(prompt.messages) if self.facts.api == "chat" else prompt.text
+            groups.setdefault(key, (prompt, {}))[1].setdefault(choice, []).append(i)
+        if groups:
+            yield from scores(self, list(groups.values()))
+
+    def _check_room(self, prompt: Prompt, count: int, more: int) -> None:
+        if count + more > self.window:
+            name = f" {prompt.query_id!r}" if prompt.query_id else ""
+            raise WindowError(
+                f"prompt{name} has {count} tokens, which with {more} more for the answer is over "
+                f"the window of {self.window}; use fewer or shorter shots, or fewer max_tokens"
+            )
+
+
+def _link(engine: OpenAIEngine) -> Link:
+    """Check every option, and take the key from the environment."""
+    try:
+        from icl.engines.openai.answers import Asked
+        from icl.engines.openai.link import Limits, Link, Price
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"the engine 'openai' needs {error.name}: pip install 'icl-workbench[openai]'"
+        ) from error
+    url, who = _url(engine.source), f"model {engine.model!r}"
+    for name, accepted in (("api", Api), ("ranking", Ranking)):
+        if (value := getattr(engine, name)) not in get_args(accepted):
+            raise ModelError(
+                f"unknown {name} {value!r} of {who}{did_you_mean(str(value), get_args(accepted))}"
+            )
+    for name, least in (("concurrency", 1), ("retries", 0)):
+        value = getattr(engine, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ModelError(f"{name} of {who} is {value!r}; accepted: {least} or more")
+    for name in ("timeout_s", "backoff_s", "requests_per_minute", "max_cost"):
+        value = getattr(engine, name)
+        if value is not None and not _positive(value):
+            raise ModelError(f"{name} of {who} is {value!r}; accepted: a number above 0")
+    asked_window = vars(engine)["_asked_window"]
+    if asked_window and (not isinstance(asked_window, int) or asked_window < 1):
+        raise ModelError(f"window of {who} is {asked_window!r}; accepted: 1 or more")
+    price = None
+    if engine.price is not None:
+        price = Price(**_price(engine.price, who))
+    elif engine.max_cost is not None:
+        raise ModelError(
+            f"max_cost of {who} needs a price: {{input: …, output: …}}, money for a million tokens"
+        )
+    limits = Limits(**{spec.name: getattr(engine, spec.name) for spec in fields(Limits)})
+    key = _key(engine.api_key_env)
+    asked = Asked(url, engine.model, engine.api_key_env, key)
+    return Link(url, limits, asked, price, engine.max_cost, key)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _price(price: Any, who: str) -> dict[str, float]:
+    good = isinstance(price, Mapping) and set(price) == {"input", "output"}
+    if not good or not all(_positive(value) or value == 0 for value in price.values()):
+        raise ModelError(
+            f"price of {who} is {price!r}; accepted: {{input: 0.15, output: 0.60}}, money for a "
+            "million tokens"
+        )
+    return {name: float(value) for name, value in price.items()}
+
+
+def _url(source: str) -> str:
+    parts = urlsplit(source)
+    if parts.username or parts.password or parts.query:
+        raise ModelError(
+            f"the source of a server holds a key or a query ({parts.scheme}://{parts.hostname}/…); "
+            "put the key into an environment variable and name it under api_key_env"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ModelError(
+            f"source {source!r} is no URL of a server; accepted: http://127.0.0.1:8000/v1"
+        )
+    return source.rstrip("/")
+
+
+def _key(name: str | None) -> str:
+    if name is None:
+        return ""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ModelError(
+            "api_key_env is no name of an environment variable (a key itself?); export the key as "
+            "OPENAI_API_KEY and set api_key_env: OPENAI_API_KEY"
+        )
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise ModelError(f"the key is missing: export {name}=… (named under api_key_env)")
+    return key

@@ -1,0 +1,110 @@
+"""Ranking by a server: every choice echoed behind its prompt, or the likeliest first tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from icl.engines.openai.generating import asked
+from icl.engines.openai.link import Job, Piece, Request, Session
+from icl.engines.openai.ranking import Echo, echo_scores, first_scores, read_echo, read_top
+from icl.errors import EngineError
+from icl.types import ChoiceScore, Prompt
+
+if TYPE_CHECKING:
+    from icl.engines.openai.engine import OpenAIEngine
+
+__all__ = ["scores"]
+
+Group: TypeAlias = "tuple[Prompt, Mapping[str, list[int]]]"
+
+
+def scores(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+    """The scores of all choices of a prompt when the last of them is there."""
+    ways = {engine.ranked_by(tuple(choices)) for _, choices in groups}
+    if ways == {"echo"}:
+        yield from _echoed(engine, groups)
+    elif ways == {"first_token"}:
+        yield from _by_first_token(engine, groups)
+    else:
+        raise EngineError(
+            f"{engine.link.url} gives no log-probabilities that tell these choices apart; answer "
+            "the task by `method: generate`"
+        )
+
+
+def _echoed(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+    """Requests of one prompt follow each other, so that the server's prefix cache serves them."""
+    jobs: list[Job] = []
+    owner: list[tuple[int, str | None]] = []
+    for place, (prompt, choices) in enumerate(groups):
+        longest = max(len(engine.tokens(Prompt(prompt.text + choice))) for choice in choices)
+        engine._check_room(prompt, longest, 1)
+        for choice in (None, *choices):
+            text = prompt.text + (choice or "")
+            if text:
+                owner.append((place, choice))
+                jobs.append(_echo_job(engine, text, longest))
+    found: list[dict[str | None, Echo]] = [{} for _ in groups]
+    for index, value in engine.link.each(jobs):
+        place, choice = owner[index]
+        found[place][choice] = Echo(tuple(value[0]), tuple(value[1]))
+        prompt, choices = groups[place]
+        if len(found[place]) == len(choices) + bool(prompt.text):
+            echoes = found[place]
+            found[place] = {}
+            made = echo_scores(list(choices), echoes.get(None), [echoes[c] for c in choices])
+            yield from _spread(choices, made)
+
+
+def _echo_job(engine: OpenAIEngine, text: str, count: int) -> Job:
+    shift = engine.facts.echo
+    assert shift is not None
+    path, body = asked(engine, Prompt(text), 1)
+    body |= {"echo": True, "logprobs": 1}
+
+    async def job(session: Session, _: Callable[[Piece], None]) -> Any:
+        request = Request(path, body, lambda data: read_echo(data, shift), most_tokens=(count, 1))
+        return (await session.ask(request)).value
+
+    return job
+
+
+def _by_first_token(
+    engine: OpenAIEngine, groups: Sequence[Group]
+) -> Iterator[tuple[int, ChoiceScore]]:
+    counts = [len(engine.tokens(prompt)) for prompt, _ in groups]
+    for (prompt, _), count in zip(groups, counts, strict=True):
+        engine._check_room(prompt, count, 1)
+    jobs = [_top_job(engine, prompt, count)
+            for (prompt, _), count in zip(groups, counts, strict=True)]  # fmt: skip
+    for index, answer in engine.link.each(jobs):
+        _, choices = groups[index]
+        chat = engine.facts.api == "chat"
+        top = {token.lstrip() if chat else token: value for token, value in answer[0]}
+        made, bounds = first_scores(engine._shown(tuple(choices)), top, answer[1] or counts[index])
+        engine.bounded += bounds
+        yield from _spread(choices, made)
+
+
+def _top_job(engine: OpenAIEngine, prompt: Prompt, count: int) -> Job:
+    path, body = asked(engine, prompt, 1)
+    top = engine.facts.top
+    chat = engine.facts.api == "chat"
+    body |= {"logprobs": True, "top_logprobs": top} if chat else {"logprobs": top}
+
+    async def job(session: Session, _: Callable[[Piece], None]) -> Any:
+        request = Request(path, body, lambda data: list(read_top(data).items()),
+                          most_tokens=(count, 1))  # fmt: skip
+        answer = await session.ask(request)
+        return answer.value, answer.prompt_tokens
+
+    return job
+
+
+def _spread(
+    choices: Mapping[str, list[int]], made: Sequence[ChoiceScore]
+) -> Iterator[tuple[int, ChoiceScore]]:
+    for indices, score in zip(choices.values(), made, strict=True):
+        for index in indices:
+            yield index, score
