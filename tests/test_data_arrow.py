@@ -246,7 +246,7 @@ def test_a_hub_out_of_reach_says_how_to_go_on(monkeypatch):
     assert text.startswith("the hub cannot be reached for the data set 'org/reviews' (")
     assert "give path: a folder that `save_to_disk` or" in text
     assert text.endswith("(of this one it has none)")
-    (_kept("org/reviews") / ("a" * 40)).mkdir(parents=True)
+    (_kept("org/reviews") / ("a" * 40) / "default").mkdir(parents=True)
     assert message(spec).endswith(f"(there: {'a' * 40})")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from icl.cache import cache_dir
@@ -103,7 +104,6 @@ def _commit(name: str, revision: str | None) -> str:
 @contextmanager
 def _reached(name: str, revision: str | None) -> Iterator[None]:
     """Turn what the hub's libraries raise into one line that says how to go on."""
-    import httpx
     from huggingface_hub import errors
 
     called = f"data set {name!r}" + (f" at revision {revision!r}" if revision else "")
@@ -115,8 +115,8 @@ def _reached(name: str, revision: str | None) -> Iterator[None]:
             f"the hub has no such {kind}: {called}; check its spelling, or log in with "
             "`hf auth login` if it is private, or give path: a folder"
         ) from error
-    except (OSError, httpx.HTTPError) as error:
-        kept = sorted(path.name for path in _kept(name).glob("*"))
+    except (OSError, errors.HTTPError) as error:
+        kept = sorted(path.parent.name for path in _kept(name).glob("*/*"))
         there = f" (there: {', '.join(kept)})" if kept else " (of this one it has none)"
         reason = type(error).__name__
         raise DataError(
@@ -125,7 +125,10 @@ def _reached(name: str, revision: str | None) -> Iterator[None]:
 
 
 def _kept(name: str) -> Path:
-    """The cache of one data set, a folder for each commit: `datasets` may take any it finds."""
+    """What was fetched of one data set, ``COMMIT/CONFIG`` as ``save_to_disk`` writes it.
+
+    The cache of ``datasets`` itself would do, but without the hub it takes whatever commit it has.
+    """
     return cache_dir() / "datasets" / name.replace("/", "--")
 
 
@@ -151,14 +154,25 @@ def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
     return place, _load(place, str(folder), spec.config, cache_dir=kept)
 
 
-@lru_cache(maxsize=8)
 def _fetched(name: str, config: str | None, commit: str) -> Mapping[str, Any]:
-    place = f"{name}@{commit[:8]}"
-    with _reached(name, commit):
-        return _load(place, name, config, revision=commit, cache_dir=str(_kept(name) / commit))
+    """One configuration at a commit, fetched once and then read without asking the hub."""
+    import datasets
+
+    place, kept = f"{name}@{commit[:8]}", _kept(name) / commit / (config or "default")
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache_dir() / "datasets") as scratch, _told(place):
+            with _reached(name, commit):
+                loaded = _load(place, name, config, revision=commit, cache_dir=f"{scratch}/cache")
+            loaded.save_to_disk(f"{scratch}/saved")
+            with suppress(FileExistsError):  # another process was first
+                Path(scratch, "saved").rename(kept)
+    with _told(place):
+        saved: Mapping[str, Any] = datasets.load_from_disk(str(kept))
+    return saved
 
 
-def _load(place: str, path: str, config: str | None, **options: Any) -> Mapping[str, Any]:
+def _load(place: str, path: str, config: str | None, **options: Any) -> Any:
     """All splits of one configuration.
 
     Raises:
@@ -168,7 +182,7 @@ def _load(place: str, path: str, config: str | None, **options: Any) -> Mapping[
 
     with _told(place):
         try:
-            loaded: Mapping[str, Any] = datasets.load_dataset(path, config, **options)
+            return datasets.load_dataset(path, config, **options)
         except ValueError:
             options.pop("cache_dir")
             configs = datasets.get_dataset_config_names(path, **options)
@@ -176,7 +190,6 @@ def _load(place: str, path: str, config: str | None, **options: Any) -> Mapping[
                 raise
             asked = "give config:" if config is None else f"no config {config!r}"
             raise DataError(f"{place}: {asked}{did_you_mean(config or '', configs)}") from None
-    return loaded
 
 
 @contextmanager
