@@ -29,12 +29,13 @@ _UNSPACED = {"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Ti
 
 @register("format", "conll")
 def read_conll(spec: DataSpec) -> Iterator[Example]:
-    """Yield one example a sentence: fields ``tokens`` and ``tags`` (lists) and ``text``.
+    """Sentences of tokens with their tags beside them.
 
-    ``columns`` names the columns, ``[tokens, tags]`` by default; ``_`` skips one. Lines
-    ``# key = value`` become fields (``id`` the id). Where no such line gives ``text``, it is the
-    tokens joined, by spaces where the script of ``locale`` writes them. The answer is ``tags``
-    unless another is named; several values of a column are one answer, joined by spaces.
+    Yields one example a sentence: fields ``tokens`` and ``tags`` (lists) and ``text``.
+    ``columns`` names the columns, ``[tokens, tags]`` by default; ``_`` skips one. Lines ``# key
+    = value`` become fields (``id`` the id). Where no such line gives ``text``, it is the tokens
+    joined, by spaces where the script of ``locale`` writes them. The answer is ``tags`` unless
+    another is named; several values of a column are one answer, joined by spaces.
 
     Raises:
         DataError: a line with more or fewer columns, a key that stands twice (file:line).

@@ -24,11 +24,12 @@ __all__ = ["folder_languages", "pick_language", "read_flores", "read_ntrex"]
 
 @register("format", "flores")
 def read_flores(spec: DataSpec) -> Iterator[Example]:
-    """Yield the sentence pairs of one split of FLORES: fields ``source`` and ``target``.
+    """Sentence pairs of a FLORES folder.
 
-    ``path`` is the folder with ``devtest/LANG.devtest`` (and ``dev/LANG.dev``). Languages may be
-    spelled in any way: ``sw``, ``swh``, ``swh_Latn``. Where ``metadata_SPLIT.tsv`` is there, its
-    domain and topic join the meta of each row.
+    Yields fields ``source`` and ``target`` of one split. ``path`` is the folder with
+    ``devtest/LANG.devtest`` (and ``dev/LANG.dev``). Languages may be spelled in any way:
+    ``sw``, ``swh``, ``swh_Latn``. Where ``metadata_SPLIT.tsv`` is there, its domain and topic
+    join the meta of each row.
 
     Raises:
         DataError: no such folder, split or language, or files that are not aligned.
@@ -47,11 +48,12 @@ def read_flores(spec: DataSpec) -> Iterator[Example]:
 
 @register("format", "ntrex")
 def read_ntrex(spec: DataSpec) -> Iterator[Example]:
-    """Yield the sentence pairs of NTREX-128: fields ``source`` and ``target``.
+    """Sentence pairs of an NTREX-128 folder.
 
-    ``path`` is the folder with ``NTREX-128/newstest2019-ref.LANG.txt``, or that inner folder.
-    Languages may be spelled in any way: ``zh``, ``zho-CN``, ``zh-Hant``. The document of each
-    line joins its meta where ``DOCUMENT_IDS.tsv`` is there.
+    Yields fields ``source`` and ``target``. ``path`` is the folder with
+    ``NTREX-128/newstest2019-ref.LANG.txt``, or that inner folder. Languages may be spelled in
+    any way: ``zh``, ``zho-CN``, ``zh-Hant``. The document of each line joins its meta where
+    ``DOCUMENT_IDS.tsv`` is there.
 
     Raises:
         DataError: no such folder or language, or files that are not aligned.

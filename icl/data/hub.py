@@ -31,11 +31,12 @@ _OFFLINE = (
 
 @register("format", "hf")
 def read_hf(spec: DataSpec) -> Iterator[Example]:
-    """Yield one example a row of one split of a data set in the form of the ``datasets`` library.
+    """A Hugging Face data set: id of the hub or local folder.
 
-    ``path`` is a folder (``save_to_disk``'s, or one with data files) or an id of the hub, whose
-    ``revision`` is looked up where none is given. Class labels come as their names, an unknown
-    label as none; code of a data set is never run. Rows are read from disk as they are asked for.
+    Yields one example a row of one split. ``path`` is a folder (``save_to_disk``'s, or one with
+    data files) or an id of the hub, whose ``revision`` is looked up where none is given. Class
+    labels come as their names, an unknown label as none; code of a data set is never run. Rows
+    are read from disk as they are asked for.
 
     Raises:
         DataError: no such data set, configuration, split or column, or a hub out of reach.
@@ -115,7 +116,7 @@ def _reached(name: str, revision: str | None) -> Iterator[None]:
             f"the hub has no such {kind}: {called}; check its spelling, or log in with "
             "`hf auth login` if it is private, or give path: a folder"
         ) from error
-    except (OSError, errors.HTTPError) as error:
+    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # of its client
         kept = sorted(path.parent.name for path in _kept(name).glob("*/*"))
         there = f" (there: {', '.join(kept)})" if kept else " (of this one it has none)"
         reason = type(error).__name__

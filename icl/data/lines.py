@@ -16,11 +16,12 @@ __all__ = ["aligned", "no_columns", "plain_lines", "read_lines"]
 
 @register("format", "lines")
 def read_lines(spec: DataSpec) -> Iterator[Example]:
-    """Yield one example a line: field ``source`` and, if a target is given, field ``target``.
+    """Plain text files whose lines translate each other.
 
-    The path holds ``{lang}``, filled with each language in turn. Without a target, one file is
-    read and rows have no gold; ``locale`` is then the language to translate into. Ids are line
-    numbers from 0, so aligned files share them.
+    Yields one example a line: field ``source`` and, if a target is given, ``target``. The path
+    holds ``{lang}``, filled with each language in turn. Without a target, one file is read and
+    rows have no gold; ``locale`` is then the language to translate into. Ids are line numbers
+    from 0, so aligned files share them.
 
     Raises:
         DataError: files of different length, or a path that does not name two files.

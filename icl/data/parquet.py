@@ -24,10 +24,11 @@ BATCH_ROWS = 256
 
 @register("format", "parquet")
 def read_parquet(spec: DataSpec) -> Iterator[Example]:
-    """Yield one example a row of one or several Parquet files; lists and structs stay JSON.
+    """One or several Parquet files; lists stay lists.
 
-    A ``*`` in the path may match several files, read one after the other by name. Dates become
-    ISO 8601 strings, decimals strings. With ``fields`` no other column is read.
+    Yields one example a row; lists and structs are JSON values. A ``*`` in the path may match
+    several files, read one after the other by name. Dates become ISO 8601 strings, decimals
+    strings. With ``fields`` no other column is read.
 
     Raises:
         DataError: a file that is no Parquet, a missing column, a value that JSON cannot hold

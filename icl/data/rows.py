@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
@@ -93,6 +93,9 @@ class _Layout:
 
     id: str | None
     split: str | None
+    hidden: frozenset[str | None]
+    """Columns that are no fields where all are taken."""
+    empty_is_none: bool
 
 
 def examples(table: Table, spec: DataSpec) -> Iterator[Example]:
@@ -106,14 +109,7 @@ def examples(table: Table, spec: DataSpec) -> Iterator[Example]:
     first = next(rows, None)
     if first is None:
         return
-    names = first[1]
-    layout = _Layout(
-        spec.id or ("id" if "id" in names else None),
-        next((name for name in _SPLITS if name in names), None),
-    )
-    if table.split_is_chosen or "{split}" in str(spec.path):
-        layout = replace(layout, split=None)
-    hidden = {layout.id, *(_SPLITS[:1] if "split" in names else _SPLITS[1:])}
+    layout = _layout(first[1], table, spec)
     meta = {name: getattr(spec, name) for name in ("locale", "source", "target", "split")}
     known = {name: value for name, value in meta.items() if value is not None}
     ids = Digests()
@@ -122,9 +118,18 @@ def examples(table: Table, spec: DataSpec) -> Iterator[Example]:
             ids.add(identity)
         split = row.get(layout.split) if layout.split else None
         own = known | {"split": split} if isinstance(split, str) else known
-        yield _example(row, identity, where, spec, own, hidden, table.empty_is_none)
+        fields, targets, gold = _parts(row, where, spec, layout)
+        yield Example(identity, fields, targets, own, gold)
     for pair in ids.doubled():
         _tell_doubled(pair, _chosen(table.rows(), table, spec, layout))
+
+
+def _layout(row: Mapping[str, Any], table: Table, spec: DataSpec) -> _Layout:
+    identity = spec.id or ("id" if "id" in row else None)
+    split = next((name for name in _SPLITS if name in row), None)
+    chosen = table.split_is_chosen or "{split}" in str(spec.path)
+    hidden = frozenset({identity, split})
+    return _Layout(identity, None if chosen else split, hidden, table.empty_is_none)
 
 
 def _tell_doubled(pair: tuple[int, int], chosen: Iterator[tuple[str, str, Any]]) -> None:
@@ -207,23 +212,17 @@ def _id(row: Mapping[str, Any], name: str, where: str) -> str:
     return str(value)
 
 
-def _example(
-    row: dict[str, Any],
-    identity: str,
-    where: str,
-    spec: DataSpec,
-    meta: Mapping[str, str],
-    hidden: set[str | None],
-    empty_is_none: bool,
-) -> Example:
-    """One example; the answer's column is always a field, so that a target half can read it."""
-    columns = dict(spec.fields) or {name: name for name in row if name not in hidden}
+def _parts(
+    row: dict[str, Any], where: str, spec: DataSpec, layout: _Layout
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """Fields, targets and gold; the answer's column is always a field, for the target half."""
+    columns = dict(spec.fields) or {name: name for name in row if name not in layout.hidden}
     gold: list[str] = []
     targets: tuple[str, ...] = ()
     if spec.answer is not None:
         answer = columns.get(spec.answer, spec.answer)
         value = column(row, answer, where)
-        targets = () if empty_is_none and value == "" else _targets(value, answer, where)
+        targets = () if layout.empty_is_none and value == "" else _targets(value, answer, where)
         if answer not in columns.values():
             columns[answer] = answer
         root = answer.partition(".")[0]
@@ -232,7 +231,7 @@ def _example(
     if unknown is not None:
         raise DataError(f"{where}: gold names no field {unknown!r}{did_you_mean(unknown, columns)}")
     fields = {name: column(row, source, where) for name, source in columns.items()}
-    return Example(identity, fields, targets, meta, tuple(dict.fromkeys([*gold, *spec.gold])))
+    return fields, targets, tuple(dict.fromkeys([*gold, *spec.gold]))
 
 
 def _targets(value: Any, name: str, where: str) -> tuple[str, ...]:

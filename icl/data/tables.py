@@ -25,7 +25,7 @@ _MASSIVE_GOLD = ("intent", "scenario", "annot_utt")
 
 @register("format", "jsonl")
 def read_jsonl(spec: DataSpec) -> Iterator[Example]:
-    """Yield one example a line of a JSON Lines file; blank lines are skipped.
+    """JSON Lines: one object a line; blank lines skipped.
 
     Raises:
         DataError: a malformed line, a missing column, an id that stands twice (file:line).
@@ -35,7 +35,7 @@ def read_jsonl(spec: DataSpec) -> Iterator[Example]:
 
 @register("format", "csv")
 def read_csv(spec: DataSpec) -> Iterator[Example]:
-    """Yield one example a row of a CSV file; values are strings.
+    """A table with commas and quotes; values are strings.
 
     The first line is the header, unless ``columns`` names the columns. An empty answer is a row
     without gold, since CSV has no other way to write one.
@@ -48,13 +48,16 @@ def read_csv(spec: DataSpec) -> Iterator[Example]:
 
 @register("format", "tsv")
 def read_tsv(spec: DataSpec) -> Iterator[Example]:
-    """Like :func:`read_csv`, with tabs and, by IANA's text/tab-separated-values, no quoting."""
+    """A table with tabs and no quoting; values are strings.
+
+    Like :func:`read_csv` but for IANA's text/tab-separated-values.
+    """
     yield from _read_table(spec, _Tabs)
 
 
 @register("format", "massive")
 def read_massive(spec: DataSpec) -> Iterator[Example]:
-    """Yield the rows of one locale of MASSIVE (FitzGerald et al. 2023) in its own JSONL.
+    """MASSIVE's own folder (FitzGerald et al. 2023).
 
     ``path`` is the folder with ``data/LOCALE.jsonl`` or ``LOCALE.jsonl``; ``split`` is train,
     dev or test. Fields are utt, intent, scenario and annot_utt, the target is the intent.
