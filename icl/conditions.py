@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from icl.config import Experiment, Point
-from icl.data import DataSpec, apart, data_hash, load, sample
+from icl.data import DataSpec, Drawn, apart, data_hash, draw, pinned, scan
 from icl.engines.chat import without_inert
+from icl.entries import PoolEntry, RowsEntry
 from icl.errors import ConfigError, DataError
 from icl.ledger import Remote
 from icl.prompts import Template, fit, load_template
@@ -82,6 +83,8 @@ class Condition:
     ranking: str | None = None
     """How a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and parsed);
     None where they are not, or by every token in this process."""
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """Data set of the hub -> commit that was read."""
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
@@ -110,6 +113,7 @@ class Condition:
             "shots": shots,
             "rows": [rows.data, rows.split, list(rows.lines or ()), self.point.locale,
                      list(self.point.pair or ())],
+            **({"revisions": dict(self.revisions)} if self.revisions else {}),
         }  # fmt: skip
 
     @cached_property
@@ -179,34 +183,45 @@ class Loader:
     """Loads data sets and engines once for a whole experiment."""
 
     experiment: Experiment
-    _rows: dict[str, list[Example]] = field(default_factory=dict)
     engines: dict[str, Engine] = field(default_factory=dict)
     """By the point's ``engine_key``, in the order of the grid."""
+    _tests: dict[str, Drawn] = field(default_factory=dict)
+    _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
     _selectors: dict[str, Selector] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)
+    """Name of a data set of the hub -> commit that was read."""
 
     def _spec(
-        self, point: Point, name: str, locale: str | None, split: str | None,
-        lines: tuple[int, int] | None,
-    ) -> DataSpec:  # fmt: skip
-        entry = point.data[name]
-        source, target = point.pair or (None, None)
-        return DataSpec(
-            format=entry.format,
-            path=self.experiment.base / entry.path,
-            locale=locale, source=source, target=target, split=split, lines=lines,
-            fields=entry.fields, answer=entry.answer, id=entry.id, gold=tuple(entry.gold),
-            encoding=entry.encoding,
-        )  # fmt: skip
+        self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry
+    ) -> DataSpec:
+        """What to read, at a commit that is looked up once for a data set of the hub."""
+        given = point.data[name].spec(self.experiment.base, locale, point.pair, rows)
+        spec = pinned(replace(given, revision=self.revisions.get(name, given.revision)))
+        if spec.format == "hf" and spec.revision:
+            self.revisions[name] = spec.revision
+        return spec
 
-    def examples(
-        self, point: Point, name: str, locale: str | None, split: str | None,
-        lines: tuple[int, int] | None,
-    ) -> list[Example]:  # fmt: skip
-        """All examples of one use of a data set, read once."""
-        key = canonical([name, locale, list(point.pair or ()), split, list(lines or ())])
-        if key not in self._rows:
-            self._rows[key] = load(self._spec(point, name, locale, split, lines))
-        return self._rows[key]
+    def test(self, point: Point, labels: bool) -> Drawn:
+        """The test rows drawn, and what was seen of all of them; read once."""
+        rows = point.task.rows
+        key = canonical([rows.model_dump(), point.locale, list(point.pair or ()), labels])
+        if key not in self._tests:
+            spec = self._spec(point, rows.data, point.locale, rows)
+            self._tests[key] = draw(scan(spec), rows.n, rows.seed, labels)
+        return self._tests[key]
+
+    def pool(
+        self, point: Point, entry: PoolEntry, locale: str | None, test: Drawn
+    ) -> tuple[list[Example], int]:
+        """The pool without the test rows, and how many were left out; read once."""
+        rows = point.task.rows
+        name = entry.data or rows.data
+        used = [rows.model_dump(), point.locale, list(point.pair or ())]
+        key = canonical([entry.model_dump(), name, locale, used])
+        if key not in self._pools:
+            spec = self._spec(point, name, locale, entry)
+            self._pools[key] = apart(scan(spec), test.seen, name == rows.data, entry.n, entry.seed)
+        return self._pools[key]
 
     def engine(self, point: Point) -> Engine:
         """The engine of a point's model entry; nothing is loaded into memory by this."""
@@ -288,12 +303,12 @@ def build(point: Point, loader: Loader) -> Condition:
     task: Task = lookup("task", entry.task)
     method = entry.method or task.methods[0]
     rows = entry.rows
-    test = loader.examples(point, rows.data, point.locale, rows.split, rows.lines)
+    test = loader.test(point, labels=task.kind == "classify")
     pool, left_out = _pool(point, loader, test)
     spoken = point.prompt_language
     if spoken == "row":
         spoken = point.locale or (point.pair[1] if point.pair else "en")
-    label_set = sorted({target for example in (*test, *pool) for target in example.targets[:1]})
+    label_set = sorted(test.seen.labels.union(*(example.targets[:1] for example in pool)))
     template = load_template(
         point.prompt,
         language_tag=spoken,
@@ -307,9 +322,8 @@ def build(point: Point, loader: Loader) -> Condition:
             f"{task.name!r} needs {task.kind!r}; name another prompt, or change `task:` in its "
             "front matter"
         )
-    test = [template.answered(example) for example in test]
+    drawn = [template.answered(example) for example in test.examples]
     pool = [template.answered(example) for example in pool]
-    drawn = sample(test, rows.n, rows.seed)
     choices = template.choices() if task.kind == "classify" else []
     engine = loader.engine(point)
     ranking = _ranking(engine, choices) if method == "rank" else None
@@ -318,16 +332,17 @@ def build(point: Point, loader: Loader) -> Condition:
     if method != "rank" or entry.choice_end == "never":
         choices = [replace(choice, end="") for choice in choices]
     _check_labels(template, drawn)
-    engine = loader.engine(point)
     choices = [engine.choice(choice) for choice in choices]
     sampling = Sampling(**entry.sampling.model_dump())
+    named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
     return Condition(
         point=point, task=task, method=method, template=template, examples=drawn,
-        available=len(test), pool=pool, left_out=left_out,
+        available=test.available, pool=pool, left_out=left_out,
         selector=loader.selector(point, pool), choices=choices,
         sampling=sampling, engine=engine, ranking=ranking,
         batch_size=max(loader.experiment.batch_size, _width(engine) if method != "rank" else 1),
         labels=Counter(example.targets[0] for example in pool if example.targets),
+        revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )  # fmt: skip
 
 
@@ -343,7 +358,7 @@ def _width(engine: Engine) -> int:
     return 4 * engine.concurrency if isinstance(engine, Remote) else 1
 
 
-def _pool(point: Point, loader: Loader, test: Sequence[Example]) -> tuple[list[Example], int]:
+def _pool(point: Point, loader: Loader, test: Drawn) -> tuple[list[Example], int]:
     entry = point.task
     if entry.pool is None:
         if point.shots.k and not point.shots.file:
@@ -356,11 +371,10 @@ def _pool(point: Point, loader: Loader, test: Sequence[Example]) -> tuple[list[E
     if name not in point.data:
         raise ConfigError(f"unknown data {name!r}{did_you_mean(name, point.data)}")
     locale = point.locale if entry.pool.locale == "same" else entry.pool.locale
-    rows = loader.examples(point, name, locale, entry.pool.split, entry.pool.lines)
-    pool, left_out = apart(rows, test, same_source=name == entry.rows.data)
+    pool, left_out = loader.pool(point, entry.pool, locale, test)
     if not pool:
         raise DataError(
-            f"the pool of {entry.task!r} is empty: all {len(rows)} rows of it stand in the test "
+            f"the pool of {entry.task!r} is empty: all {left_out} rows of it stand in the test "
             "rows too; give it a split or lines of its own"
         )
     return pool, left_out

@@ -27,6 +27,7 @@ __all__ = [
     "Point",
     "built_in_data",
     "load_experiment",
+    "own_data",
     "parse_experiment",
     "points",
     "samples",
@@ -82,6 +83,12 @@ def built_in_data() -> dict[str, DataEntry]:
             format="lines", path=str(samples() / "translation" / "{lang}.txt")
         ),
     }
+
+
+def own_data(experiment: Experiment) -> dict[str, DataEntry]:
+    """The data sets that an experiment file names itself."""
+    given = experiment.raw.get("data") or {}
+    return {name: DataEntry.model_validate(entry) for name, entry in given.items()}
 
 
 class _Loader(yaml.SafeLoader):

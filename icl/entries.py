@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    field_validator,
+)
 
+from icl.data import DataSpec
 from icl.errors import ConfigError
 from icl.registry import did_you_mean
 
@@ -45,15 +55,50 @@ class DataEntry(Entry):
 
     format: str
     path: str
-    """File or folder, relative to the experiment file; may hold {lang} {locale} {split}."""
+    """File or folder, relative to the experiment file; may hold {lang} {locale} {split}. For
+    ``hf`` also an id of the hub."""
     fields: dict[str, str] = {}
-    """Template field -> column; empty takes every column under its own name."""
+    """Template field -> column, or column.key; empty takes every column under its own name."""
     answer: str | None = None
     """Field that holds the right answer, or a list of them."""
     id: str | None = None
     gold: list[str] = []
     """Further fields that give the answer away."""
     encoding: str = "utf-8"
+    columns: list[str] = []
+    """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
+    config: str | None = None
+    """For ``hf``: configuration (subset) of the data set."""
+    revision: str | None = None
+    """For ``hf``: commit on the hub; looked up and kept with the records where it is missing."""
+
+    @field_validator("columns")
+    @classmethod
+    def _once(cls, columns: list[str]) -> list[str]:
+        twice = [name for name in columns if name != "_" and columns.count(name) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} stands twice; write _ for a column to skip")
+        return columns
+
+    def spec(
+        self, base: Path, locale: str | None = None, pair: tuple[str, str] | None = None,
+        rows: RowsEntry | PoolEntry | None = None,
+    ) -> DataSpec:  # fmt: skip
+        """What the entry and the rows that are asked of it say, for a reader.
+
+        A path is relative to ``base``; for ``hf``, what is no path there is an id of the hub.
+        """
+        path = base / Path(self.path).expanduser()
+        if self.format == "hf" and not path.exists() and not self.path.startswith((".", "/", "~")):
+            path = Path(self.path)
+        source, target = pair or (None, None)
+        return DataSpec(
+            format=self.format, path=path, locale=locale, source=source, target=target,
+            split=rows.split if rows else None, lines=rows.lines if rows else None,
+            fields=self.fields, answer=self.answer, id=self.id, gold=tuple(self.gold),
+            encoding=self.encoding, columns=tuple(self.columns), config=self.config,
+            revision=self.revision,
+        )  # fmt: skip
 
 
 class PairEntry(Entry):
@@ -88,6 +133,9 @@ class PoolEntry(Entry):
     """``same``, or a locale for cross-lingual shots."""
     split: str | None = None
     lines: Lines | None = None
+    n: int | None = Field(default=None, ge=1)
+    """Rows drawn as the pool, for a file larger than the memory; all of them by default."""
+    seed: int = 0
 
 
 class SamplingEntry(Entry):

@@ -15,6 +15,7 @@ __all__ = ["machine", "versions"]
 PACKAGES = (
     "icl-workbench", "torch", "transformers", "tokenizers", "accelerate", "bitsandbytes",
     "safetensors", "jinja2", "numpy", "sacrebleu", "bm25s",
+    "datasets", "pyarrow",
 )  # fmt: skip
 
 

@@ -86,7 +86,14 @@ def conditions(
     found: dict[str, Condition] = {}
     same: dict[str, list[str]] = {}
     for point in points(experiment):
+        known = dict(loader.revisions)
         condition = build(point, loader)
+        for name, commit in loader.revisions.items():
+            if name not in known and point.data[name].revision != commit:
+                progress.note(
+                    f"data {name}: read at the newest revision; write `revision: {commit}` to keep "
+                    "it"
+                )
         if condition.left_out:
             note = f"{condition.left_out} pool rows stand in the test rows too and are left out"
             progress.note(f"{point.task.task}: {note}")

@@ -153,7 +153,7 @@ def test_usage_errors_and_help(
 
 
 @pytest.mark.parametrize("kind", ["tasks", "metrics", "selectors", "parsers", "engines", "formats",
-                                  "prompts", "data"])  # fmt: skip
+                                  "prompts"])  # fmt: skip
 def test_list_names_what_there_is(
     kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

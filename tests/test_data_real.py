@@ -167,3 +167,35 @@ def test_real_xcopa(folder):
         assert {row.targets for row in rows} == {("0",), ("1",)}
         found[locale] = [row.id for row in sample(rows, 10, seed=1)]
     assert len({tuple(drawn) for drawn in found.values()}) == 1
+
+
+@pytest.mark.parametrize("folder", [shared("flores200")])
+def test_real_flores_folder_is_the_lines_under_other_names(folder):
+    lines = DataSpec(
+        "lines", folder / "devtest" / "{lang}.devtest", source="eng_Latn", target="zho_Hans"
+    )
+    rows = load(DataSpec("flores", folder, source="en", target="zh"))
+    assert [row.fields for row in rows] == [row.fields for row in load(lines)]
+    assert rows[0].id == "devtest-0"
+    assert rows[0].meta["domain"] == "wikinews"
+
+
+@pytest.mark.parametrize("folder", [shared("ntrex")])
+def test_real_ntrex_folder(folder):
+    rows = load(DataSpec("ntrex", folder, source="en", target="sw"))
+    assert len(rows) == 603
+    assert rows[0].meta["document"].startswith("bbc.")
+    assert len({row.meta["document"] for row in rows}) < 60
+
+
+@pytest.mark.parametrize("folder", [shared("xsid")])
+def test_real_xsid(folder):
+    columns = ("_", "tokens", "_", "tags")
+    for locale in ("de", "en", "id", "tr", "zh"):
+        path = folder / "{locale}.valid.conll"
+        rows = load(DataSpec("conll", path, locale=locale, columns=columns))
+        assert len(rows) == 300
+        assert [row.id for row in rows[:2]] == (["0", "1"] if locale == "en" else ["1", "2"])
+        assert all(len(row.fields["tokens"]) == len(row.fields["tags"]) for row in rows)
+        assert rows[0].gold == ("tags",)
+        assert rows[0].fields["intent"] == "weather/find"

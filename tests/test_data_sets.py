@@ -153,6 +153,7 @@ def test_massive_errors(tmp_path):
 def test_a_format_of_a_plug_in():
     @register("format", "two_rows")
     def two_rows(spec):
+        """Two rows of a test."""
         yield Example(spec.locale, {})
         yield Example("b", {})
 

@@ -88,16 +88,46 @@ def show(
 @app.command("list", rich_help_panel=PANEL)
 def list_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="prompts, data, tasks, metrics, …")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Experiment whose own data is listed.")
+    ] = None,
 ) -> None:
-    """List what can be named in an experiment file."""
+    """List what can be named in an experiment file; for data, what lies where."""
     from icl.registry import KINDS, did_you_mean, lookup, names
 
     kinds = [f"{known}s" for known in KINDS] + ["prompts", "data"]
     wanted = kind if kind in kinds else f"{kind}s"
     if wanted not in kinds:
         raise ConfigError(f"unknown kind {kind!r}{did_you_mean(kind, kinds)}")
+    if file is not None and wanted != "data":
+        raise ConfigError(f"a FILE goes with `icl list data FILE` only, not with {kind!r}")
+    if wanted == "data":
+        _list_data(file)
+        return
     for name, about in _listed(wanted, names, lookup):
         typer.echo(f"{name:<28}{about}".rstrip())
+
+
+def _list_data(file: Path | None) -> None:
+    """Rows, splits, locales and place of every data set that can be named."""
+    import textwrap
+
+    from icl.config import built_in_data, load_experiment, own_data
+    from icl.data.survey import survey
+    from icl.registry import names
+
+    base, found = Path("."), built_in_data()
+    if file is not None:
+        experiment = load_experiment(file)
+        base, found = experiment.base, own_data(experiment)
+    for name, entry in found.items():
+        spec = entry.spec(base)
+        lines = textwrap.wrap(survey(spec).text(), 76, break_on_hyphens=False) or ["nothing found"]
+        typer.echo(
+            "\n".join([f"{name}  {entry.format}  {spec.path}", *(f"    {x}" for x in lines)])
+        )
+    if file is None:
+        typer.echo(f"\nformats: {', '.join(names('format'))}  (icl list formats)")
 
 
 def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
@@ -106,15 +136,10 @@ def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
 
         for name in template_names():
             yield name, read_template(name).head.about
-    elif kind == "data":
-        from icl.config import built_in_data
-
-        for name, entry in built_in_data().items():
-            yield name, f"{entry.format}  {entry.path}"
     else:
         for name in names(kind.removesuffix("s")):
             made = lookup(kind.removesuffix("s"), name)
-            about = (made.__doc__ or "").strip().splitlines()[0]
+            about = (made.__doc__ or "").strip().partition("\n")[0]
             if kind == "tasks":
                 about = f"{made.kind}; {', '.join(made.methods)}; {', '.join(made.metrics)}"
             yield name, about

@@ -1,105 +1,107 @@
-"""Rows of a data set -> examples: loading, seeded samples, pools kept apart from tests, hash."""
+"""Rows of a data set -> examples: one reader a format, samples, pools kept apart from tests."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator
 
+from icl.data.conll import read_conll
+from icl.data.drawing import Drawn, Seen, apart, data_hash, draw, sample
 from icl.data.files import DataSpec
+from icl.data.folders import read_flores, read_ntrex
+from icl.data.hub import pinned, read_hf
 from icl.data.lines import read_lines
-from icl.data.rows import json_lines, read_csv, read_jsonl, read_massive, read_tsv
+from icl.data.parquet import read_parquet
+from icl.data.rows import Digests
+from icl.data.tables import json_lines, read_csv, read_jsonl, read_massive, read_tsv
 from icl.errors import ConfigError, DataError
 from icl.registry import lookup
-from icl.types import Example, digest
+from icl.types import Example
 
 __all__ = [
     "DataSpec",
+    "Drawn",
+    "Seen",
     "apart",
     "data_hash",
+    "draw",
     "json_lines",
     "load",
+    "pinned",
+    "read_conll",
     "read_csv",
+    "read_flores",
+    "read_hf",
     "read_jsonl",
     "read_lines",
     "read_massive",
+    "read_ntrex",
+    "read_parquet",
     "read_tsv",
     "sample",
+    "scan",
 ]
+
+_TAKEN_BY = {"columns": ("csv", "tsv", "conll"), "config": ("hf",), "revision": ("hf",)}
+"""Keys that only some of the built-in formats know."""
+_BUILT_IN = ("jsonl", "csv", "tsv", "lines", "flores", "ntrex", "conll", "parquet", "hf", "massive")
 
 
 def load(spec: DataSpec) -> list[Example]:
-    """All examples of a spec, in file order.
+    """All examples of a spec, in file order; see :func:`scan`.
 
     >>> from pathlib import Path
     >>> rows = load(DataSpec("massive", Path("samples/intent"), locale="sw-KE", split="test"))
     >>> rows[0].gold
     ('intent', 'scenario', 'annot_utt')
+    """
+    return list(scan(spec))
+
+
+def scan(spec: DataSpec) -> Iterator[Example]:
+    """Yield the examples of a spec in file order, without ever holding the file in memory.
 
     Raises:
-        ConfigError: no reader of that format is known.
-        DataError: a file is missing or malformed, ids are doubled, or there are no rows.
+        ConfigError: no reader of that format is known, or it does not know a key.
+        DataError: a file is missing or malformed, ids are doubled, or there are no rows. Some of
+            it is only known at the end, so take the rows as right when all have been yielded.
     """
-    examples = list(_of_lines(lookup("format", spec.format)(spec), spec))
-    if not examples:
+    for key, formats in _TAKEN_BY.items():
+        if getattr(spec, key) and spec.format in _BUILT_IN and spec.format not in formats:
+            raise ConfigError(
+                f"{spec.path}: {key}: is for the format {' or '.join(formats)}, not {spec.format}"
+            )
+    ids = Digests()
+    for example in _of_lines(lookup("format", spec.format)(spec), spec):
+        ids.add(example.id)
+        yield example
+    if not len(ids):
         raise DataError(f"{spec.path}: no rows; check the path, or that the file is not empty")
-    seen: set[str] = set()
-    for example in examples:
-        if example.id in seen:
-            raise DataError(f"{spec.path}: the id {example.id!r} stands twice; give another id:")
-        seen.add(example.id)
-    return examples
+    for pair in ids.doubled():
+        first, second = (row.id for n, row in enumerate(_again(spec)) if n in pair)
+        if first == second:
+            raise DataError(f"{spec.path}: the id {first!r} stands twice; give another id:")
 
 
-def _of_lines(examples: Iterable[Example], spec: DataSpec) -> list[Example]:
-    """The rows ``first`` to ``last`` of what the reader yields, from 1, both included."""
+def _again(spec: DataSpec) -> Iterator[Example]:
+    return _of_lines(lookup("format", spec.format)(spec), spec)
+
+
+def _of_lines(examples: Iterable[Example], spec: DataSpec) -> Iterator[Example]:
+    """The rows ``first`` to ``last`` of what the reader yields, from 1, both included.
+
+    The rest is read too: files that are not aligned, or an id that stands twice, show only then.
+    """
     if spec.lines is None:
-        return list(examples)
+        yield from examples
+        return
     first, last = spec.lines
     if not 1 <= first <= last:
         raise DataError(f"lines [{first}, {last}]: 1 <= first <= last is needed")
-    rows = list(islice(examples, last))
-    if len(rows) < last:
+    number = 0
+    for number, example in enumerate(examples, start=1):
+        if first <= number <= last:
+            yield example
+    if number < last:
         raise DataError(
-            f"{spec.path}: lines [{first}, {last}] are asked for, but there are {len(rows)} rows"
+            f"{spec.path}: lines [{first}, {last}] are asked for, but there are {number} rows"
         )
-    return rows[first - 1 :]
-
-
-def sample(examples: Iterable[Example], n: int | None, seed: int) -> list[Example]:
-    """The first ``n`` examples in the order of SHA-256 over ``seed:id``; None takes all.
-
-    The order depends on ids alone, so parallel rows are drawn together in every locale, and a
-    larger ``n`` only adds. Where there are fewer than ``n``, all are returned.
-
-    Raises:
-        ConfigError: ``n`` is negative.
-    """
-    if n is not None and n < 0:
-        raise ConfigError(f"n is {n}; give the number of rows to draw, or leave it out for all")
-
-    def place(example: Example) -> bytes:
-        return hashlib.sha256(f"{seed}:{example.id}".encode("utf-8", "surrogatepass")).digest()
-
-    return sorted(examples, key=place)[:n]
-
-
-def apart(
-    pool: Sequence[Example], test: Iterable[Example], same_source: bool = True
-) -> tuple[list[Example], int]:
-    """The pool without rows of the test, and how many were left out.
-
-    A row is left out if its inputs are those of a test row, case and white space folded, or,
-    where both come from the same data set (``same_source``), if it has the id of one. Equal
-    rows inside the pool stay.
-    """
-    rows = list(test)
-    ids = {example.id for example in rows} if same_source else set()
-    contents = {example.content for example in rows}
-    kept = [row for row in pool if row.id not in ids and row.content not in contents]
-    return kept, len(pool) - len(kept)
-
-
-def data_hash(examples: Iterable[Example]) -> str:
-    """SHA-256 over id, fields and targets of the examples in their order, 64 hex digits."""
-    return digest([[row.id, dict(row.fields), list(row.targets)] for row in examples])

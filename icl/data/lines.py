@@ -1,55 +1,74 @@
-"""Parallel text: two plain files whose lines translate each other, as in FLORES and NTREX."""
+"""Parallel text: two plain files whose lines translate each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat, zip_longest
 from pathlib import Path
 
-from icl.data.files import DataSpec, find_path, read_text
+from icl.data.files import DataSpec, find_file, find_path, text_lines
 from icl.errors import DataError
 from icl.registry import register
 from icl.types import Example
 
-__all__ = ["read_lines"]
+__all__ = ["aligned", "no_columns", "plain_lines", "read_lines"]
 
 
 @register("format", "lines")
 def read_lines(spec: DataSpec) -> Iterator[Example]:
-    """Yield one example a line: field ``source`` and, if a target is given, field ``target``.
+    """Plain text files whose lines translate each other.
 
-    The path holds ``{lang}``, filled with each language in turn. Without a target, one file is
-    read and rows have no gold; ``locale`` is then the language to translate into. Ids are line
-    numbers from 0, so aligned files share them.
+    Yields one example a line: field ``source`` and, if a target is given, ``target``. The path
+    holds ``{lang}``, filled with each language in turn. Without a target, one file is read and
+    rows have no gold; ``locale`` is then the language to translate into. Ids are line numbers
+    from 0, so aligned files share them.
 
     Raises:
         DataError: files of different length, or a path that does not name two files.
     """
     _check(spec)
-    source_path = find_path(spec, spec.source)
-    sources = _split_lines(source_path, spec.encoding)
-    language = spec.target or spec.locale
-    meta = {"source": spec.source, "target": language, "locale": language, "split": spec.split}
-    known = {name: value for name, value in meta.items() if value is not None}
-    if spec.target is None:
-        for number, source in enumerate(sources):
-            yield Example(str(number), {"source": source}, (), known, ("target",))
-        return
-    target_path = find_path(spec, spec.target)
+    target = None if spec.target is None else find_path(spec, spec.target)
+    yield from aligned(spec, find_path(spec, spec.source), target)
+
+
+def aligned(
+    spec: DataSpec,
+    source_path: Path,
+    target_path: Path | None,
+    notes: Iterable[Mapping[str, str]] = repeat({}),  # noqa: B008 - never consumed, never ends
+) -> Iterator[Example]:
+    """Yield one example for each line of both files; ``notes`` adds to the meta of each line.
+
+    Raises:
+        DataError: files of different length, told when the end of the shorter one is reached.
+    """
     if target_path == source_path:
         raise DataError(f"source and target are the same file {source_path}; name two languages")
-    targets = _split_lines(target_path, spec.encoding)
-    if len(sources) != len(targets):
-        raise DataError(
-            f"lines are not aligned: {source_path} has {len(sources)}, "
-            f"{target_path} has {len(targets)}; give two files with as many lines"
-        )
-    for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
+    tag = spec.target or spec.locale
+    meta = {"source": spec.source, "target": tag, "locale": tag, "split": spec.split}
+    known = {name: value for name, value in meta.items() if value is not None}
+    noted = iter(notes)
+    if target_path is None:
+        for number, source in enumerate(plain_lines(source_path, spec.encoding)):
+            own = known | dict(next(noted))
+            yield Example(spec.identity(str(number)), {"source": source}, (), own, ("target",))
+        return
+    pairs = zip_longest(*(plain_lines(path, spec.encoding) for path in (source_path, target_path)))
+    for number, (source, target) in enumerate(pairs):
+        if source is None or target is None:
+            counts = [number, number + 1 + sum(1 for _ in pairs)]
+            left, right = counts if source is None else reversed(counts)
+            raise DataError(
+                f"lines are not aligned: {source_path} has {left}, "
+                f"{target_path} has {right}; give two files with as many lines"
+            )
         fields = {"source": source, "target": target}
-        yield Example(str(number), fields, (target,), known, ("target",))
+        own = known | dict(next(noted))
+        yield Example(spec.identity(str(number)), fields, (target,), own, ("target",))
 
 
-def _check(spec: DataSpec) -> None:
-    """Refuse what lines cannot have, and a path that cannot name both files."""
+def no_columns(spec: DataSpec) -> None:
+    """Refuse what plain lines cannot have."""
     columns = {"fields": spec.fields, "answer": spec.answer, "id": spec.id, "gold": spec.gold}
     given = [name for name, value in columns.items() if value]
     if given:
@@ -57,6 +76,11 @@ def _check(spec: DataSpec) -> None:
             f"plain lines have no columns: leave out {', '.join(given)}; "
             "templates read 'source' and 'target'"
         )
+
+
+def _check(spec: DataSpec) -> None:
+    """Refuse a path that cannot name both files."""
+    no_columns(spec)
     has_lang = "{lang}" in str(spec.path)
     if has_lang and spec.source is None:
         raise DataError(f"the path {str(spec.path)!r} has {{lang}}: give source:")
@@ -67,9 +91,7 @@ def _check(spec: DataSpec) -> None:
         )
 
 
-def _split_lines(path: Path, encoding: str) -> list[str]:
-    r"""Lines at ``\n`` alone (U+2028 and the like stay), without ``\r`` before it."""
-    lines = read_text(path, encoding).split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+def plain_lines(path: Path, encoding: str) -> Iterator[str]:
+    r"""Yield the lines, ended by ``\n`` alone (U+2028 and the like stay), without ``\r\n``."""
+    for line in text_lines(find_file(path), encoding):
+        yield line.removesuffix("\n").removesuffix("\r")

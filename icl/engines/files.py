@@ -10,13 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from icl.cache import cache_dir
+
 __all__ = ["cache_dir", "file_sha256", "files_sha256", "quiet"]
-
-
-def cache_dir() -> Path:
-    """Where converted models are kept: ``$ICL_CACHE``, else ``~/.cache/icl-workbench``."""
-    chosen = os.environ.get("ICL_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "icl-workbench"
 
 
 def file_sha256(path: Path) -> str:

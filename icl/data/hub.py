@@ -1,0 +1,233 @@
+"""Data sets of the Hugging Face hub at a pinned revision, and local folders in their forms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from icl.cache import cache_dir
+from icl.data.files import DataSpec, find_path
+from icl.data.parquet import BATCH_ROWS, need, plain_row
+from icl.data.rows import Row, Table, examples, wanted
+from icl.errors import DataError
+from icl.registry import did_you_mean, register
+from icl.types import Example
+
+__all__ = ["pinned", "read_hf", "split_sizes"]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_OFFLINE = (
+    "to go on offline, name a revision that is in the cache, or give path: a folder that "
+    "`save_to_disk` or `hf download --repo-type dataset` wrote"
+)
+
+
+@register("format", "hf")
+def read_hf(spec: DataSpec) -> Iterator[Example]:
+    """A Hugging Face data set: id of the hub or local folder.
+
+    Yields one example a row of one split. ``path`` is a folder (``save_to_disk``'s, or one with
+    data files) or an id of the hub, whose ``revision`` is looked up where none is given. Class
+    labels come as their names, an unknown label as none; code of a data set is never run. Rows
+    are read from disk as they are asked for.
+
+    Raises:
+        DataError: no such data set, configuration, split or column, or a hub out of reach.
+    """
+    need("datasets", "datasets")
+    spec = pinned(spec)
+    place, splits = _splits(spec)
+    split = spec.split or (next(iter(splits)) if len(splits) == 1 else None)
+    if split is None or split not in splits:
+        asked = "give split:" if split is None else f"no split {split!r}"
+        raise DataError(f"{place}: {asked}{did_you_mean(split or '', splits)}")
+    data = splits[split]
+    columns = wanted(spec, data.column_names, f"{place}, split {split}")
+    chosen = data if columns is None else data.select_columns(columns)
+    names = {name: name_of for name, kind in chosen.features.items() if (name_of := _names(kind))}
+
+    def rows() -> Iterator[Row]:
+        number = 0
+        for batch in chosen.with_format("arrow").iter(BATCH_ROWS):
+            for row in batch.to_pylist():
+                number += 1
+                where = f"{place}, split {split}: row {number}"
+                named = {name: name_of(row[name]) for name, name_of in names.items()}
+                yield where, plain_row({**row, **named}, where)
+
+    yield from examples(Table(place, rows, split_is_chosen=True), replace(spec, split=split))
+
+
+def pinned(spec: DataSpec) -> DataSpec:
+    """The spec with the commit that its revision, or none, names on the hub; else as it is.
+
+    Raises:
+        DataError: no such data set or revision, or the hub cannot be reached.
+    """
+    if spec.format != "hf" or find_path(spec).exists():
+        return spec
+    if spec.revision is not None and _COMMIT.fullmatch(spec.revision):
+        return spec
+    return replace(spec, revision=_commit(_hub_id(spec), spec.revision))
+
+
+def split_sizes(spec: DataSpec) -> dict[str, int]:
+    """Split -> rows, of a folder or of what was fetched."""
+    need("datasets", "datasets")
+    return {name: len(rows) for name, rows in _splits(spec)[1].items()}
+
+
+def _hub_id(spec: DataSpec) -> str:
+    name = str(spec.path)
+    if not _HUB_ID.fullmatch(name):
+        raise DataError(
+            f"no such folder: {name}; give a folder, or an id of the hub like 'org/name'"
+        )
+    return name
+
+
+@lru_cache(maxsize=64)
+def _commit(name: str, revision: str | None) -> str:
+    need("datasets", "datasets")
+    from huggingface_hub import HfApi
+
+    with _reached(name, revision):
+        return str(HfApi().dataset_info(name, revision=revision, timeout=30).sha)
+
+
+@contextmanager
+def _reached(name: str, revision: str | None) -> Iterator[None]:
+    """Turn what the hub's libraries raise into one line that says how to go on."""
+    from huggingface_hub import errors
+
+    called = f"data set {name!r}" + (f" at revision {revision!r}" if revision else "")
+    try:
+        yield
+    except (errors.RevisionNotFoundError, errors.RepositoryNotFoundError) as error:
+        kind = "revision" if isinstance(error, errors.RevisionNotFoundError) else "data set"
+        raise DataError(
+            f"the hub has no such {kind}: {called}; check its spelling, or log in with "
+            "`hf auth login` if it is private, or give path: a folder"
+        ) from error
+    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # of its client
+        kept = sorted(path.parent.name for path in _kept(name).glob("*/*"))
+        there = f" (there: {', '.join(kept)})" if kept else " (of this one it has none)"
+        reason = type(error).__name__
+        raise DataError(
+            f"the hub cannot be reached for the {called} ({reason}); {_OFFLINE}{there}"
+        ) from error
+
+
+def _kept(name: str) -> Path:
+    """What was fetched of one data set, ``COMMIT/CONFIG`` as ``save_to_disk`` writes it.
+
+    The cache of ``datasets`` itself would do, but without the hub it takes whatever commit it has.
+    """
+    return cache_dir() / "datasets" / name.replace("/", "--")
+
+
+def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
+    """What to call the data set in messages, and its splits by name."""
+    import datasets
+
+    folder = find_path(spec)
+    if not folder.exists():
+        name = _hub_id(spec)
+        place = f"{name}@{str(spec.revision)[:8]}"
+        return place, _fetched(name, spec.config, str(spec.revision))
+    place = str(folder)
+    if not folder.is_dir():
+        raise DataError(f"{place} is a file; give its folder, or the format of the file")
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        if spec.config is not None:
+            raise DataError(f"{place}: what save_to_disk wrote has no config {spec.config!r}")
+        with _told(place):
+            saved = datasets.load_from_disk(str(folder))
+        return place, saved if isinstance(saved, dict) else {str(saved.split or "all"): saved}
+    kept = str(cache_dir() / "datasets" / "folders")
+    return place, _load(place, str(folder), spec.config, cache_dir=kept)
+
+
+def _fetched(name: str, config: str | None, commit: str) -> Mapping[str, Any]:
+    """One configuration at a commit, fetched once and then read without asking the hub."""
+    import datasets
+
+    place, kept = f"{name}@{commit[:8]}", _kept(name) / commit / (config or "default")
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache_dir() / "datasets") as scratch, _told(place):
+            with _reached(name, commit):
+                loaded = _load(place, name, config, revision=commit, cache_dir=f"{scratch}/cache")
+            loaded.save_to_disk(f"{scratch}/saved")
+            with suppress(FileExistsError):  # another process was first
+                Path(scratch, "saved").rename(kept)
+    with _told(place):
+        saved: Mapping[str, Any] = datasets.load_from_disk(str(kept))
+    return saved
+
+
+def _load(place: str, path: str, config: str | None, **options: Any) -> Any:
+    """All splits of one configuration.
+
+    Raises:
+        DataError: no such configuration, none given where there are several, or broken files.
+    """
+    import datasets
+
+    with _told(place):
+        try:
+            return datasets.load_dataset(path, config, **options)
+        except ValueError:
+            options.pop("cache_dir")
+            configs = datasets.get_dataset_config_names(path, **options)
+            if config in configs or (config is None and len(configs) == 1):
+                raise
+            asked = "give config:" if config is None else f"no config {config!r}"
+            raise DataError(f"{place}: {asked}{did_you_mean(config or '', configs)}") from None
+
+
+@contextmanager
+def _told(place: str) -> Iterator[None]:
+    """Silence the library's bars and logs; its faults with local files become one line."""
+    import datasets
+    import pyarrow as pa
+
+    level = datasets.utils.logging.get_verbosity()
+    bars = datasets.are_progress_bars_disabled()
+    datasets.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError, pa.ArrowException,
+            NotImplementedError) as error:  # fmt: skip
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        fault = " ".join(str(cause).split()) or type(cause).__name__
+        raise DataError(f"{place}: the data set cannot be read: {fault}") from error
+    finally:
+        datasets.utils.logging.set_verbosity(level)
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+def _names(kind: Any) -> Callable[[Any], Any] | None:
+    """Class label -> its name, inside lists and objects too; None where there are none."""
+    import datasets
+
+    if isinstance(kind, datasets.ClassLabel):
+        labels = list(kind.names)
+        return lambda value: None if value is None or value < 0 else labels[value]
+    if isinstance(kind, datasets.List | datasets.LargeList):
+        inner = _names(kind.feature)
+        return inner and (lambda values: values and [inner(one) for one in values])
+    if isinstance(kind, dict):
+        named = {name: made for name, part in kind.items() if (made := _names(part))}
+        return (lambda row: row and {**row, **{n: f(row[n]) for n, f in named.items()}}) \
+            if named else None  # fmt: skip
+    return None

@@ -1,0 +1,118 @@
+"""Parquet files through pyarrow, a batch of rows in memory at a time."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from icl.data.files import DataSpec, find_paths
+from icl.data.rows import Row, Table, examples, wanted
+from icl.errors import ConfigError, DataError
+from icl.registry import register
+from icl.types import Example
+
+__all__ = ["BATCH_ROWS", "need", "plain_row", "read_parquet"]
+
+BATCH_ROWS = 256
+"""Rows decoded at a time: few enough for long documents."""
+
+
+@register("format", "parquet")
+def read_parquet(spec: DataSpec) -> Iterator[Example]:
+    """One or several Parquet files; lists stay lists.
+
+    Yields one example a row; lists and structs are JSON values. A ``*`` in the path may match
+    several files, read one after the other by name. Dates become ISO 8601 strings, decimals
+    strings. With ``fields`` no other column is read.
+
+    Raises:
+        DataError: a file that is no Parquet, a missing column, a value that JSON cannot hold
+            (file and row, from 1).
+    """
+    need("pyarrow", "parquet")
+    paths = find_paths(spec)
+
+    def rows() -> Iterator[Row]:
+        for path in paths:
+            yield from _rows(path, spec)
+
+    place = str(paths[0]) if len(paths) == 1 else str(spec.path)
+    yield from examples(Table(place, rows), spec)
+
+
+def need(package: str, extra: str) -> None:
+    """Check that an optional package is installed.
+
+    Raises:
+        ConfigError: it is not; names the extra that installs it.
+    """
+    if find_spec(package) is None:
+        raise ConfigError(
+            f"the format needs the package {package}: pip install 'icl-workbench[{extra}]'"
+        )
+
+
+def _rows(path: Path, spec: DataSpec) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = wanted(spec, file.schema_arrow.names, str(path))
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+                for row in batch.to_pylist():
+                    number += 1
+                    where = f"{path}: row {number}"
+                    yield where, plain_row(row, where)
+    except (pa.ArrowException, OSError) as error:
+        at = f": after row {number}" if number else ""
+        fault = str(error).partition("\n")[0].rstrip(".")
+        raise DataError(f"{path}{at}: no whole Parquet file: {fault}; get it again") from None
+
+
+def plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """A row whose values are JSON: tuples as lists, dates as ISO 8601, decimals as strings.
+
+    Raises:
+        DataError: a value that JSON has no form for, with its column.
+    """
+    try:
+        return {name: _plain(value) for name, value in row.items()}
+    except ValueError:
+        name, fault = next((n, fault) for n, v in row.items() if (fault := _fault(v)))
+        raise DataError(
+            f"{where}: the column {name!r} holds {fault}; JSON has no form for it: name the "
+            "columns that you need under fields:"
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        raise ValueError(f"the number {value}")
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise ValueError(f"a value of type {type(value).__name__}")
+
+
+def _fault(value: Any) -> str:
+    try:
+        _plain(value)
+    except ValueError as error:
+        return str(error)
+    return ""

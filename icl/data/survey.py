@@ -1,0 +1,121 @@
+"""What lies where: rows, splits, locales and languages of a data set, as far as it is cheap."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from icl.data.files import DataSpec, find_path
+from icl.data.folders import folder_languages
+from icl.data.hub import split_sizes
+from icl.data.tables import massive_locales
+from icl.errors import DataError
+from icl.registry import lookup
+
+__all__ = ["Survey", "survey"]
+
+CHEAP_BYTES = 20_000_000
+"""Files larger than this are not read only to count their rows: about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found of a data set; see :meth:`text`."""
+
+    values: Mapping[str, list[str]] = field(default_factory=dict)
+    """Placeholder, or what else picks a file -> its values."""
+    splits: Mapping[str, int] = field(default_factory=dict)
+    """Split, empty where there is none -> rows."""
+    of: str = ""
+    """Locale, language or split whose rows were counted: the first one."""
+    note: str = ""
+    """Why there are no rows: on the hub, too large to count, or what is wrong."""
+
+    def text(self) -> str:
+        """One line.
+
+        >>> Survey({"locale": ["de", "sw"]}, {"test": 60, "train": 90}, "de").text()
+        '150 rows in de (test 60, train 90); 2 locales: de, sw'
+        """
+        parts = [self.note] if self.note else []
+        if self.splits:
+            counted = f"{sum(self.splits.values()):,} rows" + (f" in {self.of}" if self.of else "")
+            named = ", ".join(f"{name} {n:,}" for name, n in self.splits.items())
+            parts.append(counted + (f" ({named})" if len(self.splits) > 1 else ""))
+        for name, values in self.values.items():
+            shown = ", ".join(values[:12]) + (", …" if len(values) > 12 else "")
+            parts.append(f"{len(values)} {name}{'s' if len(values) > 1 else ''}: {shown}")
+        return "; ".join(parts)
+
+
+def survey(spec: DataSpec) -> Survey:
+    """Look at the files of a spec without placeholders filled; a fault is told, not raised."""
+    try:
+        if spec.format == "hf":
+            return _hub(spec)
+        values, first = _values(spec)
+        path = find_path(first, first.source)
+        size = path.stat().st_size if path.is_file() else 0
+        if size > CHEAP_BYTES:
+            return Survey(values, note=f"{size / 1e6:,.0f} MB, not counted")
+        rows = lookup("format", first.format)(first)
+        splits = Counter(row.meta.get("split", "") for row in rows)
+    except DataError as error:
+        return Survey(note=f"not there: {error}")
+    picked = [first.source if name == "language" else getattr(first, name) for name in values]
+    return Survey(values, splits, ", ".join(filter(None, picked)))
+
+
+def _hub(spec: DataSpec) -> Survey:
+    if not find_path(spec).exists():
+        return Survey(note="on the hub" + (f" at {spec.revision[:8]}" if spec.revision else ""))
+    return Survey(splits=split_sizes(spec))
+
+
+def _values(spec: DataSpec) -> tuple[dict[str, list[str]], DataSpec]:
+    """What the files spell where the path has placeholders, and the spec of the first of them."""
+    if spec.format == "massive":
+        locales = massive_locales(find_path(spec))
+        return {"locale": locales}, replace(spec, locale=locales[0])
+    if spec.format in ("flores", "ntrex"):
+        splits = folder_languages(spec)
+        name, languages = next(iter(splits.items()))
+        made = {"language": languages} | ({"split": list(splits)} if name else {})
+        return made, replace(spec, source=languages[0], split=name or None)
+    names = re.findall(r"\{(\w+)\}", str(spec.path))
+    found = _spelled(spec.path.expanduser())
+    values = {name: sorted({one[name] for one in found}) for name in dict.fromkeys(names)}
+    one = found[0] if found else {}
+    first = replace(
+        spec,
+        locale=one.get("locale"),
+        split=one.get("split"),
+        source=one.get("source", one.get("lang")),
+        target=one.get("target"),
+    )
+    return {"language" if name == "lang" else name: there for name, there in values.items()}, first
+
+
+def _spelled(path: Path) -> list[dict[str, str]]:
+    """Values of the placeholders of each file that the path could name, in the files' order."""
+    text = str(path)
+    if "{" not in text:
+        return []
+    parts = re.split(r"\{(\w+)\}", text)
+    pattern, seen = "", set[str]()
+    for place, part in enumerate(parts):
+        if place % 2 == 0:
+            pattern += re.escape(part).replace(r"\*", "[^/]*")
+        else:
+            pattern += f"(?P={part})" if part in seen else f"(?P<{part}>[^/]+?)"
+            seen.add(part)
+    fixed = Path(parts[0]).parent if not parts[0].endswith("/") else Path(parts[0])
+    files = sorted(fixed.rglob("*")) if fixed.is_dir() else []
+    matches = (re.fullmatch(pattern + r"(\.gz)?", str(file)) for file in files)
+    found = [match.groupdict() for match in matches if match]
+    if not found:
+        raise DataError(f"no file is called like {text}")
+    return found
