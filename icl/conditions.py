@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 from icl.config import Experiment, Point
 from icl.data import DataSpec, apart, data_hash, load, sample
 from icl.errors import ConfigError, DataError
-from icl.prompts import Template, fit, load_template
-from icl.registry import did_you_mean, lookup
+from icl.fitting import fit
+from icl.prompts import Template, load_template
+from icl.registry import construct, did_you_mean, lookup
 from icl.selectors import Selector
 from icl.tasks import Task
 from icl.types import JSON, Choice, Engine, Example, Prompt, Sampling, Shot, canonical, digest
@@ -37,6 +38,8 @@ class Request:
     shots: Sequence[Shot]
     hash: str
     tokens: int
+    choices: Sequence[Choice] = ()
+    """What may be answered: the condition's choices, or the row's own."""
 
 
 def request_hash(
@@ -70,6 +73,7 @@ class Condition:
     """Pool rows left out because they, or the same content, stand in the test split."""
     selector: Selector | None
     choices: list[Choice]
+    """Those that all examples share; empty where each has its own, and for free text."""
     sampling: Sampling
     engine: Engine
     batch_size: int = 8
@@ -94,7 +98,7 @@ class Condition:
             "engine": self.engine.identity(),
             "method": self.method,
             "template": self.template.hash,
-            "choices": [choice.text + choice.end for choice in self.choices],
+            "choices": self._choice_identity(),
             "sampling": self.sampling.identity() if self.method == "generate" else None,
             "shots": shots,
             "rows": [rows.data, rows.split, list(rows.lines or ()), self.point.locale,
@@ -115,12 +119,33 @@ class Condition:
         """Tokens of a prompt, special tokens included."""
         return len(self.engine.tokens(prompt))
 
+    def _choice_identity(self) -> JSON:
+        if self.template.file.kind == "choose":
+            return {"in_rows": True, "ended": self._ended}
+        return [choice.text + choice.end for choice in self.choices]
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the terminators of choices are scored."""
+        return self.method == "rank" and self.point.task.choice_end != "never"
+
+    def choices_of(self, example: Example) -> Sequence[Choice]:
+        """The choices of an example: its own where the template says so, else the shared ones."""
+        if self.template.file.kind != "choose":
+            return self.choices
+        made = self.template.choices(example)
+        return made if self._ended else [replace(choice, end="") for choice in made]
+
     @cached_property
     def room(self) -> int:
-        """Tokens that a prompt may have beside the longest answer."""
+        """Tokens that a prompt may have beside the longest answer all examples share."""
+        return self._room(self.choices)
+
+    def _room(self, choices: Sequence[Choice]) -> int:
         if self.method == "generate":
             return self.engine.window - self.sampling.max_tokens
-        longest = max(self.count(Prompt(choice.text + choice.end)) for choice in self.choices)
+        texts = [choice.text + choice.end for choice in choices]
+        longest = max((self.count(Prompt(text)) for text in texts), default=0)
         return self.engine.window - longest - 1
 
     def request(self, example: Example) -> Request:
@@ -131,16 +156,12 @@ class Condition:
             shots = self.selector.select(example, len(self.selector.pool) if k is None else k)
             if self.point.shots.order == "reversed":
                 shots.reverse()
-        counted: dict[str, int] = {}
-
-        def count(prompt: Prompt) -> int:
-            counted["tokens"] = self.count(prompt)
-            return counted["tokens"]
-
-        prompt, kept = fit(self.template, example, shots, count, self.room)
+        choices = self.choices_of(example)
+        room = self.room if choices is self.choices else self._room(choices)
+        prompt, kept, tokens = fit(self.template, example, shots, self.count, room)
         sampling = self.sampling.identity() if self.method == "generate" else None
-        made = request_hash(prompt, self.choices, sampling)
-        return Request(example, prompt, kept, made, counted["tokens"])
+        made = request_hash(prompt, choices, sampling)
+        return Request(example, prompt, kept, made, tokens, choices)
 
     def about(self) -> dict[str, JSON]:
         """What the condition folder says of itself: enough to render every prompt again."""
@@ -201,7 +222,7 @@ class Loader:
         if point.engine_key not in self.engines:
             values = dict(point.model)
             kind = values.pop("engine", "hf")
-            self.engines[point.engine_key] = _construct(
+            self.engines[point.engine_key] = construct(
                 "engine", kind, self._placed(values), f"models.{point.model_name}"
             )
         return self.engines[point.engine_key]
@@ -229,7 +250,7 @@ class Loader:
             kind = shots.select
         else:
             return None
-        made: Selector = _construct(
+        made: Selector = construct(
             "selector", kind, options | {"seed": shots.seed}, f"shots: {kind}"
         )
         key = canonical([kind, made.identity(), data_hash(pool)])
@@ -237,26 +258,6 @@ class Loader:
             made.fit(pool)
             self._selectors[key] = made
         return self._selectors[key]
-
-
-def _construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
-    """An instance of a plug-in class; its dataclass fields are what may be given."""
-    made = lookup(kind, name)
-    if is_dataclass(made):
-        accepted = [spec.name for spec in fields(made) if spec.init]
-        for option in options:
-            if option not in accepted:
-                raise ConfigError(
-                    f"{where}: unknown option {option!r} of the {kind} {name!r}"
-                    f"{did_you_mean(option, accepted)}"
-                )
-    for option, value in options.items():
-        if isinstance(value, list):
-            options[option] = tuple(value)
-    try:
-        return made(**options)
-    except TypeError as error:
-        raise ConfigError(f"{where}: the {kind} {name!r} cannot be made: {error}") from error
 
 
 def build(point: Point, loader: Loader) -> Condition:
@@ -271,34 +272,28 @@ def build(point: Point, loader: Loader) -> Condition:
     task: Task = lookup("task", entry.task)
     method = entry.method or task.methods[0]
     rows = entry.rows
-    test = loader.examples(point, rows.data, point.locale, rows.split, rows.lines)
-    pool, left_out = _pool(point, loader, test)
-    spoken = point.prompt_language
-    if spoken == "row":
-        spoken = point.locale or (point.pair[1] if point.pair else "en")
-    label_set = sorted({target for example in (*test, *pool) for target in example.targets[:1]})
-    template = load_template(
-        point.prompt,
-        language_tag=spoken,
-        label_language=entry.label_language,
-        label_set=label_set,
-        base=str(loader.experiment.base),
-    )
+    template = _template(point, loader)
     if template.file.kind != task.kind:
         raise ConfigError(
             f"the template {template.name!r} is of kind {template.file.kind!r}, the task "
             f"{task.name!r} needs {task.kind!r}; name another prompt, or change `task:` in its "
             "front matter"
         )
-    test = [template.answered(example) for example in test]
-    pool = [template.answered(example) for example in pool]
+    # Answered first: until then the field with the answer passes for an input.
+    test = [
+        template.answered(example)
+        for example in loader.examples(point, rows.data, point.locale, rows.split, rows.lines)
+    ]
+    pool, left_out = _pool(point, loader, template, test)
     drawn = sample(test, rows.n, rows.seed)
+    if task.kind == "classify" and not template.labels:
+        found = {target for example in (*test, *pool) for target in example.targets[:1]}
+        template = replace(template, labels={label: label for label in sorted(found)})
     choices = template.choices() if task.kind == "classify" else []
     if method != "rank" or entry.choice_end == "never":
         choices = [replace(choice, end="") for choice in choices]
-    _check_labels(template, drawn)
     sampling = Sampling(**entry.sampling.model_dump())
-    return Condition(
+    made = Condition(
         point=point, task=task, method=method, template=template, examples=drawn,
         available=len(test), pool=pool, left_out=left_out,
         selector=loader.selector(point, pool), choices=choices,
@@ -306,9 +301,26 @@ def build(point: Point, loader: Loader) -> Condition:
         batch_size=loader.experiment.batch_size,
         labels=Counter(example.targets[0] for example in pool if example.targets),
     )  # fmt: skip
+    _check_answers(made)
+    return made
 
 
-def _pool(point: Point, loader: Loader, test: Sequence[Example]) -> tuple[list[Example], int]:
+def _template(point: Point, loader: Loader) -> Template:
+    """The template, with the labels that it lists itself."""
+    spoken = point.prompt_language
+    if spoken == "row":
+        spoken = point.locale or (point.pair[1] if point.pair else "en")
+    return load_template(
+        point.prompt,
+        language_tag=spoken,
+        label_language=point.task.label_language,
+        base=str(loader.experiment.base),
+    )
+
+
+def _pool(
+    point: Point, loader: Loader, template: Template, test: Sequence[Example]
+) -> tuple[list[Example], int]:
     entry = point.task
     if entry.pool is None:
         if point.shots.k and not point.shots.file:
@@ -321,7 +333,10 @@ def _pool(point: Point, loader: Loader, test: Sequence[Example]) -> tuple[list[E
     if name not in point.data:
         raise ConfigError(f"unknown data {name!r}{did_you_mean(name, point.data)}")
     locale = point.locale if entry.pool.locale == "same" else entry.pool.locale
-    rows = loader.examples(point, name, locale, entry.pool.split, entry.pool.lines)
+    rows = [
+        template.answered(example)
+        for example in loader.examples(point, name, locale, entry.pool.split, entry.pool.lines)
+    ]
     pool, left_out = apart(rows, test, same_source=name == entry.rows.data)
     if not pool:
         raise DataError(
@@ -331,12 +346,28 @@ def _pool(point: Point, loader: Loader, test: Sequence[Example]) -> tuple[list[E
     return pool, left_out
 
 
-def _check_labels(template: Template, examples: Sequence[Example]) -> None:
-    for example in examples:
+def _check_answers(condition: Condition) -> None:
+    """The right answers are among the choices, and the choices of every row can be told apart."""
+    template = condition.template
+    kind = template.file.kind
+    if kind == "extract":
+        for example in (*condition.examples, *condition.pool):
+            if example.targets and template.file.head.label_field not in example.fields:
+                raise DataError(
+                    f"example {example.id!r}: an extract task compares fields, so the front matter "
+                    f"of {template.name} must name the field that holds them, as in "
+                    "`label_field: entities`"
+                )
+    for example in condition.examples if kind in ("classify", "choose") else ():
         label = template.label(example)
-        if label is not None and label not in template.labels:
+        labels = template.labels
+        if kind == "choose":
+            labels = {choice.label: choice.text for choice in condition.choices_of(example)}
+        if label is not None and label not in labels:
+            whose = "of" if kind == "classify" else "that it has under"
             raise DataError(
                 f"example {example.id!r} has the label {label!r}, which is not among the "
-                f"{len(template.labels)} labels of {template.name}; add it under `labels:`"
-                f"{did_you_mean(label, template.labels)}"
+                f"{len(labels)} labels {whose} {template.name}; add it under "
+                f"`{'labels' if kind == 'classify' else 'choice_labels'}:`"
+                f"{did_you_mean(label, labels)}"
             )

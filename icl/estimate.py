@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from icl.config import Experiment
 from icl.progress import Progress
 from icl.run import conditions
 from icl.store import ConditionStore
-from icl.types import Prompt
+from icl.types import Choice, Prompt
 
 __all__ = ["Estimate", "estimate"]
 
@@ -57,7 +57,7 @@ def estimate(
                 or have[r.example.id].request != r.hash]  # fmt: skip
         todo.sort(key=lambda request: request.tokens)
         prompts = sum(request.tokens for request in todo)
-        answers = len(todo) * _answer_tokens(condition)
+        answers = _answer_tokens(condition, todo)
         timing = store.timing()
         measured = bool(timing.get("tokens"))
         seconds = 0.0
@@ -69,17 +69,22 @@ def estimate(
         yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest)
 
 
-def _answer_tokens(condition: Condition) -> int:
+def _answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
     if condition.method == "generate":
-        return condition.sampling.max_tokens
+        return len(requests) * condition.sampling.max_tokens * condition.sampling.n
     start = condition.count(Prompt(""))
-    return sum(condition.count(Prompt(c.text + c.end)) - start
-               for c in condition.choices)  # fmt: skip
+
+    def tokens(choices: Sequence[Choice]) -> int:
+        return sum(condition.count(Prompt(c.text + c.end)) - start for c in choices)
+
+    if condition.choices:
+        return len(requests) * tokens(condition.choices)
+    return sum(tokens(request.choices) for request in requests)
 
 
 def _trial(condition: Condition, request: Request) -> float:
     """Seconds of asking one prompt, after the model is loaded and warm."""
-    items = [(request.prompt, choice.text + choice.end) for choice in condition.choices]
+    items = [(request.prompt, choice.text + choice.end) for choice in request.choices]
 
     def ask(width: int) -> None:
         if condition.method == "rank":

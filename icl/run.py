@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,14 @@ def run(
     with progress or Progress(quiet=True) as shown:
         for condition, same in conditions(loaded, loader, shown):
             loader.only(condition.engine)
-            entries.append(_entry(condition, same, rows))
+            entries.append(_entry(condition, same, rows, loaded.base))
             _write_manifest(root / loaded.name, loaded, entries, rows, finished=False)
             new = _complete(
                 condition, ConditionStore(root / "conditions" / condition.folder), shown
             )
             computed, reused = computed + new, reused + len(condition.examples) - new
     _write_manifest(root / loaded.name, loaded, entries, rows, finished=True)
-    scored = score_run(load_run(root / loaded.name))
+    scored = score_run(load_run(root / loaded.name), outside=True)
     return replace(scored, computed=computed, reused=reused)
 
 
@@ -155,6 +155,8 @@ def _answer(
     """Ask the engine for one batch; records come back in the batch's order."""
     if condition.method == "rank":
         return _rank(condition, store, requests)
+    if condition.choices:
+        store.keep_choices(condition.choices, [0] * len(condition.choices))
     outputs: list[list[Output]] = [[] for _ in requests]
     prompts = [request.prompt for request in requests]
     for index, output in condition.engine.generate(prompts, condition.sampling):
@@ -162,7 +164,6 @@ def _answer(
     return [
         replace(
             _record(condition, request),
-            prompt_tokens=request.tokens,
             outputs=tuple(sorted(given, key=lambda output: output.sample)),
         )
         for request, given in zip(requests, outputs, strict=True)
@@ -170,22 +171,20 @@ def _answer(
 
 
 def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Request]) -> list[Record]:
-    width = len(condition.choices)
     items = [
         (request.prompt, choice.text + choice.end)
         for request in requests
-        for choice in condition.choices
+        for choice in request.choices
     ]
-    found = sorted(condition.engine.score(items), key=lambda pair: pair[0])
+    found = iter(sorted(condition.engine.score(items), key=lambda pair: pair[0]))
     records = []
-    for row, request in enumerate(requests):
-        scores = [score for _, score in found[row * width : (row + 1) * width]]
+    for request in requests:
+        scores = [next(found)[1] for _ in request.choices]
         tokens = tuple(score.tokens for score in scores)
-        usual = store.keep_choices(condition.choices, tokens)
+        usual = store.keep_choices(condition.choices, tokens) if condition.choices else ()
         records.append(
             replace(
                 _record(condition, request),
-                prompt_tokens=request.tokens,
                 logprobs=tuple(score.logprob for score in scores),
                 choice_tokens=() if tokens == usual else tokens,
                 spanning=max(score.spanning for score in scores),
@@ -200,7 +199,14 @@ def _record(condition: Condition, request: Request) -> Record:
         for shot in request.shots
     )
     return Record(
-        request.example.id, condition.fingerprint, request.hash, shots, request.prompt.dropped
+        request.example.id,
+        condition.fingerprint,
+        request.hash,
+        shots,
+        request.prompt.dropped,
+        request.tokens,
+        shortened=request.prompt.shortened,
+        choices=() if condition.choices else tuple(request.choices),
     )
 
 
@@ -212,7 +218,9 @@ def _tokens(record: Record, store: ConditionStore) -> int:
     )
 
 
-def _entry(condition: Condition, same: Sequence[str], rows: dict[str, list[str]]) -> dict[str, Any]:
+def _entry(
+    condition: Condition, same: Sequence[str], rows: dict[str, list[str]], base: Path
+) -> dict[str, Any]:
     """What the manifest says of a condition."""
     ids = [example.id for example in condition.examples]
     key = digest(ids)[:12]
@@ -226,7 +234,7 @@ def _entry(condition: Condition, same: Sequence[str], rows: dict[str, list[str]]
         "task": condition.task.name,
         "method": condition.method,
         "parser": entry.parser or condition.task.parser,
-        "metrics": list(entry.metrics or condition.task.metrics),
+        "metrics": [_placed(metric, base) for metric in entry.metrics or condition.task.metrics],
         "labels": len(condition.choices),
         "rows": key,
         "rows_available": condition.available,
@@ -239,6 +247,13 @@ def _entry(condition: Condition, same: Sequence[str], rows: dict[str, list[str]]
         },
         "fallbacks": list(condition.template.fallbacks),
     }
+
+
+def _placed(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
+    """An outside program runs in the experiment's folder, as every path in the file is meant."""
+    if isinstance(metric, str) or "command" not in metric:
+        return metric if isinstance(metric, str) else dict(metric)
+    return {"folder": str(base.resolve()), **metric}
 
 
 def _write_manifest(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from icl.errors import WindowError
-from icl.prompts import Template, fit, load_template
+from icl.fitting import fit
+from icl.prompts import Template, load_template
 from icl.types import Example, Prompt, Shot
 
 
@@ -50,7 +51,7 @@ def test_whole_shots_are_dropped_the_least_useful_first(
     kept: list[str],
     dropped: tuple[str, ...],
 ) -> None:
-    prompt, shots = fit(template, example(0), scored(*scores), words_of, room)
+    prompt, shots, _ = fit(template, example(0), scored(*scores), words_of, room)
     assert [shot.example.id for shot in shots] == kept == list(prompt.shot_ids)
     assert prompt.dropped == dropped
     assert words_of(prompt) == 3 + 4 * len(kept) <= room
