@@ -86,11 +86,14 @@ def built_in_data() -> dict[str, DataEntry]:
             format="jsonl", path=str(samples() / "summarization" / "news.eng.jsonl"),
             answer="references", gold=["summary"],
         ),
+        "samples/generate": DataEntry(
+            format="jsonl", path=str(samples() / "generate" / "eng.jsonl"), answer="answers"
+        ),
         **{
             f"samples/{kind}": DataEntry(
                 format="jsonl", path=str(samples() / kind / "eng.jsonl")
             )
-            for kind in ("sentiment", "choose", "extract", "generate")
+            for kind in ("sentiment", "choose", "extract")
         },
     }  # fmt: skip
 
@@ -99,7 +102,7 @@ def sample_task(template: str, kind: str) -> dict[str, Any]:
     """A task entry that tries a template out: the samples of its library folder, else its kind."""
     split = {"rows": {"split": "test"}, "pool": {"split": "train"}}
     folder, _, name = template.rpartition("/")
-    of_kind = {"classify": "sentiment", "generate": "translation"}.get(kind, kind)
+    of_kind = {"classify": "intent", "generate": "translation"}.get(kind, kind)
     known = ("intent", "translation", "summarization", "sentiment", "choose", "extract", "generate")
     data = folder if name and folder in known else of_kind
     task = {"sentiment": "classify"}.get(data, data)

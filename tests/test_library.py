@@ -53,7 +53,30 @@ def translation_rows() -> list[Example]:
     ]
 
 
-ROWS = {"intent": intent_rows(), "translation": translation_rows()}
+def sample_rows(kind: str, answer: str, *gold: str) -> list[Example]:
+    """The first rows of a sample set as its reader and ``label_field`` make them."""
+    file = next((SAMPLES / kind).glob("*.jsonl"))
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()[:4]]
+    made = []
+    for row in rows:
+        fields = {name: value for name, value in row.items() if name not in ("id", "split")}
+        held = row[answer]
+        many = held if isinstance(held, list) else [held]
+        targets = [json.dumps(one) if not isinstance(one, str) else one for one in many]
+        made.append(Example(row["id"], fields, tuple(targets), {}, (answer, *gold)))
+    return made
+
+
+ROWS = {
+    "intent": intent_rows(),
+    "translation": translation_rows(),
+    "summarization": sample_rows("summarization", "references", "summary"),
+    "sentiment": sample_rows("sentiment", "label"),
+    "choose": sample_rows("choose", "label"),
+    "extract": sample_rows("extract", "entities"),
+    "generate": sample_rows("generate", "answers"),
+}
+KINDS = {"intent": "classify", "sentiment": "classify", "choose": "choose", "extract": "extract"}
 
 
 def without_gold(example: Example) -> Example:
@@ -89,6 +112,9 @@ def test_the_library_has_the_templates_that_are_promised() -> None:
         assert f"intent/{name}" in NAMES
     for name in ("plain", "labelled", "arrow", "instructed", "native"):
         assert f"translation/{name}" in NAMES
+    for name in ("plain", "tldr", "instructed", "native"):
+        assert f"summarization/{name}" in NAMES
+    assert {name.split("/")[0] for name in NAMES} == set(ROWS), "a template for every kind"
     assert {name for name, _ in BOUND} == set(NAMES)
     assert ("intent/plain", "sw") in BOUND and ("intent/plain", "hi") not in BOUND
 
@@ -128,7 +154,9 @@ def test_every_template_says_what_it_is(name: str) -> None:
     assert file.stop
     # What follows an answer in a shot must begin with the stop, else a model cannot learn to end.
     assert file.separator.startswith(file.stop[0])
-    assert file.kind == ("classify" if name.startswith("intent/") else "generate")
+    assert file.kind == KINDS.get(name.split("/")[0], "generate")
+    spans = [half.fits for half in (file.input, file.query) if half is not None]
+    assert any(spans) == name.startswith("summarization/"), "a document may shrink"
 
 
 @pytest.mark.parametrize(("name", "tag"), [b for b in BOUND if b[0].startswith("intent/")])
@@ -215,6 +243,7 @@ FIELDS: dict[str, JSON] = {
     "consequence": "He fell.",
     "hints": [{"word": "w", "senses": ["a", "b"]}],
     "slots": {"time": "明日"},
+    **{"question": "cause", "choice1": "A fell.", "choice2": "B rose."},
 }
 META = {"source": "eng_Latn", "target": "swh_Latn", "locale": "sw-KE"}
 
@@ -224,7 +253,7 @@ def test_the_examples_of_the_documentation_render(text: str, tmp_path: Path) -> 
     (tmp_path / "doc.j2").write_text(text, "utf-8")
     template = load_template("doc.j2", base=str(tmp_path))
     classify = template.file.kind == "classify"
-    answer = next(iter(template.labels)) if classify else "answer"
+    answer = next(iter(template.labels), "0")
     shot = Example("s", FIELDS, (answer,), META, ("unit",))
     prompt = template.prompt(Example("q", FIELDS, (), META), [Shot(shot)])
     assert prompt.query and prompt.query == prompt.query.rstrip()
