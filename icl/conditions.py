@@ -337,7 +337,9 @@ def _pool(
         template.answered(example)
         for example in loader.examples(point, name, locale, entry.pool.split, entry.pool.lines)
     ]
-    pool, left_out = apart(rows, test, same_source=name == entry.rows.data)
+    # Ids are unique within a file; splits that are files of their own may number alike.
+    own_file = entry.pool.split != entry.rows.split and "{split}" in point.data[name].path
+    pool, left_out = apart(rows, test, same_source=name == entry.rows.data and not own_file)
     if not pool:
         raise DataError(
             f"the pool of {entry.task!r} is empty: all {len(rows)} rows of it stand in the test "

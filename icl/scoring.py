@@ -267,7 +267,7 @@ def score_run(
     if parser is not None and parser not in names("parser"):
         raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
     wanted = [_wanted(condition, metrics, outside) for condition in run.conditions]
-    failed: list[MetricError] = []
+    failed: dict[str, MetricError] = {}
     conditions = tuple(
         replace(condition, scores=_merged(condition, _scores(condition, made, parser, failed)))
         for condition, made in zip(run.conditions, wanted, strict=True)
@@ -280,7 +280,9 @@ def score_run(
     body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     replace_file(run.folder / "scores.json", f"[\n{body}\n]\n")
     if failed:
-        raise MetricError(f"{failed[0]} (all other scores of {run.name} are kept)")
+        raise MetricError(
+            f"{next(iter(failed.values()))} (all other scores of {run.name} are kept)"
+        )
     return replace(run, conditions=conditions)
 
 
@@ -328,9 +330,9 @@ def _scores(
     condition: ConditionResult,
     metrics: Sequence[tuple[str, Metric]],
     parser: str | None,
-    failed: list[MetricError],
+    failed: dict[str, MetricError],
 ) -> list[Score]:
-    """Scores, baselines and counts; what a metric refuses is added to ``failed``."""
+    """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
     ranked = condition.entry["method"] == "rank"
     other = parser is not None and not ranked and parser != condition.entry["parser"]
     suffix = f"@{parser}" if other else ""
@@ -341,10 +343,12 @@ def _scores(
     scores: list[Score] = []
     defined: list[Metric] = []
     for name, metric in metrics:
+        if isinstance(metric, Command) and name in failed:
+            continue  # a program that failed once would fail, or take its time, each time
         try:
             scores.append(score(name + suffix, metric.stats(predictions, examples)))
         except MetricError as error:
-            failed.append(error)
+            failed.setdefault(name, error)
             continue
         if not isinstance(metric, Command):  # a program is slow, and is asked once
             defined.append(metric)
@@ -356,5 +360,5 @@ def _scores(
             sizes if condition.entry["labels"] == 0 else condition.entry["labels"],
             )  # fmt: skip
         except MetricError as error:
-            failed.append(error)
+            failed.setdefault("baselines", error)
     return [*scores, *(replace(fact, name=fact.name + suffix) for fact in counts(predictions))]

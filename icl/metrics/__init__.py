@@ -89,5 +89,7 @@ def make(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, M
             f"{where}: a metric is a name, {{metric: NAME, OPTION: …}} or {{command: …}}, with "
             f"a `name:` if wanted; this is {entry!r}"
         )
+    if kind == "command" and title is not None:
+        options["title"] = title  # so that its errors call it so too
     made: Metric = construct("metric", kind, options, where)
     return title or made.name, made

@@ -53,6 +53,9 @@ class Command:
     folder: str | None = None
     """Where the program runs: the folder of the experiment file, else the working folder."""
 
+    title: str | None = None
+    """What the score is called; by default the stem of the script or program."""
+
     def __post_init__(self) -> None:
         named = [found[1] for part in self._parts() for found in _PLACE.finditer(part) if found[1]]
         if "hypothesis" not in named:
@@ -63,7 +66,9 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The stem of the script, or of the program where there is none."""
+        """The title, else the stem of the script, or of the program where there is none."""
+        if self.title:
+            return self.title
         parts = self._parts()
         script = next((part for part in parts[1:] if part.endswith((".py", ".sh"))), parts[0])
         return Path(script).stem
