@@ -22,7 +22,9 @@ _CLOSING = r"[\"'”’»)\]」』）》]*"
 _END = re.compile(
     rf"[.!?…]+{_CLOSING}(?=\s+(?P<next>\S))|[。｡！？।॥؟۔።]+{_CLOSING}|(?=\s*\n)|$(?![\s\S])"
 )
-_ABBREVIATED = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|bzw|z\. ?B|e\.g|i\.e)|\b\w)\Z")
+_ABBREVIATED = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|bzw|z\. ?B|e\.g|i\.e)|\b[A-ZÀ-Þ])\Z"
+)
 """What a full stop follows without ending a sentence: titles, initials and a few others."""
 
 
@@ -56,9 +58,8 @@ def _sentence_ends(text: str) -> tuple[int, ...]:
     ends: list[int] = []
     for found in _END.finditer(text):
         following = found["next"]
-        if following is not None and (
-            following.islower() or _ABBREVIATED.search(text, 0, found.start())
-        ):
+        abbreviated = found[0] == "." and _ABBREVIATED.search(text, 0, found.start())
+        if following is not None and (following.islower() or abbreviated):
             continue
         begin = ends[-1] if ends else 0
         if text[begin : found.end()].strip():

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from icl.metrics import make
 from icl.prompts import Template, load_template
+from icl.registry import lookup
 from icl.templates import GOLD, SECTIONS, FrontMatter, library, template_names
 from icl.types import JSON, Example, Shot
 
@@ -281,3 +283,26 @@ def test_the_documentation_names_every_key_section_and_reserved_name() -> None:
         assert f"| `[[{name}]]` |" in DOCS
     for name in {*GOLD, "labels", "words", "prompt_language", "language", "source_language"}:
         assert re.search(rf"^\| `{name}`", DOCS, re.M), name
+
+
+def test_the_documentation_of_metrics_names_every_metric_option_and_signature() -> None:
+    import tomllib
+
+    root = Path(__file__).parents[1]
+    text = (root / "docs" / "metrics.md").read_text("utf-8")
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    for name in project["entry-points"]["icl.metric"]:
+        line = re.search(rf"^\|.*`{name}`.*\|$", text, re.M)
+        assert line, name
+        for option in fields(lookup("metric", name)):
+            known = option.name in ("folder", "title") or f"`{option.name}`" in line[0]
+            assert known, f"{name}: {option.name}"
+        if name not in ("command", "bleu", "chrf", "ter"):
+            settings = lookup("metric", name)().stats([], []).signature
+            shown = settings.replace(name, "rougeL") if name.startswith("rouge") else settings
+            assert f"(`{shown}`)" in text
+    for entries in re.findall(r"^metrics:.*?(?=^```)", text, re.M | re.S):
+        for entry in yaml.safe_load(entries)["metrics"]:
+            make(entry)
+    for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        compile(code, "docs/metrics.md", "exec")

@@ -42,6 +42,7 @@ def test_words(text: str, found: list[str]) -> None:
         ("One. Two! Three?", ["One.", "Two!", "Three?"]),
         ("Dr. Bo met J. Lee. They left.", ["Dr. Bo met J. Lee.", "They left."]),
         ("It cost 3.5 pounds, approx. two euros. Fine.", None),
+        ("Was it vitamin C? Yes! He did 5.", ["Was it vitamin C?", "Yes!", "He did 5."]),
         ('"Forty?" he said. "Yes."', ['"Forty?" he said.', '"Yes."']),
         ("一つ。二つ！三", ["一つ。", "二つ！", "三"]),
         ("यह है। वह है।", ["यह है।", "वह है।"]),

@@ -121,7 +121,7 @@ def fields(output: str, choices: Sequence[Choice] = ()) -> str:
     Raises:
         ParseError: empty, broken JSON, or none of these forms.
     """
-    answer = _FENCE.sub("", text(output)).strip()
+    answer = text(_FENCE.sub("", output.strip()))
     if answer.startswith(("{", "[")):
         try:
             found, _ = json.JSONDecoder().raw_decode(answer)
@@ -138,10 +138,8 @@ def fields(output: str, choices: Sequence[Choice] = ()) -> str:
         return canonical(normal([found[1] for found in bullets if found]))
     pairs = [_PAIR.match(line) for line in lines]
     wrong = next((line for line, found in zip(lines, pairs, strict=True) if not found), None)
-    if wrong is not None or not lines:
-        raise ParseError(
-            f"neither JSON, `key: value` lines nor a list: {_short(wrong or answer)!r}"
-        )
+    if wrong is not None:
+        raise ParseError(f"neither JSON, `key: value` lines nor a list: {_short(wrong)!r}")
     held: dict[str, list[str]] = {}
     for pair in pairs:
         if pair is not None:
