@@ -39,6 +39,8 @@ def _unpunct(text: str) -> str:
 @pass_context
 def _fit(context: Context, text: object) -> str:
     """The span that may shrink; how much of it is kept stands in the context."""
+    if isinstance(text, StrictUndefined):
+        text = str(text)  # raises, and names what is not there
     if not isinstance(text, str):
         raise TypeError(f"fit marks a text, this is {type(text).__name__}")
     keep = context.get(FIT)

@@ -157,5 +157,7 @@ def test_where_fit_may_stand(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_fit_marks_text_alone(shrinking: Template) -> None:
+    with pytest.raises(TemplateError, match=r"fit\.j2:1: 'utt' is undefined"):
+        shrinking.prompt(Example("q", {}))
     with pytest.raises(TemplateError, match=r"fit\.j2:1: TypeError: fit marks a text, this is int"):
         shrinking.prompt(Example("q", {"utt": 3}))
