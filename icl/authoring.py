@@ -6,35 +6,17 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from icl.config import Experiment, load_experiment, parse_experiment
+from icl.config import Experiment, load_experiment, parse_experiment, sample_task
 from icl.errors import ConfigError, StoreError
 from icl.registry import did_you_mean
 from icl.schemas import schema_text
 from icl.store import replace_file
-from icl.templates import TemplateFile, read_template
+from icl.templates import read_template
 
 __all__ = ["experiment_for", "init", "is_experiment", "starters"]
 
 _NAME = re.compile(r"\w[\w.-]*")
-_SAMPLES: tuple[dict[str, Any], ...] = (
-    {
-        "task": "intent",
-        "rows": {"data": "samples/intent", "locale": "en-US", "split": "test"},
-        "pool": {"split": "train"},
-    },
-    {
-        "task": "translation",
-        "rows": {
-            "data": "samples/translation",
-            "pair": {"from": "eng_Latn", "to": "deu_Latn"},
-            "lines": [1, 120],
-        },
-        "pool": {"lines": [121, 180]},
-    },
-)
-_KINDS = {"intent": "classify", "translation": "generate"}
 
 
 def is_experiment(name: str) -> bool:
@@ -54,22 +36,13 @@ def experiment_for(name: str, model: str) -> Experiment:
     """
     if is_experiment(name):
         return load_experiment(name)
+    template = read_template(name, base=".")
     made = {
         "models": {"model": {"source": model}},
-        "tasks": [{**_sample(read_template(name, base=".")), "prompt": name}],
+        "tasks": [{**sample_task(name, template.kind), "prompt": name}],
         "grid": {"shots": [{"k": 2, "select": "random"}]},
     }
     return parse_experiment(json.dumps(made), name, Path("."), "template")
-
-
-def _sample(template: TemplateFile) -> dict[str, Any]:
-    for sample in _SAMPLES:
-        if _KINDS[sample["task"]] == template.kind:
-            return sample
-    raise ConfigError(
-        f"{template.path}: no sample data for templates of kind {template.kind!r}; write an "
-        "experiment with data of your own: icl init NAME"
-    )
 
 
 def starters() -> dict[str, Path]:

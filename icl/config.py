@@ -18,6 +18,7 @@ import yaml
 
 from icl.entries import DataEntry, ExperimentEntry, ShotsEntry, ShotsHolder, TaskEntry, validate
 from icl.errors import ConfigError
+from icl.metrics import make
 from icl.plugins import load_plugin
 from icl.registry import did_you_mean, lookup, names
 from icl.types import canonical
@@ -30,6 +31,7 @@ __all__ = [
     "own_data",
     "parse_experiment",
     "points",
+    "sample_task",
     "samples",
 ]
 
@@ -82,7 +84,38 @@ def built_in_data() -> dict[str, DataEntry]:
         "samples/translation": DataEntry(
             format="lines", path=str(samples() / "translation" / "{lang}.txt")
         ),
-    }
+        "samples/summarization": DataEntry(
+            format="jsonl", path=str(samples() / "summarization" / "news.eng.jsonl"),
+            answer="references", gold=["summary"],
+        ),
+        "samples/generate": DataEntry(
+            format="jsonl", path=str(samples() / "generate" / "eng.jsonl"), answer="answers"
+        ),
+        **{
+            f"samples/{kind}": DataEntry(
+                format="jsonl", path=str(samples() / kind / "eng.jsonl")
+            )
+            for kind in ("sentiment", "choose", "extract")
+        },
+    }  # fmt: skip
+
+
+def sample_task(template: str, kind: str) -> dict[str, Any]:
+    """A task entry that tries a template out: the samples of its library folder, else its kind."""
+    split = {"rows": {"split": "test"}, "pool": {"split": "train"}}
+    folder, _, name = template.rpartition("/")
+    of_kind = {"classify": "intent", "generate": "translation"}.get(kind, kind)
+    known = ("intent", "translation", "summarization", "sentiment", "choose", "extract", "generate")
+    data = folder if name and folder in known else of_kind
+    task = {"sentiment": "classify"}.get(data, data)
+    if data == "translation":
+        pair = {"from": "eng_Latn", "to": "deu_Latn"}
+        rows: dict[str, Any] = {"pair": pair, "lines": [1, 120]}
+        return {"task": task, "rows": {"data": f"samples/{data}", **rows},
+                "pool": {"lines": [121, 180]}}  # fmt: skip
+    locale = {"locale": "en-US"} if data == "intent" else {}
+    rows = {"data": f"samples/{data}", **split["rows"], **locale}
+    return {"task": task, "rows": rows, "pool": split["pool"]}
 
 
 def own_data(experiment: Experiment) -> dict[str, DataEntry]:
@@ -240,11 +273,12 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
     for kind, name in (
         ("task", task.task),
         ("parser", task.parser),
-        *(("metric", metric) for metric in task.metrics or ()),
         ("selector", "fixed" if shots.file else shots.select),
     ):
         if name is not None and name not in names(kind):
             raise ConfigError(f"{where}: unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
+    for metric in task.metrics or ():
+        make(metric, f"{where}: metrics")
     methods = lookup("task", task.task).methods
     if task.method is not None and task.method not in methods:
         raise ConfigError(

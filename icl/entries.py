@@ -14,6 +14,7 @@ from pydantic import (
     NonNegativeInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from icl.data import DataSpec
@@ -146,9 +147,20 @@ class SamplingEntry(Entry):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
     min_p: float = Field(default=0.0, ge=0, le=1)
+    n: int = Field(default=1, ge=1)
+    """Outputs a prompt; the answer is the one that most of them give."""
     seed: int = 0
     thinking_tokens: int | None = Field(default=None, ge=0)
     """Tokens of reasoning after which its block is closed, out of ``max_tokens``."""
+
+    @model_validator(mode="after")
+    def _varied(self) -> SamplingEntry:
+        if self.n > 1 and self.temperature == 0:
+            raise ValueError(
+                f"n is {self.n}, and at temperature 0 all outputs are the same; give a "
+                "temperature such as 0.7"
+            )
+        return self
 
 
 class TaskEntry(Entry):
@@ -161,7 +173,8 @@ class TaskEntry(Entry):
     method: Literal["rank", "generate"] | None = None
     """``rank`` scores every choice, ``generate`` writes and parses; the task's first by default."""
     parser: str | None = None
-    metrics: list[str] | None = None
+    metrics: list[str | dict[str, Any]] | None = None
+    """Names, ``{metric: bleu, tokenize: char}`` or ``{command: "…", name: comet}``."""
     sampling: SamplingEntry = SamplingEntry()
     choice_end: Literal["template", "never"] = "template"
     """``never`` leaves the terminator out, for parity with other tools."""

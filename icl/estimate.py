@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from icl.conditions import Condition, Loader, Request
+from icl.conditions import Condition, Request
 from icl.config import Experiment
 from icl.ledger import Remote
+from icl.loader import Loader
 from icl.progress import Progress
 from icl.run import conditions
 from icl.store import ConditionStore
-from icl.types import Prompt
+from icl.types import Choice, Prompt
 
 __all__ = ["Estimate", "estimate"]
 
@@ -61,7 +62,7 @@ def estimate(
                 or have[r.example.id].request != r.hash]  # fmt: skip
         todo.sort(key=lambda request: request.tokens)
         prompts = sum(request.tokens for request in todo)
-        answers = len(todo) * _answer_tokens(condition)
+        answers = _answer_tokens(condition, todo)
         timing = store.timing()
         measured = bool(timing.get("tokens"))
         seconds = 0.0
@@ -74,15 +75,17 @@ def estimate(
         yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
 
 
-def _answer_tokens(condition: Condition) -> int:
+def _answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
     if condition.method == "generate":
-        return condition.sampling.max_tokens
-    return sum(_choice_tokens(condition))
+        return len(requests) * condition.sampling.max_tokens * condition.sampling.n
+    if condition.choices:
+        return len(requests) * sum(_choice_tokens(condition, condition.choices))
+    return sum(sum(_choice_tokens(condition, request.choices)) for request in requests)
 
 
-def _choice_tokens(condition: Condition) -> list[int]:
+def _choice_tokens(condition: Condition, choices: Sequence[Choice]) -> list[int]:
     start = condition.count(Prompt(""))
-    return [condition.count(Prompt(c.text + c.end)) - start for c in condition.choices]
+    return [condition.count(Prompt(c.text + c.end)) - start for c in choices]
 
 
 def _priced(condition: Condition) -> bool:
@@ -94,17 +97,20 @@ def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
     engine = condition.engine
     if not isinstance(engine, Remote) or engine.price is None:
         return None
-    choices = _choice_tokens(condition) if condition.ranking == "echo" else []
-    found = [
-        engine.cost_of(request.tokens, choices, condition.ranking, condition.sampling)
-        for request in todo
-    ]
+    echoed = condition.ranking == "echo"
+    shared = _choice_tokens(condition, condition.choices) if echoed else []
+    found = []
+    for request in todo:
+        own = shared
+        if echoed and not condition.choices:
+            own = _choice_tokens(condition, request.choices)
+        found.append(engine.cost_of(request.tokens, own, condition.ranking, condition.sampling))
     return sum(cost for cost in found if cost is not None)
 
 
 def _trial(condition: Condition, request: Request) -> float:
     """Seconds of asking one prompt, after the model is loaded and warm."""
-    items = [(request.prompt, choice.text + choice.end) for choice in condition.choices]
+    items = [(request.prompt, choice.text + choice.end) for choice in request.choices]
 
     def ask(width: int) -> None:
         if condition.method == "rank":

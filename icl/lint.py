@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from icl.authoring import is_experiment
-from icl.conditions import Condition, Loader, build
+from icl.conditions import Condition, build
 from icl.config import load_experiment, points
 from icl.engines.table import Uncounted
 from icl.errors import ChoiceError, IclError, TemplateError, one_line
+from icl.loader import Loader
 from icl.prompts import Template
 from icl.sandbox import Half
 from icl.templates import TemplateFile, library, read_template, read_yaml

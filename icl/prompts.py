@@ -15,13 +15,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from icl.errors import ChoiceError, TemplateError, WindowError
+from icl.choices import LABELS, ROW, checked, ended
+from icl.errors import TemplateError
+from icl.frontmatter import answers, row_choices
 from icl.languages import language
-from icl.sandbox import Half
+from icl.sandbox import FIT, Half
 from icl.templates import GOLD, TemplateFile, parse_template, read_template
 from icl.types import JSON, Choice, Example, Prompt, Shot, digest
 
-__all__ = ["Binder", "Template", "bind", "edited", "fit", "load_template", "template_of"]
+__all__ = ["Binder", "Template", "bind", "edited", "load_template", "template_of"]
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,24 @@ class Template:
         }
         return {name: tag for name, tag in tags.items() if tag}
 
-    def _render(self, half: Half, example: Example, values: Mapping[str, JSON]) -> str:
+    def _render(
+        self, half: Half, example: Example, values: Mapping[str, JSON], keep: int | None = None
+    ) -> str:
         """Render with ``values`` and the reserved names, which win over fields of that name."""
-        return half.render({**values, **self.constants(half, example)}, self._tags(example))
+        reserved = self.constants(half, example)
+        if keep is not None:
+            reserved[FIT] = keep
+        return half.render({**values, **reserved}, self._tags(example))
 
-    def _input(self, half: Half, example: Example) -> str:
+    def _input(self, half: Half, example: Example, keep: int | None = None) -> str:
         hidden = {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)
         half.refuse(hidden)
         shown = {name: value for name, value in example.fields.items() if name not in hidden}
-        return self._render(half, example, shown)
+        return self._render(half, example, shown, keep)
 
     def label(self, example: Example) -> str | None:
         """The example's label, or None for free text and rows without gold."""
-        if not self.labels or not example.targets:
+        if not (self.labels or self.file.kind == "choose") or not example.targets:
             return None
         return example.targets[0]
 
@@ -95,9 +102,11 @@ class Template:
         name = self.file.head.label_field
         if name is None or name not in example.fields:
             return example
-        value = str(example.fields[name])
+        targets = answers(
+            self.file.head, f"{self.name}: example {example.id!r}", example.fields[name]
+        )
         return replace(
-            example, targets=(value,), gold=tuple({**dict.fromkeys(example.gold), name: 0})
+            example, targets=targets, gold=tuple({**dict.fromkeys(example.gold), name: 0})
         )
 
     def target(self, example: Example) -> str:
@@ -112,6 +121,14 @@ class Template:
                 "leave it out of the pool"
             )
         first = example.targets[0]
+        if self.file.kind == "choose":
+            texts = self._row_choices(example)
+            if first not in texts:
+                raise TemplateError(
+                    f"{self.name}: example {example.id!r} has the label {first!r}, and its "
+                    f"choices are labelled {', '.join(texts)}; see `choice_labels:`"
+                )
+            return self._choice(example, texts[first])
         values = {**example.fields, "target": first, "targets": list(example.targets)}
         if self.file.kind == "classify":
             if first not in self.labels:
@@ -123,63 +140,57 @@ class Template:
             values["label"] = self.labels[first]
         return self._render(self.file.target, example, values)
 
-    def choices(self) -> list[Choice]:
-        """Every label rendered by the target half, in the label set's order.
+    def choices(self, example: Example | None = None) -> list[Choice]:
+        """Every label rendered by the target half; of a ``choose`` template the row's own choices.
+
+        Args:
+            example: the row, for a ``choose`` template.
 
         Raises:
             ChoiceError: fewer than two choices, or one is empty or doubled.
+            TemplateError: the row lacks a field of ``choices:``, or it holds no text.
         """
-        context: dict[str, JSON] = {
-            "labels": list(self.labels.values()),
-            "words": dict(self.words),
-        }
-        made = [
-            Choice(label, self.file.target.render({**context, "label": word}))
-            for label, word in self.labels.items()
-        ]
-        if len(made) < 2:
-            raise ChoiceError(
-                f"{self.name}: ranking needs at least two labels, there are {len(made)}; list "
-                "them under `labels:` in the template's front matter"
-            )
-        seen: dict[str, str] = {}
-        for choice in made:
-            if not choice.text.strip():
-                raise ChoiceError(
-                    f"{self.name}: the choice for label {choice.label!r} is empty; give it a word "
-                    "under `labels:`"
-                )
-            if choice.text in seen:
-                raise ChoiceError(
-                    f"{self.name}: labels {seen[choice.text]!r} and {choice.label!r} give the same "
-                    f"choice {choice.text!r}; give each its own word"
-                )
-            seen[choice.text] = choice.label
-        ends = self._ends([choice.text for choice in made])
-        return [replace(choice, end=end) for choice, end in zip(made, ends, strict=True)]
-
-    def _ends(self, texts: Sequence[str]) -> list[str]:
-        """The terminator of each choice.
-
-        A sum of log-probabilities can never prefer the longer of two choices when the shorter
-        one begins it. ``auto`` ends just these shorter ones, which leaves no choice the beginning
-        of another: each sum is then the probability of an event that excludes all others.
-        """
+        if self.file.kind == "choose":
+            if example is None:
+                raise AssertionError("the choices of a choose template stand in the row")
+            where, remedies = f"{self.name}: example {example.id!r}", ROW
+            made = [
+                Choice(label, self._choice(example, text))
+                for label, text in self._row_choices(example).items()
+            ]
+        else:
+            where, remedies = self.name, LABELS
+            context: dict[str, JSON] = {
+                "labels": list(self.labels.values()),
+                "words": dict(self.words),
+            }
+            made = [
+                Choice(label, self.file.target.render({**context, "label": word}))
+                for label, word in self.labels.items()
+            ]
         terminator = self.file.stop[0] if self.file.stop else "\n"
-        mode = self.file.choice_end
-        ordered = sorted(texts)
-        begins = {
-            shorter
-            for shorter, longer in zip(ordered, ordered[1:], strict=False)
-            if longer.startswith(shorter)
-        }
-        return [
-            terminator if mode == "always" or (mode == "auto" and text in begins) else ""
-            for text in texts
-        ]
+        return ended(checked(made, where, remedies), self.file.choice_end, terminator)
 
-    def prompt(self, example: Example, shots: Sequence[Shot] = ()) -> Prompt:
+    def _row_choices(self, example: Example) -> dict[str, str]:
+        return row_choices(self.file.head, f"{self.name}: example {example.id!r}", example.fields)
+
+    def _choice(self, example: Example, text: str) -> str:
+        """A choice of a row: the target half, which sees of the row what an input may see."""
+        head = self.file.head
+        hidden = {*GOLD, *example.gold, *head.answer_fields, head.label_field}
+        hidden -= set(head.shared_fields)
+        shown = {name: value for name, value in example.fields.items() if name not in hidden}
+        return self._render(self.file.target, example, {**shown, "choice": text})
+
+    def prompt(
+        self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None
+    ) -> Prompt:
         """Render the prompt for one example; its own answer is never rendered.
+
+        Args:
+            example: the query.
+            shots: examples shown with their answers, in the order they are sent.
+            keep: characters that stay of the query's span marked ``fit``; all by default.
 
         Raises:
             LeakError: an input half reads the answer.
@@ -192,7 +203,7 @@ class Template:
             shots=tuple(
                 (self._input(file.input, shot.example), self.target(shot.example)) for shot in shots
             ),
-            query=self._input(file.query or file.input, example),
+            query=self._input(file.query or file.input, example, keep),
             separator=file.separator,
             stop=file.stop,
             template=self.name,
@@ -274,47 +285,3 @@ def template_of(kept: Mapping[str, Any]) -> Template:
         kept["labels"],
         tuple(kept["fallbacks"]),
     )
-
-
-def fit(
-    template: Template,
-    example: Example,
-    shots: Sequence[Shot],
-    count: Callable[[Prompt], int],
-    room: int,
-) -> tuple[Prompt, list[Shot]]:
-    """Render with as many whole shots as fit, dropping the least useful first.
-
-    The least useful shot is the one with the lowest retrieval score; without scores the first
-    one, which stands farthest from the query.
-
-    Args:
-        template: what renders.
-        example: the query.
-        shots: the shots selected, in the order they are to be sent.
-        count: tokens of a prompt.
-        room: tokens that the prompt may have: the window less the longest answer.
-
-    Returns:
-        The prompt, which names the dropped shots, and the shots kept.
-
-    Raises:
-        WindowError: the prompt does not fit even without shots.
-    """
-    kept = list(shots)
-    dropped: list[str] = []
-    while True:
-        prompt = template.prompt(example, kept)
-        length = count(prompt)
-        if length <= room:
-            return replace(prompt, dropped=tuple(dropped)), kept
-        if not kept:
-            raise WindowError(
-                f"example {example.id!r}: the prompt of {template.name} has {length} tokens even "
-                f"without shots, {room} fit the model's window beside the answer; shorten the "
-                "instruction or the row, lower max_tokens, or use a model with a longer window"
-            )
-        worst = min(
-            range(len(kept)), key=lambda i: float("-inf") if (s := kept[i].score) is None else s
-        )
-        dropped.append(kept.pop(worst).example.id)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from icl.errors import ConfigError
 
-__all__ = ["KINDS", "did_you_mean", "lookup", "names", "register"]
+__all__ = ["KINDS", "construct", "did_you_mean", "lookup", "names", "register"]
 
 KINDS = ("engine", "format", "metric", "parser", "selector", "task")
 """What can be named; entry points of the kind ``metric`` stand in the group ``icl.metric``."""
@@ -69,6 +70,35 @@ def lookup(kind: str, name: str) -> Any:
     if name not in points:
         raise ConfigError(f"unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
     return points[name].load()
+
+
+def construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
+    """An instance of a plug-in class; its dataclass fields are what may be given.
+
+    Raises:
+        ConfigError: unknown name or option, or a value the class refuses; begins with ``where``.
+    """
+    options = dict(options)
+    made = lookup(kind, name)
+    if is_dataclass(made):
+        accepted = [spec.name for spec in fields(made) if spec.init]
+        for option in options:
+            if option not in accepted:
+                raise ConfigError(
+                    f"{where}: unknown option {option!r} of the {kind} {name!r}"
+                    f"{did_you_mean(option, accepted)}"
+                )
+        for spec in fields(made):
+            given = spec.name in options or not spec.init
+            if not given and spec.default is MISSING and spec.default_factory is MISSING:
+                raise ConfigError(f"{where}: the {kind} {name!r} needs {spec.name!r}; set it there")
+    for option, value in options.items():
+        if isinstance(value, list):
+            options[option] = tuple(value)
+    try:
+        return made(**options)
+    except TypeError as error:
+        raise ConfigError(f"{where}: the {kind} {name!r} cannot be made: {error}") from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -23,7 +23,15 @@ RANKINGS = {
     "first_token": "log-probability of their first token alone",
     "generate": "text, parsed",
 }
-FACTS = {"over_length": "over %", "unparsed": "unp. %", "empty": "empty %", "unended": "unended %"}
+FACTS = {
+    "over_length": "over %",
+    "unparsed": "unp. %",
+    "empty": "empty %",
+    "unended": "unended %",
+    "shortened": "cut %",
+    "tied": "tied %",
+    "agreement": "agree %",
+}
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -134,6 +142,14 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     dropped = sum(bool(record.dropped) for row in rows for record in row.records.values())
     if dropped:
         yield f"{dropped} prompts lost shots to fit the window"
+    shortened = [record.shortened for row in rows for record in row.records.values()
+                 if record.shortened]  # fmt: skip
+    if shortened:
+        left = 100 * sum(kept for kept, _ in shortened) / sum(whole for _, whole in shortened)
+        yield (
+            f"{len(shortened)} prompts lost the end of their marked span to fit the window; "
+            f"{left:.0f} % of it is left"
+        )
     spanning = sum(record.spanning > 0 for row in rows for record in row.records.values())
     if spanning:
         yield f"{spanning} prompts end inside a token of their choices (spanning tokens)"
@@ -193,7 +209,7 @@ def card(condition: ConditionResult, record: Record) -> str:
     """
     prompt = condition.prompt(record)
     kept = condition.store.condition()
-    choices = condition.store.choices()
+    choices = condition.choices(record)
     example = condition.store.examples()[record.id]
     sent = condition.sent(prompt)
     again = request_hash(prompt, choices, kept["sampling"], sent)
@@ -214,6 +230,12 @@ def card(condition: ConditionResult, record: Record) -> str:
         lines.append(f"shot {place:<6}{name}  {label or ''}{found}")
     if record.dropped:
         lines.append(f"dropped    {', '.join(record.dropped)} (did not fit the window)")
+    if record.shortened:
+        kept_chars, whole = record.shortened
+        lines.append(f"shortened  {kept_chars} of {whole} characters of the marked span were sent")
+    if prediction.samples > 1:
+        tied = ", tied with another" if prediction.tied else ""
+        lines.append(f"votes      {prediction.votes} of {prediction.samples} samples{tied}")
     lines += [
         f"request    {record.request[:16]}, rendered again: {same}",
         f"tokens     {record.prompt_tokens} in the prompt",
@@ -255,4 +277,6 @@ def _bars(
         sign = "✓" if choices[place].label in targets else " "
         bar = "█" * round(20 * shares[place])
         label = choices[place].label
+        if record.choices and label not in choices[place].text:
+            label = f"{label}  {choices[place].text.strip()}"
         yield f"{sign} {label:<28.28} {logprobs[place]:9.3f} {100 * shares[place]:5.1f} % {bar}"

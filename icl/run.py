@@ -6,16 +6,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from icl.conditions import Condition, Loader, Request, build
+from icl.conditions import Condition, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
 from icl.errors import OutOfMemory
 from icl.ledger import Ledger, Remote, spent
+from icl.loader import Loader
 from icl.plugins import remember
 from icl.progress import Progress
 from icl.provenance import machine, versions
@@ -65,14 +66,14 @@ def run(
         _count_spent([condition for condition, _ in found], root)
         for condition, same in found:
             loader.only(condition.engine)
-            entries.append(_entry(condition, same, rows))
+            entries.append(_entry(condition, same, rows, loaded.base))
             _write_manifest(root / loaded.name, loaded, entries, rows, finished=False)
             new = _complete(
                 condition, ConditionStore(root / "conditions" / condition.folder), shown
             )
             computed, reused = computed + new, reused + len(condition.examples) - new
     _write_manifest(root / loaded.name, loaded, entries, rows, finished=True)
-    scored = score_run(load_run(root / loaded.name))
+    scored = score_run(load_run(root / loaded.name), outside=True)
     return replace(scored, computed=computed, reused=reused)
 
 
@@ -118,10 +119,15 @@ def conditions(
     return sorted(listed, key=lambda pair: order[pair[0].point.engine_key])
 
 
-def run_condition(condition: Condition, root: Path, progress: Progress) -> Run:
-    """Answer one condition in folders of its own, unscored; for trials."""
+def run_condition(
+    condition: Condition, root: Path, progress: Progress, base: Path = Path(".")
+) -> Run:
+    """Answer one condition in folders of its own, unscored; for trials.
+
+    ``base`` is the experiment's folder, in which outside programs run.
+    """
     rows: dict[str, list[str]] = {}
-    entry = _entry(condition, [], rows)
+    entry = _entry(condition, [], rows, base)
     store = ConditionStore(root / "conditions" / condition.folder)
     _complete(condition, store, progress)
     result = ConditionResult(entry, rows[entry["rows"]], store)
@@ -216,19 +222,18 @@ def _answer(
 
 
 def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Request]) -> list[Record]:
-    width = len(condition.choices)
     items = [
         (request.prompt, choice.text + choice.end)
         for request in requests
-        for choice in condition.choices
+        for choice in request.choices
     ]
-    found = sorted(condition.engine.score(items), key=lambda pair: pair[0])
+    found = iter(sorted(condition.engine.score(items), key=lambda pair: pair[0]))
     remote = isinstance(condition.engine, Remote)
     records = []
-    for row, request in enumerate(requests):
-        scores = [score for _, score in found[row * width : (row + 1) * width]]
+    for request in requests:
+        scores = [next(found)[1] for _ in request.choices]
         tokens = tuple(score.tokens for score in scores)
-        usual = store.keep_choices(condition.choices, tokens)
+        usual = store.keep_choices(condition.choices, tokens) if condition.choices else ()
         records.append(
             replace(
                 _record(condition, request),
@@ -247,7 +252,14 @@ def _record(condition: Condition, request: Request) -> Record:
         for shot in request.shots
     )
     return Record(
-        request.example.id, condition.fingerprint, request.hash, shots, request.prompt.dropped
+        request.example.id,
+        condition.fingerprint,
+        request.hash,
+        shots,
+        request.prompt.dropped,
+        request.tokens,
+        shortened=request.prompt.shortened,
+        choices=() if condition.choices else tuple(request.choices),
     )
 
 
@@ -259,7 +271,9 @@ def _tokens(record: Record, store: ConditionStore) -> int:
     )
 
 
-def _entry(condition: Condition, same: Sequence[str], rows: dict[str, list[str]]) -> dict[str, Any]:
+def _entry(
+    condition: Condition, same: Sequence[str], rows: dict[str, list[str]], base: Path
+) -> dict[str, Any]:
     """What the manifest says of a condition."""
     ids = [example.id for example in condition.examples]
     key = digest(ids)[:12]
@@ -274,7 +288,7 @@ def _entry(condition: Condition, same: Sequence[str], rows: dict[str, list[str]]
         "method": condition.method,
         "ranking": condition.ranking,
         "parser": entry.parser or condition.task.parser,
-        "metrics": list(entry.metrics or condition.task.metrics),
+        "metrics": [_placed(metric, base) for metric in entry.metrics or condition.task.metrics],
         "labels": len(condition.choices),
         "rows": key,
         "rows_available": condition.available,
@@ -287,6 +301,13 @@ def _entry(condition: Condition, same: Sequence[str], rows: dict[str, list[str]]
         },
         "fallbacks": list(condition.template.fallbacks),
     }
+
+
+def _placed(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
+    """An outside program runs in the experiment's folder, as every path in the file is meant."""
+    if isinstance(metric, str) or "command" not in metric:
+        return metric if isinstance(metric, str) else dict(metric)
+    return {"folder": str(base.resolve()), **metric}
 
 
 def _write_manifest(

@@ -15,20 +15,36 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-from jinja2 import StrictUndefined, meta, nodes
+from jinja2 import StrictUndefined, meta, nodes, pass_context
 from jinja2 import TemplateError as JinjaError
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from icl.errors import LeakError, TemplateError
 from icl.registry import did_you_mean
+from icl.segments import shorten
 from icl.types import JSON
 
-__all__ = ["Half"]
+__all__ = ["FIT", "Half"]
+
+FIT = "\0fit"
+"""Context key of the characters that a span marked ``fit`` may keep; no field is called so."""
 
 
 def _unpunct(text: str) -> str:
     return text.rstrip().rstrip(".。!?！？।")
+
+
+@pass_context
+def _fit(context: Context, text: object) -> str:
+    """The span that may shrink; how much of it is kept stands in the context."""
+    if isinstance(text, StrictUndefined):
+        text = str(text)  # raises, and names what is not there
+    if not isinstance(text, str):
+        raise TypeError(f"fit marks a text, this is {type(text).__name__}")
+    keep = context.get(FIT)
+    return text if keep is None else shorten(text, keep)
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
@@ -40,6 +56,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     del environment.filters["random"]
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     environment.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
+    environment.filters["fit"] = _fit
     environment.filters["unpunct"] = _unpunct
     environment.filters["decap"] = lambda text: text[:1].lower() + text[1:]
     return environment
@@ -133,6 +150,12 @@ class Half:
                 reads += 1
         named = sum(1 for node in tree.find_all(nodes.Name) if node.name == "words")
         return used if named == reads else None
+
+    @property
+    def fits(self) -> list[int]:
+        """Lines in the file where a span is marked ``fit``."""
+        found = [node for node in self.tree().find_all(nodes.Filter) if node.name == "fit"]
+        return [self.first_line + node.lineno - 1 for node in found]
 
     def refuse(self, answers: set[str]) -> None:
         """Raise LeakError if this half reads one of the ``answers``."""

@@ -17,8 +17,9 @@ from typing import Any, get_args, get_type_hints
 from icl.config import built_in_data
 from icl.entries import ExperimentEntry, ShotsHolder
 from icl.errors import ConfigError
+from icl.frontmatter import CHOICE_ENDS, KINDS, FrontMatter
 from icl.registry import did_you_mean, lookup, names
-from icl.templates import CHOICE_ENDS, KINDS, FrontMatter, template_names
+from icl.templates import template_names
 
 __all__ = ["SCHEMAS", "experiment_schema", "schema_text", "template_schema"]
 
@@ -42,6 +43,8 @@ _FRONT_MATTER = {
     "label_field": "The field of the data that holds the answer; it is hidden from inputs.",
     "answer_fields": "More fields that give the answer away, and so are hidden from inputs.",
     "shared_fields": "Fields that an input may read although the target reads them.",
+    "choices": "Kind choose: the fields that hold a row's options, or one field with a list of them.",
+    "choice_labels": "Kind choose: how the answer names an option: its index, its text, or these.",
     "stop": "Texts that end an answer; the first one is also the end of a choice.",
     "separator": "What joins system, instruction, shots and query.",
     "choice_end": "Behind which choices the end of the answer is scored.",

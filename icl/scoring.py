@@ -7,6 +7,7 @@ that experiments share. Scores are added to ``scores.json``, never replaced by o
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icl.engines.chat import sent_text
-from icl.errors import ConfigError, ParseError, StoreError
+from icl.errors import ConfigError, MetricError, ParseError, StoreError
+from icl.metrics import make
+from icl.metrics.command import Command
 from icl.plugins import load_known
 from icl.prompts import Template, template_of
 from icl.registry import did_you_mean, lookup, names
@@ -36,20 +39,38 @@ WAYS = {"first_token": "@first_token", "generate": "@written"}
 def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
     """What a record answers: the likeliest choice, or the generated text as a parser reads it.
 
-    Of choices that are equally likely the first one is taken.
+    Of choices that are equally likely the first one is taken. Of several outputs the value that
+    most of them give is taken, of equally frequent ones the first; outputs that cannot be parsed
+    have no vote.
+
+    Args:
+        record: what the model answered.
+        choices: those that all records share; a record's own come first.
+        parser: a registered name.
     """
     labels = tuple(label for _, label, _ in record.shots if label is not None)
     scores = tuple(score for _, label, score in record.shots if label is not None)
-    made = Prediction(record.id, None, "", labels, scores)
+    made = Prediction(record.id, None, "", labels, scores, shortened=bool(record.shortened))
+    answers = record.choices or choices
     if record.logprobs:
         best = max(range(len(record.logprobs)), key=lambda i: record.logprobs[i])
-        return replace(made, value=choices[best].label, error=None)
-    output = record.outputs[0]
-    try:
-        value = _read(output, parser, choices)
-    except ParseError as error:
-        return replace(made, error=str(error), finish=output.finish)
-    return replace(made, value=value, error=None, finish=output.finish)
+        return replace(made, value=answers[best].label, error=None)
+    values: list[str | None] = []
+    errors: list[str] = []
+    for output in record.outputs:
+        try:
+            values.append(_read(output, parser, answers))
+        except ParseError as error:
+            values.append(None)
+            errors.append(str(error))
+    made = replace(made, samples=len(values))
+    votes = Counter(value for value in values if value is not None)
+    if not votes:
+        return replace(made, error=errors[0], finish=record.outputs[0].finish, votes=0)
+    (value, most), *others = votes.most_common(2)  # of equals the first that was given
+    finish = record.outputs[values.index(value)].finish
+    tied = bool(others) and others[0][1] == most
+    return replace(made, value=value, error=None, finish=finish, votes=most, tied=tied)
 
 
 def _read(output: Output, parser: str, choices: Sequence[Choice]) -> str:
@@ -122,6 +143,10 @@ class ConditionResult:
         """The template as it was when the condition was first run."""
         return template_of(self.store.condition()["template"])
 
+    def choices(self, record: Record) -> Sequence[Choice]:
+        """What the record's model could answer, in the order of its log-probabilities."""
+        return record.choices or self.store.choices()
+
     def prompt(self, record: Record) -> Prompt:
         """The record's prompt, rendered again from what the folder keeps.
 
@@ -131,12 +156,13 @@ class ConditionResult:
         examples, pool = self.store.examples(), self.store.shots()
         try:
             shots = [Shot(pool[name], score) for name, _, score in record.shots]
-            prompt = self.template().prompt(examples[record.id], shots)
+            keep = record.shortened[0] if record.shortened else None
+            prompt = self.template().prompt(examples[record.id], shots, keep)
         except KeyError as error:
             raise StoreError(
                 f"{self.store.folder}: the example {error} is missing; run the experiment again"
             ) from error
-        return replace(prompt, dropped=record.dropped)
+        return replace(prompt, dropped=record.dropped, shortened=record.shortened)
 
     def sent(self, prompt: Prompt) -> str:
         """The text that was sent for a prompt, made again without the model."""
@@ -243,24 +269,35 @@ def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
     return Run(place, manifest, conditions)
 
 
-def score_run(run: Run, metrics: Sequence[str] | None = None, parser: str | None = None) -> Run:
+def score_run(
+    run: Run,
+    metrics: Sequence[str | Mapping[str, Any]] | None = None,
+    parser: str | None = None,
+    outside: bool = False,
+) -> Run:
     """Score every condition from its records and add the scores to ``scores.json``.
 
     Args:
         run: from :func:`load_run`.
-        metrics: registered names; those of the experiment by default.
+        metrics: names, or entries as :func:`icl.metrics.make` reads them, in an experiment's YAML
+            too; those of the experiment by default.
         parser: how generated text is read; the experiment's parser by default. Scores made
             with another parser are named ``metric@parser``.
+        outside: whether to start the outside programs that the run's manifest names. Without it
+            they are started only where ``metrics`` names them: a run folder may be a stranger's.
 
     Raises:
         ConfigError: unknown metric or parser.
-        MetricError: a metric is not defined for the task.
+        MetricError: a metric is not defined for the task, or an outside program failed. All
+            other scores are kept.
     """
     if parser is not None and parser not in names("parser"):
         raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
+    wanted = [_wanted(condition, metrics, outside) for condition in run.conditions]
+    failed: dict[str, MetricError] = {}
     conditions = tuple(
-        replace(condition, scores=_merged(condition, _scores(condition, metrics, parser)))
-        for condition in run.conditions
+        replace(condition, scores=_merged(condition, _scores(condition, made, parser, failed)))
+        for condition, made in zip(run.conditions, wanted, strict=True)
     )
     rows = [
         {"condition": condition.entry["fingerprint"], "score": asdict(score)}
@@ -269,7 +306,45 @@ def score_run(run: Run, metrics: Sequence[str] | None = None, parser: str | None
     ]
     body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     replace_file(run.folder / "scores.json", f"[\n{body}\n]\n")
+    if failed:
+        raise MetricError(
+            f"{next(iter(failed.values()))} (all other scores of {run.name} are kept)"
+        )
     return replace(run, conditions=conditions)
+
+
+def _wanted(
+    condition: ConditionResult, asked: Sequence[str | Mapping[str, Any]] | None, outside: bool
+) -> list[tuple[str, Metric]]:
+    """The metrics asked for; a name may be one that the experiment gave to an outside program."""
+    entries = [make(entry) for entry in condition.entry["metrics"]]
+    if asked is None:
+        return [made for made in entries if outside or not isinstance(made[1], Command)]
+    own = {name: (name, metric) for name, metric in entries}
+    found = []
+    for entry in asked:
+        if isinstance(entry, str) and entry in own:
+            found.append(own[entry])
+        elif isinstance(entry, str) and entry.startswith("{"):
+            found.append(make(_yaml(entry)))
+        elif isinstance(entry, str) and entry not in names("metric"):
+            known = {*names("metric"), *own}
+            raise ConfigError(f"unknown metric {entry!r}{did_you_mean(entry, known)}")
+        else:
+            found.append(make(entry))
+    return found
+
+
+def _yaml(entry: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(entry)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"the metric {entry!r} is no YAML; write it as in "
+            '{command: "python comet.py {source} {hypothesis} {reference}", name: comet}'
+        ) from error
 
 
 def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ...]:
@@ -279,23 +354,39 @@ def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ..
 
 
 def _scores(
-    condition: ConditionResult, metrics: Sequence[str] | None, parser: str | None
+    condition: ConditionResult,
+    metrics: Sequence[tuple[str, Metric]],
+    parser: str | None,
+    failed: dict[str, MetricError],
 ) -> list[Score]:
+    """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
     ranked = condition.entry["method"] == "rank"
     other = parser is not None and not ranked and parser != condition.entry["parser"]
     suffix = f"@{parser}" if other else WAYS.get(condition.entry.get("ranking") or "", "")
-    wanted = metrics or condition.entry["metrics"]
-    made: list[Metric] = [lookup("metric", name)() for name in wanted]
     predictions = condition.predictions(parser)
     examples = condition.examples
     if not predictions:
         return []
-    scores = [score(metric.name + suffix, metric.stats(predictions, examples)) for metric in made]
-    plain = baselines(
-        condition.task, made, examples, predictions, condition.entry["pool"]["labels"],
-        max(len(condition.store.choices()), condition.entry["labels"]),
-    ) if not other else []  # fmt: skip
-    facts = [
-        replace(fact, name=fact.name + (suffix if other else "")) for fact in counts(predictions)
-    ]
-    return [*scores, *plain, *facts]
+    scores: list[Score] = []
+    defined: list[Metric] = []
+    for name, metric in metrics:
+        if isinstance(metric, Command) and name in failed:
+            continue  # a program that failed once would fail, or take its time, each time
+        try:
+            scores.append(score(name + suffix, metric.stats(predictions, examples)))
+        except MetricError as error:
+            failed.setdefault(name, error)
+            continue
+        if not isinstance(metric, Command):  # a program is slow, and is asked once
+            defined.append(metric)
+    if not other:
+        sizes = [len(condition.choices(record)) for record in condition.records.values()]
+        try:
+            scores += baselines(
+            condition.task, defined, examples, predictions, condition.entry["pool"]["labels"],
+            sizes if condition.entry["labels"] == 0 else condition.entry["labels"],
+            )  # fmt: skip
+        except MetricError as error:
+            failed.setdefault("baselines", error)
+    mark = suffix if other else ""
+    return [*scores, *(replace(fact, name=fact.name + mark) for fact in counts(predictions))]

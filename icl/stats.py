@@ -21,7 +21,7 @@ import numpy.typing as npt
 from icl.errors import MetricError
 from icl.types import Example, Prediction, Score
 
-__all__ = ["Metric", "Rows", "Stats", "interval", "proportion", "score", "wilson"]
+__all__ = ["Metric", "Rows", "Stats", "interval", "mean", "proportion", "score", "wilson"]
 
 Rows = npt.NDArray[np.float64]
 
@@ -74,6 +74,17 @@ def proportion(hits: Sequence[bool], signature: str) -> Stats:
     rows = np.ones((len(hits), 2))
     rows[:, 0] = hits
     return Stats(rows, _percent, signature, proportion=True)
+
+
+def mean(values: Sequence[float], signature: str) -> Stats:
+    """The mean of one number from 0 to 1 an example, in percent, with a bootstrap interval.
+
+    >>> score("f1", mean([0.25, 0.75], "f1")).value
+    50.0
+    """
+    rows = np.ones((len(values), 2))
+    rows[:, 0] = values
+    return Stats(rows, _percent, signature)
 
 
 def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -155,8 +166,8 @@ def score(name: str, stats: Stats, kind: str = "model") -> Score:
 
 
 def _percent(row: Rows) -> float | None:
-    hits, n = row.tolist()
-    return 100 * hits / n if n else None
+    total, n = row.tolist()
+    return 100 * total / n if n else None
 
 
 def _check_level(level: float) -> None:

@@ -22,12 +22,13 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from icl.errors import BusyError, StoreError
-from icl.types import JSON, Choice, Example, Output, Record, canonical
+from icl.recording import example_line, parse_example, parse_record, record_line
+from icl.types import JSON, Choice, Example, Record
 
 __all__ = ["ConditionStore", "read_json", "record_line", "replace_file"]
 
@@ -107,51 +108,6 @@ def read_json(path: Path) -> Any:
         raise StoreError(f"{path} cannot be read: {error}; run the experiment again") from error
 
 
-def _float32(value: float) -> float:
-    """The shortest decimal that is the same float32: 0.6 KB a record instead of 1.2."""
-    import numpy
-
-    return float(str(numpy.float32(value)))
-
-
-def record_line(record: Record) -> str:
-    """A record as one line of JSON; fields at their defaults are left out."""
-    values: dict[str, Any] = {}
-    for spec in fields(Record):
-        value = getattr(record, spec.name)
-        if value != spec.default:
-            values[spec.name] = value
-    if record.outputs:
-        outputs = (asdict(output).items() for output in record.outputs)
-        values["outputs"] = [{k: v for k, v in items if v is not None} for items in outputs]
-    if record.logprobs:
-        values["logprobs"] = [_float32(value) for value in record.logprobs]
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _parse_record(line: str) -> Record:
-    values = json.loads(line)
-    values["outputs"] = tuple(Output(**output) for output in values.get("outputs", ()))
-    values["shots"] = tuple(
-        (str(shot), label, score) for shot, label, score in values.get("shots", ())
-    )
-    for name in ("logprobs", "choice_tokens", "dropped"):
-        values[name] = tuple(values.get(name, ()))
-    return Record(**values)
-
-
-def _example_line(example: Example) -> str:
-    return canonical(
-        {
-            "id": example.id,
-            "fields": dict(example.fields),
-            "targets": list(example.targets),
-            "meta": dict(example.meta),
-            "gold": list(example.gold),
-        }
-    )
-
-
 class ConditionStore:
     """The folder of one condition.
 
@@ -216,7 +172,7 @@ class ConditionStore:
         return self.choice_tokens()
 
     def choice_tokens(self) -> tuple[int, ...]:
-        """Tokens of every choice, its terminator included; empty for generation."""
+        """Tokens of every choice, its terminator included; 0 each where none was scored."""
         path = self.folder / "choices.json"
         return tuple(row["tokens"] for row in read_json(path)) if path.exists() else ()
 
@@ -226,7 +182,7 @@ class ConditionStore:
         return values
 
     def choices(self) -> list[Choice]:
-        """The choices in the order of each record's log-probabilities; empty for generation."""
+        """The choices that all records share, in the order of their log-probabilities."""
         path = self.folder / "choices.json"
         if not path.exists():
             return []
@@ -267,7 +223,7 @@ class ConditionStore:
         new = {example.id: example for example in examples}
         if not new or new.items() <= known.items():
             return
-        lines = [_example_line(example) + "\n" for example in {**known, **new}.values()]
+        lines = [example_line(example) + "\n" for example in {**known, **new}.values()]
         replace_file(self.folder / name, "".join(lines))
 
     def split(self, index: int) -> None:
@@ -322,11 +278,8 @@ class ConditionStore:
             if not line:
                 continue
             try:
-                row = json.loads(line)
-                found[row["id"]] = Example(
-                    row["id"], row["fields"], tuple(row["targets"]), row["meta"],
-                    tuple(row["gold"]),
-                )  # fmt: skip
+                example = parse_example(line)
+                found[example.id] = example
             except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(
                     f"{path}:{number}: corrupt line; delete the folder {self.folder} and run the "
@@ -387,7 +340,7 @@ class ConditionStore:
             try:
                 if stop < 0:
                     raise ValueError("the line has no end")
-                records.append(_parse_record(data[start:stop].decode("utf-8", "surrogatepass")))
+                records.append(parse_record(data[start:stop].decode("utf-8", "surrogatepass")))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 if last:
                     break

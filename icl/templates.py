@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from icl.errors import DataError, TemplateError
+from icl.errors import TemplateError
+from icl.frontmatter import GOLD, FrontMatter, check_kind, split_front_matter
 from icl.languages import language
 from icl.registry import did_you_mean
 from icl.sandbox import Half
@@ -34,36 +35,12 @@ __all__ = [
     "template_names",
 ]
 
-GOLD = frozenset({"label", "target", "targets"})
-"""Names that hold the answer in every template."""
 BOUNDARY = "|||"
 SECTIONS = ("system", "instruction", "example", "query")
-KINDS = ("classify", "generate")
-CHOICE_ENDS = ("auto", "always", "never")
-_LISTS = ("stop", "shared_fields", "answer_fields")
-_RULE = re.compile(r"^---[ \t]*\n", re.M)
 _HEADER = re.compile(r"^\[\[(\w+)\]\][ \t]*\n", re.M)
 _INSIDE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^"'])*?"""
 _TAG = re.compile(rf"\{{\{{{_INSIDE}\}}\}}|\{{%{_INSIDE}%\}}|\{{#.*?#\}}", re.S)
 """A Jinja tag, whose strings may hold anything; what is in it is no boundary."""
-
-
-@dataclass(frozen=True)
-class FrontMatter:
-    """What may stand between the ``---`` lines."""
-
-    task: str = "generate"
-    labels: Any = None
-    label_field: str | None = None
-    stop: tuple[str, ...] = ()
-    separator: str = "\n\n"
-    choice_end: str = "auto"
-    shared_fields: tuple[str, ...] = ()
-    answer_fields: tuple[str, ...] = ()
-    fallback: str | None = None
-    about: str = ""
-    source: str = ""
-    author: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +59,7 @@ class TemplateFile:
 
     @property
     def kind(self) -> str:
-        """``classify`` or ``generate``."""
+        """``classify``, ``choose``, ``generate`` or ``extract``."""
         return self.head.task
 
     @property
@@ -253,7 +230,7 @@ def parse_template(text: str, name: str, path: Path) -> TemplateFile:
         TemplateError: with file and line, for anything malformed.
     """
     text = text.replace("\r\n", "\n")
-    head, body, line = _split_front_matter(text, path)
+    head, body, line = split_front_matter(text, path)
     sections = _split_sections(body, line, path)
     if "example" not in sections:
         raise TemplateError(
@@ -273,77 +250,12 @@ def parse_template(text: str, name: str, path: Path) -> TemplateFile:
         instruction=sections.get("instruction"),
         system=sections.get("system"),
     )
-    if made.kind == "classify":
-        others = set(target.names) - {"label", "labels", "words"}
-        if others:
-            raise TemplateError(
-                f"{path}:{target.first_line}: the target of a classify template may read only "
-                f"`label`, since every label is rendered with it; it reads {sorted(others)}"
-            )
-        if "label" not in target.names:
-            raise TemplateError(
-                f"{path}:{target.first_line}: the target of a classify template must read "
-                "`label`, as in `||| {{ label }}`"
-            )
+    check_kind(path, head, target, before, query, (made.system, made.instruction))
     answers = {*GOLD, *made.answer_fields} - set(head.shared_fields)
     for half in (made.system, made.instruction, made.input, made.query):
         if half is not None:
             half.refuse(answers)
     return made
-
-
-def _split_front_matter(text: str, path: Path) -> tuple[FrontMatter, str, int]:
-    opening = _RULE.match(text)
-    if opening is None:
-        return FrontMatter(), text, 1
-    closing = _RULE.search(text, opening.end())
-    if closing is None:
-        raise TemplateError(f"{path}:1: the front matter has no closing line `---`")
-    raw = text[opening.end() : closing.start()]
-    try:
-        values = yaml.safe_load(raw) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f":{mark.line + 2}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise TemplateError(f"{path}{at}: the front matter is not YAML: {problem}") from error
-    if not isinstance(values, dict):
-        raise TemplateError(f"{path}:2: the front matter must be `key: value` lines")
-    return _front_matter(values, path), text[closing.end() :], raw.count("\n") + 3
-
-
-def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
-    """Check the values that YAML gave, key by key."""
-    known = {f.name for f in fields(FrontMatter)}
-    checked = dict(values)
-    for key, value in values.items():
-        if key not in known:
-            raise TemplateError(
-                f"{path}: unknown front matter key {key!r}{did_you_mean(key, known)}"
-            )
-        if key in _LISTS:
-            many = [value] if isinstance(value, str) else value
-            if not isinstance(many, list) or not all(isinstance(one, str) for one in many):
-                raise TemplateError(f'{path}: {key}: {value!r} is no list of texts such as ["\\n"]')
-            checked[key] = tuple(many)
-        elif key in ("task", "choice_end"):
-            accepted = KINDS if key == "task" else CHOICE_ENDS
-            if value not in accepted:
-                raise TemplateError(f"{path}: {key}: {value!r}{did_you_mean(str(value), accepted)}")
-        elif key != "labels" and not isinstance(value, str):
-            raise TemplateError(f"{path}: {key}: {value!r} is no text; put it in quotes")
-    head = FrontMatter(**checked)
-    if "" in head.stop:
-        raise TemplateError(f"{path}: an empty stop string would end every output at once")
-    for name in head.shared_fields:
-        if name in GOLD or name == head.label_field:
-            raise TemplateError(f"{path}: shared_fields: {name!r} is the answer and stays hidden")
-    if head.fallback is not None:
-        try:
-            language(head.fallback)
-        except DataError as error:
-            raise TemplateError(f"{path}: fallback: {error}") from error
-    return head
 
 
 def _split_sections(body: str, line: int, path: Path) -> dict[str, Half]:

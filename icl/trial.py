@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from icl.conditions import Condition, Loader, build
+from icl.conditions import Condition, build
 from icl.config import Experiment, Point, points
 from icl.errors import ConfigError, IclError, MetricError
 from icl.languages import language
+from icl.loader import Loader
 from icl.progress import Progress
 from icl.report import label_shares
 from icl.run import run_condition
@@ -111,7 +112,8 @@ class Trial:
         """
         condition = self.condition()
         with tempfile.TemporaryDirectory(prefix="icl-try-") as folder:
-            run = run_condition(condition, Path(folder), progress or Progress(quiet=True))
+            shown = progress or Progress(quiet=True)
+            run = run_condition(condition, Path(folder), shown, self._loader.experiment.base)
             tried = tuple(_tried(run.conditions[0]))
             try:
                 scores = score_run(run).scores

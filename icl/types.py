@@ -111,6 +111,8 @@ class Prompt:
     shot_ids: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     """Ids of the shots left out to fit the window."""
+    shortened: tuple[int, ...] = ()
+    """(kept, whole) characters of the span marked ``fit``; empty where nothing of it was cut."""
 
     @property
     def text(self) -> str:
@@ -228,7 +230,11 @@ class Record:
     """For ranking: float32 sums in the order of the condition's ``choices.json``."""
     choice_tokens: tuple[int, ...] = ()
     """Only where the token counts differ from those in ``choices.json``."""
+    choices: tuple[Choice, ...] = ()
+    """Only where every example has its own; else they stand once, in ``choices.json``."""
     spanning: int = 0
+    shortened: tuple[int, ...] = ()
+    """(kept, whole) characters of the span marked ``fit``; empty where nothing of it was cut."""
     role: str = "test"
 
 
@@ -244,6 +250,14 @@ class Prediction:
     shot_scores: tuple[float | None, ...] = ()
     finish: str = ""
     """How the generation ended; empty for ranking."""
+    samples: int = 1
+    """Outputs that voted on the value."""
+    votes: int = 1
+    """Outputs that gave the value; those that could not be parsed give none."""
+    tied: bool = False
+    """Whether another value had as many votes; the one that came first is taken."""
+    shortened: bool = False
+    """Whether the prompt's marked span was cut to fit the window."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from icl.conditions import Loader, build
+from icl.conditions import build
 from icl.config import load_experiment, points
 from icl.data import data_hash
 from icl.entries import DataEntry, PoolEntry, validate
 from icl.errors import ConfigError
+from icl.loader import Loader
 from tests.experiment import write
 
 

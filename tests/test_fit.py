@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from icl.errors import WindowError
-from icl.prompts import Template, fit, load_template
+from icl.errors import TemplateError, WindowError
+from icl.fitting import fit
+from icl.prompts import Template, load_template
 from icl.types import Example, Prompt, Shot
 
 
@@ -50,7 +51,7 @@ def test_whole_shots_are_dropped_the_least_useful_first(
     kept: list[str],
     dropped: tuple[str, ...],
 ) -> None:
-    prompt, shots = fit(template, example(0), scored(*scores), words_of, room)
+    prompt, shots, _ = fit(template, example(0), scored(*scores), words_of, room)
     assert [shot.example.id for shot in shots] == kept == list(prompt.shot_ids)
     assert prompt.dropped == dropped
     assert words_of(prompt) == 3 + 4 * len(kept) <= room
@@ -64,3 +65,99 @@ def test_a_query_that_does_not_fit_is_an_error(template: Template) -> None:
         "window beside the answer; shorten the instruction or the row, lower max_tokens, or use "
         "a model with a longer window"
     )
+
+
+DOCUMENT = "One two three. Four five six. Seven eight nine."
+
+
+@pytest.fixture
+def shrinking(tmp_path: Path) -> Template:
+    (tmp_path / "fit.j2").write_text("Text: {{ utt | fit }}\nSum:||| {{ target }}\n", "utf-8")
+    return load_template("fit.j2", base=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("room", "left"),
+    [
+        (11, DOCUMENT),
+        (10, "One two three. Four five six."),
+        (8, "One two three. Four five six."),
+        (7, "One two three."),
+        (5, "One two three."),
+        (4, "One two"),
+        (3, "One"),
+    ],
+)
+def test_the_marked_span_loses_sentences_then_words(
+    shrinking: Template, room: int, left: str
+) -> None:
+    prompt, shots, tokens = fit(shrinking, long_row(), [Shot(long_row("s"))], words_of, room)
+    assert prompt.query == f"Text: {left}\nSum:"
+    assert (shots, tokens) == ([], words_of(prompt)) and tokens <= room
+    assert prompt.dropped == ("s",), "whole shots go first"
+    assert prompt.shortened == (() if left == DOCUMENT else (len(left), len(DOCUMENT)))
+    again = shrinking.prompt(long_row(), (), len(left))
+    assert again.text == prompt.text, "the length kept is enough to render it again"
+
+
+def long_row(name: str = "q") -> Example:
+    return Example(name, {"utt": DOCUMENT}, ("good",))
+
+
+def test_a_shot_never_shrinks(shrinking: Template) -> None:
+    prompt, shots, _ = fit(shrinking, example(0), [Shot(long_row("s"))], words_of, 15)
+    assert len(shots) == 1 and DOCUMENT in prompt.text and prompt.shortened == ()
+
+
+@pytest.mark.parametrize("room", [2, 1, 0, -5])
+def test_not_one_word_of_the_span_fits(shrinking: Template, room: int) -> None:
+    with pytest.raises(WindowError) as caught:
+        fit(shrinking, long_row(), [], words_of, room)
+    assert str(caught.value) == (
+        "example 'q': the prompt of fit.j2 has 11 tokens even without shots and 2 with the span "
+        f"marked `fit` left empty, {room} fit the model's window beside the answer; shorten the "
+        "instruction or the row, lower max_tokens, or use a model with a longer window"
+    )
+
+
+def test_the_work_grows_with_the_logarithm_of_shots_and_characters(shrinking: Template) -> None:
+    calls = 0
+
+    def count(prompt: Prompt) -> int:
+        nonlocal calls
+        calls += 1
+        return words_of(prompt)
+
+    shots = [Shot(example(i), float(i)) for i in range(1, 1025)]
+    prompt, kept, _ = fit(shrinking, example(0), shots, count, 3 + 4 * 5)
+    assert [shot.example.id for shot in kept] == [f"e{i}" for i in range(1020, 1025)]
+    assert len(prompt.dropped) == 1019 and calls <= 12
+    calls = 0
+    long = Example("q", {"utt": "word " * 10_000}, ())
+    prompt, _, tokens = fit(shrinking, long, [], count, 502)
+    assert tokens == 502 and calls <= 20
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ a | fit }} {{ b | fit }}||| {{ target }}", "`fit` stands twice; one span may shrink"),
+        ("{{ a }}||| {{ target | fit }}", "`fit` marks the span of the query that may shrink"),
+        (
+            "[[instruction]]\n{{ a | fit }}\n[[example]]\nx||| {{ target }}",
+            "`fit` marks the span of the query that may shrink; it belongs into the input",
+        ),
+    ],
+)
+def test_where_fit_may_stand(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "my.j2").write_text(text, "utf-8")
+    with pytest.raises(TemplateError) as caught:
+        load_template("my.j2", base=str(tmp_path))
+    assert message in str(caught.value) and "my.j2:" in str(caught.value)
+
+
+def test_fit_marks_text_alone(shrinking: Template) -> None:
+    with pytest.raises(TemplateError, match=r"fit\.j2:1: 'utt' is undefined"):
+        shrinking.prompt(Example("q", {}))
+    with pytest.raises(TemplateError, match=r"fit\.j2:1: TypeError: fit marks a text, this is int"):
+        shrinking.prompt(Example("q", {"utt": 3}))

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from icl.metrics import make
 from icl.prompts import Template, load_template
+from icl.registry import lookup
 from icl.templates import GOLD, SECTIONS, FrontMatter, library, template_names
 from icl.types import JSON, Example, Shot
 
@@ -53,7 +55,30 @@ def translation_rows() -> list[Example]:
     ]
 
 
-ROWS = {"intent": intent_rows(), "translation": translation_rows()}
+def sample_rows(kind: str, answer: str, *gold: str) -> list[Example]:
+    """The first rows of a sample set as its reader and ``label_field`` make them."""
+    file = next((SAMPLES / kind).glob("*.jsonl"))
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()[:4]]
+    made = []
+    for row in rows:
+        fields = {name: value for name, value in row.items() if name not in ("id", "split")}
+        held = row[answer]
+        many = held if isinstance(held, list) else [held]
+        targets = [json.dumps(one) if not isinstance(one, str) else one for one in many]
+        made.append(Example(row["id"], fields, tuple(targets), {}, (answer, *gold)))
+    return made
+
+
+ROWS = {
+    "intent": intent_rows(),
+    "translation": translation_rows(),
+    "summarization": sample_rows("summarization", "references", "summary"),
+    "sentiment": sample_rows("sentiment", "label"),
+    "choose": sample_rows("choose", "label"),
+    "extract": sample_rows("extract", "entities"),
+    "generate": sample_rows("generate", "answers"),
+}
+KINDS = {"intent": "classify", "sentiment": "classify", "choose": "choose", "extract": "extract"}
 
 
 def without_gold(example: Example) -> Example:
@@ -89,6 +114,9 @@ def test_the_library_has_the_templates_that_are_promised() -> None:
         assert f"intent/{name}" in NAMES
     for name in ("plain", "labelled", "arrow", "instructed", "native"):
         assert f"translation/{name}" in NAMES
+    for name in ("plain", "tldr", "instructed", "native"):
+        assert f"summarization/{name}" in NAMES
+    assert {name.split("/")[0] for name in NAMES} == set(ROWS), "a template for every kind"
     assert {name for name, _ in BOUND} == set(NAMES)
     assert ("intent/plain", "sw") in BOUND and ("intent/plain", "hi") not in BOUND
 
@@ -128,7 +156,9 @@ def test_every_template_says_what_it_is(name: str) -> None:
     assert file.stop
     # What follows an answer in a shot must begin with the stop, else a model cannot learn to end.
     assert file.separator.startswith(file.stop[0])
-    assert file.kind == ("classify" if name.startswith("intent/") else "generate")
+    assert file.kind == KINDS.get(name.split("/")[0], "generate")
+    spans = [half.fits for half in (file.input, file.query) if half is not None]
+    assert any(spans) == name.startswith("summarization/"), "a document may shrink"
 
 
 @pytest.mark.parametrize(("name", "tag"), [b for b in BOUND if b[0].startswith("intent/")])
@@ -215,6 +245,7 @@ FIELDS: dict[str, JSON] = {
     "consequence": "He fell.",
     "hints": [{"word": "w", "senses": ["a", "b"]}],
     "slots": {"time": "明日"},
+    **{"question": "cause", "choice1": "A fell.", "choice2": "B rose."},
 }
 META = {"source": "eng_Latn", "target": "swh_Latn", "locale": "sw-KE"}
 
@@ -224,7 +255,7 @@ def test_the_examples_of_the_documentation_render(text: str, tmp_path: Path) -> 
     (tmp_path / "doc.j2").write_text(text, "utf-8")
     template = load_template("doc.j2", base=str(tmp_path))
     classify = template.file.kind == "classify"
-    answer = next(iter(template.labels)) if classify else "answer"
+    answer = next(iter(template.labels), "0")
     shot = Example("s", FIELDS, (answer,), META, ("unit",))
     prompt = template.prompt(Example("q", FIELDS, (), META), [Shot(shot)])
     assert prompt.query and prompt.query == prompt.query.rstrip()
@@ -252,3 +283,26 @@ def test_the_documentation_names_every_key_section_and_reserved_name() -> None:
         assert f"| `[[{name}]]` |" in DOCS
     for name in {*GOLD, "labels", "words", "prompt_language", "language", "source_language"}:
         assert re.search(rf"^\| `{name}`", DOCS, re.M), name
+
+
+def test_the_documentation_of_metrics_names_every_metric_option_and_signature() -> None:
+    import tomllib
+
+    root = Path(__file__).parents[1]
+    text = (root / "docs" / "metrics.md").read_text("utf-8")
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    for name in project["entry-points"]["icl.metric"]:
+        line = re.search(rf"^\|.*`{name}`.*\|$", text, re.M)
+        assert line, name
+        for option in fields(lookup("metric", name)):
+            known = option.name in ("folder", "title") or f"`{option.name}`" in line[0]
+            assert known, f"{name}: {option.name}"
+        if name not in ("command", "bleu", "chrf", "ter"):
+            settings = lookup("metric", name)().stats([], []).signature
+            shown = settings.replace(name, "rougeL") if name.startswith("rouge") else settings
+            assert f"(`{shown}`)" in text
+    for entries in re.findall(r"^metrics:.*?(?=^```)", text, re.M | re.S):
+        for entry in yaml.safe_load(entries)["metrics"]:
+            make(entry)
+    for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        compile(code, "docs/metrics.md", "exec")

@@ -103,7 +103,15 @@ def test_the_wheel_carries_templates_samples_and_types(tmp_path: Path) -> None:
 
 
 def test_the_samples_say_where_they_come_from() -> None:
-    for folder in ("intent", "translation", "summarization"):
+    for folder in (
+        "intent",
+        "translation",
+        "summarization",
+        "sentiment",
+        "choose",
+        "extract",
+        "generate",
+    ):
         text = (ROOT / "samples" / folder / "SOURCE.md").read_text("utf-8")
         assert "CC0" in text
     assert json.loads((ROOT / "samples/intent/en-US.jsonl").read_text("utf-8").splitlines()[0])

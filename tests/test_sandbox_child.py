@@ -163,10 +163,13 @@ def test_the_parent_goes_on_meanwhile(sandbox: Sandbox) -> None:
 def test_library_templates_render_as_in_process(sandbox: Sandbox, name: str) -> None:
     file = read_template(name)
     fields = {"utt": "wecke mich 🙂", "source": "a\ud800b", "target": "c", "intent": "alarm_set"}
+    fields |= {"text": "t", "document": "One two. Three.", "premise": "P.", "question": "cause"}
+    others = {"choice1": "A", "choice2": "B", "label": "1", "entities": {"who": ["東"]}}
     meta = {"locale": "de-DE", "source": "eng_Latn", "target": "deu_Latn"}
-    target = ("alarm_set",) if file.kind == "classify" else ("c",)
-    row = Example("1", fields, target, meta, ("target", "intent"))
     own, bound = load_template(name), sandbox.bind(file.text, name)
+    target = next(iter(own.labels), "1")
+    gold = ("target", "intent", "label", "entities")
+    row = Example("1", {**fields, **others}, (target,), meta, gold)
     assert bound.hash == own.hash
     assert bound.prompt(row, [Shot(row)]) == own.prompt(row, [Shot(row)])
     assert bound.fallbacks == own.fallbacks
@@ -174,6 +177,9 @@ def test_library_templates_render_as_in_process(sandbox: Sandbox, name: str) -> 
     assert bound.file.words_used == own.file.words_used
     if file.kind == "classify":
         assert bound.choices() == own.choices()
+    if file.kind == "choose":
+        assert bound.choices(row) == own.choices(row)
+    assert bound.prompt(row, (), 8) == own.prompt(row, (), 8), "a span shrinks there too"
 
 
 def test_labels_of_the_data_and_words_of_the_row(sandbox: Sandbox) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from icl.conditions import Loader, build
+from icl.conditions import build
 from icl.config import load_experiment, points
 from icl.engines.table import TableEngine, Uncounted
 from icl.errors import ConfigError, DataError, EngineError, IclError, StoreError, TemplateError
+from icl.loader import Loader
 from icl.run import run
 from icl.store import ConditionStore
 from icl.types import Choice, Prompt, Sampling, Token

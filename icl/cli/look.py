@@ -23,7 +23,8 @@ def show_prompt(
 ) -> None:
     """Print exactly what is sent for one row: text, tokens, shots."""
     from icl.authoring import experiment_for
-    from icl.conditions import Loader, build
+    from icl.conditions import build
+    from icl.loader import Loader
     from icl.trial import pick_condition
 
     experiment = experiment_for(file, DEMO_MODEL)
@@ -46,11 +47,15 @@ def show_prompt(
 
         err += f"tokens {counted(how)}\n"
     err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
-    if made.choices:
-        shown = ", ".join(repr(choice.text) for choice in made.choices[:3])
-        ended = [choice for choice in made.choices if choice.end]
+    if request.prompt.shortened:
+        kept, whole = request.prompt.shortened
+        err += f"\nshortened: {kept} of {whole} characters of the marked span are sent"
+    if request.choices:
+        shown = ", ".join(repr(choice.text) for choice in request.choices[:3])
+        ended = [choice for choice in request.choices if choice.end]
         end = f"; {len(ended)} of them end in {ended[0].end!r}" if ended else ""
-        err += f"\n{len(made.choices)} choices: {shown}, …{end}"
+        more = ", …" if len(request.choices) > 3 else ""
+        err += f"\n{len(request.choices)} choices: {shown}{more}{end}"
     typer.echo(err, err=True)
 
 

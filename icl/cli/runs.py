@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from icl.cli.common import Out, app
-from icl.errors import ConfigError
 
 PANEL = "Run"
 
@@ -88,16 +87,14 @@ def _duration(seconds: float) -> str:
 @app.command(rich_help_panel=PANEL)
 def score(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Metric to add.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Metric to add: a name, or {command: …}.")
+    ] = None,
     parser: Annotated[str | None, typer.Option("--parser", help="Another parser.")] = None,
     out: Out = Path("runs"),
 ) -> None:
     """Score a run again from its records, without a model."""
-    from icl.registry import did_you_mean, names
     from icl.report import render
     from icl.scoring import load_run, score_run
 
-    for name in metric or ():
-        if name not in names("metric"):
-            raise ConfigError(f"unknown metric {name!r}{did_you_mean(name, names('metric'))}")
     typer.echo(render(score_run(load_run(run_name, out), metric, parser)), nl=False)

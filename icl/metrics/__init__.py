@@ -6,16 +6,17 @@ the scale from 0 to 100. What all of them check, and the door to sacreBLEU, stan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from icl.errors import MetricError
-from icl.stats import Rows, Stats
+from icl.errors import ConfigError, MetricError
+from icl.registry import construct
+from icl.stats import Metric, Rows, Stats
 from icl.types import Example, Prediction
 
-__all__ = ["paired", "segment_stats"]
+__all__ = ["make", "paired", "segment_stats"]
 
 
 def paired(
@@ -65,3 +66,30 @@ def segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> S
     streams = list(zip(*padded, strict=True))  # (references, n)
     rows = np.array(scorer._extract_corpus_statistics(hypotheses, streams), dtype=np.float64)
     return Stats(rows, value, str(scorer.get_signature()))
+
+
+def make(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, Metric]:
+    """The name of a score and its metric, of an entry under ``metrics:``.
+
+    An entry is a registered name, ``{metric: bleu, tokenize: char}`` with options, or
+    ``{command: "…"}`` for an outside program; ``name`` calls the score something else.
+
+    >>> make({"metric": "chrf", "word_order": 0, "name": "plain_chrf"})[0]
+    'plain_chrf'
+
+    Raises:
+        ConfigError: unknown name or option, or neither ``metric`` nor ``command``.
+        MetricError: an option is out of range.
+    """
+    options = {"metric": entry} if isinstance(entry, str) else dict(entry)
+    kind = options.pop("metric", "command" if "command" in options else None)
+    title = options.pop("name", None)
+    if not isinstance(kind, str) or not isinstance(title, str | None) or title == "":
+        raise ConfigError(
+            f"{where}: a metric is a name, {{metric: NAME, OPTION: …}} or {{command: …}}, with "
+            f"a `name:` if wanted; this is {entry!r}"
+        )
+    if kind == "command" and title is not None:
+        options["title"] = title  # so that its errors call it so too
+    made: Metric = construct("metric", kind, options, where)
+    return title or made.name, made

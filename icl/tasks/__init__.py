@@ -17,7 +17,8 @@ class Task:
 
     name: str
     kind: str
-    """``classify`` (labels) or ``generate`` (free text); the template must be of this kind."""
+    """``classify`` (shared labels), ``choose`` (choices of the row), ``generate`` (free text) or
+    ``extract`` (fields or items); the template must be of this kind."""
     methods: tuple[str, ...]
     """``rank`` (score every choice) and ``generate``, the default first."""
     parser: str
@@ -25,4 +26,4 @@ class Task:
     metrics: tuple[str, ...]
     """Registered names, the primary one first."""
     baselines: tuple[str, ...]
-    """``chance``, ``majority``, ``vote``, ``copy``: shown beside every score."""
+    """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``: shown beside every score."""

@@ -1,7 +1,9 @@
 """What a number must beat: answers that need no model, made from stored facts alone.
 
 ``chance`` draws labels evenly, ``majority`` gives the pool's most frequent label, ``vote`` the
-most frequent label among the shots that the model saw, and ``copy`` the input itself.
+most frequent label among the shots that the model saw, ``copy`` the input itself, and ``lead3``
+the first three sentences of the document (hard to beat on news: Nallapati et al. 2017, arXiv
+1611.04230).
 """
 
 from __future__ import annotations
@@ -11,14 +13,15 @@ from collections.abc import Mapping, Sequence
 
 from icl.errors import ConfigError, MetricError
 from icl.registry import did_you_mean
-from icl.stats import Metric, proportion, score
+from icl.segments import sentences
+from icl.stats import Metric, mean, proportion, score
 from icl.tasks import Task
 from icl.tasks.parsers import EMPTY
 from icl.types import Example, Prediction, Score
 
-__all__ = ["BASELINES", "baselines", "chance", "copy", "counts", "majority", "vote"]
+__all__ = ["BASELINES", "baselines", "chance", "copy", "counts", "lead", "majority", "vote"]
 
-BASELINES = ("chance", "copy", "majority", "vote")
+BASELINES = ("chance", "copy", "lead3", "majority", "vote")
 
 
 def baselines(
@@ -27,7 +30,7 @@ def baselines(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     pool_labels: Mapping[str, int],
-    n_labels: int,
+    n_labels: int | Sequence[int],
 ) -> list[Score]:
     """Every baseline of the task under every metric, named ``baseline/metric``.
 
@@ -54,6 +57,8 @@ def baselines(
             answers = vote(predictions)
         elif baseline == "copy":
             answers = copy(examples)
+        elif baseline == "lead3":
+            answers = lead(examples)
         if answers is not None:
             scores += [
                 score(f"{baseline}/{metric.name}", metric.stats(answers, examples), "baseline")
@@ -62,10 +67,11 @@ def baselines(
     return scores
 
 
-def chance(n_labels: int) -> Score:
+def chance(n_labels: int | Sequence[int]) -> Score:
     """Expected accuracy in percent of drawing one of ``n_labels`` labels evenly.
 
-    Exact, so there is no interval, and n is 0: no example was looked at.
+    Where each example has its own choices, ``n_labels`` are their numbers. Exact, so there is no
+    interval, and n is 0: no answer was looked at.
 
     >>> chance(60).value
     1.6666666666666667
@@ -73,10 +79,13 @@ def chance(n_labels: int) -> Score:
     Raises:
         MetricError: there are no labels.
     """
-    if n_labels < 1:
+    sizes = [n_labels] if isinstance(n_labels, int) else n_labels
+    if not sizes or min(sizes) < 1:
         raise MetricError(f"chance needs at least one label, got {n_labels}: give the task labels")
-    signature = f"chance|labels:{n_labels}|ci:exact"
-    return Score("chance/accuracy", 100 / n_labels, None, None, 0, signature, "baseline")
+    shown = f"{min(sizes)}" + (f"-{max(sizes)}" if max(sizes) > min(sizes) else "")
+    signature = f"chance|labels:{shown}|ci:exact"
+    value = 100 * sum(1 / size for size in sizes) / len(sizes)
+    return Score("chance/accuracy", value, None, None, 0, signature, "baseline")
 
 
 def majority(examples: Sequence[Example], pool_labels: Mapping[str, int]) -> list[Prediction]:
@@ -114,17 +123,30 @@ def copy(examples: Sequence[Example], field: str = "source") -> list[Prediction]
     Raises:
         MetricError: an example has no such field, or it is no string.
     """
-    copied: list[Prediction] = []
-    for example in examples:
-        value = example.fields.get(field)
-        if not isinstance(value, str):
-            raise MetricError(
-                f"the copy baseline reads the field {field!r} as text, and example {example.id!r} "
-                f"has {', '.join(sorted(example.fields)) or 'no fields'}: "
-                f"call the column of inputs {field!r}"
-            )
-        copied.append(Prediction(example.id, value))
-    return copied
+    return [Prediction(example.id, _read(example, field, "copy")) for example in examples]
+
+
+def lead(examples: Sequence[Example], field: str = "document", n: int = 3) -> list[Prediction]:
+    """The first ``n`` sentences of a field of each example, as its summary.
+
+    Raises:
+        MetricError: an example has no such field, or it is no string.
+    """
+    return [
+        Prediction(example.id, " ".join(sentences(_read(example, field, f"lead{n}"))[:n]))
+        for example in examples
+    ]
+
+
+def _read(example: Example, field: str, baseline: str) -> str:
+    value = example.fields.get(field)
+    if not isinstance(value, str):
+        raise MetricError(
+            f"the {baseline} baseline reads the field {field!r} as text, and example "
+            f"{example.id!r} has {', '.join(sorted(example.fields)) or 'no fields'}: "
+            f"call the column of inputs {field!r}"
+        )
+    return value
 
 
 def counts(predictions: Sequence[Prediction]) -> list[Score]:
@@ -132,7 +154,9 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
 
     Empty and unended outputs are among the unparsed; over length are those that met
     ``max_tokens``, unended those that met it, or an end of text, while still reasoning. Each has
-    Wilson's interval, and is None without predictions.
+    Wilson's interval, and is None without predictions. Where they occur: ``shortened``
+    (prompts whose marked span was cut to fit the window) and, over several samples a prompt,
+    ``tied`` votes and the mean ``agreement``, the share of samples that gave the answer taken.
     """
     facts = {
         "unparsed": [prediction.value is None for prediction in predictions],
@@ -140,7 +164,16 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
         "over_length": [prediction.finish == "length" for prediction in predictions],
         "unended": [prediction.finish == "reasoning" for prediction in predictions],
     }
-    return [score(name, proportion(hits, f"share:{name}"), "count") for name, hits in facts.items()]
+    if any(prediction.shortened for prediction in predictions):
+        facts["shortened"] = [prediction.shortened for prediction in predictions]
+    several = any(prediction.samples > 1 for prediction in predictions)
+    if several:
+        facts["tied"] = [prediction.tied for prediction in predictions]
+    made = [score(name, proportion(hits, f"share:{name}"), "count") for name, hits in facts.items()]
+    if several:
+        shares = [prediction.votes / prediction.samples for prediction in predictions]
+        made.append(score("agreement", mean(shares, "share:agreement"), "count"))
+    return made
 
 
 def _most_voted(prediction: Prediction) -> str:

@@ -7,20 +7,27 @@ and final punctuation removed, case folded, Unicode NFC.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Sequence
 
 from icl.errors import ChoiceError, ParseError
-from icl.types import Choice
+from icl.items import normal
+from icl.types import Choice, canonical
 
-__all__ = ["EMPTY", "first_line", "label", "label_prefix", "text"]
+__all__ = ["EMPTY", "fields", "first_line", "label", "label_prefix", "text"]
 
 EMPTY = "empty"
 """The reason given for an output of nothing but white space."""
 QUOTES = "\"'`´“”„‟‘’‚‛«»‹›「」『』〝〞〟＂＇"
 FINAL = ".,;:!?…。．｡、，；：！？،؛؟۔।॥።፧։"
 """Full stops and their like of Latin, CJK, Arabic, Devanagari, Ethiopic, Armenian script."""
+
+
+_FENCE = re.compile(r"\A```\w*\n|\n?```\s*\Z")
+_BULLET = re.compile(r"(?:[-*•–]|\d+[.)])\s+(.*)")
+_PAIR = re.compile(r"([^:：{}\[\]]{1,60})[:：]\s*(.*)")
 
 
 def text(output: str, choices: Sequence[Choice] = ()) -> str:
@@ -99,6 +106,45 @@ def label_prefix(output: str, choices: Sequence[Choice]) -> str:
             longest, found = len(start), []
         found.append(choice.label)
     return _only(found, answer)
+
+
+def fields(output: str, choices: Sequence[Choice] = ()) -> str:
+    r"""The items that an output lists, as canonical JSON in the normal form of :mod:`icl.items`.
+
+    Read are a JSON object or list (in a code fence too; what follows it is not looked at), lines
+    of ``key: value``, and lines that begin with ``-``, ``*``, ``•`` or ``1.``; ``none`` alone is
+    an empty list.
+
+    >>> fields("who: Ann\nwhere: Rome"), fields('{"who": "Ann"}')
+    ('{"where":["Rome"],"who":["Ann"]}', '{"who":["Ann"]}')
+
+    Raises:
+        ParseError: empty, broken JSON, or none of these forms.
+    """
+    answer = text(_FENCE.sub("", output.strip()))
+    if answer.startswith(("{", "[")):
+        try:
+            found, _ = json.JSONDecoder().raw_decode(answer)
+        except (ValueError, RecursionError) as error:
+            fault = f"{error.msg} at character {error.pos + 1}" if isinstance(
+                error, json.JSONDecodeError) else "nested too deeply"  # fmt: skip
+            raise ParseError(f"broken JSON: {fault}: {_short(answer)!r}") from error
+        return canonical(normal(found))
+    lines = [line.strip() for line in answer.splitlines() if line.strip()]
+    if [line.casefold().rstrip(FINAL) for line in lines] == ["none"]:
+        return "[]"
+    bullets = [_BULLET.match(line) for line in lines]
+    if all(bullets):
+        return canonical(normal([found[1] for found in bullets if found]))
+    pairs = [_PAIR.match(line) for line in lines]
+    wrong = next((line for line, found in zip(lines, pairs, strict=True) if not found), None)
+    if wrong is not None:
+        raise ParseError(f"neither JSON, `key: value` lines nor a list: {_short(wrong)!r}")
+    held: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair is not None:
+            held.setdefault(pair[1].strip(), []).append(pair[2])
+    return canonical(normal(held))
 
 
 def _fold(string: str) -> str:

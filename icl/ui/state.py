@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from icl.conditions import Condition, Loader, build
+from icl.conditions import Condition, build
 from icl.config import built_in_data, parse_experiment, points
 from icl.data import DataSpec, load
 from icl.errors import ConfigError, DataError, StoreError, TemplateError
+from icl.loader import Loader
 from icl.prompts import edited
 from icl.registry import did_you_mean, lookup
 from icl.sandbox_child import Limits, Sandbox

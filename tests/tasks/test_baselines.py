@@ -5,7 +5,7 @@ from icl.metrics.accuracy import Accuracy
 from icl.metrics.chrf import ChrF
 from icl.metrics.macro_f1 import MacroF1
 from icl.tasks import Task
-from icl.tasks.baselines import baselines, chance, copy, counts, majority, vote
+from icl.tasks.baselines import baselines, chance, copy, counts, lead, majority, vote
 from icl.tasks.intent import INTENT
 from icl.tasks.translation import TRANSLATION
 from icl.types import Example, Prediction
@@ -164,3 +164,38 @@ def test_counts():
 
 def test_counts_of_nothing():
     assert [(score.value, score.n) for score in counts([])] == [(None, 0)] * 4
+
+
+def test_chance_where_each_row_has_its_own_choices():
+    scored = chance([2, 4, 4])
+    assert scored.value == pytest.approx(100 * (1 / 2 + 1 / 4 + 1 / 4) / 3)
+    assert scored.signature == "chance|labels:2-4|ci:exact"
+    with pytest.raises(MetricError, match=r"chance needs at least one label, got \[\]"):
+        chance([])
+
+
+def test_lead_takes_the_first_three_sentences():
+    row = Example("0", {"document": "A b. C d! E f?\n\nG h."}, ("x",))
+    assert lead([row]) == [Prediction("0", "A b. C d! E f?")]
+    assert lead([row], n=1) == [Prediction("0", "A b.")]
+    with pytest.raises(MetricError) as caught:
+        lead([Example("0", {"text": "A."})])
+    assert str(caught.value) == (
+        "the lead3 baseline reads the field 'document' as text, and example '0' has text: "
+        "call the column of inputs 'document'"
+    )
+
+
+def test_counts_of_votes_and_cuts_where_there_are_any():
+    predictions = [
+        Prediction("0", "a", samples=4, votes=3, shortened=True),
+        Prediction("1", "b", samples=4, votes=2, tied=True),
+        Prediction("2", None, "empty", samples=4, votes=0),
+        Prediction("3", "c", samples=4, votes=4),
+    ]
+    found = {score.name: (score.value, score.n) for score in counts(predictions)}
+    assert found == {
+        "unparsed": (25, 4), "empty": (25, 4), "over_length": (0, 4), "unended": (0, 4),
+        "shortened": (25, 4),
+        "tied": (25, 4), "agreement": (56.25, 4),
+    }  # fmt: skip

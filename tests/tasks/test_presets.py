@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from icl.tasks.baselines import BASELINES
+from icl.tasks.generic import CHOOSE, CLASSIFY, EXTRACT, GENERATE
 from icl.tasks.intent import INTENT
+from icl.tasks.summarization import SUMMARIZATION
 from icl.tasks.translation import TRANSLATION
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -20,7 +22,10 @@ def declared(kind):
     return {name: EntryPoint(name, path, group).load() for name, path in groups[group].items()}
 
 
-@pytest.mark.parametrize("task", [INTENT, TRANSLATION])
+PRESETS = [INTENT, TRANSLATION, SUMMARIZATION, CLASSIFY, CHOOSE, GENERATE, EXTRACT]
+
+
+@pytest.mark.parametrize("task", PRESETS, ids=lambda task: task.name)
 def test_presets_name_what_there_is(task):
     assert declared("task")[task.name] is task
     assert callable(declared("parser")[task.parser])
@@ -38,5 +43,5 @@ def test_presets():
 
 def test_parsers_are_declared_under_their_own_names():
     assert {name: parser.__name__ for name, parser in declared("parser").items()} == {
-        name: name for name in ("text", "first_line", "label", "label_prefix")
+        name: name for name in ("text", "first_line", "label", "label_prefix", "fields")
     }

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from icl.conditions import Loader, build
+from icl.conditions import build
 from icl.config import parse_experiment, points
 from icl.engines.files import cache_dir
 from icl.engines.hf import HFEngine
 from icl.engines.openai import OpenAIEngine
 from icl.engines.weights import resolve
+from icl.loader import Loader
 from icl.testing import check_engine
 from tests.engines.openai.test_serve import answers
 

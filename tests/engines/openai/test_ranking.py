@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from icl import load_experiment, run
-from icl.conditions import Loader, build
+from icl.conditions import build
 from icl.config import points
 from icl.engines.hf import HFEngine
 from icl.engines.openai.answers import Temporary
@@ -24,6 +24,7 @@ from icl.engines.openai.ranking import (
     read_top,
 )
 from icl.errors import ChoiceError, EngineError, WindowError
+from icl.loader import Loader
 from icl.report import card, render
 from icl.types import Choice, Prompt
 from tests.engines.openai.test_contract import made

@@ -1,0 +1,118 @@
+"""What an experiment's conditions share: rows, pools, selectors and engines, each loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from icl.config import Experiment, Point
+from icl.data import DataSpec, Drawn, apart, data_hash, draw, pinned, scan
+from icl.entries import PoolEntry, RowsEntry
+from icl.prompts import Template
+from icl.registry import construct
+from icl.selectors import Selector
+from icl.types import JSON, Engine, Example, canonical
+
+__all__ = ["Loader"]
+
+
+def _reads(template: Template) -> JSON:
+    """What of a template decides how rows are read."""
+    return [template.file.text, template.file.kind == "classify" and not template.labels]
+
+
+@dataclass
+class Loader:
+    """Loads data sets and engines once for a whole experiment."""
+
+    experiment: Experiment
+    engines: dict[str, Engine] = field(default_factory=dict)
+    """By the point's ``engine_key``, in the order of the grid."""
+    _tests: dict[str, Drawn] = field(default_factory=dict)
+    _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
+    _selectors: dict[str, Selector] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)
+    """Name of a data set of the hub -> commit that was read."""
+
+    def _spec(
+        self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry
+    ) -> DataSpec:
+        """What to read, at a commit that is looked up once for a data set of the hub."""
+        given = point.data[name].spec(self.experiment.base, locale, point.pair, rows)
+        spec = pinned(replace(given, revision=self.revisions.get(name, given.revision)))
+        if spec.format == "hf" and spec.revision:
+            self.revisions[name] = spec.revision
+        return spec
+
+    def test(self, point: Point, template: Template) -> Drawn:
+        """The test rows drawn, answered, and what was seen of all of them; read once.
+
+        Rows are answered first: until then the field with the answer passes for an input.
+        """
+        rows = point.task.rows
+        key = canonical([rows.model_dump(), point.locale, list(point.pair or ()), _reads(template)])
+        if key not in self._tests:
+            spec = self._spec(point, rows.data, point.locale, rows)
+            read = map(template.answered, scan(spec))
+            labels = template.file.kind == "classify" and not template.labels
+            self._tests[key] = draw(read, rows.n, rows.seed, labels)
+        return self._tests[key]
+
+    def pool(
+        self, point: Point, entry: PoolEntry, locale: str | None, template: Template, test: Drawn
+    ) -> tuple[list[Example], int]:
+        """The pool without the test rows, and how many were left out; read once."""
+        rows = point.task.rows
+        name = entry.data or rows.data
+        used = [rows.model_dump(), point.locale, list(point.pair or ())]
+        key = canonical([entry.model_dump(), name, locale, used, _reads(template)])
+        if key not in self._pools:
+            spec = self._spec(point, name, locale, entry)
+            read = map(template.answered, scan(spec))
+            self._pools[key] = apart(read, test.seen, name == rows.data, entry.n, entry.seed)
+        return self._pools[key]
+
+    def engine(self, point: Point) -> Engine:
+        """The engine of a point's model entry; nothing is loaded into memory by this."""
+        if point.engine_key not in self.engines:
+            values = dict(point.model)
+            kind = values.pop("engine", "hf")
+            self.engines[point.engine_key] = construct(
+                "engine", kind, self._placed(values), f"models.{point.model_name}"
+            )
+        return self.engines[point.engine_key]
+
+    def only(self, engine: Engine) -> None:
+        """Let every other engine give its memory back, if it knows how."""
+        for other in self.engines.values():
+            if other is not engine and hasattr(other, "close"):
+                other.close()
+
+    def _placed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A local source is relative to the experiment file, as every path in it."""
+        for key in ("source", "tokenizer"):
+            source = values.get(key)
+            if isinstance(source, str) and source.startswith((".", "~")):
+                values[key] = str((self.experiment.base / Path(source).expanduser()).resolve())
+        return values
+
+    def selector(self, point: Point, pool: Sequence[Example]) -> Selector | None:
+        """The fitted selector of a point, or None without shots."""
+        shots = point.shots
+        options = dict(shots.model_extra or {})
+        if shots.file:
+            kind, options = "fixed", options | {"file": self.experiment.base / shots.file}
+        elif shots.k:
+            kind = shots.select
+        else:
+            return None
+        made: Selector = construct(
+            "selector", kind, options | {"seed": shots.seed}, f"shots: {kind}"
+        )
+        key = canonical([kind, made.identity(), data_hash(pool)])
+        if key not in self._selectors:
+            made.fit(pool)
+            self._selectors[key] = made
+        return self._selectors[key]

@@ -1,0 +1,240 @@
+r"""An outside program as a metric: it reads files and prints one number a line.
+
+So COMET, BLEURT, MetricX and their kind run in an environment of their own, whatever versions
+they need. ``docs/metrics.md`` has a recipe.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from icl.errors import MetricError
+from icl.metrics import paired
+from icl.registry import did_you_mean
+from icl.stats import Stats, mean
+from icl.types import Example, Prediction
+
+__all__ = ["Command"]
+
+_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    r"""The mean of the numbers that a program prints, with a bootstrap interval.
+
+    ``command`` is split into arguments as a shell does, but no shell runs it. In it
+    ``{hypothesis}`` becomes the path of a file with the predictions, ``{reference}`` that of the
+    first targets, ``{references}`` (an argument of its own) a path for every target, and
+    ``{source}``, or the name of any other field, that of the field. Files hold one row a line,
+    UTF-8, with ``\n``, ``\r`` and the backslash written as ``\\n``, ``\\r`` and ``\\\\``.
+
+    >>> Command("python comet.py {source} {hypothesis} {reference}").name
+    'comet'
+
+    Raises:
+        MetricError: the command cannot be split, or does not read the predictions.
+    """
+
+    command: str
+    scale: float = 1.0
+    """Factor on what is printed, such as 100 for numbers between 0 and 1."""
+    timeout_s: float = 3600.0
+    folder: str | None = None
+    """Where the program runs: the folder of the experiment file, else the working folder."""
+
+    title: str | None = None
+    """What the score is called; by default the stem of the script or program."""
+
+    def __post_init__(self) -> None:
+        named = [found[1] for part in self._parts() for found in _PLACE.finditer(part) if found[1]]
+        if "hypothesis" not in named:
+            raise MetricError(
+                f"the metric command {self.command!r} does not read {{hypothesis}}; write it as "
+                "in: python comet.py {source} {hypothesis} {reference}"
+            )
+
+    @property
+    def name(self) -> str:
+        """The title, else the stem of the script, or of the program where there is none."""
+        if self.title:
+            return self.title
+        parts = self._parts()
+        script = next((part for part in parts[1:] if part.endswith((".py", ".sh"))), parts[0])
+        return Path(script).stem
+
+    @property
+    def label(self) -> str:
+        """The same as the name."""
+        return self.name
+
+    def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
+        """Rows [number, 1], of one call of the program for all examples.  # (n, 2)
+
+        A prediction that could not be parsed is an empty line.
+
+        Raises:
+            MetricError: the sequences do not run parallel, an example has no target or lacks a
+                field, or the program fails, takes too long, or prints anything but one finite
+                number a line.
+        """
+        pairs = paired(predictions, examples, self.name)
+        settings = f"command:{self.command}|scale:{self.scale:g}"
+        if not pairs:
+            return mean([], settings)
+        with tempfile.TemporaryDirectory(prefix="icl-metric-") as place:
+            arguments = [
+                argument
+                for part in self._parts()
+                for argument in _filled(part, _Files(Path(place), pairs))
+            ]
+            printed = self._run(arguments, Path(place))
+        return mean([self.scale * n / 100 for n in self._numbers(printed, len(pairs))], settings)
+
+    def _parts(self) -> list[str]:
+        try:
+            parts = shlex.split(self.command)
+        except ValueError as error:
+            raise MetricError(
+                f"the metric command {self.command!r} cannot be split: {error}"
+            ) from error
+        if not parts:
+            raise MetricError("the metric command is empty; name a program and its files")
+        return parts
+
+    def _run(self, arguments: Sequence[str], place: Path) -> str:
+        """What the program prints; it and what it started are ended after the time."""
+        out, err = place / "stdout", place / "stderr"
+        try:
+            with out.open("wb") as stdout, err.open("wb") as stderr:
+                process = subprocess.Popen(
+                    arguments, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                    cwd=self.folder, start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise MetricError(
+                f"the metric {self.name!r} cannot be started: {error.strerror}: "
+                f"{error.filename or arguments[0]}; give the path of the program"
+            ) from error
+        try:
+            code = process.wait(self.timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise MetricError(
+                f"the metric {self.name!r} ran for more than {self.timeout_s:g} s and was ended; "
+                "raise timeout_s, or score fewer rows"
+            ) from error
+        finally:
+            if process.poll() is None:
+                _end(process)
+                process.wait()
+        if code:
+            said = err.read_text("utf-8", "replace").strip().splitlines()
+            raise MetricError(
+                f"the metric {self.name!r} ended with code {code}: "
+                f"{said[-1][:200] if said else 'it said nothing'}"
+            )
+        return out.read_text("utf-8", "replace")
+
+    def _numbers(self, printed: str, n: int) -> list[float]:
+        lines = printed.splitlines()
+        if len(lines) != n:
+            raise MetricError(
+                f"the metric {self.name!r} printed {len(lines)} lines for {n} rows; it must print "
+                "one number a line and nothing else (what it reports belongs to stderr)"
+            )
+        numbers = []
+        for place, line in enumerate(lines, 1):
+            try:
+                number = float(line)
+            except ValueError:
+                number = math.nan
+            if not math.isfinite(number):
+                raise MetricError(
+                    f"the metric {self.name!r} printed {line[:60]!r} on line {place}, which is no "
+                    "finite number; it must print one number a line and nothing else"
+                )
+            numbers.append(number)
+        return numbers
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and, where the system knows groups of processes, all that it started."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+class _Files:
+    """The files of one call, each written when it is first named."""
+
+    def __init__(self, place: Path, pairs: Sequence[tuple[Prediction, Example]]) -> None:
+        self.place = place
+        self.pairs = pairs
+
+    def path(self, name: str) -> str:
+        if name == "hypothesis":
+            return self._write(name, [prediction.value or "" for prediction, _ in self.pairs])
+        if name == "reference":
+            return self._write(name, [example.targets[0] for _, example in self.pairs])
+        return self._write(name, [_field(example, name) for _, example in self.pairs])
+
+    def references(self) -> list[str]:
+        """A file for every target; rows with fewer repeat their first one."""
+        most = max(len(example.targets) for _, example in self.pairs)
+        return [
+            self._write(
+                f"reference{i}",
+                [
+                    example.targets[i if i < len(example.targets) else 0]
+                    for _, example in self.pairs
+                ],
+            )
+            for i in range(most)
+        ]
+
+    def _write(self, name: str, texts: Sequence[str]) -> str:
+        path = self.place / f"{quote(name, safe='')}.txt"
+        body = "".join(_escaped(text) + "\n" for text in texts)
+        path.write_text(body, "utf-8", "surrogatepass", newline="\n")
+        return str(path)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _field(example: Example, name: str) -> str:
+    fields: Mapping[str, object] = example.fields
+    if name not in fields:
+        raise MetricError(
+            f"the metric command names {{{name}}}, and example {example.id!r} has no such field"
+            f"{did_you_mean(name, ['hypothesis', 'reference', 'references', *fields])}; write a "
+            "brace that is none as {{"
+        )
+    value = fields[name]
+    if not isinstance(value, str | int | float):
+        raise MetricError(
+            f"the metric command names {{{name}}}, which is no text in example {example.id!r}"
+        )
+    return str(value)
+
+
+def _filled(part: str, files: _Files) -> list[str]:
+    if part == "{references}":
+        return files.references()
+
+    def put(found: re.Match[str]) -> str:
+        return found[0][0] if found[1] is None else files.path(found[1])
+
+    return [_PLACE.sub(put, part)]

@@ -1,0 +1,47 @@
+"""Length of predictions against that of their targets: says too short or too long, not how good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from icl.metrics import paired
+from icl.segments import words
+from icl.stats import Rows, Stats
+from icl.types import Example, Prediction
+
+__all__ = ["LengthRatio"]
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRatio:
+    """Words of all predictions in percent of those of their targets, with a bootstrap interval.
+
+    Of several targets the one nearest in length counts, of two as near the shorter (the rule of
+    BLEU's brevity penalty). 100 is the length of the targets; scripts without spaces count
+    characters.
+    """
+
+    name = "length_ratio"
+    label = "len %"
+
+    def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
+        """Rows of words in prediction and target.  # (n, 2)
+
+        Raises:
+            MetricError: the sequences do not run parallel, or an example has no target.
+        """
+        rows = []
+        for prediction, example in paired(predictions, examples, self.label):
+            said = len(words(prediction.value or ""))
+            lengths = [len(words(target)) for target in example.targets]
+            rows.append([said, min(lengths, key=lambda n: (abs(n - said), n))])
+        made = np.array(rows, dtype=np.float64).reshape(len(rows), 2)
+        return Stats(made, _ratio, "length_ratio|refs:closest|words:unicode")
+
+
+def _ratio(row: Rows) -> float | None:
+    said, wanted = row.tolist()
+    return 100 * said / wanted if wanted else None

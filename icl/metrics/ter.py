@@ -1,0 +1,51 @@
+"""TER by sacreBLEU: edits, shifts of phrases among them, that turn a prediction into a target.
+
+Snover et al. 2006, https://aclanthology.org/2006.amta-papers.25.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from icl.metrics import paired, segment_stats
+from icl.stats import Stats
+from icl.types import Example, Prediction
+
+__all__ = ["TER"]
+
+
+@dataclass(frozen=True, slots=True)
+class TER:
+    """TER of the corpus in percent of target words, with a bootstrap interval; lower is better.
+
+    Equal to ``sacrebleu -m ter``; above 100 where more edits are needed than the target has
+    words. Every target is a reference; a prediction that could not be parsed is an empty
+    hypothesis.
+    """
+
+    normalized: bool = False
+    """Part punctuation from words first."""
+    no_punct: bool = False
+    asian_support: bool = False
+    """With ``normalized`` or ``no_punct``: treat Chinese and Japanese characters one by one."""
+    case_sensitive: bool = False
+
+    name = "ter"
+    label = "TER↓"
+
+    def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
+        """Least number of edits and mean length of the targets.  # (n, 2)
+
+        Raises:
+            MetricError: the sequences do not run parallel, or an example has no target.
+        """
+        from sacrebleu.metrics import TER as Scorer
+
+        scorer = Scorer(
+            normalized=self.normalized,
+            no_punct=self.no_punct,
+            asian_support=self.asian_support,
+            case_sensitive=self.case_sensitive,
+        )
+        return segment_stats(scorer, paired(predictions, examples, self.label))
