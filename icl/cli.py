@@ -112,7 +112,7 @@ def show_prompt(
         raise ConfigError(f"--row {row}: there are {len(made.examples)}, counted from 1")
     request = made.request(made.examples[row - 1])
     typer.echo("│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
-               if tokens else request.prompt.text)  # fmt: skip
+               if tokens else made.sent(request.prompt))  # fmt: skip
     err = f"── {' · '.join(filter(None, found[condition - 1].axes.values()))}\n"
     err += f"row {row} of {len(made.examples)}, id {request.example.id}: {request.tokens} tokens, "
     err += f"{made.room} fit; hash {request.hash[:16]}\n"

@@ -118,10 +118,18 @@ class Condition:
     @cached_property
     def room(self) -> int:
         """Tokens that a prompt may have beside the longest answer."""
-        if self.method == "generate":
-            return self.engine.window - self.sampling.max_tokens
-        longest = max(self.count(Prompt(choice.text + choice.end)) for choice in self.choices)
-        return self.engine.window - longest - 1
+        answer = self.sampling.max_tokens
+        if self.method != "generate":
+            answer = 1 + max(
+                self.count(Prompt(choice.text + choice.end)) for choice in self.choices
+            )
+        if hasattr(self.engine, "room"):  # answers of an encoder-decoder model stand apart
+            return int(self.engine.room(answer))
+        return self.engine.window - answer
+
+    def sent(self, prompt: Prompt) -> str:
+        """A prompt as the engine sends it, where that is not its text alone."""
+        return str(self.engine.sent(prompt)) if hasattr(self.engine, "sent") else prompt.text
 
     def request(self, example: Example) -> Request:
         """Select shots, render, fit into the window, hash."""
