@@ -18,7 +18,7 @@ from icl.engines.hf import HFEngine
 from icl.errors import IclError
 from icl.types import ChoiceScore, Prompt
 
-__all__ = ["Answers", "Items", "Tools", "clocks", "compared", "folder_of", "opened", "ours"]
+__all__ = ["Answers", "Items", "Tools", "compared", "opened"]
 
 Items: TypeAlias = Sequence[tuple[Prompt, str]]
 """Pairs of prompt and continuation, as :meth:`icl.types.Engine.score` takes them."""
@@ -53,8 +53,18 @@ class Tools:
     """A ``lm_eval.models.huggingface.HFLM``."""
 
     def ours(self, items: Items) -> Answers:
-        """Score all items with this project; see :func:`ours`."""
-        return ours(self.engine, items)
+        """Score all items by one call, as a run does with a batch, from a cold start.
+
+        The engine keeps the prefix of its last batch for the next one; here the same queries are
+        asked again and again, so another batch is scored first, whose prefix takes its place.
+        """
+        list(self.engine.score(_OTHER))
+        before, began = self.engine.lm.work.forwarded_tokens, _clocks()
+        found = sorted(self.engine.score(items), key=lambda pair: pair[0])
+        seconds, cpu_seconds = (now - then for now, then in zip(_clocks(), began, strict=True))
+        scores = [score for _, score in found]
+        forwarded = self.engine.lm.work.forwarded_tokens - before
+        return Answers([score.logprob for score in scores], seconds, cpu_seconds, forwarded, scores)
 
     def theirs(self, items: Items, batch_size: int) -> Answers:
         """Score all items by the other tool's own entry point."""
@@ -65,9 +75,9 @@ class Tools:
             for i, (prompt, choice) in enumerate(items)
         ]
         self.harness.batch_size_per_gpu = batch_size
-        began = clocks()
+        began = _clocks()
         found = self.harness.loglikelihood(requests, disable_tqdm=True)
-        seconds, cpu_seconds = (now - then for now, then in zip(clocks(), began, strict=True))
+        seconds, cpu_seconds = (now - then for now, then in zip(_clocks(), began, strict=True))
         return Answers([value for value, _ in found], seconds, cpu_seconds)
 
     def fitting(self, items: Items, sizes: Sequence[int]) -> list[int]:
@@ -87,29 +97,7 @@ class Tools:
         return fit
 
 
-def ours(engine: HFEngine, items: Items) -> Answers:
-    """Score all items by one call, as a run does with a batch, from a cold start.
-
-    The engine keeps the prefix of its last batch for the next one; here the same queries are
-    asked again and again, so another batch is scored first, whose prefix takes its place.
-    """
-    list(engine.score(_OTHER))
-    before, began = engine.lm.work.forwarded_tokens, clocks()
-    found = sorted(engine.score(items), key=lambda pair: pair[0])
-    seconds, cpu_seconds = (now - then for now, then in zip(clocks(), began, strict=True))
-    scores = [score for _, score in found]
-    forwarded = engine.lm.work.forwarded_tokens - before
-    return Answers([score.logprob for score in scores], seconds, cpu_seconds, forwarded, scores)
-
-
-@contextmanager
-def folder_of(model: str) -> Iterator[str]:
-    """The model source that is meant; ``tiny`` is a random one, made on the spot."""
-    with TemporaryDirectory(prefix="icl-benchmark-") as folder:
-        yield str(save_tiny(Path(folder))) if model == "tiny" else model
-
-
-def clocks() -> tuple[float, float]:
+def _clocks() -> tuple[float, float]:
     """Seconds on the wall and of the processors."""
     return time.perf_counter(), time.process_time()
 
@@ -136,7 +124,8 @@ def opened(source: str, dtype: Literal["auto", "float32"]) -> Iterator[Tools]:
         )
     from lm_eval.models.huggingface import HFLM
 
-    with folder_of(source) as named:
+    with TemporaryDirectory(prefix="icl-benchmark-") as folder:
+        named = str(save_tiny(Path(folder))) if source == "tiny" else source
         logger.info("loading %s in both tools", source)
         engine = HFEngine(named, dtype=dtype).load()
         with quiet():

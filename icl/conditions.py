@@ -157,11 +157,14 @@ class Condition:
         return self._room(self.choices)
 
     def _room(self, choices: Sequence[Choice]) -> int:
-        if self.method == "generate":
-            return self.engine.window - self.sampling.max_tokens
-        texts = [choice.text + choice.end for choice in choices]
-        longest = max((self.count(Prompt(text)) for text in texts), default=0)
-        return self.engine.window - max(0, longest - self.count(Prompt(""))) - 1
+        answer = self.sampling.max_tokens
+        if self.method != "generate":
+            texts = [choice.text + choice.end for choice in choices]
+            longest = max((self.count(Prompt(text)) for text in texts), default=0)
+            answer = max(0, longest - self.count(Prompt(""))) + 1
+        if hasattr(self.engine, "room"):  # answers of an encoder-decoder model stand apart
+            return int(self.engine.room(answer))
+        return self.engine.window - answer
 
     def request(self, example: Example) -> Request:
         """Select shots, render, fit into the window, hash."""

@@ -113,7 +113,9 @@ class Trial:
         condition = self.condition()
         with tempfile.TemporaryDirectory(prefix="icl-try-") as folder:
             shown = progress or Progress(quiet=True)
-            run = run_condition(condition, Path(folder), shown, self._loader.experiment.base)
+            assert self._loader is not None  # made by condition()
+            base = self._loader.experiment.base
+            run = run_condition(condition, Path(folder), shown, base)
             tried = tuple(_tried(run.conditions[0]))
             try:
                 scores = score_run(run).scores

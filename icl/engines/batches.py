@@ -21,7 +21,7 @@ from icl.engines.forward import SHARED_TOKENS, CausalModel
 from icl.engines.reasoning import Thinking
 from icl.engines.scoring import common_prefix
 
-__all__ = ["Batch", "Request", "batch_for"]
+__all__ = ["Batch", "Growing", "Request", "batch_for"]
 
 PREFILL_TOKENS = 4096
 """Prompt positions, padding included, that are forwarded at a time."""
@@ -63,8 +63,28 @@ class Batch(Protocol):
         ...
 
 
-def batch_for(lm: CausalModel, requests: Sequence[Request], rows: int) -> Batch:
+class Growing(Protocol):
+    """A model that brings its own kind of batch, such as one with an encoder."""
+
+    rows: int
+
+    def batch(self, requests: Sequence[Request]) -> Batch:
+        """The batch for these prompts."""
+        ...
+
+    def argmax(self, states: Tensor) -> list[int]:
+        """The likeliest token of each row."""
+        ...
+
+    def project(self, states: Tensor) -> Tensor:
+        """Logits: (rows, vocabulary)."""
+        ...
+
+
+def batch_for(lm: CausalModel | Growing, requests: Sequence[Request], rows: int) -> Batch:
     """The fastest way that the model takes, for at most ``rows`` rows at a time."""
+    if not isinstance(lm, CausalModel):
+        return lm.batch(requests)
     if not lm.cached:
         return _WholeBatch(lm)
     if lm.masks is None or len(requests) == 1:

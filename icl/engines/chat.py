@@ -20,6 +20,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from icl.engines.controls import Controls, Marked
+from icl.engines.wording import Wording
 from icl.errors import EngineError, ModelError
 from icl.registry import did_you_mean
 from icl.types import JSON, Prompt
@@ -273,7 +274,7 @@ def sent_text(prompt: Prompt, engine: Mapping[str, Any]) -> str:
     """The text that an engine of this identity was sent for a prompt, rendered again."""
     chat = engine.get("chat")
     if not isinstance(chat, Mapping) or "template" not in chat:
-        return prompt.text
+        return Wording(engine.get("prefix") or "", engine.get("newline")).prompt(prompt.text)
     return ChatFormat.of(chat).marked(prompt).text
 
 

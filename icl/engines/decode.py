@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from icl.engines.batches import Batch, Request, batch_for
+from icl.engines.batches import Batch, Growing, Request, batch_for
 from icl.engines.forward import CausalModel, out_of_memory
 from icl.engines.reasoning import ThinkingStream
 from icl.engines.textstream import TextStream
@@ -76,7 +76,7 @@ def pick(logits: Tensor, sampling: Sampling, random: torch.Generator) -> int:
 
 
 def generate(
-    lm: CausalModel,
+    lm: CausalModel | Growing,
     requests: Sequence[Request],
     sampling: Sampling,
     decode: Callable[[Sequence[int]], str],
@@ -191,7 +191,9 @@ def _hear(row: _Row, text: str, on_token: OnToken | None) -> None:
         on_token(row.request.index, text)
 
 
-def _choose(lm: CausalModel, states: Tensor, rows: Sequence[_Row], sampling: Sampling) -> list[int]:
+def _choose(
+    lm: CausalModel | Growing, states: Tensor, rows: Sequence[_Row], sampling: Sampling
+) -> list[int]:
     """The next token of every row."""
     if sampling.temperature == 0:
         return lm.argmax(states)

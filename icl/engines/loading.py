@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from icl.engines.files import quiet
@@ -11,7 +13,9 @@ from icl.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["cpu_has_bfloat16", "read_small_files", "read_weights"]
+logger = logging.getLogger(__name__)
+
+__all__ = ["cpu_has_bfloat16", "read_generation", "read_small_files", "read_weights"]
 
 
 def _one_line(error: BaseException) -> str:
@@ -23,7 +27,8 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoTokenizer
 
     local = {"local_files_only": True, "trust_remote_code": False}
-    with quiet():
+    with quiet(), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         try:
             config = AutoConfig.from_pretrained(weights.folder, **local)
             tokenizer = AutoTokenizer.from_pretrained(weights.folder, **local)
@@ -32,23 +37,51 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
                 f"config or tokenizer of {weights.source!r} cannot be read ({_one_line(error)}); "
                 "name a folder or hub id with both, of a family that transformers has built in"
             ) from error
+    for advice in {str(warning.message) for warning in told}:  # Marian's: install sacremoses
+        logger.warning("the tokenizer of %s says: %s", weights.source, advice)
     if config.is_encoder_decoder:
-        raise ModelError(
-            f"{weights.source!r} is an encoder-decoder model ({config.model_type}), and this "
-            "engine runs causal ones only; name a causal model"
-        )
+        _check_writes(weights, config)
     return config, tokenizer
 
 
-def read_weights(weights: Weights, dtype: torch.dtype, device: torch.device) -> Any:
-    """The model on its device, every weight read from the file."""
+def _check_writes(weights: Weights, config: Any) -> None:
+    from transformers import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+
+    if type(config) not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+        raise ModelError(
+            f"{weights.source!r} is an encoder-decoder model ({config.model_type}) that "
+            "transformers does not run from text to text; name one such as T5, BART or Marian"
+        )
+
+
+def read_generation(weights: Weights, config: Any) -> Any:
+    """What a model's files say about generation: which tokens begin a text, and which are never
+    written.
+    """
+    from transformers import GenerationConfig
+
+    if not (weights.folder / "generation_config.json").is_file():
+        return GenerationConfig.from_model_config(config)
+    try:
+        return GenerationConfig.from_pretrained(weights.folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"generation_config.json of {weights.source!r} cannot be read ({_one_line(error)}); "
+            "download it again, or delete it"
+        ) from error
+
+
+def read_weights(weights: Weights, dtype: torch.dtype, device: torch.device, config: Any) -> Any:
+    """The model on its device, every weight read from the file; its kind is the config's."""
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
     place = {} if device.type == "cpu" else {"device_map": {"": device}}
     with quiet():
         try:
-            model, info = AutoModelForCausalLM.from_pretrained(
+            model, info = kind.from_pretrained(
                 weights.folder,
                 dtype=dtype,
                 use_safetensors=True,
@@ -60,13 +93,13 @@ def read_weights(weights: Weights, dtype: torch.dtype, device: torch.device) -> 
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ModelError(
                 f"the weights of {weights.source!r} cannot be loaded ({_one_line(error)}); check "
-                "that they are complete safetensors of a causal model"
+                "that they are complete safetensors of a language model"
             ) from error
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
             f"the files of {weights.source!r} lack {len(missing)} weights, {missing[0]} first; "
-            "they would be random: download it again, or name a causal model"
+            "they would be random: download it again, or name another model"
         )
     return model
 

@@ -43,8 +43,6 @@ class Weights:
     """What the files say about their licence, to be shown at first use."""
     hub: bool = False
     """The safetensors are still to be fetched by :meth:`fetch`."""
-    gguf: Path | None = None
-    """The GGUF file that ``folder`` was converted from."""
 
     def fetch(self) -> None:
         """Download the safetensors of a hub repository; nothing to do for other sources."""
@@ -102,8 +100,7 @@ def _from_gguf(source: str, path: Path, licence: str | None = None) -> Weights:
     header = replace(header, licence=header.licence or licence)
     sha256 = file_sha256(path)
     folder = convert(path.resolve(), sha256, header)
-    found = Weights(source, folder, sha256, header.precision, header.licence)
-    return replace(found, gguf=path.resolve())
+    return Weights(source, folder, sha256, header.precision, header.licence)
 
 
 def _from_folder(source: str, folder: Path) -> Weights:

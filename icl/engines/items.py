@@ -1,0 +1,55 @@
+"""What an engine is asked to score, by prompt: pairs in, one result for each pair out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from icl.errors import ChoiceError
+from icl.types import ChoiceScore, Prompt
+
+if TYPE_CHECKING:
+    from icl.engines.scoring import Plan
+
+__all__ = ["grouped", "results"]
+
+
+def grouped(
+    items: Sequence[tuple[Prompt, str]], sent: Callable[[Prompt], str]
+) -> Iterator[tuple[Prompt, dict[str, list[int]]]]:
+    """Each distinct text sent once, with its choices and the indices that ask for them.
+
+    Raises:
+        ChoiceError: a choice is given twice for one prompt.
+    """
+    groups: dict[tuple[str, tuple[str, ...]], tuple[Prompt, dict[str, list[int]]]] = {}
+    seen: set[tuple[int, str]] = set()
+    texts: dict[int, str] = {}
+    for i, (prompt, choice) in enumerate(items):
+        if (id(prompt), choice) in seen:
+            raise ChoiceError(f"choice {choice!r} is given twice for a prompt; delete one")
+        seen.add((id(prompt), choice))
+        if id(prompt) not in texts:
+            texts[id(prompt)] = sent(prompt)
+        _, choices = groups.setdefault((texts[id(prompt)], prompt.stop), (prompt, {}))
+        choices.setdefault(choice, []).append(i)
+    yield from groups.values()
+
+
+def results(
+    choices: dict[str, list[int]], plan: Plan, sums: Sequence[float]
+) -> Iterator[tuple[int, ChoiceScore]]:
+    """The scores of one prompt's choices, each under the indices that asked for it."""
+    for (choice, indices), suffix, logprob in zip(
+        choices.items(), plan.suffixes, sums, strict=True
+    ):
+        score = ChoiceScore(
+            logprob=logprob,
+            tokens=len(suffix),
+            chars=len(choice),
+            bytes=len(choice.encode("utf-8", "surrogatepass")),
+            spanning=plan.spanning,
+            prompt_tokens=plan.prompt_tokens,
+        )
+        for i in indices:
+            yield i, score
