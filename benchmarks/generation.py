@@ -110,7 +110,7 @@ def _compared(
         theirs_batch_size=size, max_abs_diff=None, argmax_equal=same, argmax_of=n,
         forwarded_tokens=mine.forwarded_tokens,
         unique_tokens=unique_tokens(tools.engine.codec.encode(texts)),
-        dtype=str(tools.engine.loaded_dtype).removeprefix("torch."),
+        dtype=tools.engine.formats.compute,
         device=str(tools.engine.torch_device), other=who,
     )  # fmt: skip
 

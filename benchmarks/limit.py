@@ -71,7 +71,7 @@ def _result(
         theirs_queries=n, theirs_s=bare[0], ours_cpu_s=mine.cpu_seconds, theirs_cpu_s=bare[1],
         theirs_batch_size=1, max_abs_diff=None, argmax_equal=0, argmax_of=0,
         forwarded_tokens=mine.forwarded_tokens, unique_tokens=unique_tokens(ids),
-        dtype=str(engine.loaded_dtype).removeprefix("torch."),
+        dtype=engine.formats.compute,
         device=str(engine.torch_device), other="bare model",
     )  # fmt: skip
 

@@ -68,7 +68,7 @@ def _peak(source: str, case: str, n: int, way: Way) -> dict[str, Any]:
         "sums": [scores[i].logprob for i in kept],
         "forwarded": engine.lm.work.forwarded_tokens,
         "unique": unique_tokens(ids),
-        "dtype": str(engine.loaded_dtype).removeprefix("torch."),
+        "dtype": engine.formats.compute,
         "device": str(engine.torch_device),
     }
 

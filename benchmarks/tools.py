@@ -15,6 +15,7 @@ from benchmarks.results import LIMIT, Result, argmax_equal, logger, unique_token
 from benchmarks.tiny import save_tiny
 from icl.engines.files import quiet
 from icl.engines.hf import HFEngine
+from icl.engines.memory import free_bytes
 from icl.errors import IclError
 from icl.types import ChoiceScore, Prompt
 
@@ -79,8 +80,8 @@ class Tools:
         longest = max((prompt.text + choice for prompt, choice in items), key=len)
         n_tokens = len(self.harness.tok_encode(longest))
         vocabulary = self.harness.config.get_text_config().vocab_size
-        bytes_each = 3 * n_tokens * vocabulary * self.engine.loaded_dtype.itemsize
-        most = _free_bytes(self.engine.torch_device) // 2 // bytes_each
+        bytes_each = 3 * n_tokens * vocabulary * self.engine.formats.dtype.itemsize
+        most = free_bytes(self.engine.torch_device) // 2 // bytes_each
         fit = [size for size in sizes if size <= most] or [min(sizes)]
         if left := sorted(set(sizes) - set(fit)):
             logger.info("no memory for batches of %s", ", ".join(map(str, left)))
@@ -114,17 +115,8 @@ def clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def _free_bytes(device: Any) -> int:
-    import psutil
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
-
-
 @contextmanager
-def opened(source: str, dtype: Literal["auto", "float32"]) -> Iterator[Tools]:
+def opened(source: str, width: Literal["auto", "fp32"]) -> Iterator[Tools]:
     """Load a model in both tools with the same precision, on the same device.
 
     Raises:
@@ -138,11 +130,11 @@ def opened(source: str, dtype: Literal["auto", "float32"]) -> Iterator[Tools]:
 
     with folder_of(source) as named:
         logger.info("loading %s in both tools", source)
-        engine = HFEngine(named, dtype=dtype).load()
+        engine = HFEngine(named, width=width).load()
         with quiet():
             harness = HFLM(
                 str(engine.weights.folder),
-                dtype=str(engine.loaded_dtype).removeprefix("torch."),
+                dtype=engine.formats.compute,
                 device=str(engine.torch_device),
             )
         yield Tools(engine, harness)
@@ -196,7 +188,7 @@ def compared(
         argmax_of=of,
         forwarded_tokens=ours.forwarded_tokens,
         unique_tokens=floor,
-        dtype=str(tools.engine.loaded_dtype).removeprefix("torch."),
+        dtype=tools.engine.formats.compute,
         device=str(tools.engine.torch_device),
         apart=len(apart),
         apart_equal=sum(diffs[i] <= LIMIT for i in apart),

