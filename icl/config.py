@@ -231,8 +231,10 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
 def _takes_width(model: Mapping[str, Any]) -> bool:
     """Whether the engine of a model entry has a ``width``; one that asks a server has none."""
     kind = str(model.get("engine", "hf"))
-    made = lookup("engine", kind) if kind in names("engine") else None
-    return any(spec.name == "width" for spec in fields(made)) if is_dataclass(made) else False
+    if kind not in names("engine"):
+        return True  # refused under its own name
+    made = lookup("engine", kind)
+    return is_dataclass(made) and any(spec.name == "width" for spec in fields(made))
 
 
 def _check_widths(grid: Mapping[str, Sequence[Any]], models: Mapping[str, Any], where: str) -> None:

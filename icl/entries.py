@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from icl.errors import ConfigError
 from icl.registry import did_you_mean
@@ -145,7 +145,7 @@ class ExperimentEntry(Entry):
 
     name: str | None = Field(default=None, pattern=r"^[\w][\w.-]*$")
     about: str = ""
-    models: dict[str, dict[str, Any]] = Field(min_length=1)
+    models: dict[str, dict[str, JsonValue]] = Field(min_length=1)
     data: dict[str, DataEntry] = {}
     tasks: list[TaskEntry] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}
