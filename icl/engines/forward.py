@@ -206,10 +206,10 @@ class CausalModel:
                 raise
             logger.warning("%s refuses the cache: %s", type(self.model).__name__, error)
             return False
-        if whole.dtype != torch.float32 or getattr(self.model, "hf_quantizer", None):
-            # Rounding moves the rare entries of a large vocabulary by whole nats: a clone tells.
-            if (same := clone(self.model)) is not None:
-                return CausalModel(same).inspect().cached
+        # Rounding moves rare entries of a large vocabulary by whole nats: there a clone tells.
+        rounded = whole.dtype != torch.float32 or getattr(self.model, "hf_quantizer", None)
+        if rounded and (same := clone(self.model)) is not None:
+            return CausalModel(same).inspect().cached
         apart = parts.float().log_softmax(-1) - whole.repeat(2, 1).float().log_softmax(-1)
         return bool(apart.abs().max() < 1e-3)
 
