@@ -265,8 +265,8 @@ def models_(
                    "pip install 'icl-workbench[demo]'")  # fmt: skip
         return
     Console().print(table(found, free), highlight=False)
-    typer.echo(f"{gigabytes(free)} free on {device}; sizes are of weights, "
-               "fits: the widest width with room for a short text")  # fmt: skip
+    typer.echo(f"{gigabytes(free)} free on {device}; sizes are those of the weights,\n"
+               "fits: the widest width that leaves room for a short text")  # fmt: skip
     for one in found:
         if one.note:
             typer.echo(f"{one.source}: {one.note}")
