@@ -38,7 +38,7 @@ def requests(quick: bool) -> dict[str, Items]:
 def run(options: Options) -> list[Result]:
     """Score every request in both tools and compare."""
     results = []
-    with opened(options.model, "float32") as tools:
+    with opened(options.model, "fp32") as tools:
         for name, items in requests(options.quick).items():
             logger.info("parity, %s: %d requests", name, len(items))
             batch_size = max(tools.fitting(items, (1, 2, 4, 8)))

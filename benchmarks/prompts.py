@@ -11,7 +11,15 @@ from icl.prompts import load_template
 from icl.selectors.bm25 import BM25
 from icl.types import Example, Prompt, Shot
 
-__all__ = ["SAMPLES", "bm25_intents", "choices", "fixed_intents", "long_texts", "translations"]
+__all__ = [
+    "SAMPLES",
+    "bm25_intents",
+    "choices",
+    "fixed_intents",
+    "long_texts",
+    "sentences",
+    "translations",
+]
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 INTENT = "intent/plain"
@@ -74,6 +82,15 @@ def translations(n: int) -> list[Pair]:
     made = [(f"English: {source}\nChinese:", f" {target}") for source, target in _CHINESE]
     prompts = [Prompt(query, shots=(made[0],)) for query, _ in made[1 : 1 + n]]
     return pairs + _candidates(prompts, [target for _, target in made[1:]])
+
+
+def sentences(n: int, k: int) -> list[Prompt]:
+    """``n`` sentences to translate into German, all after the same ``k`` translations."""
+    path = SAMPLES / "translation" / "{lang}.txt"
+    rows = load(DataSpec("lines", path, source="eng_Latn", target="deu_Latn"))
+    template = load_template("translation/plain")
+    shots = [Shot(row) for row in rows[-k:]]
+    return [template.prompt(row, shots) for row in rows[:n]]
 
 
 def long_texts(n: int) -> list[Pair]:

@@ -7,8 +7,9 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "argmax_equal",
     "command",
     "logger",
+    "made_with",
     "show",
     "unique_tokens",
 ]
@@ -70,9 +72,9 @@ class Result:
     max_abs_diff: float | None
     """Largest difference of two log-likelihoods in nats; None if all stand apart."""
     argmax_equal: int
-    """Prompts for which both tools prefer the same continuation."""
+    """Prompts for which both prefer the same continuation, or generate the same text."""
     argmax_of: int
-    """Prompts compared: those with several continuations and none that stands apart."""
+    """Prompts compared: when ranking, those with several continuations and none apart."""
     forwarded_tokens: int
     """Positions that this project sent through the model, padding included."""
     unique_tokens: int
@@ -84,6 +86,8 @@ class Result:
     apart_equal: int = 0
     """Those of them that are within ``LIMIT`` all the same."""
     apart_max_abs_diff: float | None = None
+    other: str = "lm-eval"
+    """What ``theirs`` is."""
     limit: float = LIMIT
     """Nats accepted: ``LIMIT`` for every ten tokens of the longest continuation, once at least."""
 
@@ -94,8 +98,21 @@ class Result:
 
     def row(self) -> dict[str, Any]:
         """The JSON object of this result, with what it was made with."""
-        made = versions() | {"lm_eval": version("lm_eval")}
-        return asdict(self) | {"ratio": self.ratio, "versions": made, "machine": machine()}
+        return asdict(self) | {"ratio": self.ratio} | made_with()
+
+
+def made_with() -> dict[str, Any]:
+    """Versions and machine of a result, for its JSON."""
+    return {"versions": versions() | _others(), "machine": machine()}
+
+
+def _others() -> dict[str, Any]:
+    """Versions of the other tools that are installed."""
+    found = {}
+    for package in ("lm_eval", "llama_cpp_python"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def unique_tokens(sequences: Sequence[Sequence[int]]) -> int:
@@ -140,7 +157,7 @@ def show(results: Sequence[Result], console: Console) -> None:
     """Print all results as one table of 80 columns, and what they were made with."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, title_justify="left")
     table.add_column("benchmark", no_wrap=True)
-    heads = ("n", "ours\ns/query", "lm-eval\ns/query", "ratio", "max\n|diff|", "argmax\nequal")
+    heads = ("n", "ours\ns/query", "other\ns/query", "ratio", "max\n|diff|", "argmax\nequal")
     for head in (*heads, "forwarded\n/ unique"):
         table.add_column(head, justify="right", no_wrap=True)
     for result in results:
@@ -151,7 +168,7 @@ def show(results: Sequence[Result], console: Console) -> None:
             f"{result.ours_s / result.queries:.3g}",
             f"{result.theirs_s / result.theirs_queries:.3g}",
             f"{result.ratio:.1f}",
-            "apart" if diff is None else f"{diff:.0e}",
+            ("apart" if result.apart else "-") if diff is None else f"{diff:.0e}",
             f"{result.argmax_equal}/{result.argmax_of}",
             f"{result.forwarded_tokens / max(1, result.unique_tokens):.2f}",
         )
@@ -163,12 +180,16 @@ def show(results: Sequence[Result], console: Console) -> None:
 def _notes(results: Sequence[Result]) -> list[str]:
     import torch
 
-    made = versions()
+    made = versions() | _others()
     kinds = sorted({f"{result.dtype} on {result.device}" for result in results})
     notes = [
         f"{', '.join(kinds)}; {torch.get_num_threads()} threads, "
         f"{torch.backends.cpu.get_cpu_capability()}; icl-workbench {made['icl-workbench']},",
-        f"lm-eval {version('lm_eval')}, transformers {made['transformers']}, torch {made['torch']}",
+        ", ".join(
+            f"{name} {made[name]}"
+            for name in ("lm_eval", "llama_cpp_python", "transformers", "torch")
+            if name in made
+        ),
     ]
     for result in results:
         if result.apart:

@@ -15,10 +15,11 @@ from benchmarks.results import LIMIT, Result, argmax_equal, logger, unique_token
 from benchmarks.tiny import save_tiny
 from icl.engines.files import quiet
 from icl.engines.hf import HFEngine
+from icl.engines.memory import free_bytes
 from icl.errors import IclError
 from icl.types import ChoiceScore, Prompt
 
-__all__ = ["Answers", "Items", "Tools", "compared", "opened"]
+__all__ = ["Answers", "Items", "Tools", "clocks", "compared", "folder_of", "opened", "ours"]
 
 Items: TypeAlias = Sequence[tuple[Prompt, str]]
 """Pairs of prompt and continuation, as :meth:`icl.types.Engine.score` takes them."""
@@ -53,18 +54,8 @@ class Tools:
     """A ``lm_eval.models.huggingface.HFLM``."""
 
     def ours(self, items: Items) -> Answers:
-        """Score all items by one call, as a run does with a batch, from a cold start.
-
-        The engine keeps the prefix of its last batch for the next one; here the same queries are
-        asked again and again, so another batch is scored first, whose prefix takes its place.
-        """
-        list(self.engine.score(_OTHER))
-        before, began = self.engine.lm.work.forwarded_tokens, _clocks()
-        found = sorted(self.engine.score(items), key=lambda pair: pair[0])
-        seconds, cpu_seconds = (now - then for now, then in zip(_clocks(), began, strict=True))
-        scores = [score for _, score in found]
-        forwarded = self.engine.lm.work.forwarded_tokens - before
-        return Answers([score.logprob for score in scores], seconds, cpu_seconds, forwarded, scores)
+        """Score all items with this project; see :func:`ours`."""
+        return ours(self.engine, items)
 
     def theirs(self, items: Items, batch_size: int) -> Answers:
         """Score all items by the other tool's own entry point."""
@@ -75,9 +66,9 @@ class Tools:
             for i, (prompt, choice) in enumerate(items)
         ]
         self.harness.batch_size_per_gpu = batch_size
-        began = _clocks()
+        began = clocks()
         found = self.harness.loglikelihood(requests, disable_tqdm=True)
-        seconds, cpu_seconds = (now - then for now, then in zip(_clocks(), began, strict=True))
+        seconds, cpu_seconds = (now - then for now, then in zip(clocks(), began, strict=True))
         return Answers([value for value, _ in found], seconds, cpu_seconds)
 
     def fitting(self, items: Items, sizes: Sequence[int]) -> list[int]:
@@ -89,30 +80,43 @@ class Tools:
         longest = max((prompt.text + choice for prompt, choice in items), key=len)
         n_tokens = len(self.harness.tok_encode(longest))
         vocabulary = self.harness.config.get_text_config().vocab_size
-        bytes_each = 3 * n_tokens * vocabulary * self.engine.loaded_dtype.itemsize
-        most = _free_bytes(self.engine.torch_device) // 2 // bytes_each
+        bytes_each = 3 * n_tokens * vocabulary * self.engine.formats.dtype.itemsize
+        most = free_bytes(self.engine.torch_device) // 2 // bytes_each
         fit = [size for size in sizes if size <= most] or [min(sizes)]
         if left := sorted(set(sizes) - set(fit)):
             logger.info("no memory for batches of %s", ", ".join(map(str, left)))
         return fit
 
 
-def _clocks() -> tuple[float, float]:
+def ours(engine: HFEngine, items: Items) -> Answers:
+    """Score all items by one call, as a run does with a batch, from a cold start.
+
+    The engine keeps the prefix of its last batch for the next one; here the same queries are
+    asked again and again, so another batch is scored first, whose prefix takes its place.
+    """
+    list(engine.score(_OTHER))
+    before, began = engine.lm.work.forwarded_tokens, clocks()
+    found = sorted(engine.score(items), key=lambda pair: pair[0])
+    seconds, cpu_seconds = (now - then for now, then in zip(clocks(), began, strict=True))
+    scores = [score for _, score in found]
+    forwarded = engine.lm.work.forwarded_tokens - before
+    return Answers([score.logprob for score in scores], seconds, cpu_seconds, forwarded, scores)
+
+
+@contextmanager
+def folder_of(model: str) -> Iterator[str]:
+    """The model source that is meant; ``tiny`` is a random one, made on the spot."""
+    with TemporaryDirectory(prefix="icl-benchmark-") as folder:
+        yield str(save_tiny(Path(folder))) if model == "tiny" else model
+
+
+def clocks() -> tuple[float, float]:
     """Seconds on the wall and of the processors."""
     return time.perf_counter(), time.process_time()
 
 
-def _free_bytes(device: Any) -> int:
-    import psutil
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
-
-
 @contextmanager
-def opened(source: str, dtype: Literal["auto", "float32"]) -> Iterator[Tools]:
+def opened(source: str, width: Literal["auto", "fp32"]) -> Iterator[Tools]:
     """Load a model in both tools with the same precision, on the same device.
 
     Raises:
@@ -124,14 +128,13 @@ def opened(source: str, dtype: Literal["auto", "float32"]) -> Iterator[Tools]:
         )
     from lm_eval.models.huggingface import HFLM
 
-    with TemporaryDirectory(prefix="icl-benchmark-") as folder:
-        named = str(save_tiny(Path(folder))) if source == "tiny" else source
+    with folder_of(source) as named:
         logger.info("loading %s in both tools", source)
-        engine = HFEngine(named, dtype=dtype).load()
+        engine = HFEngine(named, width=width).load()
         with quiet():
             harness = HFLM(
                 str(engine.weights.folder),
-                dtype=str(engine.loaded_dtype).removeprefix("torch."),
+                dtype=engine.formats.compute,
                 device=str(engine.torch_device),
             )
         yield Tools(engine, harness)
@@ -185,7 +188,7 @@ def compared(
         argmax_of=of,
         forwarded_tokens=ours.forwarded_tokens,
         unique_tokens=floor,
-        dtype=str(tools.engine.loaded_dtype).removeprefix("torch."),
+        dtype=tools.engine.formats.compute,
         device=str(tools.engine.torch_device),
         apart=len(apart),
         apart_equal=sum(diffs[i] <= LIMIT for i in apart),

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from icl.engines.widths import WIDTHS
 from icl.entries import DataEntry, ExperimentEntry, ShotsEntry, ShotsHolder, TaskEntry, validate
 from icl.errors import ConfigError
 from icl.metrics import make
@@ -202,6 +203,7 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
     grid = dict(raw.get("grid") or {})
     grid.setdefault("model", list(raw["models"]))
     grid.setdefault("shots", [0])
+    _check_widths(grid, raw["models"], where)
     found: list[Point] = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
@@ -219,7 +221,8 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
                 if spec is not None and spec not in data:
                     raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
             for point in _expand(model, entry.models[model], task, shots, data):
-                own = {a: v for a, v in options.items() if _touches(a, task, model)}
+                own = {a: v for a, v in options.items()
+                       if _touches(a, task, model, entry.models[model])}  # fmt: skip
                 found.append(Point(**{**vars(point), "axes": {**point.axes, **own}}))
     unique: dict[str, Point] = {}
     for point in found:
@@ -235,7 +238,11 @@ def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dic
             continue
         root, _, rest = axis.partition(".")
         name, _, path = rest.partition(".")
-        if root == "models" and path and name in changed["models"]:
+        if axis == "width":
+            model = changed["models"].get(str(chosen["model"]), {})
+            if _takes_width(model):
+                model["width"] = value
+        elif root == "models" and path and name in changed["models"]:
             _set(changed["models"][name], path, value)
         elif root == "tasks" and path:
             hits = [task for task in changed["tasks"] if task.get("task") == name]
@@ -246,7 +253,7 @@ def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dic
             for task in hits:
                 _set(task, path, value)
         else:
-            accepted = ["model", "shots", "tasks.<task>.<key>", "models.<model>.<key>"]
+            accepted = ["model", "shots", "width", "tasks.<task>.<key>", "models.<model>.<key>"]
             raise ConfigError(f"{where}: unknown grid axis {axis!r}{did_you_mean(axis, accepted)}")
     return changed
 
@@ -263,7 +270,32 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
     target[last] = value
 
 
-def _touches(axis: str, task: TaskEntry, model: str) -> bool:
+def _takes_width(model: Mapping[str, Any]) -> bool:
+    """Whether the engine of a model entry has a ``width``; one that asks a server has none."""
+    kind = str(model.get("engine", "hf"))
+    if kind not in names("engine"):
+        return True  # refused under its own name
+    made = lookup("engine", kind)
+    return is_dataclass(made) and any(spec.name == "width" for spec in fields(made))
+
+
+def _check_widths(grid: Mapping[str, Sequence[Any]], models: Mapping[str, Any], where: str) -> None:
+    """Refuse an axis ``width`` with what is no width, or that no model takes."""
+    for value in grid.get("width", ()):
+        if value not in WIDTHS:
+            guess = did_you_mean(str(value), WIDTHS)
+            raise ConfigError(f"{where}: grid.width: unknown width {value!r}{guess}")
+    asked = [str(name) for name in grid["model"] if str(name) in models]
+    if "width" in grid and asked and not any(_takes_width(models[name]) for name in asked):
+        raise ConfigError(
+            f"{where}: grid.width: no engine of the models {', '.join(asked)} takes a width; "
+            "delete the axis"
+        )
+
+
+def _touches(axis: str, task: TaskEntry, model: str, entry: Mapping[str, Any]) -> bool:
+    if axis == "width":
+        return _takes_width(entry)
     root, name, *_ = axis.split(".")
     return name == (task.task if root == "tasks" else model)
 

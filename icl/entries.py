@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     NonNegativeInt,
     ValidationError,
     field_validator,
@@ -214,7 +215,7 @@ class ExperimentEntry(Entry):
 
     name: str | None = Field(default=None, pattern=r"^[\w][\w.-]*$")
     about: str = ""
-    models: dict[str, dict[str, Any]] = Field(min_length=1)
+    models: dict[str, dict[str, JsonValue]] = Field(min_length=1)
     data: dict[str, DataEntry] = {}
     tasks: list[TaskEntry] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}

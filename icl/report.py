@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from icl.conditions import request_hash
+from icl.engines.proof import described
 from icl.ledger import traffic
 from icl.registry import lookup, names
 from icl.scoring import ConditionResult, Run, predict
@@ -139,6 +140,9 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     if ended:
         shown = ", ".join(list(ended)[:3]) + (", …" if len(ended) > 3 else "")
         yield f"scored to their end {next(iter(ended.values()))!r}: {shown}"
+    yield from dict.fromkeys(
+        f"{row.entry['axes']['model']}: {described(row.model)}" for row in rows if row.model
+    )
     dropped = sum(bool(record.dropped) for row in rows for record in row.records.values())
     if dropped:
         yield f"{dropped} prompts lost shots to fit the window"
@@ -223,6 +227,8 @@ def card(condition: ConditionResult, record: Record) -> str:
         f"target     {' | '.join(example.targets) or '–'}",
         f"answer     {prediction.value if prediction.value is not None else '–'}{right}",
     ]
+    if condition.model:
+        lines.append(f"model      {described(condition.model)}")
     if prediction.error:
         lines.append(f"unparsed   {prediction.error}")
     for place, (name, label, score) in enumerate(record.shots, 1):

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from icl.conditions import Condition, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
+from icl.engines.widths import already_quantized
 from icl.errors import OutOfMemory
 from icl.ledger import Ledger, Remote, spent
 from icl.loader import Loader
@@ -114,6 +115,8 @@ def conditions(
             )
             continue
         found[condition.fingerprint], same[condition.fingerprint] = condition, []
+    for note in _widths_compared(list(found.values())):
+        progress.note(note)
     order = {name: place for place, name in enumerate(loader.engines)}
     listed = [(condition, same[name]) for name, condition in found.items()]
     return sorted(listed, key=lambda pair: order[pair[0].point.engine_key])
@@ -139,6 +142,23 @@ def _count_spent(found: Sequence[Condition], root: Path) -> None:
     for condition in found:
         if isinstance(condition.engine, Remote):
             condition.engine.spent += spent(root / "conditions" / condition.folder)
+
+
+def _widths_compared(conditions: Sequence[Condition]) -> Iterator[str]:
+    """A warning for each model whose source was quantized before it is loaded in several widths."""
+    widths: dict[tuple[str, JSON, JSON], list[JSON]] = {}
+    for condition in conditions:
+        engine = condition.engine.identity()
+        if already_quantized(engine.get("precision")):
+            key = condition.point.model_name, engine.get("weights"), engine["precision"]
+            widths.setdefault(key, []).append(engine.get("width"))
+    for (name, _, precision), found in widths.items():
+        several = ", ".join(str(width) for width in dict.fromkeys(found))
+        if "," in several:
+            yield (
+                f"{name}: its source is {precision} already, so {several} compare a second "
+                "rounding, not widths of the model itself"
+            )
 
 
 def _title(condition: Condition) -> str:
@@ -182,12 +202,21 @@ def _complete(condition: Condition, store: ConditionStore, progress: Progress) -
                 progress.note(f"{name}: out of memory, a batch of {len(ids)} is halved")
                 continue
             seconds = time.perf_counter() - began
+            _keep_proof(condition, store)
             tokens = sum(_tokens(record, store) for record in records)
             store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens})
             if remote:
                 remote.ledger.settle(index)
             progress.advance(len(records), tokens)
     return len(pending)
+
+
+def _keep_proof(condition: Condition, store: ConditionStore) -> None:
+    """Write what the engine found in memory beside the records, before the first of them."""
+    found: dict[str, JSON] = getattr(condition.engine, "provenance", dict)()
+    path = store.folder / "model.json"
+    if found and not path.exists():
+        replace_file(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
 
 
 def batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]:

@@ -135,6 +135,12 @@ class ConditionResult:
         )
 
     @property
+    def model(self) -> dict[str, Any]:
+        """What the engine found in memory when it computed the first record; empty if nothing."""
+        path = self.store.folder / "model.json"
+        return dict(read_json(path)) if path.exists() else {}
+
+    @property
     def seconds(self) -> float:
         """Seconds of computing the condition's records, those of other runs included."""
         return self.store.timing().get("seconds", 0.0)

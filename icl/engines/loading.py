@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from icl.engines.files import quiet
+from icl.engines.files import cache_dir, quiet
+from icl.engines.memory import check_fit, footprint, stored_bytes
+from icl.engines.placement import Placement
+from icl.engines.proof import check_proof, prove, summary
 from icl.engines.weights import Weights
+from icl.engines.widths import (
+    DTYPES,
+    QUANTIZED,
+    Formats,
+    bnb_config,
+    precision,
+    silence_bitsandbytes,
+)
 from icl.errors import ModelError
+from icl.types import JSON
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["cpu_has_bfloat16", "read_generation", "read_small_files", "read_weights"]
+__all__ = [
+    "auto_dtype",
+    "check_memory",
+    "cpu_has_bfloat16",
+    "load_model",
+    "read_generation",
+    "read_small_files",
+]
 
 
 def _one_line(error: BaseException) -> str:
@@ -71,30 +95,85 @@ def read_generation(weights: Weights, config: Any) -> Any:
         ) from error
 
 
-def read_weights(weights: Weights, dtype: torch.dtype, device: torch.device, config: Any) -> Any:
-    """The model on its device, every weight read from the file; its kind is the config's."""
+def load_model(
+    weights: Weights, config: Any, made: Formats, place: Placement, check: bool = True
+) -> tuple[Any, dict[str, JSON]]:
+    """The model on its devices, and the proof of its width.
+
+    ``check`` refuses what cannot fit, before anything is fetched or read.
+
+    Raises:
+        ModelError: it cannot fit, files are damaged or incomplete, or it is not in its width.
+    """
+    if check and not made.stored:
+        check_memory(weights, config, made, place)
+    weights.fetch()
+    if check and made.stored:  # only the files themselves tell how large it is
+        check_memory(weights, config, made, place)
+    model = _read_weights(weights, config, made, place)
+    proofs = prove(model)
+    check_proof(proofs, model, made, weights.source)
+    return model, summary(proofs, model, made, precision(weights.precision, config))
+
+
+def check_memory(weights: Weights, config: Any, made: Formats, place: Placement) -> None:
+    """Refuse what cannot fit, before a weight is fetched or read.
+
+    Raises:
+        ModelError: with the widths that would fit.
+    """
+    room = place.room
+    if room is None:
+        return
+    counted = footprint(config)
+    others = {
+        name: counted.least_bytes(name, DTYPES.get(name, made.compute))
+        for name in (*DTYPES, *QUANTIZED[:2])
+    }
+    need = others.get(made.width) or counted.least_bytes(
+        made.width, made.compute, made.double_quant
+    )
+    if made.stored:
+        need, others = stored_bytes(weights.folder) or 0, {}
+    smaller = {name: n for name, n in others.items() if n < need and name != "fp16"}
+    check_fit(need, room, f"{weights.source} as {made.width} on {place.name}", smaller)
+
+
+def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement) -> Any:
+    """The model on its device or devices, every weight read; its kind is the config's."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
-    place = {} if device.type == "cpu" else {"device_map": {"": device}}
-    with quiet():
+    if made.quantized:
+        silence_bitsandbytes()
+    if made.quantized and place.spread == "offload":
+        raise ModelError(
+            f"{weights.source!r} as {made.width} cannot be offloaded: bitsandbytes multiplies only "
+            "what lies on the device; use device: balanced, or width: bf16"
+        )
+    options = place.options()
+    if made.quantized:
+        options = {"device_map": {"": place.device}, **options}
+        options |= {} if made.stored else {"quantization_config": bnb_config(made)}
+    with quiet(), _offload_folder(options) as keep:
         try:
             model, info = kind.from_pretrained(
                 weights.folder,
-                dtype=dtype,
+                dtype=made.dtype,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
-                **place,
+                **options,
             )
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ModelError(
                 f"the weights of {weights.source!r} cannot be loaded ({_one_line(error)}); check "
                 "that they are complete safetensors of a language model"
             ) from error
+        keep(model)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
@@ -102,6 +181,40 @@ def read_weights(weights: Weights, dtype: torch.dtype, device: torch.device, con
             "they would be random: download it again, or name another model"
         )
     return model
+
+
+@contextmanager
+def _offload_folder(options: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
+    """Name a folder in ``options`` for weights kept on disk; it goes when its model goes.
+
+    Nearly all are read where they lie; only those that the loader changes are written there.
+    """
+    if "max_memory" not in options:
+        yield lambda model: None
+        return
+    parent = cache_dir() / "offload"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(dir=parent)
+    options["offload_folder"] = folder
+    owners: list[Any] = []
+    try:
+        yield owners.append
+    finally:
+        if owners:
+            weakref.finalize(owners.pop(), shutil.rmtree, folder, ignore_errors=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def auto_dtype(config: Any, device: torch.device) -> torch.dtype:
+    """The checkpoint's own dtype; on a CPU float32, unless it computes in bfloat16."""
+    import torch
+
+    own = config.dtype or torch.float32
+    assert isinstance(own, torch.dtype)
+    if device.type != "cpu" or (own is torch.bfloat16 and cpu_has_bfloat16()):
+        return own
+    return torch.float32
 
 
 def cpu_has_bfloat16() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,8 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Masks", "candidates", "shrunken"]
+from icl.engines.files import quiet
 
+__all__ = ["Masks", "candidates", "clone", "shrunken"]
+
+logger = logging.getLogger(__name__)
+
+REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
+"""How model classes refuse an argument, a config or a cache that they cannot use."""
 Given: TypeAlias = Tensor | dict[str, Tensor]
 CLONE_WINDOW = 8
 """Sliding windows and chunks of the clone, shorter than what is tried on it."""
@@ -94,6 +101,26 @@ def candidates(config: Any) -> Iterator[Masks]:
         yield Masks({"all": (None, None)}, named=False)
         if window is not None:
             yield Masks({"all": (window, None)}, named=False)
+
+
+def clone(model: Any) -> Any:
+    """A small random float32 model of the same architecture, or None where none can be made.
+
+    Correct half-precision or quantized code differs from other correct code by up to half a nat,
+    and by more in rare entries, so the loaded weights cannot tell a bug from rounding.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = model.config.get_text_config()
+    try:
+        small = shrunken(config)
+        small._attn_implementation = config._attn_implementation
+        with torch.random.fork_rng(devices=[]), quiet():
+            torch.manual_seed(0)
+            return AutoModelForCausalLM.from_config(small, dtype=torch.float32)
+    except REFUSALS as error:
+        logger.info("%s: no clone to try it on: %s", type(model).__name__, error)
+        return None
 
 
 def shrunken(config: Any) -> Any:

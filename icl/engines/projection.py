@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from icl.engines.placement import input_device
 from icl.errors import EngineError
 
 __all__ = ["Projection", "find_projection", "probe"]
@@ -35,9 +36,7 @@ def _same(logits: Tensor) -> Tensor:
 
 
 def _nan(dtype: torch.dtype) -> EngineError:
-    return EngineError(
-        f"the model computed NaN in {dtype}; load it with dtype: float32 or bfloat16"
-    )
+    return EngineError(f"the model computed NaN in {dtype}; load it with width: fp32 or bf16")
 
 
 @dataclass
@@ -115,8 +114,9 @@ class Projection:
     def _chunks(self, states: Tensor) -> Iterator[tuple[int, Tensor]]:
         """(first token, logits of that part of the vocabulary)."""
         head = self.head
-        if type(head) is not torch.nn.Linear:  # quantized, or no head apart from the body
-            yield 0, states if head is None else self.adjust(head(states))
+        # A head may be quantized, on another device, on disk, or no part of its own.
+        if type(head) is not torch.nn.Linear or head.weight.device != states.device:
+            yield 0, states if head is None else self.adjust(head(states)).to(states.device)
             return
         width = max(LEAST_CHUNK, CHUNK_CELLS // max(1, len(states)))
         on_cpu = states.device.type == "cpu"
@@ -139,7 +139,7 @@ def probe(model: Any, n_tokens: int) -> Tensor:  # (1, tokens)
     """Token ids to try a model on, the same every time."""
     vocabulary = model.config.get_text_config().vocab_size
     assert isinstance(vocabulary, int)
-    return (torch.arange(n_tokens, device=model.device) * 7 + 5)[None] % vocabulary
+    return (torch.arange(n_tokens, device=input_device(model)) * 7 + 5)[None] % vocabulary
 
 
 @torch.inference_mode()

@@ -18,18 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import DynamicCache
 
-from icl.engines.files import quiet
 from icl.engines.forward import (
-    REFUSALS,
     SHARED_TOKENS,
     CausalModel,
     is_out_of_memory,
     out_of_memory,
     widened,
 )
-from icl.engines.packing import Masks, candidates, shrunken
+from icl.engines.packing import REFUSALS, Masks, candidates, clone
 from icl.engines.scoring import Ids, Plan, common_prefix, score_whole
 from icl.errors import OutOfMemory
 
@@ -255,24 +253,21 @@ TRIED = [
 def find_masks(model: Any) -> Masks | None:
     """How the model takes ancestor masks, or None where it does not take them right.
 
-    Tried on a random float32 clone of the config: correct half-precision code differs from other
-    correct code by up to half a nat, so the loaded weights cannot tell a bug from rounding.
+    Tried on a random float32 clone of the config, see :func:`icl.engines.packing.clone`.
     """
     config = model.config.get_text_config()
+    same = clone(model)
+    if same is None:
+        return None
     try:
-        small = shrunken(config)
-        small._attn_implementation = config._attn_implementation
-        with torch.random.fork_rng(devices=[]), quiet():
-            torch.manual_seed(0)
-            clone = AutoModelForCausalLM.from_config(small, dtype=torch.float32)
-            lm = CausalModel(clone).inspect()
+        lm = CausalModel(same).inspect()
     except REFUSALS as error:
-        logger.info("%s: no clone to try tree attention on: %s", type(model).__name__, error)
+        logger.info("%s: its clone cannot be tried: %s", type(model).__name__, error)
         return None
     if not lm.cached:
         return None
     plain = [[score_whole(lm, p.prefix + s, len(s)) for s in p.suffixes] for p in TRIED]
-    for tried, real in zip(candidates(small), candidates(config), strict=True):
+    for tried, real in zip(candidates(same.config), candidates(config), strict=True):
         lm.masks = tried
         try:
             found = dict(TreeScorer(lm, pack_tokens=12).score(TRIED))

