@@ -14,7 +14,9 @@ import textwrap
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
+import icl.entries
 from icl.config import built_in_data
+from icl.engines.widths import WIDTHS
 from icl.entries import ExperimentEntry, ShotsHolder
 from icl.errors import ConfigError
 from icl.frontmatter import CHOICE_ENDS, KINDS, FrontMatter
@@ -58,7 +60,8 @@ def experiment_schema() -> dict[str, Any]:
     shots = ShotsHolder.model_json_schema()
     kinds = schema["$defs"] = {**schema["$defs"], **shots["$defs"]}
     for name, entry in {**kinds, "ExperimentEntry": schema}.items():
-        _describe(entry, _entry_class(name))
+        if hasattr(icl.entries, name) and name != "JsonValue":
+            _describe(entry, getattr(icl.entries, name))
     for (entry_name, key), kind in _OFFERED.items():
         _offer(kinds[entry_name]["properties"][key], names(kind))
     _offer(kinds["RowsEntry"]["properties"]["data"], sorted(built_in_data()))
@@ -71,6 +74,7 @@ def experiment_schema() -> dict[str, Any]:
         "properties": {
             "model": {"type": "array", "items": {"type": "string"}},
             "shots": {"type": "array", "items": shots["properties"]["shots"]},
+            "width": {"type": "array", "items": {"enum": list(WIDTHS)}},
         },
         "patternProperties": {r"^(tasks|models)\.[^.]+\..+$": {"type": "array"}},
         "additionalProperties": False,
@@ -117,13 +121,6 @@ def schema_text(kind: str) -> str:
     return json.dumps(SCHEMAS[kind](), ensure_ascii=False, indent=1) + "\n"
 
 
-def _entry_class(name: str) -> type:
-    import icl.entries
-
-    found: type = getattr(icl.entries, name)
-    return found
-
-
 def _describe(schema: dict[str, Any], entry: Any) -> None:
     """Put the text beneath each field of the class into the schema."""
     docs = _field_docs(entry)
@@ -133,10 +130,13 @@ def _describe(schema: dict[str, Any], entry: Any) -> None:
 
 
 def _field_docs(kind: type) -> dict[str, str]:
-    """Field -> the string that stands beneath it in the source."""
+    """Field -> the string that stands beneath it in the source, those of base classes included."""
+    if kind.__module__ == "builtins":
+        return {}
+    inherited = [_field_docs(base) for base in kind.__bases__ if is_dataclass(base)]
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)
-    found: dict[str, str] = {}
+    found: dict[str, str] = {name: doc for docs in inherited for name, doc in docs.items()}
     for field, text in zip(body.body, body.body[1:], strict=False):
         if (
             isinstance(field, ast.AnnAssign)
@@ -185,7 +185,8 @@ def _model_schema() -> dict[str, Any]:
 
 def _type_of(engine: Any, written: Any) -> dict[str, Any]:
     """The schema of an annotation as it is written: plain types, or a list of values by name."""
-    values = get_args(getattr(sys.modules[engine.__module__], str(written), None))
+    modules = [sys.modules[base.__module__] for base in engine.__mro__]
+    values = next((get_args(v) for m in modules if (v := getattr(m, str(written), None))), ())
     if values and all(isinstance(value, str) for value in values):
         return {"enum": list(values)}
     parts = [part.strip() for part in str(written).split("|")]
