@@ -22,7 +22,17 @@ from icl.prompts import Template, load_template
 from icl.registry import did_you_mean, lookup
 from icl.selectors import Selector
 from icl.tasks import Task
-from icl.types import JSON, Choice, Engine, Example, Prompt, Sampling, Shot, digest
+from icl.types import (
+    JSON,
+    Choice,
+    Engine,
+    Example,
+    Prompt,
+    Sampling,
+    Shot,
+    Writes,
+    digest,
+)
 
 __all__ = ["Condition", "Request", "build", "request_hash"]
 
@@ -149,7 +159,7 @@ class Condition:
         made = self.template.choices(example)
         if not self._ended:
             made = [replace(choice, end="") for choice in made]
-        return [self.engine.choice(choice) for choice in made]
+        return _written(self.engine, made)
 
     @cached_property
     def room(self) -> int:
@@ -178,7 +188,7 @@ class Condition:
         room = self.room if choices is self.choices else self._room(choices)
         prompt, kept, tokens = fit(self.template, example, shots, self.count, room)
         sampling = self.sampling.identity() if self.method == "generate" else None
-        sent = self.engine.sent(prompt)
+        sent = self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
         made = request_hash(prompt, choices, sampling, sent)
         return Request(example, prompt, kept, made, tokens, sent, choices)
 
@@ -233,7 +243,7 @@ def build(point: Point, loader: Loader) -> Condition:
         method = "generate"
     if method != "rank" or entry.choice_end == "never":
         choices = [replace(choice, end="") for choice in choices]
-    choices = [engine.choice(choice) for choice in choices]
+    choices = _written(engine, choices)
     sampling = Sampling(**entry.sampling.model_dump())
     named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
     made = Condition(
@@ -247,6 +257,11 @@ def build(point: Point, loader: Loader) -> Condition:
     )  # fmt: skip
     _check_answers(made)
     return made
+
+
+def _written(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
+    """The choices as the engine scores them."""
+    return [engine.choice(c) for c in choices] if isinstance(engine, Writes) else list(choices)
 
 
 def _ranking(engine: Engine, choices: Sequence[Choice]) -> str | None:

@@ -28,9 +28,10 @@ def normal(value: Any) -> dict[str, JSON] | list[JSON]:
         TypeError: neither an object nor a list.
     """
     if isinstance(value, dict):
-        fields: dict[str, JSON] = {
-            " ".join(str(name).split()): _values(held) for name, held in value.items()
-        }
+        held: dict[str, list[Any]] = {}
+        for name, one in value.items():  # names that differ in space only are one
+            held.setdefault(" ".join(str(name).split()), []).append(one)
+        fields: dict[str, JSON] = {name: _values(many) for name, many in held.items()}
         kept = {name: fields[name] for name in sorted(fields) if fields[name]}
         return kept if kept else []  # nothing was found, in whichever form it is said
     if isinstance(value, list | tuple):

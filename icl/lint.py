@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from icl.authoring import is_experiment
-from icl.conditions import Condition, build
-from icl.config import load_experiment, points
+from icl.conditions import Condition, Request, build
+from icl.config import Point, load_experiment, points
 from icl.engines.table import Uncounted
-from icl.errors import ChoiceError, IclError, TemplateError, one_line
+from icl.errors import IclError, TemplateError, one_line
+from icl.lint_choices import choice_problems, faults_of
 from icl.loader import Loader
 from icl.prompts import Template
 from icl.sandbox import Half
 from icl.templates import TemplateFile, library, read_template, read_yaml
-from icl.types import Choice, Example, Prompt
+from icl.types import Engine, Example, Prompt
 
 __all__ = ["Problem", "lint", "template_problems"]
 
@@ -234,41 +235,13 @@ def _key_line(file: TemplateFile, key: str) -> int:
     return file.text.count("\n", 0, found.start()) + 1 if found else 1
 
 
-def choice_problems(template: Template, ended: bool = True) -> Iterator[str]:
-    """What is wrong with the choices, by their text.
+class _Here(Loader):
+    """Engines whose tokenizer is on this machine; nothing is fetched or asked for the others."""
 
-    Args:
-        template: with its labels.
-        ended: whether the experiment scores the terminators (``choice_end``).
-    """
-    try:
-        choices = template.choices()
-    except (ChoiceError, TemplateError) as error:
-        yield one_line(error).removeprefix(f"{template.name}: ")
-        return
-    seen: dict[str, str] = {}
-    for choice in choices:
-        folded = " ".join(choice.text.casefold().split())
-        if folded in seen:
-            yield (
-                f"the labels {seen[folded]!r} and {choice.label!r} differ in case or space only "
-                f"({choice.text!r}); give each a word of its own"
-            )
-        seen[folded] = choice.label
-        for stop in template.file.stop:
-            if stop in choice.text:
-                yield f"the choice {choice.text!r} holds the stop {stop!r}; choose another word"
-    yield from _beginnings(choices, ended)
-
-
-def _beginnings(choices: Sequence[Choice], ended: bool) -> Iterator[str]:
-    ordered = sorted(choices, key=lambda choice: choice.text)
-    for short, long in zip(ordered, ordered[1:], strict=False):
-        if long.text.startswith(short.text) and not (ended and short.end):
-            yield (
-                f"the choice {short.text!r} begins {long.text!r}, which can then never be the "
-                "likelier one; write `choice_end: auto`"
-            )
+    def engine(self, point: Point) -> Engine:
+        made = super().engine(point)
+        at_hand = getattr(made, "at_hand", None)
+        return made if at_hand is not None and at_hand() else Uncounted(window=10**9)
 
 
 def _experiment_problems(name: str) -> Iterator[Problem]:
@@ -284,7 +257,7 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
     except IclError as error:
         yield _located(error, name, name, source)
         return
-    loader = Loader(experiment)
+    loader = _Here(experiment)
     templates: dict[str, TemplateFile] = {}
     for point in listed:
         task = point.task.task
@@ -321,13 +294,13 @@ def condition_problems(condition: Condition) -> Iterator[str]:
         )
     if condition.method == "rank":
         ended = condition.point.task.choice_end != "never"
-        yield from choice_problems(condition.template, ended)
+        if condition.template.file.kind == "classify":
+            yield from choice_problems(condition.template, ended)
+        else:
+            yield from _row_choices(condition, ended)
     else:
         yield from _cut_answers(condition)
-    at_hand = getattr(condition.engine, "at_hand", None)
-    counted = at_hand is not None and at_hand()
-    if not counted:
-        condition = replace(condition, engine=Uncounted(window=10**9))
+    counted = not isinstance(condition.engine, Uncounted)
     dropped: list[str] = []
     rows = _rows(condition.examples)
     for example in rows:
@@ -339,13 +312,25 @@ def condition_problems(condition: Condition) -> Iterator[str]:
             f"such as {dropped[0]!r}; lower k, or use a model with a longer window"
         )
     if counted and rows and condition.method == "rank":
-        yield from _token_problems(condition, condition.request(rows[0]).prompt)
+        yield from _token_problems(condition, condition.request(rows[0]))
 
 
 def _rows(examples: Sequence[Example]) -> list[Example]:
     """A bounded number of rows: the first, and those with the most text."""
     longest = sorted(examples, key=lambda example: -len(str(example.inputs)))[:MOST_ROWS]
     return list({example.id: example for example in [*examples[:MOST_ROWS], *longest]}.values())
+
+
+def _row_choices(condition: Condition, ended: bool) -> Iterator[str]:
+    """What is wrong with the choices of single rows; the first row of each kind of fault."""
+    told: set[str] = set()
+    for example in _rows(condition.examples):
+        stops = condition.template.file.stop
+        for text in faults_of(condition.choices_of(example), stops, ended):
+            kind = re.sub(r"'[^']*'", "", text)
+            if kind not in told:
+                told.add(kind)
+                yield f"row {example.id!r}: {text}"
 
 
 def _cut_answers(condition: Condition) -> Iterator[str]:
@@ -360,12 +345,18 @@ def _cut_answers(condition: Condition) -> Iterator[str]:
         )
 
 
-def _token_problems(condition: Condition, prompt: Prompt) -> Iterator[str]:
-    """Choices that are the same to the tokenizer, or join with the last token of the prompt."""
+def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
+    """Choices that are the same to the tokenizer, or join with the last token of the prompt.
+
+    Nothing is said of a prompt that is sent as turns of a chat: choices are tokens apart there.
+    """
+    prompt = request.prompt
+    if request.sent != prompt.text:
+        return
     start = [token.id for token in condition.engine.tokens(prompt)]
     seen: dict[tuple[int, ...], str] = {}
     joined: list[str] = []
-    for choice in condition.choices:
+    for choice in request.choices:
         whole = Prompt(prompt.text + choice.text + choice.end)
         ids = [token.id for token in condition.engine.tokens(whole)]
         if tuple(ids) in seen:
@@ -379,6 +370,6 @@ def _token_problems(condition: Condition, prompt: Prompt) -> Iterator[str]:
     if joined:
         yield (
             f"the last token of the prompt joins with {len(joined)} of "
-            f"{len(condition.choices)} choices, such as {joined[0]!r}; begin the choice with a "
+            f"{len(request.choices)} choices, such as {joined[0]!r}; begin the choice with a "
             "space, and end the prompt without one"
         )

@@ -162,7 +162,7 @@ def _tried(result: ConditionResult) -> Iterator[Tried]:
 def _shares(record: Record, result: ConditionResult) -> tuple[tuple[str, float], ...]:
     if not record.logprobs:
         return ()
-    labels = [choice.label for choice in result.store.choices()]
+    labels = [choice.label for choice in result.choices(record)]
     found = zip(labels, label_shares(record.logprobs), strict=True)
     return tuple(sorted(found, key=lambda pair: -pair[1]))
 

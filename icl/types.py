@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 __all__ = [
     "JSON",
@@ -23,6 +23,7 @@ __all__ = [
     "Score",
     "Shot",
     "Token",
+    "Writes",
     "canonical",
     "digest",
 ]
@@ -288,16 +289,8 @@ class Engine(Protocol):
         """What of the model changes an answer; goes into the condition's fingerprint."""
         ...
 
-    def sent(self, prompt: Prompt) -> str:
-        """The text sent for a prompt: flat, or turns with their special tokens spelled out."""
-        ...
-
-    def choice(self, choice: Choice) -> Choice:
-        """The choice as this engine scores it: in a chat it is ended by the end of turn."""
-        ...
-
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent for a prompt, special tokens included; they cover :meth:`sent`."""
+        """The tokens sent for a prompt, special tokens included; they cover the text sent."""
         ...
 
     def generate(
@@ -312,4 +305,17 @@ class Engine(Protocol):
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """Log-likelihood of each continuation; all of one prompt share one token prefix."""
+        ...
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """An engine that sends another text than :attr:`Prompt.text`: turns of a chat, a prefix."""
+
+    def sent(self, prompt: Prompt) -> str:
+        """The text sent for a prompt, special tokens of turns spelled out."""
+        ...
+
+    def choice(self, choice: Choice) -> Choice:
+        """The choice as this engine scores it: in a chat it is ended by the end of turn."""
         ...

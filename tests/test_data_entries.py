@@ -80,11 +80,11 @@ def test_splits_in_files_of_their_own_do_not_leave_out_each_other(tmp_path):
 
 
 def test_each_file_is_read_once_for_all_points(tmp_path, monkeypatch):
-    from icl import conditions
+    from icl import loader
 
     read = []
-    scan = conditions.scan
-    monkeypatch.setattr(conditions, "scan", lambda spec: read.append(spec) or scan(spec))
+    scan = loader.scan
+    monkeypatch.setattr(loader, "scan", lambda spec: read.append(spec) or scan(spec))
     experiment = load_experiment(
         write(tmp_path, grid={"shots": [0, 1, 2, {"k": 2, "select": "bm25"}]})
     )

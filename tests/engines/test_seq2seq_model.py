@@ -181,7 +181,7 @@ def test_greedy_text_equals_that_of_transformers(family: str) -> None:
     lm.never = (0,) if family == "marian" else ()  # its config forbids padding
     ends = frozenset({1})
     requests = [
-        PairRequest(i, LEAD[:1], (), str(i), plan.source)
+        PairRequest(i, LEAD[:1], (), str(i), source=plan.source)
         for i, plan in enumerate(plans((12, 30, 7)))
     ]
     found = dict(generate(lm, requests, Sampling(max_tokens=10), spell, ends))
@@ -202,7 +202,8 @@ def test_greedy_text_equals_that_of_transformers(family: str) -> None:
 def test_samples_do_not_depend_on_the_batch(family: str) -> None:
     lm = loaded(family)
     requests = [
-        PairRequest(i, LEAD, (), str(i), plan.source) for i, plan in enumerate(plans((12, 30, 7)))
+        PairRequest(i, LEAD, (), str(i), source=plan.source)
+        for i, plan in enumerate(plans((12, 30, 7)))
     ]
     sampling = Sampling(max_tokens=6, temperature=1.0, top_p=0.9, n=2, seed=3)
     ends = frozenset({1})
@@ -220,7 +221,9 @@ def test_samples_do_not_depend_on_the_batch(family: str) -> None:
 
 def test_finished_rows_leave_the_batch() -> None:
     lm = loaded("t5")
-    requests = [PairRequest(i, LEAD, (), str(i), p.source) for i, p in enumerate(plans((12, 9)))]
+    requests = [
+        PairRequest(i, LEAD, (), str(i), source=p.source) for i, p in enumerate(plans((12, 9)))
+    ]
     free = dict(generate(lm, requests, Sampling(max_tokens=8), spell, frozenset()))
     text = free[0].text
     at = next(place for place, c in enumerate(text) if c not in free[1].text)

@@ -101,7 +101,7 @@ def test_entries_of_an_experiment():
         ({"metric": "bleu", "tokenise": "char"}, "m: unknown option 'tokenise' of the metric"),
         ({"name": "x"}, "m: a metric is a name, {metric: NAME, OPTION: …} or {command: …}, with a"),
         ({"metric": "bleu", "name": ""}, "m: a metric is a name,"),
-        ({"metric": "command"}, "m: the metric 'command' cannot be made"),
+        ({"metric": "command"}, "m: the metric 'command' needs 'command'"),
     ],
 )
 def test_wrong_entries(entry, message):
