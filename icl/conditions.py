@@ -89,7 +89,8 @@ class Condition:
     """Those that all examples share; empty where each has its own, and for free text."""
     sampling: Sampling
     engine: Engine
-    batch_size: int = 8
+    batch_size: int | None = None
+    """Examples in a batch; None: what :func:`icl.run.batches` finds."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> how often it stands in the pool."""
     ranking: str | None = None
@@ -251,7 +252,7 @@ def build(point: Point, loader: Loader) -> Condition:
         available=test.available, pool=pool, left_out=left_out,
         selector=loader.selector(point, pool), choices=choices,
         sampling=sampling, engine=engine, ranking=ranking,
-        batch_size=max(loader.experiment.batch_size, _width(engine) if method != "rank" else 1),
+        batch_size=loader.experiment.batch_size,
         labels=Counter(example.targets[0] for example in pool if example.targets),
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )  # fmt: skip
@@ -269,11 +270,6 @@ def _ranking(engine: Engine, choices: Sequence[Choice]) -> str | None:
     if not isinstance(engine, Remote):
         return None
     return engine.ranked_by([choice.text + choice.end for choice in choices])
-
-
-def _width(engine: Engine) -> int:
-    """Examples in a batch at least: a server's slowest answer holds up no more than a quarter."""
-    return 4 * engine.concurrency if isinstance(engine, Remote) else 1
 
 
 def _template(point: Point, loader: Loader) -> Template:

@@ -46,7 +46,8 @@ class Experiment:
     text: str = field(repr=False)
     base: Path
     """Folder that relative paths start from."""
-    batch_size: int = 8
+    batch_size: int | None = None
+    """None: found from the memory that is free."""
     plugins: tuple[str, ...] = ()
 
 

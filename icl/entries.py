@@ -220,8 +220,8 @@ class ExperimentEntry(Entry):
     tasks: list[TaskEntry] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}
     plugins: list[str] = []
-    batch_size: int = Field(default=8, ge=1)
-    """Examples in a batch, the unit of commit."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""
 
 
 class ShotsHolder(Entry):

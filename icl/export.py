@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from icl.conditions import request_hash
+from icl.engines.chat import ChatFormat
+from icl.engines.chat import messages as chat_messages
 from icl.errors import ConfigError, StoreError
 from icl.prompts import Template
 from icl.registry import did_you_mean
@@ -72,13 +74,13 @@ def export(run: Run, name: str, kind: str, shots_of: str | None = None) -> str:
 
 def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
     """Every record with its prompt, proven to be what was sent."""
-    choices = condition.store.choices()
     sampling = condition.store.condition()["sampling"]
     if not condition.records:
         raise StoreError(f"{condition.store.folder}: no records yet; run the experiment first")
     for record in condition.records.values():
         prompt = condition.prompt(record)
-        if request_hash(prompt, choices, sampling, condition.sent(prompt)) != record.request:
+        sent, choices = condition.sent(prompt), condition.choices(record)
+        if request_hash(prompt, choices, sampling, sent) != record.request:
             raise StoreError(
                 f"{condition.store.folder}: the prompt of {record.id!r} rendered again is not "
                 "what was sent; run the experiment again with this version, then export"
@@ -86,13 +88,20 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
         yield record, prompt
 
 
+def _turns(prompt: Prompt, chat: dict[str, Any]) -> list[dict[str, str]]:
+    """The turns as the model's chat template was given them."""
+    options = ChatFormat.of(chat).options
+    return chat_messages(prompt, options, options.assistant_prefix)
+
+
 def message_lines(condition: ConditionResult) -> Iterator[str]:
     """One line of JSON for every record: ``id``, ``messages``, ``targets``."""
     examples = {example.id: example for example in condition.examples}
+    chat = condition.store.condition()["identity"]["engine"].get("chat")
     for record, prompt in _prompts(condition):
         row = {
             "id": record.id,
-            "messages": prompt.messages,
+            "messages": _turns(prompt, chat) if isinstance(chat, dict) else prompt.messages,
             "targets": list(examples[record.id].targets),
         }
         yield json.dumps(row, ensure_ascii=False) + "\n"
@@ -101,6 +110,11 @@ def message_lines(condition: ConditionResult) -> Iterator[str]:
 def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) -> Frozen:
     """Fix the shots of a condition; see :func:`export`."""
     sent = list(_prompts(condition))
+    if any(condition.sent(prompt) != prompt.text for _, prompt in sent):
+        raise StoreError(
+            f"{condition.store.folder}: its prompts were sent as turns of a chat or behind a "
+            "prefix, which plain text does not hold; use --as messages"
+        )
     whole = [(record, prompt) for record, prompt in sent if not record.dropped]
     sets = {tuple(name for name, _, _ in record.shots) for record, _ in whole}
     place = list(run.conditions).index(condition) + 1

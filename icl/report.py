@@ -143,6 +143,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     yield from dict.fromkeys(
         f"{row.entry['axes']['model']}: {described(row.model)}" for row in rows if row.model
     )
+    yield from _shared(rows)
     dropped = sum(bool(record.dropped) for row in rows for record in row.records.values())
     if dropped:
         yield f"{dropped} prompts lost shots to fit the window"
@@ -166,6 +167,16 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
         if row.entry["fallbacks"]:
             yield f"{row.axes['shots']}: {len(row.entry['fallbacks'])} words from the fallback"
+
+
+def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """How much of the work was done once for many prompts, where the engine counted it."""
+    timings = [row.store.timing() for row in rows]
+    forwarded = round(sum(timing.get("forwarded", 0) for timing in timings))
+    asked = round(sum(t.get("tokens", 0) for t in timings if t.get("forwarded")))
+    if forwarded and asked > forwarded:
+        times = asked / forwarded
+        yield f"{forwarded:,} tokens computed for {asked:,} asked: {times:.1f} times shared"
 
 
 def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:

@@ -23,10 +23,14 @@ from icl.progress import Progress
 from icl.provenance import machine, versions
 from icl.scoring import ConditionResult, Run, load_run, score_run
 from icl.store import ConditionStore, replace_file
-from icl.types import JSON, Output, Record, digest
+from icl.types import JSON, Output, Record, Sized, digest
 
 __all__ = ["batches", "conditions", "run", "run_condition"]
 
+BATCH_SIZE = 8
+"""Examples in a batch for engines that do not tell what they have memory for."""
+MOST_RANKED = 16
+"""Examples ranked in a batch: enough to share a prefix, few enough to lose little by a kill."""
 RANKED_BY = {
     "first_token": "choices are ranked by the first token's log-probability alone, since the "
     "server echoes no prompts",
@@ -192,7 +196,7 @@ def _complete(condition: Condition, store: ConditionStore, progress: Progress) -
         )
         while left := store.unfinished():
             index, ids = left[0]
-            began = time.perf_counter()
+            began, before = time.perf_counter(), _work(condition)
             try:
                 records = _answer(condition, store, [requests[key] for key in ids])
             except OutOfMemory:
@@ -204,11 +208,18 @@ def _complete(condition: Condition, store: ConditionStore, progress: Progress) -
             seconds = time.perf_counter() - began
             _keep_proof(condition, store)
             tokens = sum(_tokens(record, store) for record in records)
-            store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens})
+            done = {name: n - before[name] for name, n in _work(condition).items()}
+            store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens, **done})
             if remote:
                 remote.ledger.settle(index)
             progress.advance(len(records), tokens)
     return len(pending)
+
+
+def _work(condition: Condition) -> dict[str, int]:
+    """Tokens that the engine has computed so far, where it counts them."""
+    engine = condition.engine
+    return engine.computed() if isinstance(engine, Sized) else {}
 
 
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
@@ -220,13 +231,30 @@ def _keep_proof(condition: Condition, store: ConditionStore) -> None:
 
 
 def batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]:
-    """Longest first, so that a batch too large for the memory shows at once."""
-    ordered = sorted(pending, key=lambda request: (-request.tokens, request.example.id))
-    size = condition.batch_size
-    return [
-        [request.example.id for request in ordered[start : start + size]]
-        for start in range(0, len(ordered), size)
-    ]
+    """The batches of a condition, the one with the longest prompt first.
+
+    A batch too large for the memory shows at once that way. Prompts to rank stand in the order of
+    their texts, so that those which begin alike meet in one token tree; prompts to be continued
+    in the order of their lengths.
+    """
+    ranks = condition.method == "rank"
+    size = condition.batch_size or _batch_size(condition, max(r.tokens for r in pending))
+    ordered = sorted(pending, key=lambda r: (r.sent if ranks else -r.tokens, r.example.id))
+    found = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    found.sort(key=lambda batch: -max(request.tokens for request in batch))
+    return [[request.example.id for request in batch] for batch in found]
+
+
+def _batch_size(condition: Condition, tokens: int) -> int:
+    """Examples in a batch where the file does not say: what the engine has memory for."""
+    engine = condition.engine
+    if isinstance(engine, Remote):  # its slowest answer holds up no more than a quarter
+        return max(BATCH_SIZE, 4 * engine.concurrency if condition.method == "generate" else 1)
+    if not isinstance(engine, Sized):
+        return BATCH_SIZE
+    ranks = condition.method == "rank"
+    rows = engine.rows(tokens if ranks else tokens + condition.sampling.max_tokens)
+    return min(rows, MOST_RANKED) if ranks else max(1, rows // condition.sampling.n)
 
 
 def _answer(

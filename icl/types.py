@@ -22,6 +22,7 @@ __all__ = [
     "Sampling",
     "Score",
     "Shot",
+    "Sized",
     "Token",
     "Writes",
     "canonical",
@@ -318,4 +319,17 @@ class Writes(Protocol):
 
     def choice(self, choice: Choice) -> Choice:
         """The choice as this engine scores it: in a chat it is ended by the end of turn."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """An engine that computes in this process, and knows the memory and the work of it."""
+
+    def rows(self, n_tokens: int) -> int:
+        """Texts of so many tokens that can be answered at a time."""
+        ...
+
+    def computed(self) -> dict[str, int]:
+        """Tokens computed since it was loaded: ``forwarded``, and ``unique`` where known."""
         ...

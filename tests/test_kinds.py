@@ -332,7 +332,7 @@ def test_xcopa(tmp_path: Path, locale: str) -> None:
         folder / "{locale}" / "{split}.{locale}.jsonl")}}  # fmt: skip
     found = [p for p in points(replace(experiment, raw=raw)) if p.locale == locale]
     made = build(found[0], Loader(replace(experiment, raw=raw)))
-    request = made.request(next(example for example in made.examples if example.id == "test-1"))
+    request = made.request(next(example for example in made.examples if example.id == "test100-1"))
     if locale == "sw":
         assert request.prompt.text == "Niliiacha mitupu mifuko yangu kwa hiyo"
         assert [c.text for c in request.choices] == [

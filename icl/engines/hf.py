@@ -207,6 +207,28 @@ class HFEngine(ModelEntry):
         assert self._formats is not None
         return self._formats
 
+    def rows(self, n_tokens: int) -> int:
+        """Texts of so many tokens to answer at a time: a power of two up to 64.
+
+        Their keys and values take at most half of the memory that is free once the weights are
+        loaded. A power of two, so that a little more or less of it changes nothing.
+        """
+        from icl.engines.memory import footprint, free_bytes
+
+        self.load()
+        each = footprint(self._config).kv_bytes(self.formats.compute)
+        if each is None:
+            return 8
+        fit = max(1, free_bytes(self.torch_device) // 2 // (each * max(1, n_tokens)))
+        return min(64, 1 << (fit.bit_length() - 1))
+
+    def computed(self) -> dict[str, int]:
+        """Positions forwarded since loading; ``unique`` are those that the answers depend on."""
+        if self._lm is None:
+            return {"forwarded": 0, "unique": 0}
+        unique = self._tree.unique_tokens if self._tree is not None else 0
+        return {"forwarded": self._lm.work.forwarded_tokens, "unique": unique}
+
     def provenance(self) -> dict[str, JSON]:
         """What was found in memory after loading: the proof of width; empty before."""
         return dict(self._facts)

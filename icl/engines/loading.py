@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -55,7 +56,9 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
         warnings.simplefilter("always")
         try:
             config = AutoConfig.from_pretrained(weights.folder, **local)
-            tokenizer = AutoTokenizer.from_pretrained(weights.folder, **local)
+            tokenizer = _converted_tokenizer(weights) or AutoTokenizer.from_pretrained(
+                weights.folder, **local
+            )
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise ModelError(
                 f"config or tokenizer of {weights.source!r} cannot be read ({_one_line(error)}); "
@@ -66,6 +69,33 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
     if config.is_encoder_decoder:
         _check_writes(weights, config)
     return config, tokenizer
+
+
+_PLAIN = {"bos_token", "eos_token", "unk_token", "pad_token", "mask_token", "sep_token",
+          "cls_token", "model_max_length", "clean_up_tokenization_spaces",
+          "padding_side"}  # fmt: skip
+_IGNORED = {"backend", "is_local", "local_files_only", "tokenizer_class"}
+
+
+def _converted_tokenizer(weights: Weights) -> Any:
+    """The tokenizer of a converted GGUF file straight from its ``tokenizer.json``, or None.
+
+    That file holds all of it, since conversion wrote it. AutoTokenizer parses its 33 MB for Gemma
+    a second time in Python: 4.7 s against 1.5 s here.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    file, settings = weights.folder / "tokenizer.json", weights.folder / "tokenizer_config.json"
+    if weights.gguf is None or not file.is_file() or not settings.is_file():
+        return None
+    said = json.loads(settings.read_text("utf-8"))
+    template = weights.folder / "chat_template.jinja"
+    if not said.keys() <= _PLAIN | _IGNORED | {"chat_template"}:
+        return None
+    given = {name: value for name, value in said.items() if name not in _IGNORED}
+    if template.is_file():
+        given["chat_template"] = template.read_text("utf-8")
+    return PreTrainedTokenizerFast(tokenizer_file=str(file), **given)
 
 
 def _check_writes(weights: Weights, config: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers as hf
 
 from icl.engines import gguf_file
 from icl.engines.files import cache_dir, quiet
@@ -143,6 +144,18 @@ def test_engine_runs_a_gguf_file(tmp_path: Path) -> None:
     found = [score.logprob for _, score in engine.score(items)]
     plain = [score.logprob for _, score in engine.score_plain(items)]
     assert found == pytest.approx(plain, abs=1e-4)
+
+
+def test_the_tokenizer_read_straight_is_that_of_transformers(tmp_path: Path) -> None:
+    engine = HFEngine(str(write_gguf(tmp_path / "m.gguf")), device="cpu").open()
+    quick = engine.codec.tokenizer
+    slow = hf.AutoTokenizer.from_pretrained(engine.weights.folder, local_files_only=True)
+    assert type(quick) is hf.PreTrainedTokenizerFast
+    for text in ("wake me up", "  two  spaces\n\n", "金曜日 Ünïcode", "<s> a </s>"):
+        assert quick(text)["input_ids"] == slow(text)["input_ids"]
+        assert quick.decode(quick(text)["input_ids"]) == slow.decode(slow(text)["input_ids"])
+    assert quick.special_tokens_map == slow.special_tokens_map
+    assert quick.model_max_length == slow.model_max_length
 
 
 def test_two_processes_convert_once(tmp_path: Path) -> None:

@@ -166,6 +166,7 @@ def test_kill_9_loses_only_the_requests_in_flight(serve: Serve, tmp_path: Path) 
 
 
 def test_ctrl_c_keeps_what_arrived(serve: Serve, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells may ignore it
     server = serve()
     interrupted = False
 
@@ -178,8 +179,11 @@ def test_ctrl_c_keeps_what_arrived(serve: Serve, tmp_path: Path) -> None:
 
     server.fault = interrupt
     file = small(tmp_path, server, concurrency=2)
-    with pytest.raises(KeyboardInterrupt):
-        run(file, tmp_path / "runs")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(file, tmp_path / "runs")
+    finally:
+        signal.signal(signal.SIGINT, before)
     run(file, tmp_path / "runs")
     counted = Counter(json.dumps(body, sort_keys=True) for body in server.asked)
     assert sum(n - 1 for n in counted.values()) <= 2
