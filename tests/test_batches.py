@@ -38,7 +38,7 @@ def test_the_file_says_the_size_else_the_engine_else_eight(
     assert sizes(conditions(write(tmp_path, batch_size=None))[0]) == [BATCH_SIZE, 2]
     asked: list[int] = []
     monkeypatch.setattr(HFEngine, "rows", lambda engine, n: asked.append(n) or 4)
-    ranked, _, written, _ = conditions(write(tmp_path, models=tiny(tiny_model), batch_size=None))
+    ranked, written, *_ = conditions(write(tmp_path, models=tiny(tiny_model), batch_size=None))
     assert sorted(sizes(ranked)) == sorted(sizes(written)) == [2, 4, 4]
     longest = [max(c.request(e).tokens for e in c.examples) for c in (ranked, written)]
     assert asked == [longest[0], longest[1] + written.sampling.max_tokens]
@@ -61,7 +61,7 @@ def test_rows_are_a_power_of_two_that_half_of_the_free_memory_holds(
 def test_prompts_that_begin_alike_share_a_batch_and_the_longest_comes_first(
     tmp_path: Path,
 ) -> None:
-    ranked, _, written, _ = conditions(write(tmp_path, batch_size=4))
+    ranked, written, *_ = conditions(write(tmp_path, batch_size=4))
     for condition in (ranked, written):
         requests = {e.id: condition.request(e) for e in condition.examples}
         found = batches(list(requests.values()), condition)
