@@ -9,8 +9,9 @@ from __future__ import annotations
 from icl.config import Experiment, load_experiment
 from icl.errors import IclError
 from icl.registry import register
+from icl.results import Run, load_run
 from icl.run import run
-from icl.scoring import Run, load_run, score_run
+from icl.scoring import score_run
 
 __all__ = [
     "Experiment",

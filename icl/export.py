@@ -17,8 +17,8 @@ from icl.engines.chat import messages as chat_messages
 from icl.errors import ConfigError, StoreError
 from icl.prompts import Template
 from icl.registry import did_you_mean
+from icl.results import ConditionResult, Run
 from icl.sandbox import Half
-from icl.scoring import ConditionResult, Run
 from icl.transpile import HELPERS, Untranslatable, function
 from icl.types import JSON, Choice, Example, Prompt, Record, Shot
 
@@ -53,7 +53,7 @@ def export(run: Run, name: str, kind: str, shots_of: str | None = None) -> str:
 
     Args:
         run: a loaded run.
-        name: the condition; see :meth:`icl.scoring.Run.condition`.
+        name: the condition; see :meth:`icl.results.Run.condition`.
         kind: one of :data:`FORMATS`.
         shots_of: id of the example whose shots are frozen, where they differ from row to row.
 

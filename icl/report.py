@@ -10,7 +10,7 @@ from icl.conditions import request_hash
 from icl.engines.proof import described
 from icl.ledger import traffic
 from icl.registry import lookup, names
-from icl.scoring import ConditionResult, Run, predict
+from icl.results import ConditionResult, Run, predict
 from icl.types import Choice, Record, Score
 
 if TYPE_CHECKING:

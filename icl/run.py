@@ -21,7 +21,8 @@ from icl.loader import Loader
 from icl.plugins import remember
 from icl.progress import Progress
 from icl.provenance import machine, versions
-from icl.scoring import ConditionResult, Run, load_run, score_run
+from icl.results import ConditionResult, Run, load_run
+from icl.scoring import score_run
 from icl.store import ConditionStore, replace_file
 from icl.types import JSON, Output, Record, Sized, digest
 

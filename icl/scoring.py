@@ -1,278 +1,29 @@
 """Records -> predictions -> scores: everything after the model, and without it.
 
-A run folder names its conditions in ``manifest.json``; their records lie in condition folders
-that experiments share. Scores are added to ``scores.json``, never replaced by other settings.
+Scores are added to ``scores.json`` of the run folder, never replaced by other settings.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import Any
 
-from icl.engines.chat import sent_text
-from icl.errors import ConfigError, MetricError, ParseError, StoreError
+from icl.errors import ConfigError, MetricError
 from icl.metrics import make
 from icl.metrics.command import Command
-from icl.plugins import load_known
-from icl.prompts import Template, template_of
-from icl.registry import did_you_mean, lookup, names
+from icl.registry import did_you_mean, names
+from icl.results import ConditionResult, Run
 from icl.stats import Metric, score
-from icl.store import ConditionStore, read_json, replace_file
-from icl.tasks import Task
+from icl.store import replace_file
 from icl.tasks.baselines import baselines, counts
-from icl.types import Choice, Example, Output, Prediction, Prompt, Record, Score, Shot
+from icl.types import Score
 
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = ["ConditionResult", "Run", "load_run", "predict", "score_run"]
+__all__ = ["score_run"]
 
 WAYS = {"first_token": "@first_token", "generate": "@written"}
 """Choices that a server ranked otherwise than by all their tokens have columns of their own."""
-
-
-def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
-    """What a record answers: the likeliest choice, or the generated text as a parser reads it.
-
-    Of choices that are equally likely the first one is taken. Of several outputs the value that
-    most of them give is taken, of equally frequent ones the first; outputs that cannot be parsed
-    have no vote.
-
-    Args:
-        record: what the model answered.
-        choices: those that all records share; a record's own come first.
-        parser: a registered name.
-    """
-    labels = tuple(label for _, label, _ in record.shots if label is not None)
-    scores = tuple(score for _, label, score in record.shots if label is not None)
-    made = Prediction(record.id, None, "", labels, scores, shortened=bool(record.shortened))
-    answers = record.choices or choices
-    if record.logprobs:
-        best = max(range(len(record.logprobs)), key=lambda i: record.logprobs[i])
-        return replace(made, value=answers[best].label, error=None)
-    values: list[str | None] = []
-    errors: list[str] = []
-    for output in record.outputs:
-        try:
-            values.append(_read(output, parser, answers))
-        except ParseError as error:
-            values.append(None)
-            errors.append(str(error))
-    made = replace(made, samples=len(values))
-    votes = Counter(value for value in values if value is not None)
-    if not votes:
-        return replace(made, error=errors[0], finish=record.outputs[0].finish, votes=0)
-    (value, most), *others = votes.most_common(2)  # of equals the first that was given
-    finish = record.outputs[values.index(value)].finish
-    tied = bool(others) and others[0][1] == most
-    return replace(made, value=value, error=None, finish=finish, votes=most, tied=tied)
-
-
-def _read(output: Output, parser: str, choices: Sequence[Choice]) -> str:
-    """The answer in an output; what ends inside its reasoning has none."""
-    if output.finish == "reasoning":
-        raise ParseError(
-            f"the reasoning did not end within {output.output_tokens} tokens; raise max_tokens, or "
-            "set thinking_tokens to close it"
-        )
-    return str(lookup("parser", parser)(output.text, choices))
-
-
-@dataclass(frozen=True)
-class ConditionResult:
-    """One condition of a run, read from its folder."""
-
-    entry: Mapping[str, Any]
-    """What the manifest says of it."""
-    ids: Sequence[str]
-    """Examples that this run asked for."""
-    store: ConditionStore
-    scores: tuple[Score, ...] = ()
-
-    @property
-    def axes(self) -> dict[str, str]:
-        """Where it stands in the grid."""
-        return dict(self.entry["axes"])
-
-    @property
-    def task(self) -> Task:
-        """The task, by its registered name."""
-        task: Task = lookup("task", self.entry["task"])
-        return task
-
-    @cached_property
-    def records(self) -> dict[str, Record]:
-        """Records of the examples asked for, in the run's order; unanswered ones are absent."""
-        found = self.store.records()
-        return {name: found[name] for name in self.ids if name in found}
-
-    @cached_property
-    def examples(self) -> list[Example]:
-        """Examples that have records, in the run's order."""
-        known = self.store.examples()
-        return [known[name] for name in self.records]
-
-    def predictions(self, parser: str | None = None) -> list[Prediction]:
-        """A prediction for every record, by the named parser or the condition's own."""
-        choices = self.store.choices()
-        used = parser or self.entry["parser"]
-        return [predict(record, choices, used) for record in self.records.values()]
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of prompts and answers, as if nothing were shared."""
-        choices = sum(self.store.choice_tokens())
-        return sum(
-            record.prompt_tokens
-            + (sum(record.choice_tokens) or choices)
-            + sum(output.output_tokens for output in record.outputs)
-            for record in self.records.values()
-        )
-
-    @property
-    def model(self) -> dict[str, Any]:
-        """What the engine found in memory when it computed the first record; empty if nothing."""
-        path = self.store.folder / "model.json"
-        return dict(read_json(path)) if path.exists() else {}
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of computing the condition's records, those of other runs included."""
-        return self.store.timing().get("seconds", 0.0)
-
-    def template(self) -> Template:
-        """The template as it was when the condition was first run."""
-        return template_of(self.store.condition()["template"])
-
-    def choices(self, record: Record) -> Sequence[Choice]:
-        """What the record's model could answer, in the order of its log-probabilities."""
-        return record.choices or self.store.choices()
-
-    def prompt(self, record: Record) -> Prompt:
-        """The record's prompt, rendered again from what the folder keeps.
-
-        Raises:
-            StoreError: an example or a shot is no longer in the folder.
-        """
-        examples, pool = self.store.examples(), self.store.shots()
-        try:
-            shots = [Shot(pool[name], score) for name, _, score in record.shots]
-            keep = record.shortened[0] if record.shortened else None
-            prompt = self.template().prompt(examples[record.id], shots, keep)
-        except KeyError as error:
-            raise StoreError(
-                f"{self.store.folder}: the example {error} is missing; run the experiment again"
-            ) from error
-        return replace(prompt, dropped=record.dropped, shortened=record.shortened)
-
-    def sent(self, prompt: Prompt) -> str:
-        """The text that was sent for a prompt, made again without the model."""
-        return sent_text(prompt, self.store.condition()["identity"]["engine"])
-
-    def record(self, name: str) -> Record:
-        """The record of an example.
-
-        Raises:
-            StoreError: there is none.
-        """
-        if name not in self.records:
-            raise StoreError(
-                f"{self.store.folder.name} has no record {name!r}{did_you_mean(name, self.records)}"
-            )
-        return self.records[name]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder, with everything that was computed."""
-
-    folder: Path
-    manifest: Mapping[str, Any]
-    conditions: tuple[ConditionResult, ...]
-    computed: int = 0
-    """Records that the last call computed; the others were there."""
-    reused: int = 0
-
-    @property
-    def name(self) -> str:
-        """The experiment's name."""
-        return str(self.manifest["name"])
-
-    @property
-    def scores(self) -> list[Score]:
-        """All scores of all conditions."""
-        return [score for condition in self.conditions for score in condition.scores]
-
-    def frame(self) -> pandas.DataFrame:
-        """One row a score: the condition's axes, then name, value, low, high, n, signature."""
-        import pandas
-
-        rows = [
-            {**condition.axes, "condition": condition.entry["fingerprint"], **asdict(score)}
-            for condition in self.conditions
-            for score in condition.scores
-        ]
-        return pandas.DataFrame(rows)
-
-    def condition(self, name: str) -> ConditionResult:
-        """The condition of that number from 1, whose fingerprint begins so, or with these axes.
-
-        Axes are words as tables print them: ``intent/plain 8 bm25``.
-
-        Raises:
-            StoreError: none, or more than one.
-        """
-        if name.isdigit() and 1 <= int(name) <= len(self.conditions):
-            return self.conditions[int(name) - 1]
-        found = [c for c in self.conditions if c.entry["fingerprint"].startswith(name)]
-        wanted = set(name.replace("·", " ").split())
-        found = found or [
-            c for c in self.conditions if wanted <= set(" ".join(c.axes.values()).split())
-        ]
-        if len(found) != 1 or not wanted:
-            known = [c.entry["fingerprint"][:6] for c in self.conditions]
-            raise StoreError(
-                f"{self.name}: {len(found)} conditions are called {name!r}; use a number from 1 "
-                f"to {len(known)}, or the first digits of: {', '.join(known)}"
-            )
-        return found[0]
-
-
-def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
-    """Read a run folder, given by its path or by the experiment's name under ``out``.
-
-    Raises:
-        StoreError: there is no such run, or its manifest cannot be read.
-        ConfigError: a plug-in of the experiment is gone, or was never run by this user.
-    """
-    place = Path(folder)
-    if not (place / "manifest.json").is_file():
-        place = Path(out) / folder
-    if not (place / "manifest.json").is_file():
-        known = sorted(path.parent.name for path in Path(out).glob("*/manifest.json"))
-        raise StoreError(f"no run {str(folder)!r} in {out}{did_you_mean(str(folder), known)}")
-    manifest = read_json(place / "manifest.json")
-    if used := manifest.get("plugins"):
-        load_known(used["modules"], place / used["base"], str(place / "manifest.json"))
-    root = place.parent / "conditions"
-    kept = read_json(place / "scores.json") if (place / "scores.json").exists() else []
-    conditions = tuple(
-        ConditionResult(
-            entry,
-            manifest["rows"][entry["rows"]],
-            ConditionStore(root / entry["folder"]),
-            tuple(
-                Score(**row["score"]) for row in kept if row["condition"] == entry["fingerprint"]
-            ),
-        )
-        for entry in manifest["conditions"]
-    )
-    return Run(place, manifest, conditions)
 
 
 def score_run(

@@ -16,8 +16,9 @@ from icl.languages import language
 from icl.loader import Loader
 from icl.progress import Progress
 from icl.report import label_shares
+from icl.results import ConditionResult
 from icl.run import run_condition
-from icl.scoring import ConditionResult, score_run
+from icl.scoring import score_run
 from icl.templates import library
 from icl.types import Record, Score
 

@@ -18,7 +18,7 @@ from icl.config import points
 from icl.engines.chat import ChatOptions
 from icl.entries import SamplingEntry
 from icl.report import card, render
-from icl.scoring import load_run, predict
+from icl.results import load_run, predict
 from tests.chatmodels import CHATML, QWEN3, save_chat_model
 from tests.engines.test_reasoning import ANSWERS, LOOPS
 from tests.experiment import write
@@ -160,7 +160,7 @@ def test_a_budget_reaches_the_engine(tmp_path: Path) -> None:
 
 def test_rendering_again_needs_no_model_library() -> None:
     heavy = "[name for name in ('torch', 'transformers') if name in sys.modules]"
-    code = f"import sys, icl.scoring, icl.engines.chat; print({heavy})"
+    code = f"import sys, icl.results, icl.engines.chat; print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -13,8 +13,8 @@ import pytest
 
 from icl.errors import ConfigError, StoreError
 from icl.export import export
+from icl.results import Run
 from icl.run import run
-from icl.scoring import Run
 from icl.types import digest
 from tests.experiment import COPY, TEMPLATE, write
 

@@ -15,8 +15,9 @@ from icl.config import load_experiment
 from icl.errors import ConfigError
 from icl.plugins import load_plugin
 from icl.registry import KINDS, lookup
+from icl.results import load_run
 from icl.run import run
-from icl.scoring import load_run, score_run
+from icl.scoring import score_run
 from tests.experiment import write
 
 DOCS = (Path(__file__).parents[1] / "docs" / "extending.md").read_text("utf-8")

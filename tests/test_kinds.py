@@ -17,7 +17,7 @@ from icl.errors import ChoiceError, ConfigError, DataError, MetricError, Templat
 from icl.estimate import estimate
 from icl.loader import Loader
 from icl.report import card, render
-from icl.scoring import predict
+from icl.results import predict
 from icl.types import Choice, Output, Record
 
 COPA = """---

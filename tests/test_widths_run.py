@@ -12,8 +12,8 @@ import pytest
 from icl.config import parse_experiment, points
 from icl.errors import ConfigError
 from icl.report import card, render
+from icl.results import load_run
 from icl.run import _widths_compared, run
-from icl.scoring import load_run
 from tests.experiment import write
 
 

@@ -66,7 +66,7 @@ def show(
 ) -> None:
     """Print one record: prompt, shots, answer, label bars."""
     from icl.report import card
-    from icl.scoring import load_run
+    from icl.results import load_run
 
     name, mark, rest = record.partition("#")
     loaded = load_run(name, out)

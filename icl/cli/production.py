@@ -27,7 +27,7 @@ def export(
 ) -> None:
     """Write a condition as a file of its own, for production."""
     from icl.export import export as made_of
-    from icl.scoring import load_run
+    from icl.results import load_run
     from icl.store import replace_file
 
     name, mark, rest = condition.partition("#")

@@ -95,6 +95,7 @@ def score(
 ) -> None:
     """Score a run again from its records, without a model."""
     from icl.report import render
-    from icl.scoring import load_run, score_run
+    from icl.results import load_run
+    from icl.scoring import score_run
 
     typer.echo(render(score_run(load_run(run_name, out), metric, parser)), nl=False)
