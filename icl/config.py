@@ -68,6 +68,25 @@ class Point:
     """Names of this point on every axis, for tables."""
 
     @property
+    def settings(self) -> dict[str, str]:
+        """One word for every setting that conditions are grouped by; inert ones are left out.
+
+        The axes, and what the one word ``shots`` of the axes is made of: ``k``, ``select``,
+        ``order``, ``seed`` and the selector's options.
+        """
+        shots = self.shots
+        made = {axis: value for axis, value in self.axes.items() if value}
+        made["k"] = "all" if shots.k is None else str(shots.k)
+        if shots.k == 0:
+            return made
+        made |= {name: str(value) for name, value in (shots.model_extra or {}).items()}
+        made["select"] = Path(shots.file).stem if shots.file else shots.select
+        made["order"] = shots.order
+        if not shots.file and lookup("selector", shots.select).seeded:
+            made["seed"] = str(shots.seed)
+        return made
+
+    @property
     def engine_key(self) -> str:
         """Equal for points that one loaded engine can answer."""
         return canonical([self.model_name, dict(self.model)])

@@ -92,6 +92,11 @@ class ConditionResult:
         return dict(self.entry["axes"])
 
     @property
+    def settings(self) -> dict[str, str]:
+        """Its settings by name, a word each: see :attr:`icl.config.Point.settings`."""
+        return dict(self.entry["settings"])
+
+    @property
     def task(self) -> Task:
         """The task, by its registered name."""
         task: Task = lookup("task", self.entry["task"])

@@ -339,6 +339,7 @@ def _entry(
     entry = condition.point.task
     return {
         "axes": dict(condition.point.axes),
+        "settings": condition.point.settings,
         "also": list(same),
         "fingerprint": condition.fingerprint,
         "folder": condition.folder,

@@ -132,3 +132,17 @@ def test_the_built_in_data_sets_are_there() -> None:
         spec = DataSpec(pairs.format, Path(pairs.path), source="eng_Latn", target=target,
                         lines=(1, 120))  # fmt: skip
         assert len(load(spec)) == 120
+
+
+def test_settings_take_the_axis_shots_apart(tmp_path: Path) -> None:
+    shots = [0, {"k": 2, "select": "bm25", "ngrams": "char", "seeds": [0, 1]},
+             {"k": 4, "select": "random", "order": "reversed", "seeds": [7]}]  # fmt: skip
+    found = [point.settings for point in points(load_experiment(write(tmp_path, grid={
+        "model": ["t"], "shots": shots})))]  # fmt: skip
+    intents = [one for one in found if one["task"] == "intent"]
+    assert "select" not in intents[0] and intents[0]["k"] == "0"
+    assert intents[1]["ngrams"] == "char" and "seed" not in intents[1]  # BM25 draws nothing
+    last = intents[-1]
+    assert (last["k"], last["select"], last["order"], last["seed"]) == (
+        "4", "random", "reversed", "7",
+    )  # fmt: skip
