@@ -41,6 +41,7 @@ __all__ = [
     "compare_runs",
     "compare_sides",
     "corrected",
+    "settings_of",
     "side",
 ]
 

@@ -23,6 +23,10 @@ __all__ = ["comparison_tables", "plain", "spread_tables", "verdict"]
 
 PARTS = ("k", "select", "order", "seed")
 """Settings that the word ``shots`` is made of."""
+WHOLE_CHARS = 24
+"""Names up to this length are not broken."""
+FEW = 3
+"""So many comparisons are told one by one, more of them summed up."""
 BETTER = {"lower": " (lower is better)", "none": "", "higher": ""}
 
 
@@ -48,7 +52,7 @@ def comparison_tables(comparisons: Sequence[Comparison], by: str = "") -> Iterat
         if any(not row.problem for row in rows):
             yield Text(" · ".join([*fixed, title]), style="bold")
             yield _table(rows, varying, by or "compared")
-        yield Text("\n".join(_said(rows)) + "\n", style="dim")
+        yield Text("\n".join(_said(rows, varying)) + "\n", style="dim")
 
 
 def plain(parts: Iterable[RenderableType], width: int = 80) -> str:
@@ -78,27 +82,32 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table
     several = len({row.a for row in rows if row.pairs == 1}) > 1
     if several:
         table.add_column("against", overflow="fold")
-    table.add_column(by, overflow="fold")
+    longest = max(len(_name(row, varying)) for row in rows)
+    table.add_column(by, overflow="fold", no_wrap=longest <= WHOLE_CHARS)
     for title in ("base", rows[0].title, "diff."):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("95 % int.", no_wrap=True)
     corrected = rows[0].compared > 1 or len(rows) > 1
-    for title in ("p", *(["p Holm"] if corrected else []), "n"):
+    for title in ("p", *(["Holm"] if corrected else []), "n"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         if row.pairs > 1:
             places = [f"mean of {row.pairs}", *[""] * (len(varying) - 1)] if varying else []
         else:
             places = [row.where.get(axis, "") for axis in varying]
-        name = row.b if row.pairs == 1 or varying else f"{row.b}, mean of {row.pairs}"
         ps = [_p(row.difference.p), *([_p(row.p_holm)] if corrected else [])]
         ps[-1] += "*" if row.shown else " "
         cells = [
-            *places, *([row.a] if several else []), name, _number(row.value_a),
+            *places, *([row.a] if several else []), _name(row, varying), _number(row.value_a),
             _number(row.value_b), _signed(row.difference.value), _interval(row), *ps, str(row.n),
         ]  # fmt: skip
         table.add_row(*cells, style="bold" if row.shown else None)
     return table
+
+
+def _name(row: Comparison, varying: Sequence[str]) -> str:
+    """What is compared; that it is a mean stands with it where there are no other columns."""
+    return row.b if row.pairs == 1 or varying else f"{row.b}, mean of {row.pairs}"
 
 
 def _number(value: float | None) -> str:
@@ -123,16 +132,21 @@ def _p(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _said(rows: Sequence[Comparison]) -> Iterator[str]:
+def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
     """What the rows show, in full for a few of them and in counts for many."""
     import textwrap
 
-    lines = [verdict(row) for row in rows] if len(rows) <= 3 else list(_summed(rows))
+    axes = None if any(row.problem for row in rows) else varying
+    lines: list[str] = []
+    for means in (False, True):
+        some = [row for row in rows if (row.pairs > 1) is means]
+        if some:
+            lines += [verdict(row, axes) for row in some] if len(some) <= FEW else _summed(some)
     lines += [f"test: {test}" for test in dict.fromkeys(row.difference.test for row in rows
                                                         if not row.problem)]  # fmt: skip
     singles = [row for row in rows if row.pairs == 1 and row.p_holm is not None]
     if singles and singles[0].compared > 1:
-        lines.append(f"p Holm: corrected for the {singles[0].compared} comparisons made here; "
+        lines.append(f"Holm: p corrected for the {singles[0].compared} comparisons made here; "
                      "* below 0.05")  # fmt: skip
     if any(row.pairs > 1 for row in rows):
         lines.append("mean of: the rows of one example are drawn together, n counts examples")
@@ -143,13 +157,16 @@ def _said(rows: Sequence[Comparison]) -> Iterator[str]:
         yield from textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def verdict(one: Comparison) -> str:
+def verdict(one: Comparison, axes: Sequence[str] | None = None) -> str:
     """One comparison in words: on which examples, what is shown, what would be needed.
+
+    ``axes`` are those to tell it apart by; all that both share by default.
 
     >>> print(verdict(Comparison("accuracy", "acc", "a", "b", {}, 1, 1, 0, problem="no rows")))
     b against a: nothing can be compared: no rows
     """
-    head = f"{_place(one)}: " if one.where and one.pairs == 1 else ""
+    place = _place(one) if axes is None else " ".join(one.where.get(axis, "") for axis in axes)
+    head = f"{place}: " if place and one.pairs == 1 else ""
     head += f"{one.b} against {one.a}: "
     if one.problem:
         return f"{head}nothing can be compared: {one.problem}"
@@ -300,10 +317,10 @@ def _spread_notes(rows: Sequence[Spread], stable: Stability | None) -> Iterator[
         "often it is as large as this one"
     ]
     if stable is not None:
-        tau = "–" if stable.tau is None else f"{stable.tau:.2f}"
+        tau = "" if stable.tau is None else f"Kendall's tau {stable.tau:.2f} on average, "
         lines.append(
-            f"{stable.of} ranked {stable.rankings} times: Kendall's tau {tau} on average; "
-            f"{stable.winner} is best on average, and the best {stable.wins:g} times"
+            f"{stable.of} ranked at {stable.rankings} places: {tau}{stable.winner} has the best "
+            f"mean and is the best at {stable.wins:g} of them"
         )
     for line in lines:
         yield from textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False)

@@ -107,7 +107,7 @@ def test_the_tables_stand_below_those_of_the_run(small: Run) -> None:
     text = render(small)
     assert max(map(len, text.splitlines())) <= 80
     assert "intent · acc over prompt, seed" in text
-    assert "prompt ranked 5 times: Kendall's tau" in text
+    assert "prompt ranked at 5 places: Kendall's tau" in text
     assert "translation · chrF++ over seed" in text
     assert "nan" not in text.lower()
 
