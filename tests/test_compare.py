@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from icl import run
 from icl.compare import (
@@ -19,8 +21,9 @@ from icl.compare import (
     compare_sides,
     corrected,
 )
-from icl.compared import comparison_tables, plain, verdict
-from icl.errors import ConfigError
+from icl.compared import comparison_tables, plain, spread_tables, verdict
+from icl.config import load_experiment
+from icl.errors import ConfigError, StoreError
 from icl.metrics import make
 from icl.metrics.accuracy import Accuracy
 from icl.pairing import settings_of
@@ -247,3 +250,22 @@ def test_what_is_shown_is_marked_and_named() -> None:
     text = plain(comparison_tables(corrected(rows), "prompt"))
     assert "shown, 2 of 4: b18 +90.0 (18), b19 +95.0 (19)" in text
     assert text.count("<0.001*") == 2
+
+
+def test_a_run_of_an_earlier_version_is_told(small: Run) -> None:
+    entry = {key: value for key, value in small.conditions[0].entry.items() if key != "settings"}
+    old = replace(small, conditions=(replace(small.conditions[0], entry=entry),))
+    with pytest.raises(StoreError, match="as an earlier version left it; run the experiment again"):
+        compare_by(old, "prompt")
+    assert plain(spread_tables(replace(small, conditions=small.conditions[:1]))) == "\n"
+
+
+def test_the_page_on_statistics_is_true(small: Run, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "statistics.md").read_text("utf-8")
+    (wanted,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    file = varied(tmp_path, **yaml.safe_load(wanted))
+    assert load_experiment(file).raw["compare"] == {"by": "shots", "baseline": 0}
+    first, second = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    conditions = small.conditions[:2]
+    exec(first, {"metric": Accuracy(), "conditions": conditions})  # noqa: S102
+    exec(second.replace('load_run("languages")', "small"), {"small": small})  # noqa: S102
