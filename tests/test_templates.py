@@ -139,6 +139,7 @@ def test_jinja_keeps_the_newlines_that_are_written() -> None:
         ("Hello\n[[example]]\na|||b", "my.j2:1: text before the first section"),
         ("[[query]]\na|||b\n[[example]]\na|||b", "my.j2:1: ||| belongs in [[example]] alone"),
         ("[[example]]\nQ: {{ utt }}", "my.j2:2: [[example]] has 0 ||| and needs exactly one"),
+        ("[[example]]\nQ: {{ utt }\nA:||| {{ label }}", "my.j2:2: unexpected '}'"),
         ("[[example]]\na|||b|||c", "my.j2:2: [[example]] has 2 ||| and needs exactly one"),
         ("[[example]]\na|||  \n", "my.j2:2: nothing stands behind |||"),
     ],
