@@ -41,6 +41,7 @@ __all__ = [
     "compare_runs",
     "compare_sides",
     "corrected",
+    "primary",
     "settings_of",
     "side",
 ]
@@ -163,7 +164,7 @@ def compare(
         ConfigError: an unknown metric.
     """
     title = shared_axes(a, b)
-    name, made = _metrics(a, None if metric is None else [metric])[0]
+    name, made = primary(a, None if metric is None else [metric])[0]
     one, two = (side(c, name_apart(c, title) or c.entry["fingerprint"][:6]) for c in (a, b))
     return corrected([compare_sides(one, two, name, made, title)])[0]
 
@@ -252,7 +253,7 @@ def compare_by(
     for a, b in equal_but_for(run, setting, baseline):
         where = shared_axes(a, b)
         one, two = (side(c, name_by(c, (a, b), setting)) for c in (a, b))
-        for name, metric in _metrics(a, metrics):
+        for name, metric in primary(a, metrics):
             key = a.entry["task"], name, b.settings[setting], own_settings(a, b)
             groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     if not groups:
@@ -317,12 +318,23 @@ def compare_runs(
             name_apart(condition, where) or other
             for condition, other in zip((one, two), names or (a.name, b.name), strict=True)
         ]
-        for name, metric in _metrics(one, metrics):
+        for name, metric in primary(one, metrics):
             made.append(
                 compare_sides(side(one, titles[0]), side(two, titles[1]), name, metric, where)
             )
     return corrected(made)
 
 
-def _metrics(condition: ConditionResult, asked: Asked) -> list[tuple[str, Metric]]:
-    return metrics_of(condition, asked) if asked else metrics_of(condition)[:1]
+def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
+    """The metrics asked for, else the first of the task that is no outside program.
+
+    Raises:
+        ConfigError: an unknown metric, or there is none but outside programs.
+    """
+    found = metrics_of(condition, asked) if asked else metrics_of(condition)[:1]
+    if not found:
+        raise ConfigError(
+            f"the task {condition.entry['task']!r} has outside programs for metrics alone; name "
+            "one of them to start it: --metric NAME"
+        )
+    return found

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from icl.compare import Asked, Comparison, Side, compare_sides, corrected, side
+from icl.compare import Asked, Comparison, Side, compare_sides, corrected, primary, side
 from icl.errors import ConfigError
 from icl.pairing import shared_axes
 from icl.results import ConditionResult, Run
-from icl.scoring import metrics_of
 from icl.spread import groups, name_over
 from icl.stats import Stats, score
 from icl.types import Prediction, Record, Score
@@ -47,7 +46,7 @@ def compare_ensemble(run: Run, over: Sequence[str], metrics: Asked = None) -> li
         where = shared_axes(group[0], group[1])
         for member in group[2:]:
             where = {axis: word for axis, word in where.items() if member.axes.get(axis) == word}
-        for name, metric in metrics_of(group[0], metrics) if metrics else metrics_of(group[0])[:1]:
+        for name, metric in primary(group[0], metrics):
             made += [
                 compare_sides(together, side(one, name_over(one, over)), name, metric, where)
                 for one in group
@@ -66,7 +65,7 @@ def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -
         MetricError: the metric is not defined for an example.
     """
     made = ensemble_side(conditions)
-    name, measure = metrics_of(conditions[0], [metric] if metric else None)[0]
+    name, measure = primary(conditions[0], [metric] if metric else None)[0]
     stats = measure.stats(list(made.predictions.values()), list(made.examples.values()))
     signature = f"{stats.signature}|ensemble:{len(conditions)}"
     return score(f"{name}+ensemble", Stats(stats.rows, stats.value, signature, stats.proportion))

@@ -152,13 +152,15 @@ def _spread(
         return None
     name, metric = wanted[0]
     sides = [side(member, name_over(member, over)) for member in group]
+    if not set.intersection(*(set(one.examples) for one in sides)):
+        return None
     try:
         parts, ids = _together(sides, metric)
     except MetricError:
         return None  # said by the scores themselves, which lack it too
     values = [part.value(part.rows.sum(axis=0)) for part in parts]
     known = [value for value in values if value is not None]
-    if not ids or len(known) < len(values):
+    if len(known) < len(values):
         return None
     by_chance, p = _by_chance(parts, max(known) - min(known))
     return Spread(
@@ -210,7 +212,9 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
     tasks: dict[str, list[dict[str, float]]] = {}
     metrics: dict[str, tuple[str, str]] = {}
     for group in groups(run, [of]):
-        name, metric = metrics_of(group[0])[0]
+        if not (wanted := metrics_of(group[0])[:1]):
+            continue  # outside programs alone: their scores are theirs
+        name, metric = wanted[0]
         scores = {
             member.settings.get(of, ""): one.value for member in group for one in member.scores
             if one.kind == "model" and one.name == name and one.value is not None

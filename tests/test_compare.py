@@ -28,6 +28,7 @@ from icl.metrics import make
 from icl.metrics.accuracy import Accuracy
 from icl.pairing import settings_of
 from icl.results import Run
+from icl.spread import rank_stability, spreads
 from icl.types import Example, Prediction
 from tests.experiment import TEMPLATE, write
 
@@ -269,3 +270,22 @@ def test_the_page_on_statistics_is_true(small: Run, tmp_path: Path) -> None:
     conditions = small.conditions[:2]
     exec(first, {"metric": Accuracy(), "conditions": conditions})  # noqa: S102
     exec(second.replace('load_run("languages")', "small"), {"small": small})  # noqa: S102
+
+
+def test_outside_programs_are_not_started_unasked(small: Run) -> None:
+    program = {"command": "python score.py {hypothesis}", "name": "comet"}
+    first, second = (
+        replace(one, entry={**one.entry, "metrics": [program]}) for one in small.conditions[:2]
+    )
+    with pytest.raises(ConfigError, match="^the task 'intent' has outside programs for metrics"):
+        compare(first, second)
+    alone = replace(small, conditions=(first, second))
+    assert spreads(alone) == []
+    assert rank_stability(alone) == []
+
+
+def test_conditions_without_records_are_told(small: Run) -> None:
+    empty = replace(small.conditions[1], ids=())
+    made = compare(small.conditions[0], empty)
+    assert made.problem == "no common examples: 12 and 0 examples share no id"
+    assert spreads(replace(small, conditions=(small.conditions[0], empty))) == []
