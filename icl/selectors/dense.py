@@ -25,9 +25,9 @@ class Dense(Selector):
     """Nearest by cosine: of the model's own states, or of a sentence encoder; ties by id.
 
     Without ``encoder`` no second model is needed: a text is the mean over its tokens of one
-    layer's hidden states, special tokens left out. All states of a language model point the same
-    way for the most part (Ethayarajh 2019, arXiv 1909.00512), so the pool's mean is subtracted
-    first. The search compares with every row of the pool.
+    layer's hidden states, special tokens left out. A few features of a language model's states
+    are so large that cosines see nothing else (Timkey, van Schijndel 2021, arXiv 2109.04404), so
+    every feature is standardized over the pool first. The query is compared with every row.
     """
 
     encoder: str | None = None
@@ -36,11 +36,12 @@ class Dense(Selector):
     """Of the model's layers, 0 its embeddings, -1 the last; left out: the middle one."""
     fields: tuple[str, ...] = ()
     """Input fields that are compared; empty: all that are strings, joined."""
-    center: bool | None = None
-    """Whether the pool's mean is subtracted; left out: for the model's own states only."""
+    standardize: bool | None = None
+    """Whether features get mean 0 and variance 1 over the pool; left out: those of the model's
+    own states do, an encoder's do not."""
     _vectors: Vectors | None = field(default=None, init=False, repr=False, compare=False)
     _ranks: Any = field(default=None, init=False, repr=False, compare=False)
-    _index: tuple[Array, Array] | None = field(default=None, init=False, repr=False, compare=False)
+    _index: _Index | None = field(default=None, init=False, repr=False, compare=False)
 
     scores_are = "falling"
 
@@ -55,8 +56,8 @@ class Dense(Selector):
             raise ConfigError(f"layer is {self.layer!r}; a whole number is needed, such as 6 or -1")
         if self.layer is not None and self.encoder is not None:
             raise ConfigError("layer is of the model's own states; leave it out beside encoder:")
-        if self.center is not None and not isinstance(self.center, bool):
-            raise ConfigError(f"center is {self.center!r}; true or false is needed")
+        if self.standardize is not None and not isinstance(self.standardize, bool):
+            raise ConfigError(f"standardize is {self.standardize!r}; true or false is needed")
 
     @property
     def asks(self) -> Asked:
@@ -96,43 +97,59 @@ class Dense(Selector):
         """Cosine of the query with each row: (pool,); 0 for a text without tokens."""
         if not len(self.pool):
             return np.zeros(0, dtype=np.float32)
-        rows, mean = self._built()
-        return _cosines(rows, _unit(self.vectors.query(self._text(query)) - mean))
+        index = self._built()
+        return _cosines(index.rows, index.unit(self.vectors.query(self._text(query))))
 
     def between(self, index: int) -> Scores:
         """Cosine of one row with each row: (pool,)."""
-        rows, _ = self._built()
+        rows = self._built().rows
         return _cosines(rows, rows[index])
 
     def identity(self) -> dict[str, JSON]:
         """The options, with what the encoder is instead of what it is called."""
         return {
             "fields": list(self.fields),
-            "center": self._centered,
+            "standardize": self._standardized,
             "vectors": dict(self.vectors.identity),
         }
 
     @property
-    def _centered(self) -> bool:
-        return self.encoder is None if self.center is None else self.center
+    def _standardized(self) -> bool:
+        return self.encoder is None if self.standardize is None else self.standardize
 
-    def _built(self) -> tuple[Array, Array]:
-        """Unit vectors of the pool (pool, features), and what was subtracted (features,)."""
+    def _built(self) -> _Index:
         if self._index is None:
             made = self.vectors.of([self._text(example) for example in self.pool])
-            mean = made.mean(axis=0) if self._centered else np.zeros_like(made[0])
-            self._index = (_unit(made - mean), mean)
+            self._index = _Index.of(made, self._standardized)
         return self._index
 
     def _text(self, example: Example) -> str:
         return text_of(example, self.fields, "dense")
 
 
-def _unit(vectors: Array) -> Array:
-    """Vectors of length 1; one without a direction stays 0."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    made: Array = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
-    return made
+@dataclass(frozen=True)
+class _Index:
+    """The pool's vectors, and what makes a query comparable with them."""
+
+    rows: Array  # (pool, features), of length 1
+    mean: Array  # (features,)
+    spread: Array  # (features,)
+
+    @classmethod
+    def of(cls, vectors: Array, standardized: bool) -> _Index:
+        mean, spread = np.zeros_like(vectors[0]), np.ones_like(vectors[0])
+        if standardized:
+            mean, spread = vectors.mean(axis=0), vectors.std(axis=0)
+            spread[spread < 1e-6] = 1.0  # what never varies says nothing, and must not divide by 0
+        made = cls(vectors, mean, spread)
+        return cls(made.unit(vectors), mean, spread)
+
+    def unit(self, vectors: Array) -> Array:
+        """Vectors of length 1; one without a direction stays 0."""
+        apart = (vectors - self.mean) / self.spread
+        norms = np.linalg.norm(apart, axis=-1, keepdims=True)
+        made: Array = np.divide(apart, norms, out=np.zeros_like(apart), where=norms > 1e-6)
+        return made
 
 
 def _cosines(rows: Array, vector: Array) -> Scores:
