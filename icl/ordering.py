@@ -47,9 +47,13 @@ def expanded(orders: Sequence[str], k: int | None) -> list[str]:
     >>> expanded(["selected", "permutations"], 2)
     ['selected', 'p0', 'p1']
     """
-    each = [f"p{place}" for place in range(math.factorial(k or 0))]
-    found = (each if order == "permutations" else [order] for order in orders)
-    return list(dict.fromkeys(order for one in found for order in one))
+    found: list[str] = []
+    for order in orders:
+        if order == "permutations":  # at most MOST_PERMUTED shots: see unfit
+            found += [f"p{place}" for place in range(math.factorial(k or 0))]
+        else:
+            found.append(order)
+    return list(dict.fromkeys(found))
 
 
 def effective(order: str, k: int | None, scores: Literal["falling", "mixed"] | None) -> str:
