@@ -30,6 +30,7 @@ def plain_mmr(relevance, between, trade, ids_of):
     relevance = [value / most for value in relevance]
     chosen, left = [], sorted(range(len(relevance)), key=lambda i: (-relevance[i], ids_of[i]))
     while left:
+
         def worth(i):
             twin = max((between(j)[i] / max(between(j)) for j in chosen), default=None)
             return relevance[i] if twin is None else trade * relevance[i] - (1 - trade) * twin
