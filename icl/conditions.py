@@ -7,9 +7,10 @@ experiments which ask the same share one folder, and B is never reported with A'
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from random import Random
 
 from icl.config import Point
 from icl.data import Drawn, data_hash
@@ -18,6 +19,7 @@ from icl.errors import ConfigError, DataError
 from icl.fitting import fit
 from icl.ledger import Remote
 from icl.loader import Loader
+from icl.ordering import arranged, effective
 from icl.prompts import Template, load_template
 from icl.registry import did_you_mean, lookup
 from icl.selectors import Selector
@@ -34,7 +36,7 @@ from icl.types import (
     digest,
 )
 
-__all__ = ["Condition", "Request", "build", "request_hash"]
+__all__ = ["Condition", "Request", "build", "pool_notes", "request_hash"]
 
 FORMAT = 1
 """Raised when records of older versions can no longer be reused."""
@@ -107,7 +109,7 @@ class Condition:
         if self.selector is not None:
             shots = {
                 "k": self.point.shots.k,
-                "order": self.point.shots.order,
+                "order": self._order_identity(),
                 "selector": "fixed" if self.point.shots.file else self.point.shots.select,
                 "options": self.selector.identity(),
                 "pool": data_hash(self.selector.pool),
@@ -128,6 +130,17 @@ class Condition:
                      list(self.point.pair or ())],
             **({"revisions": dict(self.revisions)} if self.revisions else {}),
         }  # fmt: skip
+
+    @cached_property
+    def order(self) -> str:
+        """The plainest order that sends the same prompts as the one asked for."""
+        assert self.selector is not None
+        k, pool = self.point.shots.k, len(self.selector.pool)
+        k = pool if k is None or pool < 2 else k
+        return effective(self.point.order, k, self.selector.scores_are)
+
+    def _order_identity(self) -> JSON:
+        return [self.order, self.point.shots.seed] if self.order == "random" else self.order
 
     @cached_property
     def fingerprint(self) -> str:
@@ -183,8 +196,9 @@ class Condition:
         if self.selector is not None:
             k = self.point.shots.k
             shots = self.selector.select(example, len(self.selector.pool) if k is None else k)
-            if self.point.shots.order == "reversed":
-                shots.reverse()
+            own = "" if self.selector.same_for_all else example.id
+            numbers = Random(f"{self.point.shots.seed}:order:{own}")
+            shots = arranged(shots, self.order, k, numbers)
         choices = self.choices_of(example)
         room = self.room if choices is self.choices else self._room(choices)
         prompt, kept, tokens = fit(self.template, example, shots, self.count, room)
@@ -250,7 +264,7 @@ def build(point: Point, loader: Loader) -> Condition:
     made = Condition(
         point=point, task=task, method=method, template=template, examples=test.examples,
         available=test.available, pool=pool, left_out=left_out,
-        selector=loader.selector(point, pool), choices=choices,
+        selector=loader.selector(point, pool, test.examples), choices=choices,
         sampling=sampling, engine=engine, ranking=ranking,
         batch_size=loader.experiment.batch_size,
         labels=Counter(example.targets[0] for example in pool if example.targets),
@@ -299,14 +313,37 @@ def _pool(
     name = entry.pool.data or entry.rows.data
     if name not in point.data:
         raise ConfigError(f"unknown data {name!r}{did_you_mean(name, point.data)}")
-    locale = point.locale if entry.pool.locale == "same" else entry.pool.locale
-    pool, left_out = loader.pool(point, entry.pool, locale, template, test)
+    pool, left_out = loader.pool(point, entry.pool, point.pool_locale, template, test)
     if not pool:
         raise DataError(
             f"the pool of {entry.task!r} is empty: all {left_out} rows of it stand in the test "
             "rows too; give it a split or lines of its own"
         )
     return pool, left_out
+
+
+def pool_notes(condition: Condition) -> Iterator[str]:
+    """What of a condition's pool a reader must know: rows left out, translations, too few rows."""
+    point, task = condition.point, condition.point.task.task
+    across = point.pool_locale != point.locale
+    if condition.left_out:
+        how = ", by content or, being translations, by id" if across else ""
+        yield (
+            f"{task}: {condition.left_out} pool rows stand in the test rows too{how} and are left "
+            "out"
+        )
+    if condition.selector is None:
+        return
+    asked = {example.id for example in condition.examples}
+    known = sum(example.id in asked for example in condition.pool)
+    if across and known and condition.selector.parallel:
+        yield (
+            f"{task}: {known} rows of the {point.pool_locale} pool are translations of test rows, "
+            "and may be their shots (pool.parallel is allow)"
+        )
+    k, there = point.shots.k or 0, len(condition.selector.pool)
+    if k > there:
+        yield f"{task}: {k} shots were asked for, {there} are there"
 
 
 def _check_answers(condition: Condition) -> None:

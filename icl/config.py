@@ -23,6 +23,7 @@ from icl.metrics import make
 from icl.plugins import load_plugin
 from icl.registry import did_you_mean, lookup, names
 from icl.settings import baseline_of, values_of
+from icl.shot_axes import each, shot_settings, shots_name
 from icl.types import canonical
 
 __all__ = [
@@ -67,6 +68,13 @@ class Point:
     data: Mapping[str, DataEntry]
     axes: Mapping[str, str]
     """Names of this point on every axis, for tables."""
+    pool_locale: str | None = None
+    """Locale of the shots; None where rows have none."""
+
+    @property
+    def order(self) -> str:
+        """The order in which shots are sent, one of :func:`icl.ordering.expanded`."""
+        return self.shots.order[0]
 
     @property
     def settings(self) -> dict[str, str]:
@@ -80,12 +88,9 @@ class Point:
         made["k"] = "all" if shots.k is None else str(shots.k)
         if shots.k == 0:
             return made
-        made |= {name: str(value) for name, value in (shots.model_extra or {}).items()}
-        made["select"] = Path(shots.file).stem if shots.file else shots.select
-        made["order"] = shots.order
-        if not shots.file and lookup("selector", shots.select).seeded:
-            made["seed"] = str(shots.seed)
-        return made
+        if self.pool_locale and self.pool_locale != self.locale:
+            made["pool"] = self.pool_locale
+        return made | shot_settings(shots)
 
     @property
     def engine_key(self) -> str:
@@ -351,31 +356,19 @@ def _expand(
     if rows.pair:
         pairs = [(a, b) for a in rows.pair.from_ for b in rows.pair.to if a != b]
     locales: list[str | None] = list(rows.locale) if rows.locale else [None]
-    seeds = shots.seeds or [shots.seed]
-    for prompt, spoken, locale, pair, seed in itertools.product(
-        task.prompt, task.prompt_language, locales, pairs, seeds
+    pools = task.pool.locale if task.pool else ["same"]
+    for prompt, spoken, locale, pair, pool, one in itertools.product(
+        task.prompt, task.prompt_language, locales, pairs, pools, each(shots)
     ):
         yield Point(
             model, options, task, prompt, locale, pair, spoken,
-            shots.model_copy(update={"seed": seed, "seeds": None}), data,
+            one.model_copy(update={"seeds": None}), data,
             {
                 "task": task.task, "prompt": prompt, "model": model,
                 "locale": "→".join(pair) if pair else (locale or ""),
                 "language": "" if task.prompt_language == ["en"] else spoken,
-                "shots": shots_name(shots, seed),
+                "pool": pool if len(pools) > 1 else "",
+                "shots": shots_name(one),
             },
+            locale if pool == "same" else pool,
         )  # fmt: skip
-
-
-def shots_name(shots: ShotsEntry, seed: int) -> str:
-    """``8 bm25 char``: how a table calls these shots."""
-    if shots.file:
-        return f"{Path(shots.file).stem}" + (f" {shots.k}" if shots.k is not None else "")
-    if not shots.k:
-        return "0"
-    extra = [f"{value}" for value in (shots.model_extra or {}).values() if isinstance(value, str)]
-    if shots.order != "selected":
-        extra.append(shots.order)
-    if shots.seeds and lookup("selector", shots.select).seeded:
-        extra.append(f"s{seed}")
-    return " ".join([str(shots.k), shots.select, *extra])

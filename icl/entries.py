@@ -20,6 +20,7 @@ from pydantic import (
 
 from icl.data import DataSpec
 from icl.errors import ConfigError
+from icl.ordering import unfit
 from icl.registry import did_you_mean
 
 __all__ = [
@@ -132,8 +133,11 @@ class PoolEntry(Entry):
     """Where shots come from; data and pair are those of ``rows`` unless named."""
 
     data: str | None = None
-    locale: str = "same"
-    """``same``, or a locale for cross-lingual shots."""
+    locale: Listed = ["same"]
+    """``same``, or a locale for cross-lingual shots; each of a list is a condition of its own."""
+    parallel: Literal["auto", "leave_out", "allow"] = "auto"
+    """Rows with the id of a test row: ``auto`` leaves out those of the same data set, in whatever
+    locale; ``leave_out`` those of another data set too; ``allow`` keeps translations."""
     split: str | None = None
     lines: Lines | None = None
     n: int | None = Field(default=None, ge=1)
@@ -198,8 +202,16 @@ class ShotsEntry(BaseModel):
     seed: int = 0
     seeds: list[int] | None = None
     """Several draws, each a condition of its own."""
-    order: Literal["selected", "reversed"] = "selected"
-    """``selected`` puts the first chosen first; ``reversed`` puts it nearest to the query."""
+    order: Listed = ["selected"]
+    """``selected`` puts the first chosen first, ``reversed`` puts it nearest to the query;
+    ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of up
+    to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is a condition of its own."""
+
+    @model_validator(mode="after")
+    def _permutable(self) -> ShotsEntry:
+        for problem in filter(None, (unfit(order, self.k) for order in self.order)):
+            raise ValueError(problem)
+        return self
 
 
 def _shots(value: Any) -> Any:

@@ -52,13 +52,18 @@ def fit(
         WindowError: the prompt does not fit without shots and with one word of the marked span.
     """
     order = sorted(range(len(shots)), key=lambda i: _usefulness(shots[i]))
+    full = template.prompt(example, shots)  # each shot is rendered once, however many are dropped
 
     def without(drop: int) -> Fitted:
         gone = set(order[:drop])
-        kept = [shot for place, shot in enumerate(shots) if place not in gone]
-        prompt = template.prompt(example, kept)
-        dropped = tuple(shots[place].example.id for place in order[:drop])
-        return Fitted(replace(prompt, dropped=dropped), kept, count(prompt))
+        kept = [place for place in range(len(shots)) if place not in gone]
+        prompt = replace(
+            full,
+            shots=tuple(full.shots[place] for place in kept),
+            shot_ids=tuple(full.shot_ids[place] for place in kept),
+            dropped=tuple(shots[place].example.id for place in order[:drop]),
+        )
+        return Fitted(prompt, [shots[place] for place in kept], count(prompt))
 
     whole = without(0)
     if whole.tokens <= room:

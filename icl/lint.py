@@ -20,6 +20,8 @@ from icl.lint_choices import choice_problems, faults_of
 from icl.loader import Loader
 from icl.prompts import Template
 from icl.sandbox import Half
+from icl.selectors import Selector
+from icl.selectors.random import Random
 from icl.templates import TemplateFile, library, read_template, read_yaml
 from icl.types import Engine, Example, Prompt
 
@@ -242,6 +244,17 @@ class _Here(Loader):
         made = super().engine(point)
         at_hand = getattr(made, "at_hand", None)
         return made if at_hand is not None and at_hand() else Uncounted(window=10**9)
+
+    def selector(
+        self, point: Point, pool: Sequence[Example], queries: Sequence[Example] = ()
+    ) -> Selector | None:
+        """Shots that need vectors are stood in for by drawn ones: no weights are read to check."""
+        made = self.made(point)
+        if made is None or made.asks is None:
+            return super().selector(point, pool, queries)
+        drawn = Random(seed=point.shots.seed)
+        drawn.fit(pool)
+        return drawn
 
 
 def _experiment_problems(name: str) -> Iterator[Problem]:

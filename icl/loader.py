@@ -9,11 +9,14 @@ from typing import Any
 
 from icl.config import Experiment, Point
 from icl.data import DataSpec, Drawn, apart, data_hash, draw, pinned, scan
+from icl.engines.encoder import Encoder
 from icl.entries import PoolEntry, RowsEntry
+from icl.errors import ConfigError
 from icl.prompts import Template
 from icl.registry import construct
 from icl.selectors import Selector
-from icl.types import JSON, Engine, Example, canonical
+from icl.selectors.vectors import Asked, Vectors
+from icl.types import JSON, Embeds, Engine, Example, canonical
 
 __all__ = ["Loader"]
 
@@ -33,6 +36,8 @@ class Loader:
     _tests: dict[str, Drawn] = field(default_factory=dict)
     _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
     _selectors: dict[str, Selector] = field(default_factory=dict)
+    _encoders: dict[str, Encoder] = field(default_factory=dict)
+    _vectors: dict[str, Vectors] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     """Name of a data set of the hub -> commit that was read."""
 
@@ -71,7 +76,9 @@ class Loader:
         if key not in self._pools:
             spec = self._spec(point, name, locale, entry)
             read = map(template.answered, scan(spec))
-            self._pools[key] = apart(read, test.seen, name == rows.data, entry.n, entry.seed)
+            by_id = {"leave_out": True, "auto": name == rows.data}
+            by_id["allow"] = by_id["auto"] and locale == point.locale
+            self._pools[key] = apart(read, test.seen, by_id[entry.parallel], entry.n, entry.seed)
         return self._pools[key]
 
     def engine(self, point: Point) -> Engine:
@@ -98,8 +105,32 @@ class Loader:
                 values[key] = str((self.experiment.base / Path(source).expanduser()).resolve())
         return values
 
-    def selector(self, point: Point, pool: Sequence[Example]) -> Selector | None:
-        """The fitted selector of a point, or None without shots."""
+    def selector(
+        self, point: Point, pool: Sequence[Example], queries: Sequence[Example] = ()
+    ) -> Selector | None:
+        """The fitted selector of a point, or None without shots; told which queries will come.
+
+        Raises:
+            ConfigError: an unknown option, or the model has no states to compare texts by.
+        """
+        made = self.made(point)
+        if made is None:
+            return None
+        if made.asks is not None:
+            made.bind(self._vectors_of(point, made.asks))
+        entry = point.task.pool
+        made.parallel = entry is not None and entry.parallel == "allow"
+        locales = [point.locale, point.pool_locale] if made.parallel else []
+        kind = "fixed" if point.shots.file else point.shots.select
+        key = canonical([kind, made.identity(), data_hash(pool), locales])
+        if key not in self._selectors:
+            made.fit(pool)
+            self._selectors[key] = made
+        self._selectors[key].expect(queries)
+        return self._selectors[key]
+
+    def made(self, point: Point) -> Selector | None:
+        """The selector of a point with its options, not yet fitted; None without shots."""
         shots = point.shots
         options = dict(shots.model_extra or {})
         if shots.file:
@@ -108,11 +139,30 @@ class Loader:
             kind = shots.select
         else:
             return None
-        made: Selector = construct(
+        selector: Selector = construct(
             "selector", kind, options | {"seed": shots.seed}, f"shots: {kind}"
         )
-        key = canonical([kind, made.identity(), data_hash(pool)])
-        if key not in self._selectors:
-            made.fit(pool)
-            self._selectors[key] = made
-        return self._selectors[key]
+        return selector
+
+    def _vectors_of(self, point: Point, asked: Asked) -> Vectors:
+        """Vectors of the model that is asked, or of an encoder; each embeds a text once."""
+        maker: Embeds | Engine
+        if asked.encoder is not None:
+            source = self._placed({"source": asked.encoder})["source"]
+            maker = self._encoders.setdefault(source, Encoder(source))
+        else:
+            maker = self.engine(point)
+        if not isinstance(maker, Embeds):
+            raise ConfigError(
+                f"shots: {point.shots.select}: the model {point.model_name!r} gives no hidden "
+                "states to compare texts by; name a sentence encoder, as in `encoder: "
+                "sentence-transformers/all-MiniLM-L6-v2`, or select: bm25"
+            )
+        found, identity = maker, maker.embedding(asked.layer)
+
+        def embed(texts: Sequence[str]) -> Any:
+            if asked.encoder is None:
+                self.only(self.engine(point))  # weights of one model at a time
+            return found.embed(texts, asked.layer)
+
+        return self._vectors.setdefault(canonical(identity), Vectors(embed, identity))

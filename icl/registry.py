@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from keyword import iskeyword
 from typing import Any, TypeVar
 
 from icl.errors import ConfigError
@@ -78,7 +79,8 @@ def construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
     Raises:
         ConfigError: unknown name or option, or a value the class refuses; begins with ``where``.
     """
-    options = dict(options)
+    # An option called `lambda` is the field `lambda_`: Python keeps the word for itself.
+    options = {key + "_" * iskeyword(key): value for key, value in options.items()}
     made = lookup(kind, name)
     if is_dataclass(made):
         accepted = [spec.name for spec in fields(made) if spec.init]
@@ -86,7 +88,7 @@ def construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
             if option not in accepted:
                 raise ConfigError(
                     f"{where}: unknown option {option!r} of the {kind} {name!r}"
-                    f"{did_you_mean(option, accepted)}"
+                    f"{did_you_mean(option, [word.rstrip('_') for word in accepted])}"
                 )
         for spec in fields(made):
             given = spec.name in options or not spec.init

@@ -11,6 +11,7 @@ from icl.engines.proof import described
 from icl.ledger import traffic
 from icl.registry import lookup, names
 from icl.results import ConditionResult, Run, predict
+from icl.shot_notes import shot_notes
 from icl.types import Choice, Record, Score
 
 if TYPE_CHECKING:
@@ -145,9 +146,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         f"{row.entry['axes']['model']}: {described(row.model)}" for row in rows if row.model
     )
     yield from _shared(rows)
-    dropped = sum(bool(record.dropped) for row in rows for record in row.records.values())
-    if dropped:
-        yield f"{dropped} prompts lost shots to fit the window"
+    yield from shot_notes(rows)
     shortened = [record.shortened for row in rows for record in row.records.values()
                  if record.shortened]  # fmt: skip
     if shortened:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from icl.conditions import Condition, Request, build
+from icl.conditions import Condition, Request, build, pool_notes
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
 from icl.engines.widths import already_quantized
@@ -92,6 +92,7 @@ def conditions(
     """
     found: dict[str, Condition] = {}
     same: dict[str, list[str]] = {}
+    told: set[str] = set()
     for point in points(experiment):
         known = dict(loader.revisions)
         condition = build(point, loader)
@@ -101,9 +102,10 @@ def conditions(
                     f"data {name}: read at the newest revision; write `revision: {commit}` to keep "
                     "it"
                 )
-        if condition.left_out:
-            note = f"{condition.left_out} pool rows stand in the test rows too and are left out"
-            progress.note(f"{point.task.task}: {note}")
+        for note in pool_notes(condition):
+            if note not in told:
+                told.add(note)
+                progress.note(note)
         if point.task.rows.n and point.task.rows.n > condition.available:
             progress.note(
                 f"{point.task.task}: {point.task.rows.n} rows were asked for, "

@@ -13,6 +13,7 @@ __all__ = [
     "JSON",
     "Choice",
     "ChoiceScore",
+    "Embeds",
     "Engine",
     "Example",
     "Output",
@@ -332,4 +333,17 @@ class Sized(Protocol):
 
     def computed(self) -> dict[str, int]:
         """Tokens computed since it was loaded: ``forwarded``, and ``unique`` where known."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An engine whose hidden states can be read, so that texts can be compared by them."""
+
+    def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
+        """Vectors of texts, a numpy array of float32: (texts, features)."""
+        ...
+
+    def embedding(self, layer: int | None = None) -> dict[str, JSON]:
+        """What changes a vector, the layer among it; goes into fingerprints."""
         ...

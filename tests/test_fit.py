@@ -138,6 +138,21 @@ def test_the_work_grows_with_the_logarithm_of_shots_and_characters(shrinking: Te
     assert tokens == 502 and calls <= 20
 
 
+def test_every_shot_is_rendered_once(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    target = Template.target
+
+    def counted(self: Template, example: Example) -> str:
+        rendered.append(example.id)
+        return target(self, example)
+
+    monkeypatch.setattr(Template, "target", counted)
+    shots = [Shot(example(i), float(i)) for i in range(1, 201)]
+    prompt, kept, _ = fit(template, example(0), shots, words_of, 3 + 4 * 5)
+    assert len(kept) == 5 and sorted(rendered) == sorted(shot.example.id for shot in shots)
+    assert prompt.shots == template.prompt(example(0), kept).shots
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -294,7 +294,7 @@ def test_shots_that_do_not_fit_are_dropped_and_counted(tmp_path: Path) -> None:
                tmp_path / "runs")  # fmt: skip
     dropped = [r.dropped for c in done.conditions[:1] for r in c.records.values()]
     assert all(dropped)
-    assert "prompts lost shots to fit the window" in render(done)
+    assert "10 of 10 prompts lost 20 shots to fit the window" in render(done)
     small = {"t": {"engine": "table", "default": "hash", "window": 9}}
     with pytest.raises(WindowError, match="even without shots"):
         run(write(tmp_path, models=small), tmp_path / "runs")

@@ -135,6 +135,20 @@ class CausalModel:
             return out.logits[keep]  # type: ignore[no-any-return]
         return out.last_hidden_state[keep.to(out.last_hidden_state.device)]  # type: ignore[no-any-return]
 
+    @torch.inference_mode()
+    def layers(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # both (batch, tokens)
+        """States behind the embeddings and each layer: (batch, tokens, features) each.
+
+        Padding, 0 in the mask, stands at the right, where no token before it can see it.
+        """
+        self.forget_lengths()
+        self.work.calls += 1
+        self.work.forwarded_tokens += ids.numel()
+        out = self.body(
+            input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True
+        )
+        return tuple(out.hidden_states)
+
     def project(self, states: Tensor) -> Tensor:  # (rows, features) -> (rows, vocabulary)
         """Logits of kept states; see :meth:`Projection.logits`."""
         self.work.projected_positions += len(states)

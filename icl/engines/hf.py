@@ -19,11 +19,11 @@ from icl.engines.seq2seq_codec import PairCodec
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
 from icl.engines.widths import Asked, Formats, check_asked, decide, precision
-from icl.engines.windows import causal_window, check_window
+from icl.engines.windows import causal_window, check_room, check_window
 from icl.engines.wording import Heard, Wording
-from icl.errors import EngineError, ModelError, WindowError
+from icl.errors import ModelError
 from icl.registry import did_you_mean
-from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
+from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token, digest
 
 if TYPE_CHECKING:
     import torch
@@ -208,19 +208,11 @@ class HFEngine(ModelEntry):
         return self._formats
 
     def rows(self, n_tokens: int) -> int:
-        """Texts of so many tokens to answer at a time: a power of two up to 64.
-
-        Their keys and values take at most half of the memory that is free once the weights are
-        loaded. A power of two, so that a little more or less of it changes nothing.
-        """
-        from icl.engines.memory import footprint, free_bytes
+        """Texts of so many tokens to answer at a time: a power of two up to 64."""
+        from icl.engines.memory import rows_beside
 
         self.load()
-        each = footprint(self._config).kv_bytes(self.formats.compute)
-        if each is None:
-            return 8
-        fit = max(1, free_bytes(self.torch_device) // 2 // (each * max(1, n_tokens)))
-        return min(64, 1 << (fit.bit_length() - 1))
+        return rows_beside(self._config, self.formats.compute, self.torch_device, n_tokens)
 
     def computed(self) -> dict[str, int]:
         """Positions forwarded since loading; ``unique`` are those that the answers depend on."""
@@ -261,6 +253,21 @@ class HFEngine(ModelEntry):
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent for a prompt, BOS included."""
         return self.form.tokens(prompt)
+
+    def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
+        """The mean hidden states of texts: see :func:`icl.engines.embedding.embed`."""
+        from icl.engines.embedding import embed, layer_of
+
+        found = layer_of(self.open()._config, layer, self.source)
+        written = [self.wording.text(text) for text in texts]
+        return embed(self.lm, self.codec, written, found, self.window)
+
+    def embedding(self, layer: int | None = None) -> dict[str, JSON]:
+        """What changes a text's vector: the model as it is loaded, and the layer."""
+        from icl.engines.embedding import layer_of
+
+        found = layer_of(self.open()._config, layer, self.source)
+        return {"model": digest(self.identity())[:16], "layer": found}
 
     def room(self, answer_tokens: int) -> int:
         """Tokens that a prompt may have beside an answer of so many."""
@@ -310,7 +317,7 @@ class HFEngine(ModelEntry):
         start = () if self.codec.start is None else (self.codec.start,)
         for i, ids in enumerate(self.form.ids(prompts)):
             prompt = prompts[i]
-            self._check_room(prompt, ids, sampling.max_tokens)
+            check_room(prompt, len(ids), self.codec.start, sampling.max_tokens, self.window)
             stops = self.wording.stops((*sampling.stop, *prompt.stop))
             thinking = thinking_for(self.form, sampling, prompt)
             requests.append(Request(i, ids or start, stops, prompt.query_id or str(i), thinking))
@@ -368,16 +375,6 @@ class HFEngine(ModelEntry):
             prompt_ids, *joined = self.form.joined(prompt, list(choices))
             start = self.codec.start
             yield choices, plan_choices(prompt_ids, list(choices), joined, window, start)
-
-    def _check_room(self, prompt: Prompt, ids: tuple[int, ...], max_tokens: int) -> None:
-        if not ids and self.codec.start is None:
-            raise EngineError("an empty prompt needs a BOS or EOS token, which the tokenizer lacks")
-        if len(ids) + max_tokens > self.window:
-            name = f" {prompt.query_id!r}" if prompt.query_id else ""
-            raise WindowError(
-                f"prompt{name} has {len(ids)} tokens, which with max_tokens {max_tokens} is over "
-                f"the window of {self.window}; use fewer or shorter shots, or fewer max_tokens"
-            )
 
     def _ends(self) -> frozenset[int]:
         """The tokens that end an answer: of generation config, tokenizer and chat template."""

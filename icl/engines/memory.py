@@ -23,6 +23,7 @@ __all__ = [
     "free_bytes",
     "gigabytes",
     "host_free_bytes",
+    "rows_beside",
     "stored_bytes",
 ]
 
@@ -251,6 +252,19 @@ def _room(folder: Path, limit: str, usage: str, reclaimable: str) -> int | None:
     if not most.isdigit() or int(most) > 1 << 60:  # "max", or version 1's number for no limit
         return None
     return max(0, int(most) - used + int(stat.get(reclaimable, 0)))
+
+
+def rows_beside(config: Any, compute: str, device: torch.device, n_tokens: int) -> int:
+    """Texts of so many tokens that fit beside loaded weights: a power of two up to 64.
+
+    Their keys and values take at most half of the memory that is free. A power of two, so that a
+    little more or less of it changes nothing.
+    """
+    each = footprint(config).kv_bytes(compute)
+    if each is None:
+        return 8
+    fit = max(1, free_bytes(device) // 2 // (each * max(1, n_tokens)))
+    return min(64, 1 << (fit.bit_length() - 1))
 
 
 def check_fit(need: int, free: int, what: str, others: dict[str, int]) -> None:

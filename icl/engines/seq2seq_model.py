@@ -138,6 +138,15 @@ class Seq2SeqModel:
         return Memory(out.last_hidden_state, needed)
 
     @torch.inference_mode()
+    def layers(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # both (batch, tokens)
+        """The encoder's states behind the embeddings and each layer: (batch, tokens, features)."""
+        self.encoded.calls += 1
+        self.encoded.forwarded_tokens += ids.numel()
+        encoder = self.model.get_encoder()
+        out = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        return tuple(out.hidden_states)
+
+    @torch.inference_mode()
     def decode(
         self,
         memory: Memory,

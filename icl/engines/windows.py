@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from icl.errors import ModelError
+from icl.errors import EngineError, ModelError, WindowError
+from icl.types import Prompt
 
-__all__ = ["causal_window", "check_window", "least", "positions"]
+__all__ = ["causal_window", "check_room", "check_window", "least", "positions"]
 
 
 def causal_window(config: Any, tokenizer: Any) -> int:
@@ -45,4 +46,23 @@ def check_window(source: str, asked: int | None, own: int, limit: int) -> None:
     if asked and (asked < 0 or limit and asked > limit):
         raise ModelError(
             f"window {asked} is not possible for {source!r}; accepted: 1 to {limit or 'any'}"
+        )
+
+
+def check_room(
+    prompt: Prompt, n_tokens: int, start: int | None, max_tokens: int, window: int
+) -> None:
+    """Refuse a prompt that is empty where nothing stands before it, or leaves too little room.
+
+    Raises:
+        EngineError: no token at all, and no ``start`` to put before the first one.
+        WindowError: prompt and answer are longer than the window.
+    """
+    if not n_tokens and start is None:
+        raise EngineError("an empty prompt needs a BOS or EOS token, which the tokenizer lacks")
+    if n_tokens + max_tokens > window:
+        name = f" {prompt.query_id!r}" if prompt.query_id else ""
+        raise WindowError(
+            f"prompt{name} has {n_tokens} tokens, which with max_tokens {max_tokens} is over "
+            f"the window of {window}; use fewer or shorter shots, or fewer max_tokens"
         )

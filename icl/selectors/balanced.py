@@ -11,7 +11,7 @@ from icl.selectors import Selector
 from icl.selectors.random import Scope, check_scope, draw, generator, in_id_order
 from icl.types import Example
 
-__all__ = ["Balanced"]
+__all__ = ["Balanced", "labelled"]
 
 
 @dataclass
@@ -26,6 +26,12 @@ class Balanced(Selector):
     _by_label: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False)
 
     seeded = True
+    scores_are = None
+
+    @property
+    def same_for_all(self) -> bool:
+        """With ``scope: run``."""
+        return self.scope == "run"
 
     def __post_init__(self) -> None:
         check_scope(self.scope)
@@ -36,31 +42,16 @@ class Balanced(Selector):
         Raises:
             DataError: a pool row has no target.
         """
-        groups: dict[str, list[int]] = defaultdict(list)
-        for index in in_id_order(pool):
-            if not pool[index].targets:
-                raise DataError(
-                    f"the pool row {pool[index].id!r} has no target, but balanced shots need a "
-                    "label in every row; give answer: in the pool's data, or select: random"
-                )
-            groups[pool[index].targets[0]].append(index)
+        self._by_label = labelled(pool)
         self.pool = pool
-        self._by_label = dict(sorted(groups.items()))
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
         """Yield one row of each label in turn until the pool is used up."""
         numbers = generator(self.seed, self.scope, query)
         labels = list(self._by_label)
         shuffled = [labels[place] for place in draw(range(len(labels)), numbers)]
-        content = query.content
-        rows = [
-            (
-                index
-                for index in draw(self._by_label[label], numbers)
-                if self.pool[index].id != query.id and self.pool[index].content != content
-            )
-            for label in shuffled
-        ]
+        is_apart = self.apart(query)
+        rows = [filter(is_apart, draw(self._by_label[label], numbers)) for label in shuffled]
         while rows:
             left = []
             for of_label in rows:
@@ -69,3 +60,20 @@ class Balanced(Selector):
                     yield index, None
                     left.append(of_label)
             rows = left
+
+
+def labelled(pool: Sequence[Example]) -> dict[str, list[int]]:
+    """Label -> indices of its rows in the order of their ids; labels sorted.
+
+    Raises:
+        DataError: a pool row has no target.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index in in_id_order(pool):
+        if not pool[index].targets:
+            raise DataError(
+                f"the pool row {pool[index].id!r} has no target, but balanced shots need a "
+                "label in every row; give answer: in the pool's data, or select: random"
+            )
+        groups[pool[index].targets[0]].append(index)
+    return dict(sorted(groups.items()))

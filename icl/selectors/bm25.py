@@ -13,16 +13,14 @@ import numpy as np
 from icl.errors import ConfigError
 from icl.registry import did_you_mean
 from icl.selectors import Selector
-from icl.selectors.random import in_id_order
+from icl.selectors.nearness import Scores, falling, field_names, id_ranks, text_of
 from icl.types import JSON, Example
 
 __all__ = ["BM25"]
 
-_FIRST = 64  # rows sorted at once; the rest of the pool only if more are taken
 _JOINERS = "\u200c\u200d"  # inside words of Persian and Indic scripts, as in UAX #29
 
 Ngrams = Literal["word", "char"]
-Scores = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass
@@ -53,12 +51,14 @@ class BM25(Selector):
     _vocabulary: dict[str, int] = field(default_factory=dict, init=False, repr=False)
     _index: Any = field(default=None, init=False, repr=False, compare=False)
 
+    scores_are = "falling"
+
     def __post_init__(self) -> None:
         if self.ngrams not in get_args(Ngrams):
             guess = did_you_mean(self.ngrams, get_args(Ngrams))
             raise ConfigError(f"unknown ngrams {self.ngrams!r}{guess}")
         self.n = _pair(self.n)
-        self.fields = _names(self.fields)
+        self.fields = field_names(self.fields)
         if not _is_number(self.k1) or not self.k1 >= 0:
             raise ConfigError(f"k1 is {self.k1!r}; a number of 0 or more is needed, usually 1.5")
         if not _is_number(self.b) or not 0 <= self.b <= 1:
@@ -73,8 +73,7 @@ class BM25(Selector):
         import bm25s
 
         self.pool = pool
-        self._rank = np.empty(len(pool), dtype=np.int64)  # (pool,)
-        self._rank[in_id_order(pool)] = np.arange(len(pool))
+        self._rank = id_ranks(pool)
         self._vocabulary = {}
         ids = [
             [self._vocabulary.setdefault(token, len(self._vocabulary)) for token in tokens]
@@ -88,14 +87,7 @@ class BM25(Selector):
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
         """Yield the pool by falling score, equal scores by id; without a known token all are 0."""
-        scores = self._scores(query)
-        low = -math.inf
-        if len(scores) > _FIRST:
-            low = float(np.partition(scores, -_FIRST)[-_FIRST])
-        for rows in (np.flatnonzero(scores >= low), np.flatnonzero(scores < low)):
-            best = rows[np.lexsort((self._rank[rows], -scores[rows]))]
-            for index in best:
-                yield int(index), float(scores[index])
+        yield from falling(self.scores(query), self._rank)
 
     def identity(self) -> dict[str, JSON]:
         """The options, without ``n`` where words are compared."""
@@ -106,7 +98,7 @@ class BM25(Selector):
 
     def tokens(self, example: Example) -> list[str]:
         """The words or n-grams of an example's input, repetitions kept."""
-        text = unicodedata.normalize("NFC", self._text(example).casefold())
+        text = unicodedata.normalize("NFC", text_of(example, self.fields, "BM25").casefold())
         if self.ngrams == "word":
             return text.translate(_SPACES).split()
         low, high = self.n
@@ -118,36 +110,18 @@ class BM25(Selector):
                 grams += [padded[at : at + size] for at in range(len(padded) - size + 1)]
         return grams
 
-    def _text(self, example: Example) -> str:
-        inputs = example.inputs
-        if not self.fields:
-            texts = [value for value in inputs.values() if isinstance(value, str)]
-            if not texts:
-                raise ConfigError(f"BM25 compares text, but row {example.id!r} has no text input")
-            return " ".join(texts)
-        for name in self.fields:
-            if name not in inputs:
-                gives = " (it gives the answer away)" if name in example.gold else ""
-                raise ConfigError(
-                    f"BM25: row {example.id!r} has no input field {name!r}{gives}"
-                    f"{did_you_mean(name, inputs)}"
-                )
-        wrong = [name for name in self.fields if not isinstance(inputs[name], str)]
-        if wrong:
-            raise ConfigError(
-                f"BM25 compares text, but field {wrong[0]!r} of row {example.id!r} is "
-                f"{inputs[wrong[0]]!r}; leave it out of fields:"
-            )
-        return " ".join(str(inputs[name]) for name in self.fields)
-
-    def _scores(self, query: Example) -> Scores:
-        """BM25 of every pool row, float32, 0 where no token is shared."""
+    def scores(self, query: Example) -> Scores:
+        """BM25 of every row, 0 where no token is shared: (pool,)."""
         known = [self._vocabulary.get(token) for token in self.tokens(query)]
         ids = [token for token in known if token is not None]
         if not ids:
             return np.zeros(len(self.pool), dtype=np.float32)  # (pool,)
         scores: Scores = self._index.get_scores_from_ids(ids)  # (pool,)
         return scores
+
+    def between(self, index: int) -> Scores:
+        """BM25 of every row for one of them as the query: (pool,); not symmetric."""
+        return self.scores(self.pool[index])
 
 
 class _Spaces(dict[int, str]):
@@ -165,13 +139,6 @@ _SPACES = _Spaces()
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _names(names: object) -> tuple[str, ...]:
-    """``fields`` as a tuple of strings; experiment files give a list."""
-    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    raise ConfigError(f"fields is {names!r}; a list of names is needed, like [utt]")
 
 
 def _pair(n: object) -> tuple[int, int]:

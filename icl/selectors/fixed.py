@@ -35,6 +35,13 @@ class Fixed(Selector):
     """The file; its rows go into the fingerprint, its path does not."""
     _rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False, repr=False)
 
+    scores_are = None
+
+    @property
+    def same_for_all(self) -> bool:
+        """The file is the same for every query."""
+        return True
+
     def __post_init__(self) -> None:
         if not isinstance(self.file, str | Path):
             raise ConfigError(f"file is {self.file!r}; the path of a JSON Lines file is needed")

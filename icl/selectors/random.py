@@ -33,6 +33,12 @@ class Random(Selector):
     _by_id: Sequence[int] = field(default=(), init=False, repr=False)
 
     seeded = True
+    scores_are = None
+
+    @property
+    def same_for_all(self) -> bool:
+        """With ``scope: run``."""
+        return self.scope == "run"
 
     def __post_init__(self) -> None:
         check_scope(self.scope)

@@ -1,0 +1,55 @@
+"""The nearest shots of every label in turn, the label of the nearest row first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from icl.selectors import Selector
+from icl.selectors.balanced import labelled
+from icl.selectors.nearness import By, Near, near
+from icl.types import JSON, Example
+
+__all__ = ["BalancedKNN"]
+
+
+@dataclass
+class BalancedKNN(Selector):
+    """Round robin over the labels (``targets[0]``): the nearest row of each, then the second ones.
+
+    Labels come in the order of their nearest row, so fewer shots than labels are the nearest rows
+    of that many different labels. A label that runs out is passed over.
+    """
+
+    by: By = "bm25"
+    """``bm25``, ``dense``, or one with options: ``{select: dense, layer: 9}``."""
+    _near: Near = field(default=None, init=False, repr=False, compare=False)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self._near = near(self.by, "balanced_knn")
+
+    def fit(self, pool: Sequence[Example]) -> None:
+        """Take and index the pool.
+
+        Raises:
+            DataError: a pool row has no target.
+        """
+        labelled(pool)
+        self.pool = pool
+        self._near.fit(pool)
+
+    def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
+        """Yield one row of each label in turn until the pool is used up."""
+        is_apart = self.apart(query)
+        by_label: dict[str, list[tuple[int, float | None]]] = {}
+        for index, score in self._near.order(query):
+            if is_apart(index):
+                by_label.setdefault(self.pool[index].targets[0], []).append((index, score))
+        for turn in zip_longest(*by_label.values()):
+            yield from (found for found in turn if found is not None)
+
+    def identity(self) -> dict[str, JSON]:
+        """The identity of the likeness."""
+        name = self.by if isinstance(self.by, str) else self.by["select"]
+        return {"by": [name, self._near.identity()]}

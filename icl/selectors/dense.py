@@ -1,0 +1,157 @@
+"""Shots nearest to the query in a space of vectors (Liu et al. 2022, arXiv 2101.06804)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from icl.errors import ConfigError
+from icl.selectors import Selector
+from icl.selectors.nearness import Scores, falling, field_names, id_ranks, text_of
+from icl.selectors.vectors import Array, Asked, Vectors
+from icl.types import JSON, Example
+
+__all__ = ["Dense"]
+
+_DIGITS = 5
+"""Decimals of a cosine that count: rounding in other batches moves the seventh (float32)."""
+
+
+@dataclass
+class Dense(Selector):
+    """Nearest by cosine: of the model's own states, or of a sentence encoder; ties by id.
+
+    Without ``encoder`` no second model is needed: a text is the mean over its tokens of one
+    layer's hidden states, special tokens left out. A few features of a language model's states
+    are so large that cosines see nothing else (Timkey, van Schijndel 2021, arXiv 2109.04404), so
+    every feature is standardized over the pool first. The query is compared with every row.
+    """
+
+    encoder: str | None = None
+    """A folder or hub id for sentence-transformers; left out: the model that is asked itself."""
+    layer: int | None = None
+    """Of the model's layers, 0 its embeddings, -1 the last; left out: the middle one."""
+    fields: tuple[str, ...] = ()
+    """Input fields that are compared; empty: all that are strings, joined."""
+    standardize: bool | None = None
+    """Whether features get mean 0 and variance 1 over the pool; left out: those of the model's
+    own states do, an encoder's do not."""
+    _vectors: Vectors | None = field(default=None, init=False, repr=False, compare=False)
+    _ranks: Any = field(default=None, init=False, repr=False, compare=False)
+    _index: _Index | None = field(default=None, init=False, repr=False, compare=False)
+
+    scores_are = "falling"
+
+    def __post_init__(self) -> None:
+        self.fields = field_names(self.fields)
+        if self.encoder is not None and (not isinstance(self.encoder, str) or not self.encoder):
+            raise ConfigError(
+                f"encoder is {self.encoder!r}; a folder or hub id of sentence-transformers is "
+                "needed, or leave it out to take the model's own states"
+            )
+        if self.layer is not None and type(self.layer) is not int:
+            raise ConfigError(f"layer is {self.layer!r}; a whole number is needed, such as 6 or -1")
+        if self.layer is not None and self.encoder is not None:
+            raise ConfigError("layer is of the model's own states; leave it out beside encoder:")
+        if self.standardize is not None and not isinstance(self.standardize, bool):
+            raise ConfigError(f"standardize is {self.standardize!r}; true or false is needed")
+
+    @property
+    def asks(self) -> Asked:
+        """The encoder, or the layer of the model itself."""
+        return Asked(self.encoder, self.layer)
+
+    def bind(self, vectors: Vectors) -> None:
+        """Take what embeds."""
+        self._vectors = vectors
+
+    @property
+    def vectors(self) -> Vectors:
+        """What embeds; bound by the loader."""
+        assert self._vectors is not None, "bind() comes first"
+        return self._vectors
+
+    def expect(self, queries: Sequence[Example]) -> None:
+        """Embed these queries in blocks, when the first of a block is asked for."""
+        self.vectors.expect([self._text(query) for query in queries])
+
+    def fit(self, pool: Sequence[Example]) -> None:
+        """Take the pool; it is embedded when the first query comes.
+
+        Raises:
+            ConfigError: a name in ``fields`` is no text input of a row.
+        """
+        self.pool = pool
+        self._ranks, self._index = id_ranks(pool), None
+        for example in pool:
+            self._text(example)
+
+    def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
+        """Yield the pool by falling cosine, equal ones by id."""
+        yield from falling(self.scores(query), self._ranks)
+
+    def scores(self, query: Example) -> Scores:
+        """Cosine of the query with each row: (pool,); 0 for a text without tokens."""
+        if not len(self.pool):
+            return np.zeros(0, dtype=np.float32)
+        index = self._built()
+        return _cosines(index.rows, index.unit(self.vectors.query(self._text(query))))
+
+    def between(self, index: int) -> Scores:
+        """Cosine of one row with each row: (pool,)."""
+        rows = self._built().rows
+        return _cosines(rows, rows[index])
+
+    def identity(self) -> dict[str, JSON]:
+        """The options, with what the encoder is instead of what it is called."""
+        return {
+            "fields": list(self.fields),
+            "standardize": self._standardized,
+            "vectors": dict(self.vectors.identity),
+        }
+
+    @property
+    def _standardized(self) -> bool:
+        return self.encoder is None if self.standardize is None else self.standardize
+
+    def _built(self) -> _Index:
+        if self._index is None:
+            made = self.vectors.of([self._text(example) for example in self.pool])
+            self._index = _Index.of(made, self._standardized)
+        return self._index
+
+    def _text(self, example: Example) -> str:
+        return text_of(example, self.fields, "dense")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The pool's vectors, and what makes a query comparable with them."""
+
+    rows: Array  # (pool, features), of length 1
+    mean: Array  # (features,)
+    spread: Array  # (features,)
+
+    @classmethod
+    def of(cls, vectors: Array, standardized: bool) -> _Index:
+        mean, spread = np.zeros_like(vectors[0]), np.ones_like(vectors[0])
+        if standardized:
+            mean, spread = vectors.mean(axis=0), vectors.std(axis=0)
+            spread[spread < 1e-6] = 1.0  # what never varies says nothing, and must not divide by 0
+        made = cls(vectors, mean, spread)
+        return cls(made.unit(vectors), mean, spread)
+
+    def unit(self, vectors: Array) -> Array:
+        """Vectors of length 1; one without a direction stays 0."""
+        apart = (vectors - self.mean) / self.spread
+        norms = np.linalg.norm(apart, axis=-1, keepdims=True)
+        made: Array = np.divide(apart, norms, out=np.zeros_like(apart), where=norms > 1e-6)
+        return made
+
+
+def _cosines(rows: Array, vector: Array) -> Scores:
+    made: Scores = np.round(rows @ vector, _DIGITS)  # (pool,)
+    return made
