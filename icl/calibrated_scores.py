@@ -62,7 +62,7 @@ def _applied(
 ) -> tuple[list[Score], Calibration]:
     name, used = calibrator
     made = condition.calibrated(used)
-    plain, predictions = condition.predictions(), condition.predictions(calibrator=used)
+    plain, predictions = condition.predictions(), condition.predictions(calibrator=made)
     settings = used.settings() + (f"{FITTED}{made.fitted}" if made.fitted else "")
 
     def signed(stats: Stats) -> Stats:
@@ -76,7 +76,7 @@ def _applied(
         except MetricError as error:
             failed.setdefault(metric_name, error)
     if all(example.targets for example in condition.examples):
-        scores.append(score(f"ece+{name}", signed(ece_stats(condition, used))))
+        scores.append(score(f"ece+{name}", signed(ece_stats(condition, made))))
     pairs = zip(plain, predictions, strict=True)
     return scores, Calibration(
         name,

@@ -61,27 +61,43 @@ def _probes(
     found: dict[str, Requests] = {}
     for name, calibrator in calibrators(condition).items():
         for request in tests.values():
-            shots = [shot.example.id for shot in request.shots]
-            own = () if condition.choices else request.choices
-            for probe in asked(calibrator, condition.template, request.example, shots, own):
-                made = found.setdefault(probe.role, {})
-                if probe.example.id not in made:
-                    try:
-                        made[probe.example.id] = condition.probe(probe, request)
-                    except TemplateError as error:
-                        raise CalibrationError(
-                            f"{name}: the template cannot be rendered without the row's content "
-                            f"({error}); name the fields to empty, as in {{calibrator: {name}, "
-                            "fields: [premise]}"
-                        ) from error
+            try:
+                _ask_beside(condition, calibrator, request, found)
+            except TemplateError as error:
+                raise CalibrationError(
+                    f"{name}: the template cannot be rendered without the row's content ({error}); "
+                    f"name the fields to empty, as in {{calibrator: {calibrator.name}, fields: "
+                    "[premise]}"
+                ) from error
         if calibrator.pool_rows and condition.selector is not None:
-            if not condition.pool:
-                raise ConfigError(
-                    f"{name}: the weight is chosen on pool rows, and the task "
-                    f"{condition.task.name!r} has no pool; add `pool:`, or give the weight, as in "
-                    f"{{calibrator: {name}, weight: 0.5}}"
-                )
-            for example in pool_sample(calibrator, condition.pool)[:limit]:
-                known = found.setdefault("pool", {})
-                known.setdefault(example.id, condition.request(example, "pool"))
+            _ask_pool(condition, name, calibrator, found, limit)
     return found
+
+
+def _ask_beside(
+    condition: Condition, calibrator: Calibrator, request: Request, found: dict[str, Requests]
+) -> None:
+    """Add the probes of one test row."""
+    shots = [shot.example.id for shot in request.shots]
+    own = () if condition.choices else request.choices
+    for probe in asked(calibrator, condition.template, request.example, shots, own):
+        known = found.setdefault(probe.role, {})
+        if probe.example.id not in known:
+            known[probe.example.id] = condition.probe(probe, request)
+
+
+def _ask_pool(
+    condition: Condition, name: str, calibrator: Calibrator, found: dict[str, Requests],
+    limit: int | None,
+) -> None:  # fmt: skip
+    """Add the pool rows that a calibrator learns from; a selector never gives a row itself."""
+    if not condition.pool:
+        raise ConfigError(
+            f"{name}: the weight is chosen on pool rows, and the task {condition.task.name!r} has "
+            f"no pool; add `pool:`, or give the weight, as in {{calibrator: {calibrator.name}, "
+            "weight: 0.5}"
+        )
+    known = found.setdefault("pool", {})
+    for example in pool_sample(calibrator, condition.pool)[:limit]:
+        if example.id not in known:
+            known[example.id] = condition.request(example, "pool")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Calibrator, normalised
+from icl.calibrators import Calibrated, Calibrator, normalised
 from icl.errors import MetricError
 from icl.metrics import paired
 from icl.results import ConditionResult
@@ -76,17 +76,19 @@ def reliability(
 
 
 def ece_stats(
-    condition: ConditionResult, calibrator: str | Calibrator | None = None, bins: int = BINS
+    condition: ConditionResult,
+    calibrator: str | Calibrator | Calibrated | None = None,
+    bins: int = BINS,
 ) -> Stats:
     """For each row and bin: 1 where the row is in it, its confidence, 1 if right.  # (n, 3 bins)"""
     if bins < 1:
         raise MetricError(f"bins is {bins}: give at least 1, commonly 10")
-    scores = condition.calibrated(calibrator if calibrator is not None else "none").scores
-    pairs = paired(condition.predictions(calibrator=calibrator), condition.examples, "ECE")
+    made = condition.calibrated(calibrator if calibrator is not None else "none")
+    pairs = paired(condition.predictions(calibrator=made), condition.examples, "ECE")
     rows: Rows = np.zeros((len(pairs), 3 * bins))
-    for row, made, (prediction, example) in zip(rows, scores, pairs, strict=True):
-        sure = float(np.exp(normalised(made).max()))
-        place = max(0, min(bins - 1, int(np.ceil(sure * bins - 1e-9)) - 1))
+    for row, scores, (prediction, example) in zip(rows, made.scores, pairs, strict=True):
+        sure = float(np.exp(normalised(scores).max()))
+        place = max(0, min(bins - 1, int(np.ceil(sure * bins)) - 1))
         row[3 * place : 3 * place + 3] = 1, sure, prediction.value in example.targets
     return Stats(rows, _Distance(bins), f"ece|bins:{bins}|width:equal")
 

@@ -120,7 +120,7 @@ class ConditionResult:
         return [known[name] for name in self.records]
 
     def predictions(
-        self, parser: str | None = None, calibrator: str | Calibrator | None = None
+        self, parser: str | None = None, calibrator: str | Calibrator | Calibrated | None = None
     ) -> list[Prediction]:
         """A prediction for every record, by the named parser or the condition's own.
 
@@ -149,14 +149,18 @@ class ConditionResult:
         entries = [*self.entry.get("calibrate", ()), *(dict(c.entry) for c in self.calibrations)]
         return dict(map(make, entries)).get(name) or make(name)[1]
 
-    def calibrated(self, calibrator: str | Calibrator) -> Calibrated:
+    def calibrated(self, calibrator: str | Calibrator | Calibrated) -> Calibrated:
         """Calibrated scores of the choices of every record, in the order of :attr:`records`.
+
+        What was calibrated already comes back as it is.
 
         Raises:
             CalibrationError: the choices were not ranked, the calibrator refuses them, or records
                 that it needs are missing; the message says what computes them.
             ConfigError: no calibrator is called so.
         """
+        if isinstance(calibrator, Calibrated):
+            return calibrator
         used = self.calibrator(calibrator) if isinstance(calibrator, str) else calibrator
         shelf = Shelf(self.store, list(self.records.values()), self.entry["pool"])
         return calibrate(used, shelf)

@@ -73,7 +73,12 @@ def score_run(
     )
     scores = [(c, {"score": asdict(one)}) for c in conditions for one in c.scores]
     _write(run.folder / "scores.json", scores)
-    notes = [(c, {"calibration": asdict(one)}) for c in conditions for one in c.calibrations]
+    notes = [
+        (c, {"calibration": asdict(one)})
+        for c in conditions
+        for one in c.calibrations
+        if calibrators is None or not one.refused  # what was only tried is told once
+    ]
     if notes:
         _write(run.folder / "calibrations.json", notes)
     if calibrators:
@@ -103,7 +108,8 @@ def _scored(
     scores = _scores(condition, metrics, parser, failed)
     entries = condition.entry.get("calibrate", ()) if calibrators is None else calibrators
     more, made = with_calibrators(condition, metrics, entries, failed)
-    notes = {one.name: one for one in (*condition.calibrations, *made)}
+    known = [one for one in condition.calibrations if not one.refused]
+    notes = {one.name: one for one in (*known, *made)}
     return replace(
         condition,
         scores=_merged(condition, [*scores, *more]),
