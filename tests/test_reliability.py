@@ -13,20 +13,25 @@ import pytest
 from icl import Run, load_run, run
 from icl.calibrators import Answers, Calibrated, Calibrator
 from icl.errors import MetricError
-from icl.reliability import ece_stats, reliability
+from icl.reliability import Bin, ece_stats, reliability
 from icl.stats import score
 from tests.experiment import INTENTS, write
 
 WORDS = {"alarm_set": " set alarm", "play_music": " play music", "weather_query": " weather"}
-ROWS = {"alarm_set": (0.8, 0.1, 0.1), "play_music": (0.7, 0.2, 0.1), "weather_query": (0.2, 0.2, 0.6)}  # fmt: skip
+SHARES = {
+    "alarm_set": (0.85, 0.1, 0.05),
+    "play_music": (0.75, 0.2, 0.05),
+    "weather_query": (0.2, 0.15, 0.65),
+}
 
 
 @pytest.fixture
 def done(tmp_path: Path) -> Run:
-    """Twelve rows: four sure by .8 and right, four by .7 and wrong, four by .6 and right."""
+    """Twelve rows: four sure by .85 and right, four by .75 and wrong, four by .65 and right."""
     answers = {
         f"Say: utterance {n} about {INTENTS[n % 3].split('_')[1]} ✓\nIntent:": {
-            text: math.log(p / 2) for text, p in zip(WORDS.values(), ROWS[INTENTS[n % 3]], strict=True)
+            text: math.log(p / 2)
+            for text, p in zip(WORDS.values(), SHARES[INTENTS[n % 3]], strict=True)
         }
         for n in range(12)
     }  # fmt: skip
@@ -40,29 +45,22 @@ def done(tmp_path: Path) -> Run:
 
 def test_bins_and_their_distance_by_hand(done: Run) -> None:
     made = reliability(done.conditions[0])
-    # (|4 - 3.2| + |0 - 2.8| + |4 - 2.4|) / 12 = 5.2 / 12
-    assert made.ece.value == pytest.approx(100 * 5.2 / 12, abs=1e-4)
+    # (|4 - 3.4| + |0 - 3| + |4 - 2.6|) / 12 = 5 / 12
+    assert made.ece.value == pytest.approx(100 * 5 / 12, abs=1e-4)
     assert made.ece.name == "ece+none" and made.ece.n == 12
     assert made.ece.low is not None and made.ece.high is not None
     assert made.ece.low <= made.ece.value <= made.ece.high
     filled = {one.high: one for one in made.bins if one.n}
-    assert sorted(filled) == [60, 70, 80], "a confidence on a border belongs to the lower bin"
-    assert [(filled[h].n, filled[h].accuracy) for h in (60, 70, 80)] == [(4, 100), (4, 0), (4, 100)]
-    assert filled[70].confidence == pytest.approx(70, abs=1e-4)
-    empty = made.bins[0]
-    assert (empty.low, empty.high, empty.n, empty.confidence, empty.accuracy) == (
-        0,
-        10,
-        0,
-        None,
-        None,
-    )
+    assert sorted(filled) == [70, 80, 90]
+    assert [(filled[h].n, filled[h].accuracy) for h in (70, 80, 90)] == [(4, 100), (4, 0), (4, 100)]
+    assert filled[80].confidence == pytest.approx(75, abs=1e-4)
+    assert made.bins[0] == Bin(0, 10, 0, None, None)
 
 
 def test_one_bin_is_the_distance_of_the_means(done: Run) -> None:
-    # Accuracy 8/12, mean confidence .7.
+    # Accuracy 8/12, mean confidence .75.
     made = reliability(done.conditions[0], bins=1)
-    assert made.ece.value == pytest.approx(100 * (0.7 - 8 / 12), abs=1e-4)
+    assert made.ece.value == pytest.approx(100 * (0.75 - 8 / 12), abs=1e-4)
     with pytest.raises(MetricError, match="bins is 0: give at least 1"):
         reliability(done.conditions[0], bins=0)
 
