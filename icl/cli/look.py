@@ -117,12 +117,15 @@ def list_(
     if wanted == "data":
         _list_data(file)
         return
+    if wanted == "calibrators":
+        from icl.calibration_table import calibration_text
+
+        for name, about in _listed(wanted, names, lookup):
+            wrapped = textwrap.wrap(f"{name}: {about}", 80, subsequent_indent="    ")
+            typer.echo("\n".join([*wrapped, *calibration_text(lookup("calibrator", name))]))
+        return
     for name, about in _listed(wanted, names, lookup):
         typer.echo(f"{name:<28}{about}".rstrip())
-        if wanted == "calibrators":
-            from icl.calibration_table import calibration_text
-
-            typer.echo("\n".join(calibration_text(lookup("calibrator", name))))
 
 
 def _list_data(file: Path | None) -> None:
