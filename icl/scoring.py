@@ -83,7 +83,8 @@ def score_run(
         _write(run.folder / "calibrations.json", notes)
     if calibrators:
         command = run.manifest.get("command", ())
-        check_applied(conditions, calibrators, " ".join(command) if "run" in command else "")
+        again = " ".join(["icl", *command[1:]]) if command[1:2] == ["run"] else ""
+        check_applied(conditions, calibrators, again)
     if failed:
         raise MetricError(
             f"{next(iter(failed.values()))} (all other scores of {run.name} are kept)"
@@ -107,7 +108,9 @@ def _scored(
     """The condition with its scores, the calibrated ones beside them."""
     scores = _scores(condition, metrics, parser, failed)
     entries = condition.entry.get("calibrate", ()) if calibrators is None else calibrators
-    more, made = with_calibrators(condition, metrics, entries, failed)
+    suffix = WAYS.get(condition.entry.get("ranking") or "", "")
+    named = [(name + suffix, metric) for name, metric in metrics]
+    more, made = with_calibrators(condition, named, entries, failed)
     known = [one for one in condition.calibrations if not one.refused]
     notes = {one.name: one for one in (*known, *made)}
     return replace(

@@ -6,6 +6,7 @@ vote of kNN language models (Khandelwal et al. 2020, arXiv 1911.00172), here ove
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,7 @@ class VoteMix(Calibrator):
                 "no pool row has a right answer to choose the weight by; give one, as in "
                 "{calibrator: vote_mix, weight: 0.5}"
             )
-        weight, fitted, warnings = _chosen(answers.pool)
+        weight, fitted, warnings = _chosen(answers.pool, answers.pool_labels)
         return Calibrated(_mixed(answers, weight), fitted, warnings)
 
 
@@ -87,16 +88,16 @@ def _mixed(answers: Answers, weight: float) -> list[Floats]:
     return scores
 
 
-def _chosen(pool: Answers) -> tuple[float, str, tuple[str, ...]]:
+def _chosen(pool: Answers, labels: Mapping[str, int]) -> tuple[float, str, tuple[str, ...]]:
     """The best weight on rows whose answers are known, and what to say of it."""
     found: list[tuple[int, float, float]] = []
     for weight in GRID:
         rows = _mixed(pool, weight)
         hits, mass = 0, 0.0
-        for scores, labels, gold in zip(rows, pool.labels, pool.gold, strict=True):
-            hits += labels[int(np.argmax(scores))] in gold
+        for scores, named, gold in zip(rows, pool.labels, pool.gold, strict=True):
+            hits += named[int(np.argmax(scores))] in gold
             mass += float(
-                sum(np.exp(s) for s, label in zip(scores, labels, strict=True) if label in gold)
+                sum(np.exp(s) for s, label in zip(scores, named, strict=True) if label in gold)
             )
         found.append((hits, round(mass, 9), -weight))
     n = len(pool.logprobs)
@@ -104,6 +105,12 @@ def _chosen(pool: Answers) -> tuple[float, str, tuple[str, ...]]:
     warnings: list[str] = []
     if n < FEW:
         warnings.append(f"the weight was chosen on {n} pool rows alone; {FEW} and more are better")
+    single = sum(labels.get(gold[0], 2) == 1 for gold in pool.gold)
+    if 2 * single > n:
+        warnings.append(
+            f"{single} of {n} pool rows are the only ones of their label: left out, nothing votes "
+            "for them, so the weight is too low; give a larger pool, or a `weight`"
+        )
     alone, voted = found[0][0], found[-1][0]
     told = f"weight={-weight:g},pool={n},right={100 * most / n:.0f}%"
     told += f",model={100 * alone / n:.0f}%,vote={100 * voted / n:.0f}%"

@@ -165,6 +165,14 @@ def test_vote_mix_chooses_its_weight_on_the_pool() -> None:
     assert made.warnings == ("the weight was chosen on 2 pool rows alone; 20 and more are better",)
 
 
+def test_vote_mix_warns_of_a_pool_with_one_row_a_label() -> None:
+    pool = answers([[0.9, 0.1]] * 20, votes=[("b",)] * 20, gold=[("a",)] * 11 + [("b",)] * 9)
+    given = answers([[0.9, 0.1]], votes=[("b",)], pool=pool, pool_labels={"a": 1, "b": 9})
+    (told,) = applied("vote_mix", given).warnings
+    assert told.startswith("11 of 20 pool rows are the only ones of their label")
+    assert applied("vote_mix", replace(given, pool_labels={"a": 2, "b": 9})).warnings == ()
+
+
 def test_vote_mix_says_what_it_lacks() -> None:
     with pytest.raises(CalibrationError, match="no prompt has shots with labels"):
         applied("vote_mix", answers([[0.6, 0.4]]))
