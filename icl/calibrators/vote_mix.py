@@ -16,8 +16,8 @@ from icl.errors import CalibrationError, ConfigError
 
 __all__ = ["GRID", "VoteMix"]
 
-GRID = tuple(round(0.1 * step, 1) for step in range(11))
-"""Weights of the vote that are tried."""
+GRID = (*(round(0.1 * step, 1) for step in range(10)), 0.99)
+"""Weights of the vote that are tried; at the end the model just breaks ties between the votes."""
 FEW = 20
 """Pool rows below which a weight is little more than a guess."""
 
@@ -26,8 +26,8 @@ FEW = 20
 class VoteMix(Calibrator):
     """(1 - w) times the model's probability, plus w times the share of shots with the label.
 
-    ``weight`` is w; without it w is chosen from 0, 0.1 … 1 by accuracy on ``n`` pool rows, answered
-    with shots from the rest of the pool; of equals by the right answers' probability.
+    ``weight`` is w; without it w is chosen from 0, 0.1 … 0.9, 0.99 by accuracy on ``n`` pool rows,
+    answered with shots from the rest of the pool; of equals by the right answers' probability.
     """
 
     name = "vote_mix"
