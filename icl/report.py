@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from icl.calibration_table import calibration_tables
 from icl.compared import plain, spread_tables
 from icl.conditions import request_hash
 from icl.engines.proof import described
@@ -72,11 +73,14 @@ def tables(run: Run) -> Iterator[RenderableType]:
         yield Text(" · ".join(fixed), style="bold")
         yield _table(rows, varying)
         yield Text("\n".join(_notes(rows)) + "\n", style="dim")
+        yield from calibration_tables(rows, varying)
     yield from spread_tables(run)
 
 
 def _of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
-    return list(dict.fromkeys(s.name for row in rows for s in row.scores if s.kind == kind))
+    """Names of the scores of a kind; those of calibrators have a table of their own."""
+    found = (s.name for row in rows for s in row.scores if s.kind == kind)
+    return [name for name in dict.fromkeys(found) if "+" not in name]
 
 
 def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:

@@ -31,6 +31,7 @@ _OFFERED = {
     ("TaskEntry", "task"): "task",
     ("TaskEntry", "parser"): "parser",
     ("TaskEntry", "metrics"): "metric",
+    ("TaskEntry", "calibrate"): "calibrator",
     ("DataEntry", "format"): "format",
     ("ShotsEntry", "select"): "selector",
 }

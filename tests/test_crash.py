@@ -32,7 +32,7 @@ def drive(folder: Path, step: int) -> dict[str, object]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_crash_at_any_write_or_rename_loses_nothing(tmp_path: Path) -> None:
-    found = drive(tmp_path, 5)
+    found = drive(tmp_path, 9)
     assert found["different"] == found["lost"] == []
     assert int(str(found["crashes"])) > 20
 

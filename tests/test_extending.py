@@ -79,6 +79,9 @@ def test_the_examples_run(tmp_path: Path) -> None:
     # ' up' is shorter than ' down', so the engine finds it likelier: 2 of 4 rows are up.
     scores = {score.name: score for score in two.scores}
     assert (scores["accuracy"].value, scores["first_word"].value) == (50.0, 50.0)
+    # ' up' and ' down' have -3 and -5: less 1 nat nothing changes, and every row stays up.
+    assert scores["accuracy+less_first"].value == 50.0
+    assert two.calibrations[0].changed == 0
     said = done.conditions[1].predictions()
     assert sorted(str(made.value) for made in said) == ["coat:", "day:", "match:", "news:"]
     assert done.conditions[1].scores[0].signature.startswith("first_word|case:mixed|ci:wilson")
