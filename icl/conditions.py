@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from icl.channel import Channel
 from icl.config import Point
 from icl.data import Drawn, data_hash
 from icl.engines.chat import without_inert
 from icl.errors import ConfigError, DataError
 from icl.fitting import fit
+from icl.hashing import channel_hash, request_hash
+from icl.labelling import check_labels, labels_identity, relabel
 from icl.ledger import Remote
 from icl.loader import Loader
 from icl.prompts import Template, load_template
@@ -34,7 +37,7 @@ from icl.types import (
     digest,
 )
 
-__all__ = ["Condition", "Request", "build", "request_hash"]
+__all__ = ["Condition", "Request", "answering", "build", "request_hash"]
 
 FORMAT = 1
 """Raised when records of older versions can no longer be reused."""
@@ -53,20 +56,17 @@ class Request:
     """The text that the engine is sent."""
     choices: Sequence[Choice] = ()
     """What may be answered: the condition's choices, or the row's own."""
+    prompts: Sequence[Prompt] = ()
+    """Of the noisy channel: a prompt for every choice; ``prompt`` is the first of them."""
+    scored: str = ""
+    """Of the noisy channel: the input, which is scored behind each of them."""
 
-
-def request_hash(
-    prompt: Prompt, choices: Sequence[Choice], sampling: Mapping[str, JSON] | None, sent: str
-) -> str:
-    """SHA-256 of what is sent; a record is reused only if it is the same."""
-    return digest(
-        {
-            "prompt": sent,
-            "choices": [choice.text + choice.end for choice in choices],
-            "stop": list(prompt.stop),
-            "sampling": sampling,
-        }
-    )
+    @property
+    def items(self) -> list[tuple[Prompt, str]]:
+        """What an engine is to score: prompt and continuation of every choice."""
+        if self.prompts:
+            return [(prompt, self.scored) for prompt in self.prompts]
+        return [(self.prompt, choice.text + choice.end) for choice in self.choices]
 
 
 @dataclass
@@ -111,6 +111,7 @@ class Condition:
                 "selector": "fixed" if self.point.shots.file else self.point.shots.select,
                 "options": self.selector.identity(),
                 "pool": data_hash(self.selector.pool),
+                **labels_identity(self.point.shots, self._one_draw),
             }
         return {
             "format": FORMAT,
@@ -149,6 +150,11 @@ class Condition:
         return [choice.text + choice.end for choice in self.choices]
 
     @property
+    def ranks(self) -> bool:
+        """Whether choices are scored, in either direction; else text is written."""
+        return self.method != "generate"
+
+    @property
     def _ended(self) -> bool:
         """Whether the terminators of choices are scored."""
         return self.method == "rank" and self.point.task.choice_end != "never"
@@ -157,6 +163,8 @@ class Condition:
         """The choices of an example: its own where the template says so, else the shared ones."""
         if self.template.file.kind != "choose":
             return self.choices
+        if self.method == "channel":
+            return Channel(self.template).choices(example)
         made = self.template.choices(example)
         if not self._ended:
             made = [replace(choice, end="") for choice in made]
@@ -185,13 +193,54 @@ class Condition:
             shots = self.selector.select(example, len(self.selector.pool) if k is None else k)
             if self.point.shots.order == "reversed":
                 shots.reverse()
+            shots = self._relabelled(example, shots)
         choices = self.choices_of(example)
+        if self.method == "channel":
+            return self._channel(example, shots, choices)
         room = self.room if choices is self.choices else self._room(choices)
         prompt, kept, tokens = fit(self.template, example, shots, self.count, room)
         sampling = self.sampling.identity() if self.method == "generate" else None
         sent = self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
         made = request_hash(prompt, choices, sampling, sent)
         return Request(example, prompt, kept, made, tokens, sent, choices)
+
+    def _channel(
+        self, example: Example, shots: Sequence[Shot], choices: Sequence[Choice]
+    ) -> Request:
+        """The same shots for every label, as many as fit beside the longest of them."""
+        channel = Channel(self.template)
+        scored = _written(self.engine, [channel.scored(example)])[0].text  # no end: it is an input
+        longest = self._longest if choices is self.choices else self._longest_of(choices)
+        room = self._room([Choice("", scored)])
+        fitted = fit(replace(channel, given=longest), example, shots, self.count, room)
+        prompts = [replace(fitted.prompt, query=choice.text) for choice in choices]
+        sent = [
+            self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
+            for prompt in prompts
+        ]
+        return Request(
+            example, prompts[0], fitted.shots, channel_hash(sent, scored), fitted.tokens, sent[0],
+            choices, prompts, scored,
+        )  # fmt: skip
+
+    @cached_property
+    def _longest(self) -> str:
+        return self._longest_of(self.choices)
+
+    def _longest_of(self, choices: Sequence[Choice]) -> str:
+        return max((choice.text for choice in choices), key=lambda text: self.count(Prompt(text)))
+
+    def _relabelled(self, example: Example, shots: list[Shot]) -> list[Shot]:
+        """The shots with the labels that the condition shows them with."""
+        asked = self.point.shots
+        if asked.labels == "gold" or self.selector is None:
+            return shots
+        return relabel(self.template, example, shots, asked.labels, asked.seed, self._one_draw)
+
+    @property
+    def _one_draw(self) -> bool:
+        """Whether all queries have the same shots, which then keep their labels too."""
+        return bool(self.point.shots.file) or getattr(self.selector, "scope", "") == "run"
 
     def about(self) -> dict[str, JSON]:
         """What the condition folder says of itself: enough to render every prompt again."""
@@ -210,6 +259,7 @@ class Condition:
                 "labels": dict(self.template.labels),
                 "fallbacks": list(self.template.fallbacks),
             },
+            **({"labels": "none"} if self.point.shots.labels == "none" else {}),
         }
 
 
@@ -237,14 +287,8 @@ def build(point: Point, loader: Loader) -> Condition:
     if task.kind == "classify" and not template.labels:
         found = test.seen.labels.union(*(example.targets[:1] for example in pool))
         template = replace(template, labels={label: label for label in sorted(found)})
-    choices = template.choices() if task.kind == "classify" else []
     engine = loader.engine(point)
-    ranking = _ranking(engine, choices) if method == "rank" else None
-    if ranking == "generate":
-        method = "generate"
-    if method != "rank" or entry.choice_end == "never":
-        choices = [replace(choice, end="") for choice in choices]
-    choices = _written(engine, choices)
+    method, ranking, choices = answering(method, template, engine, entry.choice_end != "never")
     sampling = Sampling(**entry.sampling.model_dump())
     named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
     made = Condition(
@@ -257,7 +301,43 @@ def build(point: Point, loader: Loader) -> Condition:
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )  # fmt: skip
     _check_answers(made)
+    check_labels(point.shots, template, method, engine.identity())
     return made
+
+
+def answering(
+    method: str, template: Template, engine: Engine, ended: bool = True
+) -> tuple[str, str | None, list[Choice]]:
+    """How an engine answers a template: method, how a server ranks, and the shared choices.
+
+    Args:
+        method: the one asked for; a server that tells no log-probabilities writes instead.
+        template: with its labels.
+        engine: what answers.
+        ended: whether the terminators of choices are scored.
+
+    Raises:
+        ConfigError: the noisy channel, and a server that scores no prompts.
+        TemplateError: the noisy channel, and the template has no ``[[channel]]``.
+    """
+    shared = template.file.kind == "classify"
+    if method == "channel":
+        channel = Channel(template).check()
+        choices = channel.choices() if shared else []
+        if isinstance(engine, Remote) and engine.ranked_by([c.text for c in choices]) != "echo":
+            raise ConfigError(
+                "method: channel scores the input itself, and this server does not tell the "
+                "log-probabilities of a prompt; load the model with engine: hf, or use a server "
+                "that echoes prompts"
+            )
+        return method, None, choices
+    choices = template.choices() if shared else []
+    ranking = _ranking(engine, choices) if method == "rank" else None
+    if ranking == "generate":
+        method = "generate"
+    if method != "rank" or not ended:
+        choices = [replace(choice, end="") for choice in choices]
+    return method, ranking, _written(engine, choices)
 
 
 def _written(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:

@@ -71,18 +71,20 @@ class Point:
     def settings(self) -> dict[str, str]:
         """One word for every setting that conditions are grouped by; inert ones are left out.
 
-        The axes, and what the one word ``shots`` of the axes is made of: ``k``, ``select``,
-        ``order``, ``seed`` and the selector's options.
+        The axes, ``method``, and what the one word ``shots`` of the axes is made of: ``k``,
+        ``select``, ``order``, ``labels``, ``seed`` and the selector's options.
         """
         shots = self.shots
         made = {axis: value for axis, value in self.axes.items() if value}
         made["k"] = "all" if shots.k is None else str(shots.k)
+        made["method"] = self.task.method or lookup("task", self.task.task).methods[0]
         if shots.k == 0:
             return made
         made |= {name: str(value) for name, value in (shots.model_extra or {}).items()}
         made["select"] = Path(shots.file).stem if shots.file else shots.select
         made["order"] = shots.order
-        if not shots.file and lookup("selector", shots.select).seeded:
+        made["labels"] = shots.labels
+        if _seeded(shots):
             made["seed"] = str(shots.seed)
         return made
 
@@ -241,8 +243,8 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
                 if spec is not None and spec not in data:
                     raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
             for point in _expand(model, entry.models[model], task, shots, data):
-                own = {a: v for a, v in options.items()
-                       if _touches(a, task, model, entry.models[model])}  # fmt: skip
+                own = {a: v for a, v in options.items() if not a.endswith(".method")
+                       and _touches(a, task, model, entry.models[model])}  # fmt: skip
                 found.append(Point(**{**vars(point), "axes": {**point.axes, **own}}))
     unique: dict[str, Point] = {}
     for point in found:
@@ -358,21 +360,30 @@ def _expand(
             {
                 "task": task.task, "prompt": prompt, "model": model,
                 "locale": "→".join(pair) if pair else (locale or ""),
+                "method": task.method or "",
                 "language": "" if task.prompt_language == ["en"] else spoken,
                 "shots": shots_name(shots, seed),
             },
         )  # fmt: skip
 
 
+def _seeded(shots: ShotsEntry) -> bool:
+    """Whether the seed changes what is shown: the selection, or the labels drawn for it."""
+    drawn = shots.labels in ("random", "flipped")
+    return drawn or (not shots.file and bool(lookup("selector", shots.select).seeded))
+
+
 def shots_name(shots: ShotsEntry, seed: int) -> str:
     """``8 bm25 char``: how a table calls these shots."""
+    shown = [] if shots.labels == "gold" else [f"{shots.labels.replace('none', 'no')} labels"]
+    if shots.seeds and _seeded(shots):
+        shown.append(f"s{seed}")
     if shots.file:
-        return f"{Path(shots.file).stem}" + (f" {shots.k}" if shots.k is not None else "")
+        named = [Path(shots.file).stem, *([] if shots.k is None else [str(shots.k)])]
+        return " ".join([*named, *shown])
     if not shots.k:
         return "0"
     extra = [f"{value}" for value in (shots.model_extra or {}).values() if isinstance(value, str)]
     if shots.order != "selected":
         extra.append(shots.order)
-    if shots.seeds and lookup("selector", shots.select).seeded:
-        extra.append(f"s{seed}")
-    return " ".join([str(shots.k), shots.select, *extra])
+    return " ".join([str(shots.k), shots.select, *extra, *shown])

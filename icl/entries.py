@@ -171,8 +171,9 @@ class TaskEntry(Entry):
     prompt: Listed
     rows: RowsEntry
     pool: PoolEntry | None = None
-    method: Literal["rank", "generate"] | None = None
-    """``rank`` scores every choice, ``generate`` writes and parses; the task's first by default."""
+    method: Literal["rank", "generate", "channel"] | None = None
+    """``rank`` scores every choice, ``generate`` writes and parses, ``channel`` scores the input
+    behind every label (the noisy channel); the task's first by default."""
     parser: str | None = None
     metrics: list[str | dict[str, Any]] | None = None
     """Names, ``{metric: bleu, tokenize: char}`` or ``{command: "…", name: comet}``."""
@@ -199,6 +200,8 @@ class ShotsEntry(BaseModel):
     """Several draws, each a condition of its own."""
     order: Literal["selected", "reversed"] = "selected"
     """``selected`` puts the first chosen first; ``reversed`` puts it nearest to the query."""
+    labels: Literal["gold", "random", "flipped", "none"] = "gold"
+    """What the shots are shown with: their own labels, random ones, wrong ones, or none."""
 
 
 def _shots(value: Any) -> Any:

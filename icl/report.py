@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from icl.conditions import request_hash
 from icl.engines.proof import described
 from icl.ledger import traffic
 from icl.registry import lookup, names
@@ -222,12 +221,10 @@ def card(condition: ConditionResult, record: Record) -> str:
     The prompt is rendered again from the condition folder and compared with the hash of what
     was sent.
     """
-    prompt = condition.prompt(record)
-    kept = condition.store.condition()
     choices = condition.choices(record)
     example = condition.store.examples()[record.id]
-    sent = condition.sent(prompt)
-    again = request_hash(prompt, choices, kept["sampling"], sent)
+    scored = condition.scored(record)
+    again = condition.hash_again(record)
     same = "the same as was sent" if again == record.request else "NOT what was sent"
     prediction = predict(record, choices, condition.entry["parser"])
     right = " (right)" if prediction.value in example.targets else ""
@@ -253,13 +250,19 @@ def card(condition: ConditionResult, record: Record) -> str:
     if prediction.samples > 1:
         tied = ", tied with another" if prediction.tied else ""
         lines.append(f"votes      {prediction.votes} of {prediction.samples} samples{tied}")
+    prompts = condition.prompts(record)
+    answered = next((i for i, c in enumerate(choices) if c.label == prediction.value), 0)
+    sent = condition.sent(prompts[answered if scored is not None else 0])
+    head = "prompt" if scored is None else f"prompt that gives {choices[answered].label}"
     lines += [
         f"request    {record.request[:16]}, rendered again: {same}",
         f"tokens     {record.prompt_tokens} in the prompt",
         "",
-        "── prompt " + "─" * 60,
+        f"── {head} ".ljust(70, "─"),
         sent,
     ]
+    if scored is not None:
+        lines += ["── scored behind it, and behind the other labels ".ljust(70, "─"), scored]
     if record.logprobs:
         lines += ["── choices " + "─" * 59, *_bars(record, choices, example.targets)]
     for output in record.outputs:

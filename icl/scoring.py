@@ -117,7 +117,7 @@ def _scores(
     failed: dict[str, MetricError],
 ) -> list[Score]:
     """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
-    ranked = condition.entry["method"] == "rank"
+    ranked = condition.entry["method"] != "generate"
     other = parser is not None and not ranked and parser != condition.entry["parser"]
     suffix = f"@{parser}" if other else WAYS.get(condition.entry.get("ranking") or "", "")
     predictions = condition.predictions(parser)

@@ -39,7 +39,7 @@ def show_prompt(
     err += f"row {row} of {len(made.examples)}, id {request.example.id}: {request.tokens} tokens, "
     err += f"{made.room} fit; hash {request.hash[:16]}\n"
     for shot in request.shots:
-        label = made.template.label(shot.example)
+        label = made.template.shown_label(shot)
         score = f" score {shot.score:.3f}" if shot.score is not None else ""
         err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
     if how := getattr(getattr(made.engine, "counted", None), "how", None):
@@ -50,7 +50,12 @@ def show_prompt(
     if request.prompt.shortened:
         kept, whole = request.prompt.shortened
         err += f"\nshortened: {kept} of {whole} characters of the marked span are sent"
-    if request.choices:
+    if request.prompts:
+        err += f"\nscored behind it: {request.scored!r}\n"
+        err += f"the same behind {len(request.prompts)} prompts, one for each label; their ends: "
+        err += ", ".join(repr(choice.text) for choice in request.choices[:3])
+        err += ", …" if len(request.choices) > 3 else ""
+    elif request.choices:
         shown = ", ".join(repr(choice.text) for choice in request.choices[:3])
         ended = [choice for choice in request.choices if choice.end]
         end = f"; {len(ended)} of them end in {ended[0].end!r}" if ended else ""
