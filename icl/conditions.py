@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from icl.answering import answering, written
 from icl.channel import Channel
 from icl.config import Point
 from icl.data import Drawn, data_hash
@@ -19,7 +20,6 @@ from icl.errors import ConfigError, DataError
 from icl.fitting import fit
 from icl.hashing import channel_hash, request_hash
 from icl.labelling import check_labels, labels_identity, relabel
-from icl.ledger import Remote
 from icl.loader import Loader
 from icl.prompts import Template, load_template
 from icl.registry import did_you_mean, lookup
@@ -37,7 +37,7 @@ from icl.types import (
     digest,
 )
 
-__all__ = ["Condition", "Request", "answering", "build", "request_hash"]
+__all__ = ["Condition", "Request", "build", "request_hash"]
 
 FORMAT = 1
 """Raised when records of older versions can no longer be reused."""
@@ -168,7 +168,7 @@ class Condition:
         made = self.template.choices(example)
         if not self._ended:
             made = [replace(choice, end="") for choice in made]
-        return _written(self.engine, made)
+        return written(self.engine, made)
 
     @cached_property
     def room(self) -> int:
@@ -209,7 +209,7 @@ class Condition:
     ) -> Request:
         """The same shots for every label, as many as fit beside the longest of them."""
         channel = Channel(self.template)
-        scored = _written(self.engine, [channel.scored(example)])[0].text  # no end: it is an input
+        scored = written(self.engine, [channel.scored(example)])[0].text  # no end: it is an input
         longest = self._longest if choices is self.choices else self._longest_of(choices)
         room = self._room([Choice("", scored)])
         fitted = fit(replace(channel, given=longest), example, shots, self.count, room)
@@ -253,6 +253,7 @@ class Condition:
             "sampling": self.sampling.identity() if self.method == "generate" else None,
             "template": {
                 "name": file.name,
+                "format": self.point.form,
                 "text": file.text,
                 "language": self.template.language,
                 "words": dict(self.template.words),
@@ -305,53 +306,6 @@ def build(point: Point, loader: Loader) -> Condition:
     return made
 
 
-def answering(
-    method: str, template: Template, engine: Engine, ended: bool = True
-) -> tuple[str, str | None, list[Choice]]:
-    """How an engine answers a template: method, how a server ranks, and the shared choices.
-
-    Args:
-        method: the one asked for; a server that tells no log-probabilities writes instead.
-        template: with its labels.
-        engine: what answers.
-        ended: whether the terminators of choices are scored.
-
-    Raises:
-        ConfigError: the noisy channel, and a server that scores no prompts.
-        TemplateError: the noisy channel, and the template has no ``[[channel]]``.
-    """
-    shared = template.file.kind == "classify"
-    if method == "channel":
-        channel = Channel(template).check()
-        choices = channel.choices() if shared else []
-        if isinstance(engine, Remote) and engine.ranked_by([c.text for c in choices]) != "echo":
-            raise ConfigError(
-                "method: channel scores the input itself, and this server does not tell the "
-                "log-probabilities of a prompt; load the model with engine: hf, or use a server "
-                "that echoes prompts"
-            )
-        return method, None, choices
-    choices = template.choices() if shared else []
-    ranking = _ranking(engine, choices) if method == "rank" else None
-    if ranking == "generate":
-        method = "generate"
-    if method != "rank" or not ended:
-        choices = [replace(choice, end="") for choice in choices]
-    return method, ranking, _written(engine, choices)
-
-
-def _written(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
-    """The choices as the engine scores them."""
-    return [engine.choice(c) for c in choices] if isinstance(engine, Writes) else list(choices)
-
-
-def _ranking(engine: Engine, choices: Sequence[Choice]) -> str | None:
-    """How a server's engine ranks these choices."""
-    if not isinstance(engine, Remote):
-        return None
-    return engine.ranked_by([choice.text + choice.end for choice in choices])
-
-
 def _template(point: Point, loader: Loader) -> Template:
     """The template, with the labels that it lists itself."""
     spoken = point.prompt_language
@@ -362,6 +316,7 @@ def _template(point: Point, loader: Loader) -> Template:
         language_tag=spoken,
         label_language=point.task.label_language,
         base=str(loader.experiment.base),
+        form=point.form,
     )
 
 

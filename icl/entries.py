@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,6 +39,25 @@ __all__ = [
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
+
+def _numbered(value: Any) -> Any:
+    """``3`` is f0, f1 and f2; a name, or a list of them, is what it says."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError("at least 1 is needed: 1 is the template as it is written")
+        return [f"f{number}" for number in range(value)]
+    names = _listed(value)
+    for name in names if isinstance(names, list) else []:
+        if not re.fullmatch(r"f(0|[1-9]\d*)", str(name)):
+            raise ValueError(f"{name!r} is no format; accepted: a number of them, or f0, f1, …")
+    return names
+
+
+Formats = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_numbered, json_schema_input_type=int | str | list[str]),
+]
 
 Listed = Annotated[
     list[str],
@@ -184,6 +204,9 @@ class TaskEntry(Entry):
     """Language of the prompt's own words; ``row`` takes the row's locale."""
     label_language: str | None = None
     """Language of the label words; the prompt's by default."""
+    formats: Formats = ["f0"]
+    """How many formats of the template (other separators, casing, spacing), or which: f0 is the
+    file as it is written."""
 
 
 class ShotsEntry(BaseModel):

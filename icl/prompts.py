@@ -17,6 +17,7 @@ from typing import Any
 
 from icl.choices import LABELS, ROW, checked, ended
 from icl.errors import TemplateError
+from icl.formats import varied
 from icl.frontmatter import answers, row_choices
 from icl.languages import language
 from icl.registry import did_you_mean
@@ -263,6 +264,7 @@ def load_template(
     label_language: str | None = None,
     label_set: Sequence[str] = (),
     base: str | None = None,
+    form: str = "f0",
 ) -> Template:
     """Read a template by library name (``intent/plain``) or path (``my.j2``).
 
@@ -272,6 +274,7 @@ def load_template(
         label_language: language of the label words; the prompt language by default.
         label_set: labels of the data, used where the template lists none.
         base: folder that relative paths start from.
+        form: which of its :mod:`icl.formats`; ``f0`` is the file as it is written.
 
     Raises:
         TemplateError: no such template, malformed, or a word or label is missing in the
@@ -280,7 +283,8 @@ def load_template(
     edited_name, binder = _EDITED.get() or ("", None)
     if binder is not None and name == edited_name:
         return binder(language_tag, label_language, label_set)
-    return bind(read_template(name, language_tag, base), language_tag, label_language, label_set)
+    file = varied(read_template(name, language_tag, base), form)
+    return bind(file, language_tag, label_language, label_set)
 
 
 def bind(

@@ -28,7 +28,9 @@ __all__ = [
     "SECTIONS",
     "FrontMatter",
     "TemplateFile",
+    "chunks",
     "library",
+    "masked",
     "parse_template",
     "read_template",
     "read_yaml",
@@ -307,8 +309,25 @@ _HALVES = {
 """Section of two halves -> what they are, and an example."""
 
 
+def masked(source: str) -> str:
+    """The text with every Jinja tag as NULs, of the same length."""
+    return _TAG.sub(lambda tag: "\0" * len(tag[0]), source)
+
+
+def chunks(body: str) -> list[tuple[str, int, str]]:
+    """(name, where it starts, source) of every section of a template's body."""
+    marks = list(_HEADER.finditer(body))
+    if not marks:
+        return [("example", 0, body.removesuffix("\n"))]
+    ends = [mark.start() for mark in marks[1:]] + [len(body)]
+    return [
+        (mark[1], mark.end(), body[mark.end() : end].removesuffix("\n"))
+        for mark, end in zip(marks, ends, strict=True)
+    ]
+
+
 def _split_halves(section: Half, path: Path, name: str = "example") -> tuple[Half, Half]:
-    plain = _TAG.sub(lambda tag: "\0" * len(tag[0]), section.source)
+    plain = masked(section.source)
     found = plain.count(BOUNDARY)
     if found != 1:
         raise TemplateError(

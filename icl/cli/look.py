@@ -24,6 +24,7 @@ def show_prompt(
     """Print exactly what is sent for one row: text, tokens, shots."""
     from icl.authoring import experiment_for
     from icl.conditions import build
+    from icl.formats import changes
     from icl.loader import Loader
     from icl.trial import pick_condition
 
@@ -36,6 +37,9 @@ def show_prompt(
     typer.echo("│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
                if tokens else request.sent)  # fmt: skip
     err = f"── {' · '.join(filter(None, point.axes.values()))}\n"
+    if point.form != "f0":
+        spoken, base = made.template.language, str(experiment.base)
+        err += f"format {point.form}: {changes(point.prompt, point.form, spoken, base)}\n"
     err += f"row {row} of {len(made.examples)}, id {request.example.id}: {request.tokens} tokens, "
     err += f"{made.room} fit; hash {request.hash[:16]}\n"
     for shot in request.shots:
