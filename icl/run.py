@@ -16,6 +16,7 @@ from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
 from icl.engines.widths import already_quantized
 from icl.errors import OutOfMemory
+from icl.judging import benches, judge_all
 from icl.ledger import Ledger, Remote, spent
 from icl.loader import Loader
 from icl.plugins import remember
@@ -69,6 +70,7 @@ def run(
     rows: dict[str, list[str]] = {}
     with progress or Progress(quiet=True) as shown:
         found = conditions(loaded, loader, shown)
+        judges = benches([condition for condition, _ in found], loader)
         _count_spent([condition for condition, _ in found], root)
         for condition, same in found:
             loader.only(condition.engine)
@@ -78,6 +80,10 @@ def run(
                 condition, ConditionStore(root / "conditions" / condition.folder), shown
             )
             computed, reused = computed + new, reused + len(condition.examples) - new
+        pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
+        judge_all(judges, pairs, rows, root, lambda condition, store: (
+            _count_spent([condition], root), _complete(condition, store, shown)), shown.note,
+        )  # fmt: skip
     _write_manifest(root / loaded.name, loaded, entries, rows, finished=True)
     scored = score_run(load_run(root / loaded.name), outside=True)
     return replace(scored, computed=computed, reused=reused)

@@ -13,12 +13,14 @@ from typing import Any
 from icl.errors import ConfigError, MetricError
 from icl.metrics import make
 from icl.metrics.command import Command
+from icl.metrics.judge import Judge
 from icl.registry import did_you_mean, names
 from icl.results import ConditionResult, Run
 from icl.stats import Metric, score
 from icl.store import replace_file
 from icl.tasks.baselines import baselines, counts
-from icl.types import Score
+from icl.types import Prediction, Score
+from icl.verdicts import judge_scores
 
 __all__ = ["score_run"]
 
@@ -76,7 +78,13 @@ def _wanted(
     """The metrics asked for; a name may be one that the experiment gave to an outside program."""
     entries = [make(entry) for entry in condition.entry["metrics"]]
     if asked is None:
-        return [made for made in entries if outside or not isinstance(made[1], Command)]
+        judges = condition.entry.get("judges") or {}
+        return [
+            (name, metric)
+            for name, metric in entries
+            if (outside or not isinstance(metric, Command))
+            and (outside or not isinstance(metric, Judge) or name in judges)
+        ]
     own = {name: (name, metric) for name, metric in entries}
     found = []
     for entry in asked:
@@ -130,6 +138,9 @@ def _scores(
         if isinstance(metric, Command) and name in failed:
             continue  # a program that failed once would fail, or take its time, each time
         try:
+            if isinstance(metric, Judge):
+                scores += _judged(condition, name, metric, predictions, other)
+                continue
             scores.append(score(name + suffix, metric.stats(predictions, examples)))
         except MetricError as error:
             failed.setdefault(name, error)
@@ -147,3 +158,15 @@ def _scores(
             failed.setdefault("baselines", error)
     mark = suffix if other else ""
     return [*scores, *(replace(fact, name=fact.name + mark) for fact in counts(predictions))]
+
+
+def _judged(
+    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction],
+    reread: bool,
+) -> list[Score]:  # fmt: skip
+    if reread:
+        raise MetricError(
+            f"{name}: its verdicts are on outputs as the parser {condition.entry['parser']!r} "
+            "reads them; set parser: in the experiment and run it"
+        )
+    return judge_scores(condition, name, judge, predictions)

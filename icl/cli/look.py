@@ -86,17 +86,31 @@ def show(
     if slash:
         condition = loaded.condition(where)
         typer.echo(card(condition, condition.record(key)))
+        _show_verdicts(condition, key)
         return
     holders = [c for c in loaded.conditions if rest in c.records]
     if len(holders) == 1 or not holders:
         condition = (holders or loaded.conditions)[0]
         typer.echo(card(condition, condition.record(rest)))
+        _show_verdicts(condition, rest)
         return
     typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
     for place, condition in enumerate(loaded.conditions, 1):
         if rest in condition.records:
             axes = " · ".join(value for value in condition.axes.values() if value)
             typer.echo(f"  {name}#{place}/{rest}  {axes}")
+
+
+def _show_verdicts(condition: Any, key: str) -> None:
+    """What each judge was asked of a record, and what it said."""
+    from icl.report import card
+    from icl.verdicts import judge_result
+
+    for name in condition.entry.get("judges") or {}:
+        judged = judge_result(condition, name)
+        if key in judged.records:
+            typer.echo(f"\n══ {name} " + "═" * (66 - len(name)))
+            typer.echo(card(judged, judged.records[key]))
 
 
 @app.command("list", rich_help_panel=PANEL)
