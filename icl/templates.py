@@ -330,6 +330,7 @@ def _split_halves(section: Half, path: Path, name: str = "example") -> tuple[Hal
     plain = masked(section.source)
     found = plain.count(BOUNDARY)
     if found != 1:
+        section.tree()  # an open tag swallows what follows: its own message comes first
         raise TemplateError(
             f"{path}:{section.first_line}: [[{name}]] has {found} ||| and needs exactly one, "
             f"between {_HALVES[name][0]}, as in `{_HALVES[name][1]}`"
