@@ -23,6 +23,10 @@ RANKINGS = {
     "first_token": "log-probability of their first token alone",
     "generate": "text, parsed",
 }
+SHOTS_WIDTH = 16
+"""Characters of a name of shots that stand on one line."""
+WORD_WIDTH = 7
+"""Characters that a column of settings keeps, however full the table is: ``flipped``."""
 FACTS = {
     "over_length": "over %",
     "unparsed": "unp. %",
@@ -92,7 +96,14 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
     ]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     for axis in varying:
-        table.add_column(axis, overflow="fold", no_wrap=axis == "shots")
+        told = [row.axes.get(axis, "") for row in rows]
+        words = [axis, *(word for one in told for word in one.split())]
+        table.add_column(
+            axis,
+            overflow="fold",
+            no_wrap=axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
+            min_width=min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
+        )
     for name in models:
         table.add_column(_title(name), justify="right", no_wrap=True)
         if name == primary:

@@ -12,6 +12,7 @@ from icl.config import load_experiment, points
 from icl.errors import IclError
 from icl.formats import BETWEEN_EXAMPLES, formats, varied
 from icl.prompts import load_template
+from icl.report import render
 from icl.results import load_run
 from icl.run import run
 from icl.templates import TemplateFile, parse_template, read_template, template_names
@@ -169,3 +170,13 @@ def test_what_is_no_format(tmp_path: Path, given: Any, message: str) -> None:
     task = {"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows"}, "formats": given}
     with pytest.raises(IclError, match=re.escape(message)):
         run(write(tmp_path, tasks=[task], grid={}), tmp_path / "runs")
+
+
+def test_a_full_table_keeps_the_column_that_tells_its_rows_apart(tmp_path: Path) -> None:
+    task = {"task": "intent", "prompt": "intent.j2", "formats": 2, "pool": {"split": "train"},
+            "rows": {"data": "rows", "split": "test", "n": 4}}  # fmt: skip
+    shots = [{"k": 2, "select": "random", "labels": "flipped", "order": "reversed"}]
+    table = render(run(write(tmp_path, tasks=[task], grid={"shots": shots}), tmp_path / "runs"))
+    assert max(map(len, table.splitlines())) <= 80
+    assert re.search(r"^format .* n tokens s$", table, re.M) and re.search(r"^f1 ", table, re.M)
+    assert re.search(r"flipped", table)
