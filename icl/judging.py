@@ -19,9 +19,11 @@ from icl.config import Experiment, Point
 from icl.data import json_lines
 from icl.entries import RowsEntry, SamplingEntry, ShotsEntry, TaskEntry
 from icl.errors import ConfigError, DataError
+from icl.ledger import Remote, spent
 from icl.loader import Loader
 from icl.metrics import make
 from icl.metrics.judge import Judge
+from icl.progress import Progress
 from icl.prompts import Template, load_template
 from icl.registry import did_you_mean
 from icl.results import ConditionResult
@@ -156,7 +158,8 @@ def benches(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[B
             name, metric = make(given)
             if isinstance(metric, Judge):
                 key = repr((name, metric))
-                known.setdefault(key, Bench.of(name, metric, loader))
+                if key not in known:
+                    known[key] = Bench.of(name, metric, loader)
                 found.setdefault(condition.fingerprint, []).append(known[key])
     return found
 
@@ -166,8 +169,8 @@ def judge_all(
     conditions: Sequence[tuple[Condition, dict[str, Any]]],
     rows: Mapping[str, Sequence[str]],
     root: Path,
-    complete: Callable[[Condition, ConditionStore], object],
-    tell: Callable[[str], object],
+    shown: Progress,
+    complete: Callable[[Condition, ConditionStore, Progress], object],
 ) -> None:  # fmt: skip
     """Ask every judge about every condition that names it, model by model.
 
@@ -176,8 +179,8 @@ def judge_all(
         conditions: with their manifest entries, to which ``judges`` is added.
         rows: of the manifest: example ids by the entry's ``rows``.
         root: folder of all runs.
+        shown: is told of a model that judges itself, and of human verdicts on other rows.
         complete: answers a condition in its store.
-        tell: is told of a model that judges itself, and of human verdicts on other rows.
     """
     asked = [
         (bench, condition, entry)
@@ -185,7 +188,9 @@ def judge_all(
         for bench in judges.get(condition.fingerprint, ())
     ]
     for name in dict.fromkeys(b.name for b, c, _ in asked if b.judge.model == c.point.model_name):
-        tell(f"{name}: a model judges its own outputs, and models favour those; name another model")
+        shown.note(
+            f"{name}: a model judges its own outputs, and models favour those; name another model"
+        )
     for bench, condition, entry in sorted(asked, key=lambda one: one[0].point.engine_key):
         folder = root / "conditions"
         kept = ConditionStore(folder / condition.folder)
@@ -193,11 +198,15 @@ def judge_all(
         store = ConditionStore(folder / made.folder)
         if made.examples:
             bench.loader.only(made.engine)
-            complete(made, store)
+            if isinstance(made.engine, Remote):
+                made.engine.spent += spent(store.folder)
+            complete(made, store, shown)
         strange = [key for key in bench.human if key not in rows[entry["rows"]]]
         if strange:
-            tell(f"{bench.name}: {len(strange)} of {len(bench.human)} rows with human verdicts are "
-                 f"none of this run, such as {strange[0]!r}")  # fmt: skip
+            shown.note(
+                f"{bench.name}: {len(strange)} of {len(bench.human)} rows with human verdicts are "
+                f"none of this run, such as {strange[0]!r}"
+            )
         if bench.human:
             replace_file(store.folder / HUMAN, human_text(bench.human))
         entry.setdefault("judges", {})[bench.name] = _entry(bench, made)

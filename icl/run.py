@@ -81,9 +81,7 @@ def run(
             )
             computed, reused = computed + new, reused + len(condition.examples) - new
         pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
-        judge_all(judges, pairs, rows, root, lambda condition, store: (
-            _count_spent([condition], root), _complete(condition, store, shown)), shown.note,
-        )  # fmt: skip
+        judge_all(judges, pairs, rows, root, shown, _complete)
     _write_manifest(root / loaded.name, loaded, entries, rows, finished=True)
     scored = score_run(load_run(root / loaded.name), outside=True)
     return replace(scored, computed=computed, reused=reused)
