@@ -12,12 +12,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 
+from icl.answering import answering, written
+from icl.channel import Channel
 from icl.config import Point
 from icl.data import Drawn, data_hash
 from icl.engines.chat import without_inert
 from icl.errors import ConfigError, DataError
 from icl.fitting import Fitted, fit
-from icl.ledger import Remote
+from icl.hashing import channel_hash, request_hash
+from icl.labelling import check_labels, labels_identity, relabel
 from icl.loader import Loader
 from icl.ordering import arranged, effective
 from icl.probes import Asked, probe_prompt
@@ -58,20 +61,17 @@ class Request:
     """What may be answered: the condition's choices, or the row's own."""
     role: str = "test"
     """What it is for: see :data:`icl.probes.ROLES`."""
+    prompts: Sequence[Prompt] = ()
+    """Of the noisy channel: a prompt for every choice; ``prompt`` is the first of them."""
+    scored: str = ""
+    """Of the noisy channel: the input, which is scored behind each of them."""
 
-
-def request_hash(
-    prompt: Prompt, choices: Sequence[Choice], sampling: Mapping[str, JSON] | None, sent: str
-) -> str:
-    """SHA-256 of what is sent; a record is reused only if it is the same."""
-    return digest(
-        {
-            "prompt": sent,
-            "choices": [choice.text + choice.end for choice in choices],
-            "stop": list(prompt.stop),
-            "sampling": sampling,
-        }
-    )
+    @property
+    def items(self) -> list[tuple[Prompt, str]]:
+        """What an engine is to score: prompt and continuation of every choice."""
+        if self.prompts:
+            return [(prompt, self.scored) for prompt in self.prompts]
+        return [(self.prompt, choice.text + choice.end) for choice in self.choices]
 
 
 @dataclass
@@ -116,6 +116,7 @@ class Condition:
                 "selector": "fixed" if self.point.shots.file else self.point.shots.select,
                 "options": self.selector.identity(),
                 "pool": data_hash(self.selector.pool),
+                **labels_identity(self.point.shots, self._one_draw),
             }
         return {
             "format": FORMAT,
@@ -165,6 +166,11 @@ class Condition:
         return [choice.text + choice.end for choice in self.choices]
 
     @property
+    def ranks(self) -> bool:
+        """Whether choices are scored, in either direction; else text is written."""
+        return self.method != "generate"
+
+    @property
     def _ended(self) -> bool:
         """Whether the terminators of choices are scored."""
         return self.method == "rank" and self.point.task.choice_end != "never"
@@ -173,10 +179,12 @@ class Condition:
         """The choices of an example: its own where the template says so, else the shared ones."""
         if self.template.file.kind != "choose":
             return self.choices
+        if self.method == "channel":
+            return Channel(self.template).choices(example)
         made = self.template.choices(example)
         if not self._ended:
             made = [replace(choice, end="") for choice in made]
-        return _written(self.engine, made)
+        return written(self.engine, made)
 
     @cached_property
     def room(self) -> int:
@@ -202,7 +210,10 @@ class Condition:
             own = "" if self.selector.same_for_all else example.id
             numbers = Random(f"{self.point.shots.seed}:order:{own}")
             shots = arranged(shots, self.order, k, numbers)
+            shots = self._relabelled(example, shots)
         choices = self.choices_of(example)
+        if self.method == "channel":
+            return self._channel(example, shots, choices)
         room = self.room if choices is self.choices else self._room(choices)
         fitted = fit(self.template, example, shots, self.count, room)
         return self._hashed(example, fitted, choices, role)
@@ -227,6 +238,44 @@ class Condition:
         made = request_hash(prompt, choices, sampling, sent)
         return Request(example, prompt, kept, made, tokens, sent, choices, role)
 
+    def _channel(
+        self, example: Example, shots: Sequence[Shot], choices: Sequence[Choice]
+    ) -> Request:
+        """The same shots for every label, as many as fit beside the longest of them."""
+        channel = Channel(self.template)
+        scored = written(self.engine, [channel.scored(example)])[0].text  # no end: it is an input
+        longest = self._longest if choices is self.choices else self._longest_of(choices)
+        room = self._room([Choice("", scored)])
+        fitted = fit(replace(channel, given=longest), example, shots, self.count, room)
+        prompts = [replace(fitted.prompt, query=choice.text) for choice in choices]
+        sent = [
+            self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
+            for prompt in prompts
+        ]
+        return Request(
+            example, prompts[0], fitted.shots, channel_hash(sent, scored), fitted.tokens, sent[0],
+            choices, prompts, scored,
+        )  # fmt: skip
+
+    @cached_property
+    def _longest(self) -> str:
+        return self._longest_of(self.choices)
+
+    def _longest_of(self, choices: Sequence[Choice]) -> str:
+        return max((choice.text for choice in choices), key=lambda text: self.count(Prompt(text)))
+
+    def _relabelled(self, example: Example, shots: list[Shot]) -> list[Shot]:
+        """The shots with the labels that the condition shows them with."""
+        asked = self.point.shots
+        if asked.labels == "gold" or self.selector is None:
+            return shots
+        return relabel(self.template, example, shots, asked.labels, asked.seed, self._one_draw)
+
+    @property
+    def _one_draw(self) -> bool:
+        """Whether all queries have the same shots, which then keep their labels too."""
+        return self.selector is not None and self.selector.same_for_all
+
     def about(self) -> dict[str, JSON]:
         """What the condition folder says of itself: enough to render every prompt again."""
         file = self.template.file
@@ -238,12 +287,14 @@ class Condition:
             "sampling": self.sampling.identity() if self.method == "generate" else None,
             "template": {
                 "name": file.name,
+                "format": self.point.form,
                 "text": file.text,
                 "language": self.template.language,
                 "words": dict(self.template.words),
                 "labels": dict(self.template.labels),
                 "fallbacks": list(self.template.fallbacks),
             },
+            **({"labels": "none"} if self.point.shots.labels == "none" else {}),
         }
 
 
@@ -271,14 +322,8 @@ def build(point: Point, loader: Loader) -> Condition:
     if task.kind == "classify" and not template.labels:
         found = test.seen.labels.union(*(example.targets[:1] for example in pool))
         template = replace(template, labels={label: label for label in sorted(found)})
-    choices = template.choices() if task.kind == "classify" else []
     engine = loader.engine(point)
-    ranking = _ranking(engine, choices) if method == "rank" else None
-    if ranking == "generate":
-        method = "generate"
-    if method != "rank" or entry.choice_end == "never":
-        choices = [replace(choice, end="") for choice in choices]
-    choices = _written(engine, choices)
+    method, ranking, choices = answering(method, template, engine, entry.choice_end != "never")
     sampling = Sampling(**entry.sampling.model_dump())
     named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
     made = Condition(
@@ -291,19 +336,8 @@ def build(point: Point, loader: Loader) -> Condition:
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )  # fmt: skip
     _check_answers(made)
+    check_labels(point.shots, template, method, engine.identity())
     return made
-
-
-def _written(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
-    """The choices as the engine scores them."""
-    return [engine.choice(c) for c in choices] if isinstance(engine, Writes) else list(choices)
-
-
-def _ranking(engine: Engine, choices: Sequence[Choice]) -> str | None:
-    """How a server's engine ranks these choices."""
-    if not isinstance(engine, Remote):
-        return None
-    return engine.ranked_by([choice.text + choice.end for choice in choices])
 
 
 def _template(point: Point, loader: Loader) -> Template:
@@ -316,6 +350,7 @@ def _template(point: Point, loader: Loader) -> Template:
         language_tag=spoken,
         label_language=point.task.label_language,
         base=str(loader.experiment.base),
+        form=point.form,
     )
 
 

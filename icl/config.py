@@ -25,6 +25,7 @@ from icl.plugins import load_plugin
 from icl.registry import did_you_mean, lookup, names
 from icl.settings import baseline_of, values_of
 from icl.shot_axes import each, shot_settings, shots_name
+from icl.strict_yaml import StrictLoader
 from icl.types import canonical
 
 __all__ = [
@@ -77,16 +78,21 @@ class Point:
         """The order in which shots are sent, one of :func:`icl.ordering.expanded`."""
         return self.shots.order[0]
 
+    form: str = "f0"
+    """Which format of the template: see :mod:`icl.formats`."""
+
     @property
     def settings(self) -> dict[str, str]:
         """One word for every setting that conditions are grouped by; inert ones are left out.
 
-        The axes, and what the one word ``shots`` of the axes is made of: ``k``, ``select``,
-        ``order``, ``seed`` and the selector's options.
+        The axes, ``format``, ``method``, and what the one word ``shots`` of the axes is made of:
+        ``k``, ``select``, ``order``, ``labels``, ``seed`` and the selector's options.
         """
         shots = self.shots
         made = {axis: value for axis, value in self.axes.items() if value}
         made["k"] = "all" if shots.k is None else str(shots.k)
+        made["format"] = self.form
+        made["method"] = self.task.method or lookup("task", self.task.task).methods[0]
         if shots.k == 0:
             return made
         if self.pool_locale and self.pool_locale != self.locale:
@@ -152,34 +158,6 @@ def own_data(experiment: Experiment) -> dict[str, DataEntry]:
     return {name: DataEntry.model_validate(entry) for name, entry in given.items()}
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases (a bomb is written with them) and without doubled keys."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not accepted", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if isinstance(name, str) and name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} stands twice", key.start_mark
-                )
-            seen.add(name if isinstance(name, str) else id(key))
-        return super().construct_mapping(node, deep)
-
-
-# A date is text here as everywhere in the file; as an object it would have no JSON form.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def load_experiment(path: str | Path) -> Experiment:
     """Read and check an experiment file, or one shipped under ``experiments/`` by its name.
 
@@ -200,7 +178,7 @@ def load_experiment(path: str | Path) -> Experiment:
 def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment:
     """Check experiment text; see :func:`load_experiment`."""
     try:
-        raw = yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
+        raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
@@ -250,8 +228,8 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
                 if spec is not None and spec not in data:
                     raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
             for point in _expand(model, entry.models[model], task, shots, data):
-                own = {a: v for a, v in options.items()
-                       if _touches(a, task, model, entry.models[model])}  # fmt: skip
+                own = {a: v for a, v in options.items() if not a.endswith(".method")
+                       and _touches(a, task, model, entry.models[model])}  # fmt: skip
                 found.append(Point(**{**vars(point), "axes": {**point.axes, **own}}))
     unique: dict[str, Point] = {}
     for point in found:
@@ -271,6 +249,9 @@ def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dic
             model = changed["models"].get(str(chosen["model"]), {})
             if _takes_width(model):
                 model["width"] = value
+        elif axis == "format":
+            for task in changed["tasks"]:
+                task["formats"] = value
         elif root == "models" and path and name in changed["models"]:
             _set(changed["models"][name], path, value)
         elif root == "tasks" and path:
@@ -282,7 +263,14 @@ def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dic
             for task in hits:
                 _set(task, path, value)
         else:
-            accepted = ["model", "shots", "width", "tasks.<task>.<key>", "models.<model>.<key>"]
+            accepted = [
+                "model",
+                "shots",
+                "width",
+                "format",
+                "tasks.<task>.<key>",
+                "models.<model>.<key>",
+            ]
             raise ConfigError(f"{where}: unknown grid axis {axis!r}{did_you_mean(axis, accepted)}")
     return changed
 
@@ -323,8 +311,8 @@ def _check_widths(grid: Mapping[str, Sequence[Any]], models: Mapping[str, Any], 
 
 
 def _touches(axis: str, task: TaskEntry, model: str, entry: Mapping[str, Any]) -> bool:
-    if axis == "width":
-        return _takes_width(entry)
+    if axis in ("width", "format"):
+        return axis == "format" or _takes_width(entry)
     root, name, *_ = axis.split(".")
     return name == (task.task if root == "tasks" else model)
 
@@ -364,8 +352,8 @@ def _expand(
         pairs = [(a, b) for a in rows.pair.from_ for b in rows.pair.to if a != b]
     locales: list[str | None] = list(rows.locale) if rows.locale else [None]
     pools = task.pool.locale if task.pool else ["same"]
-    for prompt, spoken, locale, pair, pool, one in itertools.product(
-        task.prompt, task.prompt_language, locales, pairs, pools, each(shots)
+    for prompt, form, spoken, locale, pair, pool, one in itertools.product(
+        task.prompt, task.formats, task.prompt_language, locales, pairs, pools, each(shots)
     ):
         yield Point(
             model, options, task, prompt, locale, pair, spoken,
@@ -373,9 +361,11 @@ def _expand(
             {
                 "task": task.task, "prompt": prompt, "model": model,
                 "locale": "→".join(pair) if pair else (locale or ""),
+                "format": "" if task.formats == ["f0"] else form,
+                "method": task.method or "",
                 "language": "" if task.prompt_language == ["en"] else spoken,
                 "pool": pool if len(pools) > 1 else "",
                 "shots": shots_name(one),
             },
-            locale if pool == "same" else pool,
+            locale if pool == "same" else pool, form,
         )  # fmt: skip

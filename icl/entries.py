@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +41,25 @@ __all__ = [
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
+
+def _numbered(value: Any) -> Any:
+    """``3`` is f0, f1 and f2; a name, or a list of them, is what it says."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError("at least 1 is needed: 1 is the template as it is written")
+        return [f"f{number}" for number in range(value)]
+    names = _listed(value)
+    for name in names if isinstance(names, list) else []:
+        if not re.fullmatch(r"f(0|[1-9]\d*)", str(name)):
+            raise ValueError(f"{name!r} is no format; accepted: a number of them, or f0, f1, …")
+    return names
+
+
+Formats = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_numbered, json_schema_input_type=int | str | list[str]),
+]
 
 Listed = Annotated[
     list[str],
@@ -176,8 +196,9 @@ class TaskEntry(Entry):
     prompt: Listed
     rows: RowsEntry
     pool: PoolEntry | None = None
-    method: Literal["rank", "generate"] | None = None
-    """``rank`` scores every choice, ``generate`` writes and parses; the task's first by default."""
+    method: Literal["rank", "generate", "channel"] | None = None
+    """``rank`` scores every choice, ``generate`` writes and parses, ``channel`` scores the input
+    behind every label (the noisy channel); the task's first by default."""
     parser: str | None = None
     metrics: list[str | dict[str, Any]] | None = None
     """Names, ``{metric: bleu, tokenize: char}`` or ``{command: "…", name: comet}``."""
@@ -191,6 +212,9 @@ class TaskEntry(Entry):
     """Language of the prompt's own words; ``row`` takes the row's locale."""
     label_language: str | None = None
     """Language of the label words; the prompt's by default."""
+    formats: Formats = ["f0"]
+    """How many formats of the template (other separators, casing, spacing), or which: f0 is the
+    file as it is written."""
 
 
 class ShotsEntry(BaseModel):
@@ -209,6 +233,8 @@ class ShotsEntry(BaseModel):
     """``selected`` puts the first chosen first, ``reversed`` puts it nearest to the query;
     ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of up
     to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is a condition of its own."""
+    labels: Literal["gold", "random", "flipped", "none"] = "gold"
+    """What the shots are shown with: their own labels, random ones, wrong ones, or none."""
 
     @model_validator(mode="after")
     def _permutable(self) -> ShotsEntry:

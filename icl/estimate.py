@@ -79,6 +79,10 @@ def estimate(
 def _answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
     if condition.method == "generate":
         return len(requests) * condition.sampling.max_tokens * condition.sampling.n
+    if condition.method == "channel":
+        start = condition.count(Prompt(""))
+        texts = (Prompt(text) for request in requests for _, text in request.items)
+        return sum(condition.count(text) - start for text in texts)
     if condition.choices:
         return len(requests) * sum(_choice_tokens(condition, condition.choices))
     return sum(sum(_choice_tokens(condition, request.choices)) for request in requests)
@@ -111,10 +115,10 @@ def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
 
 def _trial(condition: Condition, request: Request) -> float:
     """Seconds of asking one prompt, after the model is loaded and warm."""
-    items = [(request.prompt, choice.text + choice.end) for choice in request.choices]
+    items = request.items
 
     def ask(width: int) -> None:
-        if condition.method == "rank":
+        if condition.ranks:
             for _ in condition.engine.score(items[:width]):
                 pass
         else:

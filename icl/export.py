@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icl.conditions import request_hash
 from icl.engines.chat import ChatFormat
 from icl.engines.chat import messages as chat_messages
 from icl.errors import ConfigError, StoreError
@@ -20,7 +19,7 @@ from icl.registry import did_you_mean
 from icl.results import ConditionResult, Run
 from icl.sandbox import Half
 from icl.transpile import HELPERS, Untranslatable, function
-from icl.types import JSON, Choice, Example, Prompt, Record, Shot
+from icl.types import JSON, Choice, Example, Prompt, Record
 
 __all__ = ["FORMATS", "Frozen", "export", "freeze", "message_lines", "python_source"]
 
@@ -74,13 +73,16 @@ def export(run: Run, name: str, kind: str, shots_of: str | None = None) -> str:
 
 def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
     """Every record with its prompt, proven to be what was sent."""
-    sampling = condition.store.condition()["sampling"]
     if not condition.records:
         raise StoreError(f"{condition.store.folder}: no records yet; run the experiment first")
+    if condition.entry["method"] == "channel":
+        raise StoreError(
+            f"{condition.store.folder}: the noisy channel asks for one prompt a label, which no "
+            "single prompt holds; export a condition with method: rank or generate"
+        )
     for record in condition.records.values():
         prompt = condition.prompt(record)
-        sent, choices = condition.sent(prompt), condition.choices(record)
-        if request_hash(prompt, choices, sampling, sent) != record.request:
+        if condition.hash_again(record) != record.request:
             raise StoreError(
                 f"{condition.store.folder}: the prompt of {record.id!r} rendered again is not "
                 "what was sent; run the experiment again with this version, then export"
@@ -152,8 +154,8 @@ def _frozen_to(
     condition: ConditionResult, record: Record, examples: Mapping[str, Example]
 ) -> Iterator[tuple[Example, Prompt]]:
     """The first rows with the shots of one record."""
-    template, pool = condition.template(), condition.store.shots()
-    shots = [Shot(pool[name], score) for name, _, score in record.shots]
+    template = condition.template()
+    shots = condition.shots(record)
     for example in list(examples.values())[:GOLDEN_ROWS]:
         yield example, template.prompt(example, shots)
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from icl.errors import WindowError
-from icl.prompts import Template
 from icl.types import Example, Prompt, Shot
 
-__all__ = ["Fitted", "fit"]
+__all__ = ["Fitted", "Renders", "fit"]
 
 
 class Fitted(NamedTuple):
@@ -26,8 +25,23 @@ class Fitted(NamedTuple):
     tokens: int
 
 
+class Renders(Protocol):
+    """What makes prompts of examples and shots: a template, in one direction or the other."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        ...
+
+    def prompt(
+        self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None
+    ) -> Prompt:
+        """The prompt; ``keep`` characters of the span marked ``fit`` stay."""
+        ...
+
+
 def fit(
-    template: Template,
+    template: Renders,
     example: Example,
     shots: Sequence[Shot],
     count: Callable[[Prompt], int],

@@ -23,6 +23,7 @@ __all__ = [
     "KINDS",
     "FrontMatter",
     "answers",
+    "check_channel",
     "check_kind",
     "row_choices",
     "split_front_matter",
@@ -158,6 +159,44 @@ def check_kind(
         if half is not None and len(half.fits) > 1:
             raise TemplateError(
                 f"{path}:{half.fits[1]}: `fit` stands twice; one span may shrink, mark the longest"
+            )
+
+
+def check_channel(path: Path, head: FrontMatter, given: Half, scored: Half) -> None:
+    """Check what the halves of ``[[channel]]`` read: the label is given, the input is scored.
+
+    Raises:
+        TemplateError: the halves do not suit the template's kind, or the scored one may shrink.
+    """
+    needed = {"classify": "label", "choose": "choice"}.get(head.task)
+    if needed is None:
+        raise TemplateError(
+            f"{path}:{given.first_line}: [[channel]] ranks the labels of a classify template or "
+            f"the choices of a choose template; this one is of kind {head.task!r}"
+        )
+    reads = set(given.names) - {"labels", "words"}
+    if needed not in reads:
+        raise TemplateError(
+            f"{path}:{given.first_line}: [[channel]] gives the label, so what stands before ||| "
+            f"must read `{needed}`, as in `Intent: {{{{ {needed} }}}}`"
+        )
+    if head.task == "classify" and reads - {"label"}:
+        raise TemplateError(
+            f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
+            f"every label, so it may read only `label`; it reads {sorted(reads - {'label'})}: "
+            "move the input behind |||"
+        )
+    if head.task == "choose" and reads & {*GOLD, head.label_field}:
+        raise TemplateError(
+            f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
+            "every choice, so it cannot read the answer "
+            f"{sorted(reads & {*GOLD, head.label_field})}"
+        )
+    for half in (given, scored):
+        if half.fits:
+            raise TemplateError(
+                f"{path}:{half.fits[0]}: `fit` has no place in [[channel]], whose input is scored "
+                "whole for every label"
             )
 
 

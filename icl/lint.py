@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,8 @@ def template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
 
 def _spaces(file: TemplateFile) -> Iterator[tuple[int, str]]:
     before, target = file.input.source, file.target.source
-    for half, where in ((file.input, "|||"), (file.query, "the end of [[query]]")):
+    ends = {"|||": file.input, "the end of [[query]]": file.query, "||| of [[channel]]": file.given}
+    for where, half in ends.items():
         if half is not None and half.source[-1:] in (" ", "\t"):
             yield (
                 _last_line(half),
@@ -305,9 +306,11 @@ def condition_problems(condition: Condition) -> Iterator[str]:
             f"{no_gold[0]!r}, and scoring refuses them; name the field as `answer:` of the data, "
             "or leave these rows out"
         )
-    if condition.method == "rank":
+    if condition.ranks:
         ended = condition.point.task.choice_end != "never"
-        if condition.template.file.kind == "classify":
+        if condition.method == "channel":
+            yield from _channel_problems(condition)
+        elif condition.template.file.kind == "classify":
             yield from choice_problems(condition.template, ended)
         else:
             yield from _row_choices(condition, ended)
@@ -324,8 +327,16 @@ def condition_problems(condition: Condition) -> Iterator[str]:
             f"{len(dropped)} of {len(rows)} prompts lose shots to fit {condition.room} tokens, "
             f"such as {dropped[0]!r}; lower k, or use a model with a longer window"
         )
-    if counted and rows and condition.method == "rank":
+    if counted and rows and condition.ranks:
         yield from _token_problems(condition, condition.request(rows[0]))
+
+
+def _channel_problems(condition: Condition) -> Iterator[str]:
+    """What is wrong with the labels as the noisy channel gives them: two that look alike."""
+    for example in _rows(condition.examples)[:1]:
+        # What is scored follows each of them, so none is merely the beginning of another.
+        given = [replace(choice, end="\n") for choice in condition.choices_of(example)]
+        yield from faults_of(given, (), ended=True)
 
 
 def _rows(examples: Sequence[Example]) -> list[Example]:
@@ -363,15 +374,13 @@ def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
 
     Nothing is said of a prompt that is sent as turns of a chat: choices are tokens apart there.
     """
-    prompt = request.prompt
-    if request.sent != prompt.text:
+    if request.sent != request.prompt.text:
         return
-    start = [token.id for token in condition.engine.tokens(prompt)]
     seen: dict[tuple[int, ...], str] = {}
     joined: list[str] = []
-    for choice in request.choices:
-        whole = Prompt(prompt.text + choice.text + choice.end)
-        ids = [token.id for token in condition.engine.tokens(whole)]
+    for choice, (prompt, text) in zip(request.choices, request.items, strict=True):
+        start = [token.id for token in condition.engine.tokens(prompt)]
+        ids = [token.id for token in condition.engine.tokens(Prompt(prompt.text + text))]
         if tuple(ids) in seen:
             yield (
                 f"the choices of {seen[tuple(ids)]!r} and {choice.label!r} have the same tokens; "

@@ -23,7 +23,13 @@ __all__ = ["Loader"]
 
 def _reads(template: Template) -> JSON:
     """What of a template decides how rows are read."""
-    return [template.file.text, template.file.kind == "classify" and not template.labels]
+    file = template.file
+    return [
+        file.name,
+        file.kind,
+        file.head.label_field,
+        file.kind == "classify" and not template.labels,
+    ]
 
 
 @dataclass

@@ -17,8 +17,10 @@ from typing import Any
 
 from icl.choices import LABELS, ROW, checked, ended
 from icl.errors import TemplateError
+from icl.formats import varied
 from icl.frontmatter import answers, row_choices
 from icl.languages import language
+from icl.registry import did_you_mean
 from icl.sandbox import FIT, Half
 from icl.templates import GOLD, TemplateFile, parse_template, read_template
 from icl.types import JSON, Choice, Example, Prompt, Shot, digest
@@ -97,6 +99,20 @@ class Template:
             return None
         return example.targets[0]
 
+    def shown_label(self, shot: Shot) -> str | None:
+        """The label that a shot is shown with; None for free text, and where none is shown."""
+        return self.label(shot.example) if shot.label is None else shot.label or None
+
+    def shown_target(self, shot: Shot) -> str:
+        """The target half of a shot with the label that it is shown with; "" for no answer."""
+        if shot.label is None:
+            return self.target(shot.example)
+        return self.target(replace(shot.example, targets=(shot.label,))) if shot.label else ""
+
+    def label_set(self, example: Example) -> list[str]:
+        """The labels that an example may be shown with; none for free text."""
+        return list(self._row_choices(example) if self.file.kind == "choose" else self.labels)
+
     def answered(self, example: Example) -> Example:
         """The example with the answer that ``label_field`` names, where the template names one."""
         name = self.file.head.label_field
@@ -174,13 +190,36 @@ class Template:
     def _row_choices(self, example: Example) -> dict[str, str]:
         return row_choices(self.file.head, f"{self.name}: example {example.id!r}", example.fields)
 
-    def _choice(self, example: Example, text: str) -> str:
+    def _choice(self, example: Example, text: str, half: Half | None = None) -> str:
         """A choice of a row: the target half, which sees of the row what an input may see."""
         head = self.file.head
         hidden = {*GOLD, *example.gold, *head.answer_fields, head.label_field}
         hidden -= set(head.shared_fields)
         shown = {name: value for name, value in example.fields.items() if name not in hidden}
-        return self._render(self.file.target, example, {**shown, "choice": text})
+        return self._render(half or self.file.target, example, {**shown, "choice": text})
+
+    def given(self, example: Example, label: str) -> str:
+        """The first half of ``[[channel]]`` with a label, as the noisy channel is given it.
+
+        Raises:
+            TemplateError: the label is not among those of the template or the row.
+        """
+        known = self._row_choices(example) if self.file.kind == "choose" else self.labels
+        if label not in known:
+            raise TemplateError(
+                f"{self.name}: example {example.id!r} has the label {label!r}, which is not among "
+                f"the {len(known)} labels of [[channel]]{did_you_mean(label, known)}"
+            )
+        assert self.file.given is not None  # icl.channel asks whether there is one
+        if self.file.kind == "choose":
+            return self._choice(example, known[label], self.file.given)
+        context: dict[str, JSON] = {"labels": list(known.values()), "words": dict(self.words)}
+        return self.file.given.render({**context, "label": known[label]})
+
+    def scored(self, example: Example) -> str:
+        """The second half of ``[[channel]]``: the input, whose probability is asked for."""
+        assert self.file.scored is not None
+        return self._input(self.file.scored, example)
 
     def prompt(
         self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None
@@ -201,7 +240,7 @@ class Template:
             instruction=self._input(file.instruction, example) if file.instruction else "",
             system=self._input(file.system, example) if file.system else "",
             shots=tuple(
-                (self._input(file.input, shot.example), self.target(shot.example)) for shot in shots
+                (self._input(file.input, shot.example), self.shown_target(shot)) for shot in shots
             ),
             query=self._input(file.query or file.input, example, keep),
             separator=file.separator,
@@ -225,6 +264,7 @@ def load_template(
     label_language: str | None = None,
     label_set: Sequence[str] = (),
     base: str | None = None,
+    form: str = "f0",
 ) -> Template:
     """Read a template by library name (``intent/plain``) or path (``my.j2``).
 
@@ -234,6 +274,7 @@ def load_template(
         label_language: language of the label words; the prompt language by default.
         label_set: labels of the data, used where the template lists none.
         base: folder that relative paths start from.
+        form: which of its :mod:`icl.formats`; ``f0`` is the file as it is written.
 
     Raises:
         TemplateError: no such template, malformed, or a word or label is missing in the
@@ -242,7 +283,8 @@ def load_template(
     edited_name, binder = _EDITED.get() or ("", None)
     if binder is not None and name == edited_name:
         return binder(language_tag, label_language, label_set)
-    return bind(read_template(name, language_tag, base), language_tag, label_language, label_set)
+    file = varied(read_template(name, language_tag, base), form)
+    return bind(file, language_tag, label_language, label_set)
 
 
 def bind(

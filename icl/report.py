@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from icl.calibration_table import calibration_tables
 from icl.compared import plain, spread_tables
-from icl.conditions import request_hash
 from icl.engines.proof import described
 from icl.ledger import traffic
 from icl.registry import lookup, names
@@ -26,6 +25,10 @@ RANKINGS = {
     "first_token": "log-probability of their first token alone",
     "generate": "text, parsed",
 }
+SHOTS_WIDTH = 16
+"""Characters of a name of shots that stand on one line."""
+WORD_WIDTH = 7
+"""Characters that a column of settings keeps, however full the table is: ``flipped``."""
 FACTS = {
     "over_length": "over %",
     "unparsed": "unp. %",
@@ -99,7 +102,14 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
     ]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     for axis in varying:
-        table.add_column(axis, overflow="fold", no_wrap=axis == "shots")
+        told = [row.axes.get(axis, "") for row in rows]
+        words = [axis, *(word for one in told for word in one.split())]
+        table.add_column(
+            axis,
+            overflow="fold",
+            no_wrap=axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
+            min_width=min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
+        )
     for name in models:
         table.add_column(_title(name), justify="right", no_wrap=True)
         if name == primary:
@@ -221,12 +231,10 @@ def card(condition: ConditionResult, record: Record) -> str:
     The prompt is rendered again from the condition folder and compared with the hash of what
     was sent.
     """
-    prompt = condition.prompt(record)
-    kept = condition.store.condition()
     choices = condition.choices(record)
     example = condition.store.examples()[record.id]
-    sent = condition.sent(prompt)
-    again = request_hash(prompt, choices, kept["sampling"], sent)
+    scored = condition.scored(record)
+    again = condition.hash_again(record)
     same = "the same as was sent" if again == record.request else "NOT what was sent"
     prediction = predict(record, choices, condition.entry["parser"])
     right = " (right)" if prediction.value in example.targets else ""
@@ -252,13 +260,19 @@ def card(condition: ConditionResult, record: Record) -> str:
     if prediction.samples > 1:
         tied = ", tied with another" if prediction.tied else ""
         lines.append(f"votes      {prediction.votes} of {prediction.samples} samples{tied}")
+    prompts = condition.prompts(record)
+    answered = next((i for i, c in enumerate(choices) if c.label == prediction.value), 0)
+    sent = condition.sent(prompts[answered if scored is not None else 0])
+    head = "prompt" if scored is None else f"prompt that gives {choices[answered].label}"
     lines += [
         f"request    {record.request[:16]}, rendered again: {same}",
         f"tokens     {record.prompt_tokens} in the prompt",
         "",
-        "── prompt " + "─" * 60,
+        f"── {head} ".ljust(70, "─"),
         sent,
     ]
+    if scored is not None:
+        lines += ["── scored behind it, and behind the other labels ".ljust(70, "─"), scored]
     if record.logprobs:
         lines += ["── choices " + "─" * 59, *_bars(record, choices, example.targets)]
     for output in record.outputs:

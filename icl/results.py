@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from icl.calibration import Calibration, Shelf, calibrate
 from icl.calibrators import Calibrated, Calibrator, make
+from icl.channel import Channel
 from icl.engines.chat import sent_text
 from icl.errors import ParseError, StoreError
+from icl.hashing import channel_hash, request_hash
 from icl.plugins import load_known
 from icl.probes import probe_prompt
 from icl.prompts import Template, template_of
@@ -209,23 +211,68 @@ class ConditionResult:
         """What the record's model could answer, in the order of its log-probabilities."""
         return record.choices or self.store.choices()
 
+    def shots(self, record: Record) -> list[Shot]:
+        """The record's shots, with the labels that they were shown with.
+
+        Raises:
+            StoreError: one is no longer in the folder.
+        """
+        pool = self.store.shots()
+        bare = self.store.condition().get("labels") == "none"
+        try:
+            return [Shot(pool[name], score, "" if bare else label)
+                    for name, label, score in record.shots]  # fmt: skip
+        except KeyError as error:
+            raise self._missing(error) from error
+
+    def _missing(self, error: KeyError) -> StoreError:
+        return StoreError(
+            f"{self.store.folder}: the example {error} is missing; run the experiment again"
+        )
+
     def prompt(self, record: Record) -> Prompt:
-        """The record's prompt, rendered again from what the folder keeps.
+        """The record's prompt, rendered again from what the folder keeps; see :meth:`prompts`."""
+        return self.prompts(record)[0]
+
+    def prompts(self, record: Record) -> list[Prompt]:
+        """The record's prompts: one, or of the noisy channel one for each of its choices.
 
         Raises:
             StoreError: an example or a shot is no longer in the folder.
         """
-        examples, pool = self.store.examples(), self.store.shots()
+        shots, template = self.shots(record), self.template()
         try:
-            shots = [Shot(pool[name], score) for name, _, score in record.shots]
-            keep = record.shortened[0] if record.shortened else None
-            example = examples[record.id]
-            prompt = probe_prompt(record.role, self.template(), example, shots, keep)
+            example = self.store.examples()[record.id]
         except KeyError as error:
-            raise StoreError(
-                f"{self.store.folder}: the example {error} is missing; run the experiment again"
-            ) from error
-        return replace(prompt, dropped=record.dropped, shortened=record.shortened)
+            raise self._missing(error) from error
+        keep = record.shortened[0] if record.shortened else None
+        if self.entry["method"] == "channel":
+            channel = Channel(template)
+            made = [replace(channel, given=choice.text).prompt(example, shots)
+                    for choice in self.choices(record)]  # fmt: skip
+        else:
+            made = [probe_prompt(record.role, template, example, shots, keep)]
+        return [
+            replace(prompt, dropped=record.dropped, shortened=record.shortened) for prompt in made
+        ]
+
+    def scored(self, record: Record) -> str | None:
+        """The input that the noisy channel scored behind each prompt; None for other methods."""
+        if self.entry["method"] != "channel":
+            return None
+        text = Channel(self.template()).scored(self.store.examples()[record.id]).text
+        chat = self.store.condition()["identity"]["engine"].get("chat")
+        in_turn = isinstance(chat, dict) and not chat.get("assistant_prefix")
+        return text.lstrip() if in_turn else text
+
+    def hash_again(self, record: Record) -> str:
+        """The record's request hash, made again from what the folder keeps."""
+        prompts, scored = self.prompts(record), self.scored(record)
+        sent = [self.sent(prompt) for prompt in prompts]
+        if scored is not None:
+            return channel_hash(sent, scored)
+        sampling = self.store.condition()["sampling"]
+        return request_hash(prompts[0], self.choices(record), sampling, sent[0])
 
     def sent(self, prompt: Prompt) -> str:
         """The text that was sent for a prompt, made again without the model."""

@@ -16,6 +16,7 @@ from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
 from icl.engines.widths import already_quantized
 from icl.errors import OutOfMemory
+from icl.judging import benches, judge_all
 from icl.ledger import Ledger, Remote, spent
 from icl.loader import Loader
 from icl.plugins import remember
@@ -70,6 +71,7 @@ def run(
     rows: dict[str, list[str]] = {}
     with progress or Progress(quiet=True) as shown:
         found = conditions(loaded, loader, shown)
+        judges = benches([condition for condition, _ in found], loader)
         _count_spent([condition for condition, _ in found], root)
         for condition, same in found:
             loader.only(condition.engine)
@@ -78,6 +80,8 @@ def run(
             for store, requests in work(condition, root):
                 new = _complete(condition, store, requests, shown)
                 computed, reused = computed + new, reused + len(requests) - new
+        pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
+        judge_all(judges, pairs, rows, root, shown, _complete)
     _write_manifest(root / loaded.name, loaded, entries, rows, finished=True)
     scored = score_run(load_run(root / loaded.name), outside=True)
     return replace(scored, computed=computed, reused=reused)
@@ -244,7 +248,7 @@ def batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]
     their texts, so that those which begin alike meet in one token tree; prompts to be continued
     in the order of their lengths.
     """
-    ranks = condition.method == "rank"
+    ranks = condition.ranks
     size = condition.batch_size or _batch_size(condition, max(r.tokens for r in pending))
     ordered = sorted(pending, key=lambda r: (r.sent if ranks else -r.tokens, r.example.id))
     found = [ordered[start : start + size] for start in range(0, len(ordered), size)]
@@ -256,10 +260,10 @@ def _batch_size(condition: Condition, tokens: int) -> int:
     """Examples in a batch where the file does not say: what the engine has memory for."""
     engine = condition.engine
     if isinstance(engine, Remote):  # its slowest answer holds up no more than a quarter
-        return max(BATCH_SIZE, 4 * engine.concurrency if condition.method == "generate" else 1)
+        return max(BATCH_SIZE, 1 if condition.ranks else 4 * engine.concurrency)
     if not isinstance(engine, Sized):
         return BATCH_SIZE
-    ranks = condition.method == "rank"
+    ranks = condition.ranks
     rows = engine.rows(tokens if ranks else tokens + condition.sampling.max_tokens)
     return min(rows, MOST_RANKED) if ranks else max(1, rows // condition.sampling.n)
 
@@ -268,7 +272,7 @@ def _answer(
     condition: Condition, store: ConditionStore, requests: Sequence[Request]
 ) -> list[Record]:
     """Ask the engine for one batch; records come back in the batch's order."""
-    if condition.method == "rank":
+    if condition.ranks:
         return _rank(condition, store, requests)
     outputs: list[list[Output]] = [[] for _ in requests]
     prompts = [request.prompt for request in requests]
@@ -286,18 +290,15 @@ def _answer(
 
 
 def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Request]) -> list[Record]:
-    items = [
-        (request.prompt, choice.text + choice.end)
-        for request in requests
-        for choice in request.choices
-    ]
+    items = [item for request in requests for item in request.items]
     found = iter(sorted(condition.engine.score(items), key=lambda pair: pair[0]))
     remote = isinstance(condition.engine, Remote)
     records = []
     for request in requests:
         scores = [next(found)[1] for _ in request.choices]
         tokens = tuple(score.tokens for score in scores)
-        usual = store.keep_choices(condition.choices, tokens) if condition.choices else ()
+        once = [0] * len(tokens) if request.prompts else tokens  # the channel's are the row's own
+        usual = store.keep_choices(condition.choices, once) if condition.choices else ()
         records.append(
             replace(
                 _record(condition, request),
@@ -312,7 +313,7 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
 
 def _record(condition: Condition, request: Request) -> Record:
     shots = tuple(
-        (shot.example.id, condition.template.label(shot.example), shot.score)
+        (shot.example.id, condition.template.shown_label(shot), shot.score)
         for shot in request.shots
     )
     return Record(

@@ -157,6 +157,19 @@ class Half:
         found = [node for node in self.tree().find_all(nodes.Filter) if node.name == "fit"]
         return [self.first_line + node.lineno - 1 for node in found]
 
+    def unquoted(self, name: str) -> list[int]:
+        """Lines in the file where a variable is read and not written as JSON."""
+        tree = self.tree()
+        quoted = set()
+        for node in tree.find_all(nodes.Filter):
+            inner = node.node
+            if isinstance(inner, nodes.Filter) and inner.name == "fit":
+                inner = inner.node
+            if node.name == "json" and isinstance(inner, nodes.Name):
+                quoted.add(id(inner))
+        reads = [node for node in tree.find_all(nodes.Name) if node.name == name]
+        return [self.first_line + one.lineno - 1 for one in reads if id(one) not in quoted]
+
     def refuse(self, answers: set[str]) -> None:
         """Raise LeakError if this half reads one of the ``answers``."""
         for name, line in self.names.items():

@@ -45,7 +45,7 @@ _START_S = 30.0
 """How long a child may take to start on a busy machine."""
 _LONGEST_MESSAGE = 2000
 """Characters of an error message: a template may write what is quoted in it."""
-_HALVES = ("input", "target", "query", "instruction", "system")
+_HALVES = ("input", "target", "query", "instruction", "system", "given", "scored")
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def experiment_schema() -> dict[str, Any]:
             "model": {"type": "array", "items": {"type": "string"}},
             "shots": {"type": "array", "items": shots["properties"]["shots"]},
             "width": {"type": "array", "items": {"enum": list(WIDTHS)}},
+            "format": {"type": "array", "items": {"type": "string", "pattern": r"^f\d+$"}},
         },
         "patternProperties": {r"^(tasks|models)\.[^.]+\..+$": {"type": "array"}},
         "additionalProperties": False,

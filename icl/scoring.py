@@ -16,12 +16,14 @@ from icl.calibrators import make_all
 from icl.errors import ConfigError, MetricError
 from icl.metrics import make
 from icl.metrics.command import Command
+from icl.metrics.judge import Judge
 from icl.registry import did_you_mean, names
 from icl.results import ConditionResult, Run
 from icl.stats import Metric, score
 from icl.store import replace_file
 from icl.tasks.baselines import baselines, counts
-from icl.types import Score
+from icl.types import Prediction, Score
+from icl.verdicts import judge_scores
 
 __all__ = ["metrics_of", "score_run"]
 
@@ -134,7 +136,13 @@ def metrics_of(
     """
     entries = [make(entry) for entry in condition.entry["metrics"]]
     if asked is None:
-        return [made for made in entries if outside or not isinstance(made[1], Command)]
+        judges = condition.entry.get("judges") or {}
+        return [
+            (name, metric)
+            for name, metric in entries
+            if (outside or not isinstance(metric, Command))
+            and (outside or not isinstance(metric, Judge) or name in judges)
+        ]
     own = {name: (name, metric) for name, metric in entries}
     found = []
     for entry in asked:
@@ -176,7 +184,7 @@ def _scores(
     failed: dict[str, MetricError],
 ) -> list[Score]:
     """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
-    ranked = condition.entry["method"] == "rank"
+    ranked = condition.entry["method"] != "generate"
     other = parser is not None and not ranked and parser != condition.entry["parser"]
     suffix = f"@{parser}" if other else WAYS.get(condition.entry.get("ranking") or "", "")
     predictions = condition.predictions(parser)
@@ -189,6 +197,9 @@ def _scores(
         if isinstance(metric, Command) and name in failed:
             continue  # a program that failed once would fail, or take its time, each time
         try:
+            if isinstance(metric, Judge):
+                scores += _judged(condition, name, metric, predictions, other)
+                continue
             scores.append(score(name + suffix, metric.stats(predictions, examples)))
         except MetricError as error:
             failed.setdefault(name, error)
@@ -206,3 +217,15 @@ def _scores(
             failed.setdefault("baselines", error)
     mark = suffix if other else ""
     return [*scores, *(replace(fact, name=fact.name + mark) for fact in counts(predictions))]
+
+
+def _judged(
+    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction],
+    reread: bool,
+) -> list[Score]:  # fmt: skip
+    if reread:
+        raise MetricError(
+            f"{name}: its verdicts are on outputs as the parser {condition.entry['parser']!r} "
+            "reads them; set parser: in the experiment and run it"
+        )
+    return judge_scores(condition, name, judge, predictions)

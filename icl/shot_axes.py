@@ -27,6 +27,8 @@ def shots_name(shots: ShotsEntry) -> str:
     """``8 bm25 char``: how a table calls these shots."""
     extra = list(map(_word, (shots.model_extra or {}).values()))
     extra += [order for order in shots.order if order != "selected"]
+    if shots.labels != "gold":
+        extra.append(f"{shots.labels.replace('none', 'no')} labels")
     if shots.seeds and _drawn(shots):
         extra.append(f"s{shots.seed}")
     if shots.file:
@@ -40,16 +42,16 @@ def shot_settings(shots: ShotsEntry) -> dict[str, str]:
     made = {name: _word(value) for name, value in (shots.model_extra or {}).items()}
     made["select"] = Path(shots.file).stem if shots.file else shots.select
     made["order"] = shots.order[0]
+    made["labels"] = shots.labels
     if _drawn(shots):
         made["seed"] = str(shots.seed)
     return made
 
 
 def _drawn(shots: ShotsEntry) -> bool:
-    """Whether the seed changes the shots or their order."""
-    return "random" in shots.order or (
-        not shots.file and bool(lookup("selector", shots.select).seeded)
-    )
+    """Whether the seed changes the shots, their order or the labels drawn for them."""
+    drawn = "random" in shots.order or shots.labels in ("random", "flipped")
+    return drawn or (not shots.file and bool(lookup("selector", shots.select).seeded))
 
 
 def _word(value: Any) -> str:

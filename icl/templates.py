@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from icl.errors import TemplateError
-from icl.frontmatter import GOLD, FrontMatter, check_kind, split_front_matter
+from icl.frontmatter import GOLD, FrontMatter, check_channel, check_kind, split_front_matter
 from icl.languages import language
 from icl.registry import did_you_mean
 from icl.sandbox import Half
@@ -28,7 +28,9 @@ __all__ = [
     "SECTIONS",
     "FrontMatter",
     "TemplateFile",
+    "chunks",
     "library",
+    "masked",
     "parse_template",
     "read_template",
     "read_yaml",
@@ -36,7 +38,8 @@ __all__ = [
 ]
 
 BOUNDARY = "|||"
-SECTIONS = ("system", "instruction", "example", "query")
+SECTIONS = ("system", "instruction", "example", "query", "channel")
+TWO_HALVES = ("example", "channel")
 _HEADER = re.compile(r"^\[\[(\w+)\]\][ \t]*\n", re.M)
 _INSIDE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^"'])*?"""
 _TAG = re.compile(rf"\{{\{{{_INSIDE}\}}\}}|\{{%{_INSIDE}%\}}|\{{#.*?#\}}", re.S)
@@ -56,6 +59,10 @@ class TemplateFile:
     query: Half | None = None
     instruction: Half | None = None
     system: Half | None = None
+    given: Half | None = None
+    """First half of [[channel]]: the label, which the noisy channel is given."""
+    scored: Half | None = None
+    """Second half of [[channel]]: the input, which it scores."""
 
     @property
     def kind(self) -> str:
@@ -93,7 +100,10 @@ class TemplateFile:
     def words_used(self) -> set[str] | None:
         """Keys of the words table that some half reads; None if only rendering can tell."""
         used: set[str] = set()
-        for half in (self.system, self.instruction, self.input, self.target, self.query):
+        for half in (
+            self.system, self.instruction, self.input, self.target, self.query,
+            self.given, self.scored,
+        ):  # fmt: skip
             if half is not None:
                 keys = half.words_used
                 if keys is None:
@@ -239,6 +249,9 @@ def parse_template(text: str, name: str, path: Path) -> TemplateFile:
         )
     before, target = _split_halves(sections["example"], path)
     query = sections.get("query")
+    given, scored = None, None
+    if "channel" in sections:
+        given, scored = _split_halves(sections["channel"], path, "channel")
     made = TemplateFile(
         name=name,
         path=path,
@@ -249,10 +262,14 @@ def parse_template(text: str, name: str, path: Path) -> TemplateFile:
         query=query,
         instruction=sections.get("instruction"),
         system=sections.get("system"),
+        given=given,
+        scored=scored,
     )
     check_kind(path, head, target, before, query, (made.system, made.instruction))
+    if given is not None and scored is not None:
+        check_channel(path, head, given, scored)
     answers = {*GOLD, *made.answer_fields} - set(head.shared_fields)
-    for half in (made.system, made.instruction, made.input, made.query):
+    for half in (made.system, made.instruction, made.input, made.query, made.scored):
         if half is not None:
             half.refuse(answers)
     return made
@@ -276,22 +293,47 @@ def _split_sections(body: str, line: int, path: Path) -> dict[str, Half]:
             raise TemplateError(f"{path}:{at}: section [[{name}]] stands twice")
         end = following.start() if following else len(body)
         source = body[mark.end() : end].removesuffix("\n")
-        if name != "example" and BOUNDARY in _TAG.sub("", source):
+        if name not in TWO_HALVES and BOUNDARY in _TAG.sub("", source):
             raise TemplateError(
-                f"{path}:{at}: ||| belongs in [[example]] alone; [[{name}]] has no target"
+                f"{path}:{at}: ||| belongs in [[example]] and [[channel]] alone; [[{name}]] has "
+                "no target"
             )
         sections[name] = Half(str(path), source, at + 1)
     return sections
 
 
-def _split_halves(section: Half, path: Path) -> tuple[Half, Half]:
-    plain = _TAG.sub(lambda tag: "\0" * len(tag[0]), section.source)
+_HALVES = {
+    "example": ("the input and the target", "Intent:||| {{ label }}"),
+    "channel": ("the label and the input", "Intent: {{ label }}\\nUtterance:||| {{ utt }}"),
+}
+"""Section of two halves -> what they are, and an example."""
+
+
+def masked(source: str) -> str:
+    """The text with every Jinja tag as NULs, of the same length."""
+    return _TAG.sub(lambda tag: "\0" * len(tag[0]), source)
+
+
+def chunks(body: str) -> list[tuple[str, int, str]]:
+    """(name, where it starts, source) of every section of a template's body."""
+    marks = list(_HEADER.finditer(body))
+    if not marks:
+        return [("example", 0, body.removesuffix("\n"))]
+    ends = [mark.start() for mark in marks[1:]] + [len(body)]
+    return [
+        (mark[1], mark.end(), body[mark.end() : end].removesuffix("\n"))
+        for mark, end in zip(marks, ends, strict=True)
+    ]
+
+
+def _split_halves(section: Half, path: Path, name: str = "example") -> tuple[Half, Half]:
+    plain = masked(section.source)
     found = plain.count(BOUNDARY)
     if found != 1:
         section.tree()  # an open tag swallows what follows: its own message comes first
         raise TemplateError(
-            f"{path}:{section.first_line}: [[example]] has {found} ||| and needs exactly one, "
-            "between the input and the target, as in `Intent:||| {{ label }}`"
+            f"{path}:{section.first_line}: [[{name}]] has {found} ||| and needs exactly one, "
+            f"between {_HALVES[name][0]}, as in `{_HALVES[name][1]}`"
         )
     at = plain.index(BOUNDARY)
     before, behind = section.source[:at], section.source[at + len(BOUNDARY) :]

@@ -82,6 +82,8 @@ class Shot:
     example: Example
     score: float | None = None
     """Retrieval score, larger is nearer; None where the selector has none."""
+    label: str | None = None
+    """The label shown in place of the example's own; "" shows no answer, None its own."""
 
 
 @dataclass(frozen=True, slots=True)

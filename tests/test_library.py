@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +78,17 @@ ROWS = {
     "extract": sample_rows("extract", "entities"),
     "generate": sample_rows("generate", "answers"),
 }
-KINDS = {"intent": "classify", "sentiment": "classify", "choose": "choose", "extract": "extract"}
+ROWS["judge"] = [
+    replace(row, fields={**row.inputs, "output": "Habari.", "reference": row.targets[0]},
+            targets=("yes",), gold=()) for row in ROWS["translation"]
+]  # fmt: skip
+KINDS = {
+    "intent": "classify",
+    "sentiment": "classify",
+    "judge": "classify",
+    "choose": "choose",
+    "extract": "extract",
+}
 
 
 def without_gold(example: Example) -> Example:
@@ -297,7 +307,7 @@ def test_the_documentation_of_metrics_names_every_metric_option_and_signature() 
         for option in fields(lookup("metric", name)):
             known = option.name in ("folder", "title") or f"`{option.name}`" in line[0]
             assert known, f"{name}: {option.name}"
-        if name not in ("command", "bleu", "chrf", "ter"):
+        if name not in ("command", "bleu", "chrf", "judge", "ter"):
             settings = lookup("metric", name)().stats([], []).signature
             shown = settings.replace(name, "rougeL") if name.startswith("rouge") else settings
             assert f"(`{shown}`)" in text

@@ -137,7 +137,10 @@ def test_jinja_keeps_the_newlines_that_are_written() -> None:
         ("[[exemple]]\na|||b", "my.j2:1: unknown section 'exemple'. Did you mean 'example'?"),
         ("[[example]]\na|||b\n[[example]]\nc|||d", "my.j2:3: section [[example]] stands twice"),
         ("Hello\n[[example]]\na|||b", "my.j2:1: text before the first section"),
-        ("[[query]]\na|||b\n[[example]]\na|||b", "my.j2:1: ||| belongs in [[example]] alone"),
+        (
+            "[[query]]\na|||b\n[[example]]\na|||b",
+            "my.j2:1: ||| belongs in [[example]] and [[channel]] alone",
+        ),
         ("[[example]]\nQ: {{ utt }}", "my.j2:2: [[example]] has 0 ||| and needs exactly one"),
         ("[[example]]\nQ: {{ utt }\nA:||| {{ label }}", "my.j2:2: unexpected '}'"),
         ("[[example]]\na|||b|||c", "my.j2:2: [[example]] has 2 ||| and needs exactly one"),

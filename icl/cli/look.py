@@ -25,6 +25,7 @@ def show_prompt(
     """Print exactly what is sent for one row: text, tokens, shots."""
     from icl.authoring import experiment_for
     from icl.conditions import build
+    from icl.formats import changes
     from icl.loader import Loader
     from icl.trial import pick_condition
 
@@ -37,10 +38,13 @@ def show_prompt(
     typer.echo("│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
                if tokens else request.sent)  # fmt: skip
     err = f"── {' · '.join(filter(None, point.axes.values()))}\n"
+    if point.form != "f0":
+        spoken, base = made.template.language, str(experiment.base)
+        err += f"format {point.form}: {changes(point.prompt, point.form, spoken, base)}\n"
     err += f"row {row} of {len(made.examples)}, id {request.example.id}: {request.tokens} tokens, "
     err += f"{made.room} fit; hash {request.hash[:16]}\n"
     for shot in request.shots:
-        label = made.template.label(shot.example)
+        label = made.template.shown_label(shot)
         score = f" score {shot.score:.3f}" if shot.score is not None else ""
         err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
     if how := getattr(getattr(made.engine, "counted", None), "how", None):
@@ -51,7 +55,12 @@ def show_prompt(
     if request.prompt.shortened:
         kept, whole = request.prompt.shortened
         err += f"\nshortened: {kept} of {whole} characters of the marked span are sent"
-    if request.choices:
+    if request.prompts:
+        err += f"\nscored behind it: {request.scored!r}\n"
+        err += f"the same behind {len(request.prompts)} prompts, one for each label; their ends: "
+        err += ", ".join(repr(choice.text) for choice in request.choices[:3])
+        err += ", …" if len(request.choices) > 3 else ""
+    elif request.choices:
         shown = ", ".join(repr(choice.text) for choice in request.choices[:3])
         ended = [choice for choice in request.choices if choice.end]
         end = f"; {len(ended)} of them end in {ended[0].end!r}" if ended else ""
@@ -85,17 +94,31 @@ def show(
         if inner and role in ROLES:  # what was asked beside the test rows
             condition, key = condition.probes(role), name
         typer.echo(card(condition, condition.record(key)))
+        _show_verdicts(condition, key)
         return
     holders = [c for c in loaded.conditions if rest in c.records]
     if len(holders) == 1 or not holders:
         condition = (holders or loaded.conditions)[0]
         typer.echo(card(condition, condition.record(rest)))
+        _show_verdicts(condition, rest)
         return
     typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
     for place, condition in enumerate(loaded.conditions, 1):
         if rest in condition.records:
             axes = " · ".join(value for value in condition.axes.values() if value)
             typer.echo(f"  {name}#{place}/{rest}  {axes}")
+
+
+def _show_verdicts(condition: Any, key: str) -> None:
+    """What each judge was asked of a record, and what it said."""
+    from icl.report import card
+    from icl.verdicts import judge_result
+
+    for name in condition.entry.get("judges") or {}:
+        judged = judge_result(condition, name)
+        if key in judged.records:
+            typer.echo(f"\n══ {name} " + "═" * (66 - len(name)))
+            typer.echo(card(judged, judged.records[key]))
 
 
 @app.command("list", rich_help_panel=PANEL)

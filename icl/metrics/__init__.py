@@ -72,7 +72,8 @@ def make(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, M
     """The name of a score and its metric, of an entry under ``metrics:``.
 
     An entry is a registered name, ``{metric: bleu, tokenize: char}`` with options, or
-    ``{command: "…"}`` for an outside program; ``name`` calls the score something else.
+    ``{command: "…"}`` for an outside program, or ``{judge: {…}}`` for a model; ``name``
+    calls the score something else.
 
     >>> make({"metric": "chrf", "word_order": 0, "name": "plain_chrf"})[0]
     'plain_chrf'
@@ -82,14 +83,17 @@ def make(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, M
         MetricError: an option is out of range.
     """
     options = {"metric": entry} if isinstance(entry, str) else dict(entry)
-    kind = options.pop("metric", "command" if "command" in options else None)
+    kind = options.pop("metric", next((k for k in ("command", "judge") if k in options), None))
     title = options.pop("name", None)
+    if kind == "judge" and isinstance(asked := options.get("judge"), Mapping):
+        options = {**options, **asked}
+        del options["judge"]
     if not isinstance(kind, str) or not isinstance(title, str | None) or title == "":
         raise ConfigError(
-            f"{where}: a metric is a name, {{metric: NAME, OPTION: …}} or {{command: …}}, with "
-            f"a `name:` if wanted; this is {entry!r}"
+            f"{where}: a metric is a name, {{metric: NAME, OPTION: …}}, {{command: …}} or {{judge: "
+            f"{{…}}}}, with a `name:` if wanted; this is {entry!r}"
         )
-    if kind == "command" and title is not None:
+    if kind in ("command", "judge") and title is not None:
         options["title"] = title  # so that its errors call it so too
     made: Metric = construct("metric", kind, options, where)
     return title or made.name, made

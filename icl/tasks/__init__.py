@@ -20,7 +20,8 @@ class Task:
     """``classify`` (shared labels), ``choose`` (choices of the row), ``generate`` (free text) or
     ``extract`` (fields or items); the template must be of this kind."""
     methods: tuple[str, ...]
-    """``rank`` (score every choice) and ``generate``, the default first."""
+    """``rank`` (score every choice), ``generate`` and ``channel`` (score the input behind every
+    label), the default first."""
     parser: str
     """Registered name of the parser of generated text."""
     metrics: tuple[str, ...]

@@ -35,7 +35,7 @@ def test_presets_name_what_there_is(task):
 
 
 def test_presets():
-    assert (INTENT.kind, INTENT.methods) == ("classify", ("rank", "generate"))
+    assert (INTENT.kind, INTENT.methods) == ("classify", ("rank", "generate", "channel"))
     assert (TRANSLATION.kind, TRANSLATION.methods) == ("generate", ("generate",))
     assert INTENT.metrics == ("accuracy", "macro_f1")
     assert TRANSLATION.metrics == ("chrf", "bleu")

@@ -1,0 +1,114 @@
+"""Verdicts of a judge as a run folder keeps them: records like any others, and their scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from icl.errors import MetricError
+from icl.metrics.judge import Judge, kappa
+from icl.results import ConditionResult
+from icl.stats import Stats, proportion, score
+from icl.store import ConditionStore, read_json
+from icl.types import Prediction, Score
+
+__all__ = ["HUMAN", "human_text", "judge_result", "judge_scores", "judge_stats"]
+
+HUMAN = "human.json"
+"""File of a judge's condition folder with the human verdicts by example id."""
+
+
+def judge_result(condition: ConditionResult, name: str) -> ConditionResult:
+    """The verdicts of a judge on a condition, as a condition of their own.
+
+    Raises:
+        MetricError: the judge was not asked yet.
+    """
+    known: Mapping[str, Any] = condition.entry.get("judges") or {}
+    if name not in known:
+        raise MetricError(f"{name}: no verdicts yet; say `icl run` with the experiment's file")
+    entry = known[name]
+    store = ConditionStore(condition.store.folder.parent / entry["folder"])
+    return ConditionResult(entry, condition.ids, store)
+
+
+def _verdicts(
+    condition: ConditionResult, name: str, predictions: Sequence[Prediction]
+) -> dict[str, str | None]:
+    """Example id -> verdict on the output that stands now; None for one that cannot be read."""
+    judged = judge_result(condition, name)
+    asked = judged.store.examples()
+    found = {made.id: made.value for made in judged.predictions()}
+    right = {
+        made.id: found[made.id]
+        for made in predictions
+        if made.id in found and asked[made.id].fields.get("output") == made.value
+    }
+    missing = [made.id for made in predictions if made.value is not None and made.id not in right]
+    if missing:
+        raise MetricError(
+            f"{name}: {len(missing)} of {len(predictions)} outputs have no verdict, such as "
+            f"{missing[0]!r}; say `icl run` with the experiment's file to ask for them"
+        )
+    return right
+
+
+def judge_stats(
+    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction]
+) -> Stats:
+    """Statistics of a judge's verdicts, a row for each prediction.
+
+    Raises:
+        MetricError: an output has no verdict.
+    """
+    found = _verdicts(condition, name, predictions)
+    return _stats(condition, name, judge, [found.get(made.id) for made in predictions])
+
+
+def _stats(
+    condition: ConditionResult, name: str, judge: Judge, verdicts: Sequence[str | None]
+) -> Stats:
+    entry = condition.entry["judges"][name]
+    return judge.judged(verdicts, f"{judge.signature}|hash:{entry['hash']}")
+
+
+def judge_scores(
+    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction]
+) -> list[Score]:
+    """The score; the share of verdicts that cannot be read; where there are human verdicts,
+    percent agreement and Cohen's kappa, each with its interval.
+
+    Raises:
+        MetricError: an output has no verdict.
+    """
+    found = _verdicts(condition, name, predictions)
+    verdicts = [found.get(made.id) for made in predictions]
+    scores = [score(name, _stats(condition, name, judge, verdicts))]
+    unread = [made.id in found and found[made.id] is None for made in predictions]
+    if any(unread):
+        scores.append(score(f"{name}:unread", proportion(unread, "share:unread"), "count"))
+    human = _human(condition, name)
+    values = {made.id: made.value for made in predictions}
+    pairs = [
+        (verdict, row["verdict"])
+        for key, verdict in found.items()
+        if verdict is not None
+        for row in human.get(key, ())
+        if row.get("output", values[key]) == values[key]
+    ]
+    if pairs:
+        agreed = [one == other for one, other in pairs]
+        scores.append(score(f"{name}:human", proportion(agreed, "agreement:percent"), "count"))
+        scores.append(score(f"{name}:kappa", kappa(pairs, "kappa:cohen|scale:100"), "count"))
+    return scores
+
+
+def _human(condition: ConditionResult, name: str) -> dict[str, list[dict[str, str]]]:
+    path = judge_result(condition, name).store.folder / HUMAN
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def human_text(rows: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    """What :data:`HUMAN` holds."""
+    return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
