@@ -34,7 +34,7 @@ from icl.types import (
     digest,
 )
 
-__all__ = ["Condition", "Request", "build", "request_hash"]
+__all__ = ["Condition", "Request", "build", "check_answers", "request_hash"]
 
 FORMAT = 1
 """Raised when records of older versions can no longer be reused."""
@@ -256,7 +256,7 @@ def build(point: Point, loader: Loader) -> Condition:
         labels=Counter(example.targets[0] for example in pool if example.targets),
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )  # fmt: skip
-    _check_answers(made)
+    check_answers(made)
     return made
 
 
@@ -302,15 +302,21 @@ def _pool(
     locale = point.locale if entry.pool.locale == "same" else entry.pool.locale
     pool, left_out = loader.pool(point, entry.pool, locale, template, test)
     if not pool:
+        where = f"all {left_out} rows of it stand in the test rows too"
+        if entry.pool.without:
+            where = "all rows of it stand in the test rows or are held out by `without`"
         raise DataError(
-            f"the pool of {entry.task!r} is empty: all {left_out} rows of it stand in the test "
-            "rows too; give it a split or lines of its own"
+            f"the pool of {entry.task!r} is empty: {where}; give it a split or lines of its own"
         )
     return pool, left_out
 
 
-def _check_answers(condition: Condition) -> None:
-    """The right answers are among the choices, and the choices of every row can be told apart."""
+def check_answers(condition: Condition) -> None:
+    """The right answers are among the choices, and the choices of every row can be told apart.
+
+    Raises:
+        DataError: a row, which the message names, whose answer is none of them.
+    """
     template = condition.template
     kind = template.file.kind
     if kind == "extract":

@@ -23,11 +23,15 @@ from icl.errors import ConfigError
 from icl.registry import did_you_mean
 
 __all__ = [
+    "BudgetEntry",
     "DataEntry",
+    "DevEntry",
     "ExperimentEntry",
+    "OverEntry",
     "PoolEntry",
     "RowsEntry",
     "SamplingEntry",
+    "SearchEntry",
     "ShotsEntry",
     "ShotsHolder",
     "TaskEntry",
@@ -44,6 +48,10 @@ Listed = Annotated[
     Field(min_length=1),
     BeforeValidator(_listed, json_schema_input_type=str | list[str]),
 ]
+
+
+def _one(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
 
 
 class Entry(BaseModel):
@@ -84,7 +92,7 @@ class DataEntry(Entry):
 
     def spec(
         self, base: Path, locale: str | None = None, pair: tuple[str, str] | None = None,
-        rows: RowsEntry | PoolEntry | None = None,
+        rows: RowsEntry | PoolEntry | DevEntry | None = None,
     ) -> DataSpec:  # fmt: skip
         """What the entry and the rows that are asked of it say, for a reader.
 
@@ -127,6 +135,17 @@ class RowsEntry(Entry):
     seed: int = 0
 
 
+class DevEntry(Entry):
+    """Rows held apart from pool and test; data, locale and pair are those of ``rows``."""
+
+    data: str | None = None
+    split: str | None = None
+    lines: Lines | None = None
+    n: int | None = Field(default=None, ge=1)
+    """Rows drawn, none of the test's among them; all of them by default."""
+    seed: int = 0
+
+
 class PoolEntry(Entry):
     """Where shots come from; data and pair are those of ``rows`` unless named."""
 
@@ -138,6 +157,8 @@ class PoolEntry(Entry):
     n: int | None = Field(default=None, ge=1)
     """Rows drawn as the pool, for a file larger than the memory; all of them by default."""
     seed: int = 0
+    without: DevEntry | None = None
+    """Rows kept out of the pool beside the test's: those that a search chose by."""
 
 
 class SamplingEntry(Entry):
@@ -210,15 +231,68 @@ Shots = Annotated[
 ]
 
 
+class OverEntry(Entry):
+    """What a search varies; what is not named stays as in the file's first condition."""
+
+    shot_set: int | None = Field(default=None, ge=1)
+    """How many sets of shots are drawn, each the same for all queries."""
+    prompt: Listed | None = None
+    k: Annotated[list[NonNegativeInt], Field(min_length=1), BeforeValidator(_one)] | None = None
+    """Numbers of shots."""
+    select: (
+        Annotated[list[str | dict[str, Any]], Field(min_length=1), BeforeValidator(_one)] | None
+    ) = None
+    """Selectors: names, or ``{select: bm25, ngrams: char}`` with options."""
+    order: Listed | None = None
+    """Orders of the shots, as under ``shots``."""
+    prompt_language: Listed | None = None
+
+
+class BudgetEntry(Entry):
+    """What a search may cost, its last test aside."""
+
+    minutes: float | None = Field(default=None, gt=0)
+    """As the clock goes; which rows are asked then depends on the machine."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Of prompts and answers, as if nothing were shared and nothing had been answered before."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> BudgetEntry:
+        if (self.minutes is None) == (self.tokens is None):
+            raise ValueError("give either minutes or tokens")
+        return self
+
+
+class SearchEntry(Entry):
+    """What ``icl search`` looks for; ``icl run`` does not read it."""
+
+    over: OverEntry
+    objective: str | dict[str, Any] = "gold_logprob"
+    """``gold_logprob``, or a metric as under ``metrics``."""
+    dev: DevEntry | None = None
+    """The rows by which candidates are compared."""
+    budget: BudgetEntry | None = None
+    """Without one, the last candidates are asked all development rows."""
+    write: str | None = None
+    """Where the winner's shots are written, a file as ``shots: {file: …}`` reads it."""
+    seed: int = 0
+    """Of the sets of shots."""
+    eta: int = Field(default=3, ge=2)
+    """One of so many candidates is kept at each rung, and asked so many times the rows."""
+
+
 class ExperimentEntry(Entry):
     """The file as a whole."""
 
     name: str | None = Field(default=None, pattern=r"^[\w][\w.-]*$")
+    base: str | None = None
+    """Folder that relative paths start from, as seen from the file's own; that by default."""
     about: str = ""
     models: dict[str, dict[str, JsonValue]] = Field(min_length=1)
     data: dict[str, DataEntry] = {}
     tasks: list[TaskEntry] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}
+    search: SearchEntry | None = None
     plugins: list[str] = []
     batch_size: int | None = Field(default=None, ge=1)
     """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""

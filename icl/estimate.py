@@ -16,7 +16,7 @@ from icl.run import conditions
 from icl.store import ConditionStore
 from icl.types import Choice, Prompt
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "answer_tokens", "estimate", "trial_seconds"]
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,21 @@ def estimate(
                 or have[r.example.id].request != r.hash]  # fmt: skip
         todo.sort(key=lambda request: request.tokens)
         prompts = sum(request.tokens for request in todo)
-        answers = _answer_tokens(condition, todo)
+        answers = answer_tokens(condition, todo)
         timing = store.timing()
         measured = bool(timing.get("tokens"))
         seconds = 0.0
         if todo and measured:
             seconds = timing["seconds"] / timing["rows"] * len(todo)
         elif todo and not _priced(condition):
-            seconds = _trial(condition, todo[len(todo) // 2]) * len(todo)
+            seconds = trial_seconds(condition, todo[len(todo) // 2]) * len(todo)
         longest = todo[-1] if todo else None
         cost = _cost(condition, todo)
         yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
 
 
-def _answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
+def answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
+    """Tokens of all the requests' choices, or the most that may be generated."""
     if condition.method == "generate":
         return len(requests) * condition.sampling.max_tokens * condition.sampling.n
     if condition.choices:
@@ -108,7 +109,7 @@ def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
     return sum(cost for cost in found if cost is not None)
 
 
-def _trial(condition: Condition, request: Request) -> float:
+def trial_seconds(condition: Condition, request: Request) -> float:
     """Seconds of asking one prompt, after the model is loaded and warm."""
     items = [(request.prompt, choice.text + choice.end) for choice in request.choices]
 

@@ -26,7 +26,7 @@ from icl.scoring import score_run
 from icl.store import ConditionStore, replace_file
 from icl.types import JSON, Output, Record, Sized, digest
 
-__all__ = ["batches", "conditions", "run", "run_condition"]
+__all__ = ["batches", "conditions", "count_spent", "run", "run_condition"]
 
 BATCH_SIZE = 8
 """Examples in a batch for engines that do not tell what they have memory for."""
@@ -69,7 +69,7 @@ def run(
     rows: dict[str, list[str]] = {}
     with progress or Progress(quiet=True) as shown:
         found = conditions(loaded, loader, shown)
-        _count_spent([condition for condition, _ in found], root)
+        count_spent([condition for condition, _ in found], root)
         for condition, same in found:
             loader.only(condition.engine)
             entries.append(_entry(condition, same, rows, loaded.base))
@@ -142,7 +142,7 @@ def run_condition(
     return Run(root / "trial", {"name": "trial"}, (result,))
 
 
-def _count_spent(found: Sequence[Condition], root: Path) -> None:
+def count_spent(found: Sequence[Condition], root: Path) -> None:
     """Tell each server's engine what its conditions have cost in earlier runs."""
     for condition in found:
         if isinstance(condition.engine, Remote):
