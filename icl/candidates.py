@@ -273,7 +273,7 @@ def _shots(maker: _Maker, folder: Path) -> Iterator[tuple[Any, str, Path | None]
     if over.select is not None:
         selects = [{"select": s} if isinstance(s, str) else dict(s) for s in over.select]
     orders = over.order or [usual.order]
-    for select, k, order in itertools.product(selects, over.k or [usual.k], orders):
+    for select, k, order in itertools.product(selects, over.k or [usual.k or 0], orders):
         if not k:
             yield 0, "0", None
             continue

@@ -16,7 +16,7 @@ from icl.run import conditions
 from icl.store import ConditionStore
 from icl.types import Choice, Prompt
 
-__all__ = ["Estimate", "answer_tokens", "estimate", "trial_seconds"]
+__all__ = ["Estimate", "answer_tokens", "estimate", "is_priced"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def estimate(
         seconds = 0.0
         if todo and measured:
             seconds = timing["seconds"] / timing["rows"] * len(todo)
-        elif todo and not _priced(condition):
-            seconds = trial_seconds(condition, todo[len(todo) // 2]) * len(todo)
+        elif todo and not is_priced(condition):
+            seconds = _trial(condition, todo[len(todo) // 2]) * len(todo)
         longest = todo[-1] if todo else None
         cost = _cost(condition, todo)
         yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
@@ -89,7 +89,8 @@ def _choice_tokens(condition: Condition, choices: Sequence[Choice]) -> list[int]
     return [condition.count(Prompt(c.text + c.end)) - start for c in choices]
 
 
-def _priced(condition: Condition) -> bool:
+def is_priced(condition: Condition) -> bool:
+    """Whether asking it costs money."""
     return isinstance(condition.engine, Remote) and condition.engine.price is not None
 
 
@@ -109,7 +110,7 @@ def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
     return sum(cost for cost in found if cost is not None)
 
 
-def trial_seconds(condition: Condition, request: Request) -> float:
+def _trial(condition: Condition, request: Request) -> float:
     """Seconds of asking one prompt, after the model is loaded and warm."""
     items = [(request.prompt, choice.text + choice.end) for choice in request.choices]
 

@@ -264,7 +264,8 @@ def words(found: Found) -> Iterator[str]:
         )
     yield from _test_words(found)
     tokens, seconds = sum(t.tokens for t in found.trials), sum(t.seconds for t in found.trials)
-    yield f"cost: {tokens:,} tokens in {len(found.trials)} trials, {seconds:.0f} s, without the test"
+    trials = f"{len(found.trials)} trials"
+    yield f"cost: {tokens:,} tokens in {trials}, {seconds:.0f} s, without the test"
 
 
 def _test_words(found: Found) -> Iterator[str]:
@@ -282,12 +283,11 @@ def _test_words(found: Found) -> Iterator[str]:
     elif first.difference.p is not None and first.difference.value is not None:
         ahead = found.objective.sign * first.difference.value > 0
         shown = first.difference.p < SURE
-        verdict = f"{'better' if ahead else 'WORSE'} than the file's first condition"
-        yield (
-            f"test: on {n} rows the winner is {verdict}"
-            if shown
-            else f"test: {n} rows do not show that the winner differs from the file's first condition"
-        ) + f" ({first.difference.test.partition('|')[0]})"
+        verdict = f"{n} rows do not tell the winner from the file's first condition"
+        if shown:
+            is_ = "better" if ahead else "WORSE"
+            verdict = f"on {n} rows the winner is {is_} than the file's first condition"
+        yield f"test: {verdict} ({first.difference.test.partition('|')[0]})"
     if made := found.test.optimism:
         yield (
             f"optimism: development minus test {_number(made.value, digits, '+')} "

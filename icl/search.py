@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +19,11 @@ from icl.config import Experiment, load_experiment
 from icl.data import data_hash
 from icl.entries import SearchEntry
 from icl.errors import ConfigError
-from icl.estimate import answer_tokens, trial_seconds
+from icl.estimate import answer_tokens, is_priced
 from icl.halving import LEAST, Rung, best, cost, largest, rungs
 from icl.loader import Loader
 from icl.objectives import Objective, objective
-from icl.outcome import Found, Tested, rivals, tested
+from icl.outcome import Found, rivals, tested
 from icl.progress import Progress
 from icl.results import ConditionResult
 from icl.run import count_spent, run_condition
@@ -76,8 +78,8 @@ class Plan:
     """Of each rung, at most."""
     test_tokens: int
     """Of the winner's and the baseline's test, if the winner is the dearest candidate."""
-    pace: float
-    """Seconds a token: of earlier batches, or of one trial request."""
+    pace: float | None
+    """Seconds a token: of earlier batches, or of a few rows; None where asking costs money."""
     budget: str
     """In words; empty without one."""
 
@@ -85,24 +87,23 @@ class Plan:
 def plan(
     experiment: str | Path | Experiment, out: str | Path = "runs", progress: Progress | None = None
 ) -> Plan:
-    """Candidates, rungs and cost; asks nothing but one trial request, which is not kept.
+    """Candidates, rungs and cost; asks a few rows to measure the pace, which are not kept.
 
     Raises:
         IclError: everything that :func:`search` would refuse before it computes.
     """
-    with progress or Progress(quiet=True) as shown:
-        made = _Search.make(experiment, Path(out), shown)
-        first = made.field.candidates[0].dev
-        timing = ConditionStore(made.out / "conditions" / first.folder).timing()
-        a_row = made.tokens_a_row()
-        if timing.get("tokens"):
-            pace = timing["seconds"] / timing["tokens"]
-        else:
-            pace = trial_seconds(first, first.request(first.examples[0])) / a_row[0]
-        budget = made.entry.budget
-        seconds = 60 * budget.minutes if budget and budget.minutes else None
-        schedule = rungs(len(a_row), made.affordable(a_row, seconds and seconds / pace),
-                         made.entry.eta)  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(prefix="icl-search-") as folder,
+        progress or Progress(quiet=True) as shown,
+    ):
+        made = _Search.make(experiment, Path(out), shown, Path(folder))
+        pace = made.known_pace()
+        if pace is None and not is_priced(made.field.baseline):
+            made.out = Path(folder)
+            pace = made.measured_pace()
+        budget, a_row = made.entry.budget, made.tokens_a_row()
+        limit = 60 * budget.minutes / pace if budget and budget.minutes and pace else math.inf
+        schedule = rungs(len(a_row), made.affordable(a_row, limit), made.entry.eta)
         base = made.field.baseline
         test = round(max(a_row) * len(base.examples)) + _tokens(base, base.examples)
         return Plan(made.field, schedule, cost(schedule, a_row), test, pace, made.budget)
@@ -121,12 +122,14 @@ class _Search:
     state: State
 
     @classmethod
-    def make(cls, given: str | Path | Experiment, out: Path, progress: Progress) -> _Search:
-        """Load and check everything."""
+    def make(
+        cls, given: str | Path | Experiment, out: Path, progress: Progress, sets: Path | None = None
+    ) -> _Search:
+        """Load and check everything; sets of shots are written to the run folder, or ``sets``."""
         loaded = given if isinstance(given, Experiment) else load_experiment(given)
         entry = search_entry(loaded)
         folder = out / loaded.name
-        found = field_of(loaded, Loader(loaded), folder / "shot_sets")
+        found = field_of(loaded, Loader(loaded), sets or folder / "shot_sets")
         for note in found.notes:
             progress.note(note)
         asked = entry.objective
@@ -207,7 +210,7 @@ class _Search:
             least = sum(cost(rungs(len(a_row), min(LEAST, rows), self.entry.eta), a_row))
             needed = f"about {least:,.0f} tokens"
             if given.minutes is not None:
-                needed = f"about {given.minutes * least / max(limit, 1e-9):.2g} minutes"
+                needed = f"about {given.minutes * least / max(limit, 1e-9):.2g} minutes as measured"
             raise ConfigError(
                 f"search: a budget of {self.budget} is too small: {len(a_row)} candidates on "
                 f"{min(LEAST, rows)} rows and more for the better ones need {needed}; raise it, "
@@ -221,17 +224,26 @@ class _Search:
         if given is None or given.minutes is None:
             return self.affordable(a_row, None)
         self.progress.say(f"measuring the pace on {PACE_ROWS} rows of two candidates")
-        paces = []
-        for number in (0, 1):  # the first one loads the model
-            rows = min(PACE_ROWS, len(self.field.candidates[number].dev.examples))
-            trial = self._trial(0, number, rows)
-            folder = self.out / "conditions" / self.field.candidates[number].dev.folder
-            timing = ConditionStore(folder).timing()
-            if trial and timing.get("tokens"):
-                paces.append(timing["seconds"] / timing["tokens"])
-        self.state.pace = max(min(paces, default=0.0), 1e-9)
+        for number in (0, 1):
+            self._trial(0, number, min(PACE_ROWS, len(self.field.candidates[number].dev.examples)))
+        self.state.pace = self.known_pace() or 1e-9
         left = (60 * given.minutes - self.state.seconds) / self.state.pace
         return self.affordable(a_row, left)
+
+    def measured_pace(self) -> float | None:
+        """Seconds a token, of a few rows of two candidates: the first one loads the model."""
+        for candidate in self.field.candidates[:2]:
+            self._asked(replace(candidate.dev, examples=candidate.dev.examples[:PACE_ROWS]))
+        return self.known_pace()
+
+    def known_pace(self) -> float | None:
+        """Seconds a token of what the first two candidates have been asked so far."""
+        paces = []
+        for candidate in self.field.candidates[:2]:
+            timing = ConditionStore(self.out / "conditions" / candidate.dev.folder).timing()
+            if timing.get("tokens"):
+                paces.append(timing["seconds"] / timing["tokens"])
+        return min(paces, default=None)
 
     def _climb(self, schedule: Sequence[Rung]) -> tuple[int, int, str]:
         """The winner, the last rung that counts, and why it is not the last of all."""
@@ -305,9 +317,7 @@ class _Search:
         return self._asked(replace(dev, examples=dev.examples[:rows]))
 
     def _asked(self, condition: Condition) -> ConditionResult:
-        return run_condition(
-            condition, self.out, self.progress, self.experiment.base
-        ).conditions[0]
+        return run_condition(condition, self.out, self.progress, self.experiment.base).conditions[0]
 
     def _target(self) -> Path:
         """Where the winner's shots are written."""

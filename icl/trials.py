@@ -125,9 +125,7 @@ class State:
 
     def find(self, rung: int, candidate: int) -> Trial | None:
         """The trial of a candidate on a rung."""
-        return next(
-            (t for t in self.trials if t.rung == rung and t.candidate == candidate), None
-        )
+        return next((t for t in self.trials if t.rung == rung and t.candidate == candidate), None)
 
     def rows_of(self, candidate: int) -> int:
         """How many rows a candidate has been asked."""

@@ -65,15 +65,18 @@ def _tell_plan(made: Plan) -> None:
     for place, (rung, tokens) in enumerate(zip(made.rungs, made.tokens, strict=True), 1):
         new, asked = rung.candidates * (rung.rows - asked), rung.rows
         cells = [str(place), str(rung.candidates), str(rung.rows), str(new), f"{tokens:,.0f}"]
-        table.add_row(*cells, duration(tokens * made.pace))
+        table.add_row(*cells, _time(tokens, made.pace))
     base = made.field.baseline
     table.add_row("test", "2", str(len(base.examples)), str(2 * len(base.examples)),
-                  f"{made.test_tokens:,}", duration(made.test_tokens * made.pace))  # fmt: skip
+                  f"{made.test_tokens:,}", _time(made.test_tokens, made.pace))  # fmt: skip
     Console().print(table, highlight=False)
     total = sum(made.tokens)
     budget = f"; the budget is {made.budget}" if made.budget else "; there is no budget"
     typer.echo(
-        f"about {total:,.0f} tokens, {duration(total * made.pace)} before the test{budget}\n"
+        f"about {total:,.0f} tokens, {_time(total, made.pace)} before the test{budget}\n"
         "nothing was run or kept"
     )
 
+
+def _time(tokens: float, pace: float | None) -> str:
+    return "–" if pace is None else duration(tokens * pace)
