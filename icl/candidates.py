@@ -279,15 +279,17 @@ def _shots(maker: _Maker, folder: Path) -> Iterator[tuple[Any, str, Path | None]
             continue
         base = {**select, "k": k, "seed": usual.seed}
         ordered = {} if order == "selected" else {"order": order}
-        name = _name(select, k) + (f" {order}" if ordered else "")
+        name = _name(select, k, over.shot_set is not None) + (f" {order}" if ordered else "")
         yield from (
             ({**shots, **ordered}, name + mark, file)
             for shots, mark, file in _drawn(maker, base, selects.index(select), folder)
         )
 
 
-def _name(select: Mapping[str, Any], k: int) -> str:
-    options = [str(value) for key, value in select.items() if key not in ("select", "seed")]
+def _name(select: Mapping[str, Any], k: int, sets: bool) -> str:
+    """As tables call shots: ``8 bm25 char``; that a set is drawn once for all is in its number."""
+    left_out = ("select", "seed", *(["scope"] if sets else []))
+    options = [str(value) for key, value in select.items() if key not in left_out]
     return " ".join([str(k), str(select.get("select", "random")), *options])
 
 
