@@ -45,7 +45,9 @@ def planted(folder: Path, file: str = "small.yaml", **changes: Any) -> Path:
     base["tasks"] = base["tasks"][:1]
     base["models"] = {"t": {"engine": "planted", "default": "hash"}}
     base["grid"] = {"shots": [{"k": 2, "select": "random", "scope": "run", "seed": 7}]}
-    top = {key: changes.pop(key) for key in list(changes) if key in {*base, "drop"}}
+    if "metrics" in changes:
+        base["tasks"][0]["metrics"] = changes.pop("metrics")
+    top = {key: changes.pop(key) for key in list(changes) if key in base}
     search = {
         "over": {"shot_set": 5, "prompt": ["intent.j2", "guess.j2"]},
         "dev": {"split": "train", "n": 9},
