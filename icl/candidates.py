@@ -59,8 +59,8 @@ class _Variant:
     prompt: str
     language: str
     shots: Any
-    name: tuple[str, str, str] = ("", "", "")
-    """Prompt, language and shots in words."""
+    name: tuple[str, ...] = ()
+    """Prompt, language, shots, order and set in words; tables show those that vary."""
     file: Path | None = None
 
 
@@ -79,8 +79,7 @@ class _Maker:
     def point(self, prompt: str, language: str, shots: Any) -> Point:
         """The file's first point with these settings; its pool without the development rows."""
         raw = pinned(self.experiment, self.first, self.search, prompt, language, shots)
-        (made,) = points(replace(self.experiment, raw=raw), self.experiment.name)
-        return made
+        return points(replace(self.experiment, raw=raw), self.experiment.name)[0]
 
     def own(self) -> Point:
         """The file's first point."""
@@ -212,7 +211,7 @@ def field_of(experiment: Experiment, loader: Loader, folder: Path) -> Field:
 def _varying(variant: _Variant, variants: Sequence[_Variant]) -> Iterator[str]:
     """The parts of a variant's name in which the variants differ."""
     for place, part in enumerate(variant.name):
-        if len({other.name[place] for other in variants}) > 1:
+        if part and len({other.name[place] for other in variants} - {""}) > 1:
             yield part
 
 
@@ -238,10 +237,10 @@ def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
         yield f"{dev.n} development rows were asked for, {rows} are there"
     pool = point.task.pool
     if pool is not None:
-        whole = pool.model_copy(update={"without": None})
-        locale = point.locale if pool.locale == "same" else pool.locale
-        held = len(maker.loader.pool(point, whole, locale, template, known)[0])
-        if held := held - len(candidate.test.pool):
+        whole = point.task.model_copy(update={"pool": pool.model_copy(update={"without": None})})
+        none = replace(point, task=whole, shots=ShotsEntry(k=0))
+        held = len(build(none, maker.loader).pool) - len(candidate.test.pool)
+        if held:
             yield f"{held} pool rows are development rows and are kept out of the shots"
 
 
@@ -249,81 +248,95 @@ def _variants(maker: _Maker, folder: Path) -> Iterator[_Variant]:
     """Every combination in the order of the file, sets of shots drawn."""
     over, first = maker.search.over, maker.first
     made = list(_shots(maker, folder))
-    for prompt, language, (shots, name, file) in itertools.product(
+    for prompt, language, shots in itertools.product(
         over.prompt or [first.prompt], over.prompt_language or [first.prompt_language], made
     ):
-        yield _Variant(prompt, language, shots, (prompt, language, name), file)
+        yield _Variant(prompt, language, shots.value, (prompt, language, *shots.name), shots.file)
 
 
-def _shots(maker: _Maker, folder: Path) -> Iterator[tuple[Any, str, Path | None]]:
-    """Every value of ``shots`` with its name and, for a drawn set, its file."""
+@dataclass(frozen=True)
+class _Shots:
+    """One value of ``shots``."""
+
+    value: Any
+    name: tuple[str, str, str]
+    """Number and selector, order, set."""
+    file: Path | None = None
+
+
+def _shots(maker: _Maker, folder: Path) -> Iterator[_Shots]:
+    """Every value of ``shots`` that is searched over."""
     over = maker.search.over
     if all(getattr(over, key) is None for key in SHOT_KEYS):
-        yield own_shots(maker.first), maker.first.axes["shots"], None
+        yield _Shots(own_shots(maker.first), (maker.first.axes["shots"], "", ""))
         return
-    given = next((p.shots for p in points(maker.experiment) if p.shots.k and not p.shots.file),
-                 None)  # fmt: skip
+    given = next((point for point in points(maker.experiment)
+                  if point.shots.k and not point.shots.file), None)  # fmt: skip
     if over.k is None and given is None:
         raise ConfigError(
             f"{maker.experiment.name}: search: over how many shots? no condition of the file has "
             "any; add `k: [4, 8]` under `over`"
         )
-    usual = given or ShotsEntry()
-    selects: list[Any] = [{"select": usual.select, **(usual.model_extra or {})}]
+    usual = own_shots(given) if given else {"seed": 0}
+    options = dict(given.shots.model_extra or {}) if given else {}
+    selects: list[Any] = [{"select": usual.get("select", "random"), **options}]
     if over.select is not None:
         selects = [{"select": s} if isinstance(s, str) else dict(s) for s in over.select]
-    orders = over.order or [usual.order]
-    for select, k, order in itertools.product(selects, over.k or [usual.k or 0], orders):
+    kept = {key: v for key, v in usual.items() if key not in (*options, "select", "k", "order")}
+    sizes: list[Any] = over.k or [usual.get("k")]
+    orders = over.order or [given.settings["order"] if given else "selected"]
+    for place, k, order in itertools.product(range(len(selects)), sizes, orders):
         if not k:
-            yield 0, "0", None
+            yield _Shots(0, ("0", "", ""))
             continue
-        base = {**select, "k": k, "seed": usual.seed}
-        ordered = {} if order == "selected" else {"order": order}
-        name = _name(select, k, over.shot_set is not None) + (f" {order}" if ordered else "")
-        yield from (
-            ({**shots, **ordered}, name + mark, file)
-            for shots, mark, file in _drawn(maker, base, selects.index(select), folder)
-        )
+        common = kept | ({} if order == "selected" else {"order": order})
+        value = {**common, **selects[place], "k": k}
+        name = _name(selects[place], k, over.shot_set is not None)
+        if not _draws(maker, selects[place]):
+            yield _Shots(value, (name, order, ""))
+            continue
+        stem = f"{selects[place]['select']}{place + 1 if place else ''}-k{k}"
+        for number, file in enumerate(_drawn(maker, value, folder / stem), 1):
+            yield _Shots({**common, "file": str(file)}, (name, order, f"set {number}"), file)
 
 
 def _name(select: Mapping[str, Any], k: int, sets: bool) -> str:
     """As tables call shots: ``8 bm25 char``; that a set is drawn once for all is in its number."""
-    left_out = ("select", "seed", *(["scope"] if sets else []))
+    left_out = ("select", "seed", "scope") if sets else ("select", "seed")
     options = [str(value) for key, value in select.items() if key not in left_out]
-    return " ".join([str(k), str(select.get("select", "random")), *options])
+    return " ".join([str(k), str(select["select"]), *options])
 
 
-def _drawn(
-    maker: _Maker, shots: dict[str, Any], place: int, folder: Path
-) -> Iterator[tuple[Any, str, Path | None]]:
-    """The sets drawn by a selector that can draw one for all queries; else its shots as they are.
+def _draws(maker: _Maker, select: Mapping[str, Any]) -> bool:
+    """Whether sets are asked for, and the selector can draw one for all queries.
 
-    What is written is the set as drawn; its order in the prompt is left to ``order``.
+    Raises:
+        ConfigError: no such selector.
     """
-    kind = shots.get("select", "random")
+    kind = select.get("select")
     if not isinstance(kind, str) or kind not in names("selector"):
         raise ConfigError(
             f"{maker.experiment.name}: search: unknown selector {kind!r}"
             f"{did_you_mean(str(kind), names('selector'))}"
         )
     made = lookup("selector", kind)
-    sets = maker.search.over.shot_set
-    if sets is None or not made.seeded or "scope" not in {f.name for f in fields(made)}:
-        yield shots, "", None
-        return
+    scoped = made.seeded and "scope" in {spec.name for spec in fields(made)}
+    return scoped and maker.search.over.shot_set is not None
+
+
+def _drawn(maker: _Maker, shots: dict[str, Any], stem: Path) -> Iterator[Path]:
+    """Draw the sets and write each to a file of its own, as drawn: ``order`` is not applied."""
     point = maker.point(maker.first.prompt, maker.first.prompt_language, shots)
-    pool = build(point, maker.loader).pool
+    pool, sets = build(point, maker.loader).pool, maker.search.over.shot_set or 0
     if len(pool) < shots["k"]:
         raise DataError(f"search: {shots['k']} shots of a pool of {len(pool)} rows; lower `k`")
     options = dict(point.shots.model_extra or {})
     for number in range(sets):
-        seed = maker.search.seed * sets + number
-        options |= {"scope": "run", "seed": seed}
-        selector = construct("selector", kind, options, "search: over: select")
+        options |= {"scope": "run", "seed": maker.search.seed * sets + number}
+        selector = construct("selector", point.shots.select, options, "search: over: select")
         selector.fit(pool)
         rows = [shot.example.id for shot in selector.select(Example("", {}), shots["k"])]
-        stem = f"{kind}{place + 1 if place else ''}-k{shots['k']}-{number + 1}"
-        file = (folder / f"{stem}.jsonl").resolve()
+        file = stem.with_name(f"{stem.name}-{number + 1}.jsonl").resolve()
         lines = [json.dumps({"id": name}, ensure_ascii=False) + "\n" for name in rows]
         replace_file(file, "".join(lines))
-        yield {"file": str(file)}, f" set {number + 1}", file
+        yield file

@@ -39,7 +39,7 @@ class Objective:
     @property
     def digits(self) -> int:
         """Digits after the point that are worth printing."""
-        return 3 if self.metric is None else 1
+        return 2 if self.metric is None else 1
 
     def stats(self, result: ConditionResult) -> Stats:
         """Statistics of the condition's answered rows."""
@@ -61,14 +61,14 @@ def objective(entry: str | Mapping[str, Any], method: str) -> Objective:
 
     Args:
         entry: ``gold_logprob``, or a metric as under ``metrics:``.
-        method: how the task is answered, ``rank`` or ``generate``.
+        method: how the task is answered: ``rank``, ``generate`` …
 
     Raises:
         ConfigError: unknown; a metric that is better neither high nor low; or log-probabilities of
             a task that writes its answers.
     """
     if entry == GOLD:
-        if method != "rank":
+        if method == "generate":
             raise ConfigError(
                 f"search: objective: {GOLD} needs ranked choices, and this task's answers are "
                 "generated; name a metric such as chrf, or set `method: rank`"

@@ -177,7 +177,11 @@ def render(found: Found, width: int = 80) -> str:
 
 
 def _parts(found: Found) -> Iterator[RenderableType]:
-    yield f"{found.objective.name} on development rows; of {found.candidates} candidates"
+    guess = ""
+    if found.objective.metric is None and found.winner.test.choices:
+        value = -math.log(len(found.winner.test.choices))
+        guess = f"; all choices alike would have {_number(value, found.objective.digits)}"
+    yield f"{found.objective.name} on development rows, {found.candidates} candidates{guess}"
     yield _rungs_table(found)
     if found.test:
         yield "\nthe test"
@@ -194,7 +198,7 @@ def _rungs_table(found: Found) -> RenderableType:
     table.add_column("candidate", overflow="fold")
     for rung in found.rungs:
         table.add_column(f"{rung.rows} rows", justify="right", no_wrap=True)
-    table.add_column("95 % int.", no_wrap=True)
+    table.add_column("95 % interval", no_wrap=True)
     table.add_column("tokens", justify="right", no_wrap=True)
     values: dict[int, dict[int, Trial]] = {}
     for trial in found.trials:
@@ -233,13 +237,13 @@ def _test_table(found: Found) -> RenderableType:
         table.add_column(title, justify="left" if title == "score" else "right", no_wrap=True)
     for one in found.test.scores:
         digits = found.objective.digits if one.winner.name == found.objective.name else 1
+        made = one.difference
         table.add_row(
             one.winner.name,
-            _scored(one.winner, digits),
-            _scored(one.baseline, digits),
-            f"{_number(one.difference.value, digits, '+')} "
-            f"{_interval(one.difference.low, one.difference.high, digits, '+')}",
-            "–" if one.difference.p is None else f"{one.difference.p:.3f}",
+            _scored(one.winner, digits, "\n"),
+            _scored(one.baseline, digits, "\n"),
+            f"{_number(made.value, digits, '+')}\n{_interval(made.low, made.high, digits, '+')}",
+            "–" if made.p is None else f"{made.p:.3f}",
         )
     return table
 
@@ -313,5 +317,5 @@ def _interval(low: float | None, high: float | None, digits: int, sign: str = ""
     return f"[{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
-def _scored(one: Score, digits: int) -> str:
-    return f"{_number(one.value, digits)} {_interval(one.low, one.high, digits)}".rstrip()
+def _scored(one: Score, digits: int, between: str = " ") -> str:
+    return f"{_number(one.value, digits)}{between}{_interval(one.low, one.high, digits)}".rstrip()

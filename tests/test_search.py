@@ -37,7 +37,7 @@ def test_the_planted_set_and_prompt_are_found_and_written(tmp_path: Path) -> Non
     sets = {file: worth(ids(file)) for file in (tmp_path / "runs").rglob("shot_sets/*.jsonl")}
     assert len(sets) == 5
     most = max(sets, key=lambda file: sets[file])
-    assert found.winner.name == f"intent.j2 · 2 random set {most.stem.rpartition('-')[2]}"
+    assert found.winner.name == f"intent.j2 · set {most.stem.rpartition('-')[2]}"
     assert found.shots == tmp_path / "shots" / "best.jsonl"
     assert found.shots.read_text() == most.read_text()
     assert [(rung.candidates, rung.rows) for rung in found.rungs] == [(10, 4), (4, 4), (2, 9)]
@@ -208,7 +208,7 @@ def test_retrieval_is_a_candidate_without_a_shot_file(tmp_path: Path) -> None:
     file = planted(tmp_path, over=over)
     made = plan(file, tmp_path / "runs")
     names = [candidate.name for candidate in made.field.candidates]
-    assert names == ["0", "2 random set 1", "2 random set 2", "2 bm25 char"]
+    assert names == ["0", "2 random · set 1", "2 random · set 2", "2 bm25 char"]
     assert not (tmp_path / "runs").exists()
     bm25 = planted(tmp_path, over={"select": ["bm25"], "k": [1, 2]})
     found = search(bm25, tmp_path / "runs")
