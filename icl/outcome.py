@@ -23,7 +23,17 @@ from icl.types import Score
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Compared", "Found", "Optimism", "Rival", "Tested", "render", "rivals", "tested"]
+__all__ = [
+    "Compared",
+    "Found",
+    "Optimism",
+    "Rival",
+    "Tested",
+    "optimism",
+    "render",
+    "rivals",
+    "tested",
+]
 
 SHOWN = 12
 """Candidates in the table of rungs; the others are in ``search.jsonl``."""
@@ -142,12 +152,14 @@ def tested(
             Compared(score(one.name, other), score(one.name, own), difference(own, other))
         )
     same = winner.entry["fingerprint"] == baseline.entry["fingerprint"]
-    made = _optimism(dev, scores[0].winner, objective.sign)
+    made = optimism(dev, scores[0].winner, objective.sign)
     return Tested(tuple(scores), made, same, tuple(refused))
 
 
-def _optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
-    """Development minus test; the interval by MOVER, from those of two independent scores.
+def optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
+    """Development minus test, turned where lower is better; None where either is undefined.
+
+    The interval is made by MOVER, from those of two independent scores.
 
     Source: Zou and Donner 2008, Statistics in Medicine 27:1693-1702; for Wilson's intervals it is
     method 10 of Newcombe 1998, Statistics in Medicine 17:873-890.
@@ -205,17 +217,18 @@ def _rungs_table(found: Found) -> RenderableType:
         if trial.rung:
             values.setdefault(trial.candidate, {})[trial.rung] = trial
     digits, sign = found.objective.digits, found.objective.sign
+    mine = found.winner.dev.fingerprint
 
     def place(number: int) -> tuple[float, ...]:
         last = values[number][max(values[number])]
         worst = -math.inf if last.value is None else sign * last.value
-        return last.name != found.winner.name, -last.rung, -worst, number
+        return last.condition != mine, -last.rung, -worst, number
 
     ordered = sorted(values, key=place)
     for number in ordered[:SHOWN]:
         tried = values[number]
         last = tried[max(tried)]
-        cells = [("▸ " if last.name == found.winner.name else "  ") + last.name]
+        cells = [("▸ " if last.condition == mine else "  ") + last.name]
         cells += [
             _number(tried[place].value, digits) if place in tried else ""
             for place in range(1, len(found.rungs) + 1)

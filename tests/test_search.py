@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import pytest
 import yaml
 
 import icl
+from icl import cli
 from icl.config import load_experiment
-from icl.errors import ConfigError, DataError, IclError
+from icl.errors import BusyError, ConfigError, DataError, IclError, StoreError
 from icl.outcome import render
 from icl.search import plan
+from icl.trials import State
 from tests.planted import planted, worth
 
 search = icl.search
@@ -309,3 +313,67 @@ def test_base_moves_the_paths_of_a_file(tmp_path: Path) -> None:
     moved.write_text(json.dumps({**json.loads(file.read_text()), "base": ".."}))
     assert load_experiment(moved).base.resolve() == tmp_path.resolve()
     assert icl.run(moved, tmp_path / "runs").computed == 10
+
+
+def command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["icl", "search", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(stopped.value.code or 0), out, err
+
+
+def test_the_command_prints_rungs_test_and_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = planted(tmp_path, budget={"tokens": 10_000}), tmp_path / "runs"
+    code, printed, _ = command(capsys, monkeypatch, file, "--out", out, "--dry-run")
+    assert code == 0
+    assert "10 candidates:\n  intent.j2 · set 1\n" in printed
+    assert re.search(r"1\s+10\s+4\s+40\s+[\d,]+\s+0 s\n\s+2\s+4\s+4\s+0\s+0\s+0 s", printed)
+    assert "the budget is 10,000 tokens\nnothing was run or kept\n" in printed
+    assert not out.exists()
+    code, printed, told = command(capsys, monkeypatch, file, "--out", out)
+    assert code == 0
+    assert "note: 9 pool rows are development rows and are kept out of the shots" in told
+    assert "rung 3 of 3: 2 candidates on 9 rows" in told
+    assert printed.startswith(
+        "gold_logprob on development rows, 10 candidates; all choices alike would have\n-1.10\n"
+    )
+    assert printed.count("▸") == 1
+    assert max(map(len, printed.splitlines()[:-3])) <= 80
+    assert f"  icl run {out}/small/best.yaml\n" in printed
+    code, printed, told = command(capsys, monkeypatch, planted(tmp_path, over={}), "--out", out)
+    assert (code, printed) == (2, "")
+    assert told.splitlines()[-1].startswith("icl: small: search: over nothing; name at least one")
+
+
+def test_two_searches_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    file = planted(tmp_path)
+    state = State(tmp_path / "runs" / "small", "other")
+    with state.writing(), pytest.raises(BusyError, match="another process searches in"):
+        search(file, tmp_path / "runs")
+
+
+def test_a_spoilt_state_is_told(tmp_path: Path) -> None:
+    file, out = planted(tmp_path), tmp_path / "runs"
+    search(file, out)
+    (out / "small" / "search.json").write_text("{}")
+    with pytest.raises(StoreError, match="is not what a search writes .*delete it"):
+        search(file, out)
+
+
+def test_rows_without_keep_out_of_an_ordinary_pool(tmp_path: Path) -> None:
+    file = planted(tmp_path)
+    raw = json.loads(file.read_text())
+    raw["tasks"][0]["pool"]["without"] = {"split": "train", "n": 9}
+    raw["grid"]["shots"] = [{"k": 2, "select": "bm25"}]
+    file.write_text(json.dumps(raw))
+    done = icl.run(file, tmp_path / "runs")
+    assert done.conditions[0].entry["pool"]["n"] == 9
+    held = {example.id for example in plan(file).field.candidates[0].dev.examples}
+    shown = {name for record in done.conditions[0].records.values() for name, *_ in record.shots}
+    assert shown
+    assert not shown & held
