@@ -21,9 +21,11 @@ from pydantic import (
 from icl.data import DataSpec
 from icl.errors import ConfigError
 from icl.registry import did_you_mean
+from icl.search_entries import BudgetEntry, DevEntry, OverEntry, SearchEntry
 
 __all__ = [
     "BudgetEntry",
+    "CompareEntry",
     "DataEntry",
     "DevEntry",
     "ExperimentEntry",
@@ -48,10 +50,6 @@ Listed = Annotated[
     Field(min_length=1),
     BeforeValidator(_listed, json_schema_input_type=str | list[str]),
 ]
-
-
-def _one(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
 
 
 class Entry(BaseModel):
@@ -132,17 +130,6 @@ class RowsEntry(Entry):
     """First and last line, counted from 1, both included; for sets without splits."""
     n: int | None = Field(default=None, ge=1)
     """Rows drawn, the same ids in every locale; all of them by default."""
-    seed: int = 0
-
-
-class DevEntry(Entry):
-    """Rows held apart from pool and test; data, locale and pair are those of ``rows``."""
-
-    data: str | None = None
-    split: str | None = None
-    lines: Lines | None = None
-    n: int | None = Field(default=None, ge=1)
-    """Rows drawn, none of the test's among them; all of them by default."""
     seed: int = 0
 
 
@@ -231,54 +218,20 @@ Shots = Annotated[
 ]
 
 
-class OverEntry(Entry):
-    """What a search varies; what is not named stays as in the file's first condition."""
-
-    shot_set: int | None = Field(default=None, ge=1)
-    """How many sets of shots are drawn, each the same for all queries."""
-    prompt: Listed | None = None
-    k: Annotated[list[NonNegativeInt], Field(min_length=1), BeforeValidator(_one)] | None = None
-    """Numbers of shots."""
-    select: (
-        Annotated[list[str | dict[str, Any]], Field(min_length=1), BeforeValidator(_one)] | None
-    ) = None
-    """Selectors: names, or ``{select: bm25, ngrams: char}`` with options."""
-    order: Listed | None = None
-    """Orders of the shots, as under ``shots``."""
-    prompt_language: Listed | None = None
+def _word(value: Any) -> Any:
+    """A number as the word that tables print, so that ``baseline: 0`` means what it says."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-class BudgetEntry(Entry):
-    """What a search may cost, its last test aside."""
+class CompareEntry(Entry):
+    """What is compared after a run: conditions that are equal but for one setting."""
 
-    minutes: float | None = Field(default=None, gt=0)
-    """As the clock goes; which rows are asked then depends on the machine."""
-    tokens: int | None = Field(default=None, ge=1)
-    """Of prompts and answers, as if nothing were shared and nothing had been answered before."""
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> BudgetEntry:
-        if (self.minutes is None) == (self.tokens is None):
-            raise ValueError("give either minutes or tokens")
-        return self
-
-
-class SearchEntry(Entry):
-    """What ``icl search`` looks for; ``icl run`` does not read it."""
-
-    over: OverEntry
-    objective: str | dict[str, Any] = "gold_logprob"
-    """``gold_logprob``, or a metric as under ``metrics``."""
-    dev: DevEntry | None = None
-    """The rows by which candidates are compared."""
-    budget: BudgetEntry | None = None
-    """Without one, the last candidates are asked all development rows."""
-    write: str | None = None
-    """Where the winner's shots are written, a file as ``shots: {file: …}`` reads it."""
-    seed: int = 0
-    """Of the sets of shots."""
-    eta: int = Field(default=3, ge=2)
-    """One of so many candidates is kept at each rung, and asked so many times the rows."""
+    by: str
+    """The setting: ``prompt``, ``shots``, ``k``, ``select``, ``width``, …"""
+    baseline: Annotated[
+        str | None, BeforeValidator(_word, json_schema_input_type=str | int | float | None)
+    ] = None
+    """The value that the others are compared with; the first one by default."""
 
 
 class ExperimentEntry(Entry):
@@ -296,6 +249,7 @@ class ExperimentEntry(Entry):
     plugins: list[str] = []
     batch_size: int | None = Field(default=None, ge=1)
     """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""
+    compare: CompareEntry | None = None
 
 
 class ShotsHolder(Entry):

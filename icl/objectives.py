@@ -78,7 +78,7 @@ def objective(entry: str | Mapping[str, Any], method: str) -> Objective:
         known = [GOLD, *names("metric")]
         raise ConfigError(f"search: unknown objective {entry!r}{did_you_mean(entry, known)}")
     name, metric = make(entry, "search: objective")
-    if getattr(metric, "better", "higher") == "neither":
+    if getattr(metric, "better", "higher") == "none":
         raise ConfigError(
             f"search: objective: {name} is best neither high nor low; name another metric"
         )

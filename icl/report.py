@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from icl.compared import plain, spread_tables
 from icl.conditions import request_hash
 from icl.engines.proof import described
 from icl.ledger import traffic
@@ -56,7 +56,7 @@ def _title(name: str) -> str:
 
 
 def tables(run: Run) -> Iterator[RenderableType]:
-    """One table a task: a row for each condition, a line of settings below."""
+    """One table a task: a row for each condition, a line of settings below; then the spreads."""
     from rich.text import Text
 
     tasks = dict.fromkeys(condition.entry["task"] for condition in run.conditions)
@@ -71,6 +71,7 @@ def tables(run: Run) -> Iterator[RenderableType]:
         yield Text(" · ".join(fixed), style="bold")
         yield _table(rows, varying)
         yield Text("\n".join(_notes(rows)) + "\n", style="dim")
+    yield from spread_tables(run)
 
 
 def _of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
@@ -202,12 +203,7 @@ def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
 
 def render(run: Run, width: int = 80) -> str:
     """The tables as plain text of at most ``width`` columns."""
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
-    show(run, console)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    return plain(tables(run), width)
 
 
 def show(run: Run, console: Console) -> None:
