@@ -12,6 +12,7 @@ from icl.registry import register
 from icl.results import Run, load_run
 from icl.run import run
 from icl.scoring import score_run
+from icl.search import search
 
 __all__ = [
     "Experiment",
@@ -22,4 +23,5 @@ __all__ = [
     "register",
     "run",
     "score_run",
+    "search",
 ]

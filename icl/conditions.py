@@ -7,7 +7,7 @@ experiments which ask the same share one folder, and B is never reported with A'
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
@@ -26,6 +26,7 @@ from icl.ordering import arranged, effective
 from icl.probes import Asked, probe_prompt
 from icl.prompts import Template, load_template
 from icl.registry import did_you_mean, lookup
+from icl.requests import Request
 from icl.selectors import Selector
 from icl.tasks import Task
 from icl.types import (
@@ -40,38 +41,10 @@ from icl.types import (
     digest,
 )
 
-__all__ = ["Condition", "Request", "build", "pool_notes", "request_hash"]
+__all__ = ["Condition", "Request", "build", "check_answers", "request_hash"]
 
 FORMAT = 1
 """Raised when records of older versions can no longer be reused."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One example's prompt as it is sent, and the shots in it."""
-
-    example: Example
-    prompt: Prompt
-    shots: Sequence[Shot]
-    hash: str
-    tokens: int
-    sent: str
-    """The text that the engine is sent."""
-    choices: Sequence[Choice] = ()
-    """What may be answered: the condition's choices, or the row's own."""
-    role: str = "test"
-    """What it is for: see :data:`icl.probes.ROLES`."""
-    prompts: Sequence[Prompt] = ()
-    """Of the noisy channel: a prompt for every choice; ``prompt`` is the first of them."""
-    scored: str = ""
-    """Of the noisy channel: the input, which is scored behind each of them."""
-
-    @property
-    def items(self) -> list[tuple[Prompt, str]]:
-        """What an engine is to score: prompt and continuation of every choice."""
-        if self.prompts:
-            return [(prompt, self.scored) for prompt in self.prompts]
-        return [(self.prompt, choice.text + choice.end) for choice in self.choices]
 
 
 @dataclass
@@ -254,7 +227,7 @@ class Condition:
         ]
         return Request(
             example, prompts[0], fitted.shots, channel_hash(sent, scored), fitted.tokens, sent[0],
-            choices, prompts, scored,
+            choices, prompts=prompts, scored=scored,
         )  # fmt: skip
 
     @cached_property
@@ -335,7 +308,7 @@ def build(point: Point, loader: Loader) -> Condition:
         labels=Counter(example.targets[0] for example in pool if example.targets),
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )  # fmt: skip
-    _check_answers(made)
+    check_answers(made)
     check_labels(point.shots, template, method, engine.identity())
     return made
 
@@ -370,39 +343,21 @@ def _pool(
         raise ConfigError(f"unknown data {name!r}{did_you_mean(name, point.data)}")
     pool, left_out = loader.pool(point, entry.pool, point.pool_locale, template, test)
     if not pool:
+        where = f"all {left_out} rows of it stand in the test rows too"
+        if entry.pool.without:
+            where = "all rows of it stand in the test rows or are held out by `without`"
         raise DataError(
-            f"the pool of {entry.task!r} is empty: all {left_out} rows of it stand in the test "
-            "rows too; give it a split or lines of its own"
+            f"the pool of {entry.task!r} is empty: {where}; give it a split or lines of its own"
         )
     return pool, left_out
 
 
-def pool_notes(condition: Condition) -> Iterator[str]:
-    """What of a condition's pool a reader must know: rows left out, translations, too few rows."""
-    point, task = condition.point, condition.point.task.task
-    across = point.pool_locale != point.locale
-    if condition.left_out:
-        how = ", by content or, being translations, by id" if across else ""
-        yield (
-            f"{task}: {condition.left_out} pool rows stand in the test rows too{how} and are left "
-            "out"
-        )
-    if condition.selector is None:
-        return
-    asked = {example.id for example in condition.examples}
-    known = sum(example.id in asked for example in condition.pool)
-    if across and known and condition.selector.parallel:
-        yield (
-            f"{task}: {known} rows of the {point.pool_locale} pool are translations of test rows, "
-            "and may be their shots (pool.parallel is allow)"
-        )
-    k, there = point.shots.k or 0, len(condition.selector.pool)
-    if k > there:
-        yield f"{task}: {k} shots were asked for, {there} are there"
+def check_answers(condition: Condition) -> None:
+    """The right answers are among the choices, and the choices of every row can be told apart.
 
-
-def _check_answers(condition: Condition) -> None:
-    """The right answers are among the choices, and the choices of every row can be told apart."""
+    Raises:
+        DataError: a row, which the message names, whose answer is none of them.
+    """
     template = condition.template
     kind = template.file.kind
     if kind == "extract":

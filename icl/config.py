@@ -187,6 +187,7 @@ def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: an experiment is `key: value` lines with models and tasks")
     entry = validate(ExperimentEntry, raw, where)
+    base = base / Path(entry.base).expanduser() if entry.base else base
     experiment = Experiment(
         entry.name or name, raw, text, base, entry.batch_size, tuple(entry.plugins)
     )

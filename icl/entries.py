@@ -23,14 +23,19 @@ from icl.data import DataSpec
 from icl.errors import ConfigError
 from icl.ordering import unfit
 from icl.registry import did_you_mean
+from icl.search_entries import BudgetEntry, DevEntry, OverEntry, SearchEntry
 
 __all__ = [
+    "BudgetEntry",
     "CompareEntry",
     "DataEntry",
+    "DevEntry",
     "ExperimentEntry",
+    "OverEntry",
     "PoolEntry",
     "RowsEntry",
     "SamplingEntry",
+    "SearchEntry",
     "ShotsEntry",
     "ShotsHolder",
     "TaskEntry",
@@ -106,7 +111,7 @@ class DataEntry(Entry):
 
     def spec(
         self, base: Path, locale: str | None = None, pair: tuple[str, str] | None = None,
-        rows: RowsEntry | PoolEntry | None = None,
+        rows: RowsEntry | PoolEntry | DevEntry | None = None,
     ) -> DataSpec:  # fmt: skip
         """What the entry and the rows that are asked of it say, for a reader.
 
@@ -163,6 +168,8 @@ class PoolEntry(Entry):
     n: int | None = Field(default=None, ge=1)
     """Rows drawn as the pool, for a file larger than the memory; all of them by default."""
     seed: int = 0
+    without: DevEntry | None = None
+    """Rows kept out of the pool beside the test's: those that a search chose by."""
 
 
 class SamplingEntry(Entry):
@@ -272,11 +279,14 @@ class ExperimentEntry(Entry):
     """The file as a whole."""
 
     name: str | None = Field(default=None, pattern=r"^[\w][\w.-]*$")
+    base: str | None = None
+    """Folder that relative paths start from, as seen from the file's own; that by default."""
     about: str = ""
     models: dict[str, dict[str, JsonValue]] = Field(min_length=1)
     data: dict[str, DataEntry] = {}
     tasks: list[TaskEntry] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}
+    search: SearchEntry | None = None
     plugins: list[str] = []
     batch_size: int | None = Field(default=None, ge=1)
     """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""

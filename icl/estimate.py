@@ -16,7 +16,7 @@ from icl.progress import Progress
 from icl.run import conditions
 from icl.types import Choice, Prompt
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "answer_tokens", "estimate", "is_priced"]
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,21 @@ def estimate(
         store = stores(condition, Path(out))["test"]
         todo.sort(key=lambda request: request.tokens)
         prompts = sum(request.tokens for request in todo)
-        answers = _answer_tokens(condition, todo)
+        answers = answer_tokens(condition, todo)
         timing = store.timing()
         measured = bool(timing.get("tokens"))
         seconds = 0.0
         if todo and measured:
             seconds = timing["seconds"] / timing["rows"] * len(todo)
-        elif todo and not _priced(condition):
+        elif todo and not is_priced(condition):
             seconds = _trial(condition, todo[len(todo) // 2]) * len(todo)
         longest = todo[-1] if todo else None
         cost = _cost(condition, todo)
         yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
 
 
-def _answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
+def answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
+    """Tokens of all the requests' choices, or the most that may be generated."""
     if condition.method == "generate":
         return len(requests) * condition.sampling.max_tokens * condition.sampling.n
     if condition.method == "channel":
@@ -93,7 +94,8 @@ def _choice_tokens(condition: Condition, choices: Sequence[Choice]) -> list[int]
     return [condition.count(Prompt(c.text + c.end)) - start for c in choices]
 
 
-def _priced(condition: Condition) -> bool:
+def is_priced(condition: Condition) -> bool:
+    """Whether asking it costs money."""
     return isinstance(condition.engine, Remote) and condition.engine.price is not None
 
 

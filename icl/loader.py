@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from icl.config import Experiment, Point
-from icl.data import DataSpec, Drawn, apart, data_hash, draw, pinned, scan
+from icl.data import DataSpec, Drawn, Seen, apart, data_hash, draw, pinned, scan
 from icl.engines.encoder import Encoder
-from icl.entries import PoolEntry, RowsEntry
+from icl.entries import DevEntry, PoolEntry, RowsEntry
 from icl.errors import ConfigError
 from icl.prompts import Template
 from icl.registry import construct
@@ -48,7 +48,7 @@ class Loader:
     """Name of a data set of the hub -> commit that was read."""
 
     def _spec(
-        self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry
+        self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry | DevEntry
     ) -> DataSpec:
         """What to read, at a commit that is looked up once for a data set of the hub."""
         given = point.data[name].spec(self.experiment.base, locale, point.pair, rows)
@@ -72,19 +72,30 @@ class Loader:
         return self._tests[key]
 
     def pool(
-        self, point: Point, entry: PoolEntry, locale: str | None, template: Template, test: Drawn
+        self,
+        point: Point,
+        entry: PoolEntry | DevEntry,
+        locale: str | None,
+        template: Template,
+        test: Drawn,
     ) -> tuple[list[Example], int]:
-        """The pool without the test rows, and how many were left out; read once."""
+        """The pool without the test rows, and how many of these were left out; read once."""
         rows = point.task.rows
         name = entry.data or rows.data
         used = [rows.model_dump(), point.locale, list(point.pair or ())]
         key = canonical([entry.model_dump(), name, locale, used, _reads(template)])
         if key not in self._pools:
             spec = self._spec(point, name, locale, entry)
-            read = map(template.answered, scan(spec))
+            read: Iterable[Example] = map(template.answered, scan(spec))
+            if isinstance(entry, PoolEntry) and entry.without:
+                held, same = Seen(), (entry.without.data or rows.data) == name
+                for row in self.pool(point, entry.without, point.locale, template, test)[0]:
+                    held.add(row)
+                read = (row for row in read if not held.has(row, same))
             by_id = {"leave_out": True, "auto": name == rows.data}
             by_id["allow"] = by_id["auto"] and locale == point.locale
-            self._pools[key] = apart(read, test.seen, by_id[entry.parallel], entry.n, entry.seed)
+            parallel = entry.parallel if isinstance(entry, PoolEntry) else "auto"
+            self._pools[key] = apart(read, test.seen, by_id[parallel], entry.n, entry.seed)
         return self._pools[key]
 
     def engine(self, point: Point) -> Engine:

@@ -6,15 +6,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from icl.conditions import Condition, Request, build, pool_notes
+from icl.condition_notes import RANKED_BY, pool_notes, widths_compared
+from icl.conditions import Condition, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
-from icl.engines.widths import already_quantized
 from icl.errors import OutOfMemory
 from icl.judging import benches, judge_all
 from icl.ledger import Ledger, Remote, spent
@@ -28,18 +28,12 @@ from icl.scoring import score_run
 from icl.store import ConditionStore, replace_file
 from icl.types import JSON, Output, Record, Sized, digest
 
-__all__ = ["batches", "conditions", "run", "run_condition"]
+__all__ = ["batches", "conditions", "count_spent", "run", "run_condition"]
 
 BATCH_SIZE = 8
 """Examples in a batch for engines that do not tell what they have memory for."""
 MOST_RANKED = 16
 """Examples ranked in a batch: enough to share a prefix, few enough to lose little by a kill."""
-RANKED_BY = {
-    "first_token": "choices are ranked by the first token's log-probability alone, since the "
-    "server echoes no prompts",
-    "generate": "choices are written and parsed, since the server's log-probabilities cannot "
-    "tell them apart",
-}
 
 
 def run(
@@ -72,7 +66,7 @@ def run(
     with progress or Progress(quiet=True) as shown:
         found = conditions(loaded, loader, shown)
         judges = benches([condition for condition, _ in found], loader)
-        _count_spent([condition for condition, _ in found], root)
+        count_spent([condition for condition, _ in found], root)
         for condition, same in found:
             loader.only(condition.engine)
             entries.append(_entry(condition, same, rows, loaded.base))
@@ -127,7 +121,7 @@ def conditions(
             )
             continue
         found[condition.fingerprint], same[condition.fingerprint] = condition, []
-    for note in _widths_compared(list(found.values())):
+    for note in widths_compared(list(found.values())):
         progress.note(note)
     order = {name: place for place, name in enumerate(loader.engines)}
     listed = [(condition, same[name]) for name, condition in found.items()]
@@ -149,29 +143,12 @@ def run_condition(
     return Run(root / "trial", {"name": "trial"}, (result,))
 
 
-def _count_spent(found: Sequence[Condition], root: Path) -> None:
+def count_spent(found: Sequence[Condition], root: Path) -> None:
     """Tell each server's engine what its conditions have cost in earlier runs."""
     for condition in found:
         if isinstance(condition.engine, Remote):
             kept = stores(condition, root).values()
             condition.engine.spent += sum(spent(store.folder) for store in kept)
-
-
-def _widths_compared(conditions: Sequence[Condition]) -> Iterator[str]:
-    """A warning for each model whose source was quantized before it is loaded in several widths."""
-    widths: dict[tuple[str, JSON, JSON], list[JSON]] = {}
-    for condition in conditions:
-        engine = condition.engine.identity()
-        if already_quantized(engine.get("precision")):
-            key = condition.point.model_name, engine.get("weights"), engine["precision"]
-            widths.setdefault(key, []).append(engine.get("width"))
-    for (name, _, precision), found in widths.items():
-        several = ", ".join(str(width) for width in dict.fromkeys(found))
-        if "," in several:
-            yield (
-                f"{name}: its source is {precision} already, so {several} compare a second "
-                "rounding, not widths of the model itself"
-            )
 
 
 def _title(condition: Condition) -> str:

@@ -1,6 +1,7 @@
 """Runs a small experiment and dies at the Nth system call that changes the disk; see test_crash.
 
-Called as ``python -m tests.crash_driver FOLDER``: writes one JSON line with what it found.
+Called as ``python -m tests.crash_driver FOLDER STEP [search]``: writes one JSON line with what it
+found, of a run or of a search.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from icl import run
+from icl import run, search
 from icl.report import render  # noqa: F401 - imported before the forks
 from tests.experiment import write
+from tests.planted import planted
 
 NAMES = ("records.jsonl", "plan.json", "examples.jsonl", "shots.jsonl", "choices.json")
 CALLS = ("write", "fsync", "replace", "truncate")
@@ -63,15 +66,28 @@ def forked(action: object, *arguments: object) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main() -> None:
+def searched(root: Path) -> dict[str, object]:
+    """What must be the same after a search, seconds aside."""
+    (state,) = root.rglob("search.json")
+    kept = json.loads(state.read_text())
+    lines = [json.loads(line) for line in (state.parent / "search.jsonl").read_text().splitlines()]
+    for row in [*kept["trials"], *lines]:
+        row.pop("seconds")
+    texts = {
+        path.name: path.read_text()
+        for path in state.parent.rglob("*")
+        if path.suffix in (".yaml", ".jsonl") and path.stem != "search"
+    }
+    shots = (root.parent / "cut" / "best.jsonl").read_text()
+    return {**files(root), **texts, "state": kept, "trials": lines, "shots": shots}
+
+
+def campaign(
+    folder: Path, step: int, action: Callable[[Path], object], kept: Callable[[Path], object]
+) -> dict[str, object]:
     """Crash at every boundary in turn, resume, compare."""
-    folder, step = Path(sys.argv[1]), int(sys.argv[2])
-    tasks = json.loads(write(folder).read_text())["tasks"]
-    tasks[0] |= {"metrics": ["accuracy"], "calibrate": ["contextual", "vote_mix"]}
-    tasks[1] |= {"metrics": ["exact_match"]}  # scores are no part of this, and bootstraps slow
-    file = write(folder, tasks=tasks)
-    run(file, folder / "whole")
-    wanted = files(folder / "whole")
+    action(folder / "whole")
+    wanted = kept(folder / "whole")
     crashes, different, lost = 0, [], []
     for torn in (False, True):
         limit = 1
@@ -81,7 +97,7 @@ def main() -> None:
 
             def attempt(limit: int = limit, torn: bool = torn, out: Path = out) -> None:
                 crash_after(limit, torn)
-                run(file, out)
+                action(out)
 
             if forked(attempt) == 0:
                 break
@@ -89,13 +105,30 @@ def main() -> None:
             before = sum(path.read_bytes().count(b"\n") for path in out.rglob("records.jsonl"))
             if forked(attempt, limit + 3) not in (0, 9):  # killed again while it resumes
                 lost.append(limit)
-            if forked(run, file, out) != 0 or files(out) != wanted:
+            if forked(action, out) != 0 or kept(out) != wanted:
                 different.append(limit)
             after = sum(path.read_bytes().count(b"\n") for path in out.rglob("records.jsonl"))
             if after < before - 4:
                 lost.append(limit)
             limit += step
-    print(json.dumps({"crashes": crashes, "different": different, "lost": lost}))
+    return {"crashes": crashes, "different": different, "lost": lost}
+
+
+def main() -> None:
+    """A campaign on the small experiment, or on a search in it."""
+    folder, step = Path(sys.argv[1]), int(sys.argv[2])
+    if sys.argv[3:] == ["search"]:
+        dev = {"split": "train", "n": 6}
+        over = {"shot_set": 4}
+        file = planted(folder, metrics=["accuracy"], write="cut/best.jsonl", over=over, dev=dev)
+        found = campaign(folder, step, lambda out: search(file, out), searched)
+    else:
+        tasks = json.loads(write(folder).read_text())["tasks"]
+        tasks[0] |= {"metrics": ["accuracy"], "calibrate": ["contextual", "vote_mix"]}
+        tasks[1] |= {"metrics": ["exact_match"]}  # scores are no part of this, and bootstraps slow
+        file = write(folder, tasks=tasks)
+        found = campaign(folder, step, lambda out: run(file, out), files)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from tests.experiment import write
 ROOT = Path(__file__).parents[1]
 
 
-def drive(folder: Path, step: int) -> dict[str, object]:
+def drive(folder: Path, step: int, *what: str) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash_driver", str(folder), str(step)],
+        [sys.executable, "-m", "tests.crash_driver", str(folder), str(step), *what],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -41,6 +41,21 @@ def test_a_crash_at_any_write_or_rename_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_crash_at_every_write_or_rename_loses_nothing(tmp_path: Path) -> None:
     found = drive(tmp_path, 1)
+    assert found["different"] == found["lost"] == []
+    assert int(str(found["crashes"])) > 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_search_that_crashes_ends_the_same(tmp_path: Path) -> None:
+    found = drive(tmp_path, 37, "search")
+    assert found["different"] == found["lost"] == []
+    assert int(str(found["crashes"])) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_search_that_crashes_anywhere_ends_the_same(tmp_path: Path) -> None:
+    found = drive(tmp_path, 1, "search")
     assert found["different"] == found["lost"] == []
     assert int(str(found["crashes"])) > 100
 

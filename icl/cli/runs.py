@@ -83,17 +83,18 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
             if one.cost is not None:
                 money = (money or 0.0) + one.cost
             longest = str(one.prompt.tokens) if one.prompt else "–"
-            time = _duration(one.seconds) + ("" if one.measured or not one.rows else " (trial)")
+            time = duration(one.seconds) + ("" if one.measured or not one.rows else " (trial)")
             if one.cost is not None:
                 time = f"costs {one.cost:.4g}" + (f", {time}" if one.measured else "")
             table.add_row(axes, str(one.rows), f"{one.prompt_tokens:,}",
                           f"{one.answer_tokens:,}", longest, time)  # fmt: skip
     Console().print(table, highlight=False)
     cost = "" if money is None else f", at most {money:.4g} in the unit of `price`"
-    typer.echo(f"about {_duration(total)}{cost} in all; nothing was run or kept")
+    typer.echo(f"about {duration(total)}{cost} in all; nothing was run or kept")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``3 min 05 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
