@@ -89,7 +89,7 @@ def difference(a: Stats, b: Stats, seed: int = 0) -> Difference:
     >>> two = proportion([True] * 2 + [False] * 19, "accuracy")
     >>> made = difference(two, one)
     >>> f"{made.value:.1f} [{made.low:.1f}, {made.high:.1f}], p = {made.p:.3f}, {made.test}"
-    '28.6 [10.1, 50.2], p = 0.031, mcnemar:exact|ci:newcombe10'
+    '28.6 [6.0, 49.0], p = 0.031, mcnemar:exact|ci:newcombe10'
 
     Raises:
         MetricError: the rows do not run parallel.
