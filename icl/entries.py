@@ -73,6 +73,9 @@ class DataEntry(Entry):
     """For ``hf``: configuration (subset) of the data set."""
     revision: str | None = None
     """For ``hf``: commit on the hub; looked up and kept with the records where it is missing."""
+    cite: str | None = None
+    """How it is cited in reports: a known data set (``massive``, ``xcopa`` …), BibTeX text, a
+    ``.bib`` file, or ``none``; by default what its format is known for."""
 
     @field_validator("columns")
     @classmethod
@@ -183,6 +186,12 @@ class TaskEntry(Entry):
     """Language of the prompt's own words; ``row`` takes the row's locale."""
     label_language: str | None = None
     """Language of the label words; the prompt's by default."""
+
+    @property
+    def data_sets(self) -> list[str]:
+        """Names of the data of rows and pool, each once."""
+        pool = self.pool.data if self.pool else None
+        return list(dict.fromkeys([self.rows.data, pool or self.rows.data]))
 
 
 class ShotsEntry(BaseModel):

@@ -25,7 +25,7 @@ from icl.types import Choice, Example, Output, Prediction, Prompt, Record, Score
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["ConditionResult", "Run", "load_run", "predict"]
+__all__ = ["ConditionResult", "Run", "load_run", "predict", "varying"]
 
 
 def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
@@ -238,6 +238,12 @@ class Run:
                 f"to {len(known)}, or the first digits of: {', '.join(known)}"
             )
         return found[0]
+
+
+def varying(conditions: Sequence[ConditionResult]) -> list[str]:
+    """Axes in which the conditions differ, in the order of the first that has each."""
+    axes = dict.fromkeys(axis for one in conditions for axis in one.axes)
+    return [axis for axis in axes if len({one.axes.get(axis) for one in conditions}) > 1]
 
 
 def load_run(folder: str | Path, out: str | Path = "runs") -> Run:

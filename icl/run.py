@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from icl.citations import citations
 from icl.conditions import Condition, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
@@ -350,6 +351,7 @@ def _entry(
         "metrics": [_placed(metric, base) for metric in entry.metrics or condition.task.metrics],
         "labels": len(condition.choices),
         "rows": key,
+        "cite": citations(entry.data_sets, condition.point.data, base),
         "rows_available": condition.available,
         "rows_hash": data_hash(condition.examples),
         "pool": {

@@ -20,7 +20,7 @@ from icl.store import replace_file
 from icl.tasks.baselines import baselines, counts
 from icl.types import Score
 
-__all__ = ["score_run"]
+__all__ = ["metrics_of", "score_run"]
 
 WAYS = {"first_token": "@first_token", "generate": "@written"}
 """Choices that a server ranked otherwise than by all their tokens have columns of their own."""
@@ -50,7 +50,7 @@ def score_run(
     """
     if parser is not None and parser not in names("parser"):
         raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
-    wanted = [_wanted(condition, metrics, outside) for condition in run.conditions]
+    wanted = [metrics_of(condition, metrics, outside) for condition in run.conditions]
     failed: dict[str, MetricError] = {}
     conditions = tuple(
         replace(condition, scores=_merged(condition, _scores(condition, made, parser, failed)))
@@ -70,10 +70,18 @@ def score_run(
     return replace(run, conditions=conditions)
 
 
-def _wanted(
-    condition: ConditionResult, asked: Sequence[str | Mapping[str, Any]] | None, outside: bool
+def metrics_of(
+    condition: ConditionResult,
+    asked: Sequence[str | Mapping[str, Any]] | None = None,
+    outside: bool = False,
 ) -> list[tuple[str, Metric]]:
-    """The metrics asked for; a name may be one that the experiment gave to an outside program."""
+    """The metrics asked for, each with the name of its score; those of the experiment by default.
+
+    A name may be one that the experiment gave to an outside program.
+
+    Raises:
+        ConfigError: an unknown metric.
+    """
     entries = [make(entry) for entry in condition.entry["metrics"]]
     if asked is None:
         return [made for made in entries if outside or not isinstance(made[1], Command)]

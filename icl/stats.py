@@ -10,7 +10,7 @@ Values and intervals of metrics are on the scale from 0 to 100 that the field pr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Protocol
@@ -21,7 +21,19 @@ import numpy.typing as npt
 from icl.errors import MetricError
 from icl.types import Example, Prediction, Score
 
-__all__ = ["Metric", "Rows", "Stats", "interval", "mean", "proportion", "score", "wilson"]
+__all__ = [
+    "Metric",
+    "Rows",
+    "Stats",
+    "aggregate",
+    "check_level",
+    "interval",
+    "mean",
+    "proportion",
+    "resampled_sums",
+    "score",
+    "wilson",
+]
 
 Rows = npt.NDArray[np.float64]
 
@@ -100,7 +112,7 @@ def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
     Raises:
         MetricError: ``hits`` is outside 0 to ``n``, or ``level`` outside 0 to 1.
     """
-    _check_level(level)
+    check_level(level)
     if not 0 <= hits <= n:
         raise MetricError(f"{hits} hits of {n} are no proportion: give 0 <= hits <= n")
     if n == 0:
@@ -128,7 +140,7 @@ def interval(
     Raises:
         MetricError: ``level`` is outside 0 to 1, or ``samples`` below 1.
     """
-    _check_level(level)
+    check_level(level)
     if samples < 1:
         raise MetricError(f"samples is {samples}: give at least 1, commonly 1000")
     n = len(stats.rows)
@@ -137,7 +149,7 @@ def interval(
     if stats.proportion:
         low, high = wilson(float(stats.rows[:, 0].sum()), n, level)
         return 100 * low, 100 * high
-    sums = _resampled_sums(stats.rows, samples, seed)
+    sums = resampled_sums(stats.rows, samples, seed)
     values = [value for row in sums if (value := stats.value(row)) is not None]
     if not values:
         return None, None
@@ -170,12 +182,63 @@ def _percent(row: Rows) -> float | None:
     return 100 * total / n if n else None
 
 
-def _check_level(level: float) -> None:
+def aggregate(parts: Sequence[tuple[Stats, Sequence[Hashable]]]) -> Stats:
+    """The mean of several scores, with the rows that share a key kept together.
+
+    Each part is a condition's statistics with a key for each of its rows: the id of an example,
+    which parallel rows share over locales and every row over seeds. A row of the result holds
+    what all parts know of one key, so that a bootstrap or a paired test draws them together
+    (clusters; Cameron, Gelbach and Miller 2008, https://doi.org/10.1162/rest.90.3.414), and its
+    value is the mean of the parts' values; None where one of them is undefined.
+    One part with keys that repeat is the plain score of its rows, resampled by cluster.
+
+    >>> german = proportion([True, False], "accuracy"), ["r1", "r2"]
+    >>> swahili = proportion([True], "accuracy"), ["r2"]
+    >>> both = aggregate([german, swahili])
+    >>> score("accuracy", both).value, len(both.rows)
+    (75.0, 2)
+
+    Raises:
+        MetricError: there are no parts, or a part has not one key a row.
+    """
+    if not parts:
+        raise MetricError("a mean over no conditions is not defined: give at least one")
+    for stats, keys in parts:
+        if len(stats.rows) != len(keys):
+            raise MetricError(f"{len(keys)} keys for {len(stats.rows)} rows: give one a row")
+    places = {
+        key: place for place, key in enumerate(dict.fromkeys(k for _, ks in parts for k in ks))
+    }
+    widths = [stats.rows.shape[1] for stats, _ in parts]
+    starts = np.cumsum([0, *widths]).tolist()
+    rows = np.zeros((len(places), starts[-1]))
+    for (stats, keys), start, width in zip(parts, starts, widths, strict=False):
+        np.add.at(rows[:, start : start + width], [places[key] for key in keys], stats.rows)
+
+    def value(row: Rows) -> float | None:
+        found = [
+            stats.value(row[start : start + width])
+            for (stats, _), start, width in zip(parts, starts, widths, strict=False)
+        ]
+        known = [one for one in found if one is not None]
+        return sum(known) / len(known) if len(known) == len(found) else None
+
+    signatures = "+".join(sorted({stats.signature for stats, _ in parts}))
+    mean_of = f"mean:{len(parts)}|" if len(parts) > 1 else ""
+    return Stats(rows, value, f"{mean_of}{signatures}|clusters:{len(places)}")
+
+
+def check_level(level: float) -> None:
+    """Refuse a confidence level that is no share.
+
+    Raises:
+        MetricError: it is outside 0 to 1.
+    """
     if not 0 < level < 1:
         raise MetricError(f"level is {level}: give a share between 0 and 1, commonly 0.95")
 
 
-def _resampled_sums(rows: Rows, samples: int, seed: int) -> Iterator[Rows]:
+def resampled_sums(rows: Rows, samples: int, seed: int) -> Iterator[Rows]:
     """Sum of the rows of each resample, in chunks of samples that bound the memory."""
     n = len(rows)
     generator = np.random.default_rng(seed)

@@ -26,6 +26,7 @@ class LengthRatio:
 
     name = "length_ratio"
     label = "len %"
+    better = "none"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
         """Rows of words in prediction and target.  # (n, 2)

@@ -33,6 +33,7 @@ class TER:
 
     name = "ter"
     label = "TER↓"
+    better = "lower"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
         """Least number of edits and mean length of the targets.  # (n, 2)

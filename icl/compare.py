@@ -1,0 +1,402 @@
+"""Conditions beside each other, from records alone: common examples, differences, what is shown.
+
+Two conditions are compared on the examples that both have answered; conditions of a run that are
+equal but for one setting are paired, and all of their differences corrected together (Holm).
+The baseline comes first: differences are the other condition minus it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from icl.errors import ConfigError, MetricError
+from icl.paired import Difference, difference, holm, power, together
+from icl.registry import did_you_mean
+from icl.results import ConditionResult, Run
+from icl.scoring import metrics_of
+from icl.stats import Metric, Stats, aggregate
+from icl.types import Example, Prediction
+
+__all__ = [
+    "Comparison",
+    "Side",
+    "common",
+    "compare",
+    "compare_by",
+    "compare_runs",
+    "compare_sides",
+    "corrected",
+    "derived",
+    "settings_of",
+    "side",
+]
+
+POINTS = 2.0
+"""The difference for which the rows that are needed are told."""
+NONE = Difference(None, None, None, None, "none", 0)
+
+Asked = Sequence[str | Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side of a comparison answered."""
+
+    name: str
+    """What a table calls it."""
+    examples: Mapping[str, Example]
+    """By id."""
+    predictions: Mapping[str, Prediction]
+    """By id, of the same examples."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two conditions, or the means of several pairs of them, on their common examples."""
+
+    metric: str
+    """Name of the score."""
+    title: str
+    """The short title of the metric."""
+    a: str
+    """The baseline."""
+    b: str
+    where: Mapping[str, str]
+    """Settings that both share."""
+    n_a: int
+    """Examples that the baseline has answered."""
+    n_b: int
+    n: int
+    """Examples that both have answered; of a mean over pairs, the different ones of all."""
+    left_out: int = 0
+    """Examples of the same id whose text or targets differ."""
+    value_a: float | None = None
+    """On the common examples."""
+    value_b: float | None = None
+    difference: Difference = NONE
+    """``b - a``."""
+    p_holm: float | None = None
+    """p corrected for all comparisons made together."""
+    compared: int = 1
+    """How many those were."""
+    needed: int | None = None
+    """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected."""
+    better: str = "higher"
+    """``higher``, ``lower``, or ``none`` where neither is better."""
+    pairs: int = 1
+    """Pairs of conditions that it is the mean of."""
+    problem: str = ""
+    """Why there is no difference to speak of; empty otherwise."""
+    sides: tuple[tuple[Stats, Sequence[str]], tuple[Stats, Sequence[str]]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Statistics of both with the ids of their rows."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is shown at the corrected level of 5 %."""
+        p = self.difference.p if self.p_holm is None else self.p_holm
+        return p is not None and p < 0.05
+
+
+def side(condition: ConditionResult, name: str = "", parser: str | None = None) -> Side:
+    """A condition as one side of a comparison."""
+    predictions = condition.predictions(parser)
+    return Side(
+        name or " ".join(filter(None, condition.axes.values())),
+        {example.id: example for example in condition.examples},
+        {prediction.id: prediction for prediction in predictions},
+    )
+
+
+def common(a: Side, b: Side) -> tuple[list[str], int]:
+    """Ids of the examples that both have answered, sorted, and how many only share an id.
+
+    An id in both is the same example if the targets are the same and the inputs are, or stand in
+    two languages (parallel rows share their ids).
+    """
+    shared = sorted(a.examples.keys() & b.examples.keys())
+    same = [key for key in shared if _same(a.examples[key], b.examples[key])]
+    return same, len(shared) - len(same)
+
+
+def _same(one: Example, two: Example) -> bool:
+    if one.targets != two.targets:
+        return False
+    other_language = one.meta.get("locale") != two.meta.get("locale")
+    return other_language or one.content == two.content
+
+
+def compare(
+    a: ConditionResult, b: ConditionResult, metric: str | Mapping[str, Any] | None = None
+) -> Comparison:
+    """Two conditions on their common examples; ``a`` is the baseline.
+
+    Args:
+        a: the baseline.
+        b: what is compared with it.
+        metric: a name, or an entry as :func:`icl.metrics.make` reads it; the task's first one by
+            default.
+
+    Raises:
+        ConfigError: an unknown metric.
+    """
+    title = _where(a, b)
+    name, made = _metrics(a, None if metric is None else [metric])[0]
+    one, two = side(a, _apart(a, title)), side(b, _apart(b, title))
+    return corrected([compare_sides(one, two, name, made, title)])[0]
+
+
+def compare_sides(
+    a: Side, b: Side, name: str, metric: Metric, where: Mapping[str, str]
+) -> Comparison:
+    """Two sides under one metric, not yet corrected for others."""
+    ids, left_out = common(a, b)
+    better = str(getattr(metric, "better", "higher"))
+    plain = Comparison(
+        name, metric.label, a.name, b.name, where, len(a.examples), len(b.examples), len(ids),
+        left_out, better=better,
+    )  # fmt: skip
+    if not ids:
+        return replace(plain, problem=_nothing_common(plain))
+    try:
+        one, two = together(
+            metric,
+            [a.predictions[key] for key in ids],
+            [b.predictions[key] for key in ids],
+            [a.examples[key] for key in ids],
+        )
+    except MetricError as error:
+        return replace(plain, problem=str(error))
+    return _measured(plain, (one, ids), (two, ids))
+
+
+def _measured(
+    plain: Comparison, a: tuple[Stats, Sequence[str]], b: tuple[Stats, Sequence[str]]
+) -> Comparison:
+    """The comparison with its numbers."""
+    value_a, value_b = (stats.value(stats.rows.sum(axis=0)) for stats, _ in (a, b))
+    made = replace(plain, value_a=value_a, value_b=value_b, sides=(a, b))
+    if value_a is None or value_b is None:
+        return replace(made, problem=f"{plain.title} is undefined for these {plain.n} examples")
+    return replace(made, difference=difference(a[0], b[0]), needed=power(a[0], b[0], POINTS))
+
+
+def _nothing_common(plain: Comparison) -> str:
+    if plain.left_out:
+        return (
+            f"no common examples: {plain.left_out} ids are in both, with other texts or targets "
+            "behind them"
+        )
+    return f"no common examples: {plain.n_a} and {plain.n_b} examples share no id"
+
+
+def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with p corrected for all of them (Holm); means over pairs among themselves.
+
+    Those without a p stay out of it.
+    """
+    made = list(comparisons)
+    for means in (False, True):
+        places = [
+            i for i, one in enumerate(made)
+            if (one.pairs > 1) is means and one.difference.p is not None
+        ]  # fmt: skip
+        ps = holm([made[i].difference.p or 0.0 for i in places])
+        for i, p in zip(places, ps, strict=True):
+            made[i] = replace(made[i], p_holm=p, compared=len(places))
+    return made
+
+
+def compare_by(
+    run: Run, setting: str, baseline: str | None = None, metrics: Asked = None
+) -> list[Comparison]:
+    """Conditions of a run that are equal but for one setting, each against the baseline.
+
+    A setting that one of two conditions does not have, as a seed where nothing is drawn, keeps
+    them not apart. Where several pairs belong to one value, over locales or seeds, the difference
+    of their means follows them: in it, the rows of one example are drawn together.
+
+    Args:
+        run: from :func:`icl.results.load_run`.
+        setting: a name from :func:`settings_of`: ``prompt``, ``shots``, ``k``, ``width``, …
+        baseline: the value that the others are compared with; the first one by default.
+        metrics: names or entries; the first of each task by default.
+
+    Raises:
+        ConfigError: an unknown setting, value or metric, or a setting of one value.
+    """
+    values = settings_of(run)
+    if setting not in values:
+        raise ConfigError(f"{run.name}: no setting {setting!r}{did_you_mean(setting, values)}")
+    if len(values[setting]) < 2:
+        raise ConfigError(
+            f"{run.name}: {setting} is {values[setting][0]!r} in all conditions that have it; "
+            f"what differs: {', '.join(name for name, found in values.items() if len(found) > 1)}"
+        )
+    if baseline is None:
+        baseline = values[setting][0]
+    if baseline not in values[setting]:
+        raise ConfigError(
+            f"{run.name}: no condition with {setting} {baseline!r}"
+            f"{did_you_mean(baseline, values[setting])}"
+        )
+    groups: dict[tuple[object, ...], list[Comparison]] = {}
+    for a, b in _paired(run, setting, baseline):
+        where = _where(a, b)
+        one, two = (side(c, _called(c, (a, b), setting)) for c in (a, b))
+        for name, metric in _metrics(a, metrics):
+            key = a.entry["task"], name, b.settings[setting], _own(a, b)
+            groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
+    if not groups:
+        raise ConfigError(
+            f"{run.name}: no two conditions are equal but for {setting}; {setting} {baseline!r} "
+            "stands with other settings than the rest"
+        )
+    made = []
+    for found in groups.values():
+        made += [*found, *_mean(found)]
+    return corrected(made)
+
+
+def _own(a: ConditionResult, b: ConditionResult) -> tuple[tuple[str, str], ...]:
+    """Settings that just one of two has; a mean is taken over seeds, not over selectors."""
+    one, two = a.settings, b.settings
+    names = (one.keys() ^ two.keys()) - {"seed", "shots"}
+    return tuple(sorted((name, (one | two)[name]) for name in names))
+
+
+def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
+    """The mean over the pairs, where there are several; rows of one example stay together."""
+    sides = [one.sides for one in found if one.sides and not one.problem]
+    if len(sides) < 2:
+        return
+    a, b = (aggregate([pair[place] for pair in sides]) for place in (0, 1))
+    first = found[0]
+    where = {
+        axis: word for axis, word in first.where.items()
+        if all(one.where.get(axis) == word for one in found)
+    }  # fmt: skip
+    ids = [str(place) for place in range(len(a.rows))]
+    plain = Comparison(
+        first.metric, first.title, _shared([one.a for one in found]),
+        _shared([one.b for one in found]), where, len(ids), len(ids), len(ids),
+        better=first.better, pairs=len(sides),
+    )  # fmt: skip
+    yield _measured(plain, (a, ids), (b, ids))
+
+
+def _shared(names: Sequence[str]) -> str:
+    """The words that all names have: ``8 random`` of ``8 random s0`` and ``8 random s1``."""
+    first, *rest = [name.split() for name in names]
+    return " ".join(word for word in first if all(word in other for other in rest))
+
+
+def compare_runs(
+    a: Run, b: Run, metrics: Asked = None, names: tuple[str, str] | None = None
+) -> list[Comparison]:
+    """Conditions of two runs that are alike in everything but what tells the runs apart.
+
+    Of a run with several conditions take those wanted, ``replace(run, conditions=(…,))``.
+
+    Raises:
+        ConfigError: no condition of one is alike to one of the other.
+    """
+    if len(a.conditions) == len(b.conditions) == 1:
+        pairs = [(a.conditions[0], b.conditions[0])]
+    else:
+        ignored = _telling_apart(a, b)
+        pairs = [
+            (one, two) for one in a.conditions for two in b.conditions
+            if _alike(one, two, ignored)
+        ]  # fmt: skip
+    if not pairs:
+        raise ConfigError(
+            f"no condition of {a.name} is alike to one of {b.name}; name one of each, as in "
+            f"{a.name}#1 {b.name}#1"
+        )
+    made = []
+    for one, two in pairs:
+        where = _where(one, two)
+        titles = names or (_apart(one, where), _apart(two, where))
+        for name, metric in _metrics(one, metrics):
+            made.append(
+                compare_sides(side(one, titles[0]), side(two, titles[1]), name, metric, where)
+            )
+    return corrected(made)
+
+
+def settings_of(run: Run) -> dict[str, list[str]]:
+    """Every setting of a run's conditions with its values, in their order."""
+    found: dict[str, dict[str, None]] = {}
+    for condition in run.conditions:
+        for name, value in condition.settings.items():
+            found.setdefault(name, {})[value] = None
+    return {name: list(values) for name, values in found.items()}
+
+
+def _metrics(condition: ConditionResult, asked: Asked) -> list[tuple[str, Metric]]:
+    return metrics_of(condition, asked) if asked else metrics_of(condition)[:1]
+
+
+def _paired(
+    run: Run, setting: str, baseline: str
+) -> Iterator[tuple[ConditionResult, ConditionResult]]:
+    """Each condition beside the one with the baseline's value that is equal in all else."""
+    for b in run.conditions:
+        if b.settings.get(setting, baseline) == baseline:
+            continue
+        for a in run.conditions:
+            if a.settings.get(setting) == baseline and _alike(a, b, _moved(setting, a, b)):
+                yield a, b
+
+
+def _moved(setting: str, a: ConditionResult, b: ConditionResult) -> set[str]:
+    """Settings that differ where this one does: ``shots`` is one word for what it is made of."""
+    parts = derived(a) | derived(b)
+    if setting == "shots":
+        return {setting} | parts
+    return {setting, "shots"} if setting in parts else {setting}
+
+
+def derived(condition: ConditionResult) -> set[str]:
+    """Settings that are parts of the word ``shots``, not axes of their own."""
+    return set(condition.settings.keys() - condition.axes.keys())
+
+
+def _alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool:
+    """Whether two conditions are equal in all other settings that both of them have."""
+    one, two = a.settings, b.settings
+    return all(one[name] == two[name] for name in one.keys() & two.keys() - ignored)
+
+
+def _telling_apart(a: Run, b: Run) -> set[str]:
+    """Settings of one value in each run, and of another in the other."""
+    one, two = settings_of(a), settings_of(b)
+    return {
+        name for name in one.keys() & two.keys()
+        if len(one[name]) == len(two[name]) == 1 and one[name] != two[name]
+    }  # fmt: skip
+
+
+def _where(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
+    """The axes on which both stand at the same place."""
+    return {axis: word for axis, word in a.axes.items() if word and b.axes.get(axis) == word}
+
+
+def _apart(condition: ConditionResult, where: Mapping[str, str]) -> str:
+    """The words of a condition that the settings shared leave open."""
+    words = [word for axis, word in condition.axes.items() if word and axis not in where]
+    return " ".join(words) or condition.entry["fingerprint"][:6]
+
+
+def _called(
+    condition: ConditionResult, both: tuple[ConditionResult, ConditionResult], setting: str
+) -> str:
+    """What a table calls a condition: its value of the setting, or the words of its shots."""
+    shots = {c.axes["shots"] for c in both}
+    if setting not in condition.axes and len(shots) > 1:
+        return condition.axes["shots"]
+    return condition.settings[setting]
