@@ -26,6 +26,7 @@ __all__ = [
     "number",
     "of_kind",
     "render",
+    "short_count",
     "show",
     "tables",
 ]
@@ -51,7 +52,7 @@ def number(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _short_count(value: float) -> str:
+def short_count(value: float) -> str:
     """``950``, ``12.3k``, ``4.5M``."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
         if value >= limit:
@@ -122,7 +123,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
             if name == primary:
                 cells.append(_interval(found.get(name)))
         cells += [number(_value(found.get(name))) for name in (*plain, *facts)]
-        cells += [str(len(row.records)), _short_count(row.tokens), f"{row.seconds:.0f}"]
+        cells += [str(len(row.records)), short_count(row.tokens), f"{row.seconds:.0f}"]
         table.add_row(*cells)
     return table
 
