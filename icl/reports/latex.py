@@ -77,7 +77,7 @@ def _table(grid: Grid) -> str:
         for line in lines
     ]  # fmt: skip
     label = re.sub(r"[^A-Za-z0-9.-]+", "-", grid.name).strip("-")
-    notes = [latex_text(note) + r".\\" for note in grid.notes]
+    notes = [latex_text(note) + r"\\" for note in grid.notes]
     comments = [f"% {' '.join(clean(line).split())}" for line in grid.warnings]
     return "\n".join([
         *comments,
