@@ -57,12 +57,12 @@ def report(
     from icl.reports.pivot import pivot
     from icl.results import load_run
 
-    made = _format(format, rows, cols, {"--appendix": appendix, "--metric": bool(metric)})
+    made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
     run = load_run(run_name)
     if made == "html":
         _write(_page(run), output or run.folder / "report.html")
         return
-    pivots = pivot(run, rows, cols, metric) if rows else []
+    pivots = pivot(run, rows, cols, metric) if rows is not None else []
     behind = _appendix(run) if appendix else None
     if made == "text":
         text = _terminal(run, pivots, metric, behind, plain=output is not None)
@@ -78,13 +78,13 @@ def _format(format: str | None, rows: str | None, cols: str | None, asked: dict[
     """The format's name, checked together with what else is asked."""
     from icl.registry import did_you_mean
 
-    made = format or ("text" if rows else "html")
+    made = format or ("html" if rows is None else "text")
     if made not in FORMATS:
         raise ConfigError(f"unknown format {made!r}{did_you_mean(made, FORMATS)}")
-    if cols and not rows:
+    if cols is not None and rows is None:
         raise ConfigError(f"--cols {cols} needs --rows too: name the setting of the rows")
     for option, remedy in WITHOUT.get(made, {}).items():
-        if asked.get(option, bool(rows)):
+        if asked.get(option, rows is not None):
             raise ConfigError(f"--format {made} has no {option}: {remedy}")
     return made
 

@@ -25,7 +25,13 @@ from icl.types import JSON, Score
 
 __all__ = ["as_csv", "as_json", "as_markdown", "fenced", "markdown_text"]
 
-_SPECIAL = re.compile(r"[\\`*\[\]<>|#!~$&{}]|(?<![^\W_])_|_(?![^\W_])")
+_SPECIAL = re.compile(
+    r"[\\`*|~$&]"
+    r"|<(?=[A-Za-z/!?])|\](?=[(\[:])|\[(?=[\^ xX])"  # tags, links and references, footnotes, tasks
+    r"|(?<![^\W_])_|_(?![^\W_])"  # one inside a word is no emphasis
+)
+_LINE_START = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+=>#])")
+"""A list, a heading, a quotation, the line below a heading."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a cell of a spreadsheet must not begin with (OWASP, CSV injection)."""
 
@@ -34,11 +40,11 @@ def markdown_text(text: str) -> str:
     r"""One line of text in which nothing is markup, HTML included.
 
     >>> markdown_text("a_b *x* <b>|")
-    'a_b \\*x\\* \\<b\\>\\|'
+    'a_b \\*x\\* \\<b>\\|'
     """
     line = " ".join(clean(text).split())
     line = _SPECIAL.sub(lambda found: "\\" + found.group(), line)
-    return re.sub(r"^(\d+)([.)])|^([-+=])", lambda m: f"{m[1] or ''}\\{m[2] or m[3]}", line)
+    return _LINE_START.sub(lambda found: found.group() + "\\", line)
 
 
 def fenced(text: str, language: str = "text") -> str:

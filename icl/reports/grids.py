@@ -59,14 +59,16 @@ def check_metric(run: Run, metric: str | None) -> None:
         return
     if metric in names("metric"):
         raise ConfigError(
-            f"{run.name} has no scores of {metric!r}; make them with: icl score {run.name} "
+            f"{run.name} has no scores of {metric!r}; make them with: icl score {run.called} "
             f"--metric {metric}"
         )
     raise ConfigError(f"{run.name} has no scores of {metric!r}{did_you_mean(metric, known)}")
 
 
 def score_grids(run: Run, metric: str | None = None) -> list[Grid]:
-    """One table a task: a row for each condition, each score with its interval and baselines.
+    """One table a task: a row for each condition, its scores with intervals, and baselines.
+
+    The baselines are those of the first score shown.
 
     Args:
         run: with its scores.
@@ -82,7 +84,7 @@ def score_grids(run: Run, metric: str | None = None) -> list[Grid]:
         rows = [condition for condition in run.conditions if condition.entry["task"] == task]
         scored = [name for name in of_kind(rows, "model") if metric in (None, name)]
         if scored or metric is None:
-            told = brief(rows, findings, None, run.name)
+            told = brief(rows, findings, None, run.called)
             grids.append(_grid(run.name, rows, scored, tuple(told)))
     return grids
 
@@ -96,8 +98,7 @@ def _grid(
     facts = [name for name in of_kind(rows, "count")
              if any(s.value for row in rows for s in row.scores if s.name == name)]  # fmt: skip
     heads = [*axes, *(head for name in scored for head in (metric_title(name), "95 % interval"))]
-    heads += [metric_title(name.partition("/")[2]) + " of " + name.partition("/")[0]
-              if len(scored) > 1 else name.partition("/")[0] for name in baselines]  # fmt: skip
+    heads += [name.partition("/")[0] for name in baselines]
     heads += [*(FACTS.get(name, name) for name in facts), "n"]
     align = "l" * len(axes) + "rl" * len(scored) + "r" * (len(baselines) + len(facts) + 1)
     body = tuple(
@@ -111,9 +112,9 @@ def _grid(
 
 
 def _baselines(rows: Sequence[ConditionResult], scored: Sequence[str]) -> list[str]:
-    """Names of the baselines of the scores that are shown."""
-    plain = {name.split("@")[0].split("+")[0] for name in scored}
-    return [name for name in of_kind(rows, "baseline") if name.partition("/")[2] in plain]
+    """Names of the baselines of the first score, without which it cannot be read."""
+    first = scored[0].split("@")[0].split("+")[0] if scored else None
+    return [name for name in of_kind(rows, "baseline") if name.partition("/")[2] == first]
 
 
 def _numbers(row: ConditionResult, scored: Sequence[str], others: Sequence[str]) -> Iterator[str]:

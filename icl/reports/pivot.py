@@ -107,8 +107,8 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
         ConfigError: no such setting or score.
     """
     known = settings_of(run)
-    for name in filter(None, (rows, cols)):
-        if name not in known:
+    for name in (rows, cols):
+        if name is not None and name not in known:
             raise ConfigError(f"{run.name}: no setting {name!r}{did_you_mean(name, known)}")
     if rows == cols:
         raise ConfigError(f"rows and columns are both {rows!r}; name two settings")
@@ -120,7 +120,7 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
         if scored and scored[0] in of_kind(of_task, "model"):
             made.append(_pivot(run, of_task, (rows, cols or ""), scored[0]))
     if not made:
-        raise ConfigError(f"{run.name} has no scores yet; make them with: icl score {run.name}")
+        raise ConfigError(f"{run.name} has no scores yet; make them with: icl score {run.called}")
     return made
 
 
@@ -182,7 +182,7 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
         compared = f"{len(known)} comparison{'s' if len(known) > 1 else ''}"
         notes.append(
             f"* differs from the best of its row, p < {LEVEL} ({tests}, paired by example; Holm "
-            f"over {compared}); bold, ▸ in the terminal: best of its row"
+            f"over {compared}); bold: best of its row"
         )
     if len(known) < len(pairs):
         notes.append(f"{len(pairs) - len(known)} places were not tested: nothing pairs them")
@@ -256,8 +256,9 @@ def pivot_grid(made: Pivot) -> Grid:
         )
     sizes = sorted({score.n for one in made.places for score in one.scores})
     if sizes:
-        notes.append(f"n = {sizes[0]}" + (f" to {sizes[-1]}" if len(sizes) > 1 else "")
-                     + " rows a condition; [95 % interval]")  # fmt: skip
+        shown = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        single = any(one.sd is None for one in made.places)
+        notes.append(f"n = {shown} rows a condition{'; [95 % interval]' if single else ''}")
     signatures = dict.fromkeys(s.signature for one in made.places for s in one.scores)
     notes += [f"{made.metric}: {signature}" for signature in signatures]
     heads = (f"{made.rows} \\ {made.cols}" if made.cols else made.rows,

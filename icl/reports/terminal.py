@@ -60,7 +60,9 @@ def _grid_parts(grid: Grid) -> Iterator[RenderableType]:
         )
     yield Text(clean(grid.title), style="bold")
     yield table
-    yield Text(clean("\n".join([*grid.notes, *grid.warnings])) + "\n", style="dim")
+    marked = ["▸ best of its row"] if any(one.bold for row in grid.rows for one in row) else []
+    lines = [*marked, *grid.notes, *grid.warnings]
+    yield Text(clean("\n".join(lines)) + "\n", style="dim")
 
 
 def _appendix_parts(made: Appendix) -> Iterator[RenderableType]:
