@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from icl.calibrators import make_all
+from icl.citations import citations
 from icl.engines.widths import WIDTHS
 from icl.entries import DataEntry, ExperimentEntry, ShotsEntry, ShotsHolder, TaskEntry, validate
 from icl.errors import ConfigError
@@ -114,7 +115,9 @@ def samples() -> Path:
 def built_in_data() -> dict[str, DataEntry]:
     """Data sets that ship with the project, by name."""
     return {
-        "samples/intent": DataEntry(format="massive", path=str(samples() / "intent")),
+        "samples/intent": DataEntry(
+            format="massive", path=str(samples() / "intent"), cite="none"
+        ),
         "samples/translation": DataEntry(
             format="lines", path=str(samples() / "translation" / "{lang}.txt")
         ),
@@ -225,9 +228,10 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
         for task in entry.tasks:
             _check_names(task, shots, where)
             data = {**built_in_data(), **entry.data}
-            for spec in (task.rows.data, task.pool.data if task.pool else None):
-                if spec is not None and spec not in data:
+            for spec in task.data_sets:
+                if spec not in data:
                     raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
+            citations(task.data_sets, data, experiment.base)
             for point in _expand(model, entry.models[model], task, shots, data):
                 own = {a: v for a, v in options.items() if not a.endswith(".method")
                        and _touches(a, task, model, entry.models[model])}  # fmt: skip

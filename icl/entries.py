@@ -100,6 +100,9 @@ class DataEntry(Entry):
     """For ``hf``: configuration (subset) of the data set."""
     revision: str | None = None
     """For ``hf``: commit on the hub; looked up and kept with the records where it is missing."""
+    cite: str | None = None
+    """How it is cited in reports: a known data set (``massive``, ``xcopa`` …), BibTeX text, a
+    ``.bib`` file, or ``none``; by default what its format is known for."""
 
     @field_validator("columns")
     @classmethod
@@ -222,6 +225,12 @@ class TaskEntry(Entry):
     formats: Formats = ["f0"]
     """How many formats of the template (other separators, casing, spacing), or which: f0 is the
     file as it is written."""
+
+    @property
+    def data_sets(self) -> list[str]:
+        """Names of the data of rows and pool, each once."""
+        pool = self.pool.data if self.pool else None
+        return list(dict.fromkeys([self.rows.data, pool or self.rows.data]))
 
 
 class ShotsEntry(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any
 
 from icl.errors import DataError
 
-__all__ = ["Language", "language"]
+__all__ = ["Language", "language", "script_share"]
 
 # Top-level families of Glottolog (https://glottolog.org), for the languages of MASSIVE, XCOPA
 # and NTREX-128 and the larger ones of FLORES-200; an isolate is its own family there.
@@ -44,6 +44,18 @@ _FAMILIES = {
     "Uralic": "et fi hu se",
 }
 _FAMILY = {code: family for family, codes in _FAMILIES.items() for code in codes.split()}
+_WRITTEN_IN = {
+    "Hans": ("Hani",),
+    "Hant": ("Hani",),
+    "Jpan": ("Hani", "Hira", "Kana"),
+    "Kore": ("Hang", "Hani"),
+    "Hrkt": ("Hira", "Kana"),
+    "Aran": ("Arab",),
+    "Cyrs": ("Cyrl",),
+    "Latf": ("Latn",),
+    "Latg": ("Latn",),
+}
+"""ISO 15924 codes of several Unicode scripts, or of a variant of one; others are scripts."""
 _NO_LANGUAGE = {"und", "mul", "mis", "zxx"}
 """ISO 639-2 codes for undetermined, several, uncoded and no language."""
 
@@ -130,3 +142,27 @@ def _no_language(tag: str) -> DataError:
         f"{tag!r} is not the tag of a language.{guess} "
         "Accepted are tags like 'sw', 'sw-KE', 'swh_Latn' or 'zh-Hant'"
     )
+
+
+def script_share(text: str, tag: str) -> float | None:
+    """Share from 0 to 1 of a text's letters that the language ``tag`` is written with.
+
+    It tells scripts apart, not languages: English text has a share of 1 for German. Letters of
+    no script of their own are left out; None where no letter is left, or where CLDR knows no
+    script of the language.
+
+    >>> script_share("नमस्ते", "hi"), script_share("Привет", "de"), script_share("7!", "de")
+    (1.0, 0.0, None)
+
+    Raises:
+        DataError: not the tag of a language.
+    """
+    import regex
+
+    script = language(tag).script
+    if script == "Zzzz":
+        return None
+    letters = len(regex.findall(r"[\p{L}--[\p{Zyyy}\p{Zinh}]]", text, regex.V1))
+    own = "".join(rf"\p{{{code}}}" for code in _WRITTEN_IN.get(script, (script,)))
+    within = len(regex.findall(rf"[\p{{L}}&&[{own}]]", text, regex.V1))
+    return within / letters if letters else None

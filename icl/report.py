@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from icl.calibration_table import calibration_tables
+from icl.checks import brief, checks
 from icl.compared import plain, spread_tables
 from icl.engines.proof import described
 from icl.ledger import traffic
 from icl.registry import lookup, names
-from icl.results import ConditionResult, Run, predict
+from icl.results import ConditionResult, Run, predict, varying
 from icl.shot_notes import shot_notes
 from icl.types import Choice, Record, Score
 
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-__all__ = ["card", "label_shares", "number", "render", "tables"]
+__all__ = [
+    "FACTS",
+    "card",
+    "label_shares",
+    "metric_title",
+    "number",
+    "of_kind",
+    "render",
+    "short_count",
+    "show",
+    "tables",
+]
 
 RANKINGS = {
     "echo": "log-probabilities of all their tokens",
@@ -45,7 +57,7 @@ def number(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _short_count(value: float) -> str:
+def short_count(value: float) -> str:
     """``950``, ``12.3k``, ``4.5M``."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
         if value >= limit:
@@ -53,51 +65,53 @@ def _short_count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _title(name: str) -> str:
+def metric_title(name: str) -> str:
     """The short column title of a metric, ``name@parser`` included."""
     base, _, parser = name.partition("@")
     made = lookup("metric", base)().label if base in names("metric") else base
     return made + (f" ({parser})" if parser else "")
 
 
-def tables(run: Run) -> Iterator[RenderableType]:
-    """One table a task: a row for each condition, a line of settings below; then the spreads."""
+def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
+    """One table a task, below it settings and at most ``most`` checks; then the spreads."""
     from rich.text import Text
 
     tasks = dict.fromkeys(condition.entry["task"] for condition in run.conditions)
+    findings = [one for one in checks(run) if one.name != "lost_shots"]  # told by locale below
     for task in tasks:
         rows = [condition for condition in run.conditions if condition.entry["task"] == task]
-        varying = [
-            axis
-            for axis in dict.fromkeys(axis for row in rows for axis in row.axes)
-            if len({row.axes.get(axis) for row in rows}) > 1 or axis == "shots"
-        ]
-        fixed = [value for axis, value in rows[0].axes.items() if axis not in varying and value]
+        shown = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
+        fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
         yield Text(" · ".join(fixed), style="bold")
-        yield _table(rows, varying)
-        yield Text("\n".join(_notes(rows)) + "\n", style="dim")
-        yield from calibration_tables(rows, varying)
+        yield _table(rows, shown)
+        told = brief(rows, findings, most, run.called)
+        yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
+        yield from calibration_tables(rows, shown)
     yield from spread_tables(run)
 
 
-def _of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
-    """Names of the scores of a kind; those of calibrators have a table of their own."""
-    found = (s.name for row in rows for s in row.scores if s.kind == kind)
-    return [name for name in dict.fromkeys(found) if "+" not in name]
+def of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
+    """Names of the scores of a kind (``model``, ``baseline``, ``count``), the first one first."""
+    return list(dict.fromkeys(s.name for row in rows for s in row.scores if s.kind == kind))
+
+
+def _uncalibrated(rows: Sequence[ConditionResult]) -> list[str]:
+    """Names of the model's scores; those of calibrators have a table of their own."""
+    return [name for name in of_kind(rows, "model") if "+" not in name]
 
 
 def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
 
-    models = _of_kind(rows, "model")
+    models = _uncalibrated(rows)
     primary = models[0] if models else ""
     plain = [
-        name for name in _of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
+        name for name in of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
     ]
     facts = [
         name
-        for name in _of_kind(rows, "count")
+        for name in of_kind(rows, "count")
         if any(s.value for row in rows for s in row.scores if s.name == name)
     ]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
@@ -111,7 +125,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
             min_width=min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
         )
     for name in models:
-        table.add_column(_title(name), justify="right", no_wrap=True)
+        table.add_column(metric_title(name), justify="right", no_wrap=True)
         if name == primary:
             table.add_column("95 % int.", justify="left", no_wrap=True)
     for name in plain:
@@ -128,7 +142,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
             if name == primary:
                 cells.append(_interval(found.get(name)))
         cells += [number(_value(found.get(name))) for name in (*plain, *facts)]
-        cells += [str(len(row.records)), _short_count(row.tokens), f"{row.seconds:.0f}"]
+        cells += [str(len(row.records)), short_count(row.tokens), f"{row.seconds:.0f}"]
         table.add_row(*cells)
     return table
 
@@ -145,11 +159,11 @@ def _interval(score: Score | None) -> str:
 
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     """Settings of every number of a table, and what a reader must know."""
-    for name in _of_kind(rows, "model"):
+    for name in _uncalibrated(rows):
         signatures = {s.signature for row in rows for s in row.scores if s.name == name}
         for signature in sorted(signatures):
             settings, _, interval = signature.partition("|ci:")
-            yield f"{_title(name)}: {settings}"
+            yield f"{metric_title(name)}: {settings}"
             yield f"  interval: {interval}"
     ended = {choice.label: choice.end for row in rows for choice in row.store.choices()
              if choice.end}  # fmt: skip
@@ -169,9 +183,6 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
             f"{len(shortened)} prompts lost the end of their marked span to fit the window; "
             f"{left:.0f} % of it is left"
         )
-    spanning = sum(record.spanning > 0 for row in rows for record in row.records.values())
-    if spanning:
-        yield f"{spanning} prompts end inside a token of their choices (spanning tokens)"
     ways = list({row.entry.get("ranking") for row in rows})
     if len(ways) == 1 and ways[0]:
         yield f"choices ranked by the server's {RANKINGS[ways[0]]}"
@@ -219,9 +230,9 @@ def render(run: Run, width: int = 80) -> str:
     return plain(tables(run), width)
 
 
-def show(run: Run, console: Console) -> None:
-    """Print the tables."""
-    for part in tables(run):
+def show(run: Run, console: Console, most: int | None = 5) -> None:
+    """Print the tables; see :func:`tables`."""
+    for part in tables(run, most):
         console.print(part, highlight=False)
 
 

@@ -30,7 +30,7 @@ from icl.types import Choice, Example, Output, Prediction, Prompt, Record, Score
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["ConditionResult", "Run", "load_run", "predict"]
+__all__ = ["ConditionResult", "Run", "load_run", "predict", "varying"]
 
 
 def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
@@ -308,6 +308,11 @@ class Run:
         return str(self.manifest["name"])
 
     @property
+    def called(self) -> str:
+        """How a command names it: by its name in the folder ``runs``, else by its folder."""
+        return self.name if self.folder.parent == Path("runs") else str(self.folder)
+
+    @property
     def scores(self) -> list[Score]:
         """All scores of all conditions."""
         return [score for condition in self.conditions for score in condition.scores]
@@ -345,6 +350,12 @@ class Run:
                 f"to {len(known)}, or the first digits of: {', '.join(known)}"
             )
         return found[0]
+
+
+def varying(conditions: Sequence[ConditionResult]) -> list[str]:
+    """Axes in which the conditions differ, in the order of the first that has each."""
+    axes = dict.fromkeys(axis for one in conditions for axis in one.axes)
+    return [axis for axis in axes if len({one.axes.get(axis) for one in conditions}) > 1]
 
 
 def load_run(folder: str | Path, out: str | Path = "runs") -> Run:

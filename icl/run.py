@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from icl.citations import citations
 from icl.condition_notes import RANKED_BY, pool_notes, widths_compared
 from icl.conditions import Condition, Request, build
 from icl.config import Experiment, load_experiment, points
@@ -336,6 +337,7 @@ def _entry(
         "calibrate": list(entry.calibrate),
         "labels": len(condition.choices),
         "rows": key,
+        "cite": citations(entry.data_sets, condition.point.data, base),
         "rows_available": condition.available,
         "rows_hash": data_hash(condition.examples),
         "pool": {

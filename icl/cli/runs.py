@@ -39,7 +39,7 @@ def run(
     typer.echo(table, nl=False)
     typer.echo(
         f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
-        f"look at one:  icl show {_named(done, out)}#1/{next(iter(done.conditions[0].ids))}"
+        f"look at one:  icl show {done.called}#1/{next(iter(done.conditions[0].ids))}"
     )
 
 
@@ -58,10 +58,6 @@ def _compared(done: Any) -> str:
     except ConfigError as error:  # conditions that ask the same are run once: too few are left
         return f"nothing to compare: {one_line(error)}\n"
     return plain(comparison_tables(found, asked["by"]))
-
-
-def _named(done: Any, out: Path) -> str:
-    return done.name if out == Path("runs") else str(done.folder)
 
 
 def _dry_run(experiment: Any, out: Path, progress: Any) -> None:

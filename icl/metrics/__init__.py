@@ -16,7 +16,7 @@ from icl.registry import construct
 from icl.stats import Metric, Rows, Stats
 from icl.types import Example, Prediction
 
-__all__ = ["make", "paired", "segment_stats"]
+__all__ = ["better", "make", "paired", "segment_stats"]
 
 
 def paired(
@@ -66,6 +66,18 @@ def segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> S
     streams = list(zip(*padded, strict=True))  # (references, n)
     rows = np.array(scorer._extract_corpus_statistics(hypotheses, streams), dtype=np.float64)
     return Stats(rows, value, str(scorer.get_signature()))
+
+
+def better(metric: object) -> str:
+    """Which values of a metric, or of its class, are better: ``higher``, ``lower`` or ``none``.
+
+    A metric says so in ``better``; ``higher`` where it does not.
+
+    >>> from icl.metrics.ter import TER
+    >>> better(TER())
+    'lower'
+    """
+    return str(getattr(metric, "better", "higher"))
 
 
 def make(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, Metric]:

@@ -56,6 +56,8 @@ class Command:
     title: str | None = None
     """What the score is called; by default the stem of the script or program."""
 
+    better = "none"  # a program may measure anything
+
     def __post_init__(self) -> None:
         named = [found[1] for part in self._parts() for found in _PLACE.finditer(part) if found[1]]
         if "hypothesis" not in named:

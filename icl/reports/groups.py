@@ -1,0 +1,165 @@
+"""Conditions of one task side by side: what differs between them, their scores, the best one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from icl.registry import lookup, names
+from icl.results import ConditionResult, Run
+from icl.types import Score
+
+__all__ = ["Group", "Row", "goodness", "groups", "title"]
+
+ERRORS = frozenset({"ter"})
+"""Metrics that count errors: less is better."""
+
+
+def title(name: str) -> str:
+    """A score's name as a table calls it: ``acc``, ``chrF++``, ``acc+batch``, ``acc (text)``.
+
+    >>> title("accuracy+batch"), title("chrf@text")
+    ('acc+batch', 'chrF++ (text)')
+    """
+    base, _, parser = name.partition("@")
+    metric, plus, calibrator = base.partition("+")
+    shown = lookup("metric", metric)().label if metric in names("metric") else metric
+    return f"{shown}{plus}{calibrator}" + (f" ({parser})" if parser else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A condition in its group."""
+
+    number: int
+    """Its place in the run, from 1: how ``icl show RUN#1/ID`` names it."""
+    condition: ConditionResult
+    words: tuple[str, ...]
+    """Its values of the settings that differ in the group."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of its group."""
+        return " · ".join(filter(None, self.words)) or f"condition {self.number}"
+
+    @cached_property
+    def scores(self) -> dict[str, Score]:
+        """Its scores that have a value, by name; what is no number is left out."""
+        return {
+            score.name: replace(score, low=_finite(score.low), high=_finite(score.high))
+            for score in self.condition.scores
+            if _finite(score.value) is not None
+        }
+
+    def of_kind(self, kind: str) -> list[Score]:
+        """Its scores of a kind, in the order of the experiment."""
+        return [score for score in self.scores.values() if score.kind == kind]
+
+    @property
+    def primary(self) -> Score | None:
+        """The first metric of the model's own, uncalibrated answers."""
+        found = [score for score in self.of_kind("model") if "+" not in score.name]
+        return found[0] if found else None
+
+    def baselines(self) -> list[Score]:
+        """What the primary metric makes of answers that need no model."""
+        primary = self.primary
+        if primary is None:
+            return []
+        wanted = primary.name.split("@")[0]
+        return [s for s in self.of_kind("baseline") if s.name.partition("/")[2] == wanted]
+
+    def baseline(self, name: str) -> float | None:
+        """What a baseline has under the primary metric; None where it has no value here."""
+        found = [s.value for s in self.baselines() if s.name.startswith(f"{name}/")]
+        return found[0] if found else None
+
+    @cached_property
+    def kept(self) -> Mapping[str, Any]:
+        """What the condition folder says of itself; empty where it was not begun."""
+        folder = self.condition.store.folder
+        return self.condition.store.condition() if (folder / "condition.json").exists() else {}
+
+    @property
+    def source(self) -> str:
+        """The data set, split, lines and locale of its rows, in words; empty where not begun."""
+        if not self.kept:
+            return ""
+        data, split, lines, locale, pair = self.kept["identity"]["rows"]
+        more = [f"split {split}" if split else "", f"lines {lines[0]} to {lines[1]}" if lines
+                else "", locale or "→".join(pair)]  # fmt: skip
+        inside = ", ".join(filter(None, more))
+        return f"{data} ({inside})" if inside else str(data)
+
+
+def _finite(value: float | None) -> float | None:
+    """A program outside may have written NaN: that is no score."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The conditions of one task on one data set."""
+
+    task: str
+    data: str
+    varying: tuple[str, ...]
+    """Axes on which its conditions differ."""
+    fixed: Mapping[str, str]
+    """Axes on which they do not."""
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def best(self) -> Row | None:
+        """The row with the best primary score; None where nothing is scored."""
+        scored = [(row, score) for row in self.rows if (score := row.primary) is not None]
+        if not scored:
+            return None
+        return max(scored, key=lambda pair: goodness(pair[1]))[0]
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the scores of a kind that any row has."""
+        return list(dict.fromkeys(s.name for row in self.rows for s in row.of_kind(kind)))
+
+
+def goodness(score: Score) -> float:
+    """A score's value, turned round where less is better, so that scores can be ranked."""
+    value = score.value or 0.0
+    return -value if score.name.split("@")[0] in ERRORS else value
+
+
+def groups(run: Run) -> list[Group]:
+    """The run's conditions by task and data set, in its order.
+
+    A condition that was not begun says nothing of its data; it stands with the first of its task.
+    """
+    plain = [Row(number, condition, ()) for number, condition in enumerate(run.conditions, 1)]
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in sorted(plain, key=lambda row: not row.kept):  # those that were begun come first
+        task = str(row.condition.entry["task"])
+        if row.kept:
+            key = (task, str(row.kept["identity"]["rows"][0]))
+        else:
+            key = next((known for known in found if known[0] == task), (task, ""))
+        found.setdefault(key, []).append(row)
+    made = [_group(task, data, rows) for (task, data), rows in found.items()]
+    return sorted(made, key=lambda group: group.rows[0].number)
+
+
+def _group(task: str, data: str, rows: Sequence[Row]) -> Group:
+    ordered = sorted(rows, key=lambda row: row.number)
+    axes = dict.fromkeys(axis for row in ordered for axis in row.condition.axes)
+    values = {axis: [row.condition.axes.get(axis, "") for row in ordered] for axis in axes}
+    varying = [axis for axis in axes if len(set(values[axis])) > 1]
+    if not varying:
+        varying = [axis for axis in ("shots",) if values.get(axis)]
+    made = [
+        Row(row.number, row.condition, tuple(row.condition.axes.get(axis, "") for axis in varying))
+        for row in ordered
+    ]
+    fixed = {axis: values[axis][0] for axis in axes if axis not in varying and values[axis][0]}
+    fixed.pop("task", None)
+    return Group(task, data, tuple(varying), fixed, tuple(made))

@@ -1,0 +1,110 @@
+"""A group of conditions in words: what was asked, what came out, what it must be held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from icl.report import number
+from icl.reports.groups import Group, Row, goodness, title
+from icl.types import Score
+
+__all__ = ["BASELINES", "interval", "sentences"]
+
+BASELINES = {
+    "chance": "drawing a label at random",
+    "majority": "always answering the pool's most frequent label",
+    "vote": "taking the most frequent label among the shots, without a model",
+    "copy": "copying the source",
+    "lead3": "taking the document's first three sentences",
+}
+METHODS = {
+    "rank": "ranking {} by their log-probability",
+    "channel": "ranking {} by the log-probability of the input given each",
+    "generate": "writing text",
+}
+
+
+def interval(score: Score | None) -> str:
+    """``17.1 to 39.0``; empty where there is none."""
+    if score is None or score.low is None or score.high is None:
+        return ""
+    return f"{number(score.low)} to {number(score.high)}"
+
+
+def sentences(group: Group) -> Iterator[str]:
+    """What a reader needs before the table, a sentence or two each."""
+    yield _asked(group)
+    yield from _unfinished(group)
+    best = group.best
+    if best is None or best.primary is None:
+        yield "Nothing is scored yet, so there is nothing to compare."
+        return
+    score = best.primary
+    said = f"{title(score.name)} {number(score.value)}"
+    if interval(score):
+        said += f", 95 % interval {interval(score)}"
+    said += f", {score.n} rows"
+    if len(group.rows) == 1:
+        yield f"One condition: {said}."
+    else:
+        yield (
+            f"Best of {len(group.rows)} conditions: {best.name}, with {said}. It was picked on the "
+            "same rows that it is scored on, so this number flatters it a little."
+        )
+    yield from _against_baselines(best, score)
+
+
+def _asked(group: Group) -> str:
+    asked = sorted({len(row.condition.ids) for row in group.rows})
+    available = {row.condition.entry.get("rows_available") for row in group.rows}
+    sources = list(dict.fromkeys(row.source for row in group.rows if row.source))
+    counted = f"{asked[0]:,}" if len(asked) == 1 else f"{asked[0]:,} to {asked[-1]:,}"
+    if len(available) == 1 and (whole := available.pop()) not in (None, asked[-1]):
+        counted += f" of {whole:,}"
+    where = sources[0] if len(sources) == 1 else f"{len(sources)} sets of {group.data}"
+    labels = max((int(row.condition.entry.get("labels") or 0) for row in group.rows), default=0)
+    choices = f"{labels} labels" if labels else "each row's own choices"
+    methods = dict.fromkeys(
+        METHODS.get(row.condition.entry["method"], "{}").format(choices) for row in group.rows
+    )
+    each = " each" if len(group.rows) > 1 else ""
+    how = " or ".join(methods)
+    return f"Asked: {counted} rows of {where or 'data not read yet'}{each}, by {how}."
+
+
+def _unfinished(group: Group) -> Iterator[str]:
+    """Conditions that lack rows, or were not begun."""
+    partly = [row for row in group.rows if len(row.condition.records) < len(row.condition.ids)]
+    if partly:
+        done = sum(len(row.condition.records) for row in partly)
+        whole = sum(len(row.condition.ids) for row in partly)
+        few = ", ".join(row.name for row in partly[:3]) + (", …" if len(partly) > 3 else "")
+        yield (
+            f"Unfinished: {done:,} of {whole:,} rows of {len(partly)} of {len(group.rows)} "
+            f"conditions are answered so far ({few}). The same icl run goes on with them."
+        )
+
+
+def _against_baselines(best: Row, score: Score) -> Iterator[str]:
+    """The strongest answer without a model, and whether it lies in the best one's interval."""
+    found = best.baselines()
+    if not found or score.value is None:
+        yield "No baseline is defined for this metric here."
+        return
+    top = max(found, key=goodness)
+    name = top.name.partition("/")[0]
+    how = BASELINES.get(name, name)
+    said = f"The strongest baseline, {how}, has {number(top.value)} on these rows"
+    if goodness(score) <= goodness(top):
+        yield f"{said}: the model does not beat it."
+        return
+    gain = number(abs(score.value - (top.value or 0.0)))
+    inside = score.low is not None and score.high is not None and (
+        score.low <= (top.value or 0.0) <= score.high
+    )  # fmt: skip
+    shown = (
+        "which lies inside the interval of the best: that it adds anything is not shown"
+        if inside
+        else "and it lies outside the interval of the best"
+    )
+    yield f"{said}; the model adds {gain} points, {shown}."
