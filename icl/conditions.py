@@ -15,9 +15,10 @@ from icl.config import Point
 from icl.data import Drawn, data_hash
 from icl.engines.chat import without_inert
 from icl.errors import ConfigError, DataError
-from icl.fitting import fit
+from icl.fitting import Fitted, fit
 from icl.ledger import Remote
 from icl.loader import Loader
+from icl.probes import Asked, probe_prompt
 from icl.prompts import Template, load_template
 from icl.registry import did_you_mean, lookup
 from icl.selectors import Selector
@@ -53,6 +54,8 @@ class Request:
     """The text that the engine is sent."""
     choices: Sequence[Choice] = ()
     """What may be answered: the condition's choices, or the row's own."""
+    role: str = "test"
+    """What it is for: see :data:`icl.probes.ROLES`."""
 
 
 def request_hash(
@@ -177,7 +180,7 @@ class Condition:
             return int(self.engine.room(answer))
         return self.engine.window - answer
 
-    def request(self, example: Example) -> Request:
+    def request(self, example: Example, role: str = "test") -> Request:
         """Select shots, render, fit into the window, hash."""
         shots: list[Shot] = []
         if self.selector is not None:
@@ -187,11 +190,28 @@ class Condition:
                 shots.reverse()
         choices = self.choices_of(example)
         room = self.room if choices is self.choices else self._room(choices)
-        prompt, kept, tokens = fit(self.template, example, shots, self.count, room)
+        fitted = fit(self.template, example, shots, self.count, room)
+        return self._hashed(example, fitted, choices, role)
+
+    def probe(self, probe: Asked, beside: Request) -> Request:
+        """The request of a probe, with the shots and choices of the row beside which it stands."""
+        choices, example = beside.choices, probe.example
+        room = self.room if choices is self.choices else self._room(choices)
+        if probe.role == "domain":
+            prompt = probe_prompt(probe.role, self.template, example, (), None)
+            fitted = Fitted(prompt, [], self.count(prompt))
+        else:
+            fitted = fit(self.template, example, beside.shots, self.count, room)
+        return self._hashed(example, fitted, choices, probe.role)
+
+    def _hashed(
+        self, example: Example, fitted: Fitted, choices: Sequence[Choice], role: str
+    ) -> Request:
+        prompt, kept, tokens = fitted
         sampling = self.sampling.identity() if self.method == "generate" else None
         sent = self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
         made = request_hash(prompt, choices, sampling, sent)
-        return Request(example, prompt, kept, made, tokens, sent, choices)
+        return Request(example, prompt, kept, made, tokens, sent, choices, role)
 
     def about(self) -> dict[str, JSON]:
         """What the condition folder says of itself: enough to render every prompt again."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from icl.calibrators import make_all
 from icl.citations import citations
 from icl.engines.widths import WIDTHS
 from icl.entries import DataEntry, ExperimentEntry, ShotsEntry, ShotsHolder, TaskEntry, validate
@@ -336,6 +337,12 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
     for metric in task.metrics or ():
         make(metric, f"{where}: metrics")
     methods = lookup("task", task.task).methods
+    if make_all(task.calibrate, f"{where}: calibrate") and (task.method or methods[0]) != "rank":
+        raise ConfigError(
+            f"{where}: calibrate: the task {task.task!r} is answered by writing here, so there are "
+            "no choices to calibrate; delete `calibrate:`, or use `method: rank` with a task that "
+            "ranks"
+        )
     if task.method is not None and task.method not in methods:
         raise ConfigError(
             f"{where}: the task {task.task!r} cannot be answered by {task.method!r}"

@@ -179,6 +179,9 @@ class TaskEntry(Entry):
     parser: str | None = None
     metrics: list[str | dict[str, Any]] | None = None
     """Names, ``{metric: bleu, tokenize: char}`` or ``{command: "…", name: comet}``."""
+    calibrate: list[str | dict[str, Any]] = []
+    """Calibrators whose scores stand beside the plain ones: names, or ``{calibrator: vote_mix,
+    weight: 0.5}``; what they need beside the test rows is computed too."""
     sampling: SamplingEntry = SamplingEntry()
     choice_end: Literal["template", "never"] = "template"
     """``never`` leaves the terminator out, for parity with other tools."""

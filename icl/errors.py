@@ -15,6 +15,7 @@
     │   └── CostError      the money that a model entry allows is spent
     ├── ParseError         an output that a parser cannot read; counted, never dropped
     ├── MetricError        a metric that is not defined for these rows
+    ├── CalibrationError   a calibrator that cannot be applied to these records
     └── StoreError         run folder: no room, corrupt, unreadable
         └── BusyError      another process writes to this run
 """
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 __all__ = [
     "BusyError",
+    "CalibrationError",
     "ChoiceError",
     "ConfigError",
     "CostError",
@@ -91,6 +93,10 @@ class ParseError(IclError):
 
 class MetricError(IclError):
     """A metric is not defined for these rows."""
+
+
+class CalibrationError(IclError):
+    """A calibrator lacks what it needs, or cannot be applied to these records."""
 
 
 class StoreError(IclError):

@@ -11,9 +11,9 @@ from icl.conditions import Condition, Request
 from icl.config import Experiment
 from icl.ledger import Remote
 from icl.loader import Loader
+from icl.probing import stores, work
 from icl.progress import Progress
 from icl.run import conditions
-from icl.store import ConditionStore
 from icl.types import Choice, Prompt
 
 __all__ = ["Estimate", "estimate"]
@@ -25,7 +25,7 @@ class Estimate:
 
     condition: Condition
     rows: int
-    """Rows that have no reusable record yet."""
+    """Rows, and probes of calibrators, that have no reusable record yet."""
     prompt_tokens: int
     """Tokens of their prompts."""
     answer_tokens: int
@@ -55,11 +55,12 @@ def estimate(
     loader = Loader(experiment)
     for condition, _ in conditions(experiment, loader, progress or Progress(quiet=True)):
         loader.only(condition.engine)
-        store = ConditionStore(Path(out) / "conditions" / condition.folder)
-        have = store.records()
-        requests = [condition.request(example) for example in condition.examples]
-        todo = [r for r in requests if r.example.id not in have
-                or have[r.example.id].request != r.hash]  # fmt: skip
+        todo: list[Request] = []
+        for store, requests in work(condition, Path(out)):
+            have = store.records()
+            todo += [r for name, r in requests.items() if name not in have
+                     or have[name].request != r.hash]  # fmt: skip
+        store = stores(condition, Path(out))["test"]
         todo.sort(key=lambda request: request.tokens)
         prompts = sum(request.tokens for request in todo)
         answers = _answer_tokens(condition, todo)

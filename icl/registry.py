@@ -18,7 +18,7 @@ from icl.errors import ConfigError
 
 __all__ = ["KINDS", "construct", "did_you_mean", "lookup", "names", "register"]
 
-KINDS = ("engine", "format", "metric", "parser", "selector", "task")
+KINDS = ("calibrator", "engine", "format", "metric", "parser", "selector", "task")
 """What can be named; entry points of the kind ``metric`` stand in the group ``icl.metric``."""
 
 _registered: dict[tuple[str, str], Any] = {}

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from icl.calibration_table import calibration_tables
 from icl.checks import brief, checks
 from icl.conditions import request_hash
 from icl.engines.proof import described
@@ -81,11 +82,16 @@ def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
         yield _table(rows, shown)
         told = brief(rows, findings, most, run.name)
         yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
+        yield from calibration_tables(rows, shown)
 
 
 def of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
-    """Names of the scores of a kind (``model``, ``baseline``, ``count``), the first one first."""
-    return list(dict.fromkeys(s.name for row in rows for s in row.scores if s.kind == kind))
+    """Names of the scores of a kind (``model``, ``baseline``, ``count``), the first one first.
+
+    Those of calibrators have a table of their own.
+    """
+    found = (s.name for row in rows for s in row.scores if s.kind == kind)
+    return [name for name in dict.fromkeys(found) if "+" not in name]
 
 
 def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:

@@ -13,9 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from icl.calibration import Calibration, Shelf, calibrate
+from icl.calibrators import Calibrated, Calibrator, make
 from icl.engines.chat import sent_text
 from icl.errors import ParseError, StoreError
 from icl.plugins import load_known
+from icl.probes import probe_prompt
 from icl.prompts import Template, template_of
 from icl.registry import did_you_mean, lookup
 from icl.store import ConditionStore, read_json
@@ -85,6 +88,8 @@ class ConditionResult:
     """Examples that this run asked for."""
     store: ConditionStore
     scores: tuple[Score, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
+    """What calibrators made of it, beside their scores."""
 
     @property
     def axes(self) -> dict[str, str]:
@@ -114,11 +119,52 @@ class ConditionResult:
         known = self.store.examples()
         return [known[name] for name in self.records]
 
-    def predictions(self, parser: str | None = None) -> list[Prediction]:
-        """A prediction for every record, by the named parser or the condition's own."""
+    def predictions(
+        self, parser: str | None = None, calibrator: str | Calibrator | None = None
+    ) -> list[Prediction]:
+        """A prediction for every record, by the named parser or the condition's own.
+
+        With a calibrator the choice with the highest calibrated score, of equals the first.
+
+        Raises:
+            CalibrationError: see :meth:`calibrated`.
+        """
         choices = self.store.choices()
         used = parser or self.entry["parser"]
-        return [predict(record, choices, used) for record in self.records.values()]
+        plain = [predict(record, choices, used) for record in self.records.values()]
+        if calibrator is None:
+            return plain
+        rows = zip(plain, self.records.values(), self.calibrated(calibrator).scores, strict=True)
+        return [
+            replace(made, value=self.choices(record)[int(scores.argmax())].label)
+            for made, record, scores in rows
+        ]
+
+    def calibrator(self, name: str) -> Calibrator:
+        """The calibrator behind ``accuracy+name``: of the run, or a registered one.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        entries = [*self.entry.get("calibrate", ()), *(dict(c.entry) for c in self.calibrations)]
+        return dict(map(make, entries)).get(name) or make(name)[1]
+
+    def calibrated(self, calibrator: str | Calibrator) -> Calibrated:
+        """Calibrated scores of the choices of every record, in the order of :attr:`records`.
+
+        Raises:
+            CalibrationError: the choices were not ranked, the calibrator refuses them, or records
+                that it needs are missing; the message says what computes them.
+            ConfigError: no calibrator is called so.
+        """
+        used = self.calibrator(calibrator) if isinstance(calibrator, str) else calibrator
+        shelf = Shelf(self.store, list(self.records.values()), self.entry["pool"])
+        return calibrate(used, shelf)
+
+    def probes(self, role: str) -> ConditionResult:
+        """The records of a role beside the test rows, to be looked at as any others."""
+        store = ConditionStore(self.store.folder / "probes" / role)
+        return replace(self, store=store, ids=tuple(store.records()), scores=(), calibrations=())
 
     @property
     def tokens(self) -> int:
@@ -160,7 +206,8 @@ class ConditionResult:
         try:
             shots = [Shot(pool[name], score) for name, _, score in record.shots]
             keep = record.shortened[0] if record.shortened else None
-            prompt = self.template().prompt(examples[record.id], shots, keep)
+            example = examples[record.id]
+            prompt = probe_prompt(record.role, self.template(), example, shots, keep)
         except KeyError as error:
             raise StoreError(
                 f"{self.store.folder}: the example {error} is missing; run the experiment again"
@@ -263,7 +310,10 @@ def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
     if used := manifest.get("plugins"):
         load_known(used["modules"], place / used["base"], str(place / "manifest.json"))
     root = place.parent / "conditions"
-    kept = read_json(place / "scores.json") if (place / "scores.json").exists() else []
+    kept, calibrated = (
+        read_json(place / name) if (place / name).exists() else []
+        for name in ("scores.json", "calibrations.json")
+    )
     conditions = tuple(
         ConditionResult(
             entry,
@@ -271,6 +321,11 @@ def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
             ConditionStore(root / entry["folder"]),
             tuple(
                 Score(**row["score"]) for row in kept if row["condition"] == entry["fingerprint"]
+            ),
+            tuple(
+                Calibration(**row["calibration"])
+                for row in calibrated
+                if row["condition"] == entry["fingerprint"]
             ),
         )
         for entry in manifest["conditions"]

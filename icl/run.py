@@ -20,6 +20,7 @@ from icl.errors import OutOfMemory
 from icl.ledger import Ledger, Remote, spent
 from icl.loader import Loader
 from icl.plugins import remember
+from icl.probing import check_probes, stores, work
 from icl.progress import Progress
 from icl.provenance import machine, versions
 from icl.results import ConditionResult, Run, load_run
@@ -75,10 +76,9 @@ def run(
             loader.only(condition.engine)
             entries.append(_entry(condition, same, rows, loaded.base))
             _write_manifest(root / loaded.name, loaded, entries, rows, finished=False)
-            new = _complete(
-                condition, ConditionStore(root / "conditions" / condition.folder), shown
-            )
-            computed, reused = computed + new, reused + len(condition.examples) - new
+            for store, requests in work(condition, root):
+                new = _complete(condition, store, requests, shown)
+                computed, reused = computed + new, reused + len(requests) - new
     _write_manifest(root / loaded.name, loaded, entries, rows, finished=True)
     scored = score_run(load_run(root / loaded.name), outside=True)
     return replace(scored, computed=computed, reused=reused)
@@ -112,6 +112,7 @@ def conditions(
             )
         if condition.examples:
             condition.request(condition.examples[0])
+            check_probes(condition)
         if condition.ranking in RANKED_BY:
             progress.note(f"{point.model_name}: {RANKED_BY[condition.ranking]}")
         if condition.fingerprint in found:
@@ -137,8 +138,8 @@ def run_condition(
     """
     rows: dict[str, list[str]] = {}
     entry = _entry(condition, [], rows, base)
-    store = ConditionStore(root / "conditions" / condition.folder)
-    _complete(condition, store, progress)
+    store, requests = next(work(condition, root))
+    _complete(condition, store, requests, progress)
     result = ConditionResult(entry, rows[entry["rows"]], store)
     return Run(root / "trial", {"name": "trial"}, (result,))
 
@@ -147,7 +148,8 @@ def _count_spent(found: Sequence[Condition], root: Path) -> None:
     """Tell each server's engine what its conditions have cost in earlier runs."""
     for condition in found:
         if isinstance(condition.engine, Remote):
-            condition.engine.spent += spent(root / "conditions" / condition.folder)
+            kept = stores(condition, root).values()
+            condition.engine.spent += sum(spent(store.folder) for store in kept)
 
 
 def _widths_compared(conditions: Sequence[Condition]) -> Iterator[str]:
@@ -171,10 +173,12 @@ def _title(condition: Condition) -> str:
     return " ".join(filter(None, condition.point.axes.values()))
 
 
-def _complete(condition: Condition, store: ConditionStore, progress: Progress) -> int:
+def _complete(
+    condition: Condition, store: ConditionStore, requests: Mapping[str, Request], progress: Progress
+) -> int:
     """Compute the records that are missing; returns how many."""
-    name = _title(condition)
-    requests = {example.id: condition.request(example) for example in condition.examples}
+    roles = dict.fromkeys(request.role for request in requests.values() if request.role != "test")
+    name = " ".join([_title(condition), *roles])
     with store.writing():
         have = store.records()
         pending = [
@@ -319,6 +323,7 @@ def _record(condition: Condition, request: Request) -> Record:
         request.tokens,
         shortened=request.prompt.shortened,
         choices=() if condition.choices else tuple(request.choices),
+        role=request.role,
     )
 
 
@@ -349,6 +354,7 @@ def _entry(
         "ranking": condition.ranking,
         "parser": entry.parser or condition.task.parser,
         "metrics": [_placed(metric, base) for metric in entry.metrics or condition.task.metrics],
+        "calibrate": list(entry.calibrate),
         "labels": len(condition.choices),
         "rows": key,
         "cite": citations(entry.data_sets, condition.point.data, base),

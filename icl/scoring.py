@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+from icl.calibrated_scores import FITTED, check_applied, with_calibrators
+from icl.calibrators import make_all
 from icl.errors import ConfigError, MetricError
 from icl.metrics import make
 from icl.metrics.command import Command
@@ -25,12 +28,16 @@ __all__ = ["metrics_of", "score_run"]
 WAYS = {"first_token": "@first_token", "generate": "@written"}
 """Choices that a server ranked otherwise than by all their tokens have columns of their own."""
 
+_METRIC = '{command: "python comet.py {source} {hypothesis} {reference}", name: comet}'
+_CALIBRATOR = "{calibrator: vote_mix, weight: 0.5}"
+
 
 def score_run(
     run: Run,
     metrics: Sequence[str | Mapping[str, Any]] | None = None,
     parser: str | None = None,
     outside: bool = False,
+    calibrators: Sequence[str | Mapping[str, Any]] | None = None,
 ) -> Run:
     """Score every condition from its records and add the scores to ``scores.json``.
 
@@ -43,8 +50,13 @@ def score_run(
         outside: whether to start the outside programs that the run's manifest names. Without it
             they are started only where ``metrics`` names them: a run folder may be a stranger's.
 
+        calibrators: names, or entries as :func:`icl.calibrators.make` reads them; those of the
+            experiment by default. Their scores are named ``metric+calibrator``.
+
     Raises:
-        ConfigError: unknown metric or parser.
+        CalibrationError: a calibrator that was asked for here fits no condition, or lacks records;
+            the message says what computes them. All other scores are kept.
+        ConfigError: unknown metric, calibrator or parser.
         MetricError: a metric is not defined for the task, or an outside program failed. All
             other scores are kept.
     """
@@ -52,22 +64,51 @@ def score_run(
         raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
     wanted = [metrics_of(condition, metrics, outside) for condition in run.conditions]
     failed: dict[str, MetricError] = {}
+    if calibrators is not None:
+        calibrators = [_parsed(one, "calibrator", _CALIBRATOR) for one in calibrators]
+        make_all(calibrators)  # refused before anything is scored
     conditions = tuple(
-        replace(condition, scores=_merged(condition, _scores(condition, made, parser, failed)))
+        _scored(condition, made, parser, failed, calibrators)
         for condition, made in zip(run.conditions, wanted, strict=True)
     )
-    rows = [
-        {"condition": condition.entry["fingerprint"], "score": asdict(score)}
-        for condition in conditions
-        for score in condition.scores
-    ]
-    body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    replace_file(run.folder / "scores.json", f"[\n{body}\n]\n")
+    scores = [(c, {"score": asdict(one)}) for c in conditions for one in c.scores]
+    _write(run.folder / "scores.json", scores)
+    notes = [(c, {"calibration": asdict(one)}) for c in conditions for one in c.calibrations]
+    if notes:
+        _write(run.folder / "calibrations.json", notes)
+    if calibrators:
+        command = run.manifest.get("command", ())
+        check_applied(conditions, calibrators, " ".join(command) if "run" in command else "")
     if failed:
         raise MetricError(
             f"{next(iter(failed.values()))} (all other scores of {run.name} are kept)"
         )
     return replace(run, conditions=conditions)
+
+
+def _write(path: Path, found: Sequence[tuple[ConditionResult, Mapping[str, Any]]]) -> None:
+    rows = [{"condition": condition.entry["fingerprint"], **row} for condition, row in found]
+    body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    replace_file(path, f"[\n{body}\n]\n")
+
+
+def _scored(
+    condition: ConditionResult,
+    metrics: Sequence[tuple[str, Metric]],
+    parser: str | None,
+    failed: dict[str, MetricError],
+    calibrators: Sequence[str | Mapping[str, Any]] | None,
+) -> ConditionResult:
+    """The condition with its scores, the calibrated ones beside them."""
+    scores = _scores(condition, metrics, parser, failed)
+    entries = condition.entry.get("calibrate", ()) if calibrators is None else calibrators
+    more, made = with_calibrators(condition, metrics, entries, failed)
+    notes = {one.name: one for one in (*condition.calibrations, *made)}
+    return replace(
+        condition,
+        scores=_merged(condition, [*scores, *more]),
+        calibrations=tuple(notes.values()),
+    )
 
 
 def metrics_of(
@@ -91,7 +132,7 @@ def metrics_of(
         if isinstance(entry, str) and entry in own:
             found.append(own[entry])
         elif isinstance(entry, str) and entry.startswith("{"):
-            found.append(make(_yaml(entry)))
+            found.append(make(_parsed(entry, "metric", _METRIC)))
         elif isinstance(entry, str) and entry not in names("metric"):
             known = {*names("metric"), *own}
             raise ConfigError(f"unknown metric {entry!r}{did_you_mean(entry, known)}")
@@ -100,22 +141,23 @@ def metrics_of(
     return found
 
 
-def _yaml(entry: str) -> Any:
+def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:
+    """An entry with options as it is written on the command line; all others as they are."""
     import yaml
 
+    if not isinstance(entry, str) or not entry.startswith("{"):
+        return entry
     try:
         return yaml.safe_load(entry)
     except yaml.YAMLError as error:
-        raise ConfigError(
-            f"the metric {entry!r} is no YAML; write it as in "
-            '{command: "python comet.py {source} {hypothesis} {reference}", name: comet}'
-        ) from error
+        raise ConfigError(f"the {what} {entry!r} is no YAML; write it as in {example}") from error
 
 
 def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ...]:
     """Old and new scores; a new one takes the place of one with the same settings."""
     both = [*condition.scores, *new]
-    return tuple({(one.name, one.signature.split("|ci:")[0]): one for one in both}.values())
+    keys = [(one.name, one.signature.split("|ci:")[0].split(FITTED)[0]) for one in both]
+    return tuple(dict(zip(keys, both, strict=True)).values())
 
 
 def _scores(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,7 +65,11 @@ def show(
     record: Annotated[str, typer.Argument(metavar="RUN#ID", help="Or RUN#CONDITION/ID.")],
     out: Out = Path("runs"),
 ) -> None:
-    """Print one record: prompt, shots, answer, label bars."""
+    """Print one record: prompt, shots, answer, label bars.
+
+    What calibrators asked beside the test rows is RUN#CONDITION/content_free/ID, or domain, pool.
+    """
+    from icl.probes import ROLES
     from icl.report import card
     from icl.results import load_run
 
@@ -76,6 +81,9 @@ def show(
                          f"{len(loaded.conditions)} and an example's id")  # fmt: skip
     if slash:
         condition = loaded.condition(where)
+        role, inner, name = key.partition("/")
+        if inner and role in ROLES:  # what was asked beside the test rows
+            condition, key = condition.probes(role), name
         typer.echo(card(condition, condition.record(key)))
         return
     holders = [c for c in loaded.conditions if rest in c.records]
@@ -111,12 +119,14 @@ def list_(
         return
     for name, about in _listed(wanted, names, lookup):
         typer.echo(f"{name:<28}{about}".rstrip())
+        if wanted == "calibrators":
+            from icl.calibration_table import calibration_text
+
+            typer.echo("\n".join(calibration_text(lookup("calibrator", name))))
 
 
 def _list_data(file: Path | None) -> None:
     """Rows, splits, locales and place of every data set that can be named."""
-    import textwrap
-
     from icl.config import built_in_data, load_experiment, own_data
     from icl.data.survey import survey
     from icl.registry import names

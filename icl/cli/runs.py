@@ -91,6 +91,10 @@ def score(
         list[str] | None, typer.Option("--metric", help="Metric to add: a name, or {command: …}.")
     ] = None,
     parser: Annotated[str | None, typer.Option("--parser", help="Another parser.")] = None,
+    calibrator: Annotated[
+        list[str] | None,
+        typer.Option("--calibrator", help="Calibrator to add: a name, or {calibrator: …}."),
+    ] = None,
     out: Out = Path("runs"),
 ) -> None:
     """Score a run again from its records, without a model."""
@@ -98,4 +102,5 @@ def score(
     from icl.results import load_run
     from icl.scoring import score_run
 
-    typer.echo(render(score_run(load_run(run_name, out), metric, parser)), nl=False)
+    scored = score_run(load_run(run_name, out), metric, parser, calibrators=calibrator)
+    typer.echo(render(scored), nl=False)

@@ -1,0 +1,63 @@
+"""Domain-conditional PMI (Holtzman et al. 2021, arXiv 2104.08315): against surface competition."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from icl.calibrators import Answers, Calibrated, Calibrator, Probe, content_free
+from icl.errors import CalibrationError, ConfigError
+from icl.prompts import Template
+from icl.types import Example
+
+__all__ = ["PMI"]
+
+
+@dataclass(frozen=True)
+class PMI(Calibrator):
+    """Log-probability minus that after the domain premise alone.
+
+    The premise is what the template puts between the row's text and the answer (``Intent:``), sent
+    without instruction and shots, or the text given as ``premise``.
+    """
+
+    name = "pmi"
+    assumes = "a choice is likely after the bare premise for its wording, not for being right"
+    hurts = "ARC-Easy 73.5 to 63.3 %, where OpenBookQA rose from 33.2 to 58.0 (Holtzman 2021)"
+    premise: str | None = None
+    fields: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.premise is not None and (
+            not isinstance(self.premise, str) or not self.premise.strip()
+        ):
+            raise ConfigError(f'pmi: premise is {self.premise!r}; give a text such as "Intent:"')
+
+    def probes(self, example: Example, template: Template) -> Sequence[Probe]:
+        """The premise alone.
+
+        Raises:
+            CalibrationError: the template ends with the row's text, so there is no premise.
+        """
+        text = self.premise or self._tail(example, template)
+        return [Probe("domain", {"text": text})]
+
+    def _tail(self, example: Example, template: Template) -> str:
+        """What the query ends with whatever the row says."""
+        made = []
+        for text in ("a", "b"):
+            fields = content_free(example, template, text, self.fields)
+            made.append(template.prompt(Example(example.id, fields, meta=example.meta)).query)
+        tail = os.path.commonprefix([query[::-1] for query in made])[::-1].lstrip()
+        if not tail:
+            raise CalibrationError(
+                f"the query of {template.name} ends with the row's own text, so nothing is left "
+                'for a domain premise; give one, as in {calibrator: pmi, premise: "The answer is"}'
+            )
+        return tail
+
+    def calibrate(self, answers: Answers) -> Calibrated:
+        """The difference log P(y|x) - log P(y|premise)."""
+        pairs = zip(answers.logprobs, answers.probes, strict=True)
+        return Calibrated([logprobs - probes[0] for logprobs, probes in pairs])

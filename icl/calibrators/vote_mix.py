@@ -1,0 +1,110 @@
+"""The model's distribution mixed with the vote of the shots, the weight chosen on pool rows.
+
+Linear interpolation with a held-out weight (Jelinek and Mercer 1980), and the k nearest neighbours'
+vote of kNN language models (Khandelwal et al. 2020, arXiv 1911.00172), here over labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from icl.calibrators import Answers, Calibrated, Calibrator, Floats, normalised
+from icl.errors import CalibrationError, ConfigError
+
+__all__ = ["GRID", "VoteMix"]
+
+GRID = tuple(round(0.1 * step, 1) for step in range(11))
+"""Weights of the vote that are tried."""
+FEW = 20
+"""Pool rows below which a weight is little more than a guess."""
+
+
+@dataclass(frozen=True)
+class VoteMix(Calibrator):
+    """(1 - w) times the model's probability, plus w times the share of shots with the label.
+
+    ``weight`` is w; without it w is chosen from 0, 0.1 … 1 by accuracy on ``n`` pool rows, answered
+    with shots from the rest of the pool; of equals by the right answers' probability.
+    """
+
+    name = "vote_mix"
+    assumes = "the shots were chosen for the row, and the pool's rows are like the test rows"
+    hurts = "shots that are the same for all rows, or balanced: their vote says nothing of the row"
+    weight: float | None = None
+    n: int = 50
+
+    def __post_init__(self) -> None:
+        weight = self.weight
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if weight is not None and not (number and 0 <= weight <= 1):
+            raise ConfigError(
+                f"vote_mix: weight is {weight!r}; give a share between 0 (the model) and 1 (the "
+                "vote), or leave it out to choose it on pool rows"
+            )
+        if not isinstance(self.n, int) or isinstance(self.n, bool) or self.n < 1:
+            raise ConfigError(f"vote_mix: n is {self.n!r}; give the number of pool rows, as in 50")
+
+    @property
+    def pool_rows(self) -> int:
+        """``n``, unless the weight is given."""
+        return self.n if self.weight is None else 0
+
+    def calibrate(self, answers: Answers) -> Calibrated:
+        """The logarithm of (1 - w) p_model + w p_vote; a row without shots keeps p_model.
+
+        Raises:
+            CalibrationError: no row has shots with labels, or the choices differ between rows.
+        """
+        if not answers.shared:
+            raise CalibrationError("the choices differ from row to row, so shots cannot vote")
+        if not any(answers.votes):
+            raise CalibrationError("no prompt has shots with labels, so there is no vote")
+        if self.weight is not None:
+            return Calibrated(_mixed(answers, self.weight))
+        if answers.pool is None or not answers.pool.logprobs:
+            raise CalibrationError(
+                "no pool row has a right answer to choose the weight by; give one, as in "
+                "{calibrator: vote_mix, weight: 0.5}"
+            )
+        weight, fitted, warnings = _chosen(answers.pool)
+        return Calibrated(_mixed(answers, weight), fitted, warnings)
+
+
+def _mixed(answers: Answers, weight: float) -> list[Floats]:
+    scores = []
+    with np.errstate(divide="ignore"):  # a label without votes has the logarithm -inf
+        model, vote = np.log([1 - weight, weight])
+        for logprobs, labels, votes in zip(
+            answers.logprobs, answers.labels, answers.votes, strict=True
+        ):
+            row = normalised(logprobs)
+            if votes:
+                shares = np.log([votes.count(label) / len(votes) for label in labels])
+                row = np.logaddexp(model + row, vote + shares)
+            scores.append(row)
+    return scores
+
+
+def _chosen(pool: Answers) -> tuple[float, str, tuple[str, ...]]:
+    """The best weight on rows whose answers are known, and what to say of it."""
+    found: list[tuple[int, float, float]] = []
+    for weight in GRID:
+        rows = _mixed(pool, weight)
+        hits, mass = 0, 0.0
+        for scores, labels, gold in zip(rows, pool.labels, pool.gold, strict=True):
+            hits += labels[int(np.argmax(scores))] in gold
+            mass += float(
+                sum(np.exp(s) for s, label in zip(scores, labels, strict=True) if label in gold)
+            )
+        found.append((hits, round(mass, 9), -weight))
+    n = len(pool.logprobs)
+    most, _, weight = max(found)
+    warnings: list[str] = []
+    if n < FEW:
+        warnings.append(f"the weight was chosen on {n} pool rows alone; {FEW} and more are better")
+    alone, voted = found[0][0], found[-1][0]
+    told = f"weight={-weight:g},pool={n},right={100 * most / n:.0f}%"
+    told += f",model={100 * alone / n:.0f}%,vote={100 * voted / n:.0f}%"
+    return -weight, told, tuple(warnings)

@@ -1,0 +1,87 @@
+"""What a condition has to ask: its test rows, then the probes of its calibrators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from icl.calibrators import Calibrator, make_all
+from icl.conditions import Condition, Request
+from icl.errors import CalibrationError, ConfigError, TemplateError
+from icl.probes import ROLES, asked, pool_sample
+from icl.store import ConditionStore
+
+__all__ = ["calibrators", "check_probes", "stores", "work"]
+
+Requests = dict[str, Request]
+
+
+def calibrators(condition: Condition) -> dict[str, Calibrator]:
+    """The calibrators asked for, by name; none where the choices are not ranked."""
+    if condition.method != "rank":
+        return {}
+    return make_all(condition.point.task.calibrate)
+
+
+def stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
+    """Role -> where its records are kept, under the folder of all runs."""
+    folder = root / "conditions" / condition.folder
+    probes = {role: ConditionStore(folder / "probes" / role) for role in ROLES}
+    return {"test": ConditionStore(folder), **probes}
+
+
+def work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:
+    """Each store with all of its requests by id: the test rows first, then what was asked beside.
+
+    Probes are made only once the test rows are done with, since they are sent with their shots.
+    """
+    kept = stores(condition, root)
+    tests = {example.id: condition.request(example) for example in condition.examples}
+    yield kept["test"], tests
+    for role, requests in _probes(condition, tests).items():
+        yield kept[role], requests
+
+
+def check_probes(condition: Condition) -> None:
+    """Make the probes of the first row, so that what is wrong shows before anything runs.
+
+    Raises:
+        CalibrationError: no probe can be made of the template or the row.
+        ConfigError: a weight is to be chosen on a pool, and there is none.
+    """
+    if condition.examples and calibrators(condition):
+        first = condition.examples[0]
+        _probes(condition, {first.id: condition.request(first)}, limit=1)
+
+
+def _probes(
+    condition: Condition, tests: Mapping[str, Request], limit: int | None = None
+) -> dict[str, Requests]:
+    """Role -> requests, each distinct one once."""
+    found: dict[str, Requests] = {}
+    for name, calibrator in calibrators(condition).items():
+        for request in tests.values():
+            shots = [shot.example.id for shot in request.shots]
+            own = () if condition.choices else request.choices
+            for probe in asked(calibrator, condition.template, request.example, shots, own):
+                made = found.setdefault(probe.role, {})
+                if probe.example.id not in made:
+                    try:
+                        made[probe.example.id] = condition.probe(probe, request)
+                    except TemplateError as error:
+                        raise CalibrationError(
+                            f"{name}: the template cannot be rendered without the row's content "
+                            f"({error}); name the fields to empty, as in {{calibrator: {name}, "
+                            "fields: [premise]}"
+                        ) from error
+        if calibrator.pool_rows and condition.selector is not None:
+            if not condition.pool:
+                raise ConfigError(
+                    f"{name}: the weight is chosen on pool rows, and the task "
+                    f"{condition.task.name!r} has no pool; add `pool:`, or give the weight, as in "
+                    f"{{calibrator: {name}, weight: 0.5}}"
+                )
+            for example in pool_sample(calibrator, condition.pool)[:limit]:
+                known = found.setdefault("pool", {})
+                known.setdefault(example.id, condition.request(example, "pool"))
+    return found
