@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from icl.metrics import better
 from icl.registry import lookup, names
+from icl.report import metric_title
 from icl.results import ConditionResult, Run
 from icl.types import Score
 
 __all__ = ["Group", "Row", "goodness", "groups", "title"]
-
-ERRORS = frozenset({"ter"})
-"""Metrics that count errors: less is better."""
 
 
 def title(name: str) -> str:
@@ -24,10 +23,8 @@ def title(name: str) -> str:
     >>> title("accuracy+batch"), title("chrf@text")
     ('acc+batch', 'chrF++ (text)')
     """
-    base, _, parser = name.partition("@")
-    metric, plus, calibrator = base.partition("+")
-    shown = lookup("metric", metric)().label if metric in names("metric") else metric
-    return f"{shown}{plus}{calibrator}" + (f" ({parser})" if parser else "")
+    base, plus, calibrator = name.partition("+")
+    return metric_title(base) + plus + calibrator
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,9 @@ class Group:
 def goodness(score: Score) -> float:
     """A score's value, turned round where less is better, so that scores can be ranked."""
     value = score.value or 0.0
-    return -value if score.name.split("@")[0] in ERRORS else value
+    name = score.name.rpartition("/")[2].partition("@")[0]
+    less = name in names("metric") and better(lookup("metric", name)) == "lower"
+    return -value if less else value
 
 
 def groups(run: Run) -> list[Group]:

@@ -189,7 +189,8 @@ def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None
     if curve.vote:
         ks, votes = list(curve.vote), list(curve.vote.values())
         name = f"vote of {short(clean(curve.name), 20)}"
-        axes.plot(ks, votes, color=colour, linewidth=1.0, linestyle=(0, (1, 2)), label=name)
+        axes.plot(ks, votes, color=colour, linewidth=1.0, linestyle=(0, (1, 2)), marker="x",
+                  markersize=4, label=name)  # fmt: skip
 
 
 def _band(drawn: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
@@ -243,9 +244,9 @@ def _svg(
         matplotlib.rcParams.update(RC)
         # Texts are laid out with matplotlib's own font and shown with the reader's, which has more.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure: Figure = Figure(figsize=inches, layout="constrained")
+        figure: Figure = Figure(figsize=inches)
         FigureCanvasSVG(figure)
-        draw(figure.subplots())
+        draw(figure.add_axes((0.13, 0.16, 0.85, 0.82)))
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(out.getvalue(), name, described, tips)
 
