@@ -26,8 +26,10 @@ from icl.stats import wilson
 
 __all__ = ["PROMPTS", "TEXT_CHARS", "Section", "section"]
 
-ROWS, PROMPTS, ERRORS, LOCALES, FIGURES = 200, 24, 10, 80, 12
-"""Most conditions in a table, prompts on the page, errors of a task, locales, figures of a task."""
+ROWS, PROMPTS, ERRORS, FIGURES = 200, 24, 10, 12
+"""Most conditions in a table, prompts on the page, errors of a task, figures of a task."""
+LOCALES, LOCALE_SETS = 80, 4
+"""Most locales in a table, and most such tables of a task."""
 PROMPT_CHARS, TEXT_CHARS = 8_000, 1_000
 """Most characters of a prompt, and of an answer or a field."""
 FACTS = {
@@ -82,8 +84,8 @@ class Section:
     scale: Scale
     against: Sequence[Against]
     against_left: int
-    findings: Sequence[tuple[str, Finding]]
-    """Automatic checks with the condition's name; those of all conditions alike come once."""
+    findings: Sequence[tuple[str, Finding, int]]
+    """(condition, finding, other conditions with the same): each kind of check comes once."""
     spreads: Sequence[tuple[Spread, str, Sequence[float]]]
     """With the other settings in words, and the places of the values on the scale."""
     diagrams: Sequence[tuple[str, str, float | None]]
@@ -152,13 +154,13 @@ class Section:
         return [(name, FACTS.get(name, name)) for name in self.group.names("count")
                 if name in found]  # fmt: skip
 
-    @property
-    def notes(self) -> list[tuple[str, str]]:
-        """Signatures of the scores shown."""
+    def notes(self, calibrated: bool) -> list[tuple[str, str]]:
+        """Signatures of the scores shown, by their titles."""
         made: dict[tuple[str, str], None] = {}
         for row in self.group.rows:
             for one in row.of_kind("model"):
-                made[title(one.name), one.signature] = None
+                if ("+" in one.name) is calibrated:
+                    made[title(one.name), one.signature] = None
         return list(made)
 
     @property
@@ -237,9 +239,20 @@ def _to_show(group: Group, most: int) -> list[Row]:
     return shown
 
 
-def _findings(group: Group, findings: Sequence[Finding]) -> list[tuple[str, Finding]]:
+def _findings(group: Group, findings: Sequence[Finding]) -> list[tuple[str, Finding, int]]:
+    """Each kind of finding once: of the best condition, else of the first that has it."""
     names = {row.condition.entry["fingerprint"]: row.name for row in group.rows}
-    return [(names[one.condition], one) for one in findings if one.condition in names]
+    best = group.best.condition.entry["fingerprint"] if group.best is not None else ""
+    kinds: dict[str, list[Finding]] = {}
+    for one in findings:
+        if one.condition in names:
+            kinds.setdefault(one.name, []).append(one)
+    made = []
+    for alike in kinds.values():
+        told = next((one for one in alike if one.condition == best), alike[0])
+        others = {one.condition for one in alike} - {told.condition}
+        made.append((names[told.condition], told, len(others)))
+    return made
 
 
 def _where(one: Spread, group: Group) -> str:
@@ -248,8 +261,10 @@ def _where(one: Spread, group: Group) -> str:
     for inert in ("task", *group.fixed):
         shown.pop(inert, None)
     if "shots" in shown:
-        for part in ("k", "select", "order", "seed"):
+        for part in ("k", "select", "order", "seed", "scope"):
             shown.pop(part, None)
+    if shown.get("order") == "selected":
+        del shown["order"]
     return " · ".join(
         value if key not in ("k", "seed") else f"{key} {value}" for key, value in shown.items()
     )
@@ -307,7 +322,7 @@ def _locales(group: Group) -> list[tuple[str, Scale, Sequence[Place], int]]:
         if row.primary is not None:
             sets.setdefault(rest, []).append(row)
     made: list[tuple[str, Scale, Sequence[Place], int]] = []
-    for name, rows in sorted(sets.items(), key=lambda item: -_mean(item[1]))[:FIGURES]:
+    for name, rows in sorted(sets.items(), key=lambda item: -_mean(item[1]))[:LOCALE_SETS]:
         if len(rows) < 2:
             continue
         line = scale([s for row in rows for s in (row.primary, *row.baselines()) if s])
