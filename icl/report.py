@@ -80,7 +80,7 @@ def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
         fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
         yield Text(" · ".join(fixed), style="bold")
         yield _table(rows, shown)
-        told = brief(rows, findings, most, run.name)
+        told = brief(rows, findings, most, run.called)
         yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
         yield from calibration_tables(rows, shown)
 

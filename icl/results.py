@@ -248,6 +248,11 @@ class Run:
         return str(self.manifest["name"])
 
     @property
+    def called(self) -> str:
+        """How a command names it: by its name in the folder ``runs``, else by its folder."""
+        return self.name if self.folder.parent == Path("runs") else str(self.folder)
+
+    @property
     def scores(self) -> list[Score]:
         """All scores of all conditions."""
         return [score for condition in self.conditions for score in condition.scores]

@@ -110,7 +110,14 @@ def _condition(fingerprint: str, one: Made) -> dict[str, Any]:
         field="text" if labels else "source", target="label" if labels else "target",
     )  # fmt: skip
     identity = {"format": 1, "engine": dict(one.engine), "rows": ["made", "test", [], None, []]}
-    kept = {"name": one.template, "text": text, "language": "en", "words": {}, "labels": labels}
+    kept = {
+        "name": one.template,
+        "text": text,
+        "language": "en",
+        "words": {},
+        "labels": labels,
+        "fallbacks": [],
+    }
     return {"fingerprint": fingerprint, "identity": identity, "task": "classify",
             "method": "rank", "sampling": None, "template": kept}  # fmt: skip
 

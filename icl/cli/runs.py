@@ -39,12 +39,8 @@ def run(
     typer.echo(table, nl=False)
     typer.echo(
         f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
-        f"look at one:  icl show {_named(done, out)}#1/{next(iter(done.conditions[0].ids))}"
+        f"look at one:  icl show {done.called}#1/{next(iter(done.conditions[0].ids))}"
     )
-
-
-def _named(done: Any, out: Path) -> str:
-    return done.name if out == Path("runs") else str(done.folder)
 
 
 def _dry_run(experiment: Any, out: Path, progress: Any) -> None:

@@ -1,0 +1,75 @@
+"""What an appendix holds: every template, one prompt of each condition, the data's sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icl.checks import short_names
+from icl.results import ConditionResult, Run
+
+__all__ = ["Appendix", "Shown", "Source", "appendix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of a template file."""
+
+    name: str
+    language: str
+    """Of its words, as a tag."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One prompt as it was sent."""
+
+    condition: str
+    """Fingerprint."""
+    title: str
+    """The condition's axes."""
+    example: str
+    """Id of the row asked."""
+    text: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Appendix:
+    """Templates, prompts and citations of a run."""
+
+    templates: tuple[Source, ...]
+    prompts: tuple[Shown, ...]
+    citations: tuple[tuple[str, str], ...]
+    """(data set, BibTeX) of those that are known; see :mod:`icl.citations`."""
+
+
+def appendix(run: Run) -> Appendix:
+    """Templates once each, the prompt of each condition's first row, the data sets' citations.
+
+    Prompts are rendered again from the condition folders; conditions without records have none.
+
+    Raises:
+        StoreError: a condition folder is gone, or lacks an example.
+    """
+    templates: dict[tuple[str, str, str], Source] = {}
+    prompts = []
+    citations: dict[str, str] = {}
+    names = short_names(run.conditions)
+    for condition in run.conditions:
+        citations |= condition.entry.get("cite", {})
+        if not condition.records:
+            continue
+        kept = condition.store.condition()["template"]
+        source = Source(kept["name"], kept["language"], kept["text"])
+        templates.setdefault((source.name, source.language, source.text), source)
+        prompts.append(_first(condition, names[condition.entry["fingerprint"]]))
+    return Appendix(tuple(templates.values()), tuple(prompts), tuple(citations.items()))
+
+
+def _first(condition: ConditionResult, name: str) -> Shown:
+    record = next(iter(condition.records.values()))
+    example = condition.examples[0]
+    text = condition.sent(condition.prompt(record))
+    title = name or " · ".join(value for value in condition.axes.values() if value)
+    return Shown(condition.entry["fingerprint"], title, record.id, text, example.targets)

@@ -1,0 +1,267 @@
+"""Two settings against each other: a cell is a score, or the mean over all other settings.
+
+The best cell of each row is marked, and those that differ from it: paired tests on the common
+examples, corrected by Holm for all comparisons of the table (:mod:`icl.paired`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from icl.checks import direction
+from icl.compare import compare_sides, settings_of, side
+from icl.errors import ConfigError
+from icl.paired import Difference, difference, holm
+from icl.registry import did_you_mean
+from icl.report import metric_title, number, of_kind
+from icl.reports.grids import Cell, Grid, check_metric, span
+from icl.results import ConditionResult, Run
+from icl.scoring import metrics_of
+from icl.stats import aggregate
+from icl.types import Score
+
+__all__ = ["ABSENT", "Pivot", "Place", "pivot", "pivot_grid"]
+
+ABSENT = "–"
+"""The value of a setting that a condition does not have, as a seed where nothing is drawn."""
+LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What stands where a row and a column meet."""
+
+    row: str
+    col: str
+    conditions: tuple[ConditionResult, ...]
+    scores: tuple[Score, ...]
+    """One a condition, each with a value."""
+    best: bool = False
+    """Whether no other place of the row has a better value."""
+    p: float | None = None
+    """Corrected p of the difference from the best place of the row; None where not tested."""
+
+    @property
+    def value(self) -> float:
+        """The score, or the mean of the scores."""
+        return statistics.fmean(score.value or 0.0 for score in self.scores)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over the conditions (of a sample: n - 1); None of one condition."""
+        values = [score.value or 0.0 for score in self.scores]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the difference from the best place of the row is shown."""
+        return self.p is not None and self.p < LEVEL
+
+    @property
+    def text(self) -> str:
+        """``51.0 [41.3, 60.6]``, or mean ± standard deviation (conditions); with its mark."""
+        mark = "*" if self.differs else ""
+        if self.sd is not None:
+            return f"{number(self.value)}{mark} ± {self.sd:.1f} ({len(self.scores)})"
+        return f"{number(self.value)}{mark} {span(self.scores[0])}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Pivot:
+    """One task's conditions by two settings."""
+
+    run: str
+    task: str
+    metric: str
+    """Name of the score."""
+    rows: str
+    cols: str
+    """Names of the settings; ``cols`` is empty where there is one column."""
+    row_values: tuple[str, ...]
+    col_values: tuple[str, ...]
+    places: tuple[Place, ...]
+    over: tuple[str, ...] = ()
+    """Settings that were averaged over."""
+    notes: tuple[str, ...] = ()
+
+    def place(self, row: str, col: str) -> Place | None:
+        """What stands there; None where no condition has both values, or none has a score."""
+        return next((one for one in self.places if (one.row, one.col) == (row, col)), None)
+
+
+def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = None) -> list[Pivot]:
+    """One pivot a task that has such scores.
+
+    Args:
+        run: with its scores.
+        rows: a setting, as :attr:`icl.results.ConditionResult.settings` names it.
+        cols: another one; all in one column by default.
+        metric: name of a score; the first one of each task by default.
+
+    >>> pivot(load_run("runs/quickstart"), "shots")[0].places[0].text    # doctest: +SKIP
+    '6.7 [2.6, 15.9]'
+
+    Raises:
+        ConfigError: no such setting or score.
+    """
+    known = settings_of(run)
+    for name in (rows, cols):
+        if name is not None and name not in known:
+            raise ConfigError(f"{run.name}: no setting {name!r}{did_you_mean(name, known)}")
+    if rows == cols:
+        raise ConfigError(f"rows and columns are both {rows!r}; name two settings")
+    check_metric(run, metric)
+    made = []
+    for task in dict.fromkeys(condition.entry["task"] for condition in run.conditions):
+        of_task = [condition for condition in run.conditions if condition.entry["task"] == task]
+        scored = [metric] if metric else of_kind(of_task, "model")[:1]
+        if scored and scored[0] in of_kind(of_task, "model"):
+            made.append(_pivot(run, of_task, (rows, cols or ""), scored[0]))
+    if not made:
+        raise ConfigError(f"{run.name} has no scores yet; make them with: icl score {run.called}")
+    return made
+
+
+def _pivot(
+    run: Run, conditions: Sequence[ConditionResult], axes: tuple[str, str], metric: str
+) -> Pivot:
+    found: dict[tuple[str, str], list[tuple[ConditionResult, Score]]] = {}
+    row_values: dict[str, None] = {}
+    col_values: dict[str, None] = {}
+    for condition in conditions:
+        row, col = (condition.settings.get(axis, ABSENT) if axis else "" for axis in axes)
+        row_values[row] = col_values[col] = None
+        score = next((s for s in condition.scores if s.name == metric), None)
+        if score is not None and score.value is not None:
+            found.setdefault((row, col), []).append((condition, score))
+    places = [
+        Place(row, col, tuple(c for c, _ in given), tuple(s for _, s in given))
+        for (row, col), given in found.items()
+    ]
+    way = direction(conditions[0], metric)
+    if way != "none" and len(col_values) > 1:
+        places = _best_marked(places, way)
+    tested, notes = _tested(places, metric)
+    return Pivot(
+        run.name, conditions[0].entry["task"], metric, *axes, tuple(row_values),
+        tuple(col_values), tuple(tested), _averaged(places, axes), tuple(notes),
+    )  # fmt: skip
+
+
+def _best_marked(places: Sequence[Place], way: str) -> list[Place]:
+    """The places, with the best of each row marked; equals are all best."""
+    pick = max if way == "higher" else min
+    best: dict[str, float] = {}
+    for one in places:
+        best[one.row] = pick(best.get(one.row, one.value), one.value)
+    return [replace(one, best=abs(one.value - best[one.row]) < 1e-9) for one in places]
+
+
+def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str]]:
+    """The places with p against the best of their row, and what was tested in words."""
+    best: dict[str, Place] = {}
+    for one in places:
+        if one.best:
+            best.setdefault(one.row, one)
+    pairs = [(place, one) for place, one in enumerate(places) if not one.best and one.row in best]
+    if not pairs:
+        return list(places), []
+    if {"@", "+"} & {*metric}:
+        return list(places), [f"no tests: {metric} is made of other answers than those parsed"]
+    results = [(place, _difference(best[one.row], one, metric)) for place, one in pairs]
+    known = [(place, made) for place, made in results if made is not None and made.p is not None]
+    ps = holm([made.p or 0.0 for _, made in known])
+    made = list(places)
+    for (place, _), p in zip(known, ps, strict=True):
+        made[place] = replace(made[place], p=p)
+    notes = []
+    if known:
+        tests = ", ".join(sorted({one.test.partition("|")[0] for _, one in known}))
+        compared = f"{len(known)} comparison{'s' if len(known) > 1 else ''}"
+        notes.append(
+            f"* differs from the best of its row, p < {LEVEL} ({tests}, paired by example; Holm "
+            f"over {compared}); bold: best of its row"
+        )
+    if len(known) < len(pairs):
+        notes.append(f"{len(pairs) - len(known)} places were not tested: nothing pairs them")
+    return made, notes
+
+
+def _difference(best: Place, other: Place, metric: str) -> Difference | None:
+    """The difference of two places whose conditions are equal in all that was averaged over."""
+    one, two = _by_rest(best, other), _by_rest(other, best)
+    if one.keys() != two.keys() or len(one) != len(best.conditions):
+        return None
+    name, made = metrics_of(best.conditions[0], [metric])[0]
+    sides = []
+    for key in one:
+        compared = compare_sides(side(one[key]), side(two[key]), name, made, {})
+        if compared.problem or compared.sides is None:
+            return None
+        sides.append(compared.sides)
+    if len(sides) == 1:
+        return difference(sides[0][0][0], sides[0][1][0])
+    return difference(aggregate([a for a, _ in sides]), aggregate([b for _, b in sides]))
+
+
+def _by_rest(one: Place, other: Place) -> dict[str, ConditionResult]:
+    """The conditions of a place by the settings that the two places do not differ in."""
+    return {
+        repr([(name, condition.settings.get(name)) for name in _shared(one, other)]): condition
+        for condition in one.conditions
+    }
+
+
+def _shared(one: Place, other: Place) -> list[str]:
+    """Settings with the same values in both places."""
+    names = dict.fromkeys(name for c in (*one.conditions, *other.conditions) for name in c.settings)
+
+    def values(place: Place, name: str) -> set[str | None]:
+        return {condition.settings.get(name) for condition in place.conditions}
+
+    return sorted(name for name in names if values(one, name) == values(other, name))
+
+
+def _averaged(places: Sequence[Place], axes: tuple[str, str]) -> tuple[str, ...]:
+    """Settings in which the conditions of one place differ; ``shots`` only where no part does."""
+    found: dict[str, None] = {}
+    for one in places:
+        for name in dict.fromkeys(name for c in one.conditions for name in c.settings):
+            if len({condition.settings.get(name) for condition in one.conditions}) > 1:
+                found[name] = None
+    parts = [name for name in found if name != "shots" and name not in axes]
+    return tuple(parts or found)
+
+
+def pivot_grid(made: Pivot) -> Grid:
+    """The pivot as a table of text."""
+    title = f"{made.task} · {metric_title(made.metric)} by {made.rows}"
+    title += f" and {made.cols}" if made.cols else ""
+    rows = []
+    for row in made.row_values:
+        cells = [Cell(row)]
+        for col in made.col_values:
+            place = made.place(row, col)
+            cells.append(Cell(place.text, place.best) if place else Cell(ABSENT))
+        rows.append(tuple(cells))
+    notes = list(made.notes)
+    if made.over:
+        counts = sorted({len(one.scores) for one in made.places})
+        shown = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        notes.append(
+            f"mean ± standard deviation (conditions) over {', '.join(made.over)}: {shown} "
+            "conditions a place"
+        )
+    sizes = sorted({score.n for one in made.places for score in one.scores})
+    if sizes:
+        shown = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        single = any(one.sd is None for one in made.places)
+        notes.append(f"n = {shown} rows a condition{'; [95 % interval]' if single else ''}")
+    signatures = dict.fromkeys(s.signature for one in made.places for s in one.scores)
+    notes += [f"{made.metric}: {signature}" for signature in signatures]
+    heads = (f"{made.rows} \\ {made.cols}" if made.cols else made.rows,
+             *(col or metric_title(made.metric) for col in made.col_values))  # fmt: skip
+    name = "-".join(filter(None, (made.run, made.task, made.rows, made.cols)))
+    return Grid(name, title, heads, "l" + "r" * (len(heads) - 1), tuple(rows), tuple(notes))

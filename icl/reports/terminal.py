@@ -1,0 +1,77 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from icl.report import show
+from icl.reports.appendix import Appendix
+from icl.reports.grids import Grid
+from icl.reports.text import clean
+from icl.results import Run
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["as_text"]
+
+
+def as_text(
+    run: Run,
+    grids: Sequence[Grid] = (),
+    appendix: Appendix | None = None,
+    plain: bool = False,
+) -> str:
+    """The given tables, or those of the run with every check, for the width of the terminal.
+
+    ``plain`` has no bold letters, for a file.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False, force_terminal=False if plain else None)
+    with console.capture() as captured:
+        for grid in grids:
+            for part in _grid_parts(grid):
+                console.print(part)
+        if not grids:
+            show(run, console, most=None)
+        for part in _appendix_parts(appendix) if appendix else ():
+            console.print(part, soft_wrap=True)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().split("\n"))
+
+
+def _grid_parts(grid: Grid) -> Iterator[RenderableType]:
+    """Title, table and notes of a grid, for a rich console; text in it is never markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    for head, side in zip(grid.heads, grid.align, strict=True):
+        table.add_column(Text(clean(head)), justify="right" if side == "r" else "left",
+                         overflow="fold")  # fmt: skip
+    for row in grid.rows:
+        table.add_row(
+            *(
+                Text(("▸ " if one.bold else "") + clean(one.text), style="bold" if one.bold else "")
+                for one in row
+            )
+        )
+    yield Text(clean(grid.title), style="bold")
+    yield table
+    marked = ["▸ best of its row"] if any(one.bold for row in grid.rows for one in row) else []
+    lines = [*marked, *grid.notes, *grid.warnings]
+    yield Text(clean("\n".join(lines)) + "\n", style="dim")
+
+
+def _appendix_parts(made: Appendix) -> Iterator[RenderableType]:
+    """Templates, prompts and citations one below the other."""
+    from rich.text import Text
+
+    parts = [(f"template {one.name} ({one.language})", one.text) for one in made.templates]
+    parts += [(f"prompt of {one.title}, row {one.example}", one.text) for one in made.prompts]
+    parts += [(f"data {name}", text) for name, text in made.citations]
+    for title, text in parts:
+        yield Text(f"── {clean(title)} ".ljust(72, "─"), style="bold")
+        yield Text(clean(text) + "\n")
