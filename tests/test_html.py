@@ -244,7 +244,7 @@ def test_prompts_stand_there_as_sent_with_their_parts_marked(small: Run, text: s
 
 def test_curves_spread_confusions_and_errors_are_there(text: str) -> None:
     found = sections(text)
-    assert "band reaches from the lowest to the highest" in found["Score against shots"]
+    assert "the band reaches from the lowest to the highest" in found["Score against shots"]
     assert "seed" in found["Spread over what should not matter"]
     assert "ECE" in found["Does it know when it is right?"]
     assert "right labels in rows" in found["Labels mixed up"]
