@@ -77,14 +77,26 @@ def test_other_settings_are_averaged_and_counted(tmp_path: Path) -> None:
     assert place.p is not None and place.p < 0.01
 
 
+def test_several_seeds_are_tested_against_the_one_that_draws_nothing(tmp_path: Path) -> None:
+    drawn = [hits(n, locale="en", select="random", seed=str(i)) for i, n in enumerate((10, 12))]
+    best = hits(30, locale="en", select="bm25")
+    [one] = pivot(made(tmp_path, *drawn, best), "locale", "select")
+    place = one.place("en", "random")
+    assert place is not None and place.p is not None and place.p < 0.001
+    # The same as each seed alone against it, but drawn together: both are far from the best.
+    assert "randomization10000-seed0" in one.notes[0]
+
+
 def test_places_that_nothing_pairs_are_not_tested(tmp_path: Path) -> None:
     conditions = [
-        hits(10, locale="en", prompt="x", seed="0"),
-        hits(30, locale="en", prompt="y", seed="0"),
-        hits(31, locale="en", prompt="y", seed="1"),
+        hits(10, locale="en", prompt="x", k="1"),
+        hits(10, locale="en", prompt="x", k="2"),
+        hits(30, locale="en", prompt="y", k="1", seed="0"),
+        hits(31, locale="en", prompt="y", k="1", seed="1"),
+        hits(31, locale="en", prompt="y", k="2", seed="0"),
     ]
     [one] = pivot(made(tmp_path, *conditions), "locale", "prompt")
-    assert one.notes == ("1 places were not tested: nothing pairs them",)
+    assert one.notes == ("1 place was not tested: nothing pairs it",)
     assert all(place.p is None for place in one.places)
 
 

@@ -34,7 +34,8 @@ WITHOUT = {
 def report(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
     format: Annotated[
-        str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; text with --rows.")
+        str | None,
+        typer.Option("--format", help=f"{', '.join(FORMATS)}. [default: html; with --rows: text]"),
     ] = None,
     rows: Annotated[
         str | None, typer.Option("--rows", help="Pivot: the setting of its rows, as locale.")

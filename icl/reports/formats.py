@@ -52,7 +52,7 @@ def fenced(text: str, language: str = "text") -> str:
     shown = clean(text)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{shown}\n{fence}"
+    return f"{fence}{language}\n{shown.removesuffix(chr(10))}\n{fence}"
 
 
 def as_markdown(grids: Sequence[Grid], appendix: Appendix | None = None) -> str:

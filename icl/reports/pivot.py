@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from icl.checks import direction
 from icl.compare import compare_sides, settings_of, side
@@ -184,20 +185,27 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
             f"* differs from the best of its row, p < {LEVEL} ({tests}, paired by example; Holm "
             f"over {compared}); bold: best of its row"
         )
-    if len(known) < len(pairs):
-        notes.append(f"{len(pairs) - len(known)} places were not tested: nothing pairs them")
+    if left := len(pairs) - len(known):
+        whom = "1 place was not tested: nothing pairs it" if left == 1 else (
+            f"{left} places were not tested: nothing pairs them")  # fmt: skip
+        notes.append(whom)
     return made, notes
 
 
 def _difference(best: Place, other: Place, metric: str) -> Difference | None:
-    """The difference of two places whose conditions are equal in all that was averaged over."""
+    """The mean difference of two places over conditions that are equal in all that they share.
+
+    None where a condition has no counterpart, or some have more of them than others: a mean over
+    such pairs would be another one than the table shows.
+    """
     one, two = _by_rest(best, other), _by_rest(other, best)
-    if one.keys() != two.keys() or len(one) != len(best.conditions):
+    sizes = [{len(found) for found in groups.values()} for groups in (one, two)]
+    if one.keys() != two.keys() or any(len(size) > 1 for size in sizes):
         return None
     name, made = metrics_of(best.conditions[0], [metric])[0]
     sides = []
-    for key in one:
-        compared = compare_sides(side(one[key]), side(two[key]), name, made, {})
+    for a, b in (pair for key in one for pair in product(one[key], two[key])):
+        compared = compare_sides(side(a), side(b), name, made, {})
         if compared.problem or compared.sides is None:
             return None
         sides.append(compared.sides)
@@ -206,12 +214,13 @@ def _difference(best: Place, other: Place, metric: str) -> Difference | None:
     return difference(aggregate([a for a, _ in sides]), aggregate([b for _, b in sides]))
 
 
-def _by_rest(one: Place, other: Place) -> dict[str, ConditionResult]:
+def _by_rest(one: Place, other: Place) -> dict[str, list[ConditionResult]]:
     """The conditions of a place by the settings that the two places do not differ in."""
-    return {
-        repr([(name, condition.settings.get(name)) for name in _shared(one, other)]): condition
-        for condition in one.conditions
-    }
+    found: dict[str, list[ConditionResult]] = {}
+    for condition in one.conditions:
+        key = repr([(name, condition.settings.get(name)) for name in _shared(one, other)])
+        found.setdefault(key, []).append(condition)
+    return found
 
 
 def _shared(one: Place, other: Place) -> list[str]:
