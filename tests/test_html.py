@@ -19,6 +19,7 @@ from icl.results import Run, load_run
 from icl.run import run
 from icl.types import Score
 from tests.experiment import INTENTS, write
+from tests.hostile import HOSTILE, hostile_run
 
 VOID = {"meta", "br", "path", "use", "line", "circle", "rect"}
 
@@ -263,57 +264,9 @@ def test_without_matplotlib_one_line_says_what_brings_the_plots(
     assert Seen(made).open == []
 
 
-def hostile(number: int, text: str) -> str:
-    return text.replace("MARK", f"mark{number}")
-
-
-HOSTILE = [
-    "<script>MARK</script>", "<img src=x onerror=MARK>", "<svg onload=MARK>", "</div><b>MARK",
-    "</style><script>MARK</script>", "<!-- MARK", "--><i>MARK", "<![CDATA[MARK]]>", "MARK]]>",
-    "<style>*{display:none}</style>MARK", "<meta http-equiv=refresh content=0;url=//e.vil>MARK",
-    '"><iframe src=//e.vil>MARK', "'><object data=x>MARK", "javascript:MARK", "${MARK}",
-    "{{ MARK }}", "{% MARK %}", "`MARK`", "$MARK$ and $x^2$", "$\\frac{MARK}$",
-    "![MARK](http://e.vil/x.png)", "<a href=javascript:MARK>x</a>", "=HYPERLINK(\"MARK\")",
-    "\u202eMARK", "\u2066MARK", "\u200bMARK\ufeff", "MARK\x1b[31m", "MARK\x08\x7f\x9b",
-    "&lt;script&gt;MARK", "&#60;script&#62;MARK", "<base href=//e.vil>MARK", "<form><input>MARK",
-    "<math><mtext><script>MARK", "<title>MARK</title>", "<plaintext>MARK", "<textarea>MARK",
-    "x" * 9000 + "MARK", "<" * 3000 + "MARK", "MARK\ud800", "\x00MARK\x00",
-]  # fmt: skip
-
-
 def test_forty_hostile_texts_in_every_place_stay_text(tmp_path: Path) -> None:
     assert len(HOSTILE) == 40
-    labels = {f"l{i}": hostile(i, one) for i, one in enumerate(HOSTILE) if i < 36}
-    head = json.dumps({**labels, **{f"<b onclick=x>{i}": str(i) for i in range(3)}})
-    rows = [
-        {"id": f"r{i}", "utt": f"{i} {hostile(i, one)}", "intent": f"l{i % 36}", "split": split}
-        for split in ("test", "train")
-        for i, one in enumerate(HOSTILE)
-    ]
-    for row in rows:
-        row["id"] = f"{row['split'][:2]}<u>{row['id']}"
-        row["utt"] = f"{row['split']} {row['utt']}"
-    write(tmp_path)
-    body = "[[instruction]]\n<script>in()</script>\n[[example]]\n{{ utt }}\nIs:||| {{ label }}\n"
-    name = "<i onload=x>$a$.j2"
-    (tmp_path / name).write_text(f"---\ntask: classify\nlabels: {head}\nstop: ['\\n']\n---\n{body}")
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "echo.j2").write_text(
-        "---\ntask: generate\n---\n[[example]]\n{{ utt }}||| {{ target }}\n"
-    )
-    answers = {row["utt"]: " " + row["utt"] for row in rows if len(row["utt"]) < 500}
-    tasks = [
-        {"task": "intent", "prompt": name, "rows": {"data": "rows", "split": "test"},
-         "pool": {"split": "train"}},
-        {"task": "generate", "prompt": "echo.j2", "rows": {"data": "rows", "split": "test"},
-         "pool": {"split": "train"}, "sampling": {"max_tokens": 50}},
-    ]  # fmt: skip
-    engine = {"engine": "table", "default": "hash", "answers": answers, "window": 9000}
-    grid = {"shots": [0, {"k": 2, "select": "bm25"}, {"k": 3, "select": "bm25"}]}
-    models = {"<q>$m$": engine}
-    file = write(tmp_path, tasks=tasks, models=models, grid=grid)
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    made = page(run(str(file), tmp_path / "runs"))
+    made = page(hostile_run(tmp_path))
     made.encode("utf-8")
     seen = Seen(made)
     assert seen.open == []
