@@ -37,10 +37,8 @@ class Row:
     words: tuple[str, ...]
     """Its values of the settings that differ in the group."""
 
-    @property
-    def name(self) -> str:
-        """What tells it from the others of its group."""
-        return " · ".join(filter(None, self.words)) or f"condition {self.number}"
+    name: str = ""
+    """What tells it from the others of its group."""
 
     @cached_property
     def scores(self) -> dict[str, Score]:
@@ -148,6 +146,13 @@ def groups(run: Run) -> list[Group]:
     return sorted(made, key=lambda group: group.rows[0].number)
 
 
+def _named(row: Row, words: Mapping[str, str]) -> Row:
+    """The row with its words, and a name made of them that can stand in a sentence."""
+    said = {**words, "shots": "no shots"} if words.get("shots") == "0" else words
+    name = " · ".join(filter(None, said.values())) or f"condition {row.number}"
+    return replace(row, words=tuple(words.values()), name=name)
+
+
 def _group(task: str, data: str, rows: Sequence[Row]) -> Group:
     ordered = sorted(rows, key=lambda row: row.number)
     axes = dict.fromkeys(axis for row in ordered for axis in row.condition.axes)
@@ -156,8 +161,7 @@ def _group(task: str, data: str, rows: Sequence[Row]) -> Group:
     if not varying:
         varying = [axis for axis in ("shots",) if values.get(axis)]
     made = [
-        Row(row.number, row.condition, tuple(row.condition.axes.get(axis, "") for axis in varying))
-        for row in ordered
+        _named(row, {axis: row.condition.axes.get(axis, "") for axis in varying}) for row in ordered
     ]
     fixed = {axis: values[axis][0] for axis in axes if axis not in varying and values[axis][0]}
     fixed.pop("task", None)
