@@ -179,11 +179,12 @@ def test_retrieval_that_does_the_work(tmp_path: Path) -> None:
     assert "below_vote" not in ranked(tmp_path / "above", rows)
 
 
-def test_shots_without_retrieval_are_not_called_so(tmp_path: Path) -> None:
+def test_shots_without_retrieval_are_a_baseline_like_others(tmp_path: Path) -> None:
     rows = [Row(LABELS[i % 3], "a", record={"shots": (("p0", "a", None),)}) for i in range(30)]
-    one = ranked(tmp_path, rows)["below_vote"]
-    assert one.text == (
-        "accuracy 33.3 is not shown to be better than the vote of its own shots, 33.3"
+    found = ranked(tmp_path, rows)
+    assert "below_vote" not in found
+    assert found["below_baseline"].text == (
+        "accuracy 33.3 is not shown to be better than chance 33.3, vote 33.3"
     )
 
 
@@ -258,9 +259,9 @@ def test_the_terminal_names_a_handful_and_counts_the_rest(tmp_path: Path) -> Non
     assert len(lines) == 4
     assert lines[0].startswith("check: 0: 12 of 12 prompts end inside a token")
     assert lines[0].endswith("(and 1 more condition)")
-    assert lines[-1] == "and 6 more checks:  icl report made --format text"
+    assert lines[-1] == "and 5 more checks:  icl report made --format text"
     everything = brief(run.conditions, checks(run), None)
-    assert len(everything) == 9
+    assert len(everything) == 8
     shown = render(run)
     assert max(map(len, shown.splitlines())) <= 80
     assert "check: 0: 12 of 12 prompts end inside" in shown

@@ -19,7 +19,7 @@ from icl.results import Run, load_run
 from icl.run import run
 from icl.types import Score
 from tests.experiment import INTENTS, write
-from tests.hostile import HOSTILE, hostile_run
+from tests.hostile_page import HOSTILE, hostile_run
 
 VOID = {"meta", "br", "path", "use", "line", "circle", "rect"}
 

@@ -89,7 +89,9 @@ def brief(
         lines.append(f"check: {who}{worst.text}{more}")
     if most is None or len(lines) <= most:
         return lines
-    return [*lines[:most], f"and {len(lines) - most} more checks:  icl report {run} --format text"]
+    left = len(lines) - most
+    more = f"and {left} more check{'s' if left > 1 else ''}"
+    return [*lines[:most], f"{more}:  icl report {run} --format text"]
 
 
 def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
@@ -103,11 +105,11 @@ def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
 
 _EACH: dict[str, Check] = {
     "spanning": spanning,
+    "one_answer": one_answer,
+    "off_target": off_target,
     "below_vote": retrieval,
     "below_baseline": baseline,
-    "one_answer": one_answer,
     "never_predicted": never,
-    "off_target": off_target,
     "over_length": share(
         lambda p: p.finish == "length", "answers were cut at max_tokens; raise it, or check stop"
     ),

@@ -46,41 +46,45 @@ def _below(seen: Seen) -> Iterator[tuple[str, Score, Score]]:
 
 
 def retrieval(seen: Seen) -> Iterator[Found]:
-    """A score that the vote of the shots reaches without a model."""
-    for name, score, other in _below(seen):
-        if name != "vote" or score.value is None or other.value is None:
+    """A score that the vote of retrieved shots reaches without a model."""
+    for score, other in ((s, o) for name, s, o in _below(seen) if name == "vote"):
+        if not _retrieved(seen, other):
             continue
-        how = "worse than" if _worse(seen, score, other) else "not shown to be better than"
-        text = f"{score.name} {score.value:.1f} is {how} the vote of its own shots, "
-        text += f"{other.value:.1f}"
-        trivial = [s.value for s in seen.condition.scores if s.value is not None
-                   and s.name in (f"majority/{score.name}", f"chance/{score.name}")]  # fmt: skip
-        retrieved = any(shot[2] is not None for record in seen.records for shot in record.shots)
-        if retrieved and other.value > max(trivial, default=0.0):
-            right = {e.id for e, p in zip(seen.examples, seen.predictions, strict=True)
-                     if p.value in e.targets}  # fmt: skip
-            voted = vote(seen.predictions) or []
-            same = sum(p.value in e.targets and e.id in right
-                       for e, p in zip(seen.examples, voted, strict=True))  # fmt: skip
-            text += ": retrieval does most of the work"
-            if right:
-                text += f" ({same} of {len(right)} right answers are the vote's too)"
-            yield same if right else seen.n, len(right) or seen.n, text
-        else:
-            yield seen.n, seen.n, text
+        right = {e.id for e, p in zip(seen.examples, seen.predictions, strict=True)
+                 if p.value in e.targets}  # fmt: skip
+        voted = vote(seen.predictions) or []
+        same = sum(p.value in e.targets and e.id in right
+                   for e, p in zip(seen.examples, voted, strict=True))  # fmt: skip
+        text = f"{score.name} {score.value:.1f} is {_how(seen, score, other)} the vote of its own "
+        text += f"shots, {other.value:.1f}: retrieval does most of the work"
+        if right:
+            text += f" ({same} of {len(right)} right answers are the vote's too)"
+        yield same if right else seen.n, len(right) or seen.n, text
+
+
+def _retrieved(seen: Seen, voted: Score) -> bool:
+    """Whether the shots were retrieved, and their vote is better than knowing nothing."""
+    metric = voted.name.partition("/")[2]
+    trivial = (f"majority/{metric}", f"chance/{metric}")
+    least = [s.value for s in seen.condition.scores if s.name in trivial and s.value is not None]
+    scored = any(shot[2] is not None for record in seen.records for shot in record.shots)
+    return scored and (voted.value or 0.0) > max(least, default=0.0)
 
 
 def baseline(seen: Seen) -> Iterator[Found]:
     """A score that another baseline reaches, or may reach within its interval."""
     told: dict[str, list[str]] = {}
     for name, score, other in _below(seen):
-        if name != "vote":
-            how = "worse than" if _worse(seen, score, other) else "not shown to be better than"
-            told.setdefault(how, []).append(f"{name} {other.value:.1f}")
+        if name != "vote" or not _retrieved(seen, other):
+            told.setdefault(_how(seen, score, other), []).append(f"{name} {other.value:.1f}")
     primary = seen.primary
     if told and primary is not None:
         parts = " and ".join(f"{how} {', '.join(others)}" for how, others in told.items())
         yield seen.n, seen.n, f"{primary.name} {primary.value:.1f} is {parts}"
+
+
+def _how(seen: Seen, score: Score, other: Score) -> str:
+    return "worse than" if _worse(seen, score, other) else "not shown to be better than"
 
 
 def _worse(seen: Seen, score: Score, other: Score) -> bool:

@@ -181,9 +181,11 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
     if known:
         tests = ", ".join(sorted({one.test.partition("|")[0] for _, one in known}))
         compared = f"{len(known)} comparison{'s' if len(known) > 1 else ''}"
+        shown = any(one.differs for one in made)
+        what = "* differs" if shown else "no place is shown to differ"
         notes.append(
-            f"* differs from the best of its row, p < {LEVEL} ({tests}, paired by example; Holm "
-            f"over {compared}); bold: best of its row"
+            f"{what} from the best of its row, p < {LEVEL} ({tests}, paired by example; Holm over "
+            f"{compared}); bold: best of its row"
         )
     if left := len(pairs) - len(known):
         whom = "1 place was not tested: nothing pairs it" if left == 1 else (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from icl.reports.html import page
-from tests.hostile import hostile_run
+from tests.hostile_page import hostile_run
 
 
 @pytest.fixture(scope="module")
