@@ -11,11 +11,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from icl.errors import ConfigError, MetricError
 from icl.paired import Difference, difference, holm, power, together
-from icl.registry import did_you_mean
+from icl.pairing import (
+    alike,
+    equal_but_for,
+    name_apart,
+    name_by,
+    own_settings,
+    settings_of,
+    shared_axes,
+    shared_words,
+    telling_apart,
+)
 from icl.results import ConditionResult, Run
 from icl.scoring import metrics_of
+from icl.settings import baseline_of
 from icl.stats import Metric, Stats, aggregate
 from icl.types import Example, Prediction
 
@@ -28,7 +41,7 @@ __all__ = [
     "compare_runs",
     "compare_sides",
     "corrected",
-    "derived",
+    "primary",
     "settings_of",
     "side",
 ]
@@ -95,6 +108,13 @@ class Comparison:
     """Statistics of both with the ids of their rows."""
 
     @property
+    def identical(self) -> bool:
+        """Whether both have the same statistics for every example."""
+        if self.sides is None:
+            return False
+        return np.array_equal(self.sides[0][0].rows, self.sides[1][0].rows)
+
+    @property
     def shown(self) -> bool:
         """Whether the difference is shown at the corrected level of 5 %."""
         p = self.difference.p if self.p_holm is None else self.p_holm
@@ -143,9 +163,9 @@ def compare(
     Raises:
         ConfigError: an unknown metric.
     """
-    title = _where(a, b)
-    name, made = _metrics(a, None if metric is None else [metric])[0]
-    one, two = side(a, _apart(a, title)), side(b, _apart(b, title))
+    title = shared_axes(a, b)
+    name, made = primary(a, None if metric is None else [metric])[0]
+    one, two = (side(c, name_apart(c, title) or c.entry["fingerprint"][:6]) for c in (a, b))
     return corrected([compare_sides(one, two, name, made, title)])[0]
 
 
@@ -221,34 +241,20 @@ def compare_by(
 
     Args:
         run: from :func:`icl.results.load_run`.
-        setting: a name from :func:`settings_of`: ``prompt``, ``shots``, ``k``, ``width``, …
+        setting: a name from :func:`icl.pairing.settings_of`: ``prompt``, ``shots``, ``k``, …
         baseline: the value that the others are compared with; the first one by default.
         metrics: names or entries; the first of each task by default.
 
     Raises:
         ConfigError: an unknown setting, value or metric, or a setting of one value.
     """
-    values = settings_of(run)
-    if setting not in values:
-        raise ConfigError(f"{run.name}: no setting {setting!r}{did_you_mean(setting, values)}")
-    if len(values[setting]) < 2:
-        raise ConfigError(
-            f"{run.name}: {setting} is {values[setting][0]!r} in all conditions that have it; "
-            f"what differs: {', '.join(name for name, found in values.items() if len(found) > 1)}"
-        )
-    if baseline is None:
-        baseline = values[setting][0]
-    if baseline not in values[setting]:
-        raise ConfigError(
-            f"{run.name}: no condition with {setting} {baseline!r}"
-            f"{did_you_mean(baseline, values[setting])}"
-        )
+    baseline = baseline_of(settings_of(run), setting, baseline, run.name)
     groups: dict[tuple[object, ...], list[Comparison]] = {}
-    for a, b in _paired(run, setting, baseline):
-        where = _where(a, b)
-        one, two = (side(c, _called(c, (a, b), setting)) for c in (a, b))
-        for name, metric in _metrics(a, metrics):
-            key = a.entry["task"], name, b.settings[setting], _own(a, b)
+    for a, b in equal_but_for(run, setting, baseline):
+        where = shared_axes(a, b)
+        one, two = (side(c, name_by(c, (a, b), setting)) for c in (a, b))
+        for name, metric in primary(a, metrics):
+            key = a.entry["task"], name, b.settings[setting], own_settings(a, b)
             groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     if not groups:
         raise ConfigError(
@@ -259,13 +265,6 @@ def compare_by(
     for found in groups.values():
         made += [*found, *_mean(found)]
     return corrected(made)
-
-
-def _own(a: ConditionResult, b: ConditionResult) -> tuple[tuple[str, str], ...]:
-    """Settings that just one of two has; a mean is taken over seeds, not over selectors."""
-    one, two = a.settings, b.settings
-    names = (one.keys() ^ two.keys()) - {"seed", "shots"}
-    return tuple(sorted((name, (one | two)[name]) for name in names))
 
 
 def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
@@ -281,17 +280,11 @@ def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
     }  # fmt: skip
     ids = [str(place) for place in range(len(a.rows))]
     plain = Comparison(
-        first.metric, first.title, _shared([one.a for one in found]),
-        _shared([one.b for one in found]), where, len(ids), len(ids), len(ids),
+        first.metric, first.title, shared_words([one.a for one in found]),
+        shared_words([one.b for one in found]), where, len(ids), len(ids), len(ids),
         better=first.better, pairs=len(sides),
     )  # fmt: skip
     yield _measured(plain, (a, ids), (b, ids))
-
-
-def _shared(names: Sequence[str]) -> str:
-    """The words that all names have: ``8 random`` of ``8 random s0`` and ``8 random s1``."""
-    first, *rest = [name.split() for name in names]
-    return " ".join(word for word in first if all(word in other for other in rest))
 
 
 def compare_runs(
@@ -300,6 +293,7 @@ def compare_runs(
     """Conditions of two runs that are alike in everything but what tells the runs apart.
 
     Of a run with several conditions take those wanted, ``replace(run, conditions=(…,))``.
+    ``names`` are what to call the two where no setting differs; the runs' names by default.
 
     Raises:
         ConfigError: no condition of one is alike to one of the other.
@@ -307,10 +301,10 @@ def compare_runs(
     if len(a.conditions) == len(b.conditions) == 1:
         pairs = [(a.conditions[0], b.conditions[0])]
     else:
-        ignored = _telling_apart(a, b)
+        ignored = telling_apart(a, b)
         pairs = [
             (one, two) for one in a.conditions for two in b.conditions
-            if _alike(one, two, ignored)
+            if alike(one, two, ignored)
         ]  # fmt: skip
     if not pairs:
         raise ConfigError(
@@ -319,84 +313,28 @@ def compare_runs(
         )
     made = []
     for one, two in pairs:
-        where = _where(one, two)
-        titles = names or (_apart(one, where), _apart(two, where))
-        for name, metric in _metrics(one, metrics):
+        where = shared_axes(one, two)
+        titles = [
+            name_apart(condition, where) or other
+            for condition, other in zip((one, two), names or (a.name, b.name), strict=True)
+        ]
+        for name, metric in primary(one, metrics):
             made.append(
                 compare_sides(side(one, titles[0]), side(two, titles[1]), name, metric, where)
             )
     return corrected(made)
 
 
-def settings_of(run: Run) -> dict[str, list[str]]:
-    """Every setting of a run's conditions with its values, in their order."""
-    found: dict[str, dict[str, None]] = {}
-    for condition in run.conditions:
-        for name, value in condition.settings.items():
-            found.setdefault(name, {})[value] = None
-    return {name: list(values) for name, values in found.items()}
+def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
+    """The metrics asked for, else the first of the task that is no outside program.
 
-
-def _metrics(condition: ConditionResult, asked: Asked) -> list[tuple[str, Metric]]:
-    return metrics_of(condition, asked) if asked else metrics_of(condition)[:1]
-
-
-def _paired(
-    run: Run, setting: str, baseline: str
-) -> Iterator[tuple[ConditionResult, ConditionResult]]:
-    """Each condition beside the one with the baseline's value that is equal in all else."""
-    for b in run.conditions:
-        if b.settings.get(setting, baseline) == baseline:
-            continue
-        for a in run.conditions:
-            if a.settings.get(setting) == baseline and _alike(a, b, _moved(setting, a, b)):
-                yield a, b
-
-
-def _moved(setting: str, a: ConditionResult, b: ConditionResult) -> set[str]:
-    """Settings that differ where this one does: ``shots`` is one word for what it is made of."""
-    parts = derived(a) | derived(b)
-    if setting == "shots":
-        return {setting} | parts
-    return {setting, "shots"} if setting in parts else {setting}
-
-
-def derived(condition: ConditionResult) -> set[str]:
-    """Settings that are parts of the word ``shots``, not axes of their own."""
-    return set(condition.settings.keys() - condition.axes.keys())
-
-
-def _alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool:
-    """Whether two conditions are equal in all other settings that both of them have."""
-    one, two = a.settings, b.settings
-    return all(one[name] == two[name] for name in one.keys() & two.keys() - ignored)
-
-
-def _telling_apart(a: Run, b: Run) -> set[str]:
-    """Settings of one value in each run, and of another in the other."""
-    one, two = settings_of(a), settings_of(b)
-    return {
-        name for name in one.keys() & two.keys()
-        if len(one[name]) == len(two[name]) == 1 and one[name] != two[name]
-    }  # fmt: skip
-
-
-def _where(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
-    """The axes on which both stand at the same place."""
-    return {axis: word for axis, word in a.axes.items() if word and b.axes.get(axis) == word}
-
-
-def _apart(condition: ConditionResult, where: Mapping[str, str]) -> str:
-    """The words of a condition that the settings shared leave open."""
-    words = [word for axis, word in condition.axes.items() if word and axis not in where]
-    return " ".join(words) or condition.entry["fingerprint"][:6]
-
-
-def _called(
-    condition: ConditionResult, both: tuple[ConditionResult, ConditionResult], setting: str
-) -> str:
-    """What a table calls a condition: its value of the setting, or the words of its shots."""
-    shots = {c.axes["shots"] for c in both}
-    if setting not in condition.axes and len(shots) > 1:
-        return condition.axes["shots"]
-    return condition.settings[setting]
+    Raises:
+        ConfigError: an unknown metric, or there is none but outside programs.
+    """
+    found = metrics_of(condition, asked) if asked else metrics_of(condition)[:1]
+    if not found:
+        raise ConfigError(
+            f"the task {condition.entry['task']!r} has outside programs for metrics alone; name "
+            "one of them to start it: --metric NAME"
+        )
+    return found

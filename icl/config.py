@@ -24,6 +24,7 @@ from icl.errors import ConfigError
 from icl.metrics import make
 from icl.plugins import load_plugin
 from icl.registry import did_you_mean, lookup, names
+from icl.settings import baseline_of, values_of
 from icl.types import canonical
 
 __all__ = [
@@ -211,8 +212,10 @@ def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment
     )
     for plugin in entry.plugins:
         load_plugin(plugin, base, where)
-    for _ in points(experiment, where):
-        pass
+    found = points(experiment, where)
+    if (asked := entry.compare) is not None:
+        values = values_of(point.settings for point in found)
+        baseline_of(values, asked.by, asked.baseline, f"{where}: compare")
     return experiment
 
 

@@ -23,6 +23,7 @@ from icl.errors import ConfigError
 from icl.registry import did_you_mean
 
 __all__ = [
+    "CompareEntry",
     "DataEntry",
     "ExperimentEntry",
     "PoolEntry",
@@ -222,6 +223,22 @@ Shots = Annotated[
 ]
 
 
+def _word(value: Any) -> Any:
+    """A number as the word that tables print, so that ``baseline: 0`` means what it says."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class CompareEntry(Entry):
+    """What is compared after a run: conditions that are equal but for one setting."""
+
+    by: str
+    """The setting: ``prompt``, ``shots``, ``k``, ``select``, ``width``, …"""
+    baseline: Annotated[
+        str | None, BeforeValidator(_word, json_schema_input_type=str | int | float | None)
+    ] = None
+    """The value that the others are compared with; the first one by default."""
+
+
 class ExperimentEntry(Entry):
     """The file as a whole."""
 
@@ -234,6 +251,7 @@ class ExperimentEntry(Entry):
     plugins: list[str] = []
     batch_size: int | None = Field(default=None, ge=1)
     """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""
+    compare: CompareEntry | None = None
 
 
 class ShotsHolder(Entry):

@@ -16,7 +16,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -153,11 +152,11 @@ def approximate_randomization(
         return Difference(None, None, None, None, test, around.n)
     observed = abs(around.value) - ROUNDING
     extreme = valid = 0
-    for row_a, row_b in _exchanged(a.rows, b.rows, trials, seed):
+    for row_a, row_b, times in _exchanged(a.rows, b.rows, trials, seed):
         one, two = a.value(row_a), b.value(row_b)
         if one is not None and two is not None:
-            valid += 1
-            extreme += abs(two - one) >= observed
+            valid += times
+            extreme += times if abs(two - one) >= observed else 0
     p = (extreme + 1) / (valid + 1)
     return Difference(around.value, around.low, around.high, p, test, around.n)
 
@@ -270,8 +269,11 @@ def bootstrap_differences(a: Stats, b: Stats, samples: int, seed: int) -> npt.ND
     return np.array(found, dtype=np.float64)
 
 
-def _exchanged(a: Rows, b: Rows, trials: int, seed: int) -> Iterator[tuple[Any, Any]]:
-    """Sums of both systems after exchanging each row with probability one half."""
+def _exchanged(a: Rows, b: Rows, trials: int, seed: int) -> Iterator[tuple[Rows, Rows, int]]:
+    """Sums of both systems after exchanging each row with probability one half, and how often.
+
+    Where few rows differ the same sums come again and again, and are given once.
+    """
     n = len(a)
     generator = np.random.default_rng(seed)
     # 32 bits are drawn at a time: in chunks of a multiple of it the draws do not depend on chunks.
@@ -281,9 +283,12 @@ def _exchanged(a: Rows, b: Rows, trials: int, seed: int) -> Iterator[tuple[Any, 
         kept = generator.integers(2, size=(min(chunk, trials - start), n), dtype=bool)
         sums = kept.astype(np.float64) @ apart + b.sum(axis=0)  # (chunk, s)
         # Counts stay whole; what rounding left of a zero must not become a tiny count.
-        sums = np.where(np.abs(sums) < ROUNDING, 0.0, sums)
+        sums, times = np.unique(
+            np.where(np.abs(sums) < ROUNDING, 0.0, sums), axis=0, return_counts=True
+        )
         rest = total - sums
-        yield from zip(sums, np.where(np.abs(rest) < ROUNDING, 0.0, rest), strict=True)
+        rest = np.where(np.abs(rest) < ROUNDING, 0.0, rest)
+        yield from zip(sums, rest, times.tolist(), strict=True)
 
 
 def _observed(a: Stats, b: Stats) -> float | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from icl.calibration_table import calibration_tables
 from icl.checks import brief, checks
+from icl.compared import plain, spread_tables
 from icl.conditions import request_hash
 from icl.engines.proof import described
 from icl.ledger import traffic
@@ -69,7 +69,7 @@ def metric_title(name: str) -> str:
 
 
 def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
-    """One table a task: a row for each condition, below it settings and at most ``most`` checks."""
+    """One table a task, a row for each condition, and at most ``most`` checks; then the spreads."""
     from rich.text import Text
 
     tasks = dict.fromkeys(condition.entry["task"] for condition in run.conditions)
@@ -83,6 +83,7 @@ def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
         told = brief(rows, findings, most, run.called)
         yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
         yield from calibration_tables(rows, shown)
+    yield from spread_tables(run)
 
 
 def of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
@@ -213,12 +214,7 @@ def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
 
 def render(run: Run, width: int = 80) -> str:
     """The tables as plain text of at most ``width`` columns."""
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
-    show(run, console)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    return plain(tables(run), width)
 
 
 def show(run: Run, console: Console, most: int | None = 5) -> None:

@@ -98,7 +98,16 @@ class ConditionResult:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Its settings by name, a word each: see :attr:`icl.config.Point.settings`."""
+        """Its settings by name, a word each: see :attr:`icl.config.Point.settings`.
+
+        Raises:
+            StoreError: the manifest is of an earlier version, which did not write them.
+        """
+        if "settings" not in self.entry:
+            raise StoreError(
+                f"{self.store.folder}: its run does not say its settings one by one, as an earlier "
+                "version left it; run the experiment again, which computes nothing anew"
+            )
         return dict(self.entry["settings"])
 
     @property

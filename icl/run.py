@@ -390,6 +390,7 @@ def _write_manifest(
         "machine": machine(),
         "conditions": list(entries),
         "rows": dict(rows),
+        "compare": experiment.raw.get("compare"),
     }
     if experiment.plugins:
         base = os.path.relpath(experiment.base.resolve(), folder.resolve())

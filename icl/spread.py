@@ -3,7 +3,7 @@
 Reported so since Lu et al. 2022 (https://aclanthology.org/2022.acl-long.556, orders), Sclar et al.
 2023 (https://arxiv.org/abs/2310.11324, formats) and Mizrahi et al. 2024
 (https://arxiv.org/abs/2401.00595, prompts): mean and standard deviation, worst and best, whether
-the same one wins elsewhere too. Ensembles average over the same conditions.
+the same one wins elsewhere too.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from icl.compare import Side, derived, settings_of, side
+from icl.compare import Side, side
 from icl.errors import ConfigError, MetricError
+from icl.pairing import derived, settings_of
 from icl.registry import did_you_mean
 from icl.results import ConditionResult, Run
 from icl.scoring import metrics_of
 from icl.stats import Metric, Stats, aggregate, score
-from icl.types import Prediction, Record, Score
+from icl.types import Score
 
 __all__ = [
     "OVER",
     "Spread",
     "Stability",
-    "ensemble",
-    "ensemble_side",
     "groups",
     "kendall_tau",
+    "name_over",
     "rank_stability",
     "spreads",
 ]
@@ -93,6 +92,7 @@ class Spread:
 class Stability:
     """Whether the values of one setting rank the same wherever they are tried."""
 
+    task: str
     of: str
     """The setting whose values are ranked."""
     metric: str
@@ -129,7 +129,7 @@ def spreads(run: Run, over: Sequence[str] = OVER, metric: str | None = None) -> 
 
     Args:
         run: from :func:`icl.results.load_run`.
-        over: names from :func:`icl.compare.settings_of`.
+        over: names from :func:`icl.pairing.settings_of`.
         metric: a name; the first one of each task by default.
 
     Raises:
@@ -151,14 +151,16 @@ def _spread(
     if not wanted:
         return None
     name, metric = wanted[0]
-    sides = [side(member, _name(member, over)) for member in group]
+    sides = [side(member, name_over(member, over)) for member in group]
+    if not set.intersection(*(set(one.examples) for one in sides)):
+        return None
     try:
         parts, ids = _together(sides, metric)
     except MetricError:
         return None  # said by the scores themselves, which lack it too
     values = [part.value(part.rows.sum(axis=0)) for part in parts]
     known = [value for value in values if value is not None]
-    if not ids or len(known) < len(values):
+    if len(known) < len(values):
         return None
     by_chance, p = _by_chance(parts, max(known) - min(known))
     return Spread(
@@ -210,7 +212,9 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
     tasks: dict[str, list[dict[str, float]]] = {}
     metrics: dict[str, tuple[str, str]] = {}
     for group in groups(run, [of]):
-        name, metric = metrics_of(group[0])[0]
+        if not (wanted := metrics_of(group[0])[:1]):
+            continue  # outside programs alone: their scores are theirs
+        name, metric = wanted[0]
         scores = {
             member.settings.get(of, ""): one.value for member in group for one in member.scores
             if one.kind == "model" and one.name == name and one.value is not None
@@ -223,7 +227,7 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
         most = set().union(*rankings)
         whole = [ranking for ranking in rankings if ranking.keys() == most]
         if len(whole) > 1 and len(most) > 1:
-            made.append(_stability(of, whole, *metrics[task]))
+            made.append(replace(_stability(of, whole, *metrics[task]), task=task))
     return made
 
 
@@ -242,7 +246,7 @@ def _stability(
     pairs = itertools.combinations(([ranking[name] for name in names] for ranking in rankings), 2)
     taus = [tau for one, two in pairs if (tau := kendall_tau(one, two)) is not None]
     tau = sum(taus) / len(taus) if taus else None
-    return Stability(of, metric, len(rankings), tau, winner, wins)
+    return Stability("", of, metric, len(rankings), tau, winner, wins)
 
 
 def kendall_tau(one: Sequence[float], two: Sequence[float]) -> float | None:
@@ -264,72 +268,6 @@ def kendall_tau(one: Sequence[float], two: Sequence[float]) -> float | None:
     return agree / scale if scale else None
 
 
-def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -> Score:
-    """The score of the conditions' common answer, from their records alone.
-
-    Named ``accuracy+ensemble``; see :func:`ensemble_side` for what the answer is.
-
-    Raises:
-        ConfigError: less than two conditions, no common examples, other choices, or an unknown
-            metric.
-        MetricError: the metric is not defined for an example.
-    """
-    made = ensemble_side(conditions)
-    name, measure = metrics_of(conditions[0], [metric] if metric else None)[0]
-    stats = measure.stats(list(made.predictions.values()), list(made.examples.values()))
-    signature = f"{stats.signature}|ensemble:{len(conditions)}"
-    return score(f"{name}+ensemble", Stats(stats.rows, stats.value, signature, stats.proportion))
-
-
-def ensemble_side(conditions: Sequence[ConditionResult], name: str = "ensemble") -> Side:
-    """The conditions as one that answers for all of them, on their common examples.
-
-    Ranked choices: the choice with the highest mean probability, each condition's probabilities
-    of the choices adding up to one. Written answers: the parsed value that most conditions give,
-    of equals the one of the earliest condition; those that could not be parsed have no vote.
-
-    Raises:
-        ConfigError: less than two conditions, no common examples, or other choices.
-    """
-    if len(conditions) < 2:
-        raise ConfigError(
-            f"an ensemble needs two conditions or more, and this is {len(conditions)}: name a "
-            "setting that has several values"
-        )
-    sides = [side(condition) for condition in conditions]
-    ids = sorted(set.intersection(*(set(one.examples) for one in sides)))
-    if not ids:
-        raise ConfigError("an ensemble needs common examples, and its conditions have none")
-    predictions = {}
-    for key in ids:
-        records = [condition.records[key] for condition in conditions]
-        if all(record.logprobs for record in records):
-            value: str | None = _most_likely(conditions, records)
-        else:
-            given = [one.predictions[key].value for one in sides]
-            votes = Counter(answer for answer in given if answer is not None)
-            value = votes.most_common(1)[0][0] if votes else None
-        predictions[key] = Prediction(key, value, None if value else "no member has an answer")
-    return Side(name, {key: sides[0].examples[key] for key in ids}, predictions)
-
-
-def _most_likely(conditions: Sequence[ConditionResult], records: Sequence[Record]) -> str:
-    """The label with the highest mean probability; of equals the first."""
-    labels = [choice.label for choice in conditions[0].choices(records[0])]
-    total = np.zeros(len(labels))
-    for condition, record in zip(conditions, records, strict=True):
-        known = {choice.label: i for i, choice in enumerate(condition.choices(record))}
-        if known.keys() != set(labels):
-            raise ConfigError(
-                f"the conditions rank other choices for example {record.id!r}; an ensemble needs "
-                "the same labels in all of them"
-            )
-        logprobs = np.array([record.logprobs[known[label]] for label in labels])
-        weights = np.exp(logprobs - logprobs.max())
-        total += weights / weights.sum()
-    return labels[int(total.argmax())]
-
-
 def _rest(condition: ConditionResult, over: Sequence[str]) -> dict[str, str]:
     """The settings but for ``over``; the word ``shots`` is kept in its parts where one varies."""
     parts = derived(condition)
@@ -341,5 +279,6 @@ def _rest(condition: ConditionResult, over: Sequence[str]) -> dict[str, str]:
     return {name: value for name, value in condition.settings.items() if name not in dropped}
 
 
-def _name(condition: ConditionResult, over: Sequence[str]) -> str:
+def name_over(condition: ConditionResult, over: Sequence[str]) -> str:
+    """A condition's values of the settings ``over``."""
     return " ".join(condition.settings.get(name, "–") for name in over)
