@@ -96,8 +96,9 @@ class Confusion:
 
     @property
     def most(self) -> int:
-        """The largest count."""
-        return max((count for row in self.counts for count in row), default=0)
+        """The largest count of labels that stand apart, the measure of the shades."""
+        size = len(self.labels)
+        return max((count for row in self.counts[:size] for count in row[:size]), default=0)
 
 
 def confusion(found: Sequence[Answer], pairs: int = 10) -> Confusion | None:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from icl.metrics import better
 from icl.registry import lookup, names
+from icl.report import metric_title
 from icl.results import ConditionResult, Run
 from icl.types import Score
 
 __all__ = ["Group", "Row", "goodness", "groups", "title"]
-
-ERRORS = frozenset({"ter"})
-"""Metrics that count errors: less is better."""
 
 
 def title(name: str) -> str:
@@ -24,10 +23,8 @@ def title(name: str) -> str:
     >>> title("accuracy+batch"), title("chrf@text")
     ('acc+batch', 'chrF++ (text)')
     """
-    base, _, parser = name.partition("@")
-    metric, plus, calibrator = base.partition("+")
-    shown = lookup("metric", metric)().label if metric in names("metric") else metric
-    return f"{shown}{plus}{calibrator}" + (f" ({parser})" if parser else "")
+    base, plus, calibrator = name.partition("+")
+    return metric_title(base) + plus + calibrator
 
 
 @dataclass(frozen=True)
@@ -40,10 +37,8 @@ class Row:
     words: tuple[str, ...]
     """Its values of the settings that differ in the group."""
 
-    @property
-    def name(self) -> str:
-        """What tells it from the others of its group."""
-        return " · ".join(filter(None, self.words)) or f"condition {self.number}"
+    name: str = ""
+    """What tells it from the others of its group."""
 
     @cached_property
     def scores(self) -> dict[str, Score]:
@@ -128,7 +123,9 @@ class Group:
 def goodness(score: Score) -> float:
     """A score's value, turned round where less is better, so that scores can be ranked."""
     value = score.value or 0.0
-    return -value if score.name.split("@")[0] in ERRORS else value
+    name = score.name.rpartition("/")[2].partition("@")[0]
+    less = name in names("metric") and better(lookup("metric", name)) == "lower"
+    return -value if less else value
 
 
 def groups(run: Run) -> list[Group]:
@@ -149,6 +146,13 @@ def groups(run: Run) -> list[Group]:
     return sorted(made, key=lambda group: group.rows[0].number)
 
 
+def _named(row: Row, words: Mapping[str, str]) -> Row:
+    """The row with its words, and a name made of them that can stand in a sentence."""
+    said = {**words, "shots": "no shots"} if words.get("shots") == "0" else words
+    name = " · ".join(filter(None, said.values())) or f"condition {row.number}"
+    return replace(row, words=tuple(words.values()), name=name)
+
+
 def _group(task: str, data: str, rows: Sequence[Row]) -> Group:
     ordered = sorted(rows, key=lambda row: row.number)
     axes = dict.fromkeys(axis for row in ordered for axis in row.condition.axes)
@@ -157,8 +161,7 @@ def _group(task: str, data: str, rows: Sequence[Row]) -> Group:
     if not varying:
         varying = [axis for axis in ("shots",) if values.get(axis)]
     made = [
-        Row(row.number, row.condition, tuple(row.condition.axes.get(axis, "") for axis in varying))
-        for row in ordered
+        _named(row, {axis: row.condition.axes.get(axis, "") for axis in varying}) for row in ordered
     ]
     fixed = {axis: values[axis][0] for axis in axes if axis not in varying and values[axis][0]}
     fixed.pop("task", None)

@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from statistics import fmean
@@ -88,9 +88,6 @@ class Panel:
         )
 
 
-_SHOTS = ("k", "select", "order", "seed")
-
-
 def shots_panels(group: Group) -> list[Panel]:
     """Score against shots, a panel for each combination of all other settings.
 
@@ -105,7 +102,7 @@ def shots_panels(group: Group) -> list[Panel]:
         apart = [axis for axis in group.varying if axis != "shots"]
         panel = " · ".join(filter(None, (row.condition.axes.get(axis, "") for axis in apart)))
         k = int(settings["k"])
-        curve = "" if k == 0 else _chosen(settings)
+        curve = "" if k == 0 else _chosen(settings, {*row.condition.axes, "k", "seed"})
         panels.setdefault(panel, {}).setdefault(curve, []).append((k, row))
     found = []
     for panel, curves in panels.items():
@@ -118,10 +115,11 @@ def shots_panels(group: Group) -> list[Panel]:
     return found
 
 
-def _chosen(settings: Mapping[str, str]) -> str:
-    """How shots were chosen: the selector, its order unless it is its own."""
+def _chosen(settings: Mapping[str, str], apart: Set[str]) -> str:
+    """How shots were chosen: the selector with its options, its order unless it is its own."""
+    rest = [value for key, value in settings.items() if key not in apart | {"select", "order"}]
     order = settings.get("order", "selected")
-    return settings.get("select", "") + ("" if order == "selected" else f" {order}")
+    return " ".join([settings.get("select", ""), *rest, *([order] if order != "selected" else [])])
 
 
 def _curve(name: str, rows: Sequence[tuple[int, Row]]) -> Curve:
@@ -189,7 +187,8 @@ def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None
     if curve.vote:
         ks, votes = list(curve.vote), list(curve.vote.values())
         name = f"vote of {short(clean(curve.name), 20)}"
-        axes.plot(ks, votes, color=colour, linewidth=1.0, linestyle=(0, (1, 2)), label=name)
+        axes.plot(ks, votes, color=colour, linewidth=1.0, linestyle=(0, (1, 2)), marker="x",
+                  markersize=4, label=name)  # fmt: skip
 
 
 def _band(drawn: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
@@ -218,7 +217,8 @@ def reliability_svg(
             tip = f"tip-{len(tips)}"
             size = 3.0 + 9.0 * (count / whole) ** 0.5
             axes.plot([confidence] * 2, [low, high], color="#0000a0", linewidth=1.2)
-            axes.plot([confidence], [hit], color="#0000a0", marker="o", markersize=size, gid=tip)
+            axes.plot([confidence], [hit], color="#0000a0", marker="o", markersize=size, gid=tip,
+                      clip_on=False, zorder=3)  # fmt: skip
             tips[tip] = (
                 f"{count} rows, confidence {number(confidence)} %: right {number(hit)} % "
                 f"[{number(low)}, {number(high)}]"
@@ -243,9 +243,9 @@ def _svg(
         matplotlib.rcParams.update(RC)
         # Texts are laid out with matplotlib's own font and shown with the reader's, which has more.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure: Figure = Figure(figsize=inches, layout="constrained")
+        figure: Figure = Figure(figsize=inches)
         FigureCanvasSVG(figure)
-        draw(figure.subplots())
+        draw(figure.add_axes((0.13, 0.16, 0.85, 0.82)))
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(out.getvalue(), name, described, tips)
 
@@ -259,7 +259,8 @@ def _for_page(text: str, name: str, described: str, tips: Mapping[str, str]) -> 
     root = ET.fromstring(text)
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag.endswith("}metadata"):
+            # A style inside would hold for the whole page; the page has its own.
+            if child.tag.endswith(("}metadata", "}style")):
                 parent.remove(child)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]

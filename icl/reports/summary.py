@@ -105,6 +105,6 @@ def _against_baselines(best: Row, score: Score) -> Iterator[str]:
     shown = (
         "which lies inside the interval of the best: that it adds anything is not shown"
         if inside
-        else "and it lies outside the interval of the best"
+        else "and that baseline lies outside the interval of the best"
     )
     yield f"{said}; the model adds {gain} points, {shown}."
