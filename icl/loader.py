@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ class Loader:
     _selectors: dict[str, Selector] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     """Name of a data set of the hub -> commit that was read."""
+    read: Callable[[DataSpec], Iterable[Example]] = scan
+    """Reads the rows of a spec; whoever asks for many parts of one file may keep it."""
+
+    @property
+    def held(self) -> int:
+        """How many samples, pools and indices are kept."""
+        return len(self._tests) + len(self._pools) + len(self._selectors)
 
     def _spec(
         self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry
@@ -55,7 +62,7 @@ class Loader:
         key = canonical([rows.model_dump(), point.locale, list(point.pair or ()), _reads(template)])
         if key not in self._tests:
             spec = self._spec(point, rows.data, point.locale, rows)
-            read = map(template.answered, scan(spec))
+            read = map(template.answered, self.read(spec))
             labels = template.file.kind == "classify" and not template.labels
             self._tests[key] = draw(read, rows.n, rows.seed, labels)
         return self._tests[key]
@@ -70,7 +77,7 @@ class Loader:
         key = canonical([entry.model_dump(), name, locale, used, _reads(template)])
         if key not in self._pools:
             spec = self._spec(point, name, locale, entry)
-            read = map(template.answered, scan(spec))
+            read = map(template.answered, self.read(spec))
             self._pools[key] = apart(read, test.seen, name == rows.data, entry.n, entry.seed)
         return self._pools[key]
 

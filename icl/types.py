@@ -15,6 +15,8 @@ __all__ = [
     "ChoiceScore",
     "Engine",
     "Example",
+    "Expected",
+    "Inspects",
     "Output",
     "Prediction",
     "Prompt",
@@ -147,6 +149,19 @@ class Token:
     """The characters covered; empty for special tokens that the tokenizer adds."""
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A token of a text, and what the model expected in its place."""
+
+    token: Token
+    logprob: float | None
+    """Natural log-probability behind the tokens before it; None for the first one."""
+    rank: int | None
+    """1 where no token is likelier."""
+    alternatives: tuple[tuple[str, float], ...]
+    """(text, log-probability) of the likeliest tokens there, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,4 +347,13 @@ class Sized(Protocol):
 
     def computed(self) -> dict[str, int]:
         """Tokens computed since it was loaded: ``forwarded``, and ``unique`` where known."""
+        ...
+
+
+@runtime_checkable
+class Inspects(Protocol):
+    """An engine that tells what it expected at every token of a text."""
+
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+        """The tokens of a prompt with an answer behind it; ``top`` alternatives for each."""
         ...

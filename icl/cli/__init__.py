@@ -6,13 +6,13 @@ import sys
 
 import typer
 
-from icl.cli import author, look, production, runs, web
+from icl.cli import author, feedback, look, production, runs, web
 from icl.cli.common import STOPPED, app
 from icl.errors import IclError, one_line
 
 __all__ = ["app", "main"]
 
-_VERBS = (author, look, production, runs, web)
+_VERBS = (author, feedback, look, production, runs, web)
 """Imported for the verbs that they put on the app."""
 _PANELS = ("Write", "Run", "Look", "Use")
 app.registered_commands.sort(

@@ -63,10 +63,16 @@ def show_prompt(
 def show(
     record: Annotated[str, typer.Argument(metavar="RUN#ID", help="Or RUN#CONDITION/ID.")],
     out: Out = Path("runs"),
+    html: Annotated[
+        bool, typer.Option("--html", help="As one HTML page that can be sent.")
+    ] = False,
 ) -> None:
     """Print one record: prompt, shots, answer, label bars."""
-    from icl.report import card
+    from icl.report import card as text
+    from icl.reports.card import card_of, page
     from icl.results import load_run
+
+    card = (lambda *named: page(card_of(*named))) if html else text
 
     name, mark, rest = record.partition("#")
     loaded = load_run(name, out)

@@ -19,11 +19,11 @@ from icl.engines.seq2seq_codec import PairCodec
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
 from icl.engines.widths import Asked, Formats, check_asked, decide, precision
-from icl.engines.windows import causal_window, check_window
+from icl.engines.windows import causal_window, check_room, check_window
 from icl.engines.wording import Heard, Wording
-from icl.errors import EngineError, ModelError, WindowError
+from icl.errors import ModelError
 from icl.registry import did_you_mean
-from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
+from icl.types import JSON, Choice, ChoiceScore, Expected, OnToken, Output, Prompt, Sampling, Token
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,9 @@ class HFEngine(ModelEntry):
             self._formats = decide(asked, self._config, self.source, auto)
             self._weights = weights
             self._read_forms(weights, tokenizer, wording)
-            self._check_window()
+            own = self._model_window()
+            limit = own if self._pair is None else self._pair.limit  # relative places have none
+            check_window(self.source, vars(self)["_asked_window"], own, limit)
         return self
 
     def _read_forms(self, weights: Weights, tokenizer: Any, wording: Wording) -> None:
@@ -256,7 +258,7 @@ class HFEngine(ModelEntry):
 
     def choice(self, choice: Choice) -> Choice:
         """The choice as it is scored; in a chat without leading space, ended by the turn."""
-        return self.form.choice(choice)
+        return choice if self.chat == "never" else self.form.choice(choice)
 
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent for a prompt, BOS included."""
@@ -310,7 +312,7 @@ class HFEngine(ModelEntry):
         start = () if self.codec.start is None else (self.codec.start,)
         for i, ids in enumerate(self.form.ids(prompts)):
             prompt = prompts[i]
-            self._check_room(prompt, ids, sampling.max_tokens)
+            check_room(prompt, ids or start, sampling.max_tokens, self.window)
             stops = self.wording.stops((*sampling.stop, *prompt.stop))
             thinking = thinking_for(self.form, sampling, prompt)
             requests.append(Request(i, ids or start, stops, prompt.query_id or str(i), thinking))
@@ -339,6 +341,17 @@ class HFEngine(ModelEntry):
             found = iter(enumerate(groups))
         for i, sums in found:
             yield from results(*planned[i], sums)
+
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+        """What the model expected at every token of a prompt with an answer behind it.
+
+        Raises:
+            EngineError: an encoder-decoder model, or a text without tokens.
+            WindowError: longer than the window.
+        """
+        from icl.engines.inspecting import inspected
+
+        return inspected(self.lm, self.form, prompt, answer, top, self.window)
 
     def score_plain(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """The same as :meth:`score`, every pair forwarded alone: slow, the reference."""
@@ -369,16 +382,6 @@ class HFEngine(ModelEntry):
             start = self.codec.start
             yield choices, plan_choices(prompt_ids, list(choices), joined, window, start)
 
-    def _check_room(self, prompt: Prompt, ids: tuple[int, ...], max_tokens: int) -> None:
-        if not ids and self.codec.start is None:
-            raise EngineError("an empty prompt needs a BOS or EOS token, which the tokenizer lacks")
-        if len(ids) + max_tokens > self.window:
-            name = f" {prompt.query_id!r}" if prompt.query_id else ""
-            raise WindowError(
-                f"prompt{name} has {len(ids)} tokens, which with max_tokens {max_tokens} is over "
-                f"the window of {self.window}; use fewer or shorter shots, or fewer max_tokens"
-            )
-
     def _ends(self) -> frozenset[int]:
         """The tokens that end an answer: of generation config, tokenizer and chat template."""
         ends = {self.codec.tokenizer.eos_token_id, self.form.end_id}
@@ -392,8 +395,3 @@ class HFEngine(ModelEntry):
         if self._pair is not None:
             return self._pair.own_window
         return causal_window(self._config, self.codec.tokenizer)
-
-    def _check_window(self) -> None:
-        own = self._model_window()
-        limit = own if self._pair is None else self._pair.limit  # relative places have none
-        check_window(self.source, vars(self)["_asked_window"], own, limit)

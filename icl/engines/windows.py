@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from icl.errors import ModelError
+from icl.errors import EngineError, ModelError, WindowError
+from icl.types import Prompt
 
-__all__ = ["causal_window", "check_window", "least", "positions"]
+__all__ = ["causal_window", "check_room", "check_window", "least", "positions"]
 
 
 def causal_window(config: Any, tokenizer: Any) -> int:
@@ -45,4 +46,21 @@ def check_window(source: str, asked: int | None, own: int, limit: int) -> None:
     if asked and (asked < 0 or limit and asked > limit):
         raise ModelError(
             f"window {asked} is not possible for {source!r}; accepted: 1 to {limit or 'any'}"
+        )
+
+
+def check_room(prompt: Prompt, ids: Sequence[int], max_tokens: int, window: int) -> None:
+    """Refuse a prompt that has no token, or no room behind it for the longest answer.
+
+    Raises:
+        EngineError: no token at all.
+        WindowError: naming the prompt, its tokens and the window.
+    """
+    if not ids:
+        raise EngineError("an empty prompt needs a BOS or EOS token, which the tokenizer lacks")
+    if len(ids) + max_tokens > window:
+        name = f" {prompt.query_id!r}" if prompt.query_id else ""
+        raise WindowError(
+            f"prompt{name} has {len(ids)} tokens, which with max_tokens {max_tokens} is over "
+            f"the window of {window}; use fewer or shorter shots, or fewer max_tokens"
         )
