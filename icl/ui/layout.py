@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 
@@ -64,24 +65,24 @@ class Layout:
         first, of = self.first, self.of
         self.name = gr.Dropdown(list(templates), value=first.name, label="Template",
                                 elem_id="name", scale=3, min_width=160)  # fmt: skip
-        self.data = gr.Dropdown(list(data), value=first.data, label="Data", elem_id="data",
+        self.data = _chooser(list(data), value=first.data, label="Data", elem_id="data",
                                 scale=3, min_width=150)  # fmt: skip
-        self.locale = gr.Dropdown(list(of.locales), value=first.locale, label="Locale",
+        self.locale = _chooser(list(of.locales), value=first.locale, label="Locale",
                                   elem_id="locale", visible=bool(of.locales), scale=2,
                                   min_width=100)  # fmt: skip
         pairs = bool(of.sources)
-        self.source = gr.Dropdown(list(of.sources), value=first.source, label="From",
+        self.source = _chooser(list(of.sources), value=first.source, label="From",
                                   elem_id="source", visible=pairs, scale=2,
                                   min_width=110)  # fmt: skip
-        self.target = gr.Dropdown(list(of.targets), value=first.target, label="To",
+        self.target = _chooser(list(of.targets), value=first.target, label="To",
                                   elem_id="target", visible=pairs, scale=2,
                                   min_width=110)  # fmt: skip
-        self.words = gr.Dropdown(
+        self.words = _chooser(
             [("English", "en"), ("the row's", "row")], value=first.words, elem_id="words",
             label="Prompt language", scale=2, min_width=120,
         )  # fmt: skip
         selectors = [name for name in names("selector") if name != "fixed"]
-        self.select = gr.Dropdown(selectors, value=first.select, label="Shots", elem_id="select",
+        self.select = _chooser(selectors, value=first.select, label="Shots", elem_id="select",
                                   scale=2, min_width=110)  # fmt: skip
         self.k = gr.Number(first.k, label="k", precision=0, elem_id="k", scale=1, min_width=70)
         self.seed = gr.Number(first.seed, label="Seed", precision=0, elem_id="seed", scale=1,
@@ -102,7 +103,7 @@ class Layout:
                 elem_id="file", scale=3, min_width=110, label="Save as",
             )  # fmt: skip
             self.save = gr.Button("Save", elem_id="save", size="md", scale=1, min_width=60)
-            self.version = gr.Dropdown(
+            self.version = _chooser(
                 [], value=None, label="Version", show_label=False, container=False,
                 elem_id="version", scale=2, min_width=110,
             )  # fmt: skip
@@ -119,7 +120,7 @@ class Layout:
                                      scale=3, min_width=120)  # fmt: skip
             self.chance = gr.Button("Random row", elem_id="chance", size="md", scale=1,
                                     min_width=100)  # fmt: skip
-        self.found = gr.Dropdown([], value=None, label="Found", elem_id="found")
+        self.found = _chooser([], value=None, label="Found", elem_id="found")
         self.typed = gr.Checkbox(False, label="Type a row of my own", elem_id="typed")
         self.fields = [
             gr.Textbox(
@@ -141,7 +142,7 @@ class Layout:
                 "Upload rows (CSV, TSV, JSONL)", file_types=[".csv", ".tsv", ".jsonl"],
                 elem_id="upload", size="md", scale=2, min_width=160,
             )  # fmt: skip
-            self.column = gr.Dropdown([""], value="", label="Column with the right answer",
+            self.column = _chooser([""], value="", label="Column with the right answer",
                                       elem_id="column", visible=False, scale=2,
                                       min_width=140)  # fmt: skip
         self.uploaded = gr.Textbox(
@@ -160,7 +161,7 @@ class Layout:
         with gr.Row():
             self.pool_wanted = gr.Textbox(label="Search the pool", elem_id="pool-wanted",
                                           max_lines=1, scale=2, min_width=100)  # fmt: skip
-            self.pool_found = gr.Dropdown([], value=None, label="Add a shot", elem_id="pool-found",
+            self.pool_found = _chooser([], value=None, label="Add a shot", elem_id="pool-found",
                                           scale=3, min_width=130)  # fmt: skip
         with gr.Row():
             self.shot_file = gr.Textbox(
@@ -178,15 +179,15 @@ class Layout:
         )  # fmt: skip
 
     def _model(self, models: Sequence[str]) -> None:
-        self.model = gr.Dropdown(
+        self.model = _chooser(
             list(models), value=models[0], label="Model: a name, hub id, folder, .gguf or pypi:…",
-            allow_custom_value=True, elem_id="model",
+            elem_id="model",
         )  # fmt: skip
         with gr.Row():
-            self.width = gr.Dropdown([("as given", ""), *[(w, w) for w in WIDTHS[1:]]], value="",
+            self.width = _chooser([("as given", ""), *[(w, w) for w in WIDTHS[1:]]], value="",
                                      label="Width", elem_id="width", min_width=90)  # fmt: skip
             chats = [("as given", ""), *[(c, c) for c in ("never", "auto", "always")]]
-            self.chat = gr.Dropdown(chats, value="", label="Chat template", elem_id="chat",
+            self.chat = _chooser(chats, value="", label="Chat template", elem_id="chat",
                                     min_width=90)  # fmt: skip
         with gr.Row():
             self.load = gr.Button("Load", elem_id="load", size="md", min_width=60)
@@ -285,3 +286,11 @@ class Layout:
         self.noted = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
                                 max_lines=3, elem_id="noted", label="Feedback",
                                 placeholder="verdicts go to feedback.jsonl")  # fmt: skip
+
+
+def _chooser(*given: Any, **more: Any) -> Any:
+    """A dropdown that takes what the browser sends, so that our own errors answer it.
+
+    Gradio's own would refuse a value that was in the list until a moment ago.
+    """
+    return gr.Dropdown(*given, allow_custom_value=True, **more)

@@ -127,7 +127,7 @@ class ShotPanel:
             return [gr.skip(), wrong(error)]
         if name not in ids:
             return [gr.skip(), told("mark a shot in the list first")]
-        return [change(screen, ids, str(name)).plain(), told("")]
+        return [change(screen, ids, str(name)).plain() | {"marked": name}, told("")]
 
     def find(self, wanted: str, *values: Any) -> Any:
         """The pool rows that hold the words."""

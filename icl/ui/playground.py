@@ -190,7 +190,7 @@ class Playground:
             shown("\n".join(view.request.example.targets)),
             gr.Number(label=f"Row of {count}"),
             shown(_header(screen, export.files) + export.text),
-            gr.Radio(shot_choices(view.seen, view.request, screen)),
+            _radio(shot_choices(view.seen, view.request, screen), keep_marked(values)),
             gr.Timer(active=waits),
             keep,
         ]
@@ -312,6 +312,18 @@ def shot_choices(seen: Seen, request: Request, screen: Screen) -> list[tuple[str
 def _restorable(kept: Any) -> bool:
     """Whether a browser kept what this page can set."""
     return isinstance(kept, dict) and set(kept) == set(PARTS)
+
+
+def keep_marked(values: Sequence[Any]) -> str | None:
+    """The shot that was moved or pinned last."""
+    hand = stored(values)["hand"]
+    return hand.get("marked") if isinstance(hand, dict) else None
+
+
+def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
+    """The shots to mark one of; a mark on one that is gone would be refused by Gradio."""
+    there = any(name == marked for _, name in choices)
+    return gr.Radio(choices, value=marked if there else None)
 
 
 def _first(values: Sequence[str], wanted: str) -> str | None:
