@@ -34,7 +34,7 @@ app: .venv/.made .venv/.with-app
 	$(BIN)/python app.py
 
 test: .venv/.made .venv/.with-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: .venv/.made .venv/.with-check
 	$(BIN)/ruff format --check .

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import multiprocessing
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -83,6 +86,7 @@ class _Peak:
         import psutil
 
         self._process, self._done = psutil.Process(), threading.Event()
+        _give_back()
         self._before = self._now()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -105,6 +109,15 @@ class _Peak:
         while not self._done.is_set():
             self.megabytes = max(self.megabytes, (self._now() - self._before) / 1e6)
             time.sleep(0.002)
+
+
+def _give_back() -> None:
+    """Give freed memory back, so that what is allocated next shows, and not what loading left."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+        if trim is not None:
+            trim(0)
 
 
 def check(results: Sequence[Result]) -> None:

@@ -288,6 +288,7 @@ def _split_halves(section: Half, path: Path) -> tuple[Half, Half]:
     plain = _TAG.sub(lambda tag: "\0" * len(tag[0]), section.source)
     found = plain.count(BOUNDARY)
     if found != 1:
+        section.tree()  # an open tag swallows what follows: its own message comes first
         raise TemplateError(
             f"{path}:{section.first_line}: [[example]] has {found} ||| and needs exactly one, "
             "between the input and the target, as in `Intent:||| {{ label }}`"

@@ -35,6 +35,15 @@ def call(
     return code, out, err
 
 
+def assert_one_line(message: str, code: int, out: str, err: str) -> None:
+    """A mistake ends the command with exit code 2 and one line that says it."""
+    assert code == 2
+    assert message in err
+    assert err.startswith("icl: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
 def test_run_show_and_score(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,11 +118,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = call(capsys, monkeypatch, *arguments)
-    assert code == 2
-    assert message in err
-    assert err.startswith("icl: ")
-    assert err.count("\n") == 1
-    assert out == ""
+    assert_one_line(message, code, out, err)
 
 
 def test_bad_data_and_template_are_told_with_file_and_line(
@@ -252,11 +257,7 @@ def test_a_mistake_of_an_author_is_one_line_and_exit_code_2(
 
         run(write(tmp_path, name="done"), "runs")
     code, out, err = call(capsys, monkeypatch, *arguments)
-    assert code == 2
-    assert message in err
-    assert err.startswith("icl: ")
-    assert err.count("\n") == 1
-    assert out == ""
+    assert_one_line(message, code, out, err)
 
 
 def test_watching_tells_errors_and_ends_cleanly(

@@ -11,6 +11,7 @@ import pytest
 from icl.errors import LeakError, TemplateError
 from icl.sandbox import Half
 from icl.templates import TemplateFile, parse_template, read_template, template_names
+from tests.hostile import REFUSED
 
 PATH = Path("my.j2")
 EXAMPLE = "[[example]]\nQ: {{ utt }}\nA:||| {{ target }}\n"
@@ -138,6 +139,7 @@ def test_jinja_keeps_the_newlines_that_are_written() -> None:
         ("Hello\n[[example]]\na|||b", "my.j2:1: text before the first section"),
         ("[[query]]\na|||b\n[[example]]\na|||b", "my.j2:1: ||| belongs in [[example]] alone"),
         ("[[example]]\nQ: {{ utt }}", "my.j2:2: [[example]] has 0 ||| and needs exactly one"),
+        ("[[example]]\nQ: {{ utt }\nA:||| {{ label }}", "my.j2:2: unexpected '}'"),
         ("[[example]]\na|||b|||c", "my.j2:2: [[example]] has 2 ||| and needs exactly one"),
         ("[[example]]\na|||  \n", "my.j2:2: nothing stands behind |||"),
     ],
@@ -263,27 +265,6 @@ def generator() -> Any:
     yield 1
 
 
-HOSTILE = [
-    "{{ ''.__class__.__mro__ }}",
-    "{{ ''|attr('__class__') }}",
-    "{{ ('{0.__class__}'|attr('format'))(1) }}",
-    "{{ '{0.__class__}'.format(ex) }}",
-    "{{ '{a.__class__}'.format_map({'a':ex}) }}",
-    "{{ cycler.__init__.__globals__ }}",
-    "{{ lipsum.__globals__['os'] }}",
-    "{{ self.__init__ }}",
-    "{{ self._TemplateReference__context }}",
-    "{{ namespace.__init__ }}",
-    "{{ fn.__code__ }}",
-    "{{ gen.gi_frame }}",
-    r"{{ ''['\x5f\x5fclass\x5f\x5f'] }}",
-    "{{ rows.append(1) }}",
-    "{{ rows.pop() }}",
-    "{{ ex.update({}) }}",
-    "{% include '/etc/passwd' %}",
-    "{% for i in range(10**9) %}x{% endfor %}",
-    "{{ {'a b': 1}|xmlattr }}",
-]
 NOT_THERE = [
     "{{ lipsum }}",
     "{{ lipsum(n=1) }}",
@@ -296,9 +277,9 @@ NOT_THERE = [
 ]
 
 
-@pytest.mark.parametrize("source", HOSTILE + NOT_THERE, ids=range(len(HOSTILE + NOT_THERE)))
+@pytest.mark.parametrize("source", REFUSED + NOT_THERE, ids=range(len(REFUSED + NOT_THERE)))
 def test_hostile_templates_are_refused(source: str) -> None:
-    assert len(HOSTILE) == 19
+    assert len(REFUSED) == 19
     context: dict[str, Any] = {"ex": {}, "rows": [1], "fn": lambda: 1, "gen": generator()}
     with pytest.raises(TemplateError) as caught:
         parse(f"[[example]]\n{source}||| {{{{ target }}}}").input.render(context)

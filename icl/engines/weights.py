@@ -88,10 +88,10 @@ def resolve(source: str, revision: str | None = None) -> Weights:
         return _from_folder(source, path)
     if is_hub:
         return _from_hub(source, revision)
-    near = [str(found) for found in path.parent.glob("*")] if path.parent.is_dir() else []
+    models = [*path.parent.glob("*.gguf"), *(c.parent for c in path.parent.glob("*/config.json"))]
     raise ModelError(
-        f"there is no model at {source!r}{did_you_mean(str(path), near)} Name a folder with "
-        "config.json and safetensors, a .gguf file, a hub id, or pypi:<distribution>"
+        f"there is no model at {source!r}; name a folder with config.json and safetensors, a .gguf "
+        f"file, a hub id, or pypi:<distribution>{did_you_mean(str(path), map(str, models))}"
     )
 
 

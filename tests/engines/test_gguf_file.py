@@ -175,7 +175,7 @@ def test_two_processes_convert_once(tmp_path: Path) -> None:
         )
         for _ in range(2)
     ]
-    done = [process.communicate(timeout=120) for process in running]
+    done = [process.communicate(timeout=600) for process in running]
     assert [process.returncode for process in running] == [0, 0], done
     assert done[0][0] == done[1][0]
     assert sum(err.count("converting") for _, err in done) == 1

@@ -76,6 +76,10 @@ def test_unknown_paths_suggest_the_nearest(tiny_model: Path) -> None:
         resolve(str(tiny_model)[:-1] + "x")
     with pytest.raises(ModelError, match=r"there is no model at 'model.gguf'"):
         resolve("model.gguf")
+    (beside := tiny_model.parent / "notes.yaml").touch()
+    with pytest.raises(ModelError) as caught:
+        resolve(str(beside) + "x")
+    assert "notes.yaml." not in str(caught.value), "what holds no model is not named"
     with pytest.raises(ModelError, match="is no hub id, so it has no revision 'v1'; leave it out"):
         resolve(str(tiny_model), "v1")
 

