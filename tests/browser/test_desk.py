@@ -137,6 +137,7 @@ def test_nothing_typed_is_lost_on_reload(tiny: str, open_page: Callable[[str], A
     until(page, "counts", r"^\d+ = ")
     before = prompt(page)
     page.reload()
+    page.wait_for_selector("#prompt .textfield .text")
     until_prompt(page, "kept ")
     page.wait_for_function("() => document.querySelector('#k input').value == '1'")
     page.wait_for_function("() => document.querySelector('#locale input').value == 'sw-KE'")
