@@ -141,7 +141,7 @@ def test_nothing_typed_is_lost_on_reload(tiny: str, open_page: Callable[[str], A
     until_prompt(page, "kept ")
     page.wait_for_function("() => document.querySelector('#k input').value == '1'")
     page.wait_for_function("() => document.querySelector('#locale input').value == 'sw-KE'")
-    until(page, "problem", r"^fine.*shots: \d+$")
+    until_prompt(page, before.splitlines()[-1])
     assert prompt(page) == before
 
 
