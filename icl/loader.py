@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,13 @@ class Loader:
     _vectors: dict[str, Vectors] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
     """Name of a data set of the hub -> commit that was read."""
+    read: Callable[[DataSpec], Iterable[Example]] = scan
+    """Reads the rows of a spec; whoever asks for many parts of one file may keep it."""
+
+    @property
+    def held(self) -> int:
+        """How many samples, pools and indices are kept."""
+        return len(self._tests) + len(self._pools) + len(self._selectors)
 
     def _spec(
         self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry | DevEntry
@@ -66,7 +73,7 @@ class Loader:
         key = canonical([rows.model_dump(), point.locale, list(point.pair or ()), _reads(template)])
         if key not in self._tests:
             spec = self._spec(point, rows.data, point.locale, rows)
-            read = map(template.answered, scan(spec))
+            read = map(template.answered, self.read(spec))
             labels = template.file.kind == "classify" and not template.labels
             self._tests[key] = draw(read, rows.n, rows.seed, labels)
         return self._tests[key]
@@ -86,7 +93,7 @@ class Loader:
         key = canonical([entry.model_dump(), name, locale, used, _reads(template)])
         if key not in self._pools:
             spec = self._spec(point, name, locale, entry)
-            read: Iterable[Example] = map(template.answered, scan(spec))
+            read: Iterable[Example] = map(template.answered, self.read(spec))
             if isinstance(entry, PoolEntry) and entry.without:
                 held, same = Seen(), (entry.without.data or rows.data) == name
                 for row in self.pool(point, entry.without, point.locale, template, test)[0]:

@@ -278,7 +278,7 @@ def serve(line: socket.socket, limits: Limits) -> None:
     while True:
         try:
             message = _receive(line)
-        except EOFError:
+        except (EOFError, ConnectionError):  # the parent gave up on it, and closed the line
             return
         began = time.process_time()
         # Whole seconds of the process's life, so this only ends what the parent did not kill.

@@ -30,7 +30,7 @@ from icl.errors import BusyError, StoreError
 from icl.recording import example_line, parse_example, parse_record, record_line
 from icl.types import JSON, Choice, Example, Record
 
-__all__ = ["ConditionStore", "read_json", "record_line", "replace_file"]
+__all__ = ["ConditionStore", "append_lines", "read_json", "record_line", "replace_file"]
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -80,6 +80,20 @@ def _append(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.truncate(path, size)
         raise _store_error(path, error) from error
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Append lines to a file, all of them synced or none.
+
+    Raises:
+        StoreError: no room, or the file cannot be written; what was there stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _store_error(path, error) from error
+    text = "".join(f"{line}\n" for line in lines)
+    _append(path, text.encode("utf-8", "surrogatepass"))
 
 
 def _store_error(path: Path, error: OSError) -> StoreError:

@@ -16,6 +16,8 @@ __all__ = [
     "Embeds",
     "Engine",
     "Example",
+    "Expected",
+    "Inspects",
     "Output",
     "Prediction",
     "Prompt",
@@ -150,6 +152,19 @@ class Token:
     """The characters covered; empty for special tokens that the tokenizer adds."""
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A token of a text, and what the model expected in its place."""
+
+    token: Token
+    logprob: float | None
+    """Natural log-probability behind the tokens before it; None for the first one."""
+    rank: int | None
+    """1 where no token is likelier."""
+    alternatives: tuple[tuple[str, float], ...]
+    """(text, log-probability) of the likeliest tokens there, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,4 +363,13 @@ class Embeds(Protocol):
 
     def embedding(self, layer: int | None = None) -> dict[str, JSON]:
         """What changes a vector, the layer among it; goes into fingerprints."""
+        ...
+
+
+@runtime_checkable
+class Inspects(Protocol):
+    """An engine that tells what it expected at every token of a text."""
+
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+        """The tokens of a prompt with an answer behind it; ``top`` alternatives for each."""
         ...

@@ -6,13 +6,13 @@ import sys
 
 import typer
 
-from icl.cli import author, comparing, look, production, reporting, runs, search, web
+from icl.cli import author, comparing, feedback, look, production, reporting, runs, search, web
 from icl.cli.common import STOPPED, app
 from icl.errors import IclError, one_line
 
 __all__ = ["app", "main"]
 
-_VERBS = (author, comparing, look, production, reporting, runs, search, web)
+_VERBS = (author, comparing, feedback, look, production, reporting, runs, search, web)
 """Imported for the verbs that they put on the app."""
 _PANELS = ("Write", "Run", "Look", "Use")
 app.registered_commands.sort(

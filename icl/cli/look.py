@@ -73,14 +73,20 @@ def show_prompt(
 def show(
     record: Annotated[str, typer.Argument(metavar="RUN#ID", help="Or RUN#CONDITION/ID.")],
     out: Out = Path("runs"),
+    html: Annotated[
+        bool, typer.Option("--html", help="As one HTML page that can be sent.")
+    ] = False,
 ) -> None:
     """Print one record: prompt, shots, answer, label bars.
 
     What calibrators asked beside the test rows is RUN#CONDITION/content_free/ID, or domain, pool.
     """
     from icl.probes import ROLES
-    from icl.report import card
+    from icl.report import card as text
+    from icl.reports.card import card_of, page
     from icl.results import load_run
+
+    card = (lambda *named: page(card_of(*named))) if html else text
 
     name, mark, rest = record.partition("#")
     loaded = load_run(name, out)
@@ -94,13 +100,15 @@ def show(
         if inner and role in ROLES:  # what was asked beside the test rows
             condition, key = condition.probes(role), name
         typer.echo(card(condition, condition.record(key)))
-        _show_verdicts(condition, key)
+        if not html:
+            _show_verdicts(condition, key)
         return
     holders = [c for c in loaded.conditions if rest in c.records]
     if len(holders) == 1 or not holders:
         condition = (holders or loaded.conditions)[0]
         typer.echo(card(condition, condition.record(rest)))
-        _show_verdicts(condition, rest)
+        if not html:
+            _show_verdicts(condition, rest)
         return
     typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
     for place, condition in enumerate(loaded.conditions, 1):

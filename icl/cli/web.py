@@ -6,16 +6,20 @@ from typing import Annotated
 
 import typer
 
-from icl.cli.common import DEMO_MODEL, app
+from icl.cli.common import app
 
 PANEL = "Run"
 
 
 @app.command("app", rich_help_panel=PANEL)
 def app_(
+    experiment: Annotated[
+        str | None,
+        typer.Argument(metavar="[EXPERIMENT]", help="Its models and data are offered."),
+    ] = None,
     model: Annotated[
-        str, typer.Option("--model", help="Hub id, folder, .gguf file or pypi:NAME.")
-    ] = DEMO_MODEL,
+        str | None, typer.Option("--model", help="Hub id, folder, .gguf file or pypi:NAME.")
+    ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int | None,
@@ -25,4 +29,10 @@ def app_(
     """Open the web workbench on this machine; Ctrl+C ends it."""
     from icl.ui.launch import serve
 
-    serve(model, host, port, ready=lambda url: typer.echo(f"the workbench is at {url}"))
+    serve(
+        model,
+        host,
+        port,
+        experiment=experiment,
+        ready=lambda url: typer.echo(f"the workbench is at {url}"),
+    )

@@ -22,6 +22,7 @@ __all__ = [
     "Drawn",
     "Seen",
     "apart",
+    "between",
     "data_hash",
     "draw",
     "json_lines",
@@ -71,7 +72,7 @@ def scan(spec: DataSpec) -> Iterator[Example]:
                 f"{spec.path}: {key}: is for the format {' or '.join(formats)}, not {spec.format}"
             )
     ids = Digests()
-    for example in _of_lines(lookup("format", spec.format)(spec), spec):
+    for example in between(lookup("format", spec.format)(spec), spec):
         ids.add(example.id)
         yield example
     if not len(ids):
@@ -83,10 +84,10 @@ def scan(spec: DataSpec) -> Iterator[Example]:
 
 
 def _again(spec: DataSpec) -> Iterator[Example]:
-    return _of_lines(lookup("format", spec.format)(spec), spec)
+    return between(lookup("format", spec.format)(spec), spec)
 
 
-def _of_lines(examples: Iterable[Example], spec: DataSpec) -> Iterator[Example]:
+def between(examples: Iterable[Example], spec: DataSpec) -> Iterator[Example]:
     """The rows ``first`` to ``last`` of what the reader yields, from 1, both included.
 
     The rest is read too: files that are not aligned, or an id that stands twice, show only then.

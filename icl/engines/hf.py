@@ -23,7 +23,18 @@ from icl.engines.windows import causal_window, check_room, check_window
 from icl.engines.wording import Heard, Wording
 from icl.errors import ModelError
 from icl.registry import did_you_mean
-from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token, digest
+from icl.types import (
+    JSON,
+    Choice,
+    ChoiceScore,
+    Expected,
+    OnToken,
+    Output,
+    Prompt,
+    Sampling,
+    Token,
+    digest,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +102,9 @@ class HFEngine(ModelEntry):
             self._formats = decide(asked, self._config, self.source, auto)
             self._weights = weights
             self._read_forms(weights, tokenizer, wording)
-            self._check_window()
+            own = self._model_window()
+            limit = own if self._pair is None else self._pair.limit  # relative places have none
+            check_window(self.source, vars(self)["_asked_window"], own, limit)
         return self
 
     def _read_forms(self, weights: Weights, tokenizer: Any, wording: Wording) -> None:
@@ -248,7 +261,7 @@ class HFEngine(ModelEntry):
 
     def choice(self, choice: Choice) -> Choice:
         """The choice as it is scored; in a chat without leading space, ended by the turn."""
-        return self.form.choice(choice)
+        return choice if self.chat == "never" else self.form.choice(choice)
 
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent for a prompt, BOS included."""
@@ -317,7 +330,7 @@ class HFEngine(ModelEntry):
         start = () if self.codec.start is None else (self.codec.start,)
         for i, ids in enumerate(self.form.ids(prompts)):
             prompt = prompts[i]
-            check_room(prompt, len(ids), self.codec.start, sampling.max_tokens, self.window)
+            check_room(prompt, ids or start, sampling.max_tokens, self.window)
             stops = self.wording.stops((*sampling.stop, *prompt.stop))
             thinking = thinking_for(self.form, sampling, prompt)
             requests.append(Request(i, ids or start, stops, prompt.query_id or str(i), thinking))
@@ -346,6 +359,17 @@ class HFEngine(ModelEntry):
             found = iter(enumerate(groups))
         for i, sums in found:
             yield from results(*planned[i], sums)
+
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+        """What the model expected at every token of a prompt with an answer behind it.
+
+        Raises:
+            EngineError: an encoder-decoder model, or a text without tokens.
+            WindowError: longer than the window.
+        """
+        from icl.engines.inspecting import inspected
+
+        return inspected(self.lm, self.form, prompt, answer, top, self.window)
 
     def score_plain(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """The same as :meth:`score`, every pair forwarded alone: slow, the reference."""
@@ -389,8 +413,3 @@ class HFEngine(ModelEntry):
         if self._pair is not None:
             return self._pair.own_window
         return causal_window(self._config, self.codec.tokenizer)
-
-    def _check_window(self) -> None:
-        own = self._model_window()
-        limit = own if self._pair is None else self._pair.limit  # relative places have none
-        check_window(self.source, vars(self)["_asked_window"], own, limit)

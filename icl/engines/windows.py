@@ -49,20 +49,18 @@ def check_window(source: str, asked: int | None, own: int, limit: int) -> None:
         )
 
 
-def check_room(
-    prompt: Prompt, n_tokens: int, start: int | None, max_tokens: int, window: int
-) -> None:
-    """Refuse a prompt that is empty where nothing stands before it, or leaves too little room.
+def check_room(prompt: Prompt, ids: Sequence[int], max_tokens: int, window: int) -> None:
+    """Refuse a prompt that has no token, or no room behind it for the longest answer.
 
     Raises:
-        EngineError: no token at all, and no ``start`` to put before the first one.
-        WindowError: prompt and answer are longer than the window.
+        EngineError: no token at all.
+        WindowError: naming the prompt, its tokens and the window.
     """
-    if not n_tokens and start is None:
+    if not ids:
         raise EngineError("an empty prompt needs a BOS or EOS token, which the tokenizer lacks")
-    if n_tokens + max_tokens > window:
+    if len(ids) + max_tokens > window:
         name = f" {prompt.query_id!r}" if prompt.query_id else ""
         raise WindowError(
-            f"prompt{name} has {n_tokens} tokens, which with max_tokens {max_tokens} is over "
+            f"prompt{name} has {len(ids)} tokens, which with max_tokens {max_tokens} is over "
             f"the window of {window}; use fewer or shorter shots, or fewer max_tokens"
         )

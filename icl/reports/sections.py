@@ -365,7 +365,7 @@ def _exhibit(row: Row) -> Exhibit:
     except IclError as error:
         return Exhibit(row, one, (), bars, texts, error=one_line(error))
     if scored is not None:
-        shown.append(Piece("shot target", scored))
+        shown.append(Piece("target", scored))
     return Exhibit(row, one, bounded(shown, PROMPT_CHARS), bars, texts, same)
 
 

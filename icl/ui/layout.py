@@ -1,94 +1,92 @@
-"""The components of the tab Playground, where they stand, and how they look."""
+"""The components of the tab Playground, and where they stand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import gradio as gr
 
-from icl.ui.state import MINE, SAMPLES, SELECTORS, Screen, languages
+from icl.registry import names
+from icl.ui.look import COLOURS, HEAT
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.sources import Source
 
-__all__ = ["CSS", "PARTS", "TOP", "Layout"]
+__all__ = ["FIELDS", "PARTS", "TOP", "Layout"]
 
+FIELDS = 6
+"""Fields of a row that can be typed; more need a file."""
 PARTS = (
     "name", "text", "data", "locale", "source", "target", "words", "row", "select", "k", "seed",
-    "max_tokens",
+    "max_tokens", "model", "width", "chat", "column", "typed", "answer", "hand",
+    *(f"field{number}" for number in range(FIELDS)),
 )  # fmt: skip
-"""The components that a :class:`Screen` is read from, by its fields."""
+"""The components that a screen is read from."""
 TOP = 10
 """Labels in the chart."""
-COLOURS = {
-    "instruction": "#8a63d2",
-    "shot input": "#2f81c7",
-    "shot target": "#2e9e5b",
-    "query": "#d9822b",
-}
-CSS = """
-button { font-family: inherit !important; }
-#template .cm-editor { height: 356px; }
-#prompt { height: 398px; overflow: auto; }
-#prompt .legend { margin-bottom: 6px; }
-#prompt .textfield { display: block; font: 0/19px var(--font-mono); word-break: normal; }
-#prompt .token { margin: 0 !important; padding: 0 !important; }
-#prompt .text { font-size: 13px; overflow-wrap: anywhere; padding: 2px 0; cursor: text;
-  background: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
-#prompt .line-break::after { content: "\\A"; white-space: pre; }
-#problem textarea, #counts textarea, #told textarea, #output textarea, #reference textarea {
-  font-family: var(--font-mono); font-size: 12.5px; }
-#rows { flex-wrap: nowrap; align-items: stretch; }
-#back, #forth { flex: none; width: 52px; min-width: 52px; }
-#run, #stop { height: 54px; }
-#save { height: 38px; }
-#labels { min-height: 330px; }
-.wrong textarea { color: #b42318 !important; -webkit-text-fill-color: #b42318 !important; }
-.stale { opacity: 0.4; }
-footer { display: none !important; }
-"""
-"""The prompt's lines are laid out as text, since Gradio's own layout drops blank ones and white
-space between two pieces of one line is its own, so that has no width."""
+WIDTHS = ("", "fp32", "bf16", "fp16", "int8", "nf4", "fp4")
 
 
 class Layout:
-    """Lays out the tab inside an open ``gr.Blocks``."""
+    """Lays out the tab inside an open ``gr.Tab``."""
 
-    def __init__(self, first: Screen, templates: list[str], rows: str) -> None:
-        self.first = first
+    def __init__(
+        self, first: Screen, templates: Sequence[str], data: Sequence[str], source: Source,
+        models: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.first, self.of = first, source
+        self.hand = gr.State(Hand().plain())
         with gr.Row():
-            self._choosers(templates)
+            self._choosers(templates, data)
         with gr.Row():
-            with gr.Column(scale=10, min_width=320):
-                self._template()
+            with gr.Column(scale=10, min_width=320), gr.Tabs():
+                with gr.Tab("Template", render_children=True):
+                    self._template()
+                with gr.Tab("Row", render_children=True, elem_id="tab-row"):
+                    self._row()
+                with gr.Tab("Shots", render_children=True, elem_id="tab-shots"):
+                    self._shots()
+                with gr.Tab("Model", render_children=True, elem_id="tab-model"):
+                    self._model(models)
             with gr.Column(scale=11, min_width=320):
-                self._prompt(rows)
+                with gr.Tabs():
+                    with gr.Tab("Exact prompt", render_children=True):
+                        self._prompt()
+                    with gr.Tab("Tokens", render_children=True, elem_id="tab-tokens"):
+                        self._tokens()
+                    with gr.Tab("As experiment", render_children=True, elem_id="tab-export"):
+                        self._export()
+                self._turning()
             with gr.Column(scale=8, min_width=260):
                 self._answer()
-        with gr.Accordion("The same as a batch experiment", open=False):
-            self.export = gr.Code(
-                language="yaml", interactive=False, show_label=False, elem_id="export", lines=8,
-                buttons=["copy"],
-            )  # fmt: skip
         self.timer = gr.Timer(0.5, active=False)
 
-    def _choosers(self, templates: list[str]) -> None:
-        first, tags = self.first, languages("samples/translation")
-        self.name = gr.Dropdown(templates, value=first.name, label="Template", elem_id="name",
-                                scale=3, min_width=160)  # fmt: skip
-        self.data = gr.Dropdown(list(SAMPLES), value=first.data, label="Data", elem_id="data",
+    def _choosers(self, templates: Sequence[str], data: Sequence[str]) -> None:
+        first, of = self.first, self.of
+        self.name = gr.Dropdown(list(templates), value=first.name, label="Template",
+                                elem_id="name", scale=3, min_width=160)  # fmt: skip
+        self.data = _chooser(list(data), value=first.data, label="Data", elem_id="data",
                                 scale=3, min_width=150)  # fmt: skip
-        self.locale = gr.Dropdown(languages(first.data), value=first.locale, label="Locale",
-                                  elem_id="locale", scale=2, min_width=100)  # fmt: skip
-        self.source = gr.Dropdown(tags, value=first.source, label="From", elem_id="source",
-                                  visible=False, scale=2, min_width=110)  # fmt: skip
-        self.target = gr.Dropdown(tags, value=first.target, label="To", elem_id="target",
-                                  visible=False, scale=2, min_width=110)  # fmt: skip
-        self.words = gr.Dropdown(
+        self.locale = _chooser(list(of.locales), value=first.locale, label="Locale",
+                                  elem_id="locale", visible=bool(of.locales), scale=2,
+                                  min_width=100)  # fmt: skip
+        pairs = bool(of.sources)
+        self.source = _chooser(list(of.sources), value=first.source, label="From",
+                                  elem_id="source", visible=pairs, scale=2,
+                                  min_width=110)  # fmt: skip
+        self.target = _chooser(list(of.targets), value=first.target, label="To",
+                                  elem_id="target", visible=pairs, scale=2,
+                                  min_width=110)  # fmt: skip
+        self.words = _chooser(
             [("English", "en"), ("the row's", "row")], value=first.words, elem_id="words",
             label="Prompt language", scale=2, min_width=120,
         )  # fmt: skip
-        self.select = gr.Dropdown(list(SELECTORS), value=first.select, label="Shots",
-                                  elem_id="select", scale=2, min_width=110)  # fmt: skip
-        self.k = gr.Number(first.k, label="k", precision=0, elem_id="k",
-                           scale=1, min_width=70)  # fmt: skip
-        self.seed = gr.Number(first.seed, label="Seed", precision=0, elem_id="seed",
-                              scale=1, min_width=70)  # fmt: skip
+        selectors = [name for name in names("selector") if name != "fixed"]
+        self.select = _chooser(selectors, value=first.select, label="Shots", elem_id="select",
+                                  scale=2, min_width=110)  # fmt: skip
+        self.k = gr.Number(first.k, label="k", precision=0, elem_id="k", scale=1, min_width=70)
+        self.seed = gr.Number(first.seed, label="Seed", precision=0, elem_id="seed", scale=1,
+                              min_width=70)  # fmt: skip
 
     def _template(self) -> None:
         self.text = gr.Code(
@@ -97,47 +95,202 @@ class Layout:
         )  # fmt: skip
         self.text.postprocess = lambda text: text  # Gradio's own strips white space, which is sent
         self.text.value = self.first.text
-        self.problem = gr.Textbox(label="Check", lines=4, max_lines=4, interactive=False,
+        self.problem = gr.Textbox(label="Check", lines=2, max_lines=4, interactive=False,
                                   elem_id="problem")  # fmt: skip
         with gr.Row():
             self.file = gr.Textbox(
-                placeholder=f"name in {MINE}/", show_label=False, container=False, max_lines=1,
-                elem_id="file", scale=3, min_width=140,
+                placeholder="name, or folder/name", show_label=False, container=False, max_lines=1,
+                elem_id="file", scale=3, min_width=110, label="Save as",
             )  # fmt: skip
-            self.save = gr.Button("Save", elem_id="save", size="md", scale=1, min_width=70)
+            self.save = gr.Button("Save", elem_id="save", size="md", scale=1, min_width=60)
+            self.version = _chooser(
+                [], value=None, label="Version", show_label=False, container=False,
+                elem_id="version", scale=2, min_width=110,
+            )  # fmt: skip
+            self.undo = gr.Button("Undo", elem_id="undo", size="md", scale=1, min_width=60)
         self.saved = gr.Textbox(
-            placeholder="nothing saved yet", show_label=False, container=False, interactive=False,
-            elem_id="saved", lines=1, max_lines=3,
+            placeholder="every text that is saved or run is kept as a version", show_label=False,
+            container=False, interactive=False, elem_id="saved", lines=1, max_lines=3,
+            label="Saved",
         )  # fmt: skip
 
-    def _prompt(self, rows: str) -> None:
+    def _row(self) -> None:
+        with gr.Row():
+            self.wanted = gr.Textbox(label="Search the rows", elem_id="wanted", max_lines=1,
+                                     scale=3, min_width=120)  # fmt: skip
+            self.chance = gr.Button("Random row", elem_id="chance", size="md", scale=1,
+                                    min_width=100)  # fmt: skip
+        self.found = _chooser([], value=None, label="Found", elem_id="found")
+        self.typed = gr.Checkbox(False, label="Type a row of my own", elem_id="typed")
+        self.fields = [
+            gr.Textbox(
+                "",
+                label=f"field {number}",
+                visible=False,
+                lines=1,
+                max_lines=6,
+                elem_id=f"field{number}",
+            )  # fmt: skip
+            for number in range(FIELDS)
+        ]
+        for number, field in enumerate(self.fields):
+            setattr(self, f"field{number}", field)
+        self.answer = gr.Textbox("", label="Right answer, if known", visible=False, lines=1,
+                                 elem_id="answer")  # fmt: skip
+        with gr.Row():
+            self.upload = gr.UploadButton(
+                "Upload rows (CSV, TSV, JSONL)", file_types=[".csv", ".tsv", ".jsonl"],
+                elem_id="upload", size="md", scale=2, min_width=160,
+            )  # fmt: skip
+            self.column = _chooser([""], value="", label="Column with the right answer",
+                                      elem_id="column", visible=False, scale=2,
+                                      min_width=140)  # fmt: skip
+        self.uploaded = gr.Textbox(
+            show_label=False, container=False, interactive=False, elem_id="uploaded", lines=1,
+            max_lines=2, placeholder="uploaded rows stay on this machine", label="Upload",
+        )  # fmt: skip
+
+    def _shots(self) -> None:
+        self.shots = gr.Radio([], label="Sent in this order", elem_id="shots")
+        with gr.Row(elem_id="shot-buttons"):
+            self.up = gr.Button("▲ Up", elem_id="up", size="sm", min_width=50)
+            self.down = gr.Button("▼ Down", elem_id="down", size="sm", min_width=50)
+            self.pin = gr.Button("Pin", elem_id="pin", size="sm", min_width=50)
+            self.remove = gr.Button("Remove", elem_id="remove", size="sm", min_width=60)
+            self.reset = gr.Button("Reset", elem_id="reset", size="sm", min_width=50)
+        with gr.Row():
+            self.pool_wanted = gr.Textbox(label="Search the pool", elem_id="pool-wanted",
+                                          max_lines=1, scale=2, min_width=100)  # fmt: skip
+            self.pool_found = _chooser([], value=None, label="Add a shot", elem_id="pool-found",
+                                          scale=3, min_width=130)  # fmt: skip
+        with gr.Row():
+            self.shot_file = gr.Textbox(
+                placeholder="name in shots/", show_label=False, container=False, max_lines=1,
+                elem_id="shot-file", scale=3, min_width=110, label="Shot file",
+            )  # fmt: skip
+            self.keep_shots = gr.Button("Save shots", elem_id="keep-shots", size="md", scale=2,
+                                        min_width=80)  # fmt: skip
+            self.leave_out = gr.Button("Leave each out", elem_id="leave-out", size="md", scale=2,
+                                       min_width=100)  # fmt: skip
+        self.shots_told = gr.Textbox(
+            show_label=False, container=False, interactive=False, elem_id="shots-told", lines=3,
+            max_lines=12, label="Shots", placeholder="pinned shots stay whatever row or seed; "
+            "Leave each out asks the model what every shot adds",
+        )  # fmt: skip
+
+    def _model(self, models: Sequence[str]) -> None:
+        self.model = _chooser(
+            list(models), value=models[0], label="Model: a name, hub id, folder, .gguf or pypi:…",
+            elem_id="model",
+        )  # fmt: skip
+        with gr.Row():
+            self.width = _chooser([("as given", ""), *[(w, w) for w in WIDTHS[1:]]], value="",
+                                     label="Width", elem_id="width", min_width=90)  # fmt: skip
+            chats = [("as given", ""), *[(c, c) for c in ("never", "auto", "always")]]
+            self.chat = _chooser(chats, value="", label="Chat template", elem_id="chat",
+                                    min_width=90)  # fmt: skip
+        with gr.Row():
+            self.load = gr.Button("Load", elem_id="load", size="md", min_width=60)
+            self.unload = gr.Button("Unload", elem_id="unload", size="md", min_width=60)
+            self.look = gr.Button("What is here", elem_id="look", size="md", min_width=90)
+        self.model_told = gr.Textbox(label="State", lines=3, max_lines=5, interactive=False,
+                                     elem_id="model-told")  # fmt: skip
+        self.here = gr.Dataframe(
+            headers=["model", "family", "fp32", "bf16", "int8", "nf4", "fits"], datatype="str",
+            interactive=False, elem_id="here", wrap=True, max_height=200, visible=False,
+            type="array", label="Models on this machine",
+        )  # fmt: skip
+
+    def _prompt(self) -> None:
         self.prompt = gr.HighlightedText(
             label="Exact prompt", show_legend=True, show_inline_category=False,
-            color_map=COLOURS, elem_id="prompt", interactive=False,
+            color_map=COLOURS, elem_id="prompt", interactive=False, show_label=False,
         )  # fmt: skip
-        self.counts = gr.Textbox(label="Tokens", lines=3, max_lines=3, interactive=False,
+        self.meter = gr.HTML('<div class="meter"></div>', elem_id="meter")
+        self.counts = gr.Textbox(label="Tokens", lines=2, max_lines=3, interactive=False,
                                  elem_id="counts")  # fmt: skip
+
+    def _turning(self) -> None:
         with gr.Row(elem_id="rows"):
             self.back = gr.Button("◀", elem_id="back", size="md")
-            self.row = gr.Number(self.first.row, label=rows, precision=0,
-                                 elem_id="row", scale=2, min_width=110)  # fmt: skip
+            self.row = gr.Number(self.first.row, label="Row", precision=0, elem_id="row", scale=2,
+                                 min_width=110)  # fmt: skip
             self.forth = gr.Button("▶", elem_id="forth", size="md")
 
-    def _answer(self) -> None:
+    def _tokens(self) -> None:
+        self.inspect = gr.Button("What did the model expect at each token?", elem_id="inspect",
+                                 size="md")  # fmt: skip
+        self.heat = gr.HighlightedText(
+            label="Probability of each token", show_legend=True, show_inline_category=False,
+            color_map=HEAT, elem_id="heat", interactive=False, show_label=False,
+        )  # fmt: skip
         with gr.Row():
+            self.place = gr.Number(1, label="Token", precision=0, elem_id="place", minimum=1,
+                                   scale=1, min_width=80)  # fmt: skip
+            self.expected = gr.Textbox(
+                label="Likeliest there", lines=5, max_lines=9, interactive=False,
+                elem_id="expected", scale=4, min_width=200,
+                placeholder="click a token, or give its number",
+            )  # fmt: skip
+
+    def _export(self) -> None:
+        self.export = gr.Code(
+            language="yaml", interactive=False, show_label=False, elem_id="export", lines=18,
+            max_lines=18, buttons=["copy"],
+        )  # fmt: skip
+        with gr.Row():
+            self.export_name = gr.Textbox(
+                placeholder="name of the experiment", show_label=False, container=False,
+                max_lines=1, elem_id="export-name", scale=3, min_width=110, label="Experiment",
+            )  # fmt: skip
+            self.export_save = gr.Button("Save", elem_id="export-save", size="md", scale=1,
+                                         min_width=60)  # fmt: skip
+        self.exported = gr.Textbox(
+            show_label=False, container=False, interactive=False, elem_id="exported", lines=1,
+            max_lines=3, label="Saved experiment",
+            placeholder="icl run asks just what is on the screen, to the byte",
+        )  # fmt: skip
+
+    def _answer(self) -> None:
+        with gr.Row(elem_id="answer-buttons"):
             self.run = gr.Button("Run", variant="primary", size="md", elem_id="run", scale=2,
                                  min_width=80)  # fmt: skip
             self.stop = gr.Button("Stop", interactive=False, size="md", elem_id="stop", scale=1,
                                   min_width=70)  # fmt: skip
+        writes = self.of.writes
         self.max_tokens = gr.Number(
             self.first.max_tokens, label="Longest answer, in tokens", precision=0,
-            elem_id="max_tokens", visible=False,
+            elem_id="max_tokens", visible=writes,
         )  # fmt: skip
-        self.told = gr.Textbox(label="Answer", lines=4, max_lines=4, interactive=False,
-                               elem_id="told", placeholder="press Run")  # fmt: skip
-        self.labels = gr.Label(label=f"The {TOP} most probable labels", num_top_classes=TOP,
-                               show_heading=False, elem_id="labels")  # fmt: skip
+        self.told = gr.Textbox(label="Answer", lines=3, max_lines=4, interactive=False,
+                               elem_id="told", placeholder="Run, or Ctrl+Enter")  # fmt: skip
+        self.labels = gr.Label(label=f"The {TOP} most probable labels, and the right one",
+                               num_top_classes=TOP + 1,
+                               show_heading=False, elem_id="labels",
+                               visible=not writes)  # fmt: skip
         self.output = gr.Textbox(label="Output", lines=5, max_lines=12, interactive=False,
-                                 visible=False, elem_id="output")  # fmt: skip
-        self.reference = gr.Textbox(label="Reference", lines=5, max_lines=12, visible=False,
+                                 visible=writes, elem_id="output")  # fmt: skip
+        self.reference = gr.Textbox(label="Reference", lines=2, max_lines=8, visible=writes,
                                     interactive=False, elem_id="reference")  # fmt: skip
+        self.scored = gr.Textbox(label="Scores of this row", lines=1, max_lines=4,
+                                 interactive=False, elem_id="scored")  # fmt: skip
+        with gr.Row(elem_id="feedback"):
+            self.good = gr.Button("Good", elem_id="good", size="sm", min_width=50)
+            self.bad = gr.Button("Bad", elem_id="bad", size="sm", min_width=50)
+            self.corrected = gr.Button("Corrected:", elem_id="corrected", size="sm", min_width=70)
+            self.card = gr.Button("Save card", elem_id="card", size="sm", min_width=70)
+        self.correction = gr.Textbox(
+            placeholder="what it should have answered", show_label=False, container=False,
+            lines=1, max_lines=4, elem_id="correction", label="Correction",
+        )  # fmt: skip
+        self.noted = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
+                                max_lines=3, elem_id="noted", label="Feedback",
+                                placeholder="verdicts go to feedback.jsonl")  # fmt: skip
+
+
+def _chooser(*given: Any, **more: Any) -> Any:
+    """A dropdown that takes what the browser sends, so that our own errors answer it.
+
+    Gradio's own would refuse a value that was in the list until a moment ago.
+    """
+    return gr.Dropdown(*given, allow_custom_value=True, **more)

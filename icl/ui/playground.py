@@ -1,14 +1,13 @@
 """The tab Playground: a template, one row, its exact prompt, and what the model answers.
 
-Nothing is decided here: every handler turns the screen into a :class:`icl.ui.state.Screen` and
-shows what the functions below it say. Texts go only to components that show them as text.
+Nothing is decided here: every handler turns the screen into a
+:class:`~icl.workbench.screen.Screen` and shows what the functions of :mod:`icl.workbench` say.
+Texts go only to components that show them as text.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,22 +16,22 @@ import gradio as gr
 
 from icl.conditions import Condition, Request
 from icl.engines.table import Uncounted
-from icl.errors import ConfigError, IclError
-from icl.registry import lookup
+from icl.errors import IclError
+from icl.reports.card import pieces
 from icl.templates import read_template
-from icl.ui.layout import PARTS, TOP, Layout
-from icl.ui.model import Opening, Progress, score, stream
-from icl.ui.state import (
-    MINE,
-    SAMPLES,
-    Screen,
-    Workplace,
-    bars,
-    part_counts,
-    rows_there,
-    save_template,
-    shown,
-    spans,
+from icl.ui.answering import Answering
+from icl.ui.layout import FIELDS, PARTS, Layout
+from icl.ui.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
+from icl.ui.reading import one_line, screen_of, shown, stored, told, wrong
+from icl.ui.saving import Saving, version_choices
+from icl.ui.tabs import QUICK, App
+from icl.workbench.meter import Meter, measured
+from icl.workbench.models import Openings
+from icl.workbench.place import Seen
+from icl.workbench.rows import summary
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.shelf import (
+    fields_of,
     template_choices,
     template_text,
 )
@@ -40,318 +39,337 @@ from icl.ui.state import (
 __all__ = ["Playground"]
 
 FIRST = "intent/plain"
-ENDS = {
-    "stop": "ended by a stop string",
-    "end": "ended by the model",
-    "length": "cut at the longest answer",
-    "cancelled": "stopped",
-}
-BOUNDS = {"row": (1, 10**9), "k": (0, 64), "seed": (0, 2**31), "max_tokens": (1, 4096)}
-"""What the screen's numbers may be."""
+KEY = "icl-playground"
+"""Under which the browser keeps what is set."""
+SECRET = "nothing secret: it stays in this browser"
+"""Fixed, so that another start of the app can read what was kept."""
+SHADES = {"special": "#888888", "instruction": "#8a63d2", "shots": "#2f81c7", "query": "#d9822b",
+          "answer": "#b0b0b0"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _View:
     """What a preview found."""
 
-    condition: Condition
+    seen: Seen
     request: Request
     counted: bool
+
+    @property
+    def condition(self) -> Condition:
+        return self.seen.condition
 
 
 class Playground:
     """The tab: its components, and what happens when they change."""
 
-    def __init__(self, work: Workplace) -> None:
-        self.work = work
-        self.opening = Opening()
-        self.first = Screen(FIRST, read_template(FIRST).text)
-        self._stops: dict[str, threading.Event] = {}
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        self.openings = Openings()
+        data = next(iter(self.work.sources))
+        source = self.work.sources[data]
+        name = _first_template(source.kind, source.name)
+        self.first = Screen(
+            name, read_template(name).text, data,
+            locale=_first(source.locales, "en-US"), source=_first(source.sources, "eng_Latn"),
+            target=_first(source.targets, "deu_Latn"),
+            k=3 if source.task.get("pool") is not None else 0,
+            model=next(iter(self.work.models)),
+        )  # fmt: skip
 
     def build(self) -> None:
-        """Lay out the tab inside an open ``gr.Blocks``, and say what calls what."""
-        templates = template_choices(self.work.base)
-        at = Layout(self.first, templates, _row_label(self.first))
-        quick: dict[str, Any] = {
-            "queue": False, "show_progress": "hidden", "api_visibility": "private",
-        }  # fmt: skip
-        self.inputs = [getattr(at, part) for part in PARTS]
-        self.name = at.name
-        self.previewed = [at.prompt, at.counts, at.problem, at.reference, at.row, at.export,
-                          at.timer]  # fmt: skip
-        # One event for all, so that a late answer never overwrites a newer one.
-        gr.on(
-            [*(part.change for part in self.inputs), at.timer.tick], self.preview, self.inputs,
-            self.previewed, trigger_mode="always_last", **quick,
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        at = self.at = Layout(
+            self.first, template_choices(self.work.base), list(self.work.sources),
+            self.work.sources[self.first.data], list(self.work.models),
         )  # fmt: skip
-        at.name.input(self.open_template, [at.name, at.data],
-                      [at.text, at.data, at.problem, at.file], **quick)  # fmt: skip
+        self.inputs = [getattr(at, part) for part in PARTS]
+        self.ready = gr.State(False)
+        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+        self.previewed = [at.prompt, at.counts, at.meter, at.problem, at.reference, at.row,
+                          at.export, at.shots, at.timer, self.store]  # fmt: skip
+        self.previewing: dict[str, Any] = {
+            "fn": self.preview, "inputs": [self.ready, *self.inputs], "outputs": self.previewed,
+        }  # fmt: skip
+        # One event for all, so that a late answer never overwrites a newer one.
+        changed = [part.change for part in self.inputs if not isinstance(part, gr.State)]
+        gr.on([*changed, at.timer.tick], trigger_mode="always_last", **self.previewing, **QUICK)
+        self._wire_template(at)
+        Saving(self).wire(at)
+        RowPanel(self).wire(at)
+        ShotPanel(self).wire(at)
+        ModelPanel(self).wire(at)
+        TokenPanel(self).wire(at)
+        self.answering = Answering(self)
+        self.answering.wire(at)
+        restoring = {"fn": self.restore, "inputs": [self.store],
+                     "outputs": [*self.inputs, self.ready]}  # fmt: skip
+        first = {"fn": self.first_preview, "inputs": [self.store, *self.inputs],
+                 "outputs": self.previewed}  # fmt: skip
+        self.app.loads += [[restoring], [first]]
+
+    def _wire_template(self, at: Layout) -> None:
+        at.name.input(
+            self.open_template, [at.name, at.data],
+            [at.text, at.data, at.problem, at.file, at.version, at.saved], **QUICK,
+        )  # fmt: skip
         at.data.change(
-            self.turn_to, at.data,
+            self.turn_to, self.inputs,
             [at.locale, at.source, at.target, at.max_tokens, at.labels, at.output, at.reference,
-             at.told, at.row], **quick,
+             at.told, at.row, at.column, at.hand], **QUICK,
         )  # fmt: skip
         for button, step in ((at.back, -1), (at.forth, 1)):
-            button.click(partial(self.move, step), [at.data, at.locale, at.row], at.row, **quick)
-        at.save.click(self.save_as, [at.file, at.text, at.name], [at.name, at.saved], **quick).then(
-            self.preview, self.inputs, self.previewed, **quick
-        )
-        self._wire_run(at, quick)
+            button.click(partial(self.move, step), self.inputs, at.row, **QUICK)
+        gr.on([at.text.change, at.typed.change], self.show_fields, [at.typed, at.text, at.name],
+              [*at.fields, at.answer], trigger_mode="always_last", **QUICK)  # fmt: skip
 
-    def _wire_run(self, at: Layout, quick: dict[str, Any]) -> None:
-        answered, buttons = [at.told, at.labels, at.output], [at.run, at.stop]
-        asked = at.run.click(self.arm, None, [*answered, *buttons], **quick).then(
-            self.answer, self.inputs, answered, concurrency_id="engine", concurrency_limit=1,
-            show_progress="hidden", api_visibility="private",
-        )  # fmt: skip
-        asked.failure(self.fail, None, at.told, **quick)
-        asked.then(self.disarm, None, buttons, **quick).then(
-            self.preview, self.inputs, self.previewed, **quick
-        )
-        at.stop.click(self.halt, None, at.stop, **quick)
+    # ---- what is set
 
-    # ---- what happens
+    def restore(self, kept: Any) -> list[Any]:
+        """What the browser kept, where it can still be set; the templates that are there now."""
+        choices = template_choices(self.work.base)
+        if not _restorable(kept):
+            return [gr.Dropdown(choices=choices), *[gr.skip()] * (len(PARTS) - 1), True]
+        made = {part: kept[part] for part in PARTS}
+        if made["name"] not in choices:
+            made["name"] = self.first.name
+        source = self.work.sources.get(str(made["data"]))
+        if source is None:  # an upload of an earlier start, or another experiment
+            made["data"] = self.first.data
+            source = self.work.sources[self.first.data]
+        made["hand"] = Hand.of(made["hand"]).plain()
+        shape = {
+            "name": gr.Dropdown(choices=choices, value=made["name"]),
+            **self._places(source, made["locale"], made["source"], made["target"]),
+            "max_tokens": gr.Number(value=made["max_tokens"], visible=source.writes),
+        }
+        return [*({**made, **shape}[part] for part in PARTS), True]
 
-    def screen(self, values: Sequence[Any]) -> Screen:
-        """The components' values, which a browser may send as it likes."""
-        given = dict(zip(PARTS, values, strict=True))
-        for part, (low, high) in BOUNDS.items():
-            value = given[part]
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise ConfigError(f"{part} is {value!r}; a number from {low} to {high} is needed")
-            given[part] = int(value)
-        screen = Screen(**given)
-        if screen.name not in template_choices(self.work.base):
-            template_text(screen.name, "en", self.work.base)  # says which there are
-        return screen
+    def _places(
+        self, source: Any, locale: Any = None, one: Any = None, other: Any = None
+    ) -> dict[str, Any]:
+        """The choosers of locale and languages, with what the source has."""
+        made = {}
+        for part, values, wanted, first in (
+            ("locale", source.locales, locale, "en-US"),
+            ("source", source.sources, one, "eng_Latn"),
+            ("target", source.targets, other, "deu_Latn"),
+        ):
+            value = wanted if wanted in values else _first(values, first)
+            made[part] = gr.Dropdown(list(values), value=value, visible=bool(values))
+        return made
 
-    def list_templates(self) -> Any:
-        """What can be opened now; files may have come since the app was started."""
-        return gr.Dropdown(choices=template_choices(self.work.base))
+    def first_preview(self, kept: Any, *values: Any) -> list[Any]:
+        """The preview of a page that was opened; what is restored makes one of its own."""
+        if _restorable(kept) and kept != stored(values):
+            return [gr.skip()] * len(self.previewed)
+        return self.preview(False, *values)
 
-    def preview(self, *values: Any) -> list[Any]:
+    def preview(self, ready: bool, *values: Any) -> list[Any]:
         """The exact prompt of what is set, its tokens, and the experiment that sends it."""
+        keep = stored(values) if ready else gr.skip()
         try:
-            screen = self.screen(values)
+            screen = screen_of(self.work, values)
             view = self._view(screen)
             export = self.work.export(screen)
         except IclError as error:
             return [
-                gr.HighlightedText(elem_classes="stale"),
-                gr.Textbox(elem_classes="stale"),
-                _wrong(error),
-                gr.skip(), gr.skip(), f"# {_one_line(error)}", gr.Timer(active=False),
+                gr.HighlightedText(elem_classes="stale"), gr.Textbox(elem_classes="stale"),
+                gr.skip(), wrong(error), gr.skip(), gr.skip(), f"# {one_line(error)}", gr.skip(),
+                gr.Timer(active=False), keep,
             ]  # fmt: skip
-        waits = screen != self.first and not view.counted and self.opening.failure is None
+        opening = self.openings.of(view.condition.point.engine_key)
+        waits = screen != self.first and not view.counted and opening.failure is None
+        meter = self._meter(view)
+        count = 1 if screen.own else len(self.work.rows(screen))
         return [
             gr.HighlightedText(_pieces(view.request), elem_classes=[]),
-            gr.Textbox(self._counts(view), elem_classes=[]),
-            gr.Textbox(_check(view), elem_classes=[]),
+            gr.Textbox(self._counts(view, meter), elem_classes=[]),
+            _bar(meter) if meter else gr.skip(),
+            told(_check(view)),
             shown("\n".join(view.request.example.targets)),
-            gr.Number(label=_row_label(screen)),
-            shown(export),
+            gr.Number(label=f"Row of {count}"),
+            shown(_header(screen, export.files) + export.text),
+            _radio(shot_choices(view.seen, view.request, screen), keep_marked(values)),
             gr.Timer(active=waits),
+            keep,
         ]
 
-    def _view(self, screen: Screen) -> _View:
-        condition = self.work.condition(screen)
-        if screen != self.first:  # a page that was only opened needs no model
-            self.opening.begin(condition.engine)
-        counted = self.opening.open
-        asked = condition if counted else replace(condition, engine=Uncounted(window=10**9))
-        return _View(condition, asked.request(condition.examples[0]), counted)
+    def view(self, screen: Screen) -> _View:
+        """The prompt of a screen, for panels; opens the model's tokenizer."""
+        return self._view(screen)
 
-    def _counts(self, view: _View) -> str:
+    def _view(self, screen: Screen) -> _View:
+        seen = self.work.seen(screen)
+        condition = seen.condition
+        opening = self.openings.of(condition.point.engine_key)
+        if screen != self.first:  # a page that was only opened needs no model
+            opening.begin(condition.engine)
+        asked = condition if opening.open else replace(condition, engine=Uncounted(window=10**9))
+        return _View(seen, asked.request(seen.example), opening.open)
+
+    def _meter(self, view: _View) -> Meter | None:
         if not view.counted:
-            if self.opening.failure is not None:
-                return shown(self.opening.failure, 2000)
-            if self.opening.busy:
+            return None
+        return measured(view.condition, view.request)
+
+    def _counts(self, view: _View, meter: Meter | None) -> str:
+        if meter is None:
+            opening = self.openings.of(view.condition.point.engine_key)
+            if opening.failure is not None:
+                return shown(opening.failure, 2000)
+            if opening.busy:
                 return "opening the model's tokenizer; until then all shots are shown, fit or not"
             return "counted once something changes or runs, which opens the model's tokenizer"
-        request, room = view.request, view.condition.room
-        counts = part_counts(request.prompt, view.condition.engine.tokens(request.prompt))
-        parts = ", ".join(f"{part} {n}" for part, n in counts.items() if n)
-        dropped = request.prompt.dropped
-        left_out = f"\ndropped to fit: {', '.join(dropped)}" if dropped else ""
-        return shown(
-            f"{request.tokens:,} = {parts}; room for {room - request.tokens:,} more{left_out}", 2000
-        )
+        return shown(meter.text(), 2000)
+
+    def show_fields(self, typed: bool, text: str, name: str) -> list[Any]:
+        """A text box for each field that the template reads, while a row is typed."""
+        names: list[str] = []
+        if typed:
+            try:
+                names = fields_of(self.work.sandbox.bind(text, name, "en").file)[:FIELDS]
+            except IclError:  # the preview tells it; the boxes stay as they are meanwhile
+                return [gr.skip()] * (FIELDS + 1)
+        boxes = [
+            gr.Textbox(label=shown(names[n], 60), visible=True) if n < len(names)
+            else gr.Textbox(visible=False)
+            for n in range(FIELDS)
+        ]  # fmt: skip
+        return [*boxes, gr.Textbox(visible=typed)]
+
+    # ---- templates and rows
 
     def open_template(self, name: str, data: str) -> list[Any]:
         """A template from the list, with a data set of its kind."""
         try:
             text = template_text(name, "en", self.work.base)
-            fits = data if name.endswith(".j2") else _data_for(read_template(name).kind, data)
+            fits = self._data_for(name, text, data)
         except IclError as error:
-            return [gr.skip(), gr.skip(), _wrong(error), gr.skip()]
-        own = name.removeprefix(f"{MINE}/").removesuffix(".j2") if name.endswith(".j2") else ""
-        return [text, fits, gr.skip(), own]
+            return [gr.skip(), gr.skip(), wrong(error), *[gr.skip()] * 3]
+        own = name.removesuffix(".j2") if name.endswith(".j2") else ""
+        return [text, fits, gr.skip(), own, version_choices(self.work.base, name), ""]
 
-    def turn_to(self, data: str) -> list[Any]:
+    def _data_for(self, name: str, text: str, data: str) -> str:
+        """The data set itself if it fits the template, else the samples that do."""
+        try:
+            kind = self.work.sandbox.bind(text, name, "en").file.kind
+        except IclError:  # an own template may be malformed; it is opened to be mended
+            return data
+        known = self.work.sources.get(data)
+        folder = f"samples/{name.partition('/')[0]}"
+        if known is not None and known.kind == kind and not (
+            data.startswith("samples/") and folder in self.work.sources
+        ):  # fmt: skip
+            return data
+        if folder in self.work.sources and self.work.sources[folder].kind == kind:
+            return folder
+        fitting = [n for n, source in self.work.sources.items() if source.kind == kind]
+        return data if data in fitting or not fitting else fitting[0]
+
+    def turn_to(self, *values: Any) -> list[Any]:
         """Show what belongs to a data set and hide the rest."""
-        sample = SAMPLES[data]
-        writes = lookup("task", sample.task).methods[0] == "generate"
-        pairs = bool(sample.lines)
+        given = stored(values)
+        try:
+            source = self.work.source(screen_of(self.work, values))
+        except IclError:  # the preview tells it
+            return [gr.skip()] * 11
+        places = self._places(source, given["locale"], given["source"], given["target"])
+        writes = source.writes
         return [
-            gr.Dropdown(visible=not pairs), gr.Dropdown(visible=pairs), gr.Dropdown(visible=pairs),
+            *places.values(),
             gr.Number(visible=writes), gr.Label(None, visible=not writes),
             gr.Textbox("", visible=writes), gr.Textbox(visible=writes), "", 1,
+            gr.Dropdown(visible=str(given["data"]).startswith("uploads/")), Hand().plain(),
         ]  # fmt: skip
 
-    def move(self, step: int, data: str, locale: str, row: float | None) -> int:
+    def move(self, step: int, *values: Any) -> Any:
         """The next or previous row, within what is there."""
-        return max(1, min(int(row or 1) + step, rows_there(data, locale)))
-
-    def save_as(self, file: str, text: str, name: str) -> list[Any]:
-        """Write the editor's text under a name of the user's own."""
         try:
-            made = save_template(self.work.base, file, text, name)
-        except IclError as error:
-            return [gr.skip(), _wrong(error)]
-        choices = template_choices(self.work.base)
-        return [gr.Dropdown(choices, value=made), gr.Textbox(f"saved {made}", elem_classes=[])]
-
-    # ---- asking the model
-
-    def arm(self, request: gr.Request) -> list[Any]:
-        """Before a run waits its turn: a stop of its own, buttons turned, old answer gone."""
-        self.leave(request)
-        self._stops[str(request.session_hash)] = threading.Event()
-        told = gr.Textbox("waiting for the model", elem_classes=[])
-        return [told, None, "", gr.Button(interactive=False), gr.Button(interactive=True)]
-
-    def disarm(self) -> list[Any]:
-        """After a run, however it ended."""
-        return [gr.Button(interactive=True), gr.Button(interactive=False)]
-
-    def fail(self) -> Any:
-        """After a run that broke off by a fault of our own, or found no place to wait."""
-        told = "failed: too many are waiting, or the terminal that runs the app says why"
-        return gr.Textbox(told, elem_classes="wrong")
-
-    def halt(self, request: gr.Request) -> Any:
-        """Stop this session's run, waiting or under way."""
-        stop = self._stops.get(str(request.session_hash))
-        if stop is not None:
-            stop.set()
-        return gr.Button(interactive=False)
-
-    def leave(self, request: gr.Request) -> None:
-        """A page that is closed stops what it asked for."""
-        stop = self._stops.pop(str(request.session_hash), None)
-        if stop is not None:
-            stop.set()
-
-    def answer(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        """Rank the labels, or write; yields at most ten times a second."""
-        stop = self._stops.get(str(request.session_hash), threading.Event())
-        try:
-            condition = self.work.condition(self.screen(values))
-            yield from self._open(condition, stop)
-            if stop.is_set():
-                yield [gr.Textbox("stopped before it began"), gr.skip(), gr.skip()]
-                return
-            asked = condition.request(condition.examples[0])
-            ways = {"rank": self._rank, "generate": self._write}
-            yield from ways[condition.method](condition, asked, stop)
-        except IclError as error:
-            yield [_wrong(error), gr.skip(), gr.skip()]
-
-    def _open(self, condition: Condition, stop: threading.Event) -> Iterator[list[Any]]:
-        self.opening.begin(condition.engine)
-        while self.opening.busy and not stop.is_set():
-            yield ["opening the model's tokenizer, once", gr.skip(), gr.skip()]
-            time.sleep(0.2)
-
-    def _rank(
-        self, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[list[Any]]:
-        count = len(condition.choices)
-        yield [f"scoring {count} labels; the first time loads the weights", gr.skip(), gr.skip()]
-        began = time.perf_counter()
-        ranking = bars(condition.choices, score(condition.engine, asked, condition.choices))
-        seconds = time.perf_counter() - began
-        if stop.is_set():
-            yield ["stopped", None, gr.skip()]
-            return
-        right = condition.template.label(asked.example)
-        chart = {f"{'✓ ' if label == right else ''}{shown(label, 80)}": probability
-                 for label, probability in ranking[:TOP]}  # fmt: skip
-        told = f"row id {asked.example.id}: {_verdict(ranking, right, seconds)}"
-        yield [shown(told, 2000), chart, gr.skip()]
-
-    def _write(
-        self, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[list[Any]]:
-        yield ["asking; the first time loads the weights", gr.skip(), ""]
-        for made in stream(condition.engine, asked.prompt, condition.sampling, stop):
-            told = f"row id {asked.example.id}: {_written(made)}"
-            yield [shown(told, 2000), gr.skip(), shown(made.text)]
+            count = len(self.work.rows(screen_of(self.work, values)))
+        except IclError:
+            return gr.skip()
+        row = stored(values)["row"]
+        return max(1, min(int(row or 1) + step, count))
 
 
-def _data_for(kind: str, data: str) -> str:
-    """The data set itself if it is of the template's kind, else the first that is."""
-    fitting = [name for name, sample in SAMPLES.items() if lookup("task", sample.task).kind == kind]
-    return data if data in fitting or not fitting else fitting[0]
+def shot_choices(seen: Seen, request: Request, screen: Screen) -> list[tuple[str, str]]:
+    """(what is said of a shot, its id) in the order sent, dropped ones last."""
+    found = []
+    template = seen.condition.template
+    for place, shot in enumerate(request.shots, 1):
+        name = shot.example.id
+        score = seen.scores.get(name)
+        facts = [f"{place}", name, template.label(shot.example) or ""]
+        facts += [f"score {score:.3f}"] if score is not None else []
+        facts += ["pinned"] if name in screen.hand.pinned else []
+        facts += [] if name in seen.scores else ["by hand"]
+        facts.append(summary(shot.example, 60))
+        found.append((shown(" · ".join(filter(None, facts)), 200), name))
+    return found + [(f"dropped to fit · {name}", name) for name in request.prompt.dropped]
+
+
+def _restorable(kept: Any) -> bool:
+    """Whether a browser kept what this page can set."""
+    return isinstance(kept, dict) and set(kept) == set(PARTS)
+
+
+def keep_marked(values: Sequence[Any]) -> str | None:
+    """The shot that was moved or pinned last."""
+    hand = stored(values)["hand"]
+    return hand.get("marked") if isinstance(hand, dict) else None
+
+
+def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
+    """The shots to mark one of; a mark on one that is gone would be refused by Gradio."""
+    there = any(name == marked for _, name in choices)
+    return gr.Radio(choices, value=marked if there else None)
+
+
+def _first(values: Sequence[str], wanted: str) -> str | None:
+    """The wanted one if it is there, else the first; None without any."""
+    return wanted if wanted in values else next(iter(values), None)
+
+
+def _first_template(kind: str, data: str) -> str:
+    """What stands in the editor at first: a library template of the first source's kind."""
+    return {"choose": "choose/instructed", "extract": "extract/json",
+            "generate": "generate/question"}.get(kind, FIRST)  # fmt: skip
 
 
 def _pieces(request: Request) -> list[tuple[str, str | None]]:
     """The prompt's pieces for the browser; together at most what it can show."""
-    left, pieces = 100_000, []
-    for text, kind in spans(request.prompt):
-        pieces.append((shown(text, left), kind))
+    left, found = 100_000, []
+    for text, kind in pieces(request.prompt):
+        found.append((shown(text, left), kind))
         left -= len(text)
         if left <= 0:
             break
-    return pieces
+    return found
+
+
+def _bar(meter: Meter) -> str:
+    """The window as a bar: numbers and names of ours alone."""
+    parts = "".join(
+        f'<i style="width:{100 * count / meter.window:.2f}%;background:{SHADES[part]}" '
+        f'title="{part}: {count}"></i>'
+        for part, count in meter.shares().items()
+    )
+    return f'<div class="meter" role="img" aria-label="{meter.window} tokens">{parts}</div>'
 
 
 def _check(view: _View) -> str:
     """What the template is, where nothing is wrong with it."""
     condition, shots = view.condition, view.request.shots
     chosen = ", ".join(shot.example.id for shot in shots) or "none"
-    labels = f"ranks {len(condition.choices)} labels" if condition.choices else "writes"
+    choices = view.request.choices
+    labels = f"ranks {len(choices)} labels" if condition.method == "rank" else "writes"
     fallbacks = condition.template.fallbacks
     missing = f"; taken from the fallback language: {', '.join(fallbacks[:5])}" if fallbacks else ""
-    return shown(
-        f"fine; {labels}; row id {view.request.example.id}; shots: {chosen}{missing}", 2000
-    )
+    return f"fine; {labels}; row id {view.request.example.id}; shots: {chosen}{missing}"
 
 
-def _written(made: Progress) -> str:
-    """How far a generation is, or how it ended and how fast it was."""
-    if made.output is None:
-        return f"writing, {made.seconds:.1f} s"
-    rate = f", {made.tokens_per_s:.1f} tokens/s" if made.tokens_per_s else ""
-    return (
-        f"{made.output.output_tokens} tokens in {made.seconds:.1f} s{rate}; "
-        f"{ENDS[made.output.finish]}"
-    )
-
-
-def _verdict(ranking: Sequence[tuple[str, float]], right: str | None, seconds: float) -> str:
-    """Which label won, and where the correct one stands."""
-    best, probability = ranking[0]
-    told = f"{best} with {_percent(probability)} of the {len(ranking)} labels"
-    if right is not None:
-        place = [label for label, _ in ranking].index(right)
-        told += "; correct" if place == 0 else (
-            f"; correct is {right}, in place {place + 1} with {_percent(ranking[place][1])}"
-        )  # fmt: skip
-    return f"{told}; {seconds:.1f} s"
-
-
-def _row_label(screen: Screen) -> str:
-    return f"Row of {rows_there(screen.data, screen.locale)}"
-
-
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.3g}%"
-
-
-def _wrong(error: BaseException) -> Any:
-    return gr.Textbox(shown(str(error), 2000), elem_classes="wrong")
-
-
-def _one_line(error: BaseException) -> str:
-    return shown(" ".join(str(error).split()), 300)
+def _header(screen: Screen, files: Any) -> str:
+    """What to do with the experiment."""
+    more = f", with {', '.join(files)} beside it" if files else ""
+    return f"# Save below as a file{more}, then: icl run NAME.yaml\n"

@@ -31,13 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def serving(model: dict[str, Any], folder: Path) -> Iterator[str]:
+def serving(model: dict[str, Any], folder: Path, *experiment: str) -> Iterator[str]:
     """The address of the app on that model, with ``folder`` as its working folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.browser.serve", str(port), json.dumps(model)],
+        [sys.executable, "-W", "ignore", "-m", "tests.browser.serve", str(port), json.dumps(model),
+         *experiment],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
@@ -86,7 +87,7 @@ def open_page(browser: Any) -> Iterator[Callable[[str], Any]]:
         contexts.append(context)
         context.on("request", check)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         watch(page)
         page.goto(address)
         page.wait_for_selector("#prompt .textfield .text")

@@ -1,4 +1,4 @@
-"""Serves the app on a model given as JSON: ``python -m tests.browser.serve PORT MODEL``."""
+"""Serves the app on a model given as JSON, for tests: PORT MODEL [EXPERIMENT]."""
 
 from __future__ import annotations
 
@@ -45,4 +45,7 @@ class Talker(TableEngine):
 
 
 if __name__ == "__main__":
-    serve(json.loads(sys.argv[2]), port=int(sys.argv[1]), ready=lambda url: print(url, flush=True))
+    serve(
+        json.loads(sys.argv[2]), port=int(sys.argv[1]), experiment=(*sys.argv[3:], None)[0],
+        ready=lambda url: print(url, flush=True),
+    )  # fmt: skip

@@ -141,15 +141,17 @@ def test_a_page_that_is_opened_needs_no_model(tiny: str, open_page: Callable[[st
 
 def test_edit_and_see(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
+    page.fill("#k input", "2")  # as many as fit the tiny window, before and after the edit
     page.click("#template .cm-content")
     page.keyboard.press("Control+End")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("End")
     page.keyboard.type("!?")
-    assert until_prompt(page, "!?").count("!?") == 3
+    assert until_prompt(page, "!?").count("!?") == 2
     until(page, "counts", r"^\d+ = special 1, instruction \d+, shots \d+, query \d+; room for \d+")
-    page.get_by_text("The same as a batch experiment").click()
-    assert "Save it under a name of your own" in export(page)
+    page.get_by_role("tab", name="As experiment").click()
+    page.wait_for_function("() => document.querySelector('#export').innerText.includes('prompt')")
+    assert re.search(r"prompt: prompts/plain-[0-9a-f]{8}\.j2", export(page))
     page.keyboard.press("Control+End")
     page.click("#template .cm-content")
     page.keyboard.press("Control+End")
@@ -165,7 +167,7 @@ def test_edit_and_see(tiny: str, open_page: Callable[[str], Any]) -> None:
 
 def test_what_is_chosen_changes_the_prompt(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
-    page.get_by_text("The same as a batch experiment").click()
+    page.get_by_role("tab", name="As experiment").click()
     first = prompt(page)
     page.click("#forth")
     until(page, "problem", "row id (?!2;)")
@@ -192,7 +194,8 @@ def test_ranking(tiny: str, open_page: Callable[[str], Any]) -> None:
     told = run(page, "of the 60 labels")
     assert re.match(r"row id 2: \w+ with [\d.e-]+% of the 60 labels; correct", told)
     bars = page.locator("#labels .confidence-set").count()
-    assert bars == 10
+    assert bars in (10, 11)  # the right label is shown wherever it stands
+    assert page.locator("#labels").inner_text().count("✓") == 1
     until(page, "counts", r"^\d+ = ")
 
 
@@ -219,7 +222,7 @@ def test_shots_that_do_not_fit_are_dropped(tiny: str, open_page: Callable[[str],
 
 def test_save_and_open_again(tiny: str, folder: Path, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
-    page.get_by_text("The same as a batch experiment").click()
+    page.get_by_role("tab", name="As experiment").click()
     text = "---\ntask: generate\n---\n[[example]]\n{{ source }}  \n=>||| {{ target }}\n\n"
     choose(page, "data", "samples/translation")
     write(page, text)
@@ -229,14 +232,14 @@ def test_save_and_open_again(tiny: str, folder: Path, open_page: Callable[[str],
     until(page, "saved", "cannot name a template")
     page.fill("#file textarea, #file input", "mine")
     page.click("#save")
-    until(page, "saved", r"^saved prompts-mine/mine\.j2")
-    saved = (folder / "prompts-mine" / "mine.j2").read_text()
+    until(page, "saved", r"^saved prompts/mine\.j2")
+    saved = (folder / "prompts" / "mine.j2").read_text()
     assert saved == text
     page.wait_for_function("() => document.querySelector('#export').innerText.includes('mine.j2')")
-    assert "prompt: prompts-mine/mine.j2" in export(page)
+    assert "prompt: prompts/mine.j2" in export(page)
     until(page, "problem", "^fine")
     again = open_page(tiny)
-    choose(again, "name", "prompts-mine/mine.j2")
+    choose(again, "name", "prompts/mine.j2")
     choose(again, "data", "samples/translation")
     until_prompt(again, "=>")
     assert prompt(again) == prompt(page)
@@ -308,7 +311,7 @@ def test_hostile_text_is_text(hostile: str, open_page: Callable[[str], Any]) -> 
     for one in HOSTILE:
         shown = one.replace("\ud800", "\ufffd").replace("\udfff", "\ufffd")
         assert shown in said, one
-    page.get_by_text("The same as a batch experiment").click()
+    page.get_by_role("tab", name="As experiment").click()
     for one in HOSTILE[:32]:
         raw = "{% raw %}" + one + "{% endraw %}"
         write(page, f"---\n# x\n---\n[[instruction]]\n{raw}\n[[example]]\n{PAIR}")

@@ -1,0 +1,35 @@
+"""``icl feedback``: what readers thought of outputs, as a shot file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icl.cli.common import app
+
+PANEL = "Use"
+
+
+@app.command(rich_help_panel=PANEL)
+def feedback(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="feedback.jsonl of the workbench.")
+    ] = Path("feedback.jsonl"),
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write a shot file here.")
+    ] = None,
+) -> None:
+    """Count the verdicts on outputs; with -o, write the approved answers as a shot file."""
+    from icl.feedback import read, shots, write_shots
+
+    found = read(file)
+    counts = Counter(one.verdict for one in found)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    rows = shots(found)
+    typer.echo(f"{len(found)} verdicts: {told or 'none'}; {len(rows)} rows with a right answer")
+    if out is not None:
+        write_shots(out, rows)
+        typer.echo(f"{out}: use it in an experiment as  shots: [{{file: {out}}}]")

@@ -1,0 +1,191 @@
+"""One record as a self-contained page to send to a colleague: prompt, answer, label bars, shots.
+
+The page holds no script and asks for nothing: its policy forbids both, and every text is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from icl.report import label_shares
+from icl.results import ConditionResult, predict
+from icl.types import Choice, Example, Output, Prediction, Prompt, Record
+
+__all__ = ["Card", "card_of", "page", "pieces"]
+
+TOP = 15
+"""Labels with a bar; right ones are shown wherever they stand."""
+_STYLE = """
+:root { color-scheme: light dark; --line: #8885; --ink: CanvasText; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem;
+  color: CanvasText; background: Canvas; }
+h1 { font-size: 1.15rem; } h2 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid var(--line);
+  border-radius: .4rem; padding: .7rem; margin: 0; font: 13px/1.5 ui-monospace, monospace; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .15rem .7rem .15rem 0; vertical-align: top;
+  overflow-wrap: anywhere; font-weight: normal; }
+th { color: color-mix(in srgb, CanvasText 65%, Canvas); white-space: nowrap; }
+.bar { width: 45%; } .bar i { display: block; height: .75rem; background: #2f81c7;
+  border-radius: .15rem; min-width: 1px; } .right .bar i { background: #2e9e5b; }
+.instruction { background: #8a63d230; } .input { background: #2f81c730; }
+.target { background: #2e9e5b38; } .query { background: #d9822b38; }
+.num { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything behind one answer."""
+
+    title: str
+    facts: Mapping[str, str]
+    """What stands in the table at the top: condition, model, template …"""
+    example: Example
+    prompt: Prompt
+    sent: str
+    """The text that was sent; in a chat with the turns' tokens."""
+    record: Record
+    prediction: Prediction
+    choices: Sequence[Choice] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Metric -> its value for this row, from 0 to 100."""
+
+
+def card_of(condition: ConditionResult, record: Record) -> Card:
+    """The card of a record in a run folder, its prompt rendered again."""
+    prompt = condition.prompt(record)
+    kept = condition.store.condition()
+    choices = condition.choices(record)
+    axes = " · ".join(value for value in condition.axes.values() if value)
+    return Card(
+        f"{condition.task.name} · row {record.id}",
+        {
+            "condition": f"{record.condition}  {axes}",
+            "model": _model(kept["identity"]["engine"]),
+            "template": kept["template"]["name"],
+        },
+        condition.store.examples()[record.id],
+        prompt,
+        condition.sent(prompt),
+        record,
+        predict(record, choices, condition.entry["parser"]),
+        choices,
+    )
+
+
+def page(card: Card) -> str:
+    """The whole page as HTML."""
+    record, example = card.record, card.example
+    answer = card.prediction.value if card.prediction.value is not None else "–"
+    right = card.prediction.value in example.targets if example.targets else None
+    verdict = {True: " ✓ right", False: " ✗ wrong", None: ""}[right]
+    facts = {
+        **card.facts,
+        "answer": answer + verdict,
+        "right answer": " | ".join(example.targets) or "–",
+        **({"not parsed": card.prediction.error} if card.prediction.error else {}),
+        **{name: f"{value:.1f}" for name, value in card.scores.items()},
+        "tokens": f"{record.prompt_tokens:,} in the prompt",
+        **({"dropped": ", ".join(record.dropped)} if record.dropped else {}),
+        "request": record.request[:16],
+    }
+    parts = [_table(facts), "<h2>Prompt</h2>", _prompt(card)]
+    if record.logprobs:
+        parts += ["<h2>Labels</h2>", _bars(card)]
+    for output in record.outputs:
+        parts += _output(output)
+    if record.shots:
+        parts += ["<h2>Shots</h2>", _shots(card)]
+    title = _text(card.title)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n"
+        f"<body><h1>{title}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def pieces(prompt: Prompt) -> list[tuple[str, str | None]]:
+    """The flat prompt in pieces, each with the part it belongs to; separators have none."""
+    heads = [part for part in (prompt.system, prompt.instruction) if part]
+    parts: list[list[tuple[str, str | None]]] = [[(head, "instruction")] for head in heads]
+    parts += [[(a, "shot input"), (b, "shot target")] for a, b in prompt.shots]
+    parts.append([(prompt.query, "query")])
+    found: list[tuple[str, str | None]] = []
+    for place, part in enumerate(parts):
+        found += [(prompt.separator, None)] if place else []
+        found += part
+    return [(text, kind) for text, kind in found if text]
+
+
+def _prompt(card: Card) -> str:
+    """Coloured by its parts, where it was sent as it is written."""
+    if card.sent != card.prompt.text:
+        return f"<pre>{_text(card.sent)}</pre>"
+    marked = "".join(
+        f'<span class="{kind.rpartition(" ")[2]}">{_text(text)}</span>' if kind else _text(text)
+        for text, kind in pieces(card.prompt)
+    )
+    return f"<pre>{marked}</pre>"
+
+
+def _output(output: Output) -> Iterator[str]:
+    if output.reasoning is not None:
+        yield f"<h2>Reasoning</h2><pre>{_text(output.reasoning)}</pre>"
+    ended = f"{_text(output.finish)}, {output.output_tokens} tokens"
+    yield f"<h2>Output ({ended})</h2><pre>{_text(output.text)}</pre>"
+
+
+def _bars(card: Card) -> str:
+    shares = label_shares(card.record.logprobs)
+    order = sorted(range(len(shares)), key=lambda i: -shares[i])
+    shown = order[:TOP] + [i for i in order[TOP:] if card.choices[i].label in card.example.targets]
+    rows = []
+    for place in shown:
+        label = card.choices[place].label
+        right = label in card.example.targets
+        mark = ' class="right"' if right else ""
+        width = f"{100 * shares[place]:.2f}%"
+        rows.append(
+            f"<tr{mark}><td>{_text(label)}{' ✓' if right else ''}</td>"
+            f'<td class="bar"><i style="width:{width}"></i></td>'
+            f'<td class="num">{100 * shares[place]:.1f} %</td>'
+            f'<td class="num">{card.record.logprobs[place]:.3f}</td></tr>'
+        )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _shots(card: Card) -> str:
+    rows = []
+    for name, label, score in card.record.shots:
+        found = "" if score is None else f"{score:.3f}"
+        rows.append(
+            f"<tr><td>{_text(name)}</td><td>{_text(label or '')}</td>"
+            f'<td class="num">{found}</td></tr>'
+        )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _table(facts: Mapping[str, str]) -> str:
+    rows = (
+        f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in facts.items()
+    )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _model(identity: Mapping[str, object]) -> str:
+    """Kind, precision and weights of an engine, as far as it says."""
+    names = ("kind", "model", "width", "precision", "weights")
+    told = [str(identity[name])[:24] for name in names if identity.get(name)]
+    return " · ".join(told)
+
+
+def _text(text: str) -> str:
+    """Escaped, and without halves of characters."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return escape(whole.replace("\0", "\ufffd"))

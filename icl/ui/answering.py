@@ -1,0 +1,233 @@
+"""Asking the model and what becomes of the answer: streaming, stop, scores, feedback, the card."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from icl.conditions import Condition, Request
+from icl.errors import IclError
+from icl.ui.layout import TOP, Layout
+from icl.ui.reading import screen_of, shown, told, wrong
+from icl.ui.tabs import ENGINE, QUICK
+from icl.workbench.answer import Answer, Progress, answered, rank, stream
+from icl.workbench.influence import Influence, influence
+from icl.workbench.keeping import card, note
+from icl.workbench.shelf import keep_version
+
+if TYPE_CHECKING:
+    from icl.ui.playground import Playground
+
+__all__ = ["Answering"]
+
+ENDS = {
+    "stop": "ended by a stop string",
+    "end": "ended by the model",
+    "length": "cut at the longest answer",
+    "cancelled": "stopped",
+    "reasoning": "ended inside its reasoning",
+}
+
+
+class Answering:
+    """One session's runs; what came back is kept until its page is closed."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+        self._stops: dict[str, threading.Event] = {}
+        self._answers: dict[str, Answer] = {}
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what."""
+        inputs = self.tab.inputs
+        answer, buttons = [at.told, at.labels, at.output, at.scored], [at.run, at.stop]
+        asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
+            self.answer, inputs, answer, **ENGINE
+        )
+        asked.failure(self.fail, None, at.told, **QUICK)
+        asked.then(self.disarm, None, buttons, **QUICK).then(**self.tab.previewing, **QUICK)
+        at.stop.click(self.halt, None, at.stop, **QUICK)
+        for verdict in ("good", "bad", "corrected"):
+            button = getattr(at, verdict)
+            button.click(self.note, [gr.State(verdict), at.correction], at.noted, **QUICK)
+        at.card.click(self.save_card, None, at.noted, **QUICK)
+        at.leave_out.click(self.leave_out, None, at.shots_told, **ENGINE)
+        self.tab.app.leaves.append(self.leave)
+
+    # ---- running
+
+    def arm(self, request: gr.Request) -> list[Any]:
+        """Before a run waits its turn: a stop of its own, buttons turned, old answer gone."""
+        self.leave(request)
+        self._stops[str(request.session_hash)] = threading.Event()
+        return [told("waiting for the model"), None, "", "", "",
+                gr.Button(interactive=False), gr.Button(interactive=True)]  # fmt: skip
+
+    def disarm(self) -> list[Any]:
+        """After a run, however it ended."""
+        return [gr.Button(interactive=True), gr.Button(interactive=False)]
+
+    def fail(self) -> Any:
+        """After a run that broke off by a fault of our own, or found no place to wait."""
+        message = "failed: too many are waiting, or the terminal that runs the app says why"
+        return gr.Textbox(message, elem_classes="wrong")
+
+    def halt(self, request: gr.Request) -> Any:
+        """Stop this session's run, waiting or under way."""
+        stop = self._stops.get(str(request.session_hash))
+        if stop is not None:
+            stop.set()
+        return gr.Button(interactive=False)
+
+    def leave(self, request: gr.Request) -> None:
+        """A page that is closed stops what it asked for, and leaves nothing behind."""
+        stop = self._stops.pop(str(request.session_hash), None)
+        if stop is not None:
+            stop.set()
+        self._answers.pop(str(request.session_hash), None)
+
+    def answer(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        """Rank the labels, or write; yields at most ten times a second."""
+        key = str(request.session_hash)
+        stop = self._stops.get(key, threading.Event())
+        try:
+            screen = screen_of(self.work, values)
+            condition = self.work.seen(screen).condition
+            yield from self._open(condition, stop)
+            if stop.is_set():
+                yield [told("stopped before it began"), gr.skip(), gr.skip(), gr.skip()]
+                return
+            keep_version(self.work.base, screen.name, screen.text)
+            self.work.only(condition)
+            asked = condition.request(condition.examples[0])
+            way = self._rank if condition.method == "rank" else self._write
+            yield from way(key, condition, asked, stop)
+        except IclError as error:
+            yield [wrong(error), gr.skip(), gr.skip(), gr.skip()]
+
+    def _open(self, condition: Condition, stop: threading.Event) -> Iterator[list[Any]]:
+        opening = self.tab.openings.of(condition.point.engine_key)
+        opening.begin(condition.engine)
+        while opening.busy and not stop.is_set():
+            yield ["opening the model's tokenizer, once", gr.skip(), gr.skip(), gr.skip()]
+            time.sleep(0.2)
+
+    def _rank(
+        self, key: str, condition: Condition, asked: Request, stop: threading.Event
+    ) -> Iterator[list[Any]]:
+        count = len(asked.choices)
+        told_first = f"scoring {count} labels; the first time loads the weights"
+        yield [told_first, gr.skip(), gr.skip(), gr.skip()]
+        made = rank(condition, asked)
+        if stop.is_set():
+            yield ["stopped", None, gr.skip(), gr.skip()]
+            return
+        self._answers[key] = made
+        targets = asked.example.targets
+        chart = {
+            f"{'✓ ' if label in targets else ''}{shown(label, 80)}": share
+            for place, (label, share) in enumerate(made.ranking)
+            if place < TOP or label in targets[:1]
+        }
+        yield [told(f"row id {asked.example.id}: {_verdict(made)}"), chart, gr.skip(),
+               _scores(made)]  # fmt: skip
+
+    def _write(
+        self, key: str, condition: Condition, asked: Request, stop: threading.Event
+    ) -> Iterator[list[Any]]:
+        yield ["asking; the first time loads the weights", gr.skip(), "", gr.skip()]
+        for made in stream(condition.engine, asked.prompt, condition.sampling, stop):
+            line = told(f"row id {asked.example.id}: {_written(made)}")
+            scored: Any = gr.skip()
+            if made.output is not None:
+                self._answers[key] = answered(condition, asked, made.output, made.seconds)
+                scored = _scores(self._answers[key])
+            yield [line, gr.skip(), shown(made.text), scored]
+
+    # ---- what becomes of an answer
+
+    def note(self, verdict: str, correction: str, request: gr.Request) -> Any:
+        """Keep what the reader thinks of the answer on the screen."""
+        made = self._answers.get(str(request.session_hash))
+        if made is None:
+            return told("run first: a verdict is on an answer")
+        try:
+            path = note(self.work.base, made, verdict, correction or None)
+        except IclError as error:
+            return wrong(error)
+        return told(f"{verdict}: kept in {path.name}; icl feedback {path.name} makes shots of it")
+
+    def save_card(self, request: gr.Request) -> Any:
+        """Write the answer on the screen as one page of HTML."""
+        made = self._answers.get(str(request.session_hash))
+        if made is None:
+            return told("run first: a card shows an answer")
+        try:
+            path = card(self.work.base, made)
+        except IclError as error:
+            return wrong(error)
+        return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
+
+    def leave_out(self, request: gr.Request) -> Iterator[Any]:
+        """What every shot adds to the answer on the screen."""
+        made = self._answers.get(str(request.session_hash))
+        if made is None or not made.request.shots:
+            yield told("run with shots first: then each of them can be left out")
+            return
+        yield told(f"asking {len(made.request.shots) + 1} prompts")
+        try:
+            found = influence(made)
+        except IclError as error:
+            yield wrong(error)
+            return
+        yield told("\n".join(_influence(one) for one in found))
+
+
+def _influence(one: Influence) -> str:
+    """``without 17: alarm_set (wrong), -1.25 nats``."""
+    answer = ""
+    if one.flips:
+        verdict = {True: " (right)", False: " (wrong)", None: ""}[one.right]
+        answer = f"; without it the answer is {one.label}{verdict}"
+    return f"{one.shot}: adds {one.adds:+.2f} nats to the right answer{answer}"
+
+
+def _scores(answer: Answer) -> str:
+    """Each metric for this one row."""
+    found, notes = answer.scores()
+    told_ = [f"{name} {value:.1f}" for name, value in found.items()]
+    return shown("; ".join([*told_, *notes]), 2000)
+
+
+def _written(made: Progress) -> str:
+    """How far a generation is, or how it ended and how fast it was."""
+    if made.output is None:
+        return f"writing, {made.seconds:.1f} s"
+    rate = f", {made.tokens_per_s:.1f} tokens/s" if made.tokens_per_s else ""
+    return (
+        f"{made.output.output_tokens} tokens in {made.seconds:.1f} s{rate}; "
+        f"{ENDS[made.output.finish]}"
+    )
+
+
+def _verdict(made: Answer) -> str:
+    """Which label won, and where the correct one stands."""
+    ranking = made.ranking
+    best, share = ranking[0]
+    line = f"{best} with {_percent(share)} of the {len(ranking)} labels"
+    labels = [label for label, _ in ranking]
+    right = next((one for one in made.request.example.targets if one in labels), None)
+    if right is not None:
+        place = labels.index(right)
+        line += "; correct" if place == 0 else (
+            f"; correct is {right}, in place {place + 1} with {_percent(ranking[place][1])}"
+        )  # fmt: skip
+    return f"{line}; {made.seconds:.1f} s"
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.3g}%"

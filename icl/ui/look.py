@@ -1,0 +1,64 @@
+"""How the page looks, and its one script: Ctrl+Enter runs."""
+
+from __future__ import annotations
+
+__all__ = ["COLOURS", "CSS", "HEAT", "JS"]
+
+COLOURS = {
+    "instruction": "#8a63d2",
+    "shot input": "#2f81c7",
+    "shot target": "#2e9e5b",
+    "query": "#d9822b",
+}
+HEAT = {
+    "over 50 %": "#2e9e5b",
+    "10 to 50 %": "#a8b820",
+    "1 to 10 %": "#d9822b",
+    "under 1 %": "#cf3b3b",
+}
+CSS = """
+button { font-family: inherit !important; }
+#template .cm-editor { height: 300px; }
+#export .cm-editor { height: 400px; }
+#prompt { height: 340px; overflow: auto; }
+#heat { height: 300px; overflow: auto; }
+.legend { margin-bottom: 6px; }
+.textfield { display: block; font: 0/19px var(--font-mono); word-break: normal; }
+.textfield .token { margin: 0 !important; padding: 0 !important; }
+.textfield .text { font-size: 13px; overflow-wrap: anywhere; padding: 2px 0; cursor: text;
+  background: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
+#heat .text { cursor: pointer; }
+.textfield .line-break::after { content: "\\A"; white-space: pre; }
+#problem textarea, #counts textarea, #told textarea, #output textarea, #reference textarea,
+#scored textarea { font-family: var(--font-mono); font-size: 12.5px; }
+#rows, #shot-buttons, #answer-buttons, #feedback { flex-wrap: nowrap; align-items: stretch; }
+#back, #forth { flex: none; width: 44px; min-width: 44px; }
+#run, #stop { height: 46px; }
+#labels { min-height: 280px; }
+#shots { max-height: 250px; overflow: auto; }
+#shots .wrap { flex-direction: column; flex-wrap: nowrap; gap: 4px; }
+#shots label { width: 100%; padding: 3px 8px; }
+#shots label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.meter { display: flex; height: 12px; border-radius: 4px; overflow: hidden;
+  background: var(--border-color-primary); }
+.meter i { display: block; }
+.wrong textarea { color: #b42318 !important; -webkit-text-fill-color: #b42318 !important; }
+.dark .wrong textarea { color: #ff8a80 !important; -webkit-text-fill-color: #ff8a80 !important; }
+.stale { opacity: 0.4; }
+footer { display: none !important; }
+"""
+"""The prompt's lines are laid out as text, since Gradio's own layout drops blank ones and white
+space between two pieces of one line is its own, so that has no width."""
+JS = """
+() => {
+  document.addEventListener("keydown", event => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+      event.preventDefault();
+      event.stopPropagation();
+      const run = document.querySelector("#run");
+      if (run && !run.disabled && run.offsetParent !== null) run.click();
+    }
+  }, true);
+}
+"""
+"""Caught before the editor, which would write a line."""

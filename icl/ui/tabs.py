@@ -1,0 +1,61 @@
+"""The tabs of the page, one file each: a new one is a class and a line in :data:`TABS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+import gradio as gr
+
+from icl.workbench.place import Workplace
+
+__all__ = ["ENGINE", "QUICK", "TABS", "App", "Tab", "build"]
+
+TABS: tuple[tuple[str, str], ...] = (("Playground", "icl.ui.playground:Playground"),)
+"""(title, ``module:class``) in the order shown."""
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""Of events that ask no model: answered at once, beside whatever runs."""
+ENGINE: dict[str, Any] = {
+    "concurrency_id": "engine", "concurrency_limit": 1, "show_progress": "hidden",
+    "api_visibility": "private",
+}  # fmt: skip
+"""Of events that ask the model: one at a time, for all sessions."""
+
+
+class Tab(Protocol):
+    """What a tab is: made with the :class:`App`, then laid out once."""
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        ...
+
+
+@dataclass
+class App:
+    """What tabs share."""
+
+    work: Workplace
+    tabs: dict[str, Any] = field(default_factory=dict)
+    """Title -> the tab, for those that were built before."""
+    loads: list[list[dict[str, Any]]] = field(default_factory=list)
+    """``fn``, ``inputs`` and ``outputs`` to be called in turn when a page is opened."""
+    leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)
+    """To be called when a page is closed."""
+
+    def leave(self, request: gr.Request) -> None:
+        """A page was closed."""
+        for one in self.leaves:
+            one(request)
+
+
+def build(app: App) -> None:
+    """Lay out all tabs inside an open ``gr.Blocks``, and call them when pages open and close."""
+    with gr.Tabs(elem_id="tabs"):
+        for title, place in TABS:
+            module, _, name = place.partition(":")
+            tab = getattr(import_module(module), name)(app)
+            with gr.Tab(title, elem_id=f"tab-{title.lower()}"):
+                tab.build()
+            app.tabs[title] = tab

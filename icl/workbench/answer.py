@@ -1,0 +1,170 @@
+"""One request answered: ranked or written, streamed, stopped, scored, and as a record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from icl.conditions import Condition, Request
+from icl.errors import MetricError
+from icl.metrics import make
+from icl.metrics.command import Command
+from icl.report import label_shares
+from icl.results import predict
+from icl.types import Choice, Engine, Output, Prediction, Prompt, Record, Sampling
+
+__all__ = ["Answer", "Progress", "answered", "rank", "score", "stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A generation on its way."""
+
+    text: str
+    seconds: float
+    """Since it was asked for."""
+    output: Output | None = None
+    """Set at the end."""
+    tokens_per_s: float | None = None
+    """From the first token to the last; None where there are fewer than two."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one request."""
+
+    condition: Condition
+    request: Request
+    record: Record
+    prediction: Prediction
+    seconds: float
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the answer is one of the targets; None where there are none."""
+        targets = self.targets
+        return self.prediction.value in targets if targets else None
+
+    @property
+    def targets(self) -> list[str]:
+        """The right answers; the blank line of a typed row of parallel text is none."""
+        return [target for target in self.request.example.targets if target.strip()]
+
+    @property
+    def ranking(self) -> list[tuple[str, float]]:
+        """(label, share of the choices' probability), the likeliest first; empty for free text."""
+        if not self.record.logprobs:
+            return []
+        labels = [choice.label for choice in self.request.choices]
+        pairs = zip(labels, label_shares(self.record.logprobs), strict=True)
+        return sorted(pairs, key=lambda pair: -pair[1])
+
+    def scores(self) -> tuple[dict[str, float], list[str]]:
+        """Each metric of the task for this one row, and why some have no value.
+
+        Outside programs are not started for one row.
+        """
+        entry, example = self.condition.point.task, self.request.example
+        found: dict[str, float] = {}
+        notes: list[str] = []
+        if not self.targets:
+            return found, ["the row has no right answer to compare with"]
+        for given in entry.metrics or self.condition.task.metrics:
+            name, metric = make(given)
+            if isinstance(metric, Command):
+                notes.append(f"{name} is an outside program: icl run starts it")
+                continue
+            try:
+                stats = metric.stats([self.prediction], [example])
+            except MetricError as error:
+                notes.append(f"{name}: {error}")
+                continue
+            value = stats.value(stats.rows.sum(axis=0))
+            if value is not None:
+                found[metric.label] = value
+        return found, notes
+
+
+def stream(
+    engine: Engine,
+    prompt: Prompt,
+    sampling: Sampling,
+    stop: threading.Event,
+    every_s: float = 0.1,
+) -> Iterator[Progress]:
+    """Generate for one prompt in a thread; yields what is there, at most every ``every_s``.
+
+    Closing the iterator stops the generation, and returns once the engine is free.
+
+    Raises:
+        IclError: what the engine raised.
+    """
+    pieces: list[str] = []
+    times: list[float] = []
+    began = time.perf_counter()
+
+    def hear(_: int, piece: str) -> None:
+        pieces.append(piece)
+        times.append(time.perf_counter())
+
+    def work() -> Output:
+        ((_, output),) = engine.generate([prompt], sampling, hear, stop)
+        return output
+
+    with ThreadPoolExecutor(1, "generate") as pool:
+        future = pool.submit(work)
+        try:
+            while not future.done():
+                wait([future], timeout=every_s)
+                yield Progress("".join(pieces), time.perf_counter() - began)
+        finally:
+            stop.set()
+        output = future.result()
+    ended = time.perf_counter()
+    rate = None
+    if times and output.output_tokens > 1 and times[-1] > times[0]:
+        rate = (output.output_tokens - 1) / (times[-1] - times[0])
+    yield Progress(output.text, ended - began, output, rate)
+
+
+def score(engine: Engine, asked: Sequence[tuple[Prompt, Choice]]) -> list[float]:
+    """Log-probability of each choice behind its prompt, in the order asked."""
+    items = [(prompt, choice.text + choice.end) for prompt, choice in asked]
+    return [made.logprob for _, made in sorted(engine.score(items), key=lambda pair: pair[0])]
+
+
+def rank(condition: Condition, request: Request) -> Answer:
+    """Score every choice of the request."""
+    began = time.perf_counter()
+    logprobs = score(condition.engine, [(request.prompt, choice) for choice in request.choices])
+    seconds = time.perf_counter() - began
+    return _answer(condition, request, seconds, logprobs=tuple(logprobs))
+
+
+def answered(condition: Condition, request: Request, output: Output, seconds: float) -> Answer:
+    """What a finished generation answers."""
+    return _answer(condition, request, seconds, outputs=(output,))
+
+
+def _answer(
+    condition: Condition, request: Request, seconds: float, *,
+    logprobs: tuple[float, ...] = (), outputs: tuple[Output, ...] = (),
+) -> Answer:  # fmt: skip
+    label = condition.template.label
+    record = Record(
+        request.example.id,
+        condition.fingerprint,
+        request.hash,
+        tuple((shot.example.id, label(shot.example), shot.score) for shot in request.shots),
+        request.prompt.dropped,
+        request.tokens,
+        outputs,
+        logprobs,
+        choices=() if condition.choices else tuple(request.choices),
+        shortened=request.prompt.shortened,
+    )
+    parser = condition.point.task.parser or condition.task.parser
+    return Answer(condition, request, record, predict(record, condition.choices, parser), seconds)

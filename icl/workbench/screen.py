@@ -1,0 +1,309 @@
+"""What is set on the desk, and the experiment that asks just that."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from icl.errors import DataError, StoreError
+from icl.registry import lookup
+from icl.store import replace_file
+from icl.types import digest
+from icl.workbench.sources import Source
+
+__all__ = ["Collected", "Files", "Hand", "Kept", "Screen", "arranged", "as_yaml", "experiment"]
+
+OWN = "own_row"
+"""Name of the data set that holds a row typed by hand."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What a user changed of the shots that a selector chose: ids of pool rows."""
+
+    pinned: tuple[str, ...] = ()
+    """Stay, whatever the selector chooses."""
+    removed: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    """Ids in the order wanted; others keep their place behind these."""
+
+    @classmethod
+    def of(cls, given: Any) -> Hand:
+        """From plain lists, as a browser sends them; anything else is no change."""
+        if not isinstance(given, Mapping):
+            return cls()
+        parts = {name: given.get(name) or () for name in ("pinned", "removed", "order")}
+        if not all(
+            isinstance(ids, list | tuple) and all(isinstance(i, str) for i in ids)
+            for ids in parts.values()
+        ):
+            return cls()
+        return cls(**{name: tuple(ids) for name, ids in parts.items()})
+
+    def plain(self) -> dict[str, list[str]]:
+        """As JSON."""
+        return {name: list(ids) for name, ids in vars(self).items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.pinned or self.removed or self.order)
+
+    def moved(self, shots: Sequence[str], name: str, by: int) -> Hand:
+        """The shot one place up (-1) or down (1)."""
+        order = list(shots)
+        at = order.index(name)
+        to = max(0, min(len(order) - 1, at + by))
+        order.insert(to, order.pop(at))
+        return Hand(self.pinned, self.removed, tuple(order))
+
+    def without(self, name: str) -> Hand:
+        """The shot left out, and no longer pinned."""
+        kept = tuple(one for one in self.pinned if one != name)
+        return Hand(kept, (*self.removed, name), tuple(one for one in self.order if one != name))
+
+    def pinning(self, name: str) -> Hand:
+        """The shot kept whatever the selector chooses; once more takes that back."""
+        removed = tuple(one for one in self.removed if one != name)
+        if name in self.pinned:
+            return Hand(tuple(one for one in self.pinned if one != name), removed, self.order)
+        return Hand((*self.pinned, name), removed, self.order)
+
+
+def arranged(picks: Iterable[str], hand: Hand, k: int) -> list[str]:
+    """The shots sent: pinned ones first, then what the selector chose, then in the order wanted.
+
+    >>> arranged(["a", "b", "c"], Hand(pinned=("z",), removed=("a",), order=("b",)), 2)
+    ['b', 'z']
+    """
+    gone = {*hand.removed, *hand.pinned}
+    found = [*hand.pinned, *(name for name in picks if name not in gone)]
+    found = found[: max(k, len(hand.pinned))]
+    place = {name: at for at, name in enumerate(hand.order)}
+    return sorted(found, key=lambda name: place.get(name, len(place)))
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Everything that a user has set."""
+
+    name: str
+    """Library name, or the path of a file that ends in ``.j2``."""
+    text: str
+    """The template as it stands in the editor, saved or not."""
+    data: str = "samples/intent"
+    """Name of a :class:`~icl.workbench.sources.Source`."""
+    locale: str | None = "en-US"
+    source: str | None = "eng_Latn"
+    target: str | None = "deu_Latn"
+    words: str = "en"
+    """Language of the prompt's own words: ``en``, or ``row`` for that of the row."""
+    row: int = 1
+    """Counted from 1 in the order of the file."""
+    select: str = "random"
+    k: int = 3
+    seed: int = 0
+    max_tokens: int = 64
+    hand: Hand = Hand()
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Fields of a row typed by hand; empty: the row of the data."""
+    answer: str = ""
+    """The right answer of a row typed by hand, if any."""
+    column: str = ""
+    """Of an uploaded file: the column that holds the right answer."""
+    model: str = ""
+    """Name of a model that the desk knows, or a source; empty: the first."""
+    width: str = ""
+    """Empty: as the model's entry says."""
+    chat: str = ""
+    """``never``, ``auto`` or ``always``; empty: as the model's entry says."""
+
+
+class Files(Protocol):
+    """Takes the files that an experiment names."""
+
+    def keep(self, name: str, content: bytes) -> str:
+        """Keep a file; returns the path that the experiment writes."""
+        ...
+
+
+@dataclass
+class Kept:
+    """Files in a private folder, by their content: nothing is ever written over."""
+
+    folder: Path
+
+    def keep(self, name: str, content: bytes) -> str:
+        """Write the file unless it is there; its absolute path."""
+        path = self.folder / name
+        if not path.is_file():
+            replace_file(path, content.decode("utf-8", "surrogatepass"))
+        return str(path)
+
+
+@dataclass
+class Collected:
+    """Files that are only collected, to be written beside the experiment."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def keep(self, name: str, content: bytes) -> str:
+        """Remember the file; its path from the experiment's folder."""
+        self.files[name] = content
+        return name
+
+    def write(self, base: Path) -> list[Path]:
+        """Write all files under ``base``; one that is there with other content is refused.
+
+        Raises:
+            StoreError: another file has that name.
+        """
+        for name, content in self.files.items():
+            path = base / name
+            if path.exists() and path.read_bytes() != content:
+                raise StoreError(f"{name} is there already with other content; take another name")
+        for name, content in self.files.items():
+            if not (base / name).exists():
+                replace_file(base / name, content.decode("utf-8"))
+        return [base / name for name in self.files]
+
+
+def experiment(
+    screen: Screen, source: Source, model: Mapping[str, Any], files: Files,
+    shots: Sequence[str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The experiment file that asks what the screen asks, and nothing else.
+
+    Args:
+        screen: what is set.
+        source: the rows' source.
+        model: the model's whole entry.
+        files: takes shot files and rows typed by hand.
+        shots: ids of the shots, where they were changed by hand; else the selector chooses.
+
+    Raises:
+        DataError: a row that is not there, or a typed one that parallel lines cannot hold.
+    """
+    task = copy.deepcopy(dict(source.task))
+    data = copy.deepcopy(dict(source.data))
+    rows = task["rows"] = _rows(screen, source)
+    whole: dict[str, Any] = {"name": "playground", "models": {"model": dict(model)}}
+    if screen.own:
+        _typed(screen, source, task, data, files)
+    first = {"task": task.pop("task"), "prompt": screen.name, "rows": task.pop("rows")}
+    task = first | task
+    if not screen.own:
+        rows["lines"] = _line(screen, source)
+    if source.writes:
+        sampling = dict(task.get("sampling") or {})
+        task["sampling"] = (
+            sampling
+            | {"max_tokens": screen.max_tokens}
+            | ({"n": 1} if sampling.get("n", 1) > 1 else {})
+        )
+    task.pop("prompt_language", None)
+    if screen.words != "en":
+        task["prompt_language"] = screen.words
+    used = {rows["data"], (task.get("pool") or {}).get("data")}
+    whole |= {"data": kept} if (kept := {n: e for n, e in data.items() if n in used}) else {}
+    return whole | {"tasks": [task], "grid": {"shots": [_shots(screen, files, shots)]}}
+
+
+def _rows(screen: Screen, source: Source) -> dict[str, Any]:
+    rows = copy.deepcopy(dict(source.task["rows"]))
+    if source.locales:
+        rows["locale"] = screen.locale
+    if source.sources:
+        rows["pair"] = {"from": screen.source, "to": screen.target}
+    return rows
+
+
+def _line(screen: Screen, source: Source) -> list[int]:
+    """The row as the experiment counts it."""
+    first, last = source.task["rows"].get("lines") or (1, None)
+    if last is not None and not 1 <= screen.row <= last - first + 1:
+        raise DataError(f"row {screen.row}: {source.name} has the rows 1 to {last - first + 1}")
+    return [first + screen.row - 1] * 2
+
+
+def _shots(screen: Screen, files: Files, shots: Sequence[str] | None) -> dict[str, Any] | int:
+    if shots is not None:
+        lines = "".join(json.dumps({"id": name}, ensure_ascii=False) + "\n" for name in shots)
+        if not lines:
+            return 0
+        return {"file": files.keep(f"shots/{digest(lines)[:8]}.jsonl", lines.encode())}
+    if not screen.k:
+        return 0
+    made: dict[str, Any] = {"k": screen.k, "select": screen.select}
+    if lookup("selector", screen.select).seeded:
+        made["seed"] = screen.seed
+    return made
+
+
+def _typed(
+    screen: Screen, source: Source, task: dict[str, Any], data: dict[str, Any], files: Files
+) -> None:
+    """Let the rows of the task be the one that was typed; shots stay those of the source."""
+    name = task["rows"]["data"]
+    rows, pool = task["rows"], task.get("pool")
+    if pool is not None:
+        pool.setdefault("data", name)
+    rows.pop("split", None)
+    rows.pop("lines", None)
+    rows["data"] = OWN
+    if source.sources:
+        data[OWN] = _typed_lines(screen, files)
+        return
+    row: dict[str, Any] = {"id": OWN, **{key: _plain(text) for key, text in screen.own.items()}}
+    entry: dict[str, Any] = {"format": "jsonl"}
+    if screen.answer and source.label_field:
+        plain = source.kind != "extract"
+        row[source.label_field] = screen.answer if plain else _plain(screen.answer)
+    elif screen.answer:
+        entry["answer"] = source.entry.get("answer") or "answer"
+        row[entry["answer"]] = screen.answer
+    text = json.dumps(row, ensure_ascii=False) + "\n"
+    entry["path"] = files.keep(f"data/row-{digest(text)[:8]}.jsonl", text.encode())
+    data[OWN] = entry
+
+
+def _typed_lines(screen: Screen, files: Files) -> dict[str, Any]:
+    """A typed row of parallel text: a file of one line for each language."""
+    texts = {screen.source: screen.own.get("source", ""), screen.target: screen.answer}
+    for text in texts.values():
+        if "\n" in text or "\r" in text:
+            raise DataError("a row of parallel text is one line; take the line breaks out")
+    stem = f"data/row-{digest([screen.source, screen.target, *texts.values()])[:8]}"
+    path = ""
+    for tag, text in texts.items():
+        kept = files.keep(f"{stem}.{tag}.txt", f"{text}\n".encode())
+        path = kept.removesuffix(f"{tag}.txt") + "{lang}.txt"
+    return {"format": "lines", "path": path}
+
+
+def _plain(text: str) -> Any:
+    """A list or object is typed as JSON; anything else is text."""
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without anchors, which experiment files do not accept."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def as_yaml(whole: Mapping[str, Any]) -> str:
+    """An experiment as a file."""
+    return yaml.dump(
+        dict(whole), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None
+    )

@@ -1,0 +1,246 @@
+"""The playground's panels in a real browser: rows, shots, tokens, models, feedback, reload."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import serving
+from tests.browser.test_app import HOSTILE, choose, export, prompt, run, until, until_prompt, write
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("desk")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model: Path, folder: Path) -> Iterator[str]:
+    with serving({"source": str(tiny_model), "width": "fp32"}, folder) as address:
+        yield address
+
+
+def tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def box(page: Any, name: str) -> str:
+    return str(page.input_value(f"#{name} textarea, #{name} input"))
+
+
+def until_box(page: Any, name: str, pattern: str) -> str:
+    from playwright.sync_api import expect
+
+    part = page.locator(f"#{name} textarea, #{name} input")
+    expect(part).to_have_value(re.compile(pattern), timeout=60_000)
+    return box(page, name)
+
+
+def shots(page: Any) -> list[str]:
+    return [str(text).split(" · ")[1] for text in page.locator("#shots label").all_inner_texts()]
+
+
+def until_shots(page: Any, wanted: list[str]) -> None:
+    page.wait_for_function(
+        "wanted => JSON.stringify([...document.querySelectorAll('#shots label')]"
+        ".map(e => e.innerText.split(' · ')[1].trim())) === JSON.stringify(wanted)", arg=wanted,
+    )  # fmt: skip
+
+
+def test_shots_by_hand_tokens_and_the_exported_run(
+    tiny: str, folder: Path, open_page: Callable[[str], Any]
+) -> None:
+    page = open_page(tiny)
+    page.fill("#k input", "2")
+    until(page, "problem", r"shots: \d+, \d+$")
+    until(page, "counts", r"^\d+ = ")
+    tab(page, "Shots")
+    first, second = shots(page)
+    page.locator("#shots input").nth(1).check()
+    page.click("#up")
+    until_shots(page, [second, first])
+    page.click("#pin")
+    page.wait_for_function("() => document.querySelector('#shots').innerText.includes('pinned')")
+    told = run(page, "of the 60 labels")
+    assert re.match(r"row id 2: \w+ with ", told)
+    scored = box(page, "scored")
+    assert re.match(r"acc (0|100)\.0; macro-F1", scored)
+    page.click("#leave-out")
+    lines = until_box(page, "shots-told", "adds [+-]").splitlines()
+    assert [line.split(":")[0] for line in lines] == [second, first]
+    page.click("#good")
+    until_box(page, "noted", "^good: kept in feedback.jsonl")
+    page.click("#card")
+    until_box(page, "noted", r"^saved cards/2-\w{8}.html")
+    tab(page, "Tokens")
+    page.click("#inspect")
+    until_box(page, "expected", r"^\d+ tokens; click one")
+    page.locator("#heat .text").nth(5).click()
+    assert "rank" in until_box(page, "expected", "rank")
+    tab(page, "As experiment")
+    shown = prompt(page) if page.is_visible("#prompt") else ""
+    page.fill("#export-name textarea, #export-name input", "mine")
+    page.click("#export-save")
+    until_box(page, "exported", r"^saved mine.yaml with shots/\w+.jsonl; now: icl run mine.yaml")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "icl.cli", "run", "mine.yaml"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (records,) = folder.glob("runs/conditions/*/records.jsonl")
+    record = json.loads(records.read_text())
+    (kept,) = (json.loads(line) for line in (folder / "feedback.jsonl").read_text().splitlines())
+    assert record["request"] == kept["request"]
+    assert [shot[0] for shot in record["shots"]] == [second, first] == kept["shots"]
+    assert not shown or kept["prompt"] == shown
+
+
+def test_rows_are_found_typed_and_uploaded(
+    tiny: str, tmp_path: Path, open_page: Callable[[str], Any]
+) -> None:
+    page = open_page(tiny)
+    tab(page, "Row")
+    page.fill("#wanted textarea, #wanted input", "alarm")
+    page.wait_for_function("() => document.querySelector('#found').innerText.includes('Found:')")
+    page.click("#found input")
+    page.get_by_role("option").first.click()
+    page.wait_for_function("() => document.querySelector('#row input').value != '1'")
+    page.check("#typed input")
+    page.wait_for_selector("#field0 textarea, #field0 input")
+    page.fill("#field0 textarea, #field0 input", "canary <b>row</b>")
+    until_prompt(page, "canary <b>row</b>")
+    page.uncheck("#typed input")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("utt,intent\nupload me,alarm_set\nplay it,play_music\n")
+    page.set_input_files("#upload input[type=file], input[type=file]", str(rows))
+    until_box(page, "uploaded", r"uploads/rows-\w{8}.csv: columns utt, intent")
+    page.fill("#k input", "1")
+    until_prompt(page, "upload me")
+    tab(page, "As experiment")
+    page.wait_for_function("() => document.querySelector('#export').innerText.includes('uploaded')")
+    assert "answer: intent" in export(page)
+
+
+def test_nothing_typed_is_lost_on_reload(tiny: str, open_page: Callable[[str], Any]) -> None:
+    page = open_page(tiny)
+    choose(page, "locale", "sw-KE")
+    write(page, "---\ntask: classify\nlabel_field: intent\n---\nkept {{ utt }}||| {{ label }}")
+    page.fill("#k input", "1")
+    until_prompt(page, "kept ")
+    until(page, "counts", r"^\d+ = ")
+    before = prompt(page)
+    page.reload()
+    page.wait_for_selector("#prompt .textfield .text")
+    until_prompt(page, "kept ")
+    page.wait_for_function("() => document.querySelector('#k input').value == '1'")
+    page.wait_for_function("() => document.querySelector('#locale input').value == 'sw-KE'")
+    until_prompt(page, before.splitlines()[-1])
+    assert prompt(page) == before
+
+
+def test_versions_and_undo(tiny: str, open_page: Callable[[str], Any]) -> None:
+    page = open_page(tiny)
+    page.fill("#k input", "0")
+    for word in ("Eins", "Zwei"):
+        write(page, f"---\ntask: classify\nlabel_field: intent\n---\n{word} {{{{ utt }}}}"
+                    "||| {{ label }}")  # fmt: skip
+        until_prompt(page, word)
+        page.fill("#file textarea, #file input", "undone")
+        page.click("#save")
+        until(page, "saved", r"^saved prompts/undone\.j2")
+        page.wait_for_timeout(300)
+    page.click("#undo")
+    until_prompt(page, "Eins")
+    page.click("#version input")
+    assert page.get_by_role("option").count() == 2
+
+
+def test_a_model_is_loaded_and_unloaded(tiny: str, open_page: Callable[[str], Any]) -> None:
+    page = open_page(tiny)
+    tab(page, "Model")
+    page.click("#load")
+    until_box(page, "model-told", r"loaded as fp32.* loaded in [\d.]+ s$")
+    page.click("#unload")
+    until_box(page, "model-told", "^unloaded")
+    page.fill("#model input", "./no-such-folder")
+    page.keyboard.press("Enter")
+    until(page, "counts", "no-such-folder")
+
+
+def test_control_enter_runs(tiny: str, open_page: Callable[[str], Any]) -> None:
+    page = open_page(tiny)
+    page.click("#template .cm-content")
+    before = page.locator("#template .cm-line").count()
+    page.keyboard.press("Control+Enter")
+    until(page, "told", "of the 60 labels")
+    assert page.locator("#template .cm-line").count() == before
+
+
+def test_two_pages_do_not_see_each_other(tiny: str, open_page: Callable[[str], Any]) -> None:
+    one, other = open_page(tiny), open_page(tiny)
+    for page, word in ((one, "CANARY-A"), (other, "CANARY-B")):
+        write(page, f"---\ntask: classify\nlabel_field: intent\n---\n{word} {{{{ utt }}}}"
+                    "||| {{ label }}")  # fmt: skip
+        until_prompt(page, word)
+    run(one, "labels")
+    other.click("#good")
+    until_box(other, "noted", "^run first")
+    assert "CANARY-A" not in other.content() and "CANARY-B" not in one.content()
+
+
+def test_narrow_and_dark(tiny: str, open_page: Callable[[str], Any]) -> None:
+    page = open_page(tiny)
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.locator("#run").scroll_into_view_if_needed()
+    assert page.is_visible("#run")
+
+
+@pytest.fixture(scope="module")
+def hostile(folder: Path) -> Iterator[str]:
+    rows = [{"text": text, "label": text[:40]} for text in HOSTILE]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    experiment = {
+        "models": {"t": {"engine": "table", "default": "hash"}},
+        "data": {"<b>rows</b>": {"format": "jsonl", "path": "rows.jsonl", "answer": "label"}},
+        "tasks": [{"task": "classify", "prompt": "sentiment/plain",
+                   "rows": {"data": "<b>rows</b>", "lines": [1, 20]}, "pool": {"lines": [21, 39]}}],
+    }  # fmt: skip
+    (folder / "hostile.yaml").write_text(json.dumps(experiment))
+    with serving({"engine": "table", "default": "hash"}, folder, "hostile.yaml") as address:
+        yield address
+
+
+def test_hostile_rows_stay_text_in_every_panel(
+    hostile: str, folder: Path, open_page: Callable[[str], Any]
+) -> None:
+    page = open_page(hostile)
+    write(page, "---\ntask: classify\n---\n{{ text }}||| {{ label }}")
+    page.fill("#k input", "16")
+    until(page, "problem", "^fine; ranks")
+    run(page, "labels")
+    tab(page, "Shots")
+    assert page.locator("#shots label").count() == 16
+    page.fill("#pool-wanted textarea, #pool-wanted input", "pwned")
+    page.click("#pool-found input")
+    page.wait_for_timeout(1000)
+    tab(page, "Row")
+    page.fill("#wanted textarea, #wanted input", "a")
+    page.wait_for_timeout(1000)
+    page.click("#found input")
+    page.wait_for_timeout(500)
+    page.keyboard.press("Escape")
+    page.click("#card")
+    saved = until_box(page, "noted", r"^saved cards/")
+    assert page.evaluate("window.pwned") is None
+    assert page.evaluate("document.querySelectorAll('#shots img, #shots script').length") == 0
+    assert "<script" not in (folder / saved.split(":")[0].removeprefix("saved ")).read_text()
