@@ -61,7 +61,7 @@ button { font-family: inherit !important; }
 #result-prompt { max-height: 420px; overflow: auto; }
 #result-pages { flex-wrap: nowrap; align-items: center; }
 #result-back, #result-forth { flex: none; width: 44px; min-width: 44px; }
-#result-conditions td, #result-records td { cursor: pointer; }
+#result-conditions .body-cell, #result-records .body-cell { cursor: pointer; }
 footer { display: none !important; }
 """
 """The prompt's lines are laid out as text, since Gradio's own layout drops blank ones and white

@@ -32,13 +32,13 @@ from icl.workbench.rows import summary
 from icl.workbench.screen import Hand, Screen
 from icl.workbench.shelf import (
     fields_of,
+    stand_in,
     template_choices,
     template_text,
 )
 
 __all__ = ["Playground"]
 
-FIRST = "intent/plain"
 KEY = "icl-playground"
 """Under which the browser keeps what is set."""
 SECRET = "nothing secret: it stays in this browser"
@@ -68,7 +68,7 @@ class Playground:
         self.openings = Openings()
         data = next(iter(self.work.sources))
         source = self.work.sources[data]
-        name = _first_template(source.kind, source.name)
+        name = stand_in(source.kind)
         self.first = Screen(
             name, read_template(name).text, data,
             locale=_first(source.locales, "en-US"), source=_first(source.sources, "eng_Latn"),
@@ -137,7 +137,7 @@ class Playground:
         if source is None:  # an upload of an earlier start, or another experiment
             made["data"] = self.first.data
             source = self.work.sources[self.first.data]
-        made["hand"] = Hand.of(made["hand"]).plain()
+        made["hand"] = {**Hand.of(made["hand"]).plain(), "for": made["data"]}
         shape = {
             "name": gr.Dropdown(choices=choices, value=made["name"]),
             **self._places(source, made["locale"], made["source"], made["target"]),
@@ -158,6 +158,14 @@ class Playground:
             value = wanted if wanted in values else _first(values, first)
             made[part] = gr.Dropdown(list(values), value=value, visible=bool(values))
         return made
+
+    def hand_over(self, screen: Screen) -> list[Any]:
+        """What puts a screen on the page: values of ``inputs`` and ``ready``."""
+        own = dict(zip([f"field{n}" for n in range(FIELDS)], screen.own.values(), strict=False))
+        texts = {part: getattr(screen, part) for part in PARTS if hasattr(screen, part)}
+        blank = {part: "" for part in PARTS}
+        typed = {"typed": bool(screen.own), "hand": screen.hand.plain()}
+        return self.restore({**blank, **texts, **own, **typed})
 
     def first_preview(self, kept: Any, *values: Any) -> list[Any]:
         """The preview of a page that was opened; what is restored makes one of its own."""
@@ -276,11 +284,14 @@ class Playground:
             return [gr.skip()] * 11
         places = self._places(source, given["locale"], given["source"], given["target"])
         writes = source.writes
+        restored = given["hand"].get("for") == given["data"]  # row and shots came with the data
         return [
             *places.values(),
             gr.Number(visible=writes), gr.Label(None, visible=not writes),
-            gr.Textbox("", visible=writes), gr.Textbox(visible=writes), "", 1,
-            gr.Dropdown(visible=str(given["data"]).startswith("uploads/")), Hand().plain(),
+            gr.Textbox("", visible=writes), gr.Textbox(visible=writes), "",
+            gr.skip() if restored else 1,
+            gr.Dropdown(visible=str(given["data"]).startswith("uploads/")),
+            gr.skip() if restored else Hand().plain(),
         ]  # fmt: skip
 
     def move(self, step: int, *values: Any) -> Any:
@@ -329,12 +340,6 @@ def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
 def _first(values: Sequence[str], wanted: str) -> str | None:
     """The wanted one if it is there, else the first; None without any."""
     return wanted if wanted in values else next(iter(values), None)
-
-
-def _first_template(kind: str, data: str) -> str:
-    """What stands in the editor at first: a library template of the first source's kind."""
-    return {"choose": "choose/instructed", "extract": "extract/json",
-            "generate": "generate/question"}.get(kind, FIRST)  # fmt: skip
 
 
 def _pieces(request: Request) -> list[tuple[str, str | None]]:

@@ -23,6 +23,7 @@ from icl.ui.reading import shown, told, wrong
 from icl.ui.results_layout import ResultsLayout
 from icl.ui.tabs import QUICK, App
 from icl.workbench.browse import Browser, Query, save_card
+from icl.workbench.handover import handed
 from icl.workbench.run_tables import (
     Table,
     condition_table,
@@ -105,7 +106,15 @@ class Results:
         at.records.select(self.pick, None, at.record, **QUICK).then(
             **self.follow["record"], **QUICK
         ).then(**self.follow["link"], **QUICK)
+        self._wire_hand(at)
         at.card.click(self.save, [*self.place, at.record], at.noted, **QUICK)
+
+    def _wire_hand(self, at: ResultsLayout) -> None:
+        desk = self.app.tabs["Playground"]
+        parts = [*desk.inputs, desk.ready, self.app.top, at.noted, at.link]
+        at.hand.click(self.hand_over, [*self.place, at.record], parts, **QUICK).then(
+            **desk.previewing, **QUICK
+        )
 
     # ---- which run, condition and record
 
@@ -204,6 +213,19 @@ class Results:
         except IclError as error:
             return wrong(error)
         return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
+
+    def hand_over(self, run: str | None, condition: str, key: str) -> list[Any]:
+        """Open the record in the playground."""
+        desk = self.app.tabs["Playground"]
+        none = [gr.skip()] * (len(desk.inputs) + 2)
+        if not run or not key:
+            return [*none, told("open a record first"), gr.skip()]
+        try:
+            opened = self.browser.open(run, condition)
+            screen, said = handed(self.work, opened, opened.key(key))
+        except IclError as error:
+            return [*none, wrong(error), gr.skip()]
+        return [*desk.hand_over(screen), gr.Tabs(selected="playground"), told(said), ""]
 
     # ---- beside the records
 

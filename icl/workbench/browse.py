@@ -205,7 +205,7 @@ class Opened:
         return Line(
             key, " | ".join(one.example.targets), one.prediction.value,
             None if against is None else against.prediction.value,
-            self.verdict(key), one.value, one.confidence, summary(one.example, 160),
+            self.verdict(key), one.value, one.confidence, summary(one.example, 90),
         )  # fmt: skip
 
 

@@ -43,15 +43,16 @@ def app(made: Run) -> Iterator[str]:
 
 def results(page: Any) -> None:
     page.get_by_role("tab", name="Results", exact=True).click()
-    page.wait_for_selector("#result-records td")
+    page.wait_for_selector("#result-records [role=gridcell]")
 
 
 def rows(page: Any, name: str = "result-records") -> list[list[str]]:
-    """The cells of a table that are on the screen."""
-    found = page.evaluate(
-        "name => [...document.querySelectorAll(`#${name} tbody tr`)].map("
-        "row => [...row.querySelectorAll('td')].map(cell => cell.innerText.trim()))", name,
-    )  # fmt: skip
+    """The cells of the rows that the browser has laid out."""
+    found: list[list[str]] = page.evaluate(
+        "name => [...document.querySelectorAll(`#${name} .virtual-row`)].map(row => "
+        "[...row.querySelectorAll('[role=gridcell]')].map(cell => cell.innerText.trim()))",
+        name,
+    )
     return [row for row in found if any(row)]
 
 
@@ -70,9 +71,9 @@ def choose(page: Any, name: str, value: str) -> None:
 
 
 def click(page: Any, name: str, text: str) -> None:
-    page.locator(
-        f"#{name} tbody td", has_text=re.compile(f"^\\s*{re.escape(text)}\\s*$")
-    ).first.click()
+    """Click the row whose first cell is the text."""
+    cells = page.locator(f"#{name} .first-column[role=gridcell]")
+    cells.get_by_text(text, exact=True).first.click()
 
 
 def test_conditions_pages_filters_and_a_record(
@@ -111,7 +112,7 @@ def test_conditions_pages_filters_and_a_record(
     assert "✓ " + kept.examples[list(kept.records).index("q77")].targets[0] in (
         page.locator("#result-labels").inner_text()
     )
-    page.click("#result-card button, button#result-card")
+    page.click("#result-card")
     until(page, "result-noted", "^saved cards/q77-")
     assert list((made.folder.parent.parent / "cards").glob("q77-*.html"))
 
@@ -121,7 +122,7 @@ def test_a_sorted_table_still_opens_the_row_that_was_clicked(
 ) -> None:
     page = open_page(app)
     results(page)
-    page.locator("#result-records th").first.click()  # sorts in the browser
+    page.locator("#result-records th .header-content").first.click()  # sorts in the browser
     page.wait_for_timeout(500)
     for place in (3, 0):
         wanted = rows(page)[place][0]
@@ -178,7 +179,7 @@ def test_plots_confusion_and_spread(app: str, open_page: Callable[..., Any]) -> 
     page.get_by_role("tab", name="Plots", exact=True).click()
     page.wait_for_selector("#result-plots svg")
     page.get_by_role("tab", name="Confusion", exact=True).click()
-    page.wait_for_selector("#result-confusion td")
+    page.wait_for_selector("#result-confusion [role=gridcell]")
     page.wait_for_function("document.querySelector('#result-confusion').innerText.includes('play')")
     assert [row[0] for row in rows(page, "result-confusion")] == sorted(INTENTS)
     counts = sum(int(cell) for row in rows(page, "result-confusion") for cell in row[1:]
