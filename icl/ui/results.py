@@ -90,7 +90,7 @@ class Results:
         event = at.again.click(self.again, at.run, at.run, **QUICK).then(**show, **QUICK)
         for step in follow:
             event = event.then(**step, **QUICK)
-        event = at.conditions.select(self.choose, at.run, [at.condition, at.record, at.number],
+        event = at.conditions.select(self.choose, None, [at.condition, at.record, at.number],
                                      **QUICK)  # fmt: skip
         for step in follow:
             event = event.then(**step, **QUICK)
@@ -98,7 +98,7 @@ class Results:
 
     def _wire_records(self, at: ResultsLayout) -> None:
         asked = [*self.place, at.number, *self.asked]
-        gr.on([at.show.input, at.order.input, at.other.input, at.text.input],
+        gr.on([at.show.change, at.order.change, at.other.change, at.text.change],
               partial(self.records, step=None), asked, self.listed, trigger_mode="always_last",
               **QUICK)  # fmt: skip
         for button, step in ((at.back, -1), (at.forth, 1)):

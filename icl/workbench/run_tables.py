@@ -19,7 +19,7 @@ from icl.workbench.browse import Opened, Page
 __all__ = ["RecordView", "Table", "condition_table", "confusion_tables", "page_table",
            "record_view", "spread_table"]  # fmt: skip
 
-CELL_CHARS, PROMPT_CHARS, LABELS = 300, 100_000, 15
+CELL_CHARS, PROMPT_CHARS, LABELS = 300, 100_000, 8
 """Most characters of a cell and of a prompt; bars of a record, the right label beside them."""
 
 

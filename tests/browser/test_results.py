@@ -217,3 +217,5 @@ def test_hostile_texts_stay_text(tmp_path: Path, open_page: Callable[..., Any]) 
         link = page.input_value("#result-link textarea, #result-link input")
         again = open_page(link, "#result-facts textarea")
         until(again, "result-facts", "record ")
+        for one in (again, page):  # before the server goes
+            one.close()
