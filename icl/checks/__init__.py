@@ -98,7 +98,11 @@ def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
     """Fingerprint -> the values of the axes in which these conditions differ."""
     axes = varying(conditions)
     return {
-        one.entry["fingerprint"]: " · ".join(one.axes[axis] for axis in axes if one.axes.get(axis))
+        one.entry["fingerprint"]: " · ".join(
+            f"{word} shots" if axis == "shots" and word.isdigit() else word
+            for axis in axes
+            if (word := one.axes.get(axis))
+        )
         for one in conditions
     }
 
