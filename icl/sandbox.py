@@ -54,7 +54,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     for name in ("lipsum", "cycler", "joiner"):
         del environment.globals[name]
     del environment.filters["random"]
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["json"] = _json
     environment.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
     environment.filters["fit"] = _fit
     environment.filters["unpunct"] = _unpunct

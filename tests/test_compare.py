@@ -111,7 +111,7 @@ def test_values_of_each_setting(small: Run) -> None:
         ("promt", None, "^small: no setting 'promt'. Did you mean 'prompt'"),
         ("prompt", "shrot.j2", "^small: no prompt 'shrot.j2'. Did you mean 'short.j2'"),
         ("model", None, "^small: model is 't' wherever there is one, so there is nothing to compare"
-                        "; what differs: task, prompt, shots, k, select, seed"),
+                        "; what differs: task, prompt, shots, k, method, select, seed"),
         ("task", None, "^small: no two conditions are equal but for task; task 'intent' stands"),
     ],
 )  # fmt: skip

@@ -144,7 +144,8 @@ def test_library_templates_render_as_in_process(sandbox: Sandbox, name: str) -> 
     file = read_template(name)
     fields = {"utt": "wecke mich 🙂", "source": "a\ud800b", "target": "c", "intent": "alarm_set"}
     fields |= {"text": "t", "document": "One two. Three.", "premise": "P.", "question": "cause"}
-    others = {"choice1": "A", "choice2": "B", "label": "1", "entities": {"who": ["東"]}}
+    others = {"choice1": "A", "choice2": "B", "label": "1", "entities": {"who": ["東"]}, "output": "x",
+              "reference": "y", "references": ["y"]}  # fmt: skip
     meta = {"locale": "de-DE", "source": "eng_Latn", "target": "deu_Latn"}
     own, bound = load_template(name), sandbox.bind(file.text, name)
     target = next(iter(own.labels), "1")
