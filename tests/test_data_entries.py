@@ -7,7 +7,7 @@ import pytest
 
 from icl.conditions import build
 from icl.config import load_experiment, points
-from icl.data import data_hash
+from icl.data import data_hash, scan
 from icl.entries import DataEntry, PoolEntry, validate
 from icl.errors import ConfigError
 from icl.loader import Loader

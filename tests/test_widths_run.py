@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from icl.condition_notes import widths_compared
 from icl.config import parse_experiment, points
 from icl.errors import ConfigError
 from icl.report import card, render
 from icl.results import load_run
-from icl.condition_notes import widths_compared
 from icl.run import run
 from tests.experiment import write
 
