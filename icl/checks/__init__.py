@@ -99,7 +99,7 @@ def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
     axes = varying(conditions)
     return {
         one.entry["fingerprint"]: " · ".join(
-            f"{word} shots" if axis == "shots" and word.isdigit() else word
+            f"{_NONE.get(word, word)} shots" if axis == "shots" and word.isdigit() else word
             for axis in axes
             if (word := one.axes.get(axis))
         )
@@ -127,6 +127,7 @@ _EACH: dict[str, Check] = {
     "few_rows": few_rows,
     "duplicates": duplicates,
 }
+_NONE = {"0": "no"}
 CHECKS = ("same_answers", *_EACH)
 """Names of all checks, the gravest first."""
 
