@@ -249,7 +249,9 @@ def test_hostile_rows_stay_text_in_every_panel(
     assert "<script" not in (folder / saved.split(":")[0].removeprefix("saved ")).read_text()
 
 
-def test_one_choice_makes_one_preview(tiny: str, open_page: Callable[[str], Any]) -> None:
+def test_one_choice_makes_one_preview_and_keeps_what_was_typed(
+    tiny: str, open_page: Callable[[str], Any]
+) -> None:
     page = open_page(tiny)
     made: list[str] = []
     page.on("response", lambda reply: made.append(reply.url) if _previews(reply) else None)
@@ -260,7 +262,27 @@ def test_one_choice_makes_one_preview(tiny: str, open_page: Callable[[str], Any]
     choose(page, "name", "translation/native")
     page.wait_for_timeout(2500)
     assert len(made) == 1
+    tab(page, "As experiment")  # the library's own text, to the last line break
+    page.wait_for_function(
+        "() => document.querySelector('#export').innerText.includes('translation/native')"
+    )
+    tab(page, "Exact prompt")
     assert box(page, "saved") == ""
+    text = "---\ntask: generate\n---\nmine {{ source }}||| {{ target }}"
+    write(page, text)
+    until_prompt(page, "mine ")
+    page.click("#name input")  # looked at, and left without a choice
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(1000)
+    assert "mine " in prompt(page)
+    choose(page, "name", "intent/plain")
+    until(page, "saved", "the edited text of translation/native is kept")
+    until_prompt(page, "Name the intent")
+    choose(page, "name", "translation/native")
+    until(page, "problem", "^fine; writes")
+    page.click("#undo")
+    until_prompt(page, "mine ")
 
 
 def _previews(reply: Any) -> bool:
