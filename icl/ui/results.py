@@ -111,10 +111,9 @@ class Results:
 
     def _wire_hand(self, at: ResultsLayout) -> None:
         desk = self.app.tabs["Playground"]
-        parts = [*desk.inputs, desk.ready, self.app.top, at.noted, at.link]
-        at.hand.click(self.hand_over, [*self.place, at.record], parts, **QUICK).then(
-            **desk.previewing, **QUICK
-        )
+        parts = [*desk.handed, desk.at.saved, self.app.top, at.noted, at.link]
+        asked = [*self.place, at.record, desk.at.opened, desk.at.text]
+        at.hand.click(self.hand_over, asked, parts, **QUICK).then(**desk.previewing, **QUICK)
 
     # ---- which run, condition and record
 
@@ -214,18 +213,21 @@ class Results:
             return wrong(error)
         return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
 
-    def hand_over(self, run: str | None, condition: str, key: str) -> list[Any]:
-        """Open the record in the playground."""
+    def hand_over(
+        self, run: str | None, condition: str, key: str, name: str, text: str
+    ) -> list[Any]:
+        """Open the record in the playground; what was edited there is kept as a version."""
         desk = self.app.tabs["Playground"]
-        none = [gr.skip()] * (len(desk.inputs) + 2)
+        none = [gr.skip()] * (len(desk.handed) + 2)
         if not run or not key:
             return [*none, told("open a record first"), gr.skip()]
         try:
             opened = self.browser.open(run, condition)
+            edited = desk.turning.keep(name, text)
             screen, said = handed(self.work, opened, opened.key(key))
         except IclError as error:
             return [*none, wrong(error), gr.skip()]
-        return [*desk.hand_over(screen), gr.Tabs(selected="playground"), told(said), ""]
+        return [*desk.hand_over(screen), edited, gr.Tabs(selected="playground"), told(said), ""]
 
     # ---- beside the records
 

@@ -219,3 +219,22 @@ def test_hostile_texts_stay_text(tmp_path: Path, open_page: Callable[..., Any]) 
         until(again, "result-facts", "record ")
         for one in (again, page):  # before the server goes
             one.close()
+
+
+def test_open_in_the_playground(app: str, made: Run, open_page: Callable[..., Any]) -> None:
+    page = open_page(app)
+    results(page)
+    wanted = rows(page)[3][0]
+    page.click("#result-hand")
+    until(page, "result-noted", "open a record first")
+    click(page, "result-records", wanted)
+    until(page, "result-facts", rf"record +{wanted}\n")
+    page.click("#result-hand")
+    page.wait_for_selector("#prompt .textfield .text")
+    kept = made.conditions[0]
+    query = kept.prompt(kept.record(wanted)).query
+    page.wait_for_function(
+        "text => document.querySelector('#prompt').innerText.replace(/\\s+/g, '').includes(text)",
+        arg="".join(query.split()),
+    )
+    assert "run=" not in page.url
