@@ -50,7 +50,7 @@ def predict(record: Record, choices: Sequence[Choice], parser: str) -> Predictio
     made = Prediction(record.id, None, "", labels, scores, shortened=bool(record.shortened))
     answers = record.choices or choices
     if record.logprobs:
-        best = max(range(len(record.logprobs)), key=lambda i: record.logprobs[i])
+        best = record.logprobs.index(max(record.logprobs))  # of equals the first
         return replace(made, value=answers[best].label, error=None)
     values: list[str | None] = []
     errors: list[str] = []

@@ -11,7 +11,7 @@ from icl.languages import script_share
 from icl.tasks.parsers import EMPTY
 from icl.types import Example, Prediction
 
-__all__ = ["never", "off_target", "one_answer", "share", "ties", "unparsed"]
+__all__ = ["never", "off_target", "one_answer", "share", "strays", "ties", "unparsed"]
 
 SOME = 0.05
 """Share of rows from which unusual outputs are told of; fewer stand in the table's columns."""
@@ -79,6 +79,13 @@ def off_target(seen: Seen) -> Iterator[Found]:
         f"{count} of {len(told)} answers are off target, not in {tag}: "
         f"{' and '.join(parts)} (another language of the same script is not seen)",
     )  # fmt: skip
+
+
+def strays(value: str | None, example: Example) -> bool:
+    """Whether an answer is a translation in another script than asked for, or copies the source."""
+    if value is None or "target" not in example.meta:
+        return False
+    return _is_copy(value, example) or _is_foreign(value, example)
 
 
 def _is_foreign(value: str, example: Example) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from icl.types import Prompt
+from icl.results import ConditionResult
+from icl.types import Prompt, Record
 
-__all__ = ["Piece", "bounded", "pieces"]
+__all__ = ["Piece", "bounded", "pieces", "record_pieces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,23 @@ def pieces(prompt: Prompt, sent: str) -> list[Piece]:
     if at < len(sent):
         found.append(Piece("joint", sent[at:]))
     return found
+
+
+def record_pieces(condition: ConditionResult, record: Record) -> tuple[list[Piece], bool]:
+    """The parts of a record's prompt, rendered again, and whether that is what was sent.
+
+    The noisy channel has a prompt for every choice: that of the answer is shown, and behind it
+    the input that was scored.
+
+    Raises:
+        IclError: what the folder keeps cannot be rendered.
+    """
+    prompts, scored = condition.prompts(record), condition.scored(record)
+    place = record.logprobs.index(max(record.logprobs)) if scored is not None else 0
+    shown = pieces(prompts[place], condition.sent(prompts[place]))
+    if scored is not None:
+        shown.append(Piece("target", scored))
+    return shown, condition.hash_again(record) == record.request
 
 
 def bounded(found: list[Piece], most: int) -> list[Piece]:

@@ -15,7 +15,7 @@ from icl.reports import plots
 from icl.reports.answers import Answer, Confusion, answers, confusion, worst
 from icl.reports.evidence import Against, against, verdict
 from icl.reports.groups import Group, Row, title
-from icl.reports.prompt_view import Piece, bounded, pieces
+from icl.reports.prompt_view import Piece, bounded, record_pieces
 from icl.reports.strips import Scale, Strip, scale
 from icl.reports.summary import sentences
 from icl.reports.text import html_language, short
@@ -23,7 +23,7 @@ from icl.results import predict
 from icl.spread import Spread
 from icl.stats import wilson
 
-__all__ = ["PROMPTS", "TEXT_CHARS", "Section", "section"]
+__all__ = ["PROMPTS", "TEXT_CHARS", "Place", "Section", "locales", "section"]
 
 ROWS, PROMPTS, ERRORS, FIGURES = 200, 24, 10, 12
 """Most conditions in a table, prompts on the page, errors of a task, figures of a task."""
@@ -221,7 +221,7 @@ def section(
         _diagrams(anchor, best) if best is not None else (),
         found,
         _figures(anchor, group),
-        _locales(group),
+        locales(group),
         [_exhibit(row) for row in _to_show(group, prompts)],
         [_error(best, one) for one in wrong] if best is not None else (),
         n_wrong,
@@ -310,7 +310,7 @@ def _figures(anchor: str, group: Group) -> list[tuple[str, plots.Panel]]:
     ]
 
 
-def _locales(group: Group) -> list[tuple[str, Scale, Sequence[Place], int]]:
+def locales(group: Group) -> list[tuple[str, Scale, Sequence[Place], int]]:
     """Scores by locale, for the best of the conditions that differ in anything else."""
     if "locale" not in group.varying:
         return []
@@ -357,15 +357,9 @@ def _exhibit(row: Row) -> Exhibit:
     one = Answer(condition.examples[0], record, said, None, None)
     bars, texts = _said(row, one, 5)
     try:
-        prompts, scored = condition.prompts(record), condition.scored(record)
-        # The noisy channel has a prompt for every choice: that of its answer is shown.
-        place = record.logprobs.index(max(record.logprobs)) if scored is not None else 0
-        shown = list(pieces(prompts[place], condition.sent(prompts[place])))
-        same = condition.hash_again(record) == record.request
+        shown, same = record_pieces(condition, record)
     except IclError as error:
         return Exhibit(row, one, (), bars, texts, error=one_line(error))
-    if scored is not None:
-        shown.append(Piece("target", scored))
     return Exhibit(row, one, bounded(shown, PROMPT_CHARS), bars, texts, same)
 
 

@@ -46,6 +46,23 @@ button { font-family: inherit !important; }
 .wrong textarea { color: #b42318 !important; -webkit-text-fill-color: #b42318 !important; }
 .dark .wrong textarea { color: #ff8a80 !important; -webkit-text-fill-color: #ff8a80 !important; }
 .stale { opacity: 0.4; }
+#result-plots { --a0: #0072b2; --a1: #c04f00; --a2: #00805c; --a3: #a8457f; --a4: #2b83ba;
+  --a5: #946000; --f0: #1c2024; --f1: #8b939b; }
+.dark #result-plots { --a0: #56b4e9; --a1: #ff8f47; --a2: #35c797; --a3: #e58fc0; --a4: #8fcdf0;
+  --a5: #e6b23e; --f0: #e4e7ea; --f1: #7b848d; }
+.figures figure { margin: 8px 0 16px; max-width: 560px; }
+.figures svg text { font-family: system-ui, sans-serif; }
+.strips { width: 100%; } .strips td { padding: 1px 8px 1px 0; white-space: nowrap; }
+.strips td:last-child { width: 45%; }
+.strip line.whole { stroke: var(--f1); opacity: 0.4; }
+.strip line.int { stroke: var(--a0); stroke-width: 3; opacity: 0.5; }
+.strip circle { fill: var(--a0); } .strip .tick { fill: var(--a1); }
+#result-facts textarea, #result-output textarea { font-family: var(--font-mono);
+  font-size: 12.5px; }
+#result-prompt { max-height: 420px; overflow: auto; }
+#result-pages { flex-wrap: nowrap; align-items: center; }
+#result-back, #result-forth { flex: none; width: 44px; min-width: 44px; }
+#result-conditions .body-cell, #result-records .body-cell { cursor: pointer; }
 footer { display: none !important; }
 """
 """The prompt's lines are laid out as text, since Gradio's own layout drops blank ones and white

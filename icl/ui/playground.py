@@ -31,11 +31,10 @@ from icl.workbench.models import Openings
 from icl.workbench.place import Seen
 from icl.workbench.rows import summary
 from icl.workbench.screen import Hand, Screen
-from icl.workbench.shelf import fields_of, template_choices
+from icl.workbench.shelf import fields_of, stand_in, template_choices
 
 __all__ = ["Playground"]
 
-FIRST = "intent/plain"
 KEY = "icl-playground"
 """Under which the browser keeps what is set."""
 SECRET = "nothing secret: it stays in this browser"
@@ -66,7 +65,7 @@ class Playground:
         self._previewed: dict[str, tuple[Any, ...]] = {}
         data = next(iter(self.work.sources))
         source = self.work.sources[data]
-        name = _first_template(source.kind, source.name)
+        name = stand_in(source.kind)
         self.first = Screen(
             name, read_template(name).text, data,
             locale=first_of(source.locales, "en-US"), source=first_of(source.sources, "eng_Latn"),
@@ -105,8 +104,8 @@ class Playground:
         TokenPanel(self).wire(at)
         self.answering = Answering(self)
         self.answering.wire(at)
-        restoring = {"fn": self.restore, "inputs": [self.store],
-                     "outputs": [*self.inputs, at.opened, at.turned, self.ready]}  # fmt: skip
+        self.whole = [*self.inputs, at.opened, at.turned, self.ready]  # what restore sets
+        restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.whole}
         first = {"fn": self.first_preview, "inputs": [self.store, *self.inputs],
                  "outputs": self.previewed}  # fmt: skip
         self.app.loads += [[restoring], [first]]
@@ -140,6 +139,14 @@ class Playground:
             "max_tokens": gr.Number(value=made["max_tokens"], visible=source.writes),
         }
         return [*({**made, **shape}[part] for part in PARTS), made["name"], made["data"], True]
+
+    def hand_over(self, screen: Screen) -> list[Any]:
+        """What puts a screen on the page: what :meth:`restore` gives."""
+        own = dict(zip([f"field{n}" for n in range(FIELDS)], screen.own.values(), strict=False))
+        texts = {part: getattr(screen, part) for part in PARTS if hasattr(screen, part)}
+        blank = {part: "" for part in PARTS}
+        typed = {"typed": bool(screen.own), "hand": screen.hand.plain()}
+        return self.restore({**blank, **texts, **own, **typed})
 
     def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
         """The preview of a page that was opened; what is restored makes one of its own."""
@@ -278,10 +285,6 @@ def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
     return gr.Radio(choices, value=marked if there else None)
 
 
-def _first_template(kind: str, data: str) -> str:
-    """What stands in the editor at first: a library template of the first source's kind."""
-    return {"choose": "choose/instructed", "extract": "extract/json",
-            "generate": "generate/question"}.get(kind, FIRST)  # fmt: skip
 
 
 def _pieces(request: Request) -> list[tuple[str, str | None]]:

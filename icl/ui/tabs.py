@@ -13,7 +13,10 @@ from icl.workbench.place import Workplace
 
 __all__ = ["ENGINE", "QUICK", "TABS", "App", "Tab", "build"]
 
-TABS: tuple[tuple[str, str], ...] = (("Playground", "icl.ui.playground:Playground"),)
+TABS: tuple[tuple[str, str], ...] = (
+    ("Playground", "icl.ui.playground:Playground"),
+    ("Results", "icl.ui.results:Results"),
+)
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Of events that ask no model: answered at once, beside whatever runs."""
@@ -41,6 +44,8 @@ class App:
     """Title -> the tab, for those that were built before."""
     loads: list[list[dict[str, Any]]] = field(default_factory=list)
     """``fn``, ``inputs`` and ``outputs`` to be called in turn when a page is opened."""
+    top: Any = None
+    """The ``gr.Tabs`` of the page: ``gr.Tabs(selected="results")`` as an output opens a tab."""
     leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)
     """To be called when a page is closed."""
 
@@ -52,10 +57,10 @@ class App:
 
 def build(app: App) -> None:
     """Lay out all tabs inside an open ``gr.Blocks``, and call them when pages open and close."""
-    with gr.Tabs(elem_id="tabs"):
+    with gr.Tabs(elem_id="tabs") as app.top:
         for title, place in TABS:
             module, _, name = place.partition(":")
             tab = getattr(import_module(module), name)(app)
-            with gr.Tab(title, elem_id=f"tab-{title.lower()}"):
+            with gr.Tab(title, id=title.lower(), elem_id=f"tab-{title.lower()}"):
                 tab.build()
             app.tabs[title] = tab

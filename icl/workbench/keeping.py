@@ -10,7 +10,7 @@ from icl.reports.card import Card, page
 from icl.store import replace_file
 from icl.workbench.answer import Answer
 
-__all__ = ["FEEDBACK", "card", "feedback_of", "note"]
+__all__ = ["FEEDBACK", "card", "feedback_of", "note", "write_card"]
 
 FEEDBACK = "feedback.jsonl"
 
@@ -67,7 +67,17 @@ def card(base: Path, answer: Answer) -> Path:
         request.example, request.prompt, request.sent, answer.record, answer.prediction,
         request.choices, answer.scores()[0],
     )  # fmt: skip
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in answer.record.id)[:40]
-    path = base / "cards" / f"{safe}-{answer.record.request[:8]}.html"
-    replace_file(path, page(made))
+    return write_card(base, made)
+
+
+def write_card(base: Path, card: Card) -> Path:
+    """Write a card as ``cards/ROW-HASH.html`` under ``base``; its path.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    record = card.record
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in record.id)[:40]
+    path = base / "cards" / f"{safe}-{record.request[:8]}.html"
+    replace_file(path, page(card))
     return path

@@ -26,6 +26,7 @@ __all__ = [
     "keep_version",
     "own_templates",
     "save_template",
+    "stand_in",
     "template_choices",
     "template_text",
     "version_text",
@@ -69,6 +70,13 @@ def own_templates(base: Path) -> list[str]:
 def template_choices(base: Path) -> list[str]:
     """The user's own templates, then those of the library."""
     return [*own_templates(base), *template_names()]
+
+
+def stand_in(kind: str) -> str:
+    """The library's template of a kind that a beginner starts from."""
+    known = {"choose": "choose/instructed", "extract": "extract/json",
+             "generate": "generate/question"}  # fmt: skip
+    return known.get(kind, "intent/plain")
 
 
 def template_text(name: str, tag: str, base: Path) -> str:

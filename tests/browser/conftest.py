@@ -82,7 +82,7 @@ def open_page(browser: Any) -> Iterator[Callable[[str], Any]]:
         if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:")):
             faults.append(f"request to {request.url}")
 
-    def opened(address: str) -> Any:
+    def opened(address: str, ready: str = "#prompt .textfield .text") -> Any:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
         contexts.append(context)
         context.on("request", check)
@@ -90,7 +90,7 @@ def open_page(browser: Any) -> Iterator[Callable[[str], Any]]:
         page.set_default_timeout(60_000)
         watch(page)
         page.goto(address)
-        page.wait_for_selector("#prompt .textfield .text")
+        page.wait_for_selector(ready)
         return page
 
     yield opened

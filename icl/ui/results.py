@@ -1,0 +1,288 @@
+"""The tab Results: the runs that are here, their conditions, and any record behind a number.
+
+Nothing is decided here: :mod:`icl.workbench.browse` reads, filters and pages,
+:mod:`icl.workbench.run_tables` makes the texts. They go only to components that show them as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from icl.errors import IclError
+from icl.results import Run
+from icl.spread import spreads
+from icl.ui.figures import figures
+from icl.ui.reading import shown, told, wrong
+from icl.ui.results_layout import ResultsLayout
+from icl.ui.tabs import QUICK, App
+from icl.workbench.browse import Browser, Query, save_card
+from icl.workbench.handover import handed
+from icl.workbench.run_tables import (
+    Table,
+    condition_table,
+    confusion_tables,
+    page_table,
+    record_view,
+    spread_table,
+)
+
+__all__ = ["Results"]
+
+PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
+"""Kinds of pieces that the prompt's colours call otherwise."""
+KINDS = {"instruction", "shot input", "shot target", "query"}
+LINK = """query => {
+  const link = new URL(query || location.pathname, location.href);
+  const theme = new URLSearchParams(location.search).get("__theme");
+  if (theme) link.searchParams.set("__theme", theme);
+  history.replaceState(null, "", link);
+  return link.href;
+}"""
+"""Puts the link into the address bar; what it returns is unchanged by a second call."""
+
+
+class Results:
+    """The tab: its components, and what happens when they change."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        roots = [self.work.base / "runs", Path.cwd() / "runs"]
+        self.browser = Browser(list(dict.fromkeys(root.resolve() for root in roots)))
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        at = self.at = ResultsLayout()
+        self.place = [at.run, at.condition]
+        self.asked = [at.show, at.text, at.order, at.other]
+        self.listed = [at.records, at.page, at.number, at.told]
+        self.opened = [at.facts, at.prompt, at.labels, at.output, at.record, at.noted]
+        self._wire_run(at)
+        self._wire_records(at)
+        for tab, make, parts in (
+            (at.plots_tab, self.plots, [at.plots]),
+            (at.confusion_tab, self.confusion, [at.confusion, at.pairs]),
+            (at.spread_tab, self.spread, [at.spread]),
+        ):
+            tab.select(make, self.place, [*parts, at.told], **QUICK)
+        at.link.change(None, at.link, at.link, js=LINK, **QUICK)
+
+    def _wire_run(self, at: ResultsLayout) -> None:
+        run = [at.conditions, at.condition, at.other, at.told]
+        records = {"fn": self.records, "inputs": [*self.place, at.number, *self.asked],
+                   "outputs": self.listed}  # fmt: skip
+        record = {"fn": self.record, "inputs": [*self.place, at.record], "outputs": self.opened}
+        link = {"fn": self.link, "inputs": [*self.place, at.record], "outputs": at.link}
+        follow = (records, record, link)
+        arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
+        show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
+        self.app.loads.append([arrive, show, records, record, link])
+        event = at.run.input(lambda: ["", "", 1], None, [at.condition, at.record, at.number],
+                             **QUICK).then(**show, **QUICK)  # fmt: skip
+        for step in follow:
+            event = event.then(**step, **QUICK)
+        event = at.again.click(self.again, at.run, at.run, **QUICK).then(**show, **QUICK)
+        for step in follow:
+            event = event.then(**step, **QUICK)
+        event = at.conditions.select(self.choose, None, [at.condition, at.record, at.number],
+                                     **QUICK)  # fmt: skip
+        for step in follow:
+            event = event.then(**step, **QUICK)
+        self.follow = {"record": record, "link": link, "records": records}
+
+    def _wire_records(self, at: ResultsLayout) -> None:
+        asked = [*self.place, at.number, *self.asked]
+        gr.on([at.show.change, at.order.change, at.other.change, at.text.change],
+              partial(self.records, step=None), asked, self.listed, trigger_mode="always_last",
+              **QUICK)  # fmt: skip
+        for button, step in ((at.back, -1), (at.forth, 1)):
+            button.click(partial(self.records, step=step), asked, self.listed, **QUICK)
+        at.records.select(self.pick, None, at.record, **QUICK).then(
+            **self.follow["record"], **QUICK
+        ).then(**self.follow["link"], **QUICK)
+        self._wire_hand(at)
+        at.card.click(self.save, [*self.place, at.record], at.noted, **QUICK)
+
+    def _wire_hand(self, at: ResultsLayout) -> None:
+        desk = self.app.tabs["Playground"]
+        parts = [*desk.whole, self.app.top, at.noted, at.link]
+        at.hand.click(self.hand_over, [*self.place, at.record], parts, **QUICK).then(
+            **desk.previewing, **QUICK
+        )
+
+    # ---- which run, condition and record
+
+    def arrive(self, request: gr.Request) -> list[Any]:
+        """What a permalink asks for; without one the newest run."""
+        asked = dict(request.query_params)
+        names = self.browser.names()
+        run = str(asked.get("run") or next(iter(names), "")) or None
+        tab = gr.Tabs(selected="results") if asked.get("run") else gr.skip()
+        return [tab, gr.Dropdown(names, value=run), str(asked.get("condition") or ""),
+                str(asked.get("record") or "")]  # fmt: skip
+
+    def again(self, run: str | None) -> Any:
+        """The runs that are here now."""
+        return gr.Dropdown(self.browser.names(), value=run)
+
+    def show_run(self, run: str | None, condition: str) -> list[Any]:
+        """The conditions of a run; without one that is chosen the first is."""
+        if not run:
+            where = " and ".join(str(root) for root in self.browser.roots)
+            return [_table(None), "", gr.skip(), told(f"no runs in {where} yet: icl run FILE")]
+        try:
+            made = self.browser.run(run)
+            first = made.conditions[0].entry["fingerprint"] if made.conditions else ""
+            others = [(_named(made, one.entry["fingerprint"]), one.entry["fingerprint"])
+                      for one in made.conditions]  # fmt: skip
+            state = "" if made.manifest.get("finished", True) else "; not finished"
+            return [
+                _table(condition_table(made)), condition or first,
+                gr.Dropdown(others, value=None),
+                told(f"{len(made.conditions)} conditions in {made.folder}{state}"),
+            ]  # fmt: skip
+        except IclError as error:
+            return [_table(None), "", gr.skip(), wrong(error)]
+
+    def choose(self, event: gr.SelectData) -> list[Any]:
+        """The condition whose row was clicked, by the digits that stand in it."""
+        return [str(event.row_value[0]), "", 1]
+
+    def pick(self, event: gr.SelectData) -> str:
+        """The record whose row was clicked, by its id."""
+        return str(event.row_value[0])
+
+    def link(self, run: str | None, condition: str, record: str) -> str:
+        """Query parameters that bring back what is shown; of what was not clicked, none."""
+        if not run or not record and not condition:
+            return ""
+        parts = {"run": run, "condition": condition[:8], "record": record}
+        return "?" + urlencode({name: value for name, value in parts.items() if value})
+
+    # ---- records
+
+    def records(
+        self, run: str | None, condition: str, number: int, show: str, text: str, order: str,
+        other: str | None, step: int | None = 0,
+    ) -> list[Any]:  # fmt: skip
+        """A page of the records that are asked for; without a step, the first one."""
+        if not run or not condition:
+            return [_table(None), "", 1, gr.skip()]
+        try:
+            opened = self.browser.open(run, condition)
+            against = self.browser.named(other, run) if other else None
+            wanted = 1 if step is None else int(number or 1) + step
+            page = opened.page(Query(show, text or "", order), wanted, against)
+        except IclError as error:
+            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+        said = f"page {page.number} of {page.pages}: {page.found:,} of {page.of:,} records"
+        name = _named(opened.run, opened.fingerprint)
+        return [_table(page_table(page, against is not None)), said, page.number,
+                told(f"condition {name}")]  # fmt: skip
+
+    def record(self, run: str | None, condition: str, key: str) -> list[Any]:
+        """A record with its prompt and its answer."""
+        if not run or not condition or not key:
+            return ["", None, gr.Label(None, visible=False), gr.Textbox("", visible=False), "", ""]
+        try:
+            opened = self.browser.open(run, condition)
+            view = record_view(opened, opened.key(key))
+        except IclError as error:
+            return [wrong(error), None, gr.Label(None, visible=False),
+                    gr.Textbox("", visible=False), "", gr.skip()]  # fmt: skip
+        pieces = [(shown(piece.text), _kind(piece.kind)) for piece in view.prompt]
+        return [
+            told(f"record     {opened.key(key)}\n{view.facts}"), pieces,
+            gr.Label(dict(view.bars) or None, visible=bool(view.bars)),
+            gr.Textbox(shown(view.output), visible=bool(view.output)), key, "",
+        ]  # fmt: skip
+
+    def save(self, run: str | None, condition: str, key: str) -> Any:
+        """Write the record as one page of HTML."""
+        if not run or not key:
+            return told("open a record first: a card shows an answer")
+        try:
+            opened = self.browser.open(run, condition)
+            path = save_card(self.work.base, opened, opened.key(key))
+        except IclError as error:
+            return wrong(error)
+        return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
+
+    def hand_over(self, run: str | None, condition: str, key: str) -> list[Any]:
+        """Open the record in the playground."""
+        desk = self.app.tabs["Playground"]
+        none = [gr.skip()] * (len(desk.whole) + 1)
+        if not run or not key:
+            return [*none, told("open a record first"), gr.skip()]
+        try:
+            opened = self.browser.open(run, condition)
+            screen, said = handed(self.work, opened, opened.key(key))
+        except IclError as error:
+            return [*none, wrong(error), gr.skip()]
+        return [*desk.hand_over(screen), gr.Tabs(selected="playground"), told(said), ""]
+
+    # ---- beside the records
+
+    def plots(self, run: str | None, condition: str) -> list[Any]:
+        """Score against shots, and by locale."""
+        try:
+            return ["" if not run else figures(self.browser.run(run)), gr.skip()]
+        except IclError as error:
+            return [gr.skip(), wrong(error)]
+
+    def confusion(self, run: str | None, condition: str) -> list[Any]:
+        """Which labels the condition mixes up."""
+        if not run or not condition:
+            return [gr.skip(), gr.skip(), gr.skip()]
+        try:
+            found = confusion_tables(self.browser.open(run, condition))
+        except IclError as error:
+            return [_table(None), _table(None), wrong(error)]
+        if found is None:
+            return [_table(None), _table(None), told("no labels with right answers to mix up here")]
+        return [*map(_table, found), gr.skip()]
+
+    def spread(self, run: str | None, condition: str) -> list[Any]:
+        """How far the scores depend on what should not matter."""
+        try:
+            found = [] if not run else spreads(_fresh(self.browser.run(run)))
+        except IclError as error:
+            return [_table(None), wrong(error)]
+        if not found:
+            return [
+                _table(None),
+                told("no conditions differ only in seed, order, prompt or format"),
+            ]
+        return [_table(spread_table(found)), gr.skip()]
+
+
+def _fresh(run: Run) -> Run:
+    """The run again, so that the records read for it are given back afterwards."""
+    return replace(run, conditions=tuple(replace(one) for one in run.conditions))
+
+
+def _named(run: Run, fingerprint: str) -> str:
+    """A condition's first digits and its settings."""
+    condition = next(one for one in run.conditions if one.entry["fingerprint"] == fingerprint)
+    words = " · ".join(filter(None, condition.axes.values()))
+    return shown(f"{fingerprint[:8]}  {words}", 200)
+
+
+def _kind(kind: str) -> str | None:
+    """What the colours call a piece of a prompt; None for what joins them."""
+    named = PARTS.get(kind, kind)
+    return named if named in KINDS else None
+
+
+def _table(found: Table | None) -> Mapping[str, Any]:
+    """A table as its component takes it."""
+    if found is None:
+        return {"headers": [""], "data": []}
+    return {"headers": [shown(head) for head in found.headers],
+            "data": [[shown(cell) for cell in row] for row in found.rows]}  # fmt: skip

@@ -1,0 +1,212 @@
+"""A run as tables of plain text, and one record with everything behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from icl.errors import IclError, one_line
+from icl.report import FACTS, label_shares, number
+from icl.reports.answers import confusion
+from icl.reports.groups import Row, groups, title
+from icl.reports.prompt_view import Piece, bounded, record_pieces
+from icl.reports.summary import interval
+from icl.reports.text import clean, short
+from icl.results import Run, varying
+from icl.spread import Spread
+from icl.workbench.browse import Opened, Page
+
+__all__ = ["RecordView", "Table", "condition_table", "confusion_tables", "page_table",
+           "record_view", "spread_table"]  # fmt: skip
+
+CELL_CHARS, PROMPT_CHARS, LABELS = 300, 100_000, 8
+"""Most characters of a cell and of a prompt; bars of a record, the right label beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Headers and rows, every cell a text that can be shown."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    return Table(tuple(map(_cell, headers)), tuple(tuple(map(_cell, row)) for row in rows))
+
+
+def _cell(text: str) -> str:
+    return clean(short(" ".join(text.split()), CELL_CHARS))
+
+
+def condition_table(run: Run) -> Table:
+    """A row a condition: the first digits of its fingerprint, settings, scores, baselines, counts.
+
+    Scores come from the run folder; no record is read.
+    """
+    found = groups(run)
+    axes = varying(run.conditions) or ["shots"]
+    plain = list(
+        dict.fromkeys(_plain(s.name) for g in found for r in g.rows for s in r.baselines())
+    )
+    counts = [
+        name for name in dict.fromkeys(n for group in found for n in group.names("count"))
+        if any(row.scores[name].value for group in found for row in group.rows
+               if name in row.scores)
+    ]  # fmt: skip
+    headers = ["condition", *axes, "score", "95 % interval", *plain, "others",
+               *(FACTS.get(name, name) for name in counts), "rows"]  # fmt: skip
+    rows = [
+        [str(row.condition.entry["fingerprint"])[:8],
+         *(row.condition.axes.get(axis, "") for axis in axes), *_scored(row),
+         *(number(row.baseline(name)) for name in plain), _others(row),
+         *(number(row.scores[name].value) if name in row.scores else "–" for name in counts),
+         _count(row)]
+        for row in sorted((row for g in found for row in g.rows), key=lambda row: row.number)
+    ]  # fmt: skip
+    return _table(headers, rows)
+
+
+def _plain(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _scored(row: Row) -> tuple[str, str]:
+    score = row.primary
+    if score is None:
+        return "–", ""
+    return f"{title(score.name)} {number(score.value)}", interval(score)
+
+
+def _others(row: Row) -> str:
+    """Every other score of the model's answers, calibrated ones included."""
+    own = [score for score in row.of_kind("model") if score is not row.primary]
+    return ", ".join(f"{title(score.name)} {number(score.value)}" for score in own)
+
+
+def _count(row: Row) -> str:
+    """Rows scored; of an unfinished condition those that the run asked for, too."""
+    asked = len(row.condition.ids)
+    scored = row.primary.n if row.primary is not None else 0
+    return f"{scored:,}" if scored == asked else f"{scored:,} of {asked:,}"
+
+
+def page_table(page: Page, compared: bool) -> Table:
+    """A row a record; its id comes first, whole, so that it names the record."""
+    headers = ["id", "verdict", "answer", *(["other"] if compared else []), "right answer",
+               "score", "sure", "row"]  # fmt: skip
+    rows = [
+        (clean(line.id), line.verdict, _said(line.answer),
+         *([_said(line.other)] if compared else []), _cell(line.right), number(line.value),
+         "" if line.confidence is None else f"{100 * line.confidence:.0f} %", _cell(line.text))
+        for line in page.lines
+    ]  # fmt: skip
+    return Table(tuple(headers), tuple(rows))
+
+
+def _said(text: str | None) -> str:
+    return "–" if text is None else _cell(text)
+
+
+def confusion_tables(opened: Opened) -> tuple[Table, Table] | None:
+    """How often each right label (row) got each answer (column), and the most frequent mix-ups.
+
+    None where labels are not what is answered.
+    """
+    if opened.condition.task.kind not in ("classify", "choose"):
+        return None
+    found = confusion(list(opened.answers.values()), pairs=15)
+    if found is None:
+        return None
+    names = [*found.labels, *([f"{found.joined} others"] if found.joined else [])]
+    headers = ["right ＼ answer", *names, *(["none"] if found.unanswered else [])]
+    counts = [[name, *(str(count or "·") for count in row)]
+              for name, row in zip(names, found.counts, strict=True)]  # fmt: skip
+    pairs = [[gold, "(none)" if said is None else said, f"{count} of {of}"]
+             for gold, said, count, of in found.pairs]  # fmt: skip
+    return _table(headers, counts), _table(["right", "answered", "rows"], pairs)
+
+
+def spread_table(found: Sequence[Spread]) -> Table:
+    """Spread over seeds, orders, prompts and formats, each with what chance alone makes."""
+    headers = ("over", "of", "metric", "mean", "95 % interval", "sd", "worst", "best",
+               "spread", "by chance", "p", "where")  # fmt: skip
+    rows = [
+        [", ".join(one.over), str(len(one.values)), one.title, number(one.mean.value),
+         interval(one.mean), number(one.sd), number(one.worst), number(one.best),
+         number(one.spread), number(one.by_chance), f"{one.p:.3f}",
+         " · ".join(filter(None, one.where.values()))]
+        for one in found
+    ]  # fmt: skip
+    return _table(headers, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """Everything behind one answer, to be shown."""
+
+    facts: str
+    prompt: tuple[Piece, ...]
+    bars: tuple[tuple[str, float], ...]
+    """(label, share of the choices' probability), right ones with a tick; empty for text."""
+    output: str
+    """What was written, reasoning before it; empty for ranked labels."""
+
+
+def record_view(opened: Opened, key: str) -> RecordView:
+    """A record, its prompt rendered again and held against the hash of what was sent.
+
+    Raises:
+        StoreError: the condition has no such record.
+    """
+    condition, record = opened.condition, opened.condition.record(key)
+    one = opened.answers[key]
+    said, targets = one.prediction, one.example.targets
+    again = ""
+    try:
+        shown, same = record_pieces(condition, record)
+        again = "the same as was sent" if same else "NOT what was sent"
+    except IclError as error:
+        shown, again = [], one_line(error)
+    lines = [
+        f"answer     {said.value if said.value is not None else '–'}  ({opened.verdict(key)})",
+        f"right      {' | '.join(targets) or '–'}",
+        *([f"unparsed   {said.error}"] if said.error else []),
+        *([f"score      {number(one.value)}"] if one.value is not None else []),
+        *(
+            f"shot {place:<6}{name}  {label or ''}"
+            + (f"  {score:.3f}" if score is not None else "")
+            for place, (name, label, score) in enumerate(record.shots, 1)
+        ),
+        *([f"dropped    {', '.join(record.dropped)} (did not fit)"] if record.dropped else []),
+        *([f"votes      {said.votes} of {said.samples}"] if said.samples > 1 else []),
+        f"prompt     {record.prompt_tokens:,} tokens; rendered again: {again}",
+        f"request    {record.request[:16]}  condition {opened.fingerprint[:8]}",
+    ]
+    return RecordView(
+        clean("\n".join(lines)), tuple(bounded(shown, PROMPT_CHARS)), _bars(opened, key),
+        _outputs(opened, key),
+    )  # fmt: skip
+
+
+def _bars(opened: Opened, key: str) -> tuple[tuple[str, float], ...]:
+    one = opened.answers[key]
+    if not one.record.logprobs:
+        return ()
+    choices, shares = opened.condition.choices(one.record), label_shares(one.record.logprobs)
+    order = sorted(range(len(shares)), key=lambda place: -shares[place])
+    right = [place for place in order[LABELS:] if choices[place].label in one.example.targets]
+    return tuple(
+        (("✓ " if choices[at].label in one.example.targets else "") + _cell(choices[at].label),
+         shares[at])
+        for at in [*order[:LABELS], *right]
+    )  # fmt: skip
+
+
+def _outputs(opened: Opened, key: str) -> str:
+    found = []
+    for output in opened.answers[key].record.outputs:
+        if output.reasoning is not None:
+            found.append(f"── reasoning\n{output.reasoning}")
+        found.append(f"── {output.finish}, {output.output_tokens} tokens\n{output.text}")
+    return clean("\n".join(found))

@@ -1,0 +1,221 @@
+"""The results tab in a real browser: filter, page, permalink, a record, and hostile texts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icl.results import Run
+from icl.run import run
+from tests.browser.conftest import serving
+from tests.experiment import INTENTS, write
+from tests.hostile_page import HOSTILE, hostile_run
+
+TABLE = {"engine": "table", "default": "hash"}
+ROWS = 120
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two conditions of 120 rows."""
+    folder = tmp_path_factory.mktemp("results")
+    rows = [
+        {"id": f"q{n}", "utt": f"wish {n} for {INTENTS[n % 3]}", "intent": INTENTS[n % 3],
+         "split": "test" if n < ROWS else "train"} for n in range(ROWS + 9)
+    ]  # fmt: skip
+    tasks = [{"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows", "split": "test"},
+              "pool": {"split": "train"}}]  # fmt: skip
+    file = write(folder, tasks=tasks)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run(str(file), folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def app(made: Run) -> Iterator[str]:
+    with serving(TABLE, made.folder.parent.parent) as address:
+        yield address
+
+
+def results(page: Any) -> None:
+    page.get_by_role("tab", name="Results", exact=True).click()
+    page.wait_for_selector("#result-records [role=gridcell]")
+
+
+def rows(page: Any, name: str = "result-records") -> list[list[str]]:
+    """The cells of the rows that the browser has laid out."""
+    found: list[list[str]] = page.evaluate(
+        "name => [...document.querySelectorAll(`#${name} .virtual-row`)].map(row => "
+        "[...row.querySelectorAll('[role=gridcell]')].map(cell => cell.innerText.trim()))",
+        name,
+    )
+    return [row for row in found if any(row)]
+
+
+def until(page: Any, name: str, pattern: str) -> str:
+    from playwright.sync_api import expect
+
+    part = page.locator(f"#{name} textarea, #{name} input").first
+    expect(part).to_have_value(re.compile(pattern), timeout=30_000)
+    return str(part.input_value())
+
+
+def choose(page: Any, name: str, value: str) -> None:
+    page.click(f"#{name} input")
+    page.fill(f"#{name} input", value)
+    page.keyboard.press("Enter")
+
+
+def click(page: Any, name: str, text: str) -> None:
+    """Click the row whose first cell is the text."""
+    cells = page.locator(f"#{name} .first-column[role=gridcell]")
+    cells.get_by_text(text, exact=True).first.click()
+
+
+def test_conditions_pages_filters_and_a_record(
+    app: str, made: Run, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(app)
+    results(page)
+    first, second = (one.entry["fingerprint"][:8] for one in made.conditions)
+    table = rows(page, "result-conditions")
+    assert [row[0] for row in table] == [first, second]
+    score = made.conditions[0].scores[0]
+    assert f"{score.value:.1f}" in table[0][2]
+    assert f"{score.low:.1f} to {score.high:.1f}" in table[0]
+    until(page, "result-page", "page 1 of 5: 120 of 120 records")
+    seen = [row[0] for row in rows(page)]
+    page.click("#result-forth")
+    until(page, "result-page", "page 2 of 5")
+    assert not set(seen) & {row[0] for row in rows(page)}
+    choose(page, "result-show", "wrong")
+    wrong = int(re.findall(r": (\d+) of", until(page, "result-page", "page 1 of .: .. of 120"))[0])
+    right = sum(p.value in e.targets for p, e in zip(
+        made.conditions[0].predictions(), made.conditions[0].examples, strict=True))  # fmt: skip
+    assert wrong == ROWS - right
+    page.fill("#result-text input, #result-text textarea", "wish 7 set")
+    until(page, "result-page", "page 1 of 1: ")
+    choose(page, "result-show", "all")
+    page.fill("#result-text input, #result-text textarea", "wish 77")
+    until(page, "result-page", "page 1 of 1: 1 of 120")
+    click(page, "result-records", "q77")
+    until(page, "result-facts", r"record +q77\nanswer ")
+    kept = made.conditions[0]
+    assert "the same as was sent" in until(page, "result-facts", "rendered again")
+    sent = kept.prompt(kept.record("q77")).text
+    shown = page.locator("#result-prompt .textfield").inner_text()
+    assert "".join(shown.split()) == "".join(sent.split())
+    assert "✓ " + kept.examples[list(kept.records).index("q77")].targets[0] in (
+        page.locator("#result-labels").inner_text()
+    )
+    page.click("#result-card")
+    until(page, "result-noted", "^saved cards/q77-")
+    assert list((made.folder.parent.parent / "cards").glob("q77-*.html"))
+
+
+def test_a_sorted_table_still_opens_the_row_that_was_clicked(
+    app: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(app)
+    results(page)
+    page.locator("#result-records th .header-content").first.click()  # sorts in the browser
+    page.wait_for_timeout(500)
+    for place in (3, 0):
+        wanted = rows(page)[place][0]
+        click(page, "result-records", wanted)
+        until(page, "result-facts", rf"record +{wanted}\n")
+
+
+def test_different_between_conditions(app: str, made: Run, open_page: Callable[..., Any]) -> None:
+    page = open_page(app)
+    results(page)
+    choose(page, "result-show", "different")
+    until(page, "result-told", "name another condition to see where the two differ")
+    second = made.conditions[1].entry["fingerprint"]
+    choose(page, "result-other", f"small#{second[:8]}")
+    said = until(page, "result-page", r": \d\d of 120")
+    a, b = (one.predictions() for one in made.conditions)
+    values = {one.id: one.value for one in b}
+    count = sum(values[one.id] != one.value for one in a)
+    assert f": {count} of 120" in said
+    assert all(row[2] != row[3] for row in rows(page))
+    choose(page, "result-other", "nowhere#1")
+    until(page, "result-told", "no run 'nowhere'")
+
+
+def test_permalinks(app: str, made: Run, open_page: Callable[..., Any]) -> None:
+    page = open_page(app)
+    results(page)
+    second = made.conditions[1].entry["fingerprint"][:8]
+    click(page, "result-conditions", second)
+    until(page, "result-link", f"run=small&condition={second}$")
+    wanted = rows(page)[4][0]
+    click(page, "result-records", wanted)
+    link = until(page, "result-link", f"record={wanted}$")
+    assert page.url == link
+    other = open_page(link, "#result-facts textarea")
+    until(other, "result-facts", rf"record +{wanted}\n")
+    assert second in until(other, "result-facts", "condition")
+    assert second in until(other, "result-told", "condition")
+    other.reload()
+    until(other, "result-facts", rf"record +{wanted}\n")
+    for query, said in (
+        ("?run=../../etc", "no run '../../etc'"),
+        ("?run=small&condition=zz", "conditions are called 'zz'"),
+        ("?run=small&condition=1&record=%3Cscript%3E", "no record '<script>'"),
+    ):
+        bad = open_page(app + query, "#result-told textarea")
+        where = "result-facts" if "record" in query else "result-told"
+        until(bad, where, re.escape(said))
+
+
+def test_plots_confusion_and_spread(app: str, open_page: Callable[..., Any]) -> None:
+    page = open_page(app)
+    results(page)
+    page.get_by_role("tab", name="Plots", exact=True).click()
+    page.wait_for_selector("#result-plots svg")
+    page.get_by_role("tab", name="Confusion", exact=True).click()
+    page.wait_for_selector("#result-confusion [role=gridcell]")
+    page.wait_for_function("document.querySelector('#result-confusion').innerText.includes('play')")
+    assert [row[0] for row in rows(page, "result-confusion")] == sorted(INTENTS)
+    counts = sum(int(cell) for row in rows(page, "result-confusion") for cell in row[1:]
+                 if cell.isdigit())  # fmt: skip
+    assert counts == ROWS
+    page.get_by_role("tab", name="Spread", exact=True).click()
+    until(page, "result-told", "no conditions differ only in seed")
+
+
+def test_hostile_texts_stay_text(tmp_path: Path, open_page: Callable[..., Any]) -> None:
+    made = hostile_run(tmp_path)
+    with serving(TABLE, tmp_path) as address:
+        page = open_page(address)
+        results(page)
+        seen = ""
+        for number, condition in enumerate(made.conditions):
+            click(page, "result-conditions", condition.entry["fingerprint"][:8])
+            until(page, "result-told", f"condition {condition.entry['fingerprint'][:8]}")
+            for place in (2, 6):
+                wanted = rows(page)[place][0]
+                click(page, "result-records", wanted)
+                until(page, "result-facts", rf"record +{re.escape(wanted)}\n")
+            seen += page.locator("#result-records").inner_text()
+            if number < 2:
+                page.click("#result-forth")
+                until(page, "result-page", "page 2")
+                seen += page.locator("#result-records").inner_text()
+        for tab in ("Plots", "Confusion"):
+            page.get_by_role("tab", name=tab, exact=True).click()
+            page.wait_for_timeout(1500)
+        assert len(set(re.findall(r"mark\d+", seen))) >= len(HOSTILE) // 2
+        inside = "#tab-results, [id^=result-]"
+        for tag in ("script", "iframe", "object", "form", "base", "meta", "b", "u", "img"):
+            assert page.locator(f":is({inside}) {tag}:not([class*=svelte])").count() == 0, tag
+        link = page.input_value("#result-link textarea, #result-link input")
+        again = open_page(link, "#result-facts textarea")
+        until(again, "result-facts", "record ")
+        for one in (again, page):  # before the server goes
+            one.close()
