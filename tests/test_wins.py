@@ -12,8 +12,8 @@ from icl.metrics import make
 from icl.types import Example, Prediction
 from icl.wins import Wins, wins
 
-A = "1 1 1 0 0 0 0".split()
-B = "1 0 1 1 1 0 1".split()
+A = ["1", "1", "1", "0", "0", "0", "0"]
+B = ["1", "0", "1", "1", "1", "0", "1"]
 
 
 def compared(metric: str = "accuracy") -> Comparison:

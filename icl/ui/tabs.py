@@ -13,7 +13,10 @@ from icl.workbench.place import Workplace
 
 __all__ = ["ENGINE", "QUICK", "TABS", "App", "Tab", "build"]
 
-TABS: tuple[tuple[str, str], ...] = (("Playground", "icl.ui.playground:Playground"),)
+TABS: tuple[tuple[str, str], ...] = (
+    ("Playground", "icl.ui.playground:Playground"),
+    ("Compare", "icl.ui.compare:Compare"),
+)
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Of events that ask no model: answered at once, beside whatever runs."""

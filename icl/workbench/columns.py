@@ -68,7 +68,7 @@ def condition_of(work: Workplace, bench: Bench, column: Column) -> Condition:
     Raises:
         IclError: whatever ``icl run`` of it would refuse.
     """
-    spoken = (bench.target if work.source(Screen("", "", bench.data)).sources else bench.locale)
+    spoken = bench.target if work.source(Screen("", "", bench.data)).sources else bench.locale
     text = template_text(column.template, spoken or "en", work.base)
     screen = Screen(
         column.template, text, bench.data, bench.locale, bench.source, bench.target,
@@ -178,7 +178,11 @@ def _against(found: Comparison) -> list[str]:
         won = str(wins(found))
     except MetricError as error:
         won = str(error)
-    return [_interval(apart.value, apart.low, apart.high, "+"), won, "" if p is None else f"{p:.3f}"]
+    return [
+        _interval(apart.value, apart.low, apart.high, "+"),
+        won,
+        "" if p is None else f"{p:.3f}",
+    ]
 
 
 def _interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
@@ -205,7 +209,7 @@ def run_columns(
             raise type(error)(f"column {letter}: {error}") from error
     # A row alone would leave a folder for each row that was ever looked at.
     root = work.private / "compared" if bench.n == 1 else work.base / RUNS
-    results = []
+    results: list[ConditionResult] = []
     for condition in conditions:
         progress.check()
         work.only(condition)

@@ -60,9 +60,7 @@ def test_one_row_leaves_no_condition_folder(work: Workplace) -> None:
 
 def test_a_wrong_column_is_named(work: Workplace) -> None:
     with pytest.raises(TemplateError, match="^column B: unknown template 'intent/shrt'"):
-        run_columns(
-            work, BENCH, [COLUMNS[0], Column("intent/shrt")], Watched(threading.Event())
-        )
+        run_columns(work, BENCH, [COLUMNS[0], Column("intent/shrt")], Watched(threading.Event()))
 
 
 def test_the_prompt_of_any_row_without_a_tokenizer(work: Workplace) -> None:
