@@ -47,6 +47,7 @@ class Compare:
         self._made: dict[str, Compared] = {}
         self.first = app.tabs["Playground"].first
         self.openings = app.tabs["Playground"].openings
+        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
@@ -58,7 +59,7 @@ class Compare:
             at.bench[part].value = getattr(self.first, part)
         self.inputs = [at.bench[part] for part in BENCH]
         self.inputs += [column[part] for column in at.columns for part in COLUMN]
-        ready, store = gr.State(False), gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+        ready, store = gr.State(False), self.store
         seen = {"fn": self.preview, "inputs": [ready, at.chosen, at.other, *self.inputs],
                 "outputs": [at.diff, at.check, store]}  # fmt: skip
         changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
