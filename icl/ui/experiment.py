@@ -49,6 +49,7 @@ class Experiment:
         self.stops = Stops()
         self.first = app.tabs["Playground"].first
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+        self.text_store = gr.BrowserState(None, storage_key=f"{KEY}-text", secret=SECRET)
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
@@ -136,16 +137,13 @@ class Experiment:
     def _wire(self) -> None:
         inputs = [self.form[part] for part in FORM]
         ready, written, before = gr.State(False), gr.State(""), gr.State("")
-        store = self.store
         filling: dict[str, Any] = {
             "fn": self.fill, "inputs": [ready, self.text, written, *inputs],
-            "outputs": [self.text, written, self.check, store],
+            "outputs": [self.text, written, self.check, self.store],
         }  # fmt: skip
         gr.on([part.change for part in inputs], trigger_mode="always_last", **filling, **QUICK)
-        self.text.change(
-            self.look, [ready, self.text, written, *inputs], [self.check, store],
-            trigger_mode="always_last", **QUICK,
-        )  # fmt: skip
+        self.text.change(self.look, [ready, self.text, written], [self.check, self.text_store],
+                         trigger_mode="always_last", **QUICK)  # fmt: skip
         self.form["data"].change(
             self.turn_to, self.form["data"],
             [self.form[part] for part in ("locales", "sources", "targets", "max_tokens")], **QUICK,
@@ -157,7 +155,7 @@ class Experiment:
         self._wire_work(self.estimate, self.count, [self.told, self.costs])
         self._wire_work(self.run, self.start, [self.told, self.scores])
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
-        restoring = {"fn": self.restore, "inputs": store,
+        restoring = {"fn": self.restore, "inputs": [self.store, self.text_store],
                      "outputs": [*inputs, self.text, written, ready]}  # fmt: skip
         self.app.loads.append([restoring, filling])
         self.app.leaves.append(self.stops.leave)
@@ -194,18 +192,20 @@ class Experiment:
         """Write what the form says, unless the text was edited by hand."""
         if not ready:
             return [gr.skip()] * 4
-        if text and text.rstrip() != written.rstrip():  # the editor leaves out the last line break
+        keep = dict(zip(FORM, values, strict=True))
+        # The editor leaves out the last line break.
+        if (text or "").rstrip() != written.rstrip():
             note = "the text was edited by hand, so the form leaves it; Write from form replaces it"
-            return [gr.skip(), gr.skip(), told(note), _kept(values, text, written)]
+            return [gr.skip(), gr.skip(), told(note), keep]
         try:
             made = draft_yaml(self.work, self.read(values))
         except IclError as error:
-            return [gr.skip(), gr.skip(), wrong(error), _kept(values, text, written)]
-        return [shown(made), made, self._checked(made), _kept(values, made, made)]
+            return [gr.skip(), gr.skip(), wrong(error), keep]
+        return [shown(made), made, self._checked(made), keep]
 
-    def look(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
+    def look(self, ready: bool, text: str, written: str) -> list[Any]:
         """Whether the text is an experiment; where not, on which line."""
-        keep = _kept(values, text, written) if ready else gr.skip()
+        keep = {"text": text, "written": written} if ready else gr.skip()
         return [self._checked(text or ""), keep]
 
     def _checked(self, text: str) -> Any:
@@ -247,21 +247,24 @@ class Experiment:
             made.append(gr.Dropdown(list(values), value=value, visible=bool(values)))
         return [*made, gr.Number(visible=source.writes)]
 
-    def restore(self, kept: Any) -> list[Any]:
+    def restore(self, kept: Any, text: Any) -> list[Any]:
         """What the browser kept, where it can still be set."""
-        if not (isinstance(kept, dict) and set(kept) == {*FORM, "text", "written"}):
-            return [*[gr.skip()] * (len(FORM) + 2), True]
-        values = [kept[part] for part in FORM]
-        source = self.work.sources.get(str(kept["data"]))
-        if source is not None:
-            for part, choices in (("locales", source.locales), ("sources", source.sources),
-                                  ("targets", source.targets)):  # fmt: skip
+        values: list[Any] = [gr.skip()] * len(FORM)
+        if isinstance(kept, dict) and set(kept) == set(FORM):
+            values = [kept[part] for part in FORM]
+            source = self.work.sources.get(str(kept["data"]))
+            for part in ("locales", "sources", "targets") if source else ():
+                choices = list(getattr(source, part))
                 values[FORM.index(part)] = gr.Dropdown(
-                    list(choices), value=kept[part], visible=bool(choices)
+                    choices, value=kept[part], visible=bool(choices)
                 )
-            values[FORM.index("max_tokens")] = gr.Number(kept["max_tokens"],
-                                                         visible=source.writes)  # fmt: skip
-        return [*values, kept["text"], kept["written"], True]
+            if source is not None:
+                longest = gr.Number(kept["max_tokens"], visible=source.writes)
+                values[FORM.index("max_tokens")] = longest
+        texts = [gr.skip(), gr.skip()]
+        if isinstance(text, dict) and set(text) == {"text", "written"}:
+            texts = [text["text"], text["written"]]
+        return [*values, *texts, True]
 
     # ---- work
 
@@ -328,7 +331,3 @@ def _numbers(text: Any, name: str, most: int) -> list[int]:
     if wrong:
         raise ConfigError(f"{name}: {wrong[0]!r} is no number from 0 to {most}; write: 0, 4, 8")
     return list(dict.fromkeys(map(int, found)))
-
-
-def _kept(values: Sequence[Any], text: str, written: str) -> dict[str, Any]:
-    return {**dict(zip(FORM, values, strict=True)), "text": text, "written": written}
