@@ -17,6 +17,7 @@ TABS: tuple[tuple[str, str], ...] = (
     ("Playground", "icl.ui.playground:Playground"),
     ("Compare", "icl.ui.compare:Compare"),
     ("Experiment", "icl.ui.experiment:Experiment"),
+    ("Blind A/B", "icl.ui.blind:Blind"),
 )
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -63,5 +64,5 @@ def build(app: App) -> None:
         app.tabs[title] = getattr(import_module(module), name)(app)
     with gr.Tabs(elem_id="tabs"):
         for title, tab in app.tabs.items():
-            with gr.Tab(title, elem_id=f"tab-{title.lower()}"):
+            with gr.Tab(title, elem_id=f"tab-{title.split()[0].lower()}"):
                 tab.build()

@@ -14,7 +14,6 @@ from tests.browser.conftest import serving
 from tests.browser.test_app import HOSTILE, choose, until
 
 TABLE = {"engine": "table", "default": "hash"}
-WAIT = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +40,6 @@ def run(page: Any) -> str:
     return told
 
 
-def cells(page: Any, name: str) -> list[list[str]]:
-    rows = page.locator(f"#{name} tbody tr")
-    return [row.locator("td").all_inner_texts() for row in rows.all() if row.is_visible()]
-
-
 def test_prompts_answers_and_scores_side_by_side(
     table: str, open_page: Callable[[str], Any]
 ) -> None:
@@ -59,7 +53,9 @@ def test_prompts_answers_and_scores_side_by_side(
     told = run(page)
     differ = int(re.fullmatch(r"30 rows; (\d+) of them answered differently", told)[1])  # type: ignore[index]
     assert 0 < differ <= 30
-    page.wait_for_selector("#c-table tbody tr")
+    page.wait_for_function(
+        "() => document.querySelector('#c-table')?.innerText.includes('baseline')"
+    )
     text = page.inner_text("#c-table")
     assert "baseline" in text and re.search(r"\d+ wins, \d+ ties, \d+ losses", text)
     until(page, "c-counted", "^30 of 30 rows answered; page 1 of 2$")
@@ -67,7 +63,7 @@ def test_prompts_answers_and_scores_side_by_side(
     until(page, "c-counted", "page 2 of 2$")
     page.click("#c-different input")
     until(page, "c-counted", f"^{differ} of 30 rows answered differently; page 1 of")
-    row = page.locator("#c-rows tbody tr").nth(1)
+    row = page.locator("#c-rows tbody tr:visible").nth(1)
     name = row.locator("td").first.inner_text().strip()
     row.locator("td").nth(1).click()
     page.wait_for_function(
@@ -105,13 +101,15 @@ def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[
     (tmp_path / "r.j2").write_text(
         "---\ntask: generate\n---\n[[example]]\n{{ q }}:||| {{ target }}"
     )
+    said = {f"{text}:": text for text in HOSTILE if text.isprintable() and len(text) < 1000}
+    model: dict[str, Any] = {**TABLE, "answers": said}
     entry = {
-        "models": {"t": {**TABLE, "answers": {f"{text}:": text for text in HOSTILE}}},
+        "models": {"t": TABLE},
         "data": {"h": {"format": "jsonl", "path": "rows.jsonl", "answer": "a"}},
         "tasks": [{"task": "generate", "prompt": "q.j2", "rows": {"data": "h", "split": "test"}}],
     }
     (tmp_path / "hostile.yaml").write_text(json.dumps(entry))
-    with serving(entry["models"]["t"], tmp_path, "hostile.yaml") as address:  # type: ignore[index]
+    with serving(model, tmp_path, "hostile.yaml") as address:
         page = open_page(address)
         page.get_by_role("tab", name="Compare", exact=True).click()
         page.wait_for_selector("#c-run")

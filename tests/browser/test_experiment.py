@@ -78,7 +78,7 @@ def test_hand_edits_count_and_survive(table: str, open_page: Callable[[str], Any
     page.keyboard.press("Enter")
     page.keyboard.press("Home")
     page.keyboard.type("gird: 1")
-    until(page, "x-check", r"^line \d+: (unknown key 'gird', did you mean 'grid'|not YAML)")
+    until(page, "x-check", r"^line \d+: (unknown key 'gird'. Did you mean 'grid'|not YAML)")
     page.fill("#x-n input", "9")
     until(page, "x-check", "^the text was edited by hand")
     assert "n: 60" in text(page) and "gird" in text(page)
