@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from icl.checks import short_names
 from icl.registry import lookup, names
 from icl.results import ConditionResult
 from icl.types import Score
@@ -107,9 +108,10 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         yield f"{name}: {settings}" if settings else name
         yield from calibration_text(type(used.calibrator(name)))
         told: dict[str, list[str]] = {}
+        called = short_names(rows)
         for row in rows:
             for said in _said(row, name):
-                told.setdefault(said, []).append(row.axes["shots"])
+                told.setdefault(said, []).append(called[row.entry["fingerprint"]])
         for said, where in told.items():
             whose = "" if len(where) == len(rows) else f"{', '.join(where)}: "
             yield from _wrapped(f"  {whose}{said}")

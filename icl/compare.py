@@ -26,43 +26,27 @@ from icl.pairing import (
     shared_words,
     telling_apart,
 )
+from icl.registry import did_you_mean
 from icl.results import ConditionResult, Run
-from icl.scoring import metrics_of
 from icl.settings import baseline_of
+from icl.sides import Asked, Side, calibrator_of, common, primary, side
 from icl.stats import Metric, Stats, aggregate
-from icl.types import Example, Prediction
 
 __all__ = [
     "Comparison",
-    "Side",
-    "common",
     "compare",
     "compare_by",
+    "compare_calibrators",
     "compare_runs",
     "compare_sides",
     "corrected",
-    "primary",
     "settings_of",
-    "side",
 ]
 
 POINTS = 2.0
 """The difference for which the rows that are needed are told."""
+CALIBRATOR, PLAIN = "calibrator", "none"
 NONE = Difference(None, None, None, None, "none", 0)
-
-Asked = Sequence[str | Mapping[str, Any]] | None
-
-
-@dataclass(frozen=True)
-class Side:
-    """What one side of a comparison answered."""
-
-    name: str
-    """What a table calls it."""
-    examples: Mapping[str, Example]
-    """By id."""
-    predictions: Mapping[str, Prediction]
-    """By id, of the same examples."""
 
 
 @dataclass(frozen=True)
@@ -121,34 +105,6 @@ class Comparison:
         return p is not None and p < 0.05
 
 
-def side(condition: ConditionResult, name: str = "", parser: str | None = None) -> Side:
-    """A condition as one side of a comparison."""
-    predictions = condition.predictions(parser)
-    return Side(
-        name or " ".join(filter(None, condition.axes.values())),
-        {example.id: example for example in condition.examples},
-        {prediction.id: prediction for prediction in predictions},
-    )
-
-
-def common(a: Side, b: Side) -> tuple[list[str], int]:
-    """Ids of the examples that both have answered, sorted, and how many only share an id.
-
-    An id in both is the same example if the targets are the same and the inputs are, or stand in
-    two languages (parallel rows share their ids).
-    """
-    shared = sorted(a.examples.keys() & b.examples.keys())
-    same = [key for key in shared if _same(a.examples[key], b.examples[key])]
-    return same, len(shared) - len(same)
-
-
-def _same(one: Example, two: Example) -> bool:
-    if one.targets != two.targets:
-        return False
-    other_language = one.meta.get("locale") != two.meta.get("locale")
-    return other_language or one.content == two.content
-
-
 def compare(
     a: ConditionResult, b: ConditionResult, metric: str | Mapping[str, Any] | None = None
 ) -> Comparison:
@@ -165,7 +121,10 @@ def compare(
     """
     title = shared_axes(a, b)
     name, made = primary(a, None if metric is None else [metric])[0]
-    one, two = (side(c, name_apart(c, title) or c.entry["fingerprint"][:6]) for c in (a, b))
+    one, two = (
+        side(c, name_apart(c, title) or c.entry["fingerprint"][:6], calibrator=calibrator_of(name))
+        for c in (a, b)
+    )
     return corrected([compare_sides(one, two, name, made, title)])[0]
 
 
@@ -241,19 +200,23 @@ def compare_by(
 
     Args:
         run: from :func:`icl.results.load_run`.
-        setting: a name from :func:`icl.pairing.settings_of`: ``prompt``, ``shots``, ``k``, …
+        setting: a name from :func:`icl.pairing.settings_of`: ``prompt``, ``shots``, ``k``, …; or
+            ``calibrator``: see :func:`compare_calibrators`.
         baseline: the value that the others are compared with; the first one by default.
         metrics: names or entries; the first of each task by default.
 
     Raises:
         ConfigError: an unknown setting, value or metric, or a setting of one value.
     """
+    if setting == CALIBRATOR:
+        return compare_calibrators(run, baseline, metrics)
     baseline = baseline_of(settings_of(run), setting, baseline, run.name)
     groups: dict[tuple[object, ...], list[Comparison]] = {}
     for a, b in equal_but_for(run, setting, baseline):
         where = shared_axes(a, b)
-        one, two = (side(c, name_by(c, (a, b), setting)) for c in (a, b))
         for name, metric in primary(a, metrics):
+            calibrator = calibrator_of(name)
+            one, two = (side(c, name_by(c, (a, b), setting), calibrator=calibrator) for c in (a, b))
             key = a.entry["task"], name, b.settings[setting], own_settings(a, b)
             groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     if not groups:
@@ -261,7 +224,49 @@ def compare_by(
             f"{run.name}: no two conditions are equal but for {setting}; {setting} {baseline!r} "
             "stands with other settings than the rest"
         )
-    made = []
+    return _with_means(groups)
+
+
+def compare_calibrators(
+    run: Run, baseline: str | None = None, metrics: Asked = None
+) -> list[Comparison]:
+    """Every calibrator of a run against the uncalibrated answers, or another one, row by row.
+
+    Raises:
+        ConfigError: the run has no calibrated scores, or not those of the baseline.
+        CalibrationError: a calibrator's records are missing.
+    """
+    ranked = [
+        (c, [one.name for one in c.calibrations if not one.refused and one.name != PLAIN])
+        for c in run.conditions
+    ]
+    known = [PLAIN, *dict.fromkeys(name for _, names in ranked for name in names)]
+    if len(known) == 1:
+        raise ConfigError(
+            f"{run.name} has no calibrated scores; add some: icl score {run.called} --calibrator "
+            "batch"
+        )
+    if (baseline or PLAIN) not in known:
+        raise ConfigError(
+            f"{run.name}: no calibrator {baseline!r}{did_you_mean(str(baseline), known)}"
+        )
+    against = None if baseline == PLAIN else baseline
+    groups: dict[tuple[object, ...], list[Comparison]] = {}
+    for condition, names in ranked:
+        where = {axis: word for axis, word in condition.axes.items() if word}
+        for other in [PLAIN, *names] if names else []:
+            if other == (against or PLAIN):
+                continue
+            one = side(condition, against or PLAIN, calibrator=against)
+            two = side(condition, other, calibrator=None if other == PLAIN else other)
+            for name, metric in primary(condition, metrics):
+                key = condition.entry["task"], name, other
+                groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
+    return _with_means(groups)
+
+
+def _with_means(groups: Mapping[tuple[object, ...], Sequence[Comparison]]) -> list[Comparison]:
+    made: list[Comparison] = []
     for found in groups.values():
         made += [*found, *_mean(found)]
     return corrected(made)
@@ -319,22 +324,8 @@ def compare_runs(
             for condition, other in zip((one, two), names or (a.name, b.name), strict=True)
         ]
         for name, metric in primary(one, metrics):
-            made.append(
-                compare_sides(side(one, titles[0]), side(two, titles[1]), name, metric, where)
-            )
+            calibrator = calibrator_of(name)
+            first = side(one, titles[0], calibrator=calibrator)
+            second = side(two, titles[1], calibrator=calibrator)
+            made.append(compare_sides(first, second, name, metric, where))
     return corrected(made)
-
-
-def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
-    """The metrics asked for, else the first of the task that is no outside program.
-
-    Raises:
-        ConfigError: an unknown metric, or there is none but outside programs.
-    """
-    found = metrics_of(condition, asked) if asked else metrics_of(condition)[:1]
-    if not found:
-        raise ConfigError(
-            f"the task {condition.entry['task']!r} has outside programs for metrics alone; name "
-            "one of them to start it: --metric NAME"
-        )
-    return found

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from icl.compare import Asked, Comparison, Side, compare_sides, corrected, primary, side
+from icl.compare import Comparison, compare_sides, corrected
 from icl.errors import ConfigError
 from icl.pairing import shared_axes
 from icl.results import ConditionResult, Run
+from icl.sides import Asked, Side, primary, side
 from icl.spread import groups, name_over
 from icl.stats import Stats, score
 from icl.types import Prediction, Record, Score

@@ -328,7 +328,9 @@ def _first_error(kind: type[BaseModel], error: ValidationError) -> str:
         return f"unknown key {path!r}{did_you_mean(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{path!r} is missing"
-    return f"{path}: {first['msg']} (given: {first['input']!r})"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict) else f" (given: {first['input']!r})"
+    return f"{path}: {message}{given}"
 
 
 def _inner(model: Any, part: int | str) -> Any:

@@ -70,7 +70,10 @@ class Loader:
         Rows are answered first: until then the field with the answer passes for an input.
         """
         rows = point.task.rows
-        key = canonical([rows.model_dump(), point.locale, list(point.pair or ()), _reads(template)])
+        given = point.data[rows.data].model_dump(mode="json")
+        key = canonical(
+            [given, rows.model_dump(), point.locale, list(point.pair or ()), _reads(template)]
+        )
         if key not in self._tests:
             spec = self._spec(point, rows.data, point.locale, rows)
             read = map(template.answered, self.read(spec))
@@ -89,7 +92,8 @@ class Loader:
         """The pool without the test rows, and how many of these were left out; read once."""
         rows = point.task.rows
         name = entry.data or rows.data
-        used = [rows.model_dump(), point.locale, list(point.pair or ())]
+        given = [point.data[one].model_dump(mode="json") for one in (name, rows.data)]
+        used = [given, rows.model_dump(), point.locale, list(point.pair or ())]
         key = canonical([entry.model_dump(), name, locale, used, _reads(template)])
         if key not in self._pools:
             spec = self._spec(point, name, locale, entry)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from icl.calibration_table import calibration_tables
 from icl.checks import brief, checks
@@ -16,8 +17,7 @@ from icl.shot_notes import shot_notes
 from icl.types import Choice, Record, Score
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 __all__ = [
     "FACTS",
@@ -41,6 +41,8 @@ SHOTS_WIDTH = 16
 """Characters of a name of shots that stand on one line."""
 WORD_WIDTH = 7
 """Characters that a column of settings keeps, however full the table is: ``flipped``."""
+SPARE = ("s", "tokens", "chance", "majority")
+"""Columns that a narrow table does without, the first one first."""
 FACTS = {
     "over_length": "over %",
     "unparsed": "unp. %",
@@ -83,7 +85,7 @@ def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
         shown = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
         fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
         yield Text(" · ".join(fixed), style="bold")
-        yield _table(rows, shown)
+        yield _ScoreTable(rows, shown)
         told = brief(rows, findings, most, run.called)
         yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
         yield from calibration_tables(rows, shown)
@@ -100,51 +102,82 @@ def _uncalibrated(rows: Sequence[ConditionResult]) -> list[str]:
     return [name for name in of_kind(rows, "model") if "+" not in name]
 
 
-def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
+@dataclass(frozen=True)
+class _ScoreTable:
+    """A row for each condition; where the width is too small, columns of less use are left out."""
 
-    models = _uncalibrated(rows)
-    primary = models[0] if models else ""
-    plain = [
-        name for name in of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
-    ]
-    facts = [
-        name
-        for name in of_kind(rows, "count")
-        if any(s.value for row in rows for s in row.scores if s.name == name)
-    ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    rows: Sequence[ConditionResult]
+    varying: Sequence[str]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        columns = list(_columns(self.rows, self.varying))
+        left = []
+        for title in SPARE:
+            if sum(one.least for one in columns) + len(columns) - 1 <= options.max_width:
+                break
+            left += [one.title for one in columns if one.title == title]
+            columns = [one for one in columns if one.title != title]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+        for one in columns:
+            table.add_column(one.title, **one.options)
+        for cells in zip(*(one.cells for one in columns), strict=True):
+            table.add_row(*cells)
+        yield table
+        if left:
+            yield Text(f"no room here for the columns: {', '.join(left)}", style="dim")
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cells: Sequence[str]
+    options: Mapping[str, Any]
+
+    @property
+    def least(self) -> int:
+        """Characters that it cannot do without."""
+        if not self.options["no_wrap"]:
+            return int(self.options["min_width"])
+        return max(map(len, [self.title, *self.cells]))
+
+
+def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterator[_Column]:
     for axis in varying:
         told = [row.axes.get(axis, "") for row in rows]
         words = [axis, *(word for one in told for word in one.split())]
-        table.add_column(
-            axis,
-            overflow="fold",
-            no_wrap=axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
-            min_width=min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
-        )
+        yield _Column(axis, told, {
+            "overflow": "fold",
+            "no_wrap": axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
+            "min_width": min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
+        })  # fmt: skip
+    right = {"justify": "right", "no_wrap": True}
+    models = _uncalibrated(rows)
+    primary = models[0] if models else ""
+    found = [{score.name: score for score in row.scores} for row in rows]
     for name in models:
-        table.add_column(metric_title(name), justify="right", no_wrap=True)
+        yield _Column(metric_title(name), [number(_value(f.get(name))) for f in found], right)
         if name == primary:
-            table.add_column("95 % int.", justify="left", no_wrap=True)
+            cells = [_interval(f.get(name)) for f in found]
+            yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
+    plain = [
+        name for name in of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
+    ]
     for name in plain:
-        table.add_column(name.split("/")[0], justify="right", style="cyan", no_wrap=True)
+        cells = [number(_value(f.get(name))) for f in found]
+        yield _Column(name.split("/")[0], cells, {**right, "style": "cyan"})
+    facts = [name for name in of_kind(rows, "count")
+             if any(f[name].value for f in found if name in f)]  # fmt: skip
     for name in facts:
-        table.add_column(FACTS.get(name, name), justify="right", no_wrap=True)
-    for title in ("n", "tokens", "s"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        found = {score.name: score for score in row.scores}
-        cells = [row.axes.get(axis, "") for axis in varying]
-        for name in models:
-            cells.append(number(_value(found.get(name))))
-            if name == primary:
-                cells.append(_interval(found.get(name)))
-        cells += [number(_value(found.get(name))) for name in (*plain, *facts)]
-        cells += [str(len(row.records)), short_count(row.tokens), f"{row.seconds:.0f}"]
-        table.add_row(*cells)
-    return table
+        yield _Column(FACTS.get(name, name), [number(_value(f.get(name))) for f in found], right)
+    yield _Column("n", [str(len(row.records)) for row in rows], right)
+    yield _Column("tokens", [short_count(row.tokens) for row in rows], right)
+    yield _Column("s", [f"{row.seconds:.0f}" for row in rows], right)
 
 
 def _value(score: Score | None) -> float | None:

@@ -36,6 +36,12 @@ def _unpunct(text: str) -> str:
     return text.rstrip().rstrip(".。!?！？।")
 
 
+def _json(value: object) -> str:
+    if isinstance(value, StrictUndefined):
+        value = str(value)  # raises, and names what is not there
+    return json.dumps(value, ensure_ascii=False)
+
+
 @pass_context
 def _fit(context: Context, text: object) -> str:
     """The span that may shrink; how much of it is kept stands in the context."""
@@ -54,7 +60,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     for name in ("lipsum", "cycler", "joiner"):
         del environment.globals[name]
     del environment.filters["random"]
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters["json"] = _json
     environment.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
     environment.filters["fit"] = _fit
     environment.filters["unpunct"] = _unpunct

@@ -18,7 +18,7 @@ def shot_notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     fewer: Counter[str] = Counter()
     for row in rows:
         place = row.axes.get("locale", "")
-        k = row.settings["k"]
+        k = row.settings.get("k", "all")
         for record in row.records.values():
             prompts[place] += 1
             lost[place] += bool(record.dropped)

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from icl.compare import Side, side
 from icl.errors import ConfigError, MetricError
 from icl.pairing import derived, settings_of
 from icl.registry import did_you_mean
 from icl.results import ConditionResult, Run
 from icl.scoring import metrics_of
+from icl.sides import Side, side
 from icl.stats import Metric, Stats, aggregate, score
 from icl.types import Score
 

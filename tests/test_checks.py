@@ -257,14 +257,14 @@ def test_the_terminal_names_a_handful_and_counts_the_rest(tmp_path: Path) -> Non
     run = made(tmp_path, Made(bad), Made(bad, {"shots": "1 bm25"}))
     lines = brief(run.conditions, checks(run), 3, "made")
     assert len(lines) == 4
-    assert lines[0].startswith("check: 0: 12 of 12 prompts end inside a token")
+    assert lines[0].startswith("check: no shots: 12 of 12 prompts end inside a token")
     assert lines[0].endswith("(and 1 more condition)")
     assert lines[-1] == "and 5 more checks:  icl report made --format text"
     everything = brief(run.conditions, checks(run), None)
     assert len(everything) == 8
     shown = render(run)
     assert max(map(len, shown.splitlines())) <= 80
-    assert "check: 0: 12 of 12 prompts end inside" in shown
+    assert "check: no shots: 12 of 12 prompts end inside" in " ".join(shown.split())
 
 
 def test_every_check_has_a_name_once() -> None:

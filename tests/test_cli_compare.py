@@ -60,7 +60,7 @@ def test_by_a_setting_and_ensembles(
     ("arguments", "message"),
     [
         (["small"], "icl: small: say what to compare: a second run or condition, or --by SETTING; "
-                    "what differs in it: task, prompt, shots, k, select, seed"),
+                    "what differs in it: task, prompt, shots, k, method, select, seed"),
         (["small", "small"], "icl: both sides hold the same conditions of small: name two, as in "
                              "small#1 small#2, or compare within it: icl compare small --by"),
         (["small#1", "small#2", "--by", "k"], "icl: --by, --baseline and --ensemble compare "

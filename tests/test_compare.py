@@ -14,7 +14,6 @@ import yaml
 from icl import run
 from icl.compare import (
     Comparison,
-    Side,
     compare,
     compare_by,
     compare_runs,
@@ -28,6 +27,7 @@ from icl.metrics import make
 from icl.metrics.accuracy import Accuracy
 from icl.pairing import settings_of
 from icl.results import Run
+from icl.sides import Side
 from icl.spread import rank_stability, spreads
 from icl.types import Example, Prediction
 from tests.experiment import TEMPLATE, write
@@ -111,7 +111,7 @@ def test_values_of_each_setting(small: Run) -> None:
         ("promt", None, "^small: no setting 'promt'. Did you mean 'prompt'"),
         ("prompt", "shrot.j2", "^small: no prompt 'shrot.j2'. Did you mean 'short.j2'"),
         ("model", None, "^small: model is 't' wherever there is one, so there is nothing to compare"
-                        "; what differs: task, prompt, shots, k, select, seed"),
+                        "; what differs: task, prompt, shots, k, method, select, seed"),
         ("task", None, "^small: no two conditions are equal but for task; task 'intent' stands"),
     ],
 )  # fmt: skip
@@ -289,3 +289,41 @@ def test_conditions_without_records_are_told(small: Run) -> None:
     made = compare(small.conditions[0], empty)
     assert made.problem == "no common examples: 12 and 0 examples share no id"
     assert spreads(replace(small, conditions=(small.conditions[0], empty))) == []
+
+
+def calibrated(tmp_path: Path) -> Run:
+    tasks = json.loads(write(tmp_path).read_text())["tasks"][:1]
+    tasks[0]["calibrate"] = ["batch", "per_token"]
+    return run(write(tmp_path, tasks=tasks), tmp_path / "runs")
+
+
+def test_calibrators_are_compared_with_the_plain_answers(tmp_path: Path) -> None:
+    done = calibrated(tmp_path)
+    found = [one for one in compare_by(done, "calibrator") if one.pairs == 1]
+    assert {(one.a, one.b) for one in found} == {("none", "batch"), ("none", "per_token")}
+    scores = {(tuple(c.axes.items()), s.name): s.value for c in done.conditions for s in c.scores}
+    for one in found:
+        assert one.metric == "accuracy"
+        key = next(axes for axes, _ in scores if set(one.where.items()) <= set(axes))
+        assert one.value_a == scores[key, "accuracy"]
+        assert one.value_b == scores[key, f"accuracy+{one.b}"]
+    turned = compare_by(done, "calibrator", "batch")
+    assert {one.b for one in turned} == {"none", "per_token"}
+
+
+def test_a_calibrated_score_is_compared_over_settings(tmp_path: Path) -> None:
+    done = calibrated(tmp_path)
+    scores = {c.axes["shots"]: s.value for c in done.conditions for s in c.scores
+              if s.name == "accuracy+batch"}  # fmt: skip
+    for one in compare_by(done, "shots", metrics=["accuracy+batch"]):
+        assert one.metric == "accuracy+batch"
+        assert (one.value_a, one.value_b) == (scores[one.a], scores[one.b])
+
+
+def test_calibrators_that_are_not_there_are_told(tmp_path: Path) -> None:
+    done = calibrated(tmp_path)
+    with pytest.raises(ConfigError, match=r"small: no calibrator 'bach'\. Did you mean 'batch'"):
+        compare_by(done, "calibrator", "bach")
+    plain = run(write(tmp_path, name="plain"), tmp_path / "runs")
+    with pytest.raises(ConfigError, match="has no calibrated scores; add some: icl score"):
+        compare_by(plain, "calibrator")

@@ -7,7 +7,7 @@ import pytest
 
 from icl.conditions import build
 from icl.config import load_experiment, points
-from icl.data import data_hash
+from icl.data import data_hash, scan
 from icl.entries import DataEntry, PoolEntry, validate
 from icl.errors import ConfigError
 from icl.loader import Loader
@@ -79,16 +79,12 @@ def test_splits_in_files_of_their_own_do_not_leave_out_each_other(tmp_path):
     assert (len(condition.pool), condition.left_out) == (18, 0)
 
 
-def test_each_file_is_read_once_for_all_points(tmp_path, monkeypatch):
-    from icl import loader
-
+def test_each_file_is_read_once_for_all_points(tmp_path):
     read = []
-    scan = loader.scan
-    monkeypatch.setattr(loader, "scan", lambda spec: read.append(spec) or scan(spec))
     experiment = load_experiment(
         write(tmp_path, grid={"shots": [0, 1, 2, {"k": 2, "select": "bm25"}]})
     )
-    loader = Loader(experiment)
+    loader = Loader(experiment, read=lambda spec: read.append(spec) or scan(spec))
     for point in points(experiment):
         build(point, loader)
     assert len(read) == 4  # test and pool of two tasks

@@ -159,7 +159,7 @@ def test_formats_are_conditions_whose_prompts_render_again(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (0, "formats: Value error, at least 1 is needed"),
+        (0, "formats: at least 1 is needed"),
         ("second", "'second' is no format; accepted: a number of them, or f0, f1"),
         (["f01"], "'f01' is no format"),
         (["f9999"], "no format 'f9999'; this template has f0 (as written) to f"),

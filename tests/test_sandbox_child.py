@@ -143,7 +143,14 @@ def test_the_parent_goes_on_meanwhile(sandbox: Sandbox) -> None:
 def test_library_templates_render_as_in_process(sandbox: Sandbox, name: str) -> None:
     file = read_template(name)
     fields = {"utt": "wecke mich 🙂", "source": "a\ud800b", "target": "c", "intent": "alarm_set"}
-    fields |= {"text": "t", "document": "One two. Three.", "premise": "P.", "question": "cause"}
+    fields |= {
+        "text": "t",
+        "document": "One two. Three.",
+        "output": "Zwei",
+        "reference": "Two",
+        "premise": "P.",
+        "question": "cause",
+    }
     others = {"choice1": "A", "choice2": "B", "label": "1", "entities": {"who": ["東"]}}
     meta = {"locale": "de-DE", "source": "eng_Latn", "target": "deu_Latn"}
     own, bound = load_template(name), sandbox.bind(file.text, name)

@@ -78,6 +78,17 @@ def test_the_winners_experiment_runs_as_it_is_and_computes_nothing(tmp_path: Pat
     assert value == found.test.scores[1].winner.value
 
 
+def test_the_winners_experiment_is_one_condition_though_the_file_has_more(tmp_path: Path) -> None:
+    file = planted(tmp_path)
+    raw = json.loads(file.read_text())
+    raw["tasks"][0]["formats"] = ["f0", "f1"]
+    raw["tasks"][0]["pool"]["locale"] = ["same"]
+    file.write_text(json.dumps(raw))
+    found = search(file, tmp_path / "runs")
+    again = icl.run(found.best, tmp_path / "runs")
+    assert (len(again.conditions), again.computed) == (1, 0)
+
+
 def test_the_same_seed_gives_the_same_and_computes_nothing_again(tmp_path: Path) -> None:
     file, out = planted(tmp_path), tmp_path / "runs"
     first = search(file, out)
@@ -256,7 +267,7 @@ BAD: dict[str, tuple[dict[str, Any], type[IclError], str]] = {
         {"over": {"prompt": ["intent.j2"]}}, ConfigError, "one candidate only .*name more values",
     ),
     "unknown selector": ({"over": {"select": ["rand"]}}, ConfigError, "unknown selector 'rand'"),
-    "unknown order": ({"over": {"order": ["up"]}}, ConfigError, "order: Input should be"),
+    "unknown order": ({"over": {"order": ["up"]}}, ConfigError, "unknown order 'up'. Did you mean"),
     "no template": ({"over": {"prompt": ["no.j2", "intent.j2"]}}, IclError, "no.j2"),
     "small budget": (
         {"budget": {"tokens": 50}}, ConfigError,

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from icl import register, registry
-from icl.conditions import build, pool_notes
+from icl.condition_notes import pool_notes
+from icl.conditions import build
 from icl.config import load_experiment, points
 from icl.engines.table import TableEngine
 from icl.errors import ConfigError, DataError, ModelError

@@ -360,3 +360,8 @@ def test_filters(source: str, value: Any, text: str) -> None:
 def test_words_used(source: str, used: set[str] | None) -> None:
     assert Half("f", source, 1).words_used == used
     assert parse(f"[[example]]\na||| {{{{ target }}}}\n[[query]]\n{source}").words_used == used
+
+
+def test_json_of_a_field_that_is_not_there_names_it() -> None:
+    with pytest.raises(TemplateError, match="'slots' is undefined"):
+        Half("my.j2", "{{ slots | json }}", 1).render({"utt": "x"})

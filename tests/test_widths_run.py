@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from icl.condition_notes import widths_compared
 from icl.config import parse_experiment, points
 from icl.errors import ConfigError
 from icl.report import card, render
 from icl.results import load_run
-from icl.run import _widths_compared, run
+from icl.run import run
 from tests.experiment import write
 
 
@@ -85,7 +86,7 @@ def test_widths_of_a_quantized_source_are_warned_of() -> None:
             point=SimpleNamespace(model_name="g"),
         )
 
-    [note] = _widths_compared([condition("Q4_K_M", width) for width in ("bf16", "nf4", "nf4")])
+    [note] = widths_compared([condition("Q4_K_M", width) for width in ("bf16", "nf4", "nf4")])
     assert note.startswith("g: its source is Q4_K_M already, so bf16, nf4 compare a second")
-    assert not list(_widths_compared([condition("bf16", width) for width in ("bf16", "nf4")]))
-    assert not list(_widths_compared([condition("Q4_K_M", "nf4")] * 2))
+    assert not list(widths_compared([condition("bf16", width) for width in ("bf16", "nf4")]))
+    assert not list(widths_compared([condition("Q4_K_M", "nf4")] * 2))

@@ -98,7 +98,11 @@ def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
     """Fingerprint -> the values of the axes in which these conditions differ."""
     axes = varying(conditions)
     return {
-        one.entry["fingerprint"]: " · ".join(one.axes[axis] for axis in axes if one.axes.get(axis))
+        one.entry["fingerprint"]: " · ".join(
+            f"{_NONE.get(word, word)} shots" if axis == "shots" and word.isdigit() else word
+            for axis in axes
+            if (word := one.axes.get(axis))
+        )
         for one in conditions
     }
 
@@ -123,6 +127,7 @@ _EACH: dict[str, Check] = {
     "few_rows": few_rows,
     "duplicates": duplicates,
 }
+_NONE = {"0": "no"}
 CHECKS = ("same_answers", *_EACH)
 """Names of all checks, the gravest first."""
 

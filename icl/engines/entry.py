@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from icl.engines.chat import DATE
-from icl.engines.placement import MaxMemory
+from icl.engines.placement import MaxMemory, Placement, place
 from icl.engines.seq2seq import Mode
 from icl.engines.widths import Width
+from icl.engines.wording import Wording
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Bos", "ModelEntry"]
 
@@ -80,3 +84,18 @@ class ModelEntry:
     """``balanced``, ``offload``: weights on each GPU (``20GB``), or by device, ``cpu`` too."""
     check_memory: bool = True
     """Whether a model that cannot fit is refused before it is read."""
+
+    @property
+    def wording(self) -> Wording:
+        """What is written otherwise for this model."""
+        return Wording(self.prefix, self.newline)
+
+    @property
+    def placement(self) -> Placement:
+        """Where the weights go, by what is free now."""
+        return place(self.device, self.max_memory)
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device that computes."""
+        return self.placement.device

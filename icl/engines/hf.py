@@ -12,7 +12,6 @@ from icl.engines.entry import Bos, ModelEntry
 from icl.engines.forms import Entry, FlatForm, Form, declared_ends, form_of
 from icl.engines.items import grouped, results
 from icl.engines.loading import auto_dtype, load_model, read_generation, read_small_files
-from icl.engines.placement import Placement, place
 from icl.engines.reasoning import check_thinking, thinking_for
 from icl.engines.seq2seq import Mode, Seq2Seq, check_options
 from icl.engines.seq2seq_codec import PairCodec
@@ -37,8 +36,6 @@ from icl.types import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from icl.engines.forward import CausalModel
     from icl.engines.scoring import Plan
     from icl.engines.seq2seq_model import Seq2SeqModel
@@ -197,21 +194,6 @@ class HFEngine(ModelEntry):
         self.load()
         assert self._lm is not None
         return self._lm
-
-    @property
-    def wording(self) -> Wording:
-        """What is written otherwise for this model."""
-        return Wording(self.prefix, self.newline)
-
-    @property
-    def placement(self) -> Placement:
-        """Where the weights go, by what is free now."""
-        return place(self.device, self.max_memory)
-
-    @property
-    def torch_device(self) -> torch.device:
-        """The device that computes."""
-        return self.placement.device
 
     @property
     def formats(self) -> Formats:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from icl.checks import direction
-from icl.compare import compare_sides, settings_of, side
+from icl.compare import compare_sides, settings_of
 from icl.errors import ConfigError
 from icl.paired import Difference, difference, holm
 from icl.registry import did_you_mean
 from icl.report import metric_title, number, of_kind
 from icl.reports.grids import Cell, Grid, check_metric, span
 from icl.results import ConditionResult, Run
-from icl.scoring import metrics_of
+from icl.sides import calibrator_of, primary, side
 from icl.stats import aggregate
 from icl.types import Score
 
@@ -169,8 +169,8 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
     pairs = [(place, one) for place, one in enumerate(places) if not one.best and one.row in best]
     if not pairs:
         return list(places), []
-    if {"@", "+"} & {*metric}:
-        return list(places), [f"no tests: {metric} is made of other answers than those parsed"]
+    if "@" in metric or metric.startswith("ece+"):
+        return list(places), [f"no tests: {metric} is no metric of the answers that were parsed"]
     results = [(place, _difference(best[one.row], one, metric)) for place, one in pairs]
     known = [(place, made) for place, made in results if made is not None and made.p is not None]
     ps = holm([made.p or 0.0 for _, made in known])
@@ -204,10 +204,11 @@ def _difference(best: Place, other: Place, metric: str) -> Difference | None:
     sizes = [{len(found) for found in groups.values()} for groups in (one, two)]
     if one.keys() != two.keys() or any(len(size) > 1 for size in sizes):
         return None
-    name, made = metrics_of(best.conditions[0], [metric])[0]
+    name, made = primary(best.conditions[0], [metric])[0]
     sides = []
     for a, b in (pair for key in one for pair in product(one[key], two[key])):
-        compared = compare_sides(side(a), side(b), name, made, {})
+        one_side, other_side = (side(c, calibrator=calibrator_of(name)) for c in (a, b))
+        compared = compare_sides(one_side, other_side, name, made, {})
         if compared.problem or compared.sides is None:
             return None
         sides.append(compared.sides)

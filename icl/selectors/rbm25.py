@@ -124,4 +124,5 @@ def _score(grams: Mapping[tuple[str, ...], int], weights: Grams, totals: Sequenc
         for found, total in zip(covered, totals, strict=True)
         if total  # the query has n words or more
     ]
-    return 100 * math.exp(sum(map(math.log, shares)) / len(shares))
+    # Rounded, so that equal shares summed in another order still tie, and BM25 decides.
+    return round(100 * math.exp(sum(map(math.log, shares)) / len(shares)), 9)

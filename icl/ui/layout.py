@@ -36,6 +36,7 @@ class Layout:
     ) -> None:  # fmt: skip
         self.first, self.of = first, source
         self.hand = gr.State(Hand().plain())
+        self.opened, self.turned = gr.State(first.name), gr.State(first.data)
         with gr.Row():
             self._choosers(templates, data)
         with gr.Row():
@@ -93,8 +94,7 @@ class Layout:
             language="jinja2", label="Template", elem_id="template", lines=14, max_lines=14,
             wrap_lines=True, interactive=True, buttons=["copy"],
         )  # fmt: skip
-        self.text.postprocess = lambda text: text  # Gradio's own strips white space, which is sent
-        self.text.value = self.first.text
+        self.text.value = self.first.text  # given above, it would lose white space at its ends
         self.problem = gr.Textbox(label="Check", lines=2, max_lines=4, interactive=False,
                                   elem_id="problem")  # fmt: skip
         with gr.Row():

@@ -27,6 +27,7 @@ button { font-family: inherit !important; }
 .textfield .token { margin: 0 !important; padding: 0 !important; }
 .textfield .text { font-size: 13px; overflow-wrap: anywhere; padding: 2px 0; cursor: text;
   background: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
+.dark .textfield .text, .dark .legend button { color: #ffffff !important; }
 #heat .text { cursor: pointer; }
 .textfield .line-break::after { content: "\\A"; white-space: pre; }
 #problem textarea, #counts textarea, #told textarea, #output textarea, #reference textarea,

@@ -36,20 +36,13 @@ class RowPanel:
     def wire(self, at: Layout) -> None:
         """Say what calls what."""
         inputs = self.tab.inputs
-        gr.on([at.wanted.submit, at.wanted.input], self.find, [at.wanted, *inputs], at.found,
+        gr.on([at.wanted.submit, at.wanted.change], self.find, [at.wanted, *inputs], at.found,
               trigger_mode="always_last", **QUICK)  # fmt: skip
         at.found.input(lambda row: row or gr.skip(), at.found, at.row, **QUICK)
         at.chance.click(self.chance, inputs, at.row, **QUICK)
         at.upload.upload(
             self.upload, at.upload, [at.data, at.column, at.uploaded], **QUICK
-        ).success(self.tab.turn_to, inputs, self.turned(at), **QUICK).then(
-            **self.tab.previewing, **QUICK
-        )
-
-    def turned(self, at: Layout) -> list[Any]:
-        """What another data set changes."""
-        return [at.locale, at.source, at.target, at.max_tokens, at.labels, at.output, at.reference,
-                at.told, at.row, at.column, at.hand]  # fmt: skip
+        ).success(**self.tab.turning.turning, **QUICK)
 
     def find(self, wanted: str, *values: Any) -> Any:
         """The rows that hold the words."""
@@ -106,8 +99,9 @@ class ShotPanel:
         at.reset.click(lambda: [Hand().plain(), ""], None, [at.hand, at.shots_told], **QUICK).then(
             **self.tab.previewing, **QUICK
         )
-        gr.on([at.pool_wanted.submit, at.pool_wanted.input], self.find, [at.pool_wanted, *inputs],
-              at.pool_found, trigger_mode="always_last", **QUICK)  # fmt: skip
+        gr.on([at.pool_wanted.submit, at.pool_wanted.change], self.find,
+              [at.pool_wanted, *inputs], at.pool_found, trigger_mode="always_last",
+              **QUICK)  # fmt: skip
         at.pool_found.input(self.add, [at.pool_found, *inputs], [at.hand, at.shots_told],
                             **QUICK).then(**self.tab.previewing, **QUICK)  # fmt: skip
         at.keep_shots.click(self.keep, [at.shot_file, *inputs], at.shots_told, **QUICK)

@@ -22,19 +22,16 @@ from icl.templates import read_template
 from icl.ui.answering import Answering
 from icl.ui.layout import FIELDS, PARTS, Layout
 from icl.ui.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
-from icl.ui.reading import one_line, screen_of, shown, stored, told, wrong
-from icl.ui.saving import Saving, version_choices
+from icl.ui.reading import Whole, one_line, screen_of, shown, stored, told, wrong
+from icl.ui.saving import Saving
 from icl.ui.tabs import QUICK, App
+from icl.ui.turning import Turning, first_of, places
 from icl.workbench.meter import Meter, measured
 from icl.workbench.models import Openings
 from icl.workbench.place import Seen
 from icl.workbench.rows import summary
 from icl.workbench.screen import Hand, Screen
-from icl.workbench.shelf import (
-    fields_of,
-    template_choices,
-    template_text,
-)
+from icl.workbench.shelf import fields_of, template_choices
 
 __all__ = ["Playground"]
 
@@ -66,13 +63,14 @@ class Playground:
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
         self.openings = Openings()
+        self._previewed: dict[str, tuple[Any, ...]] = {}
         data = next(iter(self.work.sources))
         source = self.work.sources[data]
         name = _first_template(source.kind, source.name)
         self.first = Screen(
             name, read_template(name).text, data,
-            locale=_first(source.locales, "en-US"), source=_first(source.sources, "eng_Latn"),
-            target=_first(source.targets, "deu_Latn"),
+            locale=first_of(source.locales, "en-US"), source=first_of(source.sources, "eng_Latn"),
+            target=first_of(source.targets, "deu_Latn"),
             k=3 if source.task.get("pool") is not None else 0,
             model=next(iter(self.work.models)),
         )  # fmt: skip
@@ -92,9 +90,14 @@ class Playground:
             "fn": self.preview, "inputs": [self.ready, *self.inputs], "outputs": self.previewed,
         }  # fmt: skip
         # One event for all, so that a late answer never overwrites a newer one.
-        changed = [part.change for part in self.inputs if not isinstance(part, gr.State)]
-        gr.on([*changed, at.timer.tick], trigger_mode="always_last", **self.previewing, **QUICK)
+        chosen = (at.name, at.data)  # they open more than themselves: previewed once that is done
+        parts = [part for part in self.inputs if part not in chosen and part is not at.hand]
+        changed = [part.change for part in (*parts, at.opened, at.turned)]
+        gr.on([*changed, at.timer.tick], trigger_mode="always_last",
+              **{**self.previewing, "fn": self.follow}, **QUICK)  # fmt: skip
         self._wire_template(at)
+        self.turning = Turning(self)
+        self.turning.wire(at)
         Saving(self).wire(at)
         RowPanel(self).wire(at)
         ShotPanel(self).wire(at)
@@ -103,21 +106,13 @@ class Playground:
         self.answering = Answering(self)
         self.answering.wire(at)
         restoring = {"fn": self.restore, "inputs": [self.store],
-                     "outputs": [*self.inputs, self.ready]}  # fmt: skip
+                     "outputs": [*self.inputs, at.opened, at.turned, self.ready]}  # fmt: skip
         first = {"fn": self.first_preview, "inputs": [self.store, *self.inputs],
                  "outputs": self.previewed}  # fmt: skip
         self.app.loads += [[restoring], [first]]
+        self.app.leaves.append(self.leave)
 
     def _wire_template(self, at: Layout) -> None:
-        at.name.input(
-            self.open_template, [at.name, at.data],
-            [at.text, at.data, at.problem, at.file, at.version, at.saved], **QUICK,
-        )  # fmt: skip
-        at.data.change(
-            self.turn_to, self.inputs,
-            [at.locale, at.source, at.target, at.max_tokens, at.labels, at.output, at.reference,
-             at.told, at.row, at.column, at.hand], **QUICK,
-        )  # fmt: skip
         for button, step in ((at.back, -1), (at.forth, 1)):
             button.click(partial(self.move, step), self.inputs, at.row, **QUICK)
         gr.on([at.text.change, at.typed.change], self.show_fields, [at.typed, at.text, at.name],
@@ -129,7 +124,7 @@ class Playground:
         """What the browser kept, where it can still be set; the templates that are there now."""
         choices = template_choices(self.work.base)
         if not _restorable(kept):
-            return [gr.Dropdown(choices=choices), *[gr.skip()] * (len(PARTS) - 1), True]
+            return [gr.Dropdown(choices=choices), *[gr.skip()] * (len(PARTS) + 1), True]
         made = {part: kept[part] for part in PARTS}
         if made["name"] not in choices:
             made["name"] = self.first.name
@@ -138,35 +133,33 @@ class Playground:
             made["data"] = self.first.data
             source = self.work.sources[self.first.data]
         made["hand"] = Hand.of(made["hand"]).plain()
+        made["text"] = Whole(made["text"] or "")
         shape = {
             "name": gr.Dropdown(choices=choices, value=made["name"]),
-            **self._places(source, made["locale"], made["source"], made["target"]),
+            **places(source, made["locale"], made["source"], made["target"]),
             "max_tokens": gr.Number(value=made["max_tokens"], visible=source.writes),
         }
-        return [*({**made, **shape}[part] for part in PARTS), True]
+        return [*({**made, **shape}[part] for part in PARTS), made["name"], made["data"], True]
 
-    def _places(
-        self, source: Any, locale: Any = None, one: Any = None, other: Any = None
-    ) -> dict[str, Any]:
-        """The choosers of locale and languages, with what the source has."""
-        made = {}
-        for part, values, wanted, first in (
-            ("locale", source.locales, locale, "en-US"),
-            ("source", source.sources, one, "eng_Latn"),
-            ("target", source.targets, other, "deu_Latn"),
-        ):
-            value = wanted if wanted in values else _first(values, first)
-            made[part] = gr.Dropdown(list(values), value=value, visible=bool(values))
-        return made
-
-    def first_preview(self, kept: Any, *values: Any) -> list[Any]:
+    def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
         """The preview of a page that was opened; what is restored makes one of its own."""
         if _restorable(kept) and kept != stored(values):
             return [gr.skip()] * len(self.previewed)
-        return self.preview(False, *values)
+        return self.preview(request, False, *values)
 
-    def preview(self, ready: bool, *values: Any) -> list[Any]:
+    def follow(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
+        """The preview, unless just that stands there: one choice changes several components."""
+        if self._previewed.get(str(request.session_hash)) == values:
+            return [gr.skip()] * len(self.previewed)
+        return self.preview(request, ready, *values)
+
+    def leave(self, request: gr.Request) -> None:
+        """A page that is closed leaves nothing behind."""
+        self._previewed.pop(str(request.session_hash), None)
+
+    def preview(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
         """The exact prompt of what is set, its tokens, and the experiment that sends it."""
+        self.leave(request)
         keep = stored(values) if ready else gr.skip()
         try:
             screen = screen_of(self.work, values)
@@ -182,6 +175,8 @@ class Playground:
         waits = screen != self.first and not view.counted and opening.failure is None
         meter = self._meter(view)
         count = 1 if screen.own else len(self.work.rows(screen))
+        if not waits and ready:
+            self._previewed[str(request.session_hash)] = values
         return [
             gr.HighlightedText(_pieces(view.request), elem_classes=[]),
             gr.Textbox(self._counts(view, meter), elem_classes=[]),
@@ -238,50 +233,7 @@ class Playground:
         ]  # fmt: skip
         return [*boxes, gr.Textbox(visible=typed)]
 
-    # ---- templates and rows
-
-    def open_template(self, name: str, data: str) -> list[Any]:
-        """A template from the list, with a data set of its kind."""
-        try:
-            text = template_text(name, "en", self.work.base)
-            fits = self._data_for(name, text, data)
-        except IclError as error:
-            return [gr.skip(), gr.skip(), wrong(error), *[gr.skip()] * 3]
-        own = name.removesuffix(".j2") if name.endswith(".j2") else ""
-        return [text, fits, gr.skip(), own, version_choices(self.work.base, name), ""]
-
-    def _data_for(self, name: str, text: str, data: str) -> str:
-        """The data set itself if it fits the template, else the samples that do."""
-        try:
-            kind = self.work.sandbox.bind(text, name, "en").file.kind
-        except IclError:  # an own template may be malformed; it is opened to be mended
-            return data
-        known = self.work.sources.get(data)
-        folder = f"samples/{name.partition('/')[0]}"
-        if known is not None and known.kind == kind and not (
-            data.startswith("samples/") and folder in self.work.sources
-        ):  # fmt: skip
-            return data
-        if folder in self.work.sources and self.work.sources[folder].kind == kind:
-            return folder
-        fitting = [n for n, source in self.work.sources.items() if source.kind == kind]
-        return data if data in fitting or not fitting else fitting[0]
-
-    def turn_to(self, *values: Any) -> list[Any]:
-        """Show what belongs to a data set and hide the rest."""
-        given = stored(values)
-        try:
-            source = self.work.source(screen_of(self.work, values))
-        except IclError:  # the preview tells it
-            return [gr.skip()] * 11
-        places = self._places(source, given["locale"], given["source"], given["target"])
-        writes = source.writes
-        return [
-            *places.values(),
-            gr.Number(visible=writes), gr.Label(None, visible=not writes),
-            gr.Textbox("", visible=writes), gr.Textbox(visible=writes), "", 1,
-            gr.Dropdown(visible=str(given["data"]).startswith("uploads/")), Hand().plain(),
-        ]  # fmt: skip
+    # ---- rows
 
     def move(self, step: int, *values: Any) -> Any:
         """The next or previous row, within what is there."""
@@ -324,11 +276,6 @@ def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
     """The shots to mark one of; a mark on one that is gone would be refused by Gradio."""
     there = any(name == marked for _, name in choices)
     return gr.Radio(choices, value=marked if there else None)
-
-
-def _first(values: Sequence[str], wanted: str) -> str | None:
-    """The wanted one if it is there, else the first; None without any."""
-    return wanted if wanted in values else next(iter(values), None)
 
 
 def _first_template(kind: str, data: str) -> str:

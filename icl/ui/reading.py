@@ -14,12 +14,28 @@ from icl.workbench.place import Workplace
 from icl.workbench.screen import Hand, Screen
 from icl.workbench.shelf import fields_of, template_text
 
-__all__ = ["one_line", "screen_of", "shown", "stored", "told", "wrong"]
+__all__ = ["Whole", "one_line", "screen_of", "shown", "stored", "told", "wrong"]
 
 BOUNDS = {"row": (1, 10**9), "k": (0, 64), "seed": (0, 2**31), "max_tokens": (1, 4096)}
 """What the screen's numbers may be."""
 _MOST_SHOWN = 100_000
 """Characters of one text in the browser; what is sent is never cut."""
+
+
+class Whole(str):
+    r"""A text for the editor that keeps the white space at its ends, which is sent.
+
+    Gradio's editor strips what it is given.
+
+    >>> Whole(" a\n").strip()
+    ' a\n'
+    """
+
+    __slots__ = ()
+
+    def strip(self, chars: str | None = None, /) -> str:
+        """The text itself."""
+        return self
 
 
 def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:

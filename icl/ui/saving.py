@@ -9,7 +9,7 @@ import gradio as gr
 
 from icl.errors import IclError
 from icl.ui.layout import Layout
-from icl.ui.reading import screen_of, told, wrong
+from icl.ui.reading import Whole, screen_of, told, wrong
 from icl.ui.tabs import QUICK
 from icl.workbench.shelf import (
     keep_version,
@@ -41,9 +41,9 @@ class Saving:
     def wire(self, at: Layout) -> None:
         """Say what calls what."""
         shelf = [at.version, at.saved]
-        at.save.click(self.save_as, [at.file, at.text, at.name], [at.name, *shelf], **QUICK).then(
-            **self.tab.previewing, **QUICK
-        )
+        at.save.click(
+            self.save_as, [at.file, at.text, at.name], [at.name, at.opened, *shelf], **QUICK
+        ).then(**self.tab.previewing, **QUICK)
         at.version.input(self.open_version, [at.name, at.version], [at.text, at.saved], **QUICK)
         at.undo.click(self.undo, [at.name, at.text], [at.text, *shelf], **QUICK)
         inputs = [at.export_name, *self.tab.inputs]
@@ -54,10 +54,11 @@ class Saving:
         try:
             made = save_template(self.work.base, file, text, name)
         except IclError as error:
-            return [gr.skip(), gr.skip(), wrong(error)]
+            return [*[gr.skip()] * 3, wrong(error)]
         choices = template_choices(self.work.base)
         return [
             gr.Dropdown(choices, value=made),
+            made,
             version_choices(self.work.base, made),
             told(f"saved {made}"),
         ]
@@ -66,7 +67,7 @@ class Saving:
         """An earlier text of the template, into the editor."""
         for one in versions(self.work.base, name):
             if one.number == number:
-                return [version_text(one), told(f"version {number}; save it to keep it")]
+                return [Whole(version_text(one)), told(f"version {number}; save it to keep it")]
         return [gr.skip(), gr.skip()]
 
     def undo(self, name: str, text: str) -> list[Any]:
@@ -85,7 +86,11 @@ class Saving:
                 told("nothing was kept before this text"),
             ]
         before = f"version {kept[place].number} again; nothing is lost, see the list"
-        return [version_text(kept[place]), version_choices(self.work.base, name), told(before)]
+        return [
+            Whole(version_text(kept[place])),
+            version_choices(self.work.base, name),
+            told(before),
+        ]
 
     def save_export(self, name: str, *values: Any) -> Any:
         """The experiment and the files it needs, into the working folder."""

@@ -132,8 +132,10 @@ def test_nothing_typed_is_lost_on_reload(tiny: str, open_page: Callable[[str], A
     page = open_page(tiny)
     choose(page, "locale", "sw-KE")
     write(page, "---\ntask: classify\nlabel_field: intent\n---\nkept {{ utt }}||| {{ label }}")
-    page.fill("#k input", "1")
     until_prompt(page, "kept ")
+    page.fill("#row input", "3")
+    page.fill("#k input", "1")
+    until(page, "problem", r"^fine.*shots: \d+$")  # kept with the preview
     until(page, "counts", r"^\d+ = ")
     before = prompt(page)
     page.reload()
@@ -141,6 +143,7 @@ def test_nothing_typed_is_lost_on_reload(tiny: str, open_page: Callable[[str], A
     until_prompt(page, "kept ")
     page.wait_for_function("() => document.querySelector('#k input').value == '1'")
     page.wait_for_function("() => document.querySelector('#locale input').value == 'sw-KE'")
+    page.wait_for_function("() => document.querySelector('#row input').value == '3'")
     until_prompt(page, before.splitlines()[-1])
     assert prompt(page) == before
 
@@ -171,7 +174,7 @@ def test_a_model_is_loaded_and_unloaded(tiny: str, open_page: Callable[[str], An
     until_box(page, "model-told", "^unloaded")
     page.fill("#model input", "./no-such-folder")
     page.keyboard.press("Enter")
-    until(page, "counts", "no-such-folder")
+    until(page, "problem", "no model at .*no-such-folder'; name a folder with config.json")
 
 
 def test_control_enter_runs(tiny: str, open_page: Callable[[str], Any]) -> None:
@@ -244,3 +247,44 @@ def test_hostile_rows_stay_text_in_every_panel(
     assert page.evaluate("window.pwned") is None
     assert page.evaluate("document.querySelectorAll('#shots img, #shots script').length") == 0
     assert "<script" not in (folder / saved.split(":")[0].removeprefix("saved ")).read_text()
+
+
+def test_one_choice_makes_one_preview_and_keeps_what_was_typed(
+    tiny: str, open_page: Callable[[str], Any]
+) -> None:
+    page = open_page(tiny)
+    made: list[str] = []
+    page.on("response", lambda reply: made.append(reply.url) if _previews(reply) else None)
+    choose(page, "name", "translation/plain")
+    until(page, "problem", "^fine; writes")
+    page.wait_for_timeout(2000)  # the timer that waits for the tokenizer has rung
+    made.clear()
+    choose(page, "name", "translation/native")
+    page.wait_for_timeout(2500)
+    assert len(made) == 1
+    tab(page, "As experiment")  # the library's own text, to the last line break
+    page.wait_for_function(
+        "() => document.querySelector('#export').innerText.includes('translation/native')"
+    )
+    tab(page, "Exact prompt")
+    assert box(page, "saved") == ""
+    text = "---\ntask: generate\n---\nmine {{ source }}||| {{ target }}"
+    write(page, text)
+    until_prompt(page, "mine ")
+    page.click("#name input")  # looked at, and left without a choice
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(1000)
+    assert "mine " in prompt(page)
+    choose(page, "name", "intent/plain")
+    until(page, "saved", "the edited text of translation/native is kept")
+    until_prompt(page, "Name the intent")
+    choose(page, "name", "translation/native")
+    until(page, "problem", "^fine; writes")
+    page.click("#undo")
+    until_prompt(page, "mine ")
+
+
+def _previews(reply: Any) -> bool:
+    """Whether a reply brought a prompt; those that find nothing to change bring none."""
+    return reply.request.method == "POST" and '"class_or_confidence"' in reply.text()

@@ -99,7 +99,10 @@ def test_entries_of_an_experiment():
     [
         ("bluu", "unknown metric 'bluu'. Did you mean 'bleu'?"),
         ({"metric": "bleu", "tokenise": "char"}, "m: unknown option 'tokenise' of the metric"),
-        ({"name": "x"}, "m: a metric is a name, {metric: NAME, OPTION: …} or {command: …}, with a"),
+        (
+            {"name": "x"},
+            "m: a metric is a name, {metric: NAME, OPTION: …}, {command: …} or {judge: ",
+        ),
         ({"metric": "bleu", "name": ""}, "m: a metric is a name,"),
         ({"metric": "command"}, "m: the metric 'command' needs 'command'"),
     ],

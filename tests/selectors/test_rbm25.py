@@ -45,7 +45,7 @@ def reference(asked, candidates, discount, threshold):
                     recalls = [0.0]
                     break
                 recalls.append(max(matched, 0.01) / len(of_query))
-            scores[name] = 100 * math.prod(recalls) ** (1 / len(recalls))
+            scores[name] = round(100 * math.prod(recalls) ** (1 / len(recalls)), 9)
         best = max(left, key=lambda name: scores[name])
         if scores[best] < threshold:
             break

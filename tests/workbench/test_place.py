@@ -162,6 +162,20 @@ def test_an_uploaded_file_is_a_source(work: Workplace) -> None:
             work.seen(replace(one, data=data))
 
 
+def test_a_row_is_never_that_of_an_earlier_question(work: Workplace) -> None:
+    """Typed rows and uploads have one name in every experiment, whatever they hold."""
+    plain = screen(work, "intent/plain")
+    for text in ("", "wake me", "play jazz"):
+        seen = work.seen(replace(plain, own={"utt": text}))
+        assert seen.example.fields["utt"] == text
+    for text, shot in (("wake me", "play jazz"), ("lights on", "what time is it")):
+        name = work.upload("a.csv", f"utt,intent\n{text},alarm_set\n{shot},qa_stock\n".encode())
+        one = replace(plain, data=name, column="intent", k=1)
+        asked = work.seen(one).condition.request(work.seen(one).example)
+        assert asked.example.fields["utt"] == text
+        assert [one.example.fields["utt"] for one in asked.shots] == [shot]
+
+
 def test_the_tasks_of_an_experiment_are_sources(tmp_path: Path) -> None:
     given = load_experiment(write(tmp_path))
     work = Workplace({"t": TABLE}, given.base, tmp_path / "private", given)

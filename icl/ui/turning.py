@@ -1,0 +1,124 @@
+"""Choosing a template or a data set: all that belongs to it changes in one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from icl.errors import IclError
+from icl.ui.layout import Layout
+from icl.ui.reading import Whole, stored, told, wrong
+from icl.ui.saving import version_choices
+from icl.ui.tabs import QUICK
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.shelf import keep_version, template_text
+from icl.workbench.sources import Source
+
+if TYPE_CHECKING:
+    from icl.ui.playground import Playground
+
+__all__ = ["Turning", "first_of", "places"]
+
+
+class Turning:
+    """The choosers of template and data."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+        self.turning: dict[str, Any] = {}
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what.
+
+        A chooser of Gradio's says ``input`` again when it is left, changed or not: a template that
+        is open is not opened again, which would lose what was typed into it.
+        """
+        self.template = [at.text, at.problem, at.file, at.version, at.saved]
+        self.rows = [at.locale, at.source, at.target, at.max_tokens, at.labels, at.output,
+                     at.reference, at.told, at.row, at.column, at.hand]  # fmt: skip
+        self.turning = {
+            "fn": self.turn, "inputs": [at.opened, at.turned, *self.tab.inputs],
+            "outputs": [at.opened, at.turned, at.data, *self.template, *self.rows],
+        }  # fmt: skip
+        gr.on([at.name.input, at.data.input], trigger_mode="always_last", **self.turning, **QUICK)
+
+    def turn(self, opened: str, turned: str, *values: Any) -> list[Any]:
+        """What another template or data set changes; nothing where both are those before."""
+        given = stored(values)
+        name, data, text = str(given["name"]), str(given["data"] or ""), str(given["text"])
+        template = [gr.skip()] * len(self.template)
+        if name != opened:
+            try:
+                edited = self._keep(opened, text)
+                text = template_text(name, "en", self.work.base)
+                data = self._data_for(name, text, data)
+            except IclError as error:
+                template[1] = wrong(error)
+                return [gr.skip(), gr.skip(), gr.skip(), *template, *[gr.skip()] * len(self.rows)]
+            own = name.removesuffix(".j2") if name.endswith(".j2") else ""
+            template = [Whole(text), gr.skip(), own, version_choices(self.work.base, name), edited]
+        rows = [gr.skip()] * len(self.rows)
+        if data != turned:
+            rows = self._rows(Screen(name, text, data, column=str(given["column"] or "")), given)
+        return [name, data, data, *template, *rows]
+
+    def _keep(self, name: str, text: str) -> Any:
+        """Keep what was typed into the template that is left; says so."""
+        try:
+            if text == template_text(name, "en", self.work.base):
+                return ""
+        except IclError:  # it is gone from the disk: all the more
+            pass
+        keep_version(self.work.base, name, text)
+        return told(f"the edited text of {name} is kept: open it again, then Undo")
+
+    def _data_for(self, name: str, text: str, data: str) -> str:
+        """The data set itself if it fits the template, else the samples that do."""
+        try:
+            kind = self.work.sandbox.bind(text, name, "en").file.kind
+        except IclError:  # an own template may be malformed; it is opened to be mended
+            return data
+        known = self.work.sources.get(data)
+        folder = f"samples/{name.partition('/')[0]}"
+        if known is not None and known.kind == kind and not (
+            data.startswith("samples/") and folder in self.work.sources
+        ):  # fmt: skip
+            return data
+        if folder in self.work.sources and self.work.sources[folder].kind == kind:
+            return folder
+        fitting = [n for n, source in self.work.sources.items() if source.kind == kind]
+        return data if data in fitting or not fitting else fitting[0]
+
+    def _rows(self, screen: Screen, given: dict[str, Any]) -> list[Any]:
+        """Show what belongs to a data set and hide the rest."""
+        try:
+            source = self.work.source(screen)
+        except IclError:  # the preview tells it
+            return [gr.skip()] * len(self.rows)
+        writes = source.writes
+        return [
+            *places(source, given["locale"], given["source"], given["target"]).values(),
+            gr.Number(visible=writes), gr.Label(None, visible=not writes),
+            gr.Textbox("", visible=writes), gr.Textbox(visible=writes), "", 1,
+            gr.Dropdown(visible=screen.data.startswith("uploads/")), Hand().plain(),
+        ]  # fmt: skip
+
+
+def places(source: Source, locale: Any, one: Any, other: Any) -> dict[str, Any]:
+    """The choosers of locale and languages, with what the source has."""
+    made = {}
+    for part, values, wanted, first in (
+        ("locale", source.locales, locale, "en-US"),
+        ("source", source.sources, one, "eng_Latn"),
+        ("target", source.targets, other, "deu_Latn"),
+    ):
+        value = wanted if wanted in values else first_of(values, first)
+        made[part] = gr.Dropdown(list(values), value=value, visible=bool(values))
+    return made
+
+
+def first_of(values: Sequence[str], wanted: str) -> str | None:
+    """The wanted one if it is there, else the first; None without any."""
+    return wanted if wanted in values else next(iter(values), None)
