@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from icl.compare import Comparison, Side, compare_sides
+from icl.compare import Comparison, compare_sides
 from icl.errors import MetricError
 from icl.metrics import make
+from icl.sides import Side
 from icl.types import Example, Prediction
 from icl.wins import Wins, wins
 

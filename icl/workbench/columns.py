@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from icl.compare import Comparison, compare_sides, corrected, primary, side
+from icl.compare import Comparison, compare_sides, corrected
 from icl.conditions import Condition, Request
 from icl.engines.table import Uncounted
 from icl.errors import IclError, MetricError
 from icl.results import ConditionResult
 from icl.run import run_condition
+from icl.sides import primary, side
 from icl.stats import score
 from icl.types import Example
 from icl.wins import wins
