@@ -285,8 +285,6 @@ def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
     return gr.Radio(choices, value=marked if there else None)
 
 
-
-
 def _pieces(request: Request) -> list[tuple[str, str | None]]:
     """The prompt's pieces for the browser; together at most what it can show."""
     left, found = 100_000, []

@@ -14,13 +14,13 @@ from pathlib import Path
 from threading import RLock
 
 from icl.checks.answers import strays
-from icl.compare import Side, common
 from icl.errors import ConfigError, StoreError
 from icl.registry import did_you_mean
 from icl.reports.answers import Answer, answers
 from icl.reports.card import card_of
 from icl.reports.text import clean
 from icl.results import ConditionResult, Run, load_run
+from icl.sides import Side, common
 from icl.workbench.keeping import write_card
 from icl.workbench.rows import summary
 
