@@ -12,11 +12,14 @@ from icl.config import Experiment
 from icl.ledger import Remote
 from icl.loader import Loader
 from icl.probing import stores, work
-from icl.progress import Progress
+from icl.progress import Progress, duration
 from icl.run import conditions
 from icl.types import Choice, Prompt
 
-__all__ = ["Estimate", "answer_tokens", "estimate", "is_priced"]
+__all__ = ["HEAD", "Estimate", "answer_tokens", "estimate", "is_priced", "total"]
+
+HEAD = ("condition", "rows", "prompt tokens", "answer tokens", "longest", "time")
+"""Columns of :meth:`Estimate.cells`."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,41 @@ class Estimate:
     cost: float | None = None
     """Money at most, where the model's entry holds a price table."""
 
+    def cells(self) -> list[str]:
+        """A line of a table, as :data:`HEAD` heads it."""
+        axes = " ".join(filter(None, self.condition.point.axes.values()))
+        took = duration(self.seconds) + ("" if self.measured or not self.rows else " (trial)")
+        if self.cost is not None:
+            took = f"costs {self.cost:.4g}" + (f", {took}" if self.measured else "")
+        longest = str(self.prompt.tokens) if self.prompt else "–"
+        return [axes, str(self.rows), f"{self.prompt_tokens:,}", f"{self.answer_tokens:,}",
+                longest, took]  # fmt: skip
+
+
+def total(found: Sequence[Estimate]) -> str:
+    """Time and money of all conditions, in a line."""
+    costs = [one.cost for one in found if one.cost is not None]
+    cost = f", at most {sum(costs):.4g} in the unit of `price`" if costs else ""
+    took = duration(sum(one.seconds for one in found))
+    return f"about {took}{cost} in all; nothing was run or kept"
+
 
 def estimate(
-    experiment: Experiment, out: str | Path = "runs", progress: Progress | None = None
+    experiment: Experiment,
+    out: str | Path = "runs",
+    progress: Progress | None = None,
+    loader: Loader | None = None,
 ) -> Iterator[Estimate]:
     """Estimate every condition, one after the other.
 
     Seconds a token come from the condition's earlier batches where there are any; else its
     median prompt is asked once, which loads the model. A trial's answer is not kept, and a model
-    that costs money is not tried.
+    that costs money is not tried. A ``loader`` of this experiment shares data and engines.
 
     Raises:
         IclError: everything that :func:`icl.run.run` would refuse before it computes.
     """
-    loader = Loader(experiment)
+    loader = loader or Loader(experiment)
     for condition, _ in conditions(experiment, loader, progress or Progress(quiet=True)):
         loader.only(condition.engine)
         todo: list[Request] = []

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import IO, Any
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "duration"]
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""
@@ -101,3 +101,12 @@ class Progress:
                 file=self.stream,
                 flush=True,
             )
+
+
+def duration(seconds: float) -> str:
+    """``3 min 05 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from icl.choices import LABELS, ROW, checked, ended
@@ -280,8 +281,7 @@ def load_template(
         TemplateError: no such template, malformed, or a word or label is missing in the
             language and the template names no ``fallback``.
     """
-    edited_name, binder = _EDITED.get() or ("", None)
-    if binder is not None and name == edited_name:
+    if (binder := _EDITED.get().get(name)) is not None:
         return binder(language_tag, label_language, label_set)
     file = varied(read_template(name, language_tag, base), form)
     return bind(file, language_tag, label_language, label_set)
@@ -302,7 +302,7 @@ def bind(
 Binder = Callable[[str, str | None, Sequence[str]], Template]
 """Prompt language, label language and label set of the data -> template."""
 
-_EDITED: ContextVar[tuple[str, Binder] | None] = ContextVar("edited", default=None)
+_EDITED: ContextVar[Mapping[str, Binder]] = ContextVar("edited", default=MappingProxyType({}))
 
 
 @contextmanager
@@ -311,7 +311,7 @@ def edited(name: str, binder: Binder) -> Iterator[None]:
 
     So a text that stands in an editor goes the way of a saved one, whatever the disk holds.
     """
-    token = _EDITED.set((name, binder))
+    token = _EDITED.set({**_EDITED.get(), name: binder})
     try:
         yield
     finally:

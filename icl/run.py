@@ -38,7 +38,10 @@ MOST_RANKED = 16
 
 
 def run(
-    experiment: str | Path | Experiment, out: str | Path = "runs", progress: Progress | None = None
+    experiment: str | Path | Experiment,
+    out: str | Path = "runs",
+    progress: Progress | None = None,
+    loader: Loader | None = None,
 ) -> Run:
     """Run an experiment: compute the records that are missing, and score all of them.
 
@@ -49,6 +52,7 @@ def run(
         experiment: a YAML file, or what :func:`icl.config.load_experiment` made of it.
         out: folder of all runs; conditions are shared by the runs in it.
         progress: where to tell of it; silent by default.
+        loader: of this experiment, where data and engines are shared with other work.
 
     Returns:
         The run with its scores; ``.frame()`` makes a pandas frame of them.
@@ -60,7 +64,7 @@ def run(
     >>> run("experiments/quickstart.yaml").frame()                      # doctest: +SKIP
     """
     loaded = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
-    root, loader = Path(out), Loader(loaded)
+    root, loader = Path(out), loader or Loader(loaded)
     computed = reused = 0
     entries: list[dict[str, Any]] = []
     rows: dict[str, list[str]] = {}

@@ -65,37 +65,18 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from icl.estimate import estimate
+    from icl.estimate import HEAD, estimate, total
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("condition")
-    for title in ("rows", "prompt tokens", "answer tokens", "longest", "time"):
-        table.add_column(title, justify="right")
-    total, money = 0.0, None
+    for place, title in enumerate(HEAD):
+        table.add_column(title, justify="right" if place else "left")
+    found = []
     with progress:
         for one in estimate(experiment, out, progress):
-            axes = " ".join(filter(None, one.condition.point.axes.values()))
-            total += one.seconds
-            if one.cost is not None:
-                money = (money or 0.0) + one.cost
-            longest = str(one.prompt.tokens) if one.prompt else "–"
-            time = duration(one.seconds) + ("" if one.measured or not one.rows else " (trial)")
-            if one.cost is not None:
-                time = f"costs {one.cost:.4g}" + (f", {time}" if one.measured else "")
-            table.add_row(axes, str(one.rows), f"{one.prompt_tokens:,}",
-                          f"{one.answer_tokens:,}", longest, time)  # fmt: skip
+            found.append(one)
+            table.add_row(*one.cells())
     Console().print(table, highlight=False)
-    cost = "" if money is None else f", at most {money:.4g} in the unit of `price`"
-    typer.echo(f"about {duration(total)}{cost} in all; nothing was run or kept")
-
-
-def duration(seconds: float) -> str:
-    """``3 min 05 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    typer.echo(total(found))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icl.cli.common import Out, app
-from icl.cli.runs import duration
+from icl.progress import duration
 
 if TYPE_CHECKING:
     from icl.search import Plan

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 
 from icl.registry import names
 from icl.ui.look import COLOURS, HEAT
+from icl.ui.parts import chooser as _chooser
 from icl.workbench.screen import Hand, Screen
 from icl.workbench.sources import Source
 
@@ -286,11 +286,3 @@ class Layout:
         self.noted = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
                                 max_lines=3, elem_id="noted", label="Feedback",
                                 placeholder="verdicts go to feedback.jsonl")  # fmt: skip
-
-
-def _chooser(*given: Any, **more: Any) -> Any:
-    """A dropdown that takes what the browser sends, so that our own errors answer it.
-
-    Gradio's own would refuse a value that was in the list until a moment ago.
-    """
-    return gr.Dropdown(*given, allow_custom_value=True, **more)

@@ -40,6 +40,13 @@ button { font-family: inherit !important; }
 #shots .wrap { flex-direction: column; flex-wrap: nowrap; gap: 4px; }
 #shots label { width: 100%; padding: 3px 8px; }
 #shots label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+#c-diff { max-height: 300px; min-height: 90px; overflow: auto; }
+.columns > * { align-self: flex-start; }
+.running { align-items: flex-end; }
+.running > button { flex: none; height: 42px; }
+[id^="c-output"] textarea, #c-reference textarea, #c-check textarea, #c-told textarea,
+#x-told textarea, #x-check textarea, #x-scores textarea, #b-left textarea, #b-right textarea,
+#b-input textarea, #b-told textarea { font-family: var(--font-mono); font-size: 12.5px; }
 .meter { display: flex; height: 12px; border-radius: 4px; overflow: hidden;
   background: var(--border-color-primary); }
 .meter i { display: block; }
@@ -73,8 +80,9 @@ JS = """
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
       event.stopPropagation();
-      const run = document.querySelector("#run");
-      if (run && !run.disabled && run.offsetParent !== null) run.click();
+      const run = [...document.querySelectorAll("#run, .runs")]
+        .find(one => !one.disabled && one.offsetParent !== null);
+      if (run) run.click();
     }
   }, true);
 }

@@ -104,10 +104,9 @@ class Playground:
         TokenPanel(self).wire(at)
         self.answering = Answering(self)
         self.answering.wire(at)
-        self.handed = [*self.inputs, at.opened, at.turned, self.ready, at.labels, at.output,
-                       at.reference, at.told]  # fmt: skip
-        restoring = {"fn": self.restore, "inputs": [self.store],
-                     "outputs": [*self.inputs, at.opened, at.turned, self.ready]}  # fmt: skip
+        self.whole = [*self.inputs, at.opened, at.turned, self.ready]  # what restore sets
+        self.handed = [*self.whole, at.labels, at.output, at.reference, at.told]
+        restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.whole}
         first = {"fn": self.first_preview, "inputs": [self.store, *self.inputs],
                  "outputs": self.previewed}  # fmt: skip
         self.app.loads += [[restoring], [first]]

@@ -15,7 +15,10 @@ __all__ = ["ENGINE", "QUICK", "TABS", "App", "Tab", "build"]
 
 TABS: tuple[tuple[str, str], ...] = (
     ("Playground", "icl.ui.playground:Playground"),
+    ("Compare", "icl.ui.compare:Compare"),
+    ("Experiment", "icl.ui.experiment:Experiment"),
     ("Results", "icl.ui.results:Results"),
+    ("Blind A/B", "icl.ui.blind:Blind"),
 )
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -41,7 +44,7 @@ class App:
 
     work: Workplace
     tabs: dict[str, Any] = field(default_factory=dict)
-    """Title -> the tab, for those that were built before."""
+    """Title -> the tab, for those that were made before."""
     loads: list[list[dict[str, Any]]] = field(default_factory=list)
     """``fn``, ``inputs`` and ``outputs`` to be called in turn when a page is opened."""
     top: Any = None
@@ -57,10 +60,13 @@ class App:
 
 def build(app: App) -> None:
     """Lay out all tabs inside an open ``gr.Blocks``, and call them when pages open and close."""
+    # Made before tabs are laid out: what a browser keeps must stand outside of them, since Gradio
+    # mounts a tab when it is first opened.
+    for title, place in TABS:
+        module, _, name = place.partition(":")
+        app.tabs[title] = getattr(import_module(module), name)(app)
     with gr.Tabs(elem_id="tabs") as app.top:
-        for title, place in TABS:
-            module, _, name = place.partition(":")
-            tab = getattr(import_module(module), name)(app)
-            with gr.Tab(title, id=title.lower(), elem_id=f"tab-{title.lower()}"):
+        for title, tab in app.tabs.items():
+            key = title.split()[0].lower()
+            with gr.Tab(title, id=key, elem_id=f"tab-{key}"):
                 tab.build()
-            app.tabs[title] = tab

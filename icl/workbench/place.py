@@ -176,6 +176,14 @@ class Workplace:
             return Seen(plain, scores)
         return Seen(self._build(screen, arranged(scores, screen.hand, screen.k)), scores)
 
+    def drawn(self, screen: Screen, n: int, seed: int) -> Condition:
+        """The screen's condition on ``n`` rows drawn, instead of the one on the screen.
+
+        Raises:
+            IclError: whatever ``icl run`` of it would refuse.
+        """
+        return self._build(replace(screen, hand=Hand()), None, {"n": n, "seed": seed})
+
     def engine(self, screen: Screen) -> Engine:
         """The engine of the model that is chosen; others give their memory back."""
         condition = self._build(replace(screen, hand=Hand()), None)
@@ -187,15 +195,21 @@ class Workplace:
         if self._loader is not None:
             self._loader.only(condition.engine)
 
-    def _build(self, screen: Screen, shots: Sequence[str] | None) -> Condition:
+    def _build(
+        self, screen: Screen, shots: Sequence[str] | None, drawn: Mapping[str, int] | None = None
+    ) -> Condition:
         source = self._asked(screen)
         whole = experiment(screen, source, self.model(screen), self.kept, shots)
+        if drawn:
+            rows, lines = whole["tasks"][0]["rows"], source.task["rows"].get("lines")
+            rows.pop("lines", None)
+            rows.update({**drawn, **({"lines": lines} if lines else {})})
         made = parse_experiment(as_yaml(whole), "playground", self.base, "playground")
         (point,) = points(made)
         with edited(screen.name, partial(self.sandbox.bind, screen.text, screen.name)):
-            return build(point, self._loading(made))
+            return build(point, self.loading(made))
 
-    def _loading(self, made: Experiment) -> Loader:
+    def loading(self, made: Experiment) -> Loader:
         """A loader of this experiment that shares what others have loaded."""
         known = self._loader
         if known is None:

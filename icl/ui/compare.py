@@ -1,0 +1,291 @@
+"""The tab Compare: two to four columns on the same rows, their prompts and answers side by side.
+
+Nothing is decided here: :mod:`icl.workbench.columns` asks, counts and compares. Texts go only to
+components that show them as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from icl.diff import LEFT, RIGHT, word_diff
+from icl.errors import IclError
+from icl.ui.compare_layout import BENCH, COLUMN, DIFFERS, CompareLayout
+from icl.ui.parts import SECRET, Stops, number, turned
+from icl.ui.reading import one_line, shown, told, wrong
+from icl.ui.tabs import ENGINE, QUICK, App
+from icl.workbench.columns import (
+    LETTERS,
+    Bench,
+    Column,
+    Compared,
+    asked,
+    condition_of,
+    run_columns,
+)
+from icl.workbench.jobs import watched
+from icl.workbench.shelf import template_choices
+
+__all__ = ["Compare"]
+
+KEY = "icl-compare"
+PAGE = 25
+MOST_ROWS = 2000
+_CELL = 300
+"""Characters of a cell; a click shows the whole."""
+
+
+class Compare:
+    """The tab: its components, and what happens when they change."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        self.stops = Stops()
+        self._made: dict[str, Compared] = {}
+        self.first = app.tabs["Playground"].first
+        self.openings = app.tabs["Playground"].openings
+        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        work = self.work
+        source = work.sources[self.first.data]
+        at = self.at = CompareLayout(template_choices(work.base), list(work.sources), source,
+                                     list(work.models), self.first.name)  # fmt: skip
+        for part in ("locale", "source", "target"):
+            at.bench[part].value = getattr(self.first, part)
+        self.inputs = [at.bench[part] for part in BENCH]
+        self.inputs += [column[part] for column in at.columns for part in COLUMN]
+        ready, store = gr.State(False), self.store
+        seen = {"fn": self.preview, "inputs": [ready, at.chosen, at.other, *self.inputs],
+                "outputs": [at.diff, at.check, store]}  # fmt: skip
+        changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
+        gr.on(changed, trigger_mode="always_last", **seen, **QUICK)
+        at.bench["data"].change(
+            self.turn_to, self.inputs,
+            [at.bench[part] for part in ("locale", "source", "target", "max_tokens")], **QUICK,
+        )  # fmt: skip
+        at.bench["many"].change(self.spread, at.bench["many"],
+                                [*at.groups, *at.outputs, at.other], **QUICK)  # fmt: skip
+        self._wire_run(at)
+        listed = [at.rows, at.counted]
+        at.different.change(self.turn_over, at.different, [at.page, *listed], **QUICK)
+        at.page.change(self.turn, [at.different, at.page], listed, **QUICK)
+        at.rows.select(self.choose, None, at.chosen, **QUICK)
+        gr.on([at.chosen.change], self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
+        restoring = {"fn": self.restore, "inputs": store, "outputs": [*self.inputs, ready]}
+        self.app.loads.append([restoring, seen])
+        self.app.leaves.append(self.leave)
+
+    def _wire_run(self, at: CompareLayout) -> None:
+        buttons = [at.run, at.stop]
+        asking = at.run.click(self.arm, None, [at.told, *buttons], **QUICK).then(
+            self.answer, self.inputs, [at.told, at.table], **ENGINE
+        )
+        asking.failure(self.fail, None, at.told, **QUICK)
+        asking.then(lambda: turned(False), None, buttons, **QUICK).then(
+            self.first_page, at.different, [at.page, at.rows, at.counted, at.chosen], **QUICK
+        ).then(self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
+        at.stop.click(self.stops.halt, None, at.stop, **QUICK)
+
+    # ---- what is set
+
+    def read(self, values: Sequence[Any]) -> tuple[Bench, list[Column]]:
+        """The components' values, which a browser may send as it likes.
+
+        Raises:
+            ConfigError: a number out of bounds.
+        """
+        given = dict(zip(BENCH, values, strict=False))
+
+        def whole(part: str, low: int, high: int) -> int:
+            return number(given[part], part, low, high)
+
+        bench = Bench(
+            str(given["data"]), _word(given["locale"]), _word(given["source"]),
+            _word(given["target"]), whole("n", 1, MOST_ROWS), whole("row", 1, 10**9),
+            whole("seed", 0, 2**31), whole("max_tokens", 1, 4096),
+        )  # fmt: skip
+        count = len(COLUMN)
+        starts = range(len(BENCH), len(BENCH) + whole("many", 2, len(LETTERS)) * count, count)
+        return bench, [
+            _column(letter, values[start : start + count])
+            for letter, start in zip(LETTERS, starts, strict=False)
+        ]
+
+    def restore(self, kept: Any) -> list[Any]:
+        """What the browser kept, where it can still be set."""
+        if not isinstance(kept, list) or len(kept) != len(self.inputs):
+            return [*[gr.skip()] * len(self.inputs), True]
+        values = list(kept)
+        if values[0] not in self.work.sources:
+            values[0] = self.first.data
+        given = dict(zip(BENCH, values, strict=False))
+        for part, made in zip(("locale", "source", "target", "max_tokens"),
+                              self._places(given), strict=True):  # fmt: skip
+            values[BENCH.index(part)] = made
+        return [*values, True]
+
+    def turn_to(self, *values: Any) -> list[Any]:
+        """Show what belongs to a data set and hide the rest."""
+        return self._places(dict(zip(BENCH, values, strict=False)))
+
+    def _places(self, given: dict[str, Any]) -> list[Any]:
+        source = self.work.sources.get(str(given["data"]))
+        if source is None:
+            return [gr.skip()] * 4
+        made: list[Any] = []
+        for part, values in (("locale", source.locales), ("source", source.sources),
+                             ("target", source.targets)):  # fmt: skip
+            wanted = (given[part], getattr(self.first, part), *values)
+            value = next((one for one in wanted if one in values), None)
+            made.append(gr.Dropdown(list(values), value=value, visible=bool(values)))
+        return [*made, gr.Number(value=given["max_tokens"], visible=source.writes)]
+
+    def spread(self, many: Any) -> list[Any]:
+        """Show so many columns."""
+        many = many if many in (2, 3, 4) else 2
+        shows = [place < many for place in range(len(LETTERS))]
+        return [
+            *(gr.Column(visible=show) for show in shows),
+            *(gr.Textbox(visible=show) for show in shows),
+            gr.Radio(list(LETTERS[1:many]), value="B"),
+        ]
+
+    # ---- prompts
+
+    def preview(self, ready: bool, row: str, other: str, *values: Any) -> list[Any]:
+        """The prompts of A and another column for one row, word by word."""
+        keep = list(values) if ready else gr.skip()
+        try:
+            bench, columns = self.read(values)
+            place = LETTERS.find(str(other))
+            place = place if 0 < place < len(columns) else 1
+            first, second = (self._sent(bench, columns[at], row, LETTERS[at])
+                             for at in (0, place))  # fmt: skip
+        except IclError as error:
+            return [gr.HighlightedText(elem_classes="stale"), wrong(error), keep]
+        name = dict(zip((LEFT, RIGHT), DIFFERS, strict=True))
+        pieces = [(shown(text), name.get(kind or "")) for text, kind in word_diff(first, second)]
+        same = "the same prompt" if first == second else "two prompts"
+        return [gr.HighlightedText(pieces, elem_classes=[]),
+                told(f"A and {LETTERS[place]}: {same} for this row"), keep]  # fmt: skip
+
+    def _sent(self, bench: Bench, column: Column, row: str, letter: str) -> str:
+        try:
+            condition = condition_of(self.work, bench, column)
+            opening = self.openings.of(condition.point.engine_key)
+            return shown(asked(condition, row, opening.open).sent)
+        except IclError as error:
+            raise type(error)(f"column {letter}: {error}") from error
+
+    # ---- running
+
+    def arm(self, request: gr.Request) -> list[Any]:
+        """Before a run waits its turn."""
+        self.leave(request)
+        self.stops.arm(request)
+        return [told("waiting for the model"), *turned(True)]
+
+    def leave(self, request: gr.Request) -> None:
+        """A page that is closed stops what it asked for, and leaves nothing behind."""
+        self.stops.leave(request)
+        self._made.pop(str(request.session_hash), None)
+
+    def fail(self) -> Any:
+        """After a run that broke off by a fault of our own, or found no place to wait."""
+        message = "failed: too many are waiting, or the terminal that runs the app says why"
+        return gr.Textbox(message, elem_classes="wrong")
+
+    def answer(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        """Ask every column; says where it is four times a second."""
+        stop = self.stops.of(request)
+        try:
+            bench, columns = self.read(values)
+            for line, made in watched(
+                lambda progress: run_columns(self.work, bench, columns, progress), stop
+            ):
+                if made is None:
+                    yield [told(line), gr.skip()]
+                    continue
+                self._made[str(request.session_hash)] = made
+                head, lines = made.table()
+                cells = [[shown(cell, _CELL) for cell in one] for one in lines]
+                yield [told(_summary(made)), gr.Dataframe(cells, headers=head, visible=True)]
+        except IclError as error:
+            yield [wrong(error), gr.skip()]
+
+    # ---- answers
+
+    def first_page(self, different: bool, request: gr.Request) -> list[Any]:
+        """The first rows of what was just answered, the first of them chosen."""
+        made = self._made.get(str(request.session_hash))
+        if made is None:
+            return [gr.skip()] * 4
+        names = made.different() if different else list(made.examples)
+        return [1, *self._page(made, different, 1), next(iter(names), "")]
+
+    def turn_over(self, different: bool, request: gr.Request) -> list[Any]:
+        """The first page of other rows."""
+        return [1, *self.turn(different, 1, request)]
+
+    def turn(self, different: bool, page: Any, request: gr.Request) -> list[Any]:
+        """One page of rows, filtered here."""
+        made = self._made.get(str(request.session_hash))
+        if made is None:
+            return [gr.skip(), told("run first: then the rows stand here")]
+        try:
+            return self._page(made, different, number(page, "the page", 1, 10**6))
+        except IclError as error:
+            return [gr.skip(), told(one_line(error))]
+
+    def _page(self, made: Compared, different: bool, page: int) -> list[Any]:
+        count = len(made.different() if different else made.examples)
+        pages = max(1, -(-count // PAGE))
+        page = min(page, pages)
+        rows = made.rows(different, (page - 1) * PAGE, PAGE)
+        cells = [[name, *(shown(cell, _CELL) for cell in rest)] for name, *rest in rows]
+        head = ["id", "input", "reference", *LETTERS[: len(made.results)]]
+        kind = "answered differently" if different else "answered"
+        line = f"{count} of {len(made.examples)} rows {kind}; page {page} of {pages}"
+        return [gr.Dataframe(cells, headers=head), told(line)]
+
+    def choose(self, event: gr.SelectData) -> Any:
+        """The id of the row that was clicked, from the row itself."""
+        row = event.row_value
+        return str(row[0]) if row else gr.skip()
+
+    def answers(self, row: str, request: gr.Request) -> list[Any]:
+        """What each column answered to one row, and what is right."""
+        made = self._made.get(str(request.session_hash))
+        if made is None or row not in made.examples:
+            return ["" for _ in range(len(LETTERS) + 1)]
+        texts = []
+        for letter, answers, right in zip(LETTERS, made.answers, made.right, strict=False):
+            verdict = ", right" if right[row] else ""
+            texts.append(gr.Textbox(shown(answers[row]), label=f"{letter} answers{verdict}"))
+        texts += [gr.Textbox("")] * (len(LETTERS) - len(texts))
+        return [*texts, shown("\n".join(made.examples[row].targets))]
+
+
+def _summary(made: Compared) -> str:
+    count, differ = len(made.examples), len(made.different())
+    return f"{count} rows; {differ} of them answered differently"
+
+
+def _column(letter: str, values: Sequence[Any]) -> Column:
+    one = dict(zip(COLUMN, values, strict=True))
+    template, model, width, select = (
+        str(one[part] or "") for part in ("template", "model", "width", "select")
+    )
+    k, seed = number(one["k"], f"k of {letter}", 0, 64), one["seed"]
+    return Column(
+        template, model, width, select, k, number(seed, f"the seed of {letter}", 0, 2**31)
+    )
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)

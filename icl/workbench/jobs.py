@@ -1,0 +1,86 @@
+"""Long work of a page: in a thread, watched, and stopped between two batches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from icl.errors import IclError
+from icl.progress import Progress
+
+__all__ = ["Stopped", "Watched", "watched"]
+
+T = TypeVar("T")
+
+
+class Stopped(IclError):
+    """Work that was asked to stop; what was committed stays."""
+
+
+class Watched(Progress):
+    """Progress that is read from another thread, and a stop that is obeyed after a batch."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__(quiet=True)
+        self.stop = stop
+        self.notes: list[str] = []
+        self.line = "getting ready"
+
+    def say(self, text: str) -> None:
+        """Keep a note; a moment to stop at, too."""
+        self.notes.append(text)
+        self.check()
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """A condition begins."""
+        super().begin(name, done, total)
+        self._show()
+        self.check()
+
+    def advance(self, rows: int, tokens: int) -> None:
+        """A batch is committed."""
+        super().advance(rows, tokens)
+        self._show()
+        self.check()
+
+    def check(self) -> None:
+        """Raise where a stop was asked for.
+
+        Raises:
+            Stopped: it was.
+        """
+        if self.stop.is_set():
+            raise Stopped("stopped; what was answered is kept, and running again goes on from it")
+
+    def _show(self) -> None:
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = f", {self._tokens / seconds:,.0f} tokens/s" if self._tokens else ""
+        self.line = f"{self._name}: {self._done} of {self._total} rows{rate}"
+
+
+def watched(
+    work: Callable[[Watched], T], stop: threading.Event, every_s: float = 0.25
+) -> Iterator[tuple[str, T | None]]:
+    """Do it in a thread; (where it is, None) while it lasts, then (its last line, its result).
+
+    Closing the iterator stops the work, and returns once the engine is free.
+
+    Raises:
+        Stopped: ``stop`` was set.
+        IclError: what the work raised.
+    """
+    progress = Watched(stop)
+    began = time.monotonic()
+    with ThreadPoolExecutor(1, "job") as pool:
+        future = pool.submit(work, progress)
+        try:
+            while not future.done():
+                wait([future], timeout=every_s)
+                yield f"{progress.line}, {time.monotonic() - began:.0f} s", None
+        except GeneratorExit:
+            stop.set()
+            raise
+        yield progress.line, future.result()

@@ -1,0 +1,126 @@
+"""The tab Compare in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import serving
+from tests.browser.test_app import HOSTILE, choose, until
+
+TABLE = {"engine": "table", "default": "hash"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compare")
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> Iterator[str]:
+    with serving(TABLE, folder) as address:
+        yield address
+
+
+def opened(page: Any) -> Any:
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    until(page, "c-check", "^A and B: ")
+    return page
+
+
+def run(page: Any) -> str:
+    page.click("#c-run")
+    told = until(page, "c-told", "answered differently$|wrong|column|failed")
+    page.wait_for_selector("#c-run:not([disabled])")
+    return told
+
+
+def test_prompts_answers_and_scores_side_by_side(
+    table: str, open_page: Callable[[str], Any]
+) -> None:
+    page = opened(open_page(table))
+    assert "only the other" in page.inner_text("#c-diff")
+    page.fill("#c-kB input", "0")
+    until(page, "c-check", "^A and B: the same prompt for this row$")
+    choose(page, "c-templateB", "intent/short")
+    until(page, "c-check", "^A and B: two prompts")
+    page.fill("#c-n input", "30")
+    told = run(page)
+    differ = int(re.fullmatch(r"30 rows; (\d+) of them answered differently", told)[1])  # type: ignore[index]
+    assert 0 < differ <= 30
+    page.wait_for_function(
+        "() => document.querySelector('#c-table')?.innerText.includes('baseline')"
+    )
+    text = page.inner_text("#c-table")
+    assert "baseline" in text and re.search(r"\d+ wins, \d+ ties, \d+ losses", text)
+    until(page, "c-counted", "^30 of 30 rows answered; page 1 of 2$")
+    page.fill("#c-page input", "2")
+    until(page, "c-counted", "page 2 of 2$")
+    page.click("#c-different input")
+    until(page, "c-counted", f"^{differ} of 30 rows answered differently; page 1 of")
+    row = page.locator("#c-rows tbody tr:visible").nth(1)
+    name = row.locator("td").first.inner_text().strip()
+    row.locator("td").nth(1).click()
+    page.wait_for_function(
+        "id => document.querySelector('#c-chosen input, #c-chosen textarea').value == id", arg=name
+    )
+    one, two = until(page, "c-outputA", "."), until(page, "c-outputB", ".")
+    assert one != two
+
+
+def test_a_wrong_column_is_named_and_nothing_is_lost_on_reload(
+    table: str, open_page: Callable[[str], Any]
+) -> None:
+    page = opened(open_page(table))
+    page.fill("#c-kB input", "99")
+    until(page, "c-check", "^k of B is 99; a number from 0 to 64 is needed$")
+    page.fill("#c-kB input", "3")
+    until(page, "c-check", "^A and B: two prompts")
+    page.click("#c-many label:has-text('3')")
+    page.wait_for_selector("#c-templateC")
+    page.fill("#c-kC input", "1")
+    page.wait_for_timeout(1000)
+    page.reload()
+    page.wait_for_selector("#prompt .textfield .text")
+    opened(page)
+    assert page.input_value("#c-kB input") == "3"
+    page.wait_for_function("() => document.querySelector('#c-kC input')?.value == '1'")
+
+
+def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    rows = [{"id": f"h{n}", "q": text, "a": text, "split": "test"}
+            for n, text in enumerate(HOSTILE)]  # fmt: skip
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(lines)
+    (tmp_path / "q.j2").write_text("---\ntask: generate\n---\n[[example]]\n{{ q }}||| {{ target }}")
+    (tmp_path / "r.j2").write_text(
+        "---\ntask: generate\n---\n[[example]]\n{{ q }}:||| {{ target }}"
+    )
+    said = {f"{text}:": text for text in HOSTILE if text.isprintable() and len(text) < 1000}
+    model: dict[str, Any] = {**TABLE, "answers": said}
+    entry = {
+        "models": {"t": TABLE},
+        "data": {"h": {"format": "jsonl", "path": "rows.jsonl", "answer": "a"}},
+        "tasks": [{"task": "generate", "prompt": "q.j2", "rows": {"data": "h", "split": "test"}}],
+    }
+    (tmp_path / "hostile.yaml").write_text(json.dumps(entry))
+    with serving(model, tmp_path, "hostile.yaml") as address:
+        page = open_page(address)
+        page.get_by_role("tab", name="Compare", exact=True).click()
+        page.wait_for_selector("#c-run")
+        for letter, name in (("A", "q.j2"), ("B", "r.j2")):
+            choose(page, f"c-template{letter}", name)
+            page.fill(f"#c-k{letter} input", "0")
+        page.fill("#c-n input", "60")
+        until(page, "c-check", "^A and B: two prompts")
+        assert run(page).startswith("40 rows; ")
+        until(page, "c-counted", "^40 of 40")
+        for name in ("h1", "h0", "h3", "h11"):
+            page.fill("#c-chosen textarea, #c-chosen input", name)
+            page.wait_for_timeout(700)
+        assert page.evaluate("() => window.pwned") is None

@@ -1,0 +1,49 @@
+"""Wins, ties and losses from the rows of a comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from icl.compare import Comparison, compare_sides
+from icl.errors import MetricError
+from icl.metrics import make
+from icl.sides import Side
+from icl.types import Example, Prediction
+from icl.wins import Wins, wins
+
+A = ["1", "1", "1", "0", "0", "0", "0"]
+B = ["1", "0", "1", "1", "1", "0", "1"]
+
+
+def compared(metric: str = "accuracy") -> Comparison:
+    examples = {str(n): Example(str(n), {"q": str(n)}, ("1",)) for n in range(len(A))}
+    sides = [
+        Side(name, examples, {str(n): Prediction(str(n), value) for n, value in enumerate(given)})
+        for name, given in (("a", A), ("b", B))
+    ]
+    name, made = make(metric)
+    return compare_sides(sides[0], sides[1], name, made, {})
+
+
+def test_rows_are_counted() -> None:
+    assert wins(compared()) == Wins(3, 3, 1)
+
+
+def test_less_is_better_where_the_metric_says_so() -> None:
+    assert wins(replace(compared(), better="lower")) == Wins(1, 3, 3)
+
+
+def test_a_metric_without_a_better_side_has_no_winner() -> None:
+    with pytest.raises(MetricError, match="^acc: neither more nor less of it is better$"):
+        wins(replace(compared(), better="none"))
+    with pytest.raises(MetricError, match="^no common$"):
+        wins(replace(compared(), sides=None, problem="no common"))
+
+
+def test_in_words() -> None:
+    # 15 of 20: Wilson's interval is (0.5313, 0.8881) by Newcombe's (1998) formula.
+    assert str(Wins(15, 40, 5)).endswith("75.0 % of 20 decided [53.1, 88.8]")
+    assert str(Wins(0, 3, 0)) == "0 wins, 3 ties, 0 losses"
+    assert Wins(0, 3, 0).interval == (0.0, 1.0)
