@@ -63,9 +63,8 @@ def test_prompts_answers_and_scores_side_by_side(
     until(page, "c-counted", "page 2 of 2$")
     page.click("#c-different input")
     until(page, "c-counted", f"^{differ} of 30 rows answered differently; page 1 of")
-    row = page.locator("#c-rows tbody tr:visible").nth(1)
-    name = row.locator("td").first.inner_text().strip()
-    row.locator("td").nth(1).click()
+    name = page.locator("#c-rows [data-testid='cell-1-0']").inner_text().strip()
+    page.click("#c-rows [data-testid='cell-1-1']")
     page.wait_for_function(
         "id => document.querySelector('#c-chosen input, #c-chosen textarea').value == id", arg=name
     )
