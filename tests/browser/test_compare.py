@@ -92,7 +92,7 @@ def test_a_wrong_column_is_named_and_nothing_is_lost_on_reload(
 
 
 def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
-    rows = [{"id": f"h{n}", "q": text, "a": text, "split": "test"}
+    rows = [{"id": f"h{n}", "question": text, "a": text, "split": "test"}
             for n, text in enumerate(HOSTILE)]  # fmt: skip
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "rows.jsonl").write_text(lines)
