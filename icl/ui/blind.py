@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -80,7 +79,7 @@ class Blind:
         self.run.change(self.conditions, self.run, [self.a, self.b, self.told], **QUICK)
         start.click(self.begin, [self.run, self.a, self.b], view, **QUICK)
         for name, button in buttons.items():
-            button.click(partial(self.judge, name), None, view, **QUICK)
+            button.click(self.judge, gr.State(name), view, **QUICK)
         reveal.click(self.reveal, None, self.told, **QUICK)
         export.click(self.export, None, self.told, **QUICK)
         self.app.leaves.append(self.leave)

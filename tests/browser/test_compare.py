@@ -63,9 +63,8 @@ def test_prompts_answers_and_scores_side_by_side(
     until(page, "c-counted", "page 2 of 2$")
     page.click("#c-different input")
     until(page, "c-counted", f"^{differ} of 30 rows answered differently; page 1 of")
-    row = page.locator("#c-rows tbody tr:visible").nth(1)
-    name = row.locator("td").first.inner_text().strip()
-    row.locator("td").nth(1).click()
+    name = page.locator("#c-rows [data-testid='cell-1-0']").inner_text().strip()
+    page.click("#c-rows [data-testid='cell-1-1']")
     page.wait_for_function(
         "id => document.querySelector('#c-chosen input, #c-chosen textarea').value == id", arg=name
     )
@@ -93,7 +92,7 @@ def test_a_wrong_column_is_named_and_nothing_is_lost_on_reload(
 
 
 def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
-    rows = [{"id": f"h{n}", "q": text, "a": text, "split": "test"}
+    rows = [{"id": f"h{n}", "question": text, "a": text, "split": "test"}
             for n, text in enumerate(HOSTILE)]  # fmt: skip
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "rows.jsonl").write_text(lines)
