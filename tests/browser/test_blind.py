@@ -18,6 +18,8 @@ HOSTILE = "<img src=x onerror=window.pwned=1>${window.pwned=2}"
 def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
     models = {"t": {"engine": "table", "default": "hash"}}
     file = write(tmp_path, models=models)
+    entry = json.loads(file.read_text())
+    file.write_text(json.dumps({**entry, "tasks": entry["tasks"][:1]}))
     rows = (tmp_path / "rows.jsonl").read_text().replace("about", f"{HOSTILE} about")
     (tmp_path / "rows.jsonl").write_text(rows)
     run(file, tmp_path / "runs")
