@@ -44,5 +44,6 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
         page.click("#b-export")
         until(page, "b-told", "^1 pairs of chosen and rejected outputs in preferences.jsonl$")
         assert page.evaluate("() => window.pwned") is None
+        page.close()  # before the server
     kept = [json.loads(line) for line in (tmp_path / "blind.jsonl").read_text().splitlines()]
     assert len(kept) == 2 and kept[0]["better"] == kept[0]["left"] and kept[1]["better"] is None

@@ -96,9 +96,9 @@ def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[
             for n, text in enumerate(HOSTILE)]  # fmt: skip
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "rows.jsonl").write_text(lines)
-    (tmp_path / "q.j2").write_text("---\ntask: generate\n---\n[[example]]\n{{ q }}||| {{ target }}")
+    (tmp_path / "q.j2").write_text("---\ntask: generate\n---\n[[example]]\n{{ question }}||| {{ target }}")
     (tmp_path / "r.j2").write_text(
-        "---\ntask: generate\n---\n[[example]]\n{{ q }}:||| {{ target }}"
+        "---\ntask: generate\n---\n[[example]]\n{{ question }}:||| {{ target }}"
     )
     said = {f"{text}:": text for text in HOSTILE if text.isprintable() and len(text) < 1000}
     model: dict[str, Any] = {**TABLE, "answers": said}
@@ -123,3 +123,4 @@ def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[
             page.fill("#c-chosen textarea, #c-chosen input", name)
             page.wait_for_timeout(700)
         assert page.evaluate("() => window.pwned") is None
+        page.close()  # before the server
