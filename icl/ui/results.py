@@ -82,7 +82,7 @@ class Results:
         follow = (records, record, link)
         arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
         show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
-        self.app.loads.append([arrive, show, records, record, link])
+        self.app.loads.append([arrive, show, records, record, {**link, "fn": self.arrived}])
         event = at.run.input(lambda: ["", "", 1], None, [at.condition, at.record, at.number],
                              **QUICK).then(**show, **QUICK)  # fmt: skip
         for step in follow:
@@ -125,6 +125,10 @@ class Results:
         tab = gr.Tabs(selected="results") if asked.get("run") else gr.skip()
         return [tab, gr.Dropdown(names, value=run), str(asked.get("condition") or ""),
                 str(asked.get("record") or "")]  # fmt: skip
+
+    def arrived(self, request: gr.Request, *place: Any) -> str:
+        """The link of a page that a permalink opened; any other keeps its address for a reload."""
+        return self.link(*place) if request.query_params.get("run") else ""
 
     def again(self, run: str | None) -> Any:
         """The runs that are here now."""
