@@ -96,7 +96,9 @@ def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[
             for n, text in enumerate(HOSTILE)]  # fmt: skip
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "rows.jsonl").write_text(lines)
-    (tmp_path / "q.j2").write_text("---\ntask: generate\n---\n[[example]]\n{{ question }}||| {{ target }}")
+    (tmp_path / "q.j2").write_text(
+        "---\ntask: generate\n---\n[[example]]\n{{ question }}||| {{ target }}"
+    )
     (tmp_path / "r.j2").write_text(
         "---\ntask: generate\n---\n[[example]]\n{{ question }}:||| {{ target }}"
     )
