@@ -193,7 +193,8 @@ def test_the_table_fits_80_columns_and_says_what_is_assumed(tmp_path: Path) -> N
         "batch", "per_char", "pmi",
     ]  # fmt: skip
     for part in ("ECE", "changed", "assumes: ", "hurts: ", "WARNING: 10 rows for 3 labels",
-                 "chosen on data: weight=", "no shots: not applied: no prompt has shots"):  # fmt: skip
+                 "chosen on data: weight=",
+                 "no shots: not applied: no prompt has shots"):  # fmt: skip
         assert part in " ".join(table.split()), part
     assert text == render(load_run("small", tmp_path / "runs")), "read again from the folder"
     plain = render(run(intents(tmp_path, [], name="plain"), tmp_path / "runs"))
