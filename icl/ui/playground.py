@@ -18,20 +18,19 @@ from icl.conditions import Condition, Request
 from icl.engines.table import Uncounted
 from icl.errors import IclError
 from icl.reports.card import pieces
-from icl.templates import read_template
 from icl.ui.answering import Answering
 from icl.ui.layout import FIELDS, PARTS, Layout
 from icl.ui.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
 from icl.ui.reading import Whole, one_line, screen_of, shown, stored, told, wrong
 from icl.ui.saving import Saving
 from icl.ui.tabs import QUICK, App
-from icl.ui.turning import Turning, first_of, places
+from icl.ui.turning import Turning, places
 from icl.workbench.meter import Meter, measured
 from icl.workbench.models import Openings
 from icl.workbench.place import Seen
 from icl.workbench.rows import summary
 from icl.workbench.screen import Hand, Screen
-from icl.workbench.shelf import fields_of, stand_in, template_choices
+from icl.workbench.shelf import fields_of, template_choices
 
 __all__ = ["Playground"]
 
@@ -63,16 +62,7 @@ class Playground:
         self.app, self.work = app, app.work
         self.openings = Openings()
         self._previewed: dict[str, tuple[Any, ...]] = {}
-        data = next(iter(self.work.sources))
-        source = self.work.sources[data]
-        name = stand_in(source.kind)
-        self.first = Screen(
-            name, read_template(name).text, data,
-            locale=first_of(source.locales, "en-US"), source=first_of(source.sources, "eng_Latn"),
-            target=first_of(source.targets, "deu_Latn"),
-            k=3 if source.task.get("pool") is not None else 0,
-            model=next(iter(self.work.models)),
-        )  # fmt: skip
+        self.first = self.work.first_screen()
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,12 +13,12 @@ from icl.ui.saving import version_choices
 from icl.ui.tabs import QUICK
 from icl.workbench.screen import Hand, Screen
 from icl.workbench.shelf import keep_version, template_text
-from icl.workbench.sources import Source
+from icl.workbench.sources import Source, first_of
 
 if TYPE_CHECKING:
     from icl.ui.playground import Playground
 
-__all__ = ["Turning", "first_of", "places"]
+__all__ = ["Turning", "places"]
 
 
 class Turning:
@@ -117,8 +116,3 @@ def places(source: Source, locale: Any, one: Any, other: Any) -> dict[str, Any]:
         value = wanted if wanted in values else first_of(values, first)
         made[part] = gr.Dropdown(list(values), value=value, visible=bool(values))
     return made
-
-
-def first_of(values: Sequence[str], wanted: str) -> str | None:
-    """The wanted one if it is there, else the first; None without any."""
-    return wanted if wanted in values else next(iter(values), None)

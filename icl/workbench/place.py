@@ -34,8 +34,8 @@ from icl.workbench.screen import (
     as_yaml,
     experiment,
 )
-from icl.workbench.shelf import template_text
-from icl.workbench.sources import Source, of_experiment, of_samples, of_upload
+from icl.workbench.shelf import stand_in, template_choices, template_text
+from icl.workbench.sources import Source, first_of, of_experiment, of_samples, of_upload
 
 __all__ = ["Export", "Seen", "Workplace"]
 
@@ -88,6 +88,18 @@ class Workplace:
         self.kept = Kept(private)
         self.sources = {**(of_experiment(given) if given else {}), **of_samples()}
         self._loader: Loader | None = None
+
+    def first_screen(self) -> Screen:
+        """What a page shows that was just opened: the first source, under its own template."""
+        data, source = next(iter(self.sources.items()))
+        own = source.prompt in template_choices(self.base)
+        name = source.prompt if own else stand_in(source.kind)
+        return Screen(
+            name, template_text(name, "en", self.base), data,
+            locale=first_of(source.locales, "en-US"), source=first_of(source.sources, "eng_Latn"),
+            target=first_of(source.targets, "deu_Latn"),
+            k=3 if source.task.get("pool") is not None else 0, model=next(iter(self.models)),
+        )  # fmt: skip
 
     # ---- rows
 

@@ -17,7 +17,7 @@ from icl.config import Experiment, built_in_data, sample_task
 from icl.errors import DataError
 from icl.registry import lookup
 
-__all__ = ["Source", "of_experiment", "of_samples", "of_upload"]
+__all__ = ["Source", "first_of", "of_experiment", "of_samples", "of_upload"]
 
 _FOLDERS = (
     "intent", "translation", "sentiment", "choose", "extract", "generate", "summarization",
@@ -40,6 +40,8 @@ class Source:
     targets: tuple[str, ...] = ()
     label_field: str | None = None
     """Of the template on the desk: the field in which a typed row's answer stands."""
+    prompt: str = ""
+    """The template that its experiment asks first; empty where none is named."""
 
     @property
     def kind(self) -> str:
@@ -110,13 +112,19 @@ def of_upload(path: Path, kind: str, answer: str | None) -> Source:
     return Source(path.name, task, {"uploaded": entry})
 
 
+def first_of(values: Sequence[str], wanted: str) -> str | None:
+    """The wanted one if it is there, else the first; None without any."""
+    return wanted if wanted in values else next(iter(values), None)
+
+
 def _source(
     name: str, task: Mapping[str, Any], data: Mapping[str, Any], locales: Sequence[str],
     pairs: tuple[Sequence[str], Sequence[str]],
 ) -> Source:  # fmt: skip
     kept = copy.deepcopy({key: value for key, value in task.items() if key != "prompt"})
     kept["rows"] = {k: v for k, v in kept["rows"].items() if k not in ("n", "seed")}
-    return Source(name, kept, data, tuple(locales), tuple(pairs[0]), tuple(pairs[1]))
+    prompt = (*_listed(task.get("prompt")), "")[0]
+    return Source(name, kept, data, tuple(locales), tuple(pairs[0]), tuple(pairs[1]), prompt=prompt)
 
 
 def _listed(value: Any) -> list[str]:

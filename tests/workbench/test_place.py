@@ -181,6 +181,9 @@ def test_the_tasks_of_an_experiment_are_sources(tmp_path: Path) -> None:
     work = Workplace({"t": TABLE}, given.base, tmp_path / "private", given)
     try:
         assert list(work.sources)[:2] == ["intent: rows", "translation: pairs"]
+        first = work.first_screen()  # its own template: another may read fields it does not have
+        assert (first.name, first.data) == ("intent.j2", "intent: rows")
+        assert work.seen(first).condition.template.name == "intent.j2"
         one = screen(work, "intent.j2", data="intent: rows", row=11, k=2)
         assert len(work.rows(one)) == 12  # all of the split, though the experiment draws 10
         assert reproduced(work, one).examples[0].id == "r10"
