@@ -5,15 +5,14 @@ Nothing is fetched: the hub's local cache, converted GGUF files, installed packa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from icl.engines.files import cache_dir, quiet
-from icl.engines.gguf_file import read_header
+from icl.engines.files import cache_dir, known_sha256, quiet
+from icl.engines.gguf_file import converted, read_header
 from icl.engines.memory import Footprint, footprint, free_bytes, gigabytes, stored_bytes
 from icl.engines.placement import place
 from icl.engines.weights import licence_of
@@ -175,17 +174,8 @@ def _gguf(source: str, path: Path, licence: str | None) -> Model:
 
 def _converted(path: Path) -> Path | None:
     """The folder that a GGUF file was converted to, if its hash is known: nothing is hashed."""
-    import transformers
-
-    state = path.stat()
-    known = [str(path.resolve()), state.st_size, state.st_mtime_ns]
-    for note in (cache_dir() / "hashes").glob("*.json"):
-        saved = json.loads(note.read_text("utf-8"))
-        if saved["file"] == known:
-            name = f"{saved['sha256']}-transformers-{transformers.__version__}"
-            folder = cache_dir() / "gguf" / name
-            return folder if (folder / "complete").is_file() else None
-    return None
+    sha256 = known_sha256(path)
+    return None if sha256 is None else converted(sha256)
 
 
 def _folder(made: Model, folder: Path) -> Model:

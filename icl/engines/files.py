@@ -5,35 +5,85 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from icl.cache import cache_dir
+from icl.errors import StoreError
+from icl.store import replace_file
+from icl.types import JSON
 
-__all__ = ["cache_dir", "file_sha256", "files_sha256", "quiet"]
+__all__ = [
+    "cache_dir",
+    "file_sha256",
+    "file_state",
+    "files_sha256",
+    "known_sha256",
+    "quiet",
+    "recalled",
+    "remembered",
+]
+
+T = TypeVar("T")
+
+
+def remembered(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
+    """What ``make`` finds about ``name``, kept in the cache for as long as ``state`` is the same.
+
+    A note that cannot be read is made again; a cache that cannot be written costs time alone.
+
+    Args:
+        kind: folder of the notes of one sort.
+        name: what the note is about: a path, or the whole of a config.
+        state: of what it is about: size and time of a file, versions of libraries.
+        make: finds it; JSON, since that is how it is kept.
+    """
+    known = recalled(kind, name, state)
+    if known is not None:
+        found: T = known
+        return found
+    made = make()
+    with suppress(StoreError):
+        replace_file(_note(kind, name), json.dumps({"of": [name, state], "found": made}))
+    return made
+
+
+def recalled(kind: str, name: str, state: JSON) -> Any:
+    """What :func:`remembered` kept; None where nothing is known of this state."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_note(kind, name).read_text("utf-8"))
+        return kept["found"] if kept["of"] == [name, state] else None
+    return None
+
+
+def _note(kind: str, name: str) -> Path:
+    return cache_dir() / kind / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+
+
+def file_state(path: Path) -> JSON:
+    """Size in bytes and time of change in nanoseconds: other ones, another content."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file; remembered in the cache for as long as size and time stay the same."""
     path = path.resolve()
-    state = path.stat()
-    known = [str(path), state.st_size, state.st_mtime_ns]
-    note = cache_dir() / "hashes" / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
-    if note.is_file():
-        saved = json.loads(note.read_text(encoding="utf-8"))
-        if saved["file"] == known:
-            return str(saved["sha256"])
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=note.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file_out:
-        json.dump({"file": known, "sha256": sha256}, file_out)
-    os.replace(name, note)
-    return sha256
+
+    def read() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return remembered("hashes", str(path), file_state(path), read)
+
+
+def known_sha256(path: Path) -> str | None:
+    """The hash of a file that :func:`file_sha256` has read before; nothing is hashed."""
+    path = path.resolve()
+    found: str | None = recalled("hashes", str(path), file_state(path))
+    return found
 
 
 def files_sha256(paths: Iterable[Path]) -> str:

@@ -6,11 +6,12 @@ import json
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from icl.engines.files import quiet
+from icl.engines.files import quiet, remembered
 from icl.errors import ModelError
 
 if TYPE_CHECKING:
@@ -90,9 +91,18 @@ class Footprint:
 def footprint(config: Any) -> Footprint:
     """Count the parameters of a config on torch's meta device, where they take no memory.
 
+    Remembered for each config and version of transformers, since building the model takes a second.
+
     Raises:
         ModelError: no model class is made for this config.
     """
+    whole = config.to_json_string(use_diff=False)
+    found = remembered("footprints", whole, [version("transformers"), version("torch")],
+                       lambda: asdict(_count(config)))  # fmt: skip
+    return Footprint(**found)
+
+
+def _count(config: Any) -> Footprint:
     from transformers.quantizers.base import get_keys_to_not_convert
     from transformers.quantizers.quantizers_utils import should_convert_module
 

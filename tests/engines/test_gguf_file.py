@@ -11,7 +11,7 @@ import transformers as hf
 
 from icl.engines import gguf_file
 from icl.engines.files import cache_dir, quiet
-from icl.engines.gguf_file import read_header
+from icl.engines.gguf_file import Header, read_header
 from icl.engines.hf import HFEngine
 from icl.engines.weights import resolve
 from icl.errors import ModelError
@@ -89,13 +89,15 @@ def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def test_header(tmp_path: Path) -> None:
-    header = read_header(write_gguf(tmp_path / "m.gguf"))
-    assert (header.architecture, header.precision, header.licence) == (
-        "llama",
-        "Q8_0",
-        "apache-2.0",
-    )
+def test_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_gguf(tmp_path / "m.gguf")
+    assert read_header(path) == Header("llama", "Q8_0", "apache-2.0")
+    with monkeypatch.context() as patched:
+        patched.setattr(gguf_file, "_read_header", lambda path: pytest.fail("was read again"))
+        assert read_header(path) == Header("llama", "Q8_0", "apache-2.0")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match="truncated"):
+        read_header(path)
 
 
 def test_conversion_is_bit_faithful_and_made_once(

