@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.prompts import sentences
 from benchmarks.results import Options, Result, command, logger, unique_tokens
 from benchmarks.tools import Tools, clocks, opened
+from benchmarks.wide_gguf import widened
 from icl.types import Prompt, Sampling
 
 __all__ = ["run"]
@@ -47,8 +50,11 @@ def run(options: Options) -> list[Result]:
         if find_spec("llama_cpp") is not None and source is not None:
             other = llama(str(source), tools, prompts)
             name = f"{n} sentences, Q4"
-            made = _compared(name, tools, prompts, mine, other, 1, "llama.cpp")
-            results.append(made)
+            results.append(_compared(name, tools, prompts, mine, other, 1, "llama.cpp"))
+            with TemporaryDirectory(prefix="icl-benchmark-") as folder:
+                other = llama(str(widened(source, Path(folder) / "wide.gguf")), tools, prompts)
+            name = f"{n} sentences, fp32"
+            results.append(_compared(name, tools, prompts, mine, other, 1, "llama.cpp"))
     return results
 
 

@@ -225,3 +225,31 @@ def test_parity_with_lm_eval_on_a_tiny_model() -> None:
     assert all(result.apart == 0 and result.max_abs_diff is not None for result in plain)
     assert border.apart == border.requests == 120
     assert 0 < border.apart_equal < 120
+
+
+def test_the_wide_file_holds_the_numbers_that_the_engine_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gguf = pytest.importorskip("gguf")
+    from safetensors.torch import load_file
+
+    from benchmarks.wide_gguf import widened
+    from icl.engines.gguf_file import read_header
+    from tests.engines.test_gguf_file import write_gguf
+
+    monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))
+    path = write_gguf(tmp_path / "m.gguf")
+    wide = widened(path, tmp_path / "wide.gguf")
+    assert read_header(path).precision == "Q8_0"
+    assert read_header(wide).precision == "F32"
+    before, after = gguf.GGUFReader(path), gguf.GGUFReader(wide)
+    words = "tokenizer.ggml.tokens"
+    assert before.fields[words].contents() == after.fields[words].contents()
+    assert before.fields.keys() == after.fields.keys()
+    (loaded,) = HFEngine(str(path)).open().weights.folder.glob("*.safetensors")
+    theirs = {tensor.name: tensor.data for tensor in after.tensors}
+    ours = load_file(loaded)
+    table = ours["model.embed_tokens.weight"].float().numpy()
+    assert (theirs["token_embd.weight"] == table).all()
+    gate = ours["model.layers.1.mlp.gate_proj.weight"].float().numpy()
+    assert (theirs["blk.1.ffn_gate.weight"] == gate).all()
