@@ -79,8 +79,9 @@ def test_it_keeps_the_contract(url: str) -> None:
     engine = OpenAIEngine(
         url, "gemma", window=1024, concurrency=1, api="completions", timeout_s=REQUEST_S
     )
-    # Greedy texts differ from call to call: what its prefix cache holds changes the rounding.
-    check_engine(engine, max_tokens=4, tolerance=0.05, greedy=False)
+    # What its prefix cache holds changes how many rows a product has, and with 4-bit weights that
+    # changes the rounding: greedy texts and, by up to 0.16 nat, log-probabilities.
+    check_engine(engine, max_tokens=4, tolerance=0.25, greedy=False)
 
 
 def test_ranking_by_echo_is_that_of_the_weights_in_process(url: str) -> None:
