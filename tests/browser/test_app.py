@@ -108,8 +108,8 @@ def export(page: Any) -> str:
 
 
 def choose(page: Any, name: str, option: str) -> None:
-    page.click(f"#{name} input")
-    page.get_by_role("option", name=option, exact=True).click()
+    page.click(f"#{name} input")  # its own options: those of another may still be fading out
+    page.locator(f"#{name}").get_by_role("option", name=option, exact=True).click()
 
 
 def write(page: Any, text: str) -> None:
