@@ -12,6 +12,7 @@ import gradio as gr
 from icl.conditions import Condition, Request
 from icl.errors import IclError
 from icl.ui.layout import TOP, Layout
+from icl.ui.parts import in_turn
 from icl.ui.reading import screen_of, shown, told, wrong
 from icl.ui.tabs import ENGINE, QUICK
 from icl.workbench.answer import Answer, Progress, answered, rank, stream
@@ -46,8 +47,9 @@ class Answering:
         inputs = self.tab.inputs
         answer, buttons = [at.told, at.labels, at.output, at.scored], [at.run, at.stop]
         asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
-            self.answer, inputs, answer, **ENGINE
-        )
+            in_turn(self.tab.app.turns, "an answer", at.told, self.answer, self._stop),
+            inputs, answer, **ENGINE,
+        )  # fmt: skip
         asked.failure(self.fail, None, at.told, **QUICK)
         asked.then(self.disarm, None, buttons, **QUICK).then(**self.tab.previewing, **QUICK)
         at.stop.click(self.halt, None, at.stop, **QUICK)
@@ -55,7 +57,8 @@ class Answering:
             button = getattr(at, verdict)
             button.click(self.note, [gr.State(verdict), at.correction], at.noted, **QUICK)
         at.card.click(self.save_card, None, at.noted, **QUICK)
-        at.leave_out.click(self.leave_out, None, at.shots_told, **ENGINE)
+        left = in_turn(self.tab.app.turns, "leaving shots out", at.shots_told, self.leave_out)
+        at.leave_out.click(left, None, at.shots_told, **ENGINE)
         self.tab.app.leaves.append(self.leave)
 
     # ---- running
@@ -75,6 +78,10 @@ class Answering:
         """After a run that broke off by a fault of our own, or found no place to wait."""
         message = "failed: too many are waiting, or the terminal that runs the app says why"
         return gr.Textbox(message, elem_classes="wrong")
+
+    def _stop(self, request: gr.Request) -> threading.Event:
+        """The stop of this session's run."""
+        return self._stops.get(str(request.session_hash), threading.Event())
 
     def halt(self, request: gr.Request) -> Any:
         """Stop this session's run, waiting or under way."""

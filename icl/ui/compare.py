@@ -14,7 +14,7 @@ import gradio as gr
 from icl.diff import LEFT, RIGHT, word_diff
 from icl.errors import IclError
 from icl.ui.compare_layout import BENCH, COLUMN, DIFFERS, CompareLayout
-from icl.ui.parts import SECRET, Stops, number, turned
+from icl.ui.parts import SECRET, Stops, in_turn, number, turned
 from icl.ui.reading import one_line, shown, told, wrong
 from icl.ui.tabs import ENGINE, QUICK, App
 from icl.workbench.columns import (
@@ -83,8 +83,9 @@ class Compare:
     def _wire_run(self, at: CompareLayout) -> None:
         buttons = [at.run, at.stop]
         asking = at.run.click(self.arm, None, [at.told, *buttons], **QUICK).then(
-            self.answer, self.inputs, [at.told, at.table], **ENGINE
-        )
+            in_turn(self.app.turns, "a comparison", at.told, self.answer, self.stops.of),
+            self.inputs, [at.told, at.table], **ENGINE,
+        )  # fmt: skip
         asking.failure(self.fail, None, at.told, **QUICK)
         asking.then(lambda: turned(False), None, buttons, **QUICK).then(
             self.first_page, at.different, [at.page, at.rows, at.counted, at.chosen], **QUICK

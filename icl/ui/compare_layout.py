@@ -9,7 +9,7 @@ import gradio as gr
 
 from icl.registry import names
 from icl.ui.layout import WIDTHS
-from icl.ui.parts import chooser
+from icl.ui.parts import chooser, running
 from icl.workbench.columns import LETTERS
 from icl.workbench.sources import Source
 
@@ -38,15 +38,11 @@ class CompareLayout:
             for place in range(len(LETTERS)):
                 self._column(place, templates, models, first)
         with gr.Row(elem_classes="running"):
-            self.run = gr.Button("Run all", variant="primary", elem_id="c-run", size="md",
-                                 elem_classes="runs", min_width=90)  # fmt: skip
-            self.stop = gr.Button("Stop", interactive=False, elem_id="c-stop", size="md",
-                                  min_width=70)  # fmt: skip
-            self.told = gr.Textbox(
-                show_label=False, container=False, interactive=False, lines=1, max_lines=3,
-                elem_id="c-told", label="State", scale=6, min_width=200,
-                placeholder="Run all, or Ctrl+Enter; answers of several rows are kept and reused",
-            )  # fmt: skip
+            self.run, self.stop, self.told = running(
+                "c",
+                "Run all",
+                "Ctrl+Enter runs; answers of several rows are kept and reused",
+            )
         self.table = gr.Dataframe(
             headers=["", "asked", "score", "n", "against A", "wins – ties – losses", "p"],
             datatype="str", type="array", interactive=False, wrap=True, elem_id="c-table",

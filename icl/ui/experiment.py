@@ -17,7 +17,7 @@ from icl.estimate import HEAD
 from icl.registry import names
 from icl.report import render
 from icl.ui.layout import WIDTHS
-from icl.ui.parts import SECRET, Stops, chooser, number, turned
+from icl.ui.parts import SECRET, Stops, chooser, in_turn, number, running, turned
 from icl.ui.reading import shown, told, wrong
 from icl.ui.tabs import ENGINE, QUICK, App
 from icl.workbench.drafts import (
@@ -116,15 +116,9 @@ class Experiment:
     def _results(self) -> None:
         with gr.Row(elem_classes="running"):
             self.estimate = gr.Button("Estimate", elem_id="x-estimate", size="md", min_width=90)
-            self.run = gr.Button("Run", variant="primary", elem_id="x-run", size="md",
-                                 elem_classes="runs", min_width=90)  # fmt: skip
-            self.stop = gr.Button("Stop", interactive=False, elem_id="x-stop", size="md",
-                                  min_width=70)  # fmt: skip
-            self.told = gr.Textbox(
-                show_label=False, container=False, interactive=False, lines=1, max_lines=4,
-                elem_id="x-told", label="State", scale=6, min_width=200,
-                placeholder="Stop ends after the batch; running again goes on where it was",
-            )  # fmt: skip
+            self.run, self.stop, self.told = running(
+                "x", "Run", "Stop ends after the batch; running again goes on where it was"
+            )
         self.costs = gr.Dataframe(
             headers=list(HEAD), datatype="str", type="array", interactive=False, wrap=True,
             elem_id="x-costs", visible=False, label="What is left to compute", max_height=300,
@@ -152,19 +146,22 @@ class Experiment:
                          [self.text, written, before, self.check], **QUICK)  # fmt: skip
         self.back.click(self.swap, [self.text, before], [self.text, before], **QUICK)
         self.save.click(self.keep, self.text, self.told, **QUICK)
-        self._wire_work(self.estimate, self.count, [self.told, self.costs])
-        self._wire_work(self.run, self.start, [self.told, self.scores])
+        self._wire_work(self.estimate, "an estimate", self.count, [self.told, self.costs])
+        self._wire_work(self.run, "an experiment", self.start, [self.told, self.scores])
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
         restoring = {"fn": self.restore, "inputs": [self.store, self.text_store],
                      "outputs": [*inputs, self.text, written, ready]}  # fmt: skip
         self.app.loads.append([restoring, filling])
         self.app.leaves.append(self.stops.leave)
 
-    def _wire_work(self, button: Any, work: Callable[..., Any], outputs: list[Any]) -> None:
+    def _wire_work(
+        self, button: Any, what: str, work: Callable[..., Any], outputs: list[Any]
+    ) -> None:
         turning = [self.estimate, self.run, self.stop]
         asked = button.click(self.arm, None, [self.told, *turning], **QUICK).then(
-            work, self.text, outputs, **ENGINE
-        )
+            in_turn(self.app.turns, what, self.told, work, self.stops.of),
+            self.text, outputs, **ENGINE,
+        )  # fmt: skip
         asked.failure(self.fail, None, self.told, **QUICK)
         asked.then(lambda: [gr.Button(interactive=True), *turned(False)], None, turning, **QUICK)
 
@@ -272,14 +269,14 @@ class Experiment:
         """Before work waits its turn."""
         self.stops.arm(request)
         off = gr.Button(interactive=False)
-        return [told("waiting for the model: one asks at a time"), off, *turned(True)]
+        return [told("waiting for the model"), off, *turned(True)]
 
     def fail(self) -> Any:
         """After work that broke off by a fault of our own, or found no place to wait."""
         message = "failed: too many are waiting, or the terminal that runs the app says why"
         return gr.Textbox(message, elem_classes="wrong")
 
-    def count(self, text: str, request: gr.Request) -> Iterator[list[Any]]:
+    def count(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
         """What is left to compute, and how long it will take."""
 
         def work(progress: Watched) -> tuple[list[list[str]], str]:
@@ -292,7 +289,7 @@ class Experiment:
                 cells = [[shown(cell, 300) for cell in one] for one in made[0]]
                 yield [told(made[1]), gr.Dataframe(cells, visible=True)]
 
-    def start(self, text: str, request: gr.Request) -> Iterator[list[Any]]:
+    def start(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
         """Run what is missing; then its scores."""
         for line, made in self._watched(
             text, lambda progress: run_draft(self.work, text or "", progress), request

@@ -14,6 +14,7 @@ import gradio as gr
 from icl.errors import IclError
 from icl.types import Expected, Inspects
 from icl.ui.layout import Layout
+from icl.ui.parts import in_turn
 from icl.ui.reading import screen_of, shown, told, wrong
 from icl.ui.tabs import ENGINE, QUICK
 from icl.workbench.models import facts, heat, listed, loading
@@ -172,13 +173,15 @@ class ModelPanel:
 
     def wire(self, at: Layout) -> None:
         """Say what calls what."""
-        at.look.click(self.look, None, [at.here, at.model, at.model_told], **ENGINE)
-        at.load.click(self.load, self.tab.inputs, at.model_told, **ENGINE).then(
-            **self.tab.previewing, **QUICK
-        )
-        at.unload.click(self.unload, self.tab.inputs, at.model_told, **ENGINE)
+        turns, told = self.tab.app.turns, at.model_told
+        look = in_turn(turns, "a look at the models here", told, self.look)
+        at.look.click(look, None, [at.here, at.model, told], **ENGINE)
+        load = in_turn(turns, "the loading of a model", told, self.load)
+        at.load.click(load, self.tab.inputs, told, **ENGINE).then(**self.tab.previewing, **QUICK)
+        unload = in_turn(turns, "the unloading of a model", told, self.unload)
+        at.unload.click(unload, self.tab.inputs, told, **ENGINE)
 
-    def look(self) -> Iterator[list[Any]]:
+    def look(self, request: gr.Request) -> Iterator[list[Any]]:
         """The models on this machine, without the network."""
         yield [gr.skip(), gr.skip(), "looking at what is here"]
         rows, room = listed()
@@ -186,7 +189,7 @@ class ModelPanel:
         shown_rows = [[shown(cell, 300) for cell in row] for row in rows]
         yield [gr.Dataframe(shown_rows, visible=True), gr.Dropdown(list(known)), room]
 
-    def load(self, *values: Any) -> Iterator[Any]:
+    def load(self, request: gr.Request, *values: Any) -> Iterator[Any]:
         """Load the weights; every half second how long it has taken."""
         try:
             engine = self.work.engine(screen_of(self.work, values))
@@ -197,7 +200,7 @@ class ModelPanel:
         except IclError as error:
             yield wrong(error)
 
-    def unload(self, *values: Any) -> Any:
+    def unload(self, request: gr.Request, *values: Any) -> Any:
         """Give the weights' memory back."""
         try:
             engine = self.work.engine(screen_of(self.work, values))
@@ -220,8 +223,8 @@ class TokenPanel:
     def wire(self, at: Layout) -> None:
         """Say what calls what."""
         self.tab.app.leaves.append(self.leave)
-        at.inspect.click(self.inspect, [at.output, *self.tab.inputs], [at.heat, at.expected],
-                         **ENGINE)  # fmt: skip
+        inspect = in_turn(self.tab.app.turns, "a look at tokens", at.expected, self.inspect)
+        at.inspect.click(inspect, [at.output, *self.tab.inputs], [at.heat, at.expected], **ENGINE)
         at.heat.select(self.select, None, at.place, **QUICK)
         at.place.change(self.look, at.place, at.expected, trigger_mode="always_last", **QUICK)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 
 from icl.errors import ConfigError
+from icl.workbench.turns import Turns
 
-__all__ = ["SECRET", "Stops", "chooser", "number", "turned"]
+__all__ = ["SECRET", "Stops", "chooser", "in_turn", "number", "running", "turned"]
 
 SECRET = "nothing secret: it stays in this browser"
 """Fixed, so that another start of the app can read what was kept."""
@@ -37,6 +40,58 @@ def number(value: Any, name: str, low: int, high: int) -> int:
 def turned(running: bool) -> list[Any]:
     """The buttons Run and Stop, while something runs or not."""
     return [gr.Button(interactive=not running), gr.Button(interactive=running)]
+
+
+def running(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
+    """The buttons Run and Stop and the text box that says how far it is, for an open row.
+
+    Args:
+        key: what the components' ids begin with.
+        title: of the button that runs.
+        hint: what stands in the text box before anything ran.
+    """
+    run = gr.Button(title, variant="primary", elem_id=f"{key}-run", size="md",
+                    elem_classes="runs", min_width=90)  # fmt: skip
+    stop = gr.Button("Stop", interactive=False, elem_id=f"{key}-stop", size="md", min_width=70)
+    told = gr.Textbox(
+        show_label=False, container=False, interactive=False, lines=1, max_lines=4,
+        elem_id=f"{key}-told", label="State", scale=6, min_width=200, placeholder=hint,
+    )  # fmt: skip
+    return run, stop, told
+
+
+def in_turn(
+    turns: Turns, what: str, told: Any, work: Callable[..., Any],
+    stop: Callable[[gr.Request], threading.Event] | None = None,
+) -> Callable[..., Iterator[Any]]:  # fmt: skip
+    """The handler, once its turn to ask the model came; until then it says what it waits for.
+
+    Args:
+        turns: the line that all pages wait in.
+        what: what it asks, as others are told: ``an experiment``.
+        told: the text box among the handler's outputs that says it.
+        work: the handler, called with the request first; a generator, or a plain function.
+        stop: the stop of a page: once it is set, the page leaves the line.
+    """
+
+    def asking(request: gr.Request, *values: Any) -> Iterator[Any]:
+        turn = turns.join(what, str(request.session_hash))
+        halt = threading.Event() if stop is None else stop(request)
+        try:
+            while not turns.come(turn, 0.5):
+                if halt.is_set():
+                    yield {told: gr.Textbox("stopped while waiting: nothing was asked")}
+                    return
+                more = "; Stop leaves the queue" if stop else ""
+                yield {told: gr.Textbox(turns.told(turn) + more, elem_classes=[])}
+            if inspect.isgeneratorfunction(work):
+                yield from work(request, *values)
+            else:
+                yield work(request, *values)
+        finally:
+            turns.leave(turn)
+
+    return asking
 
 
 class Stops:

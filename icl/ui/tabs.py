@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import gradio as gr
 
 from icl.workbench.place import Workplace
+from icl.workbench.turns import Turns
 
 __all__ = ["ENGINE", "QUICK", "TABS", "App", "Tab", "build"]
 
@@ -24,10 +25,11 @@ TABS: tuple[tuple[str, str], ...] = (
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Of events that ask no model: answered at once, beside whatever runs."""
 ENGINE: dict[str, Any] = {
-    "concurrency_id": "engine", "concurrency_limit": 1, "show_progress": "hidden",
+    "concurrency_id": "engine", "concurrency_limit": 17, "show_progress": "hidden",
     "api_visibility": "private",
 }  # fmt: skip
-"""Of events that ask the model: one at a time, for all sessions."""
+"""Of events that ask the model: one at a time, for all sessions, since each goes through
+:func:`icl.ui.parts.in_turn`; 16 can wait in its line, which tells them where they are."""
 
 
 class Tab(Protocol):
@@ -49,6 +51,10 @@ class App:
     """``fn``, ``inputs`` and ``outputs`` to be called in turn when a page is opened."""
     top: Any = None
     """The ``gr.Tabs`` of the page: ``gr.Tabs(selected="results")`` as an output opens a tab."""
+    page: Any = None
+    """The ``gr.Tab`` that is laid out now."""
+    turns: Turns = field(default_factory=Turns)
+    """Who asks the model, and who waits."""
     leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)
     """To be called when a page is closed."""
 
@@ -68,5 +74,5 @@ def build(app: App) -> None:
     with gr.Tabs(elem_id="tabs") as app.top:
         for title, tab in app.tabs.items():
             key = title.split()[0].lower()
-            with gr.Tab(title, id=key, elem_id=f"tab-{key}"):
+            with gr.Tab(title, id=key, elem_id=f"tab-{key}") as app.page:
                 tab.build()

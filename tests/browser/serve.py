@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from icl.engines.table import TableEngine
 from icl.registry import register
-from icl.types import OnToken, Output, Prompt, Sampling
+from icl.types import ChoiceScore, OnToken, Output, Prompt, Sampling
 from icl.ui.launch import serve
 
 
@@ -42,6 +42,19 @@ class Talker(TableEngine):
             said += f" {word}"
             time.sleep(self.delay_s)
         yield 0, Output(said, finish, 1, len(said.split()))
+
+
+@register("engine", "slow")
+@dataclass
+class Slow(TableEngine):
+    """Takes ``delay_s`` before each batch that it ranks."""
+
+    delay_s: float = 1.0
+
+    def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
+        """As the table says, late."""
+        time.sleep(self.delay_s)
+        yield from super().score(items)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,17 @@ def opened(page: Any) -> Any:
     page.wait_for_selector("#x-yaml .cm-content")
     until(page, "x-check", ".")
     return page
+
+
+@pytest.fixture(scope="module")
+def slow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("slow")
+
+
+@pytest.fixture(scope="module")
+def slow(slow_folder: Path) -> Iterator[str]:
+    with serving({"engine": "slow", "default": "hash", "delay_s": 3.0}, slow_folder) as address:
+        yield address
 
 
 def text(page: Any) -> str:
@@ -110,3 +122,57 @@ def test_what_a_page_must_not_start(table: str, open_page: Callable[[str], Any])
     page.click("#x-run")
     until(page, "x-told", "plug-in")
     assert "records" not in value(page, "x-told")
+
+
+def records(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.glob("runs/conditions/*/records.jsonl")}
+
+
+def test_what_was_stopped_goes_on_and_nothing_is_computed_twice(
+    slow: str, slow_folder: Path, open_page: Callable[[str], Any]
+) -> None:
+    page = opened(open_page(slow))
+    page.fill("#x-name input, #x-name textarea", "halved")
+    page.fill("#x-n input", "20")
+    until_text(page, "n: 20")
+    until(page, "x-check", "^fine; 2 conditions")
+    page.click("#x-run")
+    until(page, "x-told", r": 8 of 20 rows")
+    page.click("#x-stop")
+    until(page, "x-told", "^stopped; what was answered is kept, and running again goes on from it$")
+    page.wait_for_selector("#x-run:not([disabled])")
+    before = records(slow_folder)
+    kept = sum(content.count(b"\n") for content in before.values())
+    assert 8 <= kept < 40
+    page.click("#x-run")
+    until(page, "x-told", f"^{40 - kept} records computed, {kept} reused; all of them in runs/hal")
+    after = records(slow_folder)
+    assert len(after) == 2
+    for path, content in after.items():
+        assert content.startswith(before.get(path, b""))
+        ids = [json.loads(line)["id"] for line in content.splitlines()]
+        assert len(ids) == len(set(ids)) == 20
+
+
+def test_a_page_waits_for_another_and_says_so(slow: str, open_page: Callable[[str], Any]) -> None:
+    first, second = opened(open_page(slow)), open_page(slow)
+    first.fill("#x-name input, #x-name textarea", "long")
+    first.fill("#x-seed input", "5")
+    until_text(first, "seed: 5")
+    first.click("#x-run")
+    until(first, "x-told", r" of 60 rows|getting ready")
+    second.click("#run")  # of the playground
+    waits = until(second, "told", "^waiting, number 1 in the queue: ")
+    assert "an experiment of another page is going on, " in waits
+    opened(second)
+    second.click("#x-run")
+    until(second, "x-told", "^waiting, number 2 in the queue: an experiment of another page ")
+    second.click("#x-stop")
+    until(second, "x-told", "^stopped while waiting: nothing was asked$")
+    second.wait_for_selector("#x-run:not([disabled])")
+    second.click("#x-estimate")
+    until(second, "x-told", "^waiting, number 2 in the queue: an experiment of another page ")
+    first.close()  # its run ends after the batch, and the others have their turns
+    until(second, "x-told", "^about .* in all; nothing was run or kept$")
+    second.get_by_role("tab", name="Playground", exact=True).click()
+    until(second, "told", "^row id ")
