@@ -10,7 +10,8 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from icl.compare import POINTS, Comparison
+from icl.compare import POINTS, Comparison, compare_by
+from icl.errors import ConfigError, one_line
 from icl.pairing import settings_of, shared_words
 from icl.results import Run
 from icl.spread import Spread, Stability, rank_stability, spreads
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["comparison_tables", "plain", "spread_tables", "verdict"]
+__all__ = ["compared", "comparison_tables", "plain", "spread_tables", "verdict"]
 
 PARTS = ("k", "select", "order", "seed")
 """Settings that the word ``shots`` is made of."""
@@ -28,6 +29,29 @@ WHOLE_CHARS = 24
 FEW = 3
 """So many comparisons are told one by one, more of them summed up."""
 BETTER = {"lower": " (lower is better)", "none": "", "higher": ""}
+
+
+def compared(run: Run, by: str | None = None, baseline: str | None = None) -> str:
+    """What ``icl compare RUN --by SETTING --baseline VALUE`` prints, in 80 columns.
+
+    Args:
+        run: from :func:`icl.results.load_run`.
+        by: the setting; by default what the experiment says is to be compared: empty where it
+            says nothing.
+        baseline: the value that the others are compared with; by default that of the experiment
+            for its own setting, else the first one.
+    """
+    asked = run.manifest.get("compare") or {}
+    by = by or asked.get("by")
+    if not by:
+        return ""
+    if baseline is None and by == asked.get("by"):
+        baseline = asked.get("baseline")
+    try:
+        found = compare_by(run, by, None if baseline is None else str(baseline))
+    except ConfigError as error:  # conditions that ask the same are run once: too few are left
+        return f"nothing to compare: {one_line(error)}\n"
+    return plain(comparison_tables(found, by))
 
 
 def comparison_tables(comparisons: Sequence[Comparison], by: str = "") -> Iterator[RenderableType]:

@@ -22,6 +22,7 @@ def run(
     ] = False,
 ) -> None:
     """Run what is missing of an experiment; print its scores."""
+    from icl.compared import compared
     from icl.config import load_experiment
     from icl.progress import Progress
     from icl.report import render
@@ -34,30 +35,13 @@ def run(
         _dry_run(experiment, out, progress)
         return
     done = run_experiment(experiment, out, progress)
-    table = render(done) + _compared(done)
+    table = render(done) + compared(done)
     replace_file(done.folder / "table.txt", table)
     typer.echo(table, nl=False)
     typer.echo(
         f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
         f"look at one:  icl show {done.called}#1/{next(iter(done.conditions[0].ids))}"
     )
-
-
-def _compared(done: Any) -> str:
-    """What the experiment says is to be compared; empty where it says nothing."""
-    from icl.compare import compare_by
-    from icl.compared import comparison_tables, plain
-    from icl.errors import ConfigError, one_line
-
-    asked = done.manifest["compare"]
-    if not asked:
-        return ""
-    baseline = asked.get("baseline")
-    try:
-        found = compare_by(done, asked["by"], None if baseline is None else str(baseline))
-    except ConfigError as error:  # conditions that ask the same are run once: too few are left
-        return f"nothing to compare: {one_line(error)}\n"
-    return plain(comparison_tables(found, asked["by"]))
 
 
 def _dry_run(experiment: Any, out: Path, progress: Any) -> None:

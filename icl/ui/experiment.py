@@ -16,6 +16,7 @@ from icl.errors import ConfigError, IclError
 from icl.estimate import HEAD
 from icl.registry import names
 from icl.report import render
+from icl.ui.differences import Differences
 from icl.ui.layout import WIDTHS
 from icl.ui.parts import SECRET, Stops, chooser, in_turn, number, running, turned
 from icl.ui.reading import shown, told, wrong
@@ -47,6 +48,7 @@ class Experiment:
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
         self.stops = Stops()
+        self.differences = Differences(app.work)
         self.first = app.tabs["Playground"].first
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
         self.text_store = gr.BrowserState(None, storage_key=f"{KEY}-text", secret=SECRET)
@@ -125,6 +127,7 @@ class Experiment:
         )  # fmt: skip
         self.scores = gr.Textbox(label="Scores", interactive=False, lines=6, max_lines=40,
                                  elem_id="x-scores", visible=False)  # fmt: skip
+        self.differences.build()
 
     # ---- what calls what
 
@@ -147,7 +150,12 @@ class Experiment:
         self.back.click(self.swap, [self.text, before], [self.text, before], **QUICK)
         self.save.click(self.keep, self.text, self.told, **QUICK)
         self._wire_work(self.estimate, "an estimate", self.count, [self.told, self.costs])
-        self._wire_work(self.run, "an experiment", self.start, [self.told, self.scores])
+        self._wire_work(
+            self.run,
+            "an experiment",
+            self.start,
+            [self.told, self.scores, *self.differences.outputs],
+        )
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
         restoring = {"fn": self.restore, "inputs": [self.store, self.text_store],
                      "outputs": [*inputs, self.text, written, ready]}  # fmt: skip
@@ -295,11 +303,12 @@ class Experiment:
             text, lambda progress: run_draft(self.work, text or "", progress), request
         ):
             if made is None:
-                yield [line, gr.skip()]
+                yield [line, *[gr.skip()] * (1 + len(self.differences.outputs))]
                 continue
             done = (f"{made.computed} records computed, {made.reused} reused; all of them in "
                     f"runs/{made.name}")  # fmt: skip
-            yield [told(done), gr.Textbox(shown(render(made, 110)), visible=True)]
+            scores = gr.Textbox(shown(render(made, 110)), visible=True)
+            yield [told(done), scores, *self.differences.of(made)]
 
     def _watched(
         self, text: str, work: Callable[[Watched], Any], request: gr.Request

@@ -20,9 +20,10 @@ import yaml
 from icl.config import Experiment, Point, parse_experiment, points
 from icl.errors import ConfigError, IclError, one_line
 from icl.estimate import Estimate, estimate, total
+from icl.pairing import settings_of
 from icl.prompts import Template, edited
 from icl.registry import lookup
-from icl.results import Run
+from icl.results import Run, load_run
 from icl.run import run
 from icl.strict_yaml import StrictLoader
 from icl.types import canonical
@@ -33,8 +34,8 @@ from icl.workbench.shelf import template_text
 from icl.yaml_lines import line_of
 
 __all__ = [
-    "Checked", "Draft", "check", "draft_yaml", "estimated", "fault", "run_draft",
-    "save_draft",
+    "Checked", "Draft", "check", "comparable", "draft_yaml", "estimated", "fault", "opened",
+    "run_draft", "save_draft",
 ]  # fmt: skip
 
 RUNS = "runs"
@@ -255,6 +256,20 @@ def run_draft(work: Workplace, text: str, progress: Watched) -> Run:
     with _sandboxed(work, checked):
         loader = work.loading(checked.experiment)
         return run(checked.experiment, work.base / RUNS, progress, loader)
+
+
+def opened(work: Workplace, name: str) -> Run:
+    """A run of this page again, from its records.
+
+    Raises:
+        StoreError: it is gone.
+    """
+    return load_run(name, work.base / RUNS)
+
+
+def comparable(run: Run) -> dict[str, list[str]]:
+    """Settings of a run that have several values, with these: what it can be compared by."""
+    return {name: values for name, values in settings_of(run).items() if len(values) > 1}
 
 
 def save_draft(work: Workplace, text: str) -> Path:

@@ -13,7 +13,7 @@ import yaml
 
 from icl.results import load_run
 from tests.browser.conftest import serving
-from tests.browser.test_app import until, value
+from tests.browser.test_app import choose, until, value
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,13 @@ def test_the_form_writes_estimates_runs_and_goes_on(
     until(page, "x-told", "^18 records computed, 0 reused; all of them in runs/grid$")
     assert re.search(r"acc +95 % int", until(page, "x-scores", "acc"))
     assert len(load_run("grid", folder / "runs").conditions) == 3
+    until(page, "x-compared", "acc by shots, against 0")
+    choose(page, "x-by", "k")
+    until(page, "x-compared", "acc by k, against 0")
+    choose(page, "x-baseline", "1")
+    assert "Holm: p corrected for the 2 comparisons" in until(
+        page, "x-compared", "acc by k, against 1"
+    )
     page.wait_for_selector("#x-run:not([disabled])")
     page.click("#x-run")
     until(page, "x-told", "^0 records computed, 18 reused")

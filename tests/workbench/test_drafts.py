@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from icl.cli import main
+from icl.compared import compared
 from icl.config import load_experiment
 from icl.errors import ConfigError, IclError, StoreError, TemplateError
 from icl.run import run
 from icl.workbench.drafts import (
     Draft,
     check,
+    comparable,
     draft_yaml,
     estimated,
     fault,
+    opened,
     run_draft,
     save_draft,
 )
@@ -167,3 +172,25 @@ def test_saving_writes_over_nothing(work: Workplace) -> None:
     assert save_draft(work, text).name == "tried.yaml"
     with pytest.raises(StoreError, match=r"^tried\.yaml is there already with other content"):
         save_draft(work, text + "# more\n")
+
+
+def test_a_run_is_compared_in_the_words_of_the_command(
+    work: Workplace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_draft(work, draft_yaml(work, replace(DRAFT, compare="k")), progress())
+    made = opened(work, "tried")
+    assert list(comparable(made)) == ["prompt", "shots", "k", "select", "seed"]
+    assert comparable(made)["prompt"] == ["intent/plain", "intent/short"]
+    monkeypatch.chdir(work.base)
+    monkeypatch.setenv("COLUMNS", "80")
+    for by, baseline in (("prompt", "intent/short"), ("prompt", None), ("k", None)):
+        given = ["--by", by, *(["--baseline", baseline] if baseline else [])]
+        monkeypatch.setattr(sys, "argv", ["icl", "compare", "tried", *given])
+        with pytest.raises(SystemExit):
+            main()
+        said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        assert compared(made, by, baseline).splitlines() == said and len(said) > 5
+    assert compared(made) == compared(made, "k")  # what the form asks for
+    assert compared(made, "width").startswith("nothing to compare: tried: ")
+    with pytest.raises(StoreError, match="^no run 'tred' in .*Did you mean 'tried'"):
+        opened(work, "tred")
