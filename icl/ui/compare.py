@@ -13,9 +13,9 @@ import gradio as gr
 
 from icl.diff import LEFT, RIGHT, word_diff
 from icl.errors import IclError
-from icl.ui.compare_layout import BENCH, COLUMN, DIFFERS, CompareLayout
+from icl.ui.compare_layout import BENCH, COLUMN, DIFFERS, PLACES, CompareLayout
 from icl.ui.parts import SECRET, Stops, in_turn, number, turned
-from icl.ui.reading import one_line, shown, told, wrong
+from icl.ui.reading import one_line, screen_of, shown, told, wrong
 from icl.ui.tabs import ENGINE, QUICK, App
 from icl.workbench.columns import (
     LETTERS,
@@ -27,6 +27,7 @@ from icl.workbench.columns import (
     run_columns,
 )
 from icl.workbench.jobs import watched
+from icl.workbench.screen import Screen
 from icl.workbench.shelf import template_choices
 
 __all__ = ["Compare"]
@@ -59,15 +60,15 @@ class Compare:
             at.bench[part].value = getattr(self.first, part)
         self.inputs = [at.bench[part] for part in BENCH]
         self.inputs += [column[part] for column in at.columns for part in COLUMN]
+        self.asked = [*self.inputs, *self.app.tabs["Playground"].inputs]
         ready, store = gr.State(False), self.store
-        seen = {"fn": self.preview, "inputs": [ready, at.chosen, at.other, *self.inputs],
+        seen = {"fn": self.preview, "inputs": [ready, at.chosen, at.other, *self.asked],
                 "outputs": [at.diff, at.check, store]}  # fmt: skip
         changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
         gr.on(changed, trigger_mode="always_last", **seen, **QUICK)
-        at.bench["data"].change(
-            self.turn_to, self.inputs,
-            [at.bench[part] for part in ("locale", "source", "target", "max_tokens")], **QUICK,
-        )  # fmt: skip
+        self.app.page.select(**seen, **QUICK)  # the Playground may have another row by now
+        gr.on([at.bench["data"].change, at.bench["desk"].change], self.turn_to, self.inputs,
+              [at.bench[part] for part in PLACES], **QUICK)  # fmt: skip
         at.bench["many"].change(self.spread, at.bench["many"],
                                 [*at.groups, *at.outputs, at.other], **QUICK)  # fmt: skip
         self._wire_run(at)
@@ -84,7 +85,7 @@ class Compare:
         buttons = [at.run, at.stop]
         asking = at.run.click(self.arm, None, [at.told, *buttons], **QUICK).then(
             in_turn(self.app.turns, "a comparison", at.told, self.answer, self.stops.of),
-            self.inputs, [at.told, at.table], **ENGINE,
+            self.asked, [at.told, at.table], **ENGINE,
         )  # fmt: skip
         asking.failure(self.fail, None, at.told, **QUICK)
         asking.then(lambda: turned(False), None, buttons, **QUICK).then(
@@ -105,17 +106,33 @@ class Compare:
         def whole(part: str, low: int, high: int) -> int:
             return number(given[part], part, low, high)
 
-        bench = Bench(
-            str(given["data"]), _word(given["locale"]), _word(given["source"]),
-            _word(given["target"]), whole("n", 1, MOST_ROWS), whole("row", 1, 10**9),
-            whole("seed", 0, 2**31), whole("max_tokens", 1, 4096),
-        )  # fmt: skip
+        n, seed = whole("n", 1, MOST_ROWS), whole("seed", 0, 2**31)
+        columns = self._columns(values, whole("many", 2, len(LETTERS)))
+        if given["desk"]:
+            shots = any(column.k for column in columns)
+            bench = Bench.of(self._desk(values[len(self.inputs) :]), n, seed, shots)
+        else:
+            bench = Bench(
+                str(given["data"]), _word(given["locale"]), _word(given["source"]),
+                _word(given["target"]), n, whole("row", 1, 10**9), seed,
+                whole("max_tokens", 1, 4096),
+            )  # fmt: skip
+        return bench, columns
+
+    def _columns(self, values: Sequence[Any], many: int) -> list[Column]:
         count = len(COLUMN)
-        starts = range(len(BENCH), len(BENCH) + whole("many", 2, len(LETTERS)) * count, count)
-        return bench, [
+        starts = range(len(BENCH), len(BENCH) + many * count, count)
+        return [
             _column(letter, values[start : start + count])
             for letter, start in zip(LETTERS, starts, strict=False)
         ]
+
+    def _desk(self, values: Sequence[Any]) -> Screen:
+        """What is set in the Playground of this page."""
+        try:
+            return screen_of(self.work, values)
+        except IclError as error:
+            raise type(error)(f"the Playground: {error}") from error
 
     def restore(self, kept: Any) -> list[Any]:
         """What the browser kept, where it can still be set."""
@@ -125,26 +142,27 @@ class Compare:
         if values[0] not in self.work.sources:
             values[0] = self.first.data
         given = dict(zip(BENCH, values, strict=False))
-        for part, made in zip(("locale", "source", "target", "max_tokens"),
-                              self._places(given), strict=True):  # fmt: skip
+        for part, made in zip(PLACES, self._places(given), strict=True):
             values[BENCH.index(part)] = made
         return [*values, True]
 
     def turn_to(self, *values: Any) -> list[Any]:
-        """Show what belongs to a data set and hide the rest."""
+        """Show what belongs to a data set and hide the rest; all of it for the Playground's row."""
         return self._places(dict(zip(BENCH, values, strict=False)))
 
     def _places(self, given: dict[str, Any]) -> list[Any]:
         source = self.work.sources.get(str(given["data"]))
         if source is None:
-            return [gr.skip()] * 4
-        made: list[Any] = []
+            return [gr.skip()] * len(PLACES)
+        here = not given["desk"]
+        made: list[Any] = [gr.Dropdown(value=source.name, visible=here)]
         for part, values in (("locale", source.locales), ("source", source.sources),
                              ("target", source.targets)):  # fmt: skip
             wanted = (given[part], getattr(self.first, part), *values)
             value = next((one for one in wanted if one in values), None)
-            made.append(gr.Dropdown(list(values), value=value, visible=bool(values)))
-        return [*made, gr.Number(value=given["max_tokens"], visible=source.writes)]
+            made.append(gr.Dropdown(list(values), value=value, visible=here and bool(values)))
+        longest = gr.Number(value=given["max_tokens"], visible=here and source.writes)
+        return [*made, gr.Number(value=given["row"], visible=here), longest]
 
     def spread(self, many: Any) -> list[Any]:
         """Show so many columns."""
@@ -160,7 +178,7 @@ class Compare:
 
     def preview(self, ready: bool, row: str, other: str, *values: Any) -> list[Any]:
         """The prompts of A and another column for one row, word by word."""
-        keep = list(values) if ready else gr.skip()
+        keep = list(values[: len(self.inputs)]) if ready else gr.skip()
         try:
             bench, columns = self.read(values)
             place = LETTERS.find(str(other))
@@ -172,8 +190,10 @@ class Compare:
         name = dict(zip((LEFT, RIGHT), DIFFERS, strict=True))
         pieces = [(shown(text), name.get(kind or "")) for text, kind in word_diff(first, second)]
         same = "the same prompt" if first == second else "two prompts"
+        where = "the row typed in the Playground" if bench.own else "this row"
+        where += "; the first half of the file is asked, the other is the pool" * bench.halved
         return [gr.HighlightedText(pieces, elem_classes=[]),
-                told(f"A and {LETTERS[place]}: {same} for this row"), keep]  # fmt: skip
+                told(f"A and {LETTERS[place]}: {same} for {where}"), keep]  # fmt: skip
 
     def _sent(self, bench: Bench, column: Column, row: str, letter: str) -> str:
         try:
@@ -274,6 +294,8 @@ class Compare:
 
 def _summary(made: Compared) -> str:
     count, differ = len(made.examples), len(made.different())
+    if count == 1:
+        return f"1 row; answered {'differently' if differ else 'alike'}"
     return f"{count} rows; {differ} of them answered differently"
 
 

@@ -13,10 +13,12 @@ from icl.ui.parts import chooser, running
 from icl.workbench.columns import LETTERS
 from icl.workbench.sources import Source
 
-__all__ = ["BENCH", "COLUMN", "DIFFERS", "CompareLayout"]
+__all__ = ["BENCH", "COLUMN", "DIFFERS", "PLACES", "CompareLayout"]
 
-BENCH = ("data", "locale", "source", "target", "n", "row", "seed", "max_tokens", "many")
+BENCH = ("data", "locale", "source", "target", "n", "row", "seed", "max_tokens", "desk", "many")
 """What all columns share."""
+PLACES = ("data", "locale", "source", "target", "row", "max_tokens")
+"""Of these, what says which rows; hidden where the Playground says it."""
 COLUMN = ("template", "model", "width", "select", "k", "seed")
 """What each column has of its own."""
 DIFFERS = {"only A": "#cf3b3b", "only the other": "#2e9e5b"}
@@ -71,6 +73,8 @@ class CompareLayout:
             64, label="Longest answer", precision=0, elem_id="c-max_tokens", scale=1,
             min_width=90, visible=of.writes,
         )  # fmt: skip
+        made["desk"] = gr.Checkbox(False, label="The Playground's row", elem_id="c-desk", scale=2,
+                                   min_width=150, container=True)  # fmt: skip
         made["many"] = gr.Radio([2, 3, 4], value=2, label="Columns", elem_id="c-many", scale=2,
                                 min_width=130)  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from icl.compare import Comparison, compare_sides, corrected
@@ -17,7 +17,7 @@ from icl.stats import score
 from icl.types import Example
 from icl.wins import wins
 from icl.workbench.jobs import Watched
-from icl.workbench.place import Workplace
+from icl.workbench.place import UPLOAD, Workplace
 from icl.workbench.rows import summary
 from icl.workbench.screen import Screen
 from icl.workbench.shelf import template_text
@@ -37,12 +37,38 @@ class Bench:
     source: str | None = None
     target: str | None = None
     n: int = 1
-    """Rows drawn; 1 is the row ``row``."""
+    """Rows drawn; 1 is the row ``row``. A typed row is the only one."""
     row: int = 1
     """Counted from 1."""
     seed: int = 0
     """Of the draw."""
     max_tokens: int = 64
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Fields of a row typed by hand, as of a :class:`~icl.workbench.screen.Screen`."""
+    answer: str = ""
+    """The right answer of a typed row, if any."""
+    column: str = ""
+    """Of uploaded data: the column that holds the right answer."""
+
+    halved: bool = False
+    """Of an uploaded file the first half is asked and the other is the pool, for shots."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one row, and that one known."""
+        return self.n == 1 or bool(self.own)
+
+    @classmethod
+    def of(cls, screen: Screen, n: int, seed: int, shots: bool) -> Bench:
+        """The row on a screen, typed or not, or with ``n`` over 1 rows drawn from its data.
+
+        ``shots`` says whether any column has some.
+        """
+        halved = screen.data.startswith(f"{UPLOAD}/") and shots and n > 1 and not screen.own
+        return cls(
+            screen.data, screen.locale, screen.source, screen.target, n, screen.row, seed,
+            screen.max_tokens, screen.own, screen.answer, screen.column, halved,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,14 +95,18 @@ def condition_of(work: Workplace, bench: Bench, column: Column) -> Condition:
     Raises:
         IclError: whatever ``icl run`` of it would refuse.
     """
-    spoken = bench.target if work.source(Screen("", "", bench.data)).sources else bench.locale
+    known = work.sources.get(bench.data)  # what is uploaded has no languages
+    spoken = bench.target if known and known.sources else bench.locale
     text = template_text(column.template, spoken or "en", work.base)
     screen = Screen(
         column.template, text, bench.data, bench.locale, bench.source, bench.target,
         row=bench.row, select=column.select, k=column.k, seed=column.seed,
         max_tokens=bench.max_tokens, model=column.model, width=column.width,
+        own=bench.own, answer=bench.answer, column=bench.column,
     )  # fmt: skip
-    return work.seen(screen).condition if bench.n == 1 else work.drawn(screen, bench.n, bench.seed)
+    if bench.single:
+        return work.seen(screen).condition
+    return work.drawn(screen, bench.n, bench.seed, bench.halved)
 
 
 def asked(condition: Condition, row: str | None, counted: bool) -> Request:
@@ -209,7 +239,7 @@ def run_columns(
         except IclError as error:
             raise type(error)(f"column {letter}: {error}") from error
     # A row alone would leave a folder for each row that was ever looked at.
-    root = work.private / "compared" if bench.n == 1 else work.base / RUNS
+    root = work.private / "compared" if bench.single else work.base / RUNS
     results: list[ConditionResult] = []
     for condition in conditions:
         progress.check()

@@ -37,7 +37,7 @@ from icl.workbench.screen import (
 from icl.workbench.shelf import stand_in, template_choices, template_text
 from icl.workbench.sources import Source, first_of, of_experiment, of_samples, of_upload
 
-__all__ = ["Export", "Seen", "Workplace"]
+__all__ = ["UPLOAD", "Export", "Seen", "Workplace"]
 
 UPLOAD = "uploads"
 _MOST_HELD = 64
@@ -188,13 +188,20 @@ class Workplace:
             return Seen(plain, scores)
         return Seen(self._build(screen, arranged(scores, screen.hand, screen.k)), scores)
 
-    def drawn(self, screen: Screen, n: int, seed: int) -> Condition:
+    def drawn(self, screen: Screen, n: int, seed: int, halved: bool = False) -> Condition:
         """The screen's condition on ``n`` rows drawn, instead of the one on the screen.
+
+        Where ``halved``, they are drawn from the first half of the data, and the other half is
+        the pool.
 
         Raises:
             IclError: whatever ``icl run`` of it would refuse.
         """
-        return self._build(replace(screen, hand=Hand()), None, {"n": n, "seed": seed})
+        drawn: dict[str, Any] = {"n": n, "seed": seed}
+        if halved:
+            count = len(self.rows(screen))
+            drawn |= {"lines": [1, max(1, count // 2)], "pool": [count // 2 + 1, count]}
+        return self._build(replace(screen, hand=Hand()), None, drawn)
 
     def engine(self, screen: Screen) -> Engine:
         """The engine of the model that is chosen; others give their memory back."""
@@ -208,14 +215,19 @@ class Workplace:
             self._loader.only(condition.engine)
 
     def _build(
-        self, screen: Screen, shots: Sequence[str] | None, drawn: Mapping[str, int] | None = None
+        self, screen: Screen, shots: Sequence[str] | None, drawn: Mapping[str, Any] | None = None
     ) -> Condition:
         source = self._asked(screen)
         whole = experiment(screen, source, self.model(screen), self.kept, shots)
         if drawn:
-            rows, lines = whole["tasks"][0]["rows"], source.task["rows"].get("lines")
-            rows.pop("lines", None)
-            rows.update({**drawn, **({"lines": lines} if lines else {})})
+            task, own = whole["tasks"][0], dict(drawn)
+            task["rows"].pop("lines", None)
+            if pool := own.pop("pool", None):
+                task["pool"] = {"lines": pool}
+            elif source.name.startswith(f"{UPLOAD}/"):  # all of its rows may be drawn
+                task.pop("pool", None)
+            lines = source.task["rows"].get("lines")
+            task["rows"].update({**({"lines": lines} if lines else {}), **own})
         made = parse_experiment(as_yaml(whole), "playground", self.base, "playground")
         (point,) = points(made)
         with edited(screen.name, partial(self.sandbox.bind, screen.text, screen.name)):

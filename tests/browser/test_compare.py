@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import serving
-from tests.browser.test_app import HOSTILE, choose, until
+from tests.browser.test_app import HOSTILE, choose, until, until_prompt
 
 TABLE = {"engine": "table", "default": "hash"}
 
@@ -35,7 +35,7 @@ def opened(page: Any) -> Any:
 
 def run(page: Any) -> str:
     page.click("#c-run")
-    told = until(page, "c-told", "answered differently$|wrong|column|failed")
+    told = until(page, "c-told", "answered (differently|alike)$|wrong|column|failed")
     page.wait_for_selector("#c-run:not([disabled])")
     return told
 
@@ -89,6 +89,31 @@ def test_a_wrong_column_is_named_and_nothing_is_lost_on_reload(
     opened(page)
     assert page.input_value("#c-kB input") == "3"
     page.wait_for_function("() => document.querySelector('#c-kC input')?.value == '1'")
+
+
+def test_the_row_typed_in_the_playground(table: str, open_page: Callable[[str], Any]) -> None:
+    page = open_page(table)
+    page.get_by_role("tab", name="Row", exact=True).click()
+    page.click("#typed input")
+    page.wait_for_selector("#field0 textarea")
+    page.fill("#field0 textarea", "wake me at nine")
+    page.fill("#answer textarea", "alarm_set")
+    until_prompt(page, "wake me at nine")
+    opened(page)
+    page.click("#c-desk input")
+    until(page, "c-check", "^A and B: two prompts for the row typed in the Playground$")
+    page.wait_for_selector("#c-data", state="hidden")
+    assert "wake me at nine" in page.inner_text("#c-diff")
+    assert re.fullmatch("1 row; answered (differently|alike)", run(page))
+    until(page, "c-reference", "^alarm_set$")
+    assert "wake me at nine" in page.inner_text("#c-rows")
+    page.get_by_role("tab", name="Playground", exact=True).click()
+    page.fill("#field0 textarea", "play some jazz")
+    until_prompt(page, "play some jazz")
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    page.wait_for_function(
+        "() => document.querySelector('#c-diff').innerText.includes('play some jazz')"
+    )
 
 
 def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[str], Any]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
-from icl.errors import TemplateError
+from icl.errors import DataError, IclError, TemplateError
 from icl.workbench.columns import Bench, Column, Compared, asked, condition_of, run_columns
 from icl.workbench.jobs import Stopped, Watched, watched
 from icl.workbench.place import Workplace
+from tests.workbench.conftest import screen
 
 BENCH = Bench("samples/intent", "en-US", n=12, seed=0)
 COLUMNS = [Column("intent/plain"), Column("intent/short"), Column("intent/plain", k=2, seed=1)]
@@ -93,3 +95,49 @@ def test_work_is_stopped_between_batches_and_goes_on(work: Workplace) -> None:
     assert records.read_bytes().startswith(kept)
     assert done is not None and len(done.examples) == 12
     assert line.endswith("12 of 12 rows") or "tokens/s" in line
+
+
+def test_a_row_typed_in_the_playground_is_asked_of_every_column(work: Workplace) -> None:
+    typed = screen(
+        work, "intent/plain", own={"utt": "wake me at nine"}, answer="alarm_set", k=3, seed=4
+    )
+    bench = Bench.of(typed, n=12, seed=0, shots=True)
+    for column in COLUMNS:
+        sent = asked(condition_of(work, bench, column), None, counted=False)
+        assert sent.example.fields["utt"] == "wake me at nine"
+        assert sent.sent.count("wake me at nine") == 1 and len(sent.shots) == column.k
+    made = run(work, bench)
+    assert [len(made.examples), made.table()[1][0][3]] == [1, "1"]
+    ((_, text, right, *_),) = made.rows(different=False)
+    assert [text, right] == ["wake me at nine", "alarm_set"]
+    assert not (work.base / "runs").exists()
+    alone = replace(typed, k=2, seed=1)  # the third column, but for what the Playground sets
+    expected = work.seen(alone).condition
+    assert (
+        condition_of(work, bench, COLUMNS[2]).request(expected.examples[0]).sent
+        == expected.request(expected.examples[0]).sent
+    )
+
+
+def test_rows_uploaded_in_the_playground_are_drawn(work: Workplace) -> None:
+    rows = [f"{number} o'clock,alarm_set" for number in range(9)]
+    name = work.upload("mine.csv", "\n".join(["utt,intent", *rows]).encode())
+    given = screen(work, "intent/plain", data=name, column="intent", locale=None, row=4)
+    made = run(work, Bench.of(given, n=5, seed=0, shots=True))
+    assert len(made.examples) == 4  # the first half of 9
+    shots = {shot[0] for record in made.results[2].records.values() for shot in record.shots}
+    assert shots and shots <= {row.id for row in work.rows(given)[4:]}
+    plain = [Column("intent/plain"), Column("intent/short")]
+    bench = Bench.of(given, n=9, seed=0, shots=False)
+    assert len(run_columns(work, bench, plain, Watched(threading.Event())).examples) == 9
+    assert all(row.fields["utt"].endswith("o'clock") for row in made.examples.values())
+    ((_, text, *_),) = run(work, Bench.of(given, n=1, seed=0, shots=True)).rows(different=False)
+    assert text == "3 o'clock"
+    with pytest.raises(DataError, match="^column A: .* is no longer here; upload the file again"):
+        run(work, Bench.of(replace(given, data="uploads/gone.csv"), n=1, seed=0, shots=True))
+
+
+def test_a_typed_row_that_a_template_cannot_read_is_told(work: Workplace) -> None:
+    bench = Bench.of(screen(work, "intent/plain", own={"text": "hm"}), n=1, seed=0, shots=True)
+    with pytest.raises(IclError, match="^intent/plain:12: 'utt' is undefined. Did you mean 'text'"):
+        run(work, bench)
