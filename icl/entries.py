@@ -23,7 +23,7 @@ from icl.data import DataSpec
 from icl.errors import ConfigError
 from icl.ordering import unfit
 from icl.registry import did_you_mean
-from icl.search_entries import BudgetEntry, DevEntry, OverEntry, SearchEntry
+from icl.search_entries import BudgetEntry, DevEntry, Entry, OverEntry, SearchEntry, Words, listed
 
 __all__ = [
     "BudgetEntry",
@@ -43,18 +43,14 @@ __all__ = [
 ]
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _numbered(value: Any) -> Any:
     """``3`` is f0, f1 and f2; a name, or a list of them, is what it says."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError("at least 1 is needed: 1 is the template as it is written")
         return [f"f{number}" for number in range(value)]
-    names = _listed(value)
-    for name in names if isinstance(names, list) else []:
+    names = listed(value)
+    for name in names:
         if not re.fullmatch(r"f(0|[1-9]\d*)", str(name)):
             raise ValueError(f"{name!r} is no format; accepted: a number of them, or f0, f1, …")
     return names
@@ -65,18 +61,6 @@ Formats = Annotated[
     Field(min_length=1),
     BeforeValidator(_numbered, json_schema_input_type=int | str | list[str]),
 ]
-
-Listed = Annotated[
-    list[str],
-    Field(min_length=1),
-    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
-]
-
-
-class Entry(BaseModel):
-    """Base of all entries: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataEntry(Entry):
@@ -136,8 +120,8 @@ class DataEntry(Entry):
 class PairEntry(Entry):
     """Language pairs: every ``from`` with every ``to``."""
 
-    from_: Listed = Field(alias="from")
-    to: Listed
+    from_: Words = Field(alias="from")
+    to: Words
 
 
 Lines = tuple[int, int]
@@ -147,7 +131,7 @@ class RowsEntry(Entry):
     """Which rows are asked."""
 
     data: str
-    locale: Listed | None = None
+    locale: Words | None = None
     pair: PairEntry | None = None
     split: str | None = None
     lines: Lines | None = None
@@ -161,7 +145,7 @@ class PoolEntry(Entry):
     """Where shots come from; data and pair are those of ``rows`` unless named."""
 
     data: str | None = None
-    locale: Listed = ["same"]
+    locale: Words = ["same"]
     """``same``, or a locale for cross-lingual shots; each of a list is a condition of its own."""
     parallel: Literal["auto", "leave_out", "allow"] = "auto"
     """Rows with the id of a test row: ``auto`` leaves out those of the same data set, in whatever
@@ -203,7 +187,7 @@ class TaskEntry(Entry):
     """One task: rows, prompt, and how it is answered and scored."""
 
     task: str
-    prompt: Listed
+    prompt: Words
     rows: RowsEntry
     pool: PoolEntry | None = None
     method: Literal["rank", "generate", "channel"] | None = None
@@ -218,7 +202,7 @@ class TaskEntry(Entry):
     sampling: SamplingEntry = SamplingEntry()
     choice_end: Literal["template", "never"] = "template"
     """``never`` leaves the terminator out, for parity with other tools."""
-    prompt_language: Listed = ["en"]
+    prompt_language: Words = ["en"]
     """Language of the prompt's own words; ``row`` takes the row's locale."""
     label_language: str | None = None
     """Language of the label words; the prompt's by default."""
@@ -245,7 +229,7 @@ class ShotsEntry(BaseModel):
     seed: int = 0
     seeds: list[int] | None = None
     """Several draws, each a condition of its own."""
-    order: Listed = ["selected"]
+    order: Words = ["selected"]
     """``selected`` puts the first chosen first, ``reversed`` puts it nearest to the query;
     ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of up
     to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is a condition of its own."""

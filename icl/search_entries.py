@@ -13,34 +13,39 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["BudgetEntry", "DevEntry", "OverEntry", "SearchEntry"]
+__all__ = ["BudgetEntry", "DevEntry", "Entry", "OverEntry", "SearchEntry", "Words", "listed"]
 
 
-def _one(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """What may be written without its brackets, as a list.
+
+    >>> listed("en-US"), listed(["en-US"])
+    (['en-US'], ['en-US'])
+    """
     return value if isinstance(value, list) else [value]
 
 
 Words = Annotated[
     list[str],
     Field(min_length=1),
-    BeforeValidator(_one, json_schema_input_type=str | list[str]),
+    BeforeValidator(listed, json_schema_input_type=str | list[str]),
 ]
 
 Numbers = Annotated[
     list[NonNegativeInt],
     Field(min_length=1),
-    BeforeValidator(_one, json_schema_input_type=NonNegativeInt | list[NonNegativeInt]),
+    BeforeValidator(listed, json_schema_input_type=NonNegativeInt | list[NonNegativeInt]),
 ]
 Select = str | dict[str, Any]
 Selects = Annotated[
     list[Select],
     Field(min_length=1),
-    BeforeValidator(_one, json_schema_input_type=Select | list[Select]),
+    BeforeValidator(listed, json_schema_input_type=Select | list[Select]),
 ]
 
 
 class Entry(BaseModel):
-    """Base of these entries: unknown keys are errors."""
+    """Base of all entries of an experiment file: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
