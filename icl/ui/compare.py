@@ -13,7 +13,7 @@ import gradio as gr
 
 from icl.diff import LEFT, RIGHT, word_diff
 from icl.errors import IclError
-from icl.ui.compare_layout import BENCH, COLUMN, DIFFERS, PLACES, CompareLayout
+from icl.ui.compare_layout import BENCH, COLUMN, DIFFERS, PLACES, CompareLayout, row_widths
 from icl.ui.parts import SECRET, Stops, in_turn, number, turned
 from icl.ui.reading import one_line, screen_of, shown, told, wrong
 from icl.ui.tabs import ENGINE, QUICK, App
@@ -272,7 +272,8 @@ class Compare:
         head = ["id", "input", "reference", *LETTERS[: len(made.results)]]
         kind = "answered differently" if different else "answered"
         line = f"{count} of {len(made.examples)} rows {kind}; page {page} of {pages}"
-        return [gr.Dataframe(cells, headers=head), told(line)]
+        widths = row_widths(len(made.results))
+        return [gr.Dataframe(cells, headers=head, column_widths=widths), told(line)]
 
     def choose(self, event: gr.SelectData) -> Any:
         """The id of the row that was clicked, from the row itself."""

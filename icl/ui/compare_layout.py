@@ -13,7 +13,7 @@ from icl.ui.parts import chooser, running
 from icl.workbench.columns import LETTERS
 from icl.workbench.sources import Source
 
-__all__ = ["BENCH", "COLUMN", "DIFFERS", "PLACES", "CompareLayout"]
+__all__ = ["BENCH", "COLUMN", "DIFFERS", "PLACES", "CompareLayout", "row_widths"]
 
 BENCH = ("data", "locale", "source", "target", "n", "row", "seed", "max_tokens", "desk", "many")
 """What all columns share."""
@@ -22,6 +22,12 @@ PLACES = ("data", "locale", "source", "target", "row", "max_tokens")
 COLUMN = ("template", "model", "width", "select", "k", "seed")
 """What each column has of its own."""
 DIFFERS = {"only A": "#cf3b3b", "only the other": "#2e9e5b"}
+
+
+def row_widths(columns: int) -> list[int]:
+    """Pixels of id, input, reference and each column's answers, that fit a page of 1280."""
+    unit = 1110 // (5 + 2 * columns)
+    return [90, 3 * unit, 2 * unit, *[2 * unit] * columns]
 
 
 class CompareLayout:
@@ -49,6 +55,7 @@ class CompareLayout:
             headers=["", "asked", "score", "n", "against A", "wins – ties – losses", "p"],
             datatype="str", type="array", interactive=False, wrap=True, elem_id="c-table",
             label="Scores, with 95 % intervals; differences on the same rows", visible=False,
+            column_widths=[40, 250, 150, 50, 190, 450, 70],
         )  # fmt: skip
         self._prompts()
         self._answers()
@@ -136,5 +143,5 @@ class CompareLayout:
         self.rows = gr.Dataframe(
             headers=["id", "input", "reference", *LETTERS[:2]], datatype="str", type="array",
             interactive=False, wrap=True, elem_id="c-rows", label="Answers; click a row",
-            max_height=420,
+            max_height=420, column_widths=row_widths(2),
         )  # fmt: skip

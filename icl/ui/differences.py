@@ -34,7 +34,8 @@ class Differences:
             self.by = chooser([], label="Compare by", elem_id="x-by", min_width=120)
             self.baseline = chooser([], label="Against", elem_id="x-baseline", min_width=120)
         self.text = gr.Textbox(label="Differences, with 95 % intervals", interactive=False, lines=6,
-                               max_lines=40, elem_id="x-compared", visible=False)  # fmt: skip
+                               max_lines=40, elem_id="x-compared", elem_classes="printed",
+                               visible=False)  # fmt: skip
         self.outputs = [self.run, self.row, self.by, self.baseline, self.text]
         self.by.input(self.turn, [self.run, self.by], [self.baseline, self.text], **QUICK)
         self.baseline.input(self.show, [self.run, self.by, self.baseline], self.text, **QUICK)
@@ -72,4 +73,4 @@ class Differences:
             text = compared(opened(self.work, run), str(by), str(baseline or "") or None)
         except IclError as error:
             return wrong(error)
-        return gr.Textbox(shown(text), visible=True, elem_classes=[])
+        return gr.Textbox(shown(text), visible=True, elem_classes="printed")

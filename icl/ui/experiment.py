@@ -91,7 +91,7 @@ class Experiment:
             made["ks"] = gr.Textbox("0, 4", label="Shots: k", max_lines=1, elem_id="x-ks",
                                     min_width=80)  # fmt: skip
             selectors = [name for name in names("selector") if name != "fixed"]
-            made["selectors"] = _several(selectors, ["random"], "Chosen by", "x-selectors")
+            made["selectors"] = _several(selectors, ["random"], "Chosen by", "x-selectors", scale=2)
             made["seeds"] = gr.Textbox("0", label="Seeds of draws", max_lines=1,
                                        elem_id="x-seeds", min_width=80)  # fmt: skip
         with gr.Row():
@@ -126,7 +126,8 @@ class Experiment:
             elem_id="x-costs", visible=False, label="What is left to compute", max_height=300,
         )  # fmt: skip
         self.scores = gr.Textbox(label="Scores", interactive=False, lines=6, max_lines=40,
-                                 elem_id="x-scores", visible=False)  # fmt: skip
+                                 elem_id="x-scores", elem_classes="printed",
+                                 visible=False)  # fmt: skip
         self.differences.build()
 
     # ---- what calls what
@@ -154,7 +155,7 @@ class Experiment:
             self.run,
             "an experiment",
             self.start,
-            [self.told, self.scores, *self.differences.outputs],
+            [self.told, self.costs, self.scores, *self.differences.outputs],
         )
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
         restoring = {"fn": self.restore, "inputs": [self.store, self.text_store],
@@ -303,12 +304,13 @@ class Experiment:
             text, lambda progress: run_draft(self.work, text or "", progress), request
         ):
             if made is None:
-                yield [line, *[gr.skip()] * (1 + len(self.differences.outputs))]
+                yield [line, *[gr.skip()] * (2 + len(self.differences.outputs))]
                 continue
             done = (f"{made.computed} records computed, {made.reused} reused; all of them in "
                     f"runs/{made.name}")  # fmt: skip
             scores = gr.Textbox(shown(render(made, 110)), visible=True)
-            yield [told(done), scores, *self.differences.of(made)]
+            outdated = gr.Dataframe(visible=False)
+            yield [told(done), outdated, scores, *self.differences.of(made)]
 
     def _watched(
         self, text: str, work: Callable[[Watched], Any], request: gr.Request

@@ -42,11 +42,14 @@ button { font-family: inherit !important; }
 #shots label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 #c-diff { max-height: 300px; min-height: 90px; overflow: auto; }
 .columns > * { align-self: flex-start; }
+#c-desk, #c-different { min-width: max-content !important; }
+#c-desk label span, #c-different label span { white-space: nowrap; }
 .running { align-items: flex-end; }
 .running > button { flex: none; height: 42px; }
 [id^="c-output"] textarea, #c-reference textarea, #c-check textarea, #c-told textarea,
-#x-told textarea, #x-check textarea, #x-scores textarea, #b-left textarea, #b-right textarea,
+#x-told textarea, #x-check textarea, .printed textarea, #b-left textarea, #b-right textarea,
 #b-input textarea, #b-told textarea { font-family: var(--font-mono); font-size: 12.5px; }
+.printed textarea { white-space: pre; overflow-x: auto; }
 .meter { display: flex; height: 12px; border-radius: 4px; overflow: hidden;
   background: var(--border-color-primary); }
 .meter i { display: block; }
