@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import kendalltau
 
-from icl import run
+from icl import registry, run
 from icl.compared import comparison_tables, plain, spread_tables
 from icl.ensembles import compare_ensemble, ensemble, ensemble_side
 from icl.errors import ConfigError
@@ -166,6 +166,37 @@ def test_an_ensemble_stands_beside_its_members(small: Run) -> None:
     assert len(found) == 10 and found[0].compared == 10
     text = plain(comparison_tables(found, "prompt"))
     assert "intent · t · acc by prompt, against ensemble of 2" in text
+
+
+def test_a_calibrated_ensemble_averages_the_calibrated_shares(tmp_path: Path) -> None:
+    raw = json.loads(varied(tmp_path, grid={"shots": [0]}).read_text())
+    raw["tasks"] = raw["tasks"][:1]
+    raw["tasks"][0]["calibrate"] = ["batch"]
+    (tmp_path / "small.yaml").write_text(json.dumps(raw))
+    made = run(tmp_path / "small.yaml", tmp_path / "runs")
+    (group,) = groups(made, ["prompt"])
+    scores = [member.calibrated("batch").scores for member in group]
+    shares = np.mean([[softmax(row) for row in rows] for rows in scores], axis=0)
+    labels = [choice.label for choice in group[0].store.choices()]
+    wanted = [labels[int(row.argmax())] for row in shares]
+    answers = ensemble_side(group, calibrator="batch").predictions
+    assert [answers[example.id].value for example in group[0].examples] == wanted
+    found = compare_ensemble(made, ["prompt"], ["accuracy+batch"])
+    calibrated = [next(s.value for s in c.scores if s.name == "accuracy+batch") for c in group]
+    assert [one.value_b for one in found] == calibrated
+    right = sum(label in row.targets for label, row in zip(wanted, group[0].examples, strict=True))
+    assert found[0].value_a == ensemble(group, "accuracy+batch").value == 100 * right / 12
+    plain_ones = [next(s.value for s in c.scores if s.name == "accuracy") for c in group]
+    assert calibrated != plain_ones  # else this would show nothing
+
+
+def test_an_empty_answer_is_an_answer(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    registry.register("parser", "hush")(lambda output, choices=(): "")
+    group = groups(small, ["seed"])[2]
+    quiet = [replace(one, entry={**one.entry, "parser": "hush"}) for one in group]
+    made = ensemble_side(quiet).predictions.values()
+    assert {(one.value, one.error) for one in made} == {("", None)}
 
 
 def test_what_cannot_be_averaged_is_told(small: Run) -> None:
