@@ -233,7 +233,8 @@ def compare_calibrators(
     """Every calibrator of a run against the uncalibrated answers, or another one, row by row.
 
     Raises:
-        ConfigError: the run has no calibrated scores, or not those of the baseline.
+        ConfigError: the run has no calibrated scores, or not those of the baseline; or a metric
+            that names a calibrator itself.
         CalibrationError: a calibrator's records are missing.
     """
     ranked = [
@@ -253,6 +254,8 @@ def compare_calibrators(
     against = None if baseline == PLAIN else baseline
     groups: dict[tuple[object, ...], list[Comparison]] = {}
     for condition, names in ranked:
+        if against not in (None, *names):
+            continue  # without shots, say: its own scores say why it was refused
         where = {axis: word for axis, word in condition.axes.items() if word}
         for other in [PLAIN, *names] if names else []:
             if other == (against or PLAIN):
@@ -260,6 +263,11 @@ def compare_calibrators(
             one = side(condition, against or PLAIN, calibrator=against)
             two = side(condition, other, calibrator=None if other == PLAIN else other)
             for name, metric in primary(condition, metrics):
+                if calibrator_of(name):
+                    raise ConfigError(
+                        f"{run.name}: {name} names a calibrator, and calibrators are what is "
+                        f"compared; ask for {name.partition('+')[0]}"
+                    )
                 key = condition.entry["task"], name, other
                 groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     return _with_means(groups)

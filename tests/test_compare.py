@@ -311,6 +311,15 @@ def test_calibrators_are_compared_with_the_plain_answers(tmp_path: Path) -> None
     assert {one.b for one in turned} == {"none", "per_token"}
 
 
+def test_a_condition_that_refused_the_baseline_is_left_out(tmp_path: Path) -> None:
+    tasks = json.loads(write(tmp_path).read_text())["tasks"][:1]
+    tasks[0]["calibrate"] = ["batch", {"calibrator": "vote_mix", "weight": 0.5}]
+    done = run(write(tmp_path, tasks=tasks), tmp_path / "runs")
+    found = compare_by(done, "calibrator", "vote_mix")  # refused without shots
+    assert {(one.a, one.b) for one in found} == {("vote_mix", "none"), ("vote_mix", "batch")}
+    assert {one.where["shots"] for one in found} == {"2 bm25"}
+
+
 def test_a_calibrated_score_is_compared_over_settings(tmp_path: Path) -> None:
     done = calibrated(tmp_path)
     scores = {c.axes["shots"]: s.value for c in done.conditions for s in c.scores
@@ -324,6 +333,8 @@ def test_calibrators_that_are_not_there_are_told(tmp_path: Path) -> None:
     done = calibrated(tmp_path)
     with pytest.raises(ConfigError, match=r"small: no calibrator 'bach'\. Did you mean 'batch'"):
         compare_by(done, "calibrator", "bach")
+    with pytest.raises(ConfigError, match=r"accuracy\+batch names a calibrator.*; ask for accurac"):
+        compare_by(done, "calibrator", metrics=["accuracy+batch"])
     plain = run(write(tmp_path, name="plain"), tmp_path / "runs")
     with pytest.raises(ConfigError, match="has no calibrated scores; add some: icl score"):
         compare_by(plain, "calibrator")
