@@ -45,7 +45,7 @@ class ItemF1:
                 ((said & wanted).total(), said.total(), wanted.total())
                 for wanted in (_items(target, example.id, "target") for target in example.targets)
             ]
-            rows.append(max(ways, key=lambda row: _f1(np.array(row)) or 0.0))
+            rows.append(max(ways, key=_alike))
         made = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
         return Stats(made, _f1, "item_f1|micro|case:folded|space:folded")
 
@@ -60,6 +60,12 @@ def _items(answer: str | None, example: str, what: str) -> Counter[tuple[str, st
             f"item_f1 compares JSON objects or lists, and the {what} of example {example!r} is "
             f"{answer[:40]!r}; use the task extract and its parser `fields`"
         ) from error
+
+
+def _alike(row: tuple[int, int, int]) -> float:
+    """F1 of one prediction and target; nothing where nothing is wanted is right."""
+    found = _f1(np.array(row))
+    return 100.0 if found is None else found
 
 
 def _f1(row: Rows) -> float | None:

@@ -45,6 +45,7 @@ def found(metric, *rows):
         (ItemF1(), [('["a", "b"]', '["c"]', '["a"]')], 100 * 2 / 3),
         (ItemF1(), [('["x"]', '["x", "x"]')], 100 * 2 / 3),
         (ItemF1(), [("[]", "[]")], None),
+        (ItemF1(), [("[]", '["x"]', "[]"), ('["a"]', '["a"]')], 100.0),
         (LengthRatio(), [("a b c", "a b", "a b c d e f"), (None, "x y")], 100 * 3 / 4),
         (LengthRatio(), [("", "")], None),
     ],
