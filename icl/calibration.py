@@ -10,7 +10,7 @@ import numpy as np
 
 from icl.calibrators import Answers, Calibrated, Calibrator
 from icl.errors import CalibrationError
-from icl.probes import ROLES, asked, pool_sample
+from icl.probes import ROLES, asked, pool_sample, shown
 from icl.prompts import template_of
 from icl.store import ConditionStore
 from icl.types import Example, Record
@@ -95,12 +95,14 @@ def _answers(store: ConditionStore, records: Sequence[Record]) -> Answers:
 
 def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
     """The log-probabilities under each row's probes, in the order in which they are asked."""
-    template = template_of(shelf.store.condition()["template"])
-    examples = shelf.store.examples()
+    about = shelf.store.condition()
+    template, examples = template_of(about["template"]), shelf.store.examples()
+    drawn = "label_draw" in (about["identity"]["shots"] or {})  # labels that are not the shots' own
     wanted = [
         asked(
             calibrator, template, examples[record.id],
-            [name for name, _, _ in record.shots], record.choices,
+            [shown(name, label if drawn else None) for name, label, _ in record.shots],
+            record.choices,
         )
         for record in shelf.records
     ]  # fmt: skip

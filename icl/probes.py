@@ -13,9 +13,9 @@ from icl.calibrators import Calibrator
 from icl.data import sample
 from icl.errors import CalibrationError
 from icl.prompts import Template
-from icl.types import Choice, Example, Prompt, Shot, digest
+from icl.types import JSON, Choice, Example, Prompt, Shot, digest
 
-__all__ = ["ROLES", "Asked", "asked", "pool_sample", "probe_prompt"]
+__all__ = ["ROLES", "Asked", "asked", "pool_sample", "probe_prompt", "shown"]
 
 ROLES = ("content_free", "domain", "pool")
 """What a record beside those of the test rows may be for; each role has a store of its own."""
@@ -35,7 +35,7 @@ def asked(
     calibrator: Calibrator,
     template: Template,
     example: Example,
-    shots: Sequence[str],
+    shots: Sequence[JSON],
     choices: Sequence[Choice],
 ) -> list[Asked]:
     """The probes of one test row.
@@ -44,7 +44,7 @@ def asked(
         calibrator: what asks.
         template: what renders the rows of the condition.
         example: the test row.
-        shots: ids of the shots in the row's prompt.
+        shots: those in the row's prompt, as :func:`shown` tells them apart.
         choices: the row's own choices; empty where all rows share them.
 
     Raises:
@@ -67,6 +67,11 @@ def asked(
         name = digest([probe.role, dict(probe.fields), meta, sent, own])[:12]
         found.append(Asked(probe.role, Example(name, probe.fields, meta=meta)))
     return found
+
+
+def shown(shot: str, label: str | None) -> JSON:
+    """A shot by its id, and by its label where it is shown with another one than its own."""
+    return [shot, label] if label else shot
 
 
 def probe_prompt(

@@ -8,7 +8,7 @@ from pathlib import Path
 from icl.calibrators import Calibrator, make_all
 from icl.conditions import Condition, Request
 from icl.errors import CalibrationError, ConfigError, TemplateError
-from icl.probes import ROLES, asked, pool_sample
+from icl.probes import ROLES, asked, pool_sample, shown
 from icl.store import ConditionStore
 
 __all__ = ["calibrators", "check_probes", "stores", "work"]
@@ -78,7 +78,7 @@ def _ask_beside(
     condition: Condition, calibrator: Calibrator, request: Request, found: dict[str, Requests]
 ) -> None:
     """Add the probes of one test row."""
-    shots = [shot.example.id for shot in request.shots]
+    shots = [shown(shot.example.id, shot.label) for shot in request.shots]
     own = () if condition.choices else request.choices
     for probe in asked(calibrator, condition.template, request.example, shots, own):
         known = found.setdefault(probe.role, {})

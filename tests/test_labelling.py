@@ -99,6 +99,22 @@ def test_every_record_renders_again_and_the_vote_uses_what_was_shown(tmp_path: P
     assert run(file, tmp_path / "runs").computed == 0
 
 
+def test_a_probe_has_the_labels_of_the_row_beside_which_it_stands(tmp_path: Path) -> None:
+    """All rows get the same two shots, each row with labels of its own draw."""
+    task = {"task": "intent", "prompt": "intent.j2", "pool": {"split": "train", "n": 1},
+            "rows": {"data": "rows", "split": "test"},
+            "calibrate": [{"calibrator": "contextual", "inputs": ["N/A"]}]}  # fmt: skip
+    shots = [{"k": 1, "select": "bm25", "labels": how} for how in ("random", "none", "gold")]
+    done = run(write(tmp_path, tasks=[task], grid={"shots": shots}), tmp_path / "runs")
+    drawn, *others = done.conditions
+    labels = {label for record in drawn.records.values() for _, label, _ in record.shots}
+    probes = drawn.probes("content_free").records
+    assert len(labels) == 3
+    assert {label for record in probes.values() for _, label, _ in record.shots} == labels
+    assert [len(one.probes("content_free").records) for one in others] == [1, 1]
+    assert all(not one.refused for c in done.conditions for one in c.calibrations)
+
+
 def test_the_seed_counts_where_labels_are_drawn_and_nowhere_else(tmp_path: Path) -> None:
     def made(labels: str) -> list[dict[str, str]]:
         shots = [{"k": 2, "select": "bm25", "labels": labels, "seeds": [0, 1]}]
