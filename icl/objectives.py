@@ -14,6 +14,7 @@ import numpy as np
 
 from icl.errors import ConfigError, MetricError
 from icl.metrics import make
+from icl.metrics.judge import Judge
 from icl.registry import did_you_mean, names
 from icl.results import ConditionResult
 from icl.stats import Metric, Rows, Stats
@@ -64,8 +65,8 @@ def objective(entry: str | Mapping[str, Any], method: str) -> Objective:
         method: how the task is answered: ``rank``, ``generate`` …
 
     Raises:
-        ConfigError: unknown; a metric that is better neither high nor low; or log-probabilities of
-            a task that writes its answers.
+        ConfigError: unknown; a metric that is better neither high nor low; a judge; or
+            log-probabilities of a task that writes its answers.
     """
     if entry == GOLD:
         if method == "generate":
@@ -78,6 +79,11 @@ def objective(entry: str | Mapping[str, Any], method: str) -> Objective:
         known = [GOLD, *names("metric")]
         raise ConfigError(f"search: unknown objective {entry!r}{did_you_mean(entry, known)}")
     name, metric = make(entry, "search: objective")
+    if isinstance(metric, Judge):
+        raise ConfigError(
+            f"search: objective: {name} is a judge, who is asked by `icl run` alone; search by "
+            "another metric, and name the judge under metrics: of the best experiment"
+        )
     if getattr(metric, "better", "higher") == "none":
         raise ConfigError(
             f"search: objective: {name} is best neither high nor low; name another metric"

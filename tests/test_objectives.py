@@ -56,6 +56,8 @@ def test_ter_is_better_where_it_is_lower() -> None:
     assert objective({"metric": "chrf", "word_order": 0}, "generate").sign == 1
     with pytest.raises(ConfigError, match="best neither high nor low"):
         objective("length_ratio", "generate")
+    with pytest.raises(ConfigError, match="objective: judge is a judge, who is asked by `icl run`"):
+        objective({"judge": {"model": "big"}}, "generate")
 
 
 def test_optimism_has_newcombes_interval() -> None:
