@@ -9,11 +9,11 @@ from typing import Any
 from icl.errors import MetricError
 from icl.metrics.judge import Judge, kappa
 from icl.results import ConditionResult
-from icl.stats import Stats, proportion, score
+from icl.stats import proportion, score
 from icl.store import ConditionStore, read_json
 from icl.types import Prediction, Score
 
-__all__ = ["HUMAN", "human_text", "judge_result", "judge_scores", "judge_stats"]
+__all__ = ["HUMAN", "human_text", "judge_result", "judge_scores"]
 
 HUMAN = "human.json"
 """File of a judge's condition folder with the human verdicts by example id."""
@@ -54,25 +54,6 @@ def _verdicts(
     return right
 
 
-def judge_stats(
-    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction]
-) -> Stats:
-    """Statistics of a judge's verdicts, a row for each prediction.
-
-    Raises:
-        MetricError: an output has no verdict.
-    """
-    found = _verdicts(condition, name, predictions)
-    return _stats(condition, name, judge, [found.get(made.id) for made in predictions])
-
-
-def _stats(
-    condition: ConditionResult, name: str, judge: Judge, verdicts: Sequence[str | None]
-) -> Stats:
-    entry = condition.entry["judges"][name]
-    return judge.judged(verdicts, f"{judge.signature}|hash:{entry['hash']}")
-
-
 def judge_scores(
     condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction]
 ) -> list[Score]:
@@ -84,11 +65,12 @@ def judge_scores(
     """
     found = _verdicts(condition, name, predictions)
     verdicts = [found.get(made.id) for made in predictions]
-    scores = [score(name, _stats(condition, name, judge, verdicts))]
+    signature = f"{judge.signature}|hash:{condition.entry['judges'][name]['hash']}"
+    scores = [score(name, judge.judged(verdicts, signature))]
     unread = [made.id in found and found[made.id] is None for made in predictions]
     if any(unread):
         scores.append(score(f"{name}:unread", proportion(unread, "share:unread"), "count"))
-    human = _human(condition, name)
+    human = _human(condition, name) if judge.human else {}
     values = {made.id: made.value for made in predictions}
     pairs = [
         (verdict, row["verdict"])

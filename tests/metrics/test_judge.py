@@ -139,6 +139,12 @@ def test_humans_stand_beside_the_judge(tmp_path: Path) -> None:
     # judge y y y n, human y n y n: observed 3/4, by chance 3/4*2/4 + 1/4*2/4 = 1/2
     assert made["quality:kappa"].value == pytest.approx(50.0)
     assert made["quality:kappa"].low is not None and made["quality:kappa"].kind == "count"
+    alone = study(tmp_path, list("ABCD"), [True, True, True, False])
+    run(alone, tmp_path / "others")
+    file = study(tmp_path, list("ABCD"), [True, True, True, False])
+    (tmp_path / "runs" / "small" / "scores.json").unlink()
+    run(file, tmp_path / "runs")  # verdicts of humans that the file no longer names
+    assert set(scores(tmp_path)) == {s.name for s in load_run("small", tmp_path / "others").scores}
 
 
 def test_kappa_of_cohen_1960_and_its_edges() -> None:
