@@ -103,7 +103,7 @@ class Found:
     test: Tested | None
     """None where these test rows were asked for another winner before."""
     opened: int
-    """Winners that have been asked these test rows, by searches of this name."""
+    """Winners that have been asked any of these test rows, by searches of this name."""
     stopped: str
     """Why the last rung was not reached; empty if it was."""
     best: Path

@@ -54,8 +54,8 @@ class State:
     pace: float | None = None
     """Seconds a token, measured for a budget of minutes."""
     trials: list[Trial] = field(default_factory=list)
-    opened: list[dict[str, str]] = field(default_factory=list)
-    """Hash of test rows, and a winner that was asked them."""
+    opened: list[dict[str, Any]] = field(default_factory=list)
+    """``rows``: hashes of test rows, one each; ``winner``: who was asked them."""
     written: dict[str, list[str]] = field(default_factory=dict)
     """Shot file -> hashes of what this search wrote there."""
     fresh: bool = True
@@ -96,6 +96,8 @@ class State:
         kept: dict[str, Any] = read_json(self.path)
         try:
             self.opened, self.written = list(kept["opened"]), dict(kept["written"])
+            if not all(isinstance(mark["rows"], list) and mark["winner"] for mark in self.opened):
+                raise TypeError("opened: rows are no list")
             if kept["key"] == self.key:
                 self.rows, self.pace, self.fresh = kept["rows"], kept["pace"], False
                 self.trials = [Trial(**row) for row in kept["trials"]]
