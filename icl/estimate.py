@@ -9,6 +9,7 @@ from pathlib import Path
 
 from icl.conditions import Condition, Request
 from icl.config import Experiment
+from icl.judging import benches
 from icl.ledger import Remote
 from icl.loader import Loader
 from icl.probing import stores, work
@@ -41,16 +42,22 @@ class Estimate:
     """The longest prompt."""
     cost: float | None = None
     """Money at most, where the model's entry holds a price table."""
+    judged: Condition | None = None
+    """Whose outputs a judge is asked about, each as long as its reference where it is not there."""
 
     def cells(self) -> list[str]:
         """A line of a table, as :data:`HEAD` heads it."""
-        axes = " ".join(filter(None, self.condition.point.axes.values()))
+        axes = _axes(self.condition) + (f" on {_axes(self.judged)}" if self.judged else "")
         took = duration(self.seconds) + ("" if self.measured or not self.rows else " (trial)")
         if self.cost is not None:
             took = f"costs {self.cost:.4g}" + (f", {took}" if self.measured else "")
         longest = str(self.prompt.tokens) if self.prompt else "–"
         return [axes, str(self.rows), f"{self.prompt_tokens:,}", f"{self.answer_tokens:,}",
                 longest, took]  # fmt: skip
+
+
+def _axes(condition: Condition) -> str:
+    return " ".join(filter(None, condition.point.axes.values()))
 
 
 def total(found: Sequence[Estimate]) -> str:
@@ -67,7 +74,7 @@ def estimate(
     progress: Progress | None = None,
     loader: Loader | None = None,
 ) -> Iterator[Estimate]:
-    """Estimate every condition, one after the other.
+    """Estimate every condition, one after the other, then what their judges are asked.
 
     Seconds a token come from the condition's earlier batches where there are any; else its
     median prompt is asked once, which loads the model. A trial's answer is not kept, and a model
@@ -76,28 +83,47 @@ def estimate(
     Raises:
         IclError: everything that :func:`icl.run.run` would refuse before it computes.
     """
-    loader = loader or Loader(experiment)
-    for condition, _ in conditions(experiment, loader, progress or Progress(quiet=True)):
-        loader.only(condition.engine)
-        todo: list[Request] = []
-        for store, requests in work(condition, Path(out)):
-            have = store.records()
-            todo += [r for name, r in requests.items() if name not in have
-                     or have[name].request != r.hash]  # fmt: skip
-        store = stores(condition, Path(out))["test"]
-        todo.sort(key=lambda request: request.tokens)
-        prompts = sum(request.tokens for request in todo)
-        answers = answer_tokens(condition, todo)
-        timing = store.timing()
-        measured = bool(timing.get("tokens"))
-        seconds = 0.0
-        if todo and measured:
-            seconds = timing["seconds"] / timing["rows"] * len(todo)
-        elif todo and not is_priced(condition):
-            seconds = _trial(condition, todo[len(todo) // 2]) * len(todo)
-        longest = todo[-1] if todo else None
-        cost = _cost(condition, todo)
-        yield Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
+    loader, root = loader or Loader(experiment), Path(out)
+    found = [one for one, _ in conditions(experiment, loader, progress or Progress(quiet=True))]
+    judges = benches(found, loader)
+    left: dict[str, set[str]] = {}
+    for condition in found:
+        todo = _todo(condition, root)
+        left[condition.fingerprint] = {one.example.id for one in todo if one.role == "test"}
+        yield _estimated(condition, todo, root, loader)
+    for condition in found:
+        store = stores(condition, root)["test"]
+        for bench in judges.get(condition.fingerprint, ()):
+            made = bench.foreseen(condition, store, left[condition.fingerprint])
+            yield replace(_estimated(made, _todo(made, root), root, loader), judged=condition)
+
+
+def _todo(condition: Condition, root: Path) -> list[Request]:
+    """The requests that have no reusable record yet, the shortest first."""
+    todo: list[Request] = []
+    for store, requests in work(condition, root):
+        have = store.records()
+        todo += [r for name, r in requests.items() if name not in have
+                 or have[name].request != r.hash]  # fmt: skip
+    return sorted(todo, key=lambda request: request.tokens)
+
+
+def _estimated(
+    condition: Condition, todo: Sequence[Request], root: Path, loader: Loader
+) -> Estimate:
+    loader.only(condition.engine)
+    prompts = sum(request.tokens for request in todo)
+    answers = answer_tokens(condition, todo)
+    timing = stores(condition, root)["test"].timing()
+    measured = bool(timing.get("tokens"))
+    seconds = 0.0
+    if todo and measured:
+        seconds = timing["seconds"] / timing["rows"] * len(todo)
+    elif todo and not is_priced(condition):
+        seconds = _trial(condition, todo[len(todo) // 2]) * len(todo)
+    longest = todo[-1] if todo else None
+    cost = _cost(condition, todo)
+    return Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
 
 
 def answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:

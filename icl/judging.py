@@ -79,18 +79,36 @@ class Bench:
 
     def condition(self, judged: Condition, result: ConditionResult) -> Condition:
         """The outputs of a condition as rows for the judge; unparsed ones are not asked about."""
-        rows = f"{judged.fingerprint}:{result.entry['parser']}"
+        return self._over(judged, list(_rows(result.examples, result.predictions())))
+
+    def foreseen(self, judged: Condition, store: ConditionStore, todo: set[str]) -> Condition:
+        """The same before all outputs are there: each of ``todo`` as long as its reference."""
+        entry = {"parser": _parser(judged)}
+        known = [one.id for one in judged.examples if one.id not in todo]
+        made = {one.id: one for one in ConditionResult(entry, known, store).predictions()}
+        guessed = (
+            made.get(row.id) or Prediction(row.id, row.targets[0] if row.targets else "")
+            for row in judged.examples
+        )
+        return self._over(judged, list(_rows(judged.examples, guessed)))
+
+    def _over(self, judged: Condition, examples: list[Example]) -> Condition:
+        rows = f"{judged.fingerprint}:{_parser(judged)}"
         task = self.point.task.model_copy(update={"rows": RowsEntry(data=rows)})
         point = Point(**{**vars(self.point), "task": task})
         engine = self.loader.engine(self.point)
         method, ranking, choices = answering(self.judge.method, self.template, engine)
-        examples = list(_rows(result.examples, result.predictions()))
         return Condition(
             point=point, task=TASK, method=method, template=self.template, examples=examples,
             available=len(examples), pool=[], left_out=0, selector=None, choices=choices,
             sampling=Sampling(max_tokens=self.judge.max_tokens), engine=engine, ranking=ranking,
             batch_size=self.loader.experiment.batch_size,
         )  # fmt: skip
+
+
+def _parser(condition: Condition) -> str:
+    """How the outputs that are judged are read."""
+    return condition.point.task.parser or condition.task.parser
 
 
 def _rows(examples: Iterable[Example], predictions: Iterable[Prediction]) -> Iterable[Example]:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from icl.config import load_experiment
 from icl.errors import IclError, MetricError
+from icl.estimate import estimate
 from icl.metrics import make
 from icl.metrics.judge import Judge, kappa
 from icl.progress import Progress
@@ -95,6 +97,28 @@ def test_a_second_run_asks_nothing_and_a_changed_template_asks_again(tmp_path: P
     (tmp_path / "judge.j2").write_text(JUDGE.replace("stop:", "about: new\nstop:"))
     run(file, tmp_path / "runs")
     assert len(list((tmp_path / "runs" / "conditions").glob("judge-*"))) == 2
+
+
+def test_the_estimate_counts_the_judge(tmp_path: Path) -> None:
+    file = study(tmp_path, ["A", "B"], [True, False])
+    said = (tmp_path / "x.de").read_text().splitlines()[:2]
+    raw = json.loads(file.read_text())
+    raw["models"]["j"]["answers"] |= {asked(text): {" yes": -1, " no": -2} for text in said}
+    file.write_text(json.dumps(raw))
+    experiment = load_experiment(file)
+    own, judge = estimate(experiment, tmp_path / "runs")
+    assert (own.rows, judge.rows) == (2, 2)
+    assert judge.prompt is not None
+    assert judge.prompt.sent in map(asked, said), "as if the outputs were the references"
+    assert judge.cells()[0] == "quality judge.j2 j on translation copy.j2 t en→de 0"
+    assert not (tmp_path / "runs").exists()
+    run(experiment, tmp_path / "runs")
+    assert [one.rows for one in estimate(experiment, tmp_path / "runs")] == [0, 0]
+    (tmp_path / "judge.j2").write_text(JUDGE.replace("stop:", "about: new\nstop:"))
+    own, judge = estimate(load_experiment(file), tmp_path / "runs")
+    assert (own.rows, judge.rows) == (0, 2)
+    assert judge.prompt is not None
+    assert judge.prompt.sent in map(asked, "AB"), "the outputs themselves"
 
 
 def test_an_output_cannot_leave_its_place(tmp_path: Path) -> None:
