@@ -240,7 +240,7 @@ def estimated(work: Workplace, text: str, progress: Watched) -> tuple[list[list[
         loader = work.loading(checked.experiment)
         for one in estimate(checked.experiment, work.base / RUNS, progress, loader):
             found.append(one)
-            progress.line = f"{len(found)} estimated, of {len(checked.points)} conditions and judges"
+            progress.line = f"{len(found)} of {len(checked.points)} conditions and their judges"
             progress.check()
     return [one.cells() for one in found], total(found)
 
