@@ -58,6 +58,9 @@ class Wins:
 def wins(comparison: Comparison) -> Wins:
     """On how many common examples ``b`` is better than ``a`` by the comparison's metric.
 
+    Where a row alone has no value, as item F1 of nothing, what counts is how the value of all
+    rows moves when ``b``'s row takes the place of ``a``'s.
+
     Raises:
         MetricError: there are no rows to compare, or the metric has no better side.
     """
@@ -67,12 +70,12 @@ def wins(comparison: Comparison) -> Wins:
         raise MetricError(f"{comparison.title}: neither more nor less of it is better")
     sign = -1 if comparison.better == "lower" else 1
     (a, _), (b, _) = comparison.sides
+    total = a.rows.sum(axis=0)
     counts = [0, 0, 0]
     for one, two in zip(a.rows, b.rows, strict=True):
         first, second = a.value(one), b.value(two)
         if first is None or second is None:
-            counts[1] += first is second
-            continue
-        apart = sign * (second - first)
+            first, second = a.value(total), a.value(total - one + two)
+        apart = 0.0 if first is None or second is None else sign * (second - first)
         counts[1 if abs(apart) <= _ROUNDING else 0 if apart > 0 else 2] += 1
     return Wins(*counts)

@@ -42,6 +42,18 @@ def test_a_metric_without_a_better_side_has_no_winner() -> None:
         wins(replace(compared(), sides=None, problem="no common"))
 
 
+def test_rows_without_a_value_of_their_own_count_too() -> None:
+    """Nothing is to be found in the first three: silence beats a false alarm, and ties silence."""
+    wanted = ["[]", "[]", "[]", '["x"]']
+    given = (["[]", '["y"]', "[]", '["x"]'], ['["y"]', "[]", "[]", '["x"]'])
+    examples = {str(n): Example(str(n), {"q": n}, (text,)) for n, text in enumerate(wanted)}
+    a, b = (
+        Side(name, examples, {str(n): Prediction(str(n), text) for n, text in enumerate(said)})
+        for name, said in zip("ab", given, strict=True)
+    )
+    assert wins(compare_sides(a, b, *make("item_f1"), {})) == Wins(1, 2, 1)
+
+
 def test_in_words() -> None:
     # 15 of 20: Wilson's interval is (0.5313, 0.8881) by Newcombe's (1998) formula.
     assert str(Wins(15, 40, 5)).endswith("75.0 % of 20 decided [53.1, 88.8]")
