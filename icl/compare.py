@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from icl.errors import ConfigError, MetricError
+from icl.metrics.judge import Judge
 from icl.paired import Difference, difference, holm, power, together
 from icl.pairing import (
     alike,
@@ -31,6 +32,7 @@ from icl.results import ConditionResult, Run
 from icl.settings import baseline_of
 from icl.sides import Asked, Side, calibrator_of, common, primary, side
 from icl.stats import Metric, Stats, aggregate
+from icl.verdicts import judge_pair
 
 __all__ = [
     "Comparison",
@@ -141,15 +143,20 @@ def compare_sides(
     if not ids:
         return replace(plain, problem=_nothing_common(plain))
     try:
-        one, two = together(
-            metric,
-            [a.predictions[key] for key in ids],
-            [b.predictions[key] for key in ids],
-            [a.examples[key] for key in ids],
-        )
+        one, two = _statistics(a, b, ids, name, metric)
     except MetricError as error:
         return replace(plain, problem=str(error))
     return _measured(plain, (one, ids), (two, ids))
+
+
+def _statistics(
+    a: Side, b: Side, ids: Sequence[str], name: str, metric: Metric
+) -> tuple[Stats, Stats]:
+    """Statistics of both sides on these examples; those of a judge are made from its verdicts."""
+    one, two = ([side.predictions[key] for key in ids] for side in (a, b))
+    if isinstance(metric, Judge) and a.condition is not None and b.condition is not None:
+        return judge_pair(a.condition, b.condition, name, metric, (one, two))
+    return together(metric, one, two, [a.examples[key] for key in ids])
 
 
 def _measured(

@@ -27,6 +27,8 @@ class Side:
     """By id."""
     predictions: Mapping[str, Prediction]
     """By id, of the same examples."""
+    condition: ConditionResult | None = None
+    """Whose answers these are, where they are those of one: a judge's verdicts lie beside them."""
 
 
 def side(
@@ -45,6 +47,7 @@ def side(
         name or " ".join(filter(None, condition.axes.values())),
         {example.id: example for example in condition.examples},
         {prediction.id: prediction for prediction in predictions},
+        condition,
     )
 
 

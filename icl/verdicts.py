@@ -9,11 +9,11 @@ from typing import Any
 from icl.errors import MetricError
 from icl.metrics.judge import Judge, kappa
 from icl.results import ConditionResult
-from icl.stats import proportion, score
+from icl.stats import Stats, aggregate, proportion, score
 from icl.store import ConditionStore, read_json
 from icl.types import Prediction, Score
 
-__all__ = ["HUMAN", "human_text", "judge_result", "judge_scores"]
+__all__ = ["HUMAN", "human_text", "judge_pair", "judge_result", "judge_scores"]
 
 HUMAN = "human.json"
 """File of a judge's condition folder with the human verdicts by example id."""
@@ -25,7 +25,7 @@ def judge_result(condition: ConditionResult, name: str) -> ConditionResult:
     Raises:
         MetricError: the judge was not asked yet.
     """
-    known: Mapping[str, Any] = condition.entry.get("judges") or {}
+    known = _judges(condition)
     if name not in known:
         raise MetricError(f"{name}: no verdicts yet; say `icl run` with the experiment's file")
     entry = known[name]
@@ -54,6 +54,41 @@ def _verdicts(
     return right
 
 
+def judge_pair(
+    a: ConditionResult,
+    b: ConditionResult,
+    name: str,
+    judge: Judge,
+    predictions: tuple[Sequence[Prediction], Sequence[Prediction]],
+) -> tuple[Stats, Stats]:
+    """Statistics of one judge's verdicts on two conditions, a row for each prediction.
+
+    Raises:
+        MetricError: an output has no verdict, or the two were not judged by the same model and
+            template.
+    """
+    signatures = {_signature(one, name, judge) for one in (a, b) if name in _judges(one)}
+    if len(signatures) > 1:
+        raise MetricError(
+            f"{name}: the two were judged by different models or templates, whose verdicts are not "
+            "to be compared; ask one judge about both"
+        )
+    one, two = (
+        judge.judged([found.get(made.id) for made in said], _signature(condition, name, judge))
+        for condition, said in zip((a, b), predictions, strict=True)
+        for found in [_verdicts(condition, name, said)]
+    )
+    return one, two
+
+
+def _judges(condition: ConditionResult) -> Mapping[str, Any]:
+    return condition.entry.get("judges") or {}
+
+
+def _signature(condition: ConditionResult, name: str, judge: Judge) -> str:
+    return f"{judge.signature}|hash:{_judges(condition)[name]['hash']}"
+
+
 def judge_scores(
     condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction]
 ) -> list[Score]:
@@ -65,24 +100,26 @@ def judge_scores(
     """
     found = _verdicts(condition, name, predictions)
     verdicts = [found.get(made.id) for made in predictions]
-    signature = f"{judge.signature}|hash:{condition.entry['judges'][name]['hash']}"
-    scores = [score(name, judge.judged(verdicts, signature))]
+    scores = [score(name, judge.judged(verdicts, _signature(condition, name, judge)))]
     unread = [made.id in found and found[made.id] is None for made in predictions]
     if any(unread):
         scores.append(score(f"{name}:unread", proportion(unread, "share:unread"), "count"))
     human = _human(condition, name) if judge.human else {}
     values = {made.id: made.value for made in predictions}
-    pairs = [
-        (verdict, row["verdict"])
+    both = [
+        (key, (verdict, row["verdict"]))
         for key, verdict in found.items()
         if verdict is not None
         for row in human.get(key, ())
         if row.get("output", values[key]) == values[key]
     ]
-    if pairs:
-        agreed = [one == other for one, other in pairs]
-        scores.append(score(f"{name}:human", proportion(agreed, "agreement:percent"), "count"))
-        scores.append(score(f"{name}:kappa", kappa(pairs, "kappa:cohen|scale:100"), "count"))
+    if both:
+        keys, pairs = zip(*both, strict=True)
+        agreed = proportion([one == other for one, other in pairs], "agreement:percent")
+        for what, stats in (("human", agreed), ("kappa", kappa(pairs, "kappa:cohen|scale:100"))):
+            if len({*keys}) < len(keys):  # several humans on one output say it of one output
+                stats = aggregate([(stats, keys)])
+            scores.append(score(f"{name}:{what}", stats, "count"))
     return scores
 
 

@@ -122,6 +122,7 @@ class Opened:
             self.fingerprint,
             {key: one.example for key, one in found},
             {key: one.prediction for key, one in found},
+            self.condition,
         )
 
     def key(self, text: str) -> str:

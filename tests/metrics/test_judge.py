@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from icl.compare import compare_by, compare_runs
 from icl.config import load_experiment
 from icl.errors import IclError, MetricError
 from icl.estimate import estimate
@@ -169,6 +171,38 @@ def test_humans_stand_beside_the_judge(tmp_path: Path) -> None:
     (tmp_path / "runs" / "small" / "scores.json").unlink()
     run(file, tmp_path / "runs")  # verdicts of humans that the file no longer names
     assert set(scores(tmp_path)) == {s.name for s in load_run("small", tmp_path / "others").scores}
+
+
+def test_several_humans_on_one_output_are_drawn_together(tmp_path: Path) -> None:
+    human = [{"id": name, "verdict": said} for name in "0123" for said in ("yes", "yes", "yes")]
+    (tmp_path / "human.jsonl").write_text("".join(json.dumps(row) + "\n" for row in human))
+    file = study(tmp_path, list("ABCD"), [True, True, True, False], human="human.jsonl")
+    run(file, tmp_path / "runs")
+    made = scores(tmp_path)
+    assert (made["quality:human"].value, made["quality:human"].n) == (75.0, 4)
+    assert "clusters:4" in made["quality:human"].signature
+
+
+def test_conditions_are_compared_by_a_judge(tmp_path: Path) -> None:
+    file = study(tmp_path, list("ABCD"), [True, True, True, False])
+    (tmp_path / "other.j2").write_text((tmp_path / "copy.j2").read_text().replace("In:", "From:"))
+    raw = json.loads(file.read_text())
+    raw["tasks"][0]["prompt"] = ["copy.j2", "other.j2"]
+    raw["models"]["t"]["answers"] |= {
+        f"From: {line}\nOut:": f" {text}" for line, text in zip(LINES, "ADDB", strict=False)
+    }
+    file.write_text(json.dumps(raw))
+    done = run(file, tmp_path / "runs")
+    (made,) = compare_by(done, "prompt", metrics=["quality"])
+    assert (made.problem, made.n, made.value_a, made.value_b) == ("", 4, 75.0, 50.0)
+    assert made.difference.test == "mcnemar:exact|ci:newcombe10"
+    (tmp_path / "judge.j2").write_text(JUDGE.replace("stop:", "about: new\nstop:"))
+    raw["tasks"][0]["prompt"] = "other.j2"
+    file.write_text(json.dumps(raw | {"name": "two"}))
+    two = run(file, tmp_path / "runs")
+    first = replace(done, conditions=done.conditions[:1])
+    (made,) = compare_runs(first, two, ["quality"])
+    assert made.problem.startswith("quality: the two were judged by different models or templates")
 
 
 def test_kappa_of_cohen_1960_and_its_edges() -> None:
