@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ from icl.condition_notes import RANKED_BY, pool_notes, widths_compared
 from icl.conditions import Condition, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
-from icl.errors import OutOfMemory
+from icl.errors import EngineError, OutOfMemory
 from icl.judging import benches, judge_all
 from icl.ledger import Ledger, Remote, spent
 from icl.loader import Loader
@@ -27,7 +28,7 @@ from icl.provenance import machine, versions
 from icl.results import ConditionResult, Run, load_run
 from icl.scoring import score_run
 from icl.store import ConditionStore, replace_file
-from icl.types import JSON, Output, Record, Sized, digest
+from icl.types import JSON, ChoiceScore, Output, Record, Sized, digest
 
 __all__ = ["batches", "conditions", "count_spent", "run", "run_condition"]
 
@@ -278,6 +279,7 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
     records = []
     for request in requests:
         scores = [next(found)[1] for _ in request.choices]
+        _check_finite(request, scores)
         tokens = tuple(score.tokens for score in scores)
         once = [0] * len(tokens) if request.prompts else tokens  # the channel's are the row's own
         usual = store.keep_choices(condition.choices, once) if condition.choices else ()
@@ -291,6 +293,17 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
             )
         )
     return records
+
+
+def _check_finite(request: Request, scores: Sequence[ChoiceScore]) -> None:
+    """Refuse what no calibrator, mean or file could hold."""
+    for choice, one in zip(request.choices, scores, strict=True):
+        if not math.isfinite(one.logprob):
+            raise EngineError(
+                f"example {request.example.id!r}: the model gives the choice {choice.label!r} the "
+                f"log-probability {one.logprob}, which cannot be compared; load the model in a "
+                "wider format (width: fp32), or leave out or reword the choice"
+            )
 
 
 def _record(condition: Condition, request: Request) -> Record:

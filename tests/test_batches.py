@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 from icl.conditions import Condition, build
 from icl.config import load_experiment, points
 from icl.engines.hf import HFEngine
+from icl.engines.table import TableEngine
+from icl.errors import EngineError
 from icl.loader import Loader
 from icl.report import render
 from icl.run import BATCH_SIZE, MOST_RANKED, batches, run
+from icl.types import Prompt
 from tests.experiment import write
 
 
@@ -85,3 +89,16 @@ def test_a_run_counts_the_tokens_that_it_computed(tiny_model: Path, tmp_path: Pa
     shown = render(done)
     assert "times shared" in shown and max(map(len, shown.splitlines())) <= 80
     assert "times shared" not in render(run(write(tmp_path), tmp_path / "table"))
+
+
+def test_a_choice_that_cannot_be_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TableEngine._logprob
+
+    def broken(self: TableEngine, prompt: Prompt, choice: str, n_tokens: int) -> float:
+        return -math.inf if choice == " weather" else plain(self, prompt, choice, n_tokens)
+
+    monkeypatch.setattr(TableEngine, "_logprob", broken)
+    with pytest.raises(EngineError, match=r"the choice 'weather_query' the log-probability -inf"):
+        run(write(tmp_path), tmp_path / "runs")
