@@ -105,7 +105,7 @@ def paired_bootstrap(
     """Percentile interval of the difference, and p from the same resamples (Koehn 2004).
 
     ``p`` is twice the smaller share of resamples on either side of zero, one counted too many, so
-    that it is below 0.05 where the 95 % interval leaves zero out. (sacreBLEU's counts resamples
+    that the 95 % interval leaves zero out wherever it is below 0.05. (sacreBLEU's counts resamples
     whose absolute difference is further from the mean of them than the one observed from zero.)
 
     Raises:
