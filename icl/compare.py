@@ -32,7 +32,7 @@ from icl.results import ConditionResult, Run
 from icl.settings import baseline_of
 from icl.sides import Asked, Side, calibrator_of, common, primary, side
 from icl.stats import Metric, Stats, aggregate
-from icl.verdicts import judge_pair
+from icl.verdicts import judge_parts
 
 __all__ = [
     "Comparison",
@@ -155,7 +155,8 @@ def _statistics(
     """Statistics of both sides on these examples; those of a judge are made from its verdicts."""
     one, two = ([side.predictions[key] for key in ids] for side in (a, b))
     if isinstance(metric, Judge) and a.condition is not None and b.condition is not None:
-        return judge_pair(a.condition, b.condition, name, metric, (one, two))
+        made = judge_parts([a.condition, b.condition], name, metric, [one, two])
+        return made[0], made[1]
     return together(metric, one, two, [a.examples[key] for key in ids])
 
 

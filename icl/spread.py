@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from icl.errors import ConfigError, MetricError
+from icl.metrics.judge import Judge
 from icl.pairing import derived, settings_of
 from icl.registry import did_you_mean
 from icl.results import ConditionResult, Run
@@ -24,6 +25,7 @@ from icl.scoring import metrics_of
 from icl.sides import Side, side
 from icl.stats import Metric, Stats, aggregate, score
 from icl.types import Score
+from icl.verdicts import judge_parts
 
 __all__ = [
     "OVER",
@@ -155,7 +157,7 @@ def _spread(
     if not set.intersection(*(set(one.examples) for one in sides)):
         return None
     try:
-        parts, ids = _together(sides, metric)
+        parts, ids = _together(sides, name, metric)
     except MetricError:
         return None  # said by the scores themselves, which lack it too
     values = [part.value(part.rows.sum(axis=0)) for part in parts]
@@ -170,9 +172,13 @@ def _spread(
     )  # fmt: skip
 
 
-def _together(sides: Sequence[Side], metric: Metric) -> tuple[list[Stats], list[str]]:
+def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[Stats], list[str]]:
     """Statistics of each side on the examples of all, their columns the same."""
     ids = sorted(set.intersection(*(set(one.examples) for one in sides)))
+    judged = [one.condition for one in sides if one.condition is not None]
+    if isinstance(metric, Judge):
+        said = [[one.predictions[key] for key in ids] for one in sides]
+        return judge_parts(judged, name, metric, said), ids
     made = metric.stats(
         [one.predictions[key] for one in sides for key in ids],
         [one.examples[key] for one in sides for key in ids],

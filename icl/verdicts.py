@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from icl.errors import MetricError
@@ -13,7 +14,7 @@ from icl.stats import Stats, aggregate, proportion, score
 from icl.store import ConditionStore, read_json
 from icl.types import Prediction, Score
 
-__all__ = ["HUMAN", "human_text", "judge_pair", "judge_result", "judge_scores"]
+__all__ = ["HUMAN", "human_text", "judge_parts", "judge_result", "judge_scores"]
 
 HUMAN = "human.json"
 """File of a judge's condition folder with the human verdicts by example id."""
@@ -54,31 +55,29 @@ def _verdicts(
     return right
 
 
-def judge_pair(
-    a: ConditionResult,
-    b: ConditionResult,
+def judge_parts(
+    conditions: Sequence[ConditionResult],
     name: str,
     judge: Judge,
-    predictions: tuple[Sequence[Prediction], Sequence[Prediction]],
-) -> tuple[Stats, Stats]:
-    """Statistics of one judge's verdicts on two conditions, a row for each prediction.
+    predictions: Sequence[Sequence[Prediction]],
+) -> list[Stats]:
+    """Statistics of one judge's verdicts on several conditions, a row for each prediction.
 
     Raises:
-        MetricError: an output has no verdict, or the two were not judged by the same model and
+        MetricError: an output has no verdict, or they were not all judged by the same model and
             template.
     """
-    signatures = {_signature(one, name, judge) for one in (a, b) if name in _judges(one)}
-    if len(signatures) > 1:
+    found = [_verdicts(*pair) for pair in zip(conditions, repeat(name), predictions, strict=False)]
+    if len({_signature(one, name, judge) for one in conditions}) > 1:
         raise MetricError(
-            f"{name}: the two were judged by different models or templates, whose verdicts are not "
-            "to be compared; ask one judge about both"
+            f"{name}: these were judged by different models or templates, whose verdicts are not "
+            "to be compared; ask one judge about all of them"
         )
-    one, two = (
-        judge.judged([found.get(made.id) for made in said], _signature(condition, name, judge))
-        for condition, said in zip((a, b), predictions, strict=True)
-        for found in [_verdicts(condition, name, said)]
-    )
-    return one, two
+    signature = _signature(conditions[0], name, judge)
+    return [
+        judge.judged([verdicts.get(made.id) for made in said], signature)
+        for verdicts, said in zip(found, predictions, strict=True)
+    ]
 
 
 def _judges(condition: ConditionResult) -> Mapping[str, Any]:

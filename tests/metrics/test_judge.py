@@ -21,6 +21,7 @@ from icl.progress import Progress
 from icl.results import load_run
 from icl.run import run
 from icl.scoring import score_run
+from icl.spread import spreads
 from icl.stats import score
 from icl.types import Prediction
 from icl.verdicts import judge_result
@@ -196,13 +197,15 @@ def test_conditions_are_compared_by_a_judge(tmp_path: Path) -> None:
     (made,) = compare_by(done, "prompt", metrics=["quality"])
     assert (made.problem, made.n, made.value_a, made.value_b) == ("", 4, 75.0, 50.0)
     assert made.difference.test == "mcnemar:exact|ci:newcombe10"
+    (over,) = spreads(done, ["prompt"], "quality")
+    assert (over.values, over.mean.value, over.mean.n) == ((75.0, 50.0), 62.5, 4)
     (tmp_path / "judge.j2").write_text(JUDGE.replace("stop:", "about: new\nstop:"))
     raw["tasks"][0]["prompt"] = "other.j2"
     file.write_text(json.dumps(raw | {"name": "two"}))
     two = run(file, tmp_path / "runs")
     first = replace(done, conditions=done.conditions[:1])
     (made,) = compare_runs(first, two, ["quality"])
-    assert made.problem.startswith("quality: the two were judged by different models or templates")
+    assert made.problem.startswith("quality: these were judged by different models or templates")
 
 
 def test_kappa_of_cohen_1960_and_its_edges() -> None:
