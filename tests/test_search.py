@@ -134,25 +134,6 @@ def test_another_winner_is_not_tested_on_the_same_rows_unless_asked_to(tmp_path:
     assert back.test is not None
 
 
-def test_more_rows_do_not_close_those_that_were_opened(tmp_path: Path) -> None:
-    """Of 12 test rows 10 were opened; all 12 are not untouched, nor are 5 of them."""
-    out = tmp_path / "runs"
-    first = search(planted(tmp_path), out)
-    for n in (12, 5):
-        file = planted(tmp_path, over={"shot_set": 5, "prompt": ["guess.j2"]})
-        raw = json.loads(file.read_text())
-        raw["tasks"][0]["rows"]["n"] = n
-        file.write_text(json.dumps(raw))
-        other = search(file, out)
-        assert other.winner.test.fingerprint != first.winner.test.fingerprint
-        assert other.test is None and other.opened == 1
-    file = planted(tmp_path)
-    file.write_text(file.read_text().replace('"n": 10', '"n": 12'))
-    same = search(file, out)  # the winner that was tested before is asked the two more
-    assert same.test is not None and same.opened == 1
-    assert same.test.scores[0].winner.n == 12
-
-
 @pytest.mark.parametrize("tokens", [1500, 2500, 4000, 10_000])
 def test_a_budget_of_tokens_is_never_exceeded(tmp_path: Path, tokens: int) -> None:
     found = search(planted(tmp_path, budget={"tokens": tokens}), tmp_path / "runs")
