@@ -13,9 +13,9 @@ from icl.errors import CalibrationError
 from icl.probes import ROLES, asked, pool_sample, shown
 from icl.prompts import template_of
 from icl.store import ConditionStore
-from icl.types import Example, Record
+from icl.types import Choice, Example, Record
 
-__all__ = ["Calibration", "Shelf", "calibrate"]
+__all__ = ["Calibration", "Shelf", "answers_of", "applied", "calibrate"]
 
 
 @dataclass(frozen=True)
@@ -61,23 +61,44 @@ def calibrate(calibrator: Calibrator, shelf: Shelf) -> Calibrated:
     """
     if not shelf.records:
         raise CalibrationError("there are no records")
-    answers = _answers(shelf.store, shelf.records)
+    store = shelf.store
+    answers = answers_of(shelf.records, store.choices(), store.choice_tokens())
     probes = _probed(calibrator, shelf)
     pool = _pool(calibrator, shelf) if calibrator.pool_rows and any(answers.votes) else None
     given = replace(answers, probes=probes, pool=pool, pool_labels=shelf.pool.get("labels", {}))
-    made = calibrator.calibrate(given)
-    if len(made.scores) != len(shelf.records):
+    return applied(calibrator, given, [record.id for record in shelf.records])
+
+
+def applied(calibrator: Calibrator, answers: Answers, ids: Sequence[str]) -> Calibrated:
+    """What a calibrator makes of answers: a row of numbers for each of them.
+
+    Raises:
+        CalibrationError: it refuses them, or a row is missing or holds no number.
+    """
+    made = calibrator.calibrate(answers)
+    if len(made.scores) != len(ids):
         raise CalibrationError(
-            f"{calibrator.name} gave {len(made.scores)} rows of scores for {len(shelf.records)}"
+            f"{calibrator.name} gave {len(made.scores)} rows of scores for {len(ids)}"
         )
-    for record, row in zip(shelf.records, made.scores, strict=True):
+    for name, row in zip(ids, made.scores, strict=True):
         if np.isnan(row).any() or not np.isfinite(row.max()):
-            raise CalibrationError(f"{calibrator.name} gave no number for example {record.id!r}")
+            raise CalibrationError(f"{calibrator.name} gave no number for example {name!r}")
     return made
 
 
-def _answers(store: ConditionStore, records: Sequence[Record]) -> Answers:
-    choices, usual = store.choices(), store.choice_tokens()
+def answers_of(
+    records: Sequence[Record], choices: Sequence[Choice], usual: Sequence[int]
+) -> Answers:
+    """Records as a calibrator reads them, without probes and pool.
+
+    Args:
+        records: of ranked choices.
+        choices: those that all records share; a record's own come first.
+        usual: tokens of these choices, where a record has no counts of its own.
+
+    Raises:
+        CalibrationError: the choices of a record were not ranked.
+    """
     if not all(record.logprobs for record in records):
         raise CalibrationError(
             "the choices were written, not ranked, so there are no log-probabilities to calibrate"
@@ -87,7 +108,7 @@ def _answers(store: ConditionStore, records: Sequence[Record]) -> Answers:
         logprobs=[np.array(record.logprobs) for record in records],
         labels=[tuple(choice.label for choice in row) for row in own],
         texts=[tuple(choice.text for choice in row) for row in own],
-        tokens=[record.choice_tokens or usual for record in records],
+        tokens=[record.choice_tokens or tuple(usual) for record in records],
         votes=[tuple(label for _, label, _ in r.shots if label is not None) for r in records],
         shared=not any(record.choices for record in records),
     )
@@ -123,7 +144,8 @@ def _pool(calibrator: Calibrator, shelf: Shelf) -> Answers:
     rows: list[Example] = pool_sample(calibrator, [examples[name] for name in found])
     known = sum(shelf.pool["labels"].values())
     _complete(calibrator, "pool", min(calibrator.pool_rows, known), len(rows))
-    answers = _answers(store, [found[row.id] for row in rows])
+    there = [found[row.id] for row in rows]
+    answers = answers_of(there, store.choices(), store.choice_tokens())
     return replace(answers, gold=[row.targets for row in rows])
 
 

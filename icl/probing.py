@@ -11,7 +11,7 @@ from icl.errors import CalibrationError, ConfigError, TemplateError
 from icl.probes import ROLES, asked, pool_sample, shown
 from icl.store import ConditionStore
 
-__all__ = ["calibrators", "check_probes", "stores", "work"]
+__all__ = ["beside", "calibrators", "check_probes", "stores", "work"]
 
 Requests = dict[str, Request]
 
@@ -61,29 +61,43 @@ def _probes(
     found: dict[str, Requests] = {}
     for name, calibrator in calibrators(condition).items():
         for request in tests.values():
-            try:
-                _ask_beside(condition, calibrator, request, found)
-            except TemplateError as error:
-                raise CalibrationError(
-                    f"{name}: the template cannot be rendered without the row's content ({error}); "
-                    f"name the fields to empty, as in {{calibrator: {calibrator.name}, fields: "
-                    "[premise]}"
-                ) from error
+            beside(condition, name, calibrator, request, found)
         if calibrator.pool_rows and condition.selector is not None:
             _ask_pool(condition, name, calibrator, found, limit)
     return found
 
 
-def _ask_beside(
-    condition: Condition, calibrator: Calibrator, request: Request, found: dict[str, Requests]
-) -> None:
-    """Add the probes of one test row."""
+def beside(
+    condition: Condition, name: str, calibrator: Calibrator, request: Request,
+    found: dict[str, Requests],
+) -> list[Request]:  # fmt: skip
+    """The probes of one test row, in the order in which its calibrator reads them.
+
+    Args:
+        condition: of the row.
+        name: what the calibrator is called.
+        calibrator: what asks.
+        request: the row's.
+        found: role -> probes made before, which are not made again; new ones are added.
+
+    Raises:
+        CalibrationError: no probe can be made of the template or the row.
+    """
     shots = [shown(shot.example.id, shot.label) for shot in request.shots]
     own = () if condition.choices else request.choices
-    for probe in asked(calibrator, condition.template, request.example, shots, own):
-        known = found.setdefault(probe.role, {})
-        if probe.example.id not in known:
-            known[probe.example.id] = condition.probe(probe, request)
+    made = []
+    try:
+        for probe in asked(calibrator, condition.template, request.example, shots, own):
+            known = found.setdefault(probe.role, {})
+            if probe.example.id not in known:
+                known[probe.example.id] = condition.probe(probe, request)
+            made.append(known[probe.example.id])
+    except TemplateError as error:
+        raise CalibrationError(
+            f"{name}: the template cannot be rendered without the row's content ({error}); name "
+            f"the fields to empty, as in {{calibrator: {calibrator.name}, fields: [premise]}}"
+        ) from error
+    return made
 
 
 def _ask_pool(

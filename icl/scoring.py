@@ -25,7 +25,7 @@ from icl.tasks.baselines import baselines, counts
 from icl.types import Prediction, Score
 from icl.verdicts import judge_scores
 
-__all__ = ["metrics_of", "score_run"]
+__all__ = ["calibrator_entry", "metrics_of", "score_run"]
 
 WAYS = {"first_token": "@first_token", "generate": "@written"}
 """Choices that a server ranked otherwise than by all their tokens have columns of their own."""
@@ -67,7 +67,7 @@ def score_run(
     wanted = [metrics_of(condition, metrics, outside) for condition in run.conditions]
     failed: dict[str, MetricError] = {}
     if calibrators is not None:
-        calibrators = [_parsed(one, "calibrator", _CALIBRATOR) for one in calibrators]
+        calibrators = [calibrator_entry(one) for one in calibrators]
         make_all(calibrators)  # refused before anything is scored
     conditions = tuple(
         _scored(condition, made, parser, failed, calibrators)
@@ -156,6 +156,18 @@ def metrics_of(
         else:
             found.append(make(entry))
     return found
+
+
+def calibrator_entry(given: str | Mapping[str, Any]) -> Any:
+    """An entry under ``calibrate:`` as it is written on one line: a name, or with options.
+
+    >>> calibrator_entry("{calibrator: pmi, fields: [premise]}")
+    {'calibrator': 'pmi', 'fields': ['premise']}
+
+    Raises:
+        ConfigError: braces, but no YAML.
+    """
+    return _parsed(given, "calibrator", _CALIBRATOR)
 
 
 def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:

@@ -93,6 +93,8 @@ class Calibrator(ABC):
     """What must hold for it to help, in one line."""
     hurts: ClassVar[str] = "not stated"
     """Where it was seen to hurt, in one line."""
+    compares_rows: ClassVar[bool] = False
+    """Whether it corrects a row by the other ones, so that one row alone cannot be calibrated."""
 
     @property
     def pool_rows(self) -> int:

@@ -35,6 +35,7 @@ class Batch(Calibrator):
         "skewed labels, few rows a label, and shots retrieved for each row (Gemma 3 270M, 60 "
         "intents, 16 BM25 shots: 80 to 69 %)"
     )
+    compares_rows = True
     space: Literal["log", "probability"] = "log"
 
     def __post_init__(self) -> None:

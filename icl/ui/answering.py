@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -16,6 +16,7 @@ from icl.ui.parts import in_turn
 from icl.ui.reading import screen_of, shown, told, wrong
 from icl.ui.tabs import ENGINE, QUICK
 from icl.workbench.answer import Answer, Progress, answered, rank, stream
+from icl.workbench.calibrating import recalibrated
 from icl.workbench.influence import Influence, influence
 from icl.workbench.keeping import card, note
 from icl.workbench.shelf import keep_version
@@ -34,6 +35,10 @@ ENDS = {
 }
 
 
+Shown = dict[Any, Any]
+"""Components and what they are to show; others stay as they are."""
+
+
 class Answering:
     """One session's runs; what came back is kept until its page is closed."""
 
@@ -45,7 +50,8 @@ class Answering:
     def wire(self, at: Layout) -> None:
         """Say what calls what."""
         inputs = self.tab.inputs
-        answer, buttons = [at.told, at.labels, at.output, at.scored], [at.run, at.stop]
+        self.at, buttons = at, [at.run, at.stop]
+        answer = [at.told, at.labels, at.changed, at.calibrated, at.output, at.scored]
         asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
             in_turn(self.tab.app.turns, "an answer", at.told, self.answer, self._stop),
             inputs, answer, **ENGINE,
@@ -53,6 +59,8 @@ class Answering:
         asked.failure(self.fail, None, at.told, **QUICK)
         asked.then(self.disarm, None, buttons, **QUICK).then(**self.tab.previewing, **QUICK)
         at.stop.click(self.halt, None, at.stop, **QUICK)
+        at.calibrator.change(self.calibrate, at.calibrator,
+                             [at.calibration, at.changed, at.calibrated], **QUICK)  # fmt: skip
         for verdict in ("good", "bad", "corrected"):
             button = getattr(at, verdict)
             button.click(self.note, [gr.State(verdict), at.correction], at.noted, **QUICK)
@@ -67,8 +75,13 @@ class Answering:
         """Before a run waits its turn: a stop of its own, buttons turned, old answer gone."""
         self.leave(request)
         self._stops[str(request.session_hash)] = threading.Event()
-        return [told("waiting for the model"), None, "", "", "",
+        return [told("waiting for the model"), None, "", None, "", "", "",
                 gr.Button(interactive=False), gr.Button(interactive=True)]  # fmt: skip
+
+    def calibrate(self, chosen: str | None) -> list[Any]:
+        """Bars for what is to be calibrated; none without."""
+        name = gr.Label(None, label=f"Calibrated: {shown(chosen or '', 60)}")
+        return [gr.Column(visible=bool(chosen)), "", name]
 
     def disarm(self) -> list[Any]:
         """After a run, however it ended."""
@@ -97,8 +110,9 @@ class Answering:
             stop.set()
         self._answers.pop(str(request.session_hash), None)
 
-    def answer(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+    def answer(self, request: gr.Request, *values: Any) -> Iterator[Shown]:
         """Rank the labels, or write; yields at most ten times a second."""
+        at = self.at
         key = str(request.session_hash)
         stop = self._stops.get(key, threading.Event())
         try:
@@ -106,54 +120,62 @@ class Answering:
             condition = self.work.seen(screen).condition
             yield from self._open(condition, stop)
             if stop.is_set():
-                yield [told("stopped before it began"), gr.skip(), gr.skip(), gr.skip()]
+                yield {at.told: told("stopped before it began")}
                 return
             keep_version(self.work.base, screen.name, screen.text)
             self.work.only(condition)
             asked = condition.request(condition.examples[0])
-            way = self._rank if condition.method == "rank" else self._write
+            way = self._rank if condition.ranks else self._write
             yield from way(key, condition, asked, stop)
+            made = self._answers.get(key)
+            if condition.ranks and screen.calibrator and made and not stop.is_set():
+                yield from self._calibrated(made, screen.calibrator)
         except IclError as error:
-            yield [wrong(error), gr.skip(), gr.skip(), gr.skip()]
+            yield {at.told: wrong(error)}
 
-    def _open(self, condition: Condition, stop: threading.Event) -> Iterator[list[Any]]:
+    def _open(self, condition: Condition, stop: threading.Event) -> Iterator[Shown]:
         opening = self.tab.openings.of(condition.point.engine_key)
         opening.begin(condition.engine)
         while opening.busy and not stop.is_set():
-            yield ["opening the model's tokenizer, once", gr.skip(), gr.skip(), gr.skip()]
+            yield {self.at.told: "opening the model's tokenizer, once"}
             time.sleep(0.2)
 
     def _rank(
         self, key: str, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[list[Any]]:
-        count = len(asked.choices)
-        told_first = f"scoring {count} labels; the first time loads the weights"
-        yield [told_first, gr.skip(), gr.skip(), gr.skip()]
+    ) -> Iterator[Shown]:
+        at, count = self.at, len(asked.choices)
+        yield {at.told: f"scoring {count} labels; the first time loads the weights"}
         made = rank(condition, asked)
         if stop.is_set():
-            yield ["stopped", None, gr.skip(), gr.skip()]
+            yield {at.told: "stopped"}
             return
         self._answers[key] = made
-        targets = asked.example.targets
-        chart = {
-            f"{'✓ ' if label in targets else ''}{shown(label, 80)}": share
-            for place, (label, share) in enumerate(made.ranking)
-            if place < TOP or label in targets[:1]
-        }
-        yield [told(f"row id {asked.example.id}: {_verdict(made)}"), chart, gr.skip(),
-               _scores(made)]  # fmt: skip
+        yield {at.told: told(_verdict(made)), at.labels: _bars(made, made.ranking),
+               at.scored: _scores(made)}  # fmt: skip
+
+    def _calibrated(self, made: Answer, chosen: str) -> Iterator[Shown]:
+        """The same answer calibrated, below; the plain one stays, whatever becomes of it."""
+        at = self.at
+        yield {at.changed: told("asking what it needs beside the row")}
+        try:
+            found = recalibrated(made, chosen)
+        except IclError as error:
+            yield {at.changed: wrong(error)}
+            return
+        yield {at.changed: told(found.words()), at.calibrated: _bars(made, found.ranking)}
 
     def _write(
         self, key: str, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[list[Any]]:
-        yield ["asking; the first time loads the weights", gr.skip(), "", gr.skip()]
+    ) -> Iterator[Shown]:
+        at = self.at
+        yield {at.told: "asking; the first time loads the weights", at.output: ""}
         for made in stream(condition.engine, asked.prompt, condition.sampling, stop):
             line = told(f"row id {asked.example.id}: {_written(made)}")
-            scored: Any = gr.skip()
+            scored = {}
             if made.output is not None:
                 self._answers[key] = answered(condition, asked, made.output, made.seconds)
-                scored = _scores(self._answers[key])
-            yield [line, gr.skip(), shown(made.text), scored]
+                scored = {at.scored: _scores(self._answers[key])}
+            yield {at.told: line, at.output: shown(made.text), **scored}
 
     # ---- what becomes of an answer
 
@@ -221,11 +243,22 @@ def _written(made: Progress) -> str:
     )
 
 
+def _bars(made: Answer, ranking: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """The likeliest labels and the right one, marked."""
+    targets = made.request.example.targets
+    return {
+        f"{'✓ ' if label in targets else ''}{shown(label, 80)}": share
+        for place, (label, share) in enumerate(ranking)
+        if place < TOP or label in targets[:1]
+    }
+
+
 def _verdict(made: Answer) -> str:
     """Which label won, and where the correct one stands."""
     ranking = made.ranking
     best, share = ranking[0]
-    line = f"{best} with {_percent(share)} of the {len(ranking)} labels"
+    line = f"row id {made.request.example.id}: {best} with {_percent(share)}"
+    line += f" of the {len(ranking)} labels"
     labels = [label for label, _ in ranking]
     right = next((one for one in made.request.example.targets if one in labels), None)
     if right is not None:

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 
 from icl.registry import names
 from icl.ui.look import COLOURS, HEAT
 from icl.ui.parts import chooser as _chooser
+from icl.workbench.calibrating import offered
 from icl.workbench.screen import Hand, Screen
 from icl.workbench.sources import Source
 
-__all__ = ["FIELDS", "PARTS", "TOP", "Layout"]
+__all__ = ["FIELDS", "PARTS", "TOP", "Layout", "calibrations"]
 
 FIELDS = 6
 """Fields of a row that can be typed; more need a file."""
 PARTS = (
     "name", "text", "data", "locale", "source", "target", "words", "row", "select", "k", "seed",
-    "max_tokens", "model", "width", "chat", "column", "typed", "answer", "hand",
+    "max_tokens", "model", "width", "chat", "calibrator", "column", "typed", "answer", "hand",
     *(f"field{number}" for number in range(FIELDS)),
 )  # fmt: skip
 """The components that a screen is read from."""
 TOP = 10
 """Labels in the chart."""
 WIDTHS = ("", "fp32", "bf16", "fp16", "int8", "nf4", "fp4")
+
+
+def calibrations(source: Source, value: str = "") -> Any:
+    """The chooser of a calibrator: those that one row supports; others can be typed."""
+    names, others = offered(source.calibrators)
+    return _chooser(
+        [("none", ""), *[(name, name) for name in names]], value=value, elem_id="calibrator",
+        label=f"Calibration (of many rows only: {', '.join(others)})",
+        visible=source.method == "rank",
+    )  # fmt: skip
 
 
 class Layout:
@@ -262,13 +274,21 @@ class Layout:
             self.first.max_tokens, label="Longest answer, in tokens", precision=0,
             elem_id="max_tokens", visible=writes,
         )  # fmt: skip
-        self.told = gr.Textbox(label="Answer", lines=3, max_lines=4, interactive=False,
+        self.calibrator = calibrations(self.of)
+        self.told = gr.Textbox(label="Answer", lines=4, max_lines=4, interactive=False,
                                elem_id="told", placeholder="Run, or Ctrl+Enter")  # fmt: skip
         self.labels = gr.Label(label=f"The {TOP} most probable labels, and the right one",
                                num_top_classes=TOP + 1,
                                show_heading=False, elem_id="labels",
                                visible=not writes)  # fmt: skip
-        self.output = gr.Textbox(label="Output", lines=5, max_lines=12, interactive=False,
+        with gr.Column(visible=False) as self.calibration:
+            self.changed = gr.Textbox(label="Calibrated", lines=4, max_lines=4, interactive=False,
+                                      elem_id="changed")  # fmt: skip
+            self.calibrated = gr.Label(
+                label="Calibrated", num_top_classes=TOP + 1, show_heading=False,
+                elem_id="calibrated",
+            )  # fmt: skip
+        self.output = gr.Textbox(label="Output", lines=9, max_lines=9, interactive=False,
                                  visible=writes, elem_id="output")  # fmt: skip
         self.reference = gr.Textbox(label="Reference", lines=2, max_lines=8, visible=writes,
                                     interactive=False, elem_id="reference")  # fmt: skip

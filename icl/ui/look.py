@@ -31,11 +31,11 @@ button { font-family: inherit !important; }
 #heat .text { cursor: pointer; }
 .textfield .line-break::after { content: "\\A"; white-space: pre; }
 #problem textarea, #counts textarea, #told textarea, #output textarea, #reference textarea,
-#scored textarea { font-family: var(--font-mono); font-size: 12.5px; }
+#scored textarea, #changed textarea { font-family: var(--font-mono); font-size: 12.5px; }
 #rows, #shot-buttons, #answer-buttons, #feedback { flex-wrap: nowrap; align-items: stretch; }
 #back, #forth { flex: none; width: 44px; min-width: 44px; }
 #run, #stop { height: 46px; }
-#labels { min-height: 280px; }
+#labels, #calibrated { min-height: 424px; }
 #shots { max-height: 250px; overflow: auto; }
 #shots .wrap { flex-direction: column; flex-wrap: nowrap; gap: 4px; }
 #shots label { width: 100%; padding: 3px 8px; }

@@ -19,7 +19,7 @@ from icl.engines.table import Uncounted
 from icl.errors import IclError
 from icl.reports.card import pieces
 from icl.ui.answering import Answering
-from icl.ui.layout import FIELDS, PARTS, Layout
+from icl.ui.layout import FIELDS, PARTS, Layout, calibrations
 from icl.ui.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
 from icl.ui.reading import Whole, one_line, screen_of, shown, stored, told, wrong
 from icl.ui.saving import Saving
@@ -95,7 +95,7 @@ class Playground:
         self.answering = Answering(self)
         self.answering.wire(at)
         self.whole = [*self.inputs, at.opened, at.turned, self.ready]  # what restore sets
-        self.handed = [*self.whole, at.labels, at.output, at.reference, at.told]
+        self.handed = [*self.whole, at.labels, at.calibration, at.output, at.reference, at.told]
         restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.whole}
         first = {"fn": self.first_preview, "inputs": [self.store, *self.inputs],
                  "outputs": self.previewed}  # fmt: skip
@@ -127,6 +127,7 @@ class Playground:
         shape = {
             "name": gr.Dropdown(choices=choices, value=made["name"]),
             **places(source, made["locale"], made["source"], made["target"]),
+            "calibrator": calibrations(source, str(made["calibrator"] or "")),
             "max_tokens": gr.Number(value=made["max_tokens"], visible=source.writes),
         }
         return [*({**made, **shape}[part] for part in PARTS), made["name"], made["data"], True]
@@ -138,7 +139,8 @@ class Playground:
         typed = {"typed": bool(screen.own), "hand": screen.hand.plain()}
         writes = self.work.source(screen).writes
         made = self.restore({**dict.fromkeys(PARTS, ""), **texts, **own, **typed})
-        return [*made, gr.Label(None, visible=not writes), gr.Textbox("", visible=writes),
+        bars = [gr.Label(None, visible=not writes), gr.Column(visible=bool(screen.calibrator))]
+        return [*made, *bars, gr.Textbox("", visible=writes),
                 gr.Textbox(visible=writes), ""]  # fmt: skip
 
     def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:

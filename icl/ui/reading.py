@@ -55,7 +55,7 @@ def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:
         given[part] = int(value)
     hand = Hand.of(given.pop("hand"))
     texts: dict[str, Any] = dict(given)
-    for part in ("model", "width", "chat", "column", "answer"):
+    for part in ("model", "width", "chat", "calibrator", "column", "answer"):
         texts[part] = str(texts[part] or "")
     screen = Screen(hand=hand, **texts)
     template_text(screen.name, "en", work.base)  # says which there are

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from icl.errors import IclError
-from icl.ui.layout import Layout
+from icl.ui.layout import Layout, calibrations
 from icl.ui.reading import Whole, stored, told, wrong
 from icl.ui.saving import version_choices
 from icl.ui.tabs import QUICK
@@ -35,8 +35,9 @@ class Turning:
         is open is not opened again, which would lose what was typed into it.
         """
         self.template = [at.text, at.problem, at.file, at.version, at.saved]
-        self.rows = [at.locale, at.source, at.target, at.max_tokens, at.labels, at.output,
-                     at.reference, at.told, at.row, at.column, at.hand]  # fmt: skip
+        self.rows = [at.locale, at.source, at.target, at.max_tokens, at.calibrator, at.labels,
+                     at.calibration, at.output, at.reference, at.told, at.row, at.column,
+                     at.hand]  # fmt: skip
         self.turning = {
             "fn": self.turn, "inputs": [at.opened, at.turned, *self.tab.inputs],
             "outputs": [at.opened, at.turned, at.data, *self.template, *self.rows],
@@ -99,9 +100,9 @@ class Turning:
         writes = source.writes
         return [
             *places(source, given["locale"], given["source"], given["target"]).values(),
-            gr.Number(visible=writes), gr.Label(None, visible=not writes),
-            gr.Textbox("", visible=writes), gr.Textbox(visible=writes), "", 1,
-            gr.Dropdown(visible=screen.data.startswith("uploads/")), Hand().plain(),
+            gr.Number(visible=writes), calibrations(source), gr.Label(None, visible=not writes),
+            gr.Column(visible=False), gr.Textbox("", visible=writes), gr.Textbox(visible=writes),
+            "", 1, gr.Dropdown(visible=screen.data.startswith("uploads/")), Hand().plain(),
         ]  # fmt: skip
 
 

@@ -14,9 +14,18 @@ from icl.metrics import make
 from icl.metrics.command import Command
 from icl.report import label_shares
 from icl.results import predict
-from icl.types import Choice, Engine, Output, Prediction, Prompt, Record, Sampling
+from icl.types import (
+    Choice,
+    ChoiceScore,
+    Engine,
+    Output,
+    Prediction,
+    Prompt,
+    Record,
+    Sampling,
+)
 
-__all__ = ["Answer", "Progress", "answered", "rank", "score", "stream"]
+__all__ = ["Answer", "Progress", "answered", "rank", "score", "scored", "stream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +139,22 @@ def stream(
     yield Progress(output.text, ended - began, output, rate)
 
 
+def scored(engine: Engine, items: Sequence[tuple[Prompt, str]]) -> list[ChoiceScore]:
+    """What an engine says of prompts and their continuations, in the order asked."""
+    return [made for _, made in sorted(engine.score(items), key=lambda pair: pair[0])]
+
+
 def score(engine: Engine, asked: Sequence[tuple[Prompt, Choice]]) -> list[float]:
     """Log-probability of each choice behind its prompt, in the order asked."""
     items = [(prompt, choice.text + choice.end) for prompt, choice in asked]
-    return [made.logprob for _, made in sorted(engine.score(items), key=lambda pair: pair[0])]
+    return [made.logprob for made in scored(engine, items)]
 
 
 def rank(condition: Condition, request: Request) -> Answer:
     """Score every choice of the request."""
     began = time.perf_counter()
-    logprobs = score(condition.engine, [(request.prompt, choice) for choice in request.choices])
-    seconds = time.perf_counter() - began
-    return _answer(condition, request, seconds, logprobs=tuple(logprobs))
+    found = scored(condition.engine, request.items)
+    return _answer(condition, request, time.perf_counter() - began, found)
 
 
 def answered(condition: Condition, request: Request, output: Output, seconds: float) -> Answer:
@@ -150,19 +163,20 @@ def answered(condition: Condition, request: Request, output: Output, seconds: fl
 
 
 def _answer(
-    condition: Condition, request: Request, seconds: float, *,
-    logprobs: tuple[float, ...] = (), outputs: tuple[Output, ...] = (),
+    condition: Condition, request: Request, seconds: float,
+    scores: Sequence[ChoiceScore] = (), outputs: tuple[Output, ...] = (),
 ) -> Answer:  # fmt: skip
-    label = condition.template.label
+    label = condition.template.shown_label
     record = Record(
         request.example.id,
         condition.fingerprint,
         request.hash,
-        tuple((shot.example.id, label(shot.example), shot.score) for shot in request.shots),
+        tuple((shot.example.id, label(shot), shot.score) for shot in request.shots),
         request.prompt.dropped,
         request.tokens,
         outputs,
-        logprobs,
+        tuple(made.logprob for made in scores),
+        tuple(made.tokens for made in scores),
         choices=() if condition.choices else tuple(request.choices),
         shortened=request.prompt.shortened,
     )

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 import yaml
 
+from icl.calibrators import make, make_all
 from icl.errors import DataError, StoreError
 from icl.registry import lookup
+from icl.scoring import calibrator_entry
 from icl.store import replace_file
 from icl.types import digest
 from icl.workbench.sources import Source
@@ -121,6 +123,8 @@ class Screen:
     """Empty: as the model's entry says."""
     chat: str = ""
     """``never``, ``auto`` or ``always``; empty: as the model's entry says."""
+    calibrator: str = ""
+    """One that corrects the ranking: a name, or ``{calibrator: …}`` on one line; or empty."""
 
 
 class Files(Protocol):
@@ -205,12 +209,23 @@ def experiment(
             | {"max_tokens": screen.max_tokens}
             | ({"n": 1} if sampling.get("n", 1) > 1 else {})
         )
+    if screen.calibrator and source.method == "rank":
+        task["calibrate"] = _calibrate(screen, source)
     task.pop("prompt_language", None)
     if screen.words != "en":
         task["prompt_language"] = screen.words
     used = {rows["data"], (task.get("pool") or {}).get("data")}
     whole |= {"data": kept} if (kept := {n: e for n, e in data.items() if n in used}) else {}
     return whole | {"tasks": [task], "grid": {"shots": [_shots(screen, files, shots)]}}
+
+
+def _calibrate(screen: Screen, source: Source) -> list[Any]:
+    """The source's calibrators and the one chosen, which may be one of them by its name."""
+    entries, entry = list(source.calibrators), calibrator_entry(screen.calibrator)
+    if isinstance(entry, str) and entry in make_all(entries):
+        return entries
+    name, _ = make(entry)
+    return [*(one for one in entries if make(one)[0] != name), entry]
 
 
 def _rows(screen: Screen, source: Source) -> dict[str, Any]:

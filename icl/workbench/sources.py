@@ -49,10 +49,19 @@ class Source:
         return str(lookup("task", self.task["task"]).kind)
 
     @property
+    def method(self) -> str:
+        """``rank``, ``channel`` or ``generate``."""
+        return str(self.task.get("method") or lookup("task", self.task["task"]).methods[0])
+
+    @property
     def writes(self) -> bool:
         """Whether the model generates, instead of ranking choices."""
-        method = self.task.get("method") or lookup("task", self.task["task"]).methods[0]
-        return bool(method == "generate")
+        return self.method == "generate"
+
+    @property
+    def calibrators(self) -> tuple[str | Mapping[str, Any], ...]:
+        """Entries of its own under ``calibrate:``."""
+        return tuple(self.task.get("calibrate") or ())
 
     @property
     def entry(self) -> Mapping[str, Any]:

@@ -1,0 +1,50 @@
+"""Bars calibrated and not, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import serving
+from tests.browser.test_app import choose, export, run, until
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("app")
+    with serving({"engine": "table", "default": "hash"}, folder) as address:
+        yield address
+
+
+def test_calibrated_bars_stand_beside_the_plain_ones(
+    table: str, open_page: Callable[[str], Any]
+) -> None:
+    page = open_page(table)
+    run(page, "of the 60 labels")
+    assert page.locator("#calibrated").count() == 0 or not page.is_visible("#calibrated")
+    choose(page, "calibrator", "contextual")
+    page.wait_for_selector("#calibrated", state="visible")
+    run(page, "of the 60 labels")
+    until(page, "changed", r"^contextual: the answer (stays|changes from \w+ to \w+)")
+    for bars in ("#labels", "#calibrated"):
+        assert page.locator(f"{bars} .confidence-set").count() in (10, 11)
+        assert page.locator(bars).inner_text().count("✓") == 1
+    assert page.locator("#labels").inner_text() != page.locator("#calibrated").inner_text()
+    page.get_by_role("tab", name="As experiment").click()
+    page.wait_for_function("() => document.querySelector('#export').innerText.includes('calib')")
+    assert "calibrate: [contextual]" in export(page)
+    page.reload()
+    page.wait_for_selector("#calibrated", state="visible")
+    assert page.input_value("#calibrator input") == "contextual"
+    page.fill("#calibrator input", "batch")
+    page.keyboard.press("Enter")
+    run(page, "of the 60 labels")
+    until(page, "changed", "^batch corrects a row by the other rows, and here is one; write ")
+    assert page.locator("#labels .confidence-set").count() in (10, 11)
+    choose(page, "name", "translation/plain")
+    until(page, "problem", "^fine; writes")
+    page.wait_for_selector("#calibrator", state="hidden")
+    page.wait_for_selector("#calibrated", state="hidden")
