@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from icl.engines.chat import DATE
 from icl.engines.placement import MaxMemory, Placement, place
 from icl.engines.seq2seq import Mode
 from icl.engines.widths import Width
 from icl.engines.wording import Wording
+from icl.errors import ModelError
+from icl.registry import did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +86,18 @@ class ModelEntry:
     """``balanced``, ``offload``: weights on each GPU (``20GB``), or by device, ``cpu`` too."""
     check_memory: bool = True
     """Whether a model that cannot fit is refused before it is read."""
+
+    def check_words(self) -> None:
+        """Raise where ``bos`` or ``mode`` is none of the accepted words.
+
+        Raises:
+            ModelError: with the accepted ones.
+        """
+        for name, accepted in (("bos", Bos), ("mode", Mode)):
+            value = getattr(self, name)
+            if value is not None and value not in get_args(accepted):
+                guess = did_you_mean(str(value), get_args(accepted))
+                raise ModelError(f"unknown {name} {value!r} of model {self.source!r}{guess}")
 
     @property
     def wording(self) -> Wording:

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from icl.engines.files import cache_dir, file_state, quiet, remembered
+from icl.engines.telling import counted_weights, tell
 from icl.errors import ModelError
 
 __all__ = ["Header", "convert", "converted", "read_header"]
@@ -218,6 +219,7 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
             folder,
             header.licence or "not stated in the file, see where it comes from",
         )
+        tell("converting the GGUF file, once; this takes a minute or more")
         partial = root / f"{folder.name}.partial-{os.getpid()}"
         try:
             _write_safetensors(path, partial)
@@ -271,7 +273,7 @@ def _write_safetensors(path: Path, folder: Path) -> None:
     # Newer releases keep the blocks packed unless told not to; older ones know only dense weights.
     gguf_config = getattr(transformers, "GgufConfig", None)
     dense = {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
-    with quiet(), _without_bar():
+    with quiet(), _without_bar(), counted_weights("converting the GGUF file, once"):
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 path.parent, dtype=torch.bfloat16, **source, **dense

@@ -6,22 +6,21 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from icl.engines.entry import Bos, ModelEntry
+from icl.engines.entry import ModelEntry
 from icl.engines.forms import Entry, FlatForm, Form, declared_ends, form_of
 from icl.engines.items import grouped, results
 from icl.engines.loading import auto_dtype, load_model, read_generation, read_small_files
 from icl.engines.reasoning import check_thinking, thinking_for
-from icl.engines.seq2seq import Mode, Seq2Seq, check_options
+from icl.engines.seq2seq import Seq2Seq, check_options
 from icl.engines.seq2seq_codec import PairCodec
+from icl.engines.telling import tell
 from icl.engines.tokenizing import Codec
 from icl.engines.weights import Weights, resolve
 from icl.engines.widths import Asked, Formats, check_asked, decide, precision
 from icl.engines.windows import causal_window, check_room, check_window
 from icl.engines.wording import Heard, Wording
-from icl.errors import ModelError
-from icl.registry import did_you_mean
 from icl.types import (
     JSON,
     Choice,
@@ -68,6 +67,7 @@ class HFEngine(ModelEntry):
     _facts: dict[str, JSON] = field(default_factory=dict, init=False, repr=False)
     _lm: CausalModel | Seq2SeqModel | None = field(default=None, init=False, repr=False)
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
+    _opened: bool = field(default=False, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
     def at_hand(self) -> bool:
@@ -82,18 +82,18 @@ class HFEngine(ModelEntry):
         Raises:
             ModelError: not found, not readable, no causal model, or an option that is unknown.
         """
+        if self._opened:  # without the lock: prompts are counted while the weights are read
+            return self
         with self._lock:
-            if self._form is not None:
+            if self._opened:
                 return self
             asked = Asked(self.width, self.int8_threshold, self.double_quant)
             check_asked(asked, f"model {self.source!r}")
-            for name, accepted in (("bos", Bos), ("mode", Mode)):
-                value = getattr(self, name)
-                if value is not None and value not in get_args(accepted):
-                    guess = did_you_mean(str(value), get_args(accepted))
-                    raise ModelError(f"unknown {name} {value!r} of model {self.source!r}{guess}")
+            self.check_words()
             wording = self.wording.check(self.source)
+            tell("finding its files")
             weights = resolve(self.source, self.revision)
+            tell("reading its tokenizer")
             self._config, tokenizer = read_small_files(weights)
             auto = auto_dtype(self._config, self.torch_device)
             self._formats = decide(asked, self._config, self.source, auto)
@@ -102,6 +102,7 @@ class HFEngine(ModelEntry):
             own = self._model_window()
             limit = own if self._pair is None else self._pair.limit  # relative places have none
             check_window(self.source, vars(self)["_asked_window"], own, limit)
+            self._opened = True
         return self
 
     def _read_forms(self, weights: Weights, tokenizer: Any, wording: Wording) -> None:
@@ -151,6 +152,7 @@ class HFEngine(ModelEntry):
                         self._lm = Seq2SeqModel(model, never=self._pair.never).inspect()
                         return self
                     lm = CausalModel(model).inspect()
+                    tell("checking on a small copy how it can be run")
                     lm.masks = find_masks(model) if lm.cached else None
                 self._lm, self._tree = lm, TreeScorer(lm) if lm.masks else None
         return self
@@ -394,4 +396,5 @@ class HFEngine(ModelEntry):
         """The tokens that the model was made for; 0 if nothing says."""
         if self._pair is not None:
             return self._pair.own_window
-        return causal_window(self._config, self.codec.tokenizer)
+        assert self._codec is not None  # asked while the engine opens, too
+        return causal_window(self._config, self._codec.tokenizer)

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from icl.engines.files import cache_dir, quiet
-from icl.engines.memory import check_fit, footprint, stored_bytes
+from icl.engines.memory import check_fit, footprint, gigabytes, stored_bytes
 from icl.engines.placement import Placement
 from icl.engines.proof import check_proof, prove, summary
+from icl.engines.telling import counted_weights, tell
 from icl.engines.weights import Weights
 from icl.engines.widths import (
     DTYPES,
@@ -137,10 +138,15 @@ def load_model(
     """
     if check and not made.stored:
         check_memory(weights, config, made, place)
+    if weights.hub:
+        tell("fetching its weights")
     weights.fetch()
     if check and made.stored:  # only the files themselves tell how large it is
         check_memory(weights, config, made, place)
-    model = _read_weights(weights, config, made, place)
+    size = gigabytes(sum(file.stat().st_size for file in weights.folder.glob("*.safetensors")))
+    with counted_weights(f"reading its weights, {size} on disk"):
+        model = _read_weights(weights, config, made, place)
+    tell("proving its width")
     proofs = prove(model)
     check_proof(proofs, model, made, weights.source)
     return model, summary(proofs, model, made, precision(weights.precision, config))

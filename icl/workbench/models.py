@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from icl.engines.memory import gigabytes
 from icl.engines.proof import described
+from icl.engines.telling import telling
 from icl.errors import IclError
 from icl.types import JSON, Engine, Prompt
 
@@ -61,23 +63,30 @@ class Openings:
         return self._by_key.setdefault(key, Opening())
 
 
-def loading(engine: Engine, every_s: float = 0.5) -> Iterator[str]:
-    """Load an engine's weights in a thread; says every ``every_s`` what it is at.
+def loading(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
+    """Load an engine's weights in a thread; says every ``every_s`` what it is at, and for how long.
+
+    Other threads may count tokens with the engine meanwhile, once its tokenizer is open.
 
     Raises:
         IclError: what loading raised.
     """
-    steps = [("finding its files", "open"), ("reading its weights", "load")]
+    load: Callable[[], object] | None = getattr(engine, "load", None)
+    if load is None:
+        return
+    steps = ["beginning"]
+
+    def work() -> None:
+        with telling(steps.append):
+            load()
+
+    began = time.monotonic()
     with ThreadPoolExecutor(1, "load") as pool:
-        for told, name in steps:
-            step = getattr(engine, name, None)
-            if step is None:
-                continue
-            future = pool.submit(step)
-            while not future.done():
-                yield told
-                wait([future], timeout=every_s)
-            future.result()
+        future = pool.submit(work)
+        while not future.done():
+            yield f"{steps[-1]}, {time.monotonic() - began:.0f} s"
+            wait([future], timeout=every_s)
+        future.result()
 
 
 def facts(engine: Engine) -> str:

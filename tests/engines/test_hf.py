@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from icl.engines import hf, loading
+from icl.engines.entry import Bos
 from icl.engines.hf import HFEngine
 from icl.errors import EngineError, ModelError
 from icl.types import Engine, Prompt, Sampling
@@ -54,10 +55,7 @@ def test_tokens_cover_the_text_with_bos_once(tiny_model: Path) -> None:
 
 def test_bos_rules(tiny_model: Path, tmp_path: Path) -> None:
     text = Prompt("ab")
-    ids = {
-        b: [t.id for t in HFEngine(str(tiny_model), bos=b).tokens(text)]
-        for b in hf.get_args(hf.Bos)
-    }
+    ids = {b: [t.id for t in HFEngine(str(tiny_model), bos=b).tokens(text)] for b in get_args(Bos)}
     assert ids["auto"] == ids["always"] == [0, *ids["never"]]
     data = json.loads((tiny_model / "tokenizer.json").read_text())
     bare = changed(tiny_model, tmp_path / "bare", "tokenizer.json", post_processor=None)
