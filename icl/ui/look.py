@@ -1,4 +1,4 @@
-"""How the page looks, and its one script: Ctrl+Enter runs."""
+"""How the page looks, and its one script: Ctrl+Enter runs, Escape leaves an editor."""
 
 from __future__ import annotations
 
@@ -87,7 +87,17 @@ JS = """
         .find(one => !one.disabled && one.offsetParent !== null);
       if (run) run.click();
     }
+    if (event.key === "Escape" && event.target.closest(".cm-content")) event.target.blur();
   }, true);
+  const names = {back: "Previous row", forth: "Next row", template: "Template",
+    export: "As experiment", "x-yaml": "Experiment"};
+  document.addEventListener("focusin", event => {
+    const part = event.target;
+    const id = part.matches(".cm-content")
+      ? Object.keys(names).find(one => part.closest("#" + one)) : part.id;
+    if (id in names) part.setAttribute("aria-label", names[id]);
+  });
 }
 """
-"""Caught before the editor, which would write a line."""
+"""Ctrl+Enter is caught before the editor, which would write a line. An editor takes Tab for itself;
+Escape leaves it. What shows a sign or a text alone gets a name to be read aloud."""

@@ -260,7 +260,7 @@ def test_a_template_without_end_leaves_the_page_alive(
 @pytest.fixture(scope="module")
 def talker(folder: Path) -> Iterator[str]:
     words = " ".join(f"word{n}" for n in range(2000))
-    model = {"engine": "talker", "default": "hash", "text": words, "delay_s": 0.02}
+    model = {"engine": "talker", "default": "hash", "text": words, "delay_s": 0.2}
     with serving(model, folder) as address:
         yield address
 
@@ -272,15 +272,14 @@ def test_stop(talker: str, open_page: Callable[[str], Any]) -> None:
     page.click("#run")
     until(page, "output", "word5 ")
     assert "writing" in value(page, "told")
-    began = time.perf_counter()
+    before = len(value(page, "output").split())
     page.click("#stop")
     told = until(page, "told", "stopped$")
-    assert time.perf_counter() - began < 2
     page.wait_for_selector("#run:not([disabled])")
     said = value(page, "output")
     time.sleep(0.5)
     assert value(page, "output") == said
-    assert len(said.split()) < 1500
+    assert len(said.split()) - before <= 200, "words after Stop, of 2000 in all"
     assert int(re.findall(r"(\d+) tokens", told)[0]) == len(said.split())
     # A page that goes away frees the engine for the next one.
     page.click("#run")
