@@ -2,17 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := pyproject.toml constraints.txt
+# After the other tests, not among them: every worker runs an app and a Chromium beside itself.
+BROWSER = $(BIN)/python -m pytest tests/browser -m "browser and not slow" -n 2 --dist loadfile -rs
 
 .PHONY: help demo app test check bench browser trust clean
 
 help:
 	@echo "make demo    run experiments/quickstart.yaml on a real model"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests, in Chromium too where it is installed"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make bench   compare speed and numbers with other tools"
 	@echo "make trust   the long campaigns: kills, faults, fuzzing"
 	@echo "make app     open the web workbench on this machine"
-	@echo "make browser test the web workbench in Chromium"
+	@echo "make browser test the web workbench in Chromium alone"
 	@echo "make clean   remove .venv, caches and runs"
 
 .venv/.made: $(INPUTS)
@@ -33,8 +35,9 @@ demo: .venv/.made
 app: .venv/.made .venv/.with-app
 	$(BIN)/python app.py
 
-test: .venv/.made .venv/.with-test
+test: .venv/.made .venv/.with-test-browser
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BROWSER)
 
 check: .venv/.made .venv/.with-check
 	$(BIN)/ruff format --check .
@@ -46,9 +49,9 @@ bench: .venv/.made .venv/.with-bench
 	$(BIN)/python -m benchmarks
 
 browser: .venv/.made .venv/.with-test-browser
-	$(BIN)/python -m pytest tests/browser -m browser
+	$(BROWSER)
 
-trust: .venv/.made .venv/.with-test
+trust: .venv/.made .venv/.with-test-browser
 	$(BIN)/python -m pytest -m slow
 
 clean:

@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.browser.chromium import REPAIR, chromium
+
 ROOT = Path(__file__).parents[2]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [name for name in ("gradio", "playwright") if importlib.util.find_spec(name) is None]
-    if not CHROMIUM.is_file():
-        missing.append(str(CHROMIUM))
+    reason = f"no {' and no '.join(missing)}: pip install 'icl-workbench[test-browser]'"
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.browser)
             if missing:
-                item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} is missing"))
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @contextmanager
@@ -57,9 +57,12 @@ def serving(model: dict[str, Any], folder: Path, *experiment: str) -> Iterator[s
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
+    program = chromium()
+    if program is None:
+        pytest.skip(f"no Chromium; {REPAIR}")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
         )
         yield opened
         opened.close()
