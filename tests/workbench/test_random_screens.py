@@ -1,0 +1,105 @@
+"""Screens drawn at random: their exported experiments send the same bytes and score the same."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from icl.run import run
+from icl.workbench.answer import Answer, answered, rank, stream
+from icl.workbench.place import Workplace
+from icl.workbench.screen import Hand, Screen, arranged
+from icl.workbench.sources import Source
+from tests.workbench.conftest import screen
+
+TEMPLATES = {
+    "samples/intent": ("intent/plain", "intent/native", "intent/instructed"),
+    "samples/translation": ("translation/plain", "translation/native"),
+    "samples/sentiment": ("sentiment/plain",),
+    "samples/choose": ("choose/copa",),
+    "samples/extract": ("extract/json",),
+    "samples/generate": ("generate/question",),
+    "samples/summarization": ("summarization/plain",),
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, tiny_model: Path) -> Iterator[Workplace]:
+    (tmp_path / "base").mkdir()
+    entry = {"source": str(tiny_model), "width": "fp32"}
+    made = Workplace({"t": entry}, tmp_path / "base", tmp_path / "private")
+    yield made
+    made.sandbox.close()
+
+
+def drawn(work: Workplace, draw: random.Random) -> Screen:
+    """Template, rows, shots and what is changed by hand, all at random."""
+    data = draw.choice(list(TEMPLATES))
+    source: Source = work.sources[data]
+    one = screen(
+        work, draw.choice(TEMPLATES[data]), data=data,
+        locale=draw.choice(source.locales) if source.locales else None,
+        source="eng_Latn" if source.sources else None,
+        target=draw.choice([t for t in source.targets if t != "eng_Latn"] or [None]),
+        words=draw.choice(["en", "row"]) if source.locales or source.sources else "en",
+        select=draw.choice(["random", "bm25", *["balanced"] * (data == "samples/intent")]),
+        k=draw.choice([0, 1, 2, 4]), seed=draw.randrange(5), max_tokens=draw.randint(1, 6),
+    )  # fmt: skip
+    one = replace(one, row=draw.randint(1, len(work.rows(one))))
+    if draw.random() < 0.3:
+        one = replace(one, text=one.text.replace("|||", " =>|||"))
+    return replace(one, hand=hand(work, one, draw)) if one.k and draw.random() < 0.5 else one
+
+
+def hand(work: Workplace, one: Screen, draw: random.Random) -> Hand:
+    """A shot pinned, one removed, one moved."""
+    seen = work.seen(one)
+    made = Hand().pinning(draw.choice([row.id for row in seen.condition.pool]))
+    made = made.without(draw.choice(list(seen.scores)))
+    ids = arranged(seen.scores, made, one.k)
+    return made.moved(ids, draw.choice(ids), draw.choice([-1, 1])) if ids else made
+
+
+def asked(work: Workplace, one: Screen) -> Answer:
+    """What the playground answers."""
+    condition = work.seen(one).condition
+    request = condition.request(condition.examples[0])
+    if condition.method == "rank":
+        return rank(condition, request)
+    *_, last = stream(condition.engine, request.prompt, condition.sampling, threading.Event())
+    assert last.output is not None
+    return answered(condition, request, last.output, last.seconds)
+
+
+def reproduced(work: Workplace, number: int) -> str:
+    """The screen's name, once its export has sent the same and got the same."""
+    one = drawn(work, random.Random(number))
+    made = asked(work, one)
+    done = run(work.write(work.export(one), f"e{number}"), work.base / "runs")
+    (found,) = done.conditions
+    (record,) = found.records.values()
+    assert record.request == made.record.request, one
+    sent = found.prompt(record)
+    assert sent.text.encode() == made.request.prompt.text.encode(), one
+    assert [shot[0] for shot in record.shots] == [shot[0] for shot in made.record.shots], one
+    assert (record.logprobs is None) == (made.record.logprobs is None)
+    if record.logprobs:
+        assert record.logprobs == pytest.approx(made.record.logprobs, abs=1e-3), one
+    texts = [[output.text for output in kept.outputs] for kept in (record, made.record)]
+    assert texts[0] == texts[1], one
+    assert found.predictions()[0].value == made.prediction.value, one
+    return one.name
+
+
+def test_ten_screens_are_reproduced_by_their_exports(place: Workplace) -> None:
+    assert len({reproduced(place, number) for number in range(10)}) > 4
+
+
+@pytest.mark.slow
+def test_a_hundred_screens_are_reproduced_by_their_exports(place: Workplace) -> None:
+    assert len({reproduced(place, number) for number in range(10, 110)}) == 10
