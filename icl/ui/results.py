@@ -83,7 +83,7 @@ class Results:
         arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
         show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
         self.app.loads.append([arrive, show, records, record, {**link, "fn": self.arrived}])
-        event = at.run.input(lambda: ["", "", 1], None, [at.condition, at.record, at.number],
+        event = at.run.input(self.turn_to, self.place, [at.condition, at.record, at.number],
                              **QUICK).then(**show, **QUICK)  # fmt: skip
         for step in follow:
             event = event.then(**step, **QUICK)
@@ -133,6 +133,15 @@ class Results:
     def again(self, run: str | None) -> Any:
         """The runs that are here now."""
         return gr.Dropdown(self.browser.names(), value=run)
+
+    def turn_to(self, run: str | None, condition: str) -> list[Any]:
+        """Nothing of the run before; what is open stays where its chooser was only looked at."""
+        try:
+            found = self.browser.run(run or "").conditions
+        except IclError:  # what shows the run tells it
+            found = ()
+        stays = any(condition and one.entry["fingerprint"] == condition for one in found)
+        return [gr.skip()] * 3 if stays else ["", "", 1]
 
     def show_run(self, run: str | None, condition: str) -> list[Any]:
         """The conditions of a run; without one that is chosen the first is."""

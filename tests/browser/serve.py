@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from icl.engines.table import TableEngine
 from icl.registry import register
-from icl.types import ChoiceScore, OnToken, Output, Prompt, Sampling
+from icl.types import ChoiceScore, Expected, OnToken, Output, Prompt, Sampling
 from icl.ui.launch import serve
 
 
@@ -42,6 +43,22 @@ class Talker(TableEngine):
             said += f" {word}"
             time.sleep(self.delay_s)
         yield 0, Output(said, finish, 1, len(said.split()))
+
+
+@register("engine", "echo")
+@dataclass
+class Echo(TableEngine):
+    """Writes the query back, as a model may, and tells the probabilities of tokens."""
+
+    default: Literal["hash"] | None = "hash"
+
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+        """Every word, with itself as what else could have stood there."""
+        tokens = self.tokens(Prompt(prompt.text + answer))
+        return [Expected(one, -1.0, 1, ((one.text, -1.0),)) for one in tokens]
+
+    def _text(self, prompt: Prompt) -> str:
+        return prompt.query
 
 
 @register("engine", "slow")

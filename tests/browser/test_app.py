@@ -311,11 +311,10 @@ def test_hostile_text_is_text(hostile: str, open_page: Callable[[str], Any]) -> 
         shown = one.replace("\ud800", "\ufffd").replace("\udfff", "\ufffd")
         assert shown in said, one
     page.get_by_role("tab", name="As experiment").click()
-    for one in HOSTILE[:32]:
-        raw = "{% raw %}" + one + "{% endraw %}"
-        write(page, f"---\n# x\n---\n[[instruction]]\n{raw}\n[[example]]\n{PAIR}")
-        until_prompt(page, one)
-        assert one in prompt(page)
+    raw = "{% raw %}" + "\n".join(HOSTILE[:32]) + "{% endraw %}"
+    write(page, f"---\n# x\n---\n[[instruction]]\n{raw}\n[[example]]\n{PAIR}")
+    until_prompt(page, HOSTILE[31])
+    assert "\n".join(HOSTILE[:32]) in prompt(page)
     write(page, "---\n" + HOSTILE[0] + ": 1\n---\nx||| {{ target }}")
     until(page, "problem", re.escape(HOSTILE[0]))
     labels = "".join(f"  {one!r}: w{n}\n" for n, one in enumerate(HOSTILE[:12]))
