@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import parity, prompts, ranking, results, tools
+from benchmarks import first_page, parity, prompts, ranking, results, tools
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
 from benchmarks.tiny import save_tiny
 from icl.engines.hf import HFEngine
@@ -253,3 +253,15 @@ def test_the_wide_file_holds_the_numbers_that_the_engine_loads(
     assert (theirs["token_embd.weight"] == table).all()
     gate = ours["model.layers.1.mlp.gate_proj.weight"].float().numpy()
     assert (theirs["blk.1.ffn_gate.weight"] == gate).all()
+
+
+def test_first_page_says_ratio_and_goal(tmp_path: Path) -> None:
+    told = first_page.table({"icl app": [3.0, 2.0, 7.0], "bare Gradio": [2.0, 2.5, 1.0]})
+    assert told.splitlines()[1:] == [
+        "icl app                3.00 s   2.00 s   7.00 s        3",
+        "bare Gradio            2.00 s   1.00 s   2.50 s        3",
+        "1.50 times bare Gradio; goal 6 s: kept",
+    ]
+    assert "missed" in first_page.table({"icl app": [6.1], "bare Gradio": [1.0]})
+    with pytest.raises(IclError, match="no page within 120 s: .*not today"):
+        first_page.first_page(("import sys; sys.exit('not today')",), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,27 @@ def test_what_knows_nothing_of_the_web_loads_no_gradio() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+FIRST_PAGE = """
+import os, sys, urllib.request
+from icl.ui.launch import serve
+
+def ready(url):
+    page = urllib.request.urlopen(url).read() + urllib.request.urlopen(url + "config").read()
+    heavy = ("torch", "transformers", "scipy", "matplotlib", "bm25s", "sacrebleu", "sklearn")
+    print(b"Playground" in page, [name for name in heavy if name in sys.modules], flush=True)
+    os._exit(0)
+
+serve(ready=ready)
+"""
+
+
+def test_the_first_page_needs_neither_a_model_nor_what_runs_one(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIRST_PAGE], capture_output=True, text=True,
+        cwd=tmp_path, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert told.stdout.strip() == "True []", told.stderr
