@@ -1,4 +1,4 @@
-"""How the page looks, and its one script: Ctrl+Enter runs, Escape leaves an editor."""
+"""How the page looks, and its one script: Ctrl+Enter runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ HEAT = {
 }
 CSS = """
 button { font-family: inherit !important; }
+button.primary { background: #c2410c !important; color: #ffffff !important; }
+button.primary:hover { background: #9a3412 !important; }
+body:not(.dark) button[role="tab"][aria-selected="true"] { color: #c2410c !important; }
+body:not(.dark) .cm-line > span { filter: brightness(0.5); }
+body:not(.dark) .cm-gutterElement { color: #59636e; }
+.dark .cm-line > .ͼ2c { color: #9aa3b2 !important; }
+::placeholder { color: #59636e !important; opacity: 1 !important; }
+.dark ::placeholder { color: #a8b0bb !important; }
 #template .cm-editor { height: 300px; }
 #export .cm-editor { height: 400px; }
 #prompt { height: 340px; overflow: auto; }
@@ -28,14 +36,19 @@ button { font-family: inherit !important; }
 .textfield .text { font-size: 13px; overflow-wrap: anywhere; padding: 2px 0; cursor: text;
   background: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 .dark .textfield .text, .dark .legend button { color: #ffffff !important; }
+.dark .textfield .text {
+  background-image: linear-gradient(rgba(0, 0, 0, 0.25), rgba(0, 0, 0, 0.25)); }
 #heat .text { cursor: pointer; }
 .textfield .line-break::after { content: "\\A"; white-space: pre; }
 #problem textarea, #counts textarea, #told textarea, #output textarea, #reference textarea,
-#scored textarea, #changed textarea { font-family: var(--font-mono); font-size: 12.5px; }
+#scored textarea { font-family: var(--font-mono); font-size: 12.5px; }
 #rows, #shot-buttons, #answer-buttons, #feedback { flex-wrap: nowrap; align-items: stretch; }
 #back, #forth { flex: none; width: 44px; min-width: 44px; }
 #run, #stop { height: 46px; }
 #labels, #calibrated { min-height: 424px; }
+#output textarea { height: 180px !important; overflow-y: auto !important; }
+#told textarea { height: 90px !important; overflow-y: auto !important; }
+#scored textarea { height: 54px !important; overflow-y: auto !important; }
 #shots { max-height: 250px; overflow: auto; }
 #shots .wrap { flex-direction: column; flex-wrap: nowrap; gap: 4px; }
 #shots label { width: 100%; padding: 3px 8px; }
@@ -75,7 +88,11 @@ button { font-family: inherit !important; }
 #result-conditions .body-cell, #result-records .body-cell { cursor: pointer; }
 footer { display: none !important; }
 """
-"""The prompt's lines are laid out as text, since Gradio's own layout drops blank ones and white
+"""Sizes are those of what will stand there, so that an answer moves nothing. Colours reach 4.5:1
+where Gradio's own do not: its orange, and the editor's, whose classes have no
+names (the one that is named here is that of comments in its dark theme).
+
+The prompt's lines are laid out as text, since Gradio's own layout drops blank ones and white
 space between two pieces of one line is its own, so that has no width."""
 JS = """
 () => {
@@ -87,17 +104,7 @@ JS = """
         .find(one => !one.disabled && one.offsetParent !== null);
       if (run) run.click();
     }
-    if (event.key === "Escape" && event.target.closest(".cm-content")) event.target.blur();
   }, true);
-  const names = {back: "Previous row", forth: "Next row", template: "Template",
-    export: "As experiment", "x-yaml": "Experiment"};
-  document.addEventListener("focusin", event => {
-    const part = event.target;
-    const id = part.matches(".cm-content")
-      ? Object.keys(names).find(one => part.closest("#" + one)) : part.id;
-    if (id in names) part.setAttribute("aria-label", names[id]);
-  });
 }
 """
-"""Ctrl+Enter is caught before the editor, which would write a line. An editor takes Tab for itself;
-Escape leaves it. What shows a sign or a text alone gets a name to be read aloud."""
+"""Caught before the editor, which would write a line."""

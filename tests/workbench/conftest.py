@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,15 @@ def work(tmp_path: Path) -> Iterator[Workplace]:
     made = Workplace({"t": TABLE}, base, tmp_path / "private")
     yield made
     made.sandbox.close()
+
+
+@pytest.fixture
+def wide_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """The tiny model with a window of 4,096 tokens, for long instructions and long answers."""
+    made = shutil.copytree(tiny_model, tmp_path / "wide")
+    config = json.loads((made / "config.json").read_text())
+    (made / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
+    return made
 
 
 def screen(work: Workplace, name: str, **changes: Any) -> Screen:

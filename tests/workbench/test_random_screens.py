@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,13 +29,9 @@ TEMPLATES = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, tiny_model: Path) -> Iterator[Workplace]:
+def place(tmp_path: Path, wide_model: Path) -> Iterator[Workplace]:
     (tmp_path / "base").mkdir()
-    model = shutil.copytree(tiny_model, tmp_path / "model")
-    config = json.loads((model / "config.json").read_text())
-    wide = {**config, "max_position_embeddings": 4096}  # for the longest instruction
-    (model / "config.json").write_text(json.dumps(wide))
-    entry = {"source": str(model), "width": "fp32"}
+    entry = {"source": str(wide_model), "width": "fp32"}
     made = Workplace({"t": entry}, tmp_path / "base", tmp_path / "private")
     yield made
     made.sandbox.close()
