@@ -172,7 +172,7 @@ class Answering:
         for made in stream(condition.engine, asked.prompt, condition.sampling, stop):
             line = told(f"row id {asked.example.id}: {_written(made)}")
             scored = {}
-            if made.output is not None:
+            if made.output is not None and self._stops.get(key) is stop:  # the page is still open
                 self._answers[key] = answered(condition, asked, made.output, made.seconds)
                 scored = {at.scored: _scores(self._answers[key])}
             yield {at.told: line, at.output: shown(made.text), **scored}

@@ -94,6 +94,8 @@ class Playground:
         TokenPanel(self).wire(at)
         self.answering = Answering(self)
         self.answering.wire(at)
+        self.typed = [at.file, at.wanted, at.correction, at.pool_wanted, at.shot_file,
+                      at.export_name]  # fmt: skip
         self.whole = [*self.inputs, at.opened, at.turned, self.ready]  # what restore sets
         self.handed = [*self.whole, at.labels, at.calibration, at.output, at.reference, at.told]
         restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.whole}

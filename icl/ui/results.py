@@ -61,6 +61,7 @@ class Results:
         at = self.at = ResultsLayout()
         self.place = [at.run, at.condition]
         self.asked = [at.show, at.text, at.order, at.other]
+        self.typed = [at.text]
         self.listed = [at.records, at.page, at.number, at.told]
         self.opened = [at.facts, at.prompt, at.labels, at.output, at.record, at.noted]
         self._wire_run(at)

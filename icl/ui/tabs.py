@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 
+from icl.ui.parts import SECRET
 from icl.workbench.place import Workplace
 from icl.workbench.turns import Turns
 
@@ -33,7 +34,10 @@ ENGINE: dict[str, Any] = {
 
 
 class Tab(Protocol):
-    """What a tab is: made with the :class:`App`, then laid out once."""
+    """What a tab is: made with the :class:`App`, then laid out once.
+
+    ``typed``, where a tab has it, are text boxes whose texts the browser keeps over a reload.
+    """
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
@@ -68,6 +72,7 @@ def build(app: App) -> None:
     """Lay out all tabs inside an open ``gr.Blocks``, and call them when pages open and close."""
     # Made before tabs are laid out: what a browser keeps must stand outside of them, since Gradio
     # mounts a tab when it is first opened.
+    store = gr.BrowserState(None, storage_key="icl-typed", secret=SECRET)
     for title, place in TABS:
         module, _, name = place.partition(":")
         app.tabs[title] = getattr(import_module(module), name)(app)
@@ -76,3 +81,17 @@ def build(app: App) -> None:
             key = title.split()[0].lower()
             with gr.Tab(title, id=key, elem_id=f"tab-{key}") as app.page:
                 tab.build()
+    _keep_typed(app, store)
+
+
+def _keep_typed(app: App, store: Any) -> None:
+    """Let the browser keep what is typed into boxes that no state of a tab holds.
+
+    It does so by itself: nothing of it is sent here.
+    """
+    boxes = [box for tab in app.tabs.values() for box in getattr(tab, "typed", ())]
+    gr.on([box.input for box in boxes], None, boxes, store, js="(...texts) => texts",
+          trigger_mode="always_last", **QUICK)  # fmt: skip
+    none = f"Array({len(boxes)}).fill('')"
+    put_back = f"kept => kept?.length === {len(boxes)} ? kept : {none}"
+    app.loads.append([{"fn": None, "inputs": store, "outputs": boxes, "js": put_back}])

@@ -40,7 +40,10 @@ FAINT = r"""() => {
   const paper = one => {
     const above = [];
     for (let at = one; at; at = at.parentElement) {
-      const colour = rgba(getComputedStyle(at).backgroundColor);
+      const {backgroundColor, backgroundImage} = getComputedStyle(at);
+      const colour = rgba(backgroundColor);
+      const shade = /^linear-gradient\(rgba\(0, 0, 0, ([\d.]+)\)/.exec(backgroundImage);
+      if (shade) above.push([0, 0, 0, Number(shade[1])]);
       above.push(colour);
       if (colour[3] === 1) break;
     }

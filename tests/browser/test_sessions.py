@@ -6,11 +6,16 @@ nobody saves or runs under a name here.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from icl.run import run as run_experiment
@@ -98,6 +103,10 @@ def experiment(page: Any, word: str) -> None:
 
 def estimated(page: Any, word: str) -> None:
     until(page, "x-told", "^about")
+    mistyped(page, word)
+
+
+def mistyped(page: Any, word: str) -> None:
     page.click("#x-yaml .cm-content")
     page.keyboard.press("Control+End")
     page.keyboard.insert_text(f"\n{word}: 1")
@@ -138,32 +147,92 @@ def test_no_page_meets_what_another_types(app: str, open_page: Callable[..., Any
 
 # ---- the same questions, asked by many at once
 
+WORD = "canary0x"
 
-def recorded(page: Any, word: str) -> list[dict[str, Any]]:
-    """What a page sends for a preview, its tokens and one of them, a check, and columns."""
-    sent: list[dict[str, Any]] = []
-    page.on("request", lambda asked: _note(asked, sent))
-    write(page, SAID.format(word))
-    until_prompt(page, word)
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as the page made it, to be made again for another session."""
+
+    path: str
+    body: str
+    session: str
+
+    def again(self, number: int) -> dict[str, Any]:
+        """The same with the word of another session."""
+        text = self.body.replace(WORD, f"canary{number}x")
+        return dict(json.loads(text.replace(self.session, f"session{number}x")))
+
+
+def recorded(page: Any) -> tuple[Asked, list[Asked]]:
+    """What asks the model for tokens; and what is answered at once with the session's word."""
+    asked: list[Any] = []
+    page.on("requestfinished", lambda one: asked.append(one) if one.method == "POST" else None)
+    write(page, SAID.format(WORD))
+    until_prompt(page, WORD)
     tab(page, "Tokens")
     page.click("#inspect")
     until_box(page, "expected", r"^\d+ tokens; click one")
-    fill(page, "place", "4")
-    until_box(page, "expected", "rank 1")
-    compare(page, word)
-    compared(page, word)
+    text = page.inner_text("#heat .textfield").split()
+    fill(page, "place", str(text.index(WORD) + 1))
+    until_box(page, "expected", WORD)
+    tab(page, "Compare")
+    until(page, "c-check", "^A and B: ")
+    fill(page, "c-templateB", WORD)
+    page.keyboard.press("Enter")
+    until(page, "c-check", f"column B: unknown template '{WORD}'")
     tab(page, "Experiment")
     until(page, "x-check", "^fine")
-    estimated(page, word)
-    return sent
+    mistyped(page, WORD)
+    queued, quick = [], []
+    for one in asked:
+        place = one.url.partition("/gradio_api")
+        made = Asked(place[1] + place[2], one.post_data, one.post_data_json["session_hash"])
+        if "/queue/join" in one.url and WORD in one.post_data:
+            queued.append(made)
+        elif "/run/" in one.url and WORD in one.response().text():
+            quick.append(made)
+    return queued[0], quick
 
 
-def _note(asked: Any, sent: list[dict[str, Any]]) -> None:
-    if asked.method == "POST" and asked.url.endswith(("/run/predict", "/queue/join")):
-        sent.append({"path": asked.url.partition("/gradio_api")[2], **asked.post_data_json})
+async def at_once(address: str, first: Asked, others: list[Asked], sessions: int) -> list[str]:
+    """The replies to every session, each asking what the page asked; session by session."""
+    few = asyncio.Semaphore(8)  # sixteen may wait for the model
+    unbounded = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=address, timeout=600, limits=unbounded) as client:
+
+        async def inspected(number: int) -> str:
+            async with few:
+                (await client.post(first.path, json=first.again(number))).raise_for_status()
+                data = "/gradio_api/queue/data"
+                wanted = {"session_hash": f"session{number}x"}
+                async with client.stream("GET", data, params=wanted) as reply:
+                    return "\n".join([line async for line in reply.aiter_lines()])
+
+        async def answer(one: Asked, number: int) -> str:
+            reply = await client.post(one.path, json=one.again(number))
+            return reply.raise_for_status().text
+
+        tokens = await asyncio.gather(*map(inspected, range(sessions)))
+        pairs = [(one, number) for number in range(sessions) for one in others]
+        told = await asyncio.gather(*(answer(*pair) for pair in pairs))
+    count = len(others)
+    return [
+        "\n".join([tokens[number], *told[number * count : (number + 1) * count]])
+        for number in range(sessions)
+    ]
 
 
-def test_what_is_recorded(app: str, open_page: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("sessions", [10, pytest.param(250, marks=pytest.mark.slow)])
+def test_requests_at_once_are_answered_to_their_own_session(
+    app: str, sessions: int, open_page: Callable[..., Any]
+) -> None:
     page = open_page(app)
-    for one in recorded(page, "canaryq"):
-        print(json.dumps(one)[:200])
+    first, others = recorded(page)
+    assert len(others) >= 4  # the prompt, a token, the columns, the file
+    page.close()
+    with ThreadPoolExecutor(1) as beside:  # Playwright's own loop runs in this thread
+        replies = beside.submit(asyncio.run, at_once(app, first, others, sessions)).result()
+    for number, reply in enumerate(replies):
+        found = re.findall(r"canary\d+x", reply)
+        assert set(found) == {f"canary{number}x"} and len(found) > len(others)

@@ -1,0 +1,54 @@
+"""Nothing typed is lost on reload: the boxes that no other test of a tab types into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icl.run import run
+from tests.browser.conftest import serving
+from tests.browser.test_desk import tab, until_box
+from tests.experiment import write
+
+TYPED = {
+    "Template": ("file",), "Row": ("wanted",), "Shots": ("pool-wanted", "shot-file"),
+    "As experiment": ("export-name",),
+}  # fmt: skip
+"""Tab inside the playground -> its boxes."""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[str]:
+    run(str(write(tmp_path)), tmp_path / "runs")
+    with serving({"engine": "table", "default": "hash"}, tmp_path) as address:
+        yield address
+
+
+def fill(page: Any, name: str) -> None:
+    page.fill(f"#{name} textarea, #{name} input", f"typed-{name}")
+
+
+def test_texts_are_there_again(app: str, open_page: Callable[..., Any]) -> None:
+    page = open_page(app)
+    fill(page, "correction")
+    for place, names in TYPED.items():
+        tab(page, place)
+        for name in names:
+            fill(page, name)
+    tab(page, "Results")
+    fill(page, "result-text")
+    until_box(page, "result-page", ": 0 of")
+    page.reload()
+    page.wait_for_selector("#prompt .textfield .text")
+    until_box(page, "correction", "^typed-correction$")
+    for place, names in TYPED.items():
+        tab(page, place)
+        for name in names:
+            until_box(page, name, f"^typed-{name}$")
+    tab(page, "Results")
+    until_box(page, "result-text", "^typed-result-text$")
+    until_box(page, "result-page", ": 0 of")
+    page.close()  # before the server
