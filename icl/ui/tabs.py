@@ -85,13 +85,13 @@ def build(app: App) -> None:
 
 
 def _keep_typed(app: App, store: Any) -> None:
-    """Let the browser keep what is typed into boxes that no state of a tab holds.
-
-    It does so by itself: nothing of it is sent here.
-    """
+    """Let the browser keep what is typed into boxes that no state of a tab holds."""
     boxes = [box for tab in app.tabs.values() for box in getattr(tab, "typed", ())]
-    gr.on([box.input for box in boxes], None, boxes, store, js="(...texts) => texts",
+
+    def put_back(kept: Any) -> list[Any]:
+        fits = isinstance(kept, list) and len(kept) == len(boxes)
+        return [str(text or "") for text in kept] if fits else [gr.skip()] * len(boxes)
+
+    gr.on([box.input for box in boxes], lambda *texts: list(texts), boxes, store,
           trigger_mode="always_last", **QUICK)  # fmt: skip
-    none = f"Array({len(boxes)}).fill('')"
-    put_back = f"kept => kept?.length === {len(boxes)} ? kept : {none}"
-    app.loads.append([{"fn": None, "inputs": store, "outputs": boxes, "js": put_back}])
+    app.loads.append([{"fn": put_back, "inputs": store, "outputs": boxes}])
