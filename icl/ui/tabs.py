@@ -87,11 +87,15 @@ def build(app: App) -> None:
 def _keep_typed(app: App, store: Any) -> None:
     """Let the browser keep what is typed into boxes that no state of a tab holds."""
     boxes = [box for tab in app.tabs.values() for box in getattr(tab, "typed", ())]
+    ready = gr.State(False)
+
+    def keep(ready: bool, *texts: str) -> Any:
+        return list(texts) if ready else gr.skip()
 
     def put_back(kept: Any) -> list[Any]:
         fits = isinstance(kept, list) and len(kept) == len(boxes)
-        return [str(text or "") for text in kept] if fits else [gr.skip()] * len(boxes)
+        return [*([str(text or "") for text in kept] if fits else [gr.skip()] * len(boxes)), True]
 
-    gr.on([box.input for box in boxes], lambda *texts: list(texts), boxes, store,
+    gr.on([box.change for box in boxes], keep, [ready, *boxes], store,
           trigger_mode="always_last", **QUICK)  # fmt: skip
-    app.loads.append([{"fn": put_back, "inputs": store, "outputs": boxes}])
+    app.loads.append([{"fn": put_back, "inputs": store, "outputs": [*boxes, ready]}])
