@@ -37,7 +37,7 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
   background: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 .dark .textfield .text, .dark .legend button { color: #ffffff !important; }
 .dark .textfield .text {
-  background-image: linear-gradient(rgba(0, 0, 0, 0.4), rgba(0, 0, 0, 0.4)); }
+  background-image: linear-gradient(rgba(0, 0, 0, 0.25), rgba(0, 0, 0, 0.25)); }
 #heat .text { cursor: pointer; }
 .textfield .line-break::after { content: "\\A"; white-space: pre; }
 #problem textarea, #counts textarea, #told textarea, #output textarea, #reference textarea,

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from icl.report import label_shares
+from icl.results import load_run
 from tests.browser.conftest import serving
 from tests.browser.test_app import HOSTILE, choose, export, prompt, run, until, until_prompt, write
 
@@ -98,6 +100,10 @@ def test_shots_by_hand_tokens_and_the_exported_run(
     record = json.loads(records.read_text())
     (kept,) = (json.loads(line) for line in (folder / "feedback.jsonl").read_text().splitlines())
     assert record["request"] == kept["request"]
+    (ran,) = load_run("mine", folder / "runs").conditions
+    (share,) = [max(label_shares(one.logprobs)) for one in ran.records.values()]
+    shown_share = float(re.search(r" with ([\d.e-]+)%", told)[1])  # type: ignore[index]
+    assert shown_share == pytest.approx(100 * share, rel=6e-3)  # three digits are shown
     assert [shot[0] for shot in record["shots"]] == [second, first] == kept["shots"]
     assert not shown or kept["prompt"] == shown
 
