@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from icl.calibration import Calibration, Shelf, calibrate
 from icl.calibrators import Calibrated, Calibrator, make
 from icl.channel import Channel
-from icl.engines.chat import sent_text
 from icl.errors import ParseError, StoreError
 from icl.hashing import channel_hash, request_hash
 from icl.plugins import load_known
 from icl.probes import probe_prompt
-from icl.prompts import Template, template_of
+from icl.prompts import Template
 from icl.registry import did_you_mean, lookup
+from icl.rendering import HERE, Rendering
 from icl.store import ConditionStore, read_json
 from icl.tasks import Task
 from icl.types import Choice, Example, Output, Prediction, Prompt, Record, Score, Shot
@@ -92,6 +92,7 @@ class ConditionResult:
     scores: tuple[Score, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     """What calibrators made of it, beside their scores."""
+    rendering: Rendering = HERE
 
     @property
     def axes(self) -> dict[str, str]:
@@ -205,7 +206,7 @@ class ConditionResult:
 
     def template(self) -> Template:
         """The template as it was when the condition was first run."""
-        return template_of(self.store.condition()["template"])
+        return self.rendering.template(self.store.condition()["template"])
 
     def choices(self, record: Record) -> Sequence[Choice]:
         """What the record's model could answer, in the order of its log-probabilities."""
@@ -276,7 +277,7 @@ class ConditionResult:
 
     def sent(self, prompt: Prompt) -> str:
         """The text that was sent for a prompt, made again without the model."""
-        return sent_text(prompt, self.store.condition()["identity"]["engine"])
+        return self.rendering.sent(prompt, self.store.condition()["identity"]["engine"])
 
     def record(self, name: str) -> Record:
         """The record of an example.
@@ -358,8 +359,12 @@ def varying(conditions: Sequence[ConditionResult]) -> list[str]:
     return [axis for axis in axes if len({one.axes.get(axis) for one in conditions}) > 1]
 
 
-def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
+def load_run(
+    folder: str | Path, out: str | Path = "runs", rendering: Rendering = HERE
+) -> Run:  # fmt: skip
     """Read a run folder, given by its path or by the experiment's name under ``out``.
+
+    Its prompts are made again by ``rendering``.
 
     Raises:
         StoreError: there is no such run, or its manifest cannot be read.
@@ -384,15 +389,12 @@ def load_run(folder: str | Path, out: str | Path = "runs") -> Run:
             entry,
             manifest["rows"][entry["rows"]],
             ConditionStore(root / entry["folder"]),
-            tuple(
-                Score(**row["score"]) for row in kept if row["condition"] == entry["fingerprint"]
-            ),
-            tuple(
-                Calibration(**row["calibration"])
-                for row in calibrated
-                if row["condition"] == entry["fingerprint"]
-            ),
+            tuple(Score(**row["score"]) for row in kept
+                  if row["condition"] == entry["fingerprint"]),
+            tuple(Calibration(**row["calibration"]) for row in calibrated
+                  if row["condition"] == entry["fingerprint"]),
+            rendering,
         )
         for entry in manifest["conditions"]
-    )
+    )  # fmt: skip
     return Run(place, manifest, conditions)

@@ -1,5 +1,7 @@
 """Templates that a stranger wrote, parsed and rendered in a bounded child process.
 
+Such are an edited one, and those that a run folder keeps: of its prompts, and of its model's chat.
+
 Jinja folds constants while it compiles and swallows exceptions there, so neither a signal nor a
 thread can stop it; a process can be killed. It is spawned once, kept, and replaced after a kill.
 Both ends of the line stand here: :class:`Sandbox` is the parent's, :func:`serve` the child's.
@@ -32,33 +34,21 @@ if __name__ == "__main__":
     sys.modules["icl"] = importlib.util.module_from_spec(_spec)
 
 from icl import errors
-from icl.errors import IclError, TemplateError
-from icl.prompts import Template, bind
+from icl.errors import TemplateError
+from icl.prompts import Template
+from icl.rendering import Rendering
 from icl.sandbox import Half
-from icl.templates import FrontMatter, TemplateFile, parse_template
-from icl.types import JSON
+from icl.sandbox_answers import CHAT, Limits, answered
+from icl.templates import FrontMatter, TemplateFile
+from icl.types import JSON, Prompt
 
 __all__ = ["Limits", "Sandbox", "serve"]
 
 _LENGTH = struct.Struct("!I")
 _START_S = 30.0
 """How long a child may take to start on a busy machine."""
-_LONGEST_MESSAGE = 2000
-"""Characters of an error message: a template may write what is quoted in it."""
-_HALVES = ("input", "target", "query", "instruction", "system", "given", "scored")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a template may use."""
-
-    wall_s: float = 1.0
-    """Seconds for one :meth:`Sandbox.bind` and everything rendered with its template."""
-    memory_bytes: int = 256 << 20
-    """Address space of the child."""
-    source_bytes: int = 64 << 10
-    output_bytes: int = 1 << 20
-    """UTF-8 bytes of one rendered half."""
+_PARTS = ("query", "instruction", "shots", "separator", "system")
+"""Of a prompt, what stands in the text that is sent."""
 
 
 @dataclass(eq=False)
@@ -102,6 +92,22 @@ class _ChildHalf(Half):
         return text
 
 
+def _file(made: Mapping[str, Any], turn: _Turn) -> TemplateFile:
+    """A parsed file of plain JSON values, whose halves the child renders."""
+    head: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in made["head"].items()
+    }
+    halves = {
+        part: half and _ChildHalf(
+            half["where"], half["source"], half["first_line"],
+            tuple((name, line) for name, line in half["names"]),
+            None if half["words"] is None else tuple(half["words"]), turn,
+        )
+        for part, half in made["halves"].items()
+    }  # fmt: skip
+    return TemplateFile(turn.name, Path(turn.name), made["text"], FrontMatter(**head), **halves)
+
+
 class Sandbox:
     r"""The parent's end: one child process, started at first need, shared by all threads.
 
@@ -129,28 +135,49 @@ class Sandbox:
         Raises:
             TemplateError: malformed, too large, too slow, or what ``load_template`` raises.
         """
+        turn = self._turn(text, name)
+        asked = [text, name, language_tag, label_language, list(label_set)]
+        made = turn.ask({"bind": asked})
+        file = _file(made["file"], turn)
+        return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
+
+    def template_of(self, kept: Mapping[str, Any]) -> Template:
+        """A template as a condition folder keeps it, by :func:`icl.prompts.template_of`.
+
+        Raises:
+            TemplateError: malformed, too large or too slow.
+        """
+        turn = self._turn(kept["text"], kept["name"])
+        file = _file(turn.ask({"parse": [kept["text"], kept["name"]]}), turn)
+        words, labels = kept["words"], kept["labels"]
+        return Template(file, kept["language"], words, labels, tuple(kept["fallbacks"]))
+
+    def sent_text(self, prompt: Prompt, engine: Mapping[str, Any]) -> str:
+        """What an engine of this identity was sent, by :func:`icl.engines.chat.sent_text`.
+
+        Raises:
+            EngineError: its chat template refuses the prompt.
+            TemplateError: its chat template is malformed, too large or too slow.
+        """
+        parts = {name: getattr(prompt, name) for name in _PARTS}
+        wording = {name: engine.get(name) for name in ("chat", "prefix", "newline")}
+        turn = self._turn(json.dumps(wording), CHAT)
+        text: str = turn.ask({"sent": [parts, wording]})
+        return text
+
+    @property
+    def rendering(self) -> Rendering:
+        """Both, to read a run with."""
+        return Rendering(self.template_of, self.sent_text)
+
+    def _turn(self, text: str, name: str) -> _Turn:
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > self.limits.source_bytes:
             raise TemplateError(
                 f"{name}: the template has {size:,} bytes, {self.limits.source_bytes:,} are "
                 "accepted; put long texts into the data"
             )
-        turn = _Turn(self, name, self.limits.wall_s)
-        asked = [text, name, language_tag, label_language, list(label_set)]
-        made = turn.ask({"bind": asked})
-        head: dict[str, Any] = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in made["head"].items()
-        }
-        halves = {
-            part: half and _ChildHalf(
-                half["where"], half["source"], half["first_line"],
-                tuple((name, line) for name, line in half["names"]),
-                None if half["words"] is None else tuple(half["words"]), turn,
-            )
-            for part, half in made["halves"].items()
-        }  # fmt: skip
-        file = TemplateFile(name, Path(name), made["text"], FrontMatter(**head), **halves)
-        return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
+        return _Turn(self, name, self.limits.wall_s)
 
     def ask(self, message: Mapping[str, Any], name: str, within_s: float) -> Any:
         """Send one message and wait for its answer; a child that is too slow is replaced."""
@@ -284,64 +311,8 @@ def serve(line: socket.socket, limits: Limits) -> None:
         # Whole seconds of the process's life, so this only ends what the parent did not kill.
         ends = math.ceil(began + limits.wall_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.RLIM_INFINITY))
-        answer = _answer(message, limits)
+        answer = answered(message, limits)
         _send(line, {**answer, "cpu_s": time.process_time() - began})
-
-
-def _answer(message: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """``value``, or ``error`` and ``message``; ``full`` if the process ran out of memory."""
-    try:
-        if "bind" in message:
-            return {"value": _bind(*message["bind"])}
-        half = Half(**message["half"])
-        text = half.render(message["context"], message["offered"])
-        size = len(text.encode("utf-8", "surrogatepass"))
-        if size > limits.output_bytes:
-            raise TemplateError(
-                f"{half.where}:{half.first_line}: renders {size:,} bytes, {limits.output_bytes:,} "
-                "are accepted; make its loops or texts smaller"
-            )
-        return {"value": text}
-    except IclError as error:
-        if not isinstance(error.__cause__, MemoryError):
-            shown = str(error)[:_LONGEST_MESSAGE]
-            return {"error": type(error).__name__, "message": shown}
-        where = str(error).partition(": MemoryError")[0]
-    except MemoryError:
-        where = message["bind"][1] if "bind" in message else message["half"]["where"]
-    told = (
-        f"{where}: needs more than {limits.memory_bytes >> 20} MB; make its loops or texts smaller"
-    )
-    return {"error": "TemplateError", "message": told, "full": True}
-
-
-def _bind(
-    text: str, name: str, language_tag: str, label_language: str | None, label_set: list[str]
-) -> dict[str, Any]:
-    """A template in plain JSON values: what :meth:`Sandbox.bind` puts together again."""
-    file = parse_template(text, name, Path(name))
-    made = bind(file, language_tag, label_language, label_set)
-    return {
-        "text": file.text,
-        "head": {**{k: v for k, v in vars(file.head).items() if k != "labels"}},
-        "halves": {part: _plain(getattr(file, part)) for part in _HALVES},
-        "words": dict(made.words),
-        "labels": dict(made.labels),
-        "fallbacks": list(made.fallbacks),
-    }
-
-
-def _plain(half: Half | None) -> dict[str, Any] | None:
-    if half is None:
-        return None
-    used = half.words_used
-    return {
-        "where": half.where,
-        "source": half.source,
-        "first_line": half.first_line,
-        "names": list(half.names.items()),
-        "words": None if used is None else sorted(used),
-    }
 
 
 if __name__ == "__main__":

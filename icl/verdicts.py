@@ -31,7 +31,7 @@ def judge_result(condition: ConditionResult, name: str) -> ConditionResult:
         raise MetricError(f"{name}: no verdicts yet; say `icl run` with the experiment's file")
     entry = known[name]
     store = ConditionStore(condition.store.folder.parent / entry["folder"])
-    return ConditionResult(entry, condition.ids, store)
+    return ConditionResult(entry, condition.ids, store, rendering=condition.rendering)
 
 
 def _verdicts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,40 +82,52 @@ def show(
 
     What calibrators asked beside the test rows is RUN#CONDITION/content_free/ID, or domain, pool.
     """
-    from icl.probes import ROLES
-    from icl.report import card as text
-    from icl.reports.card import card_of, page
     from icl.results import load_run
-
-    card = (lambda *named: page(card_of(*named))) if html else text
+    from icl.sandbox_child import Sandbox
 
     name, mark, rest = record.partition("#")
-    loaded = load_run(name, out)
-    where, slash, key = rest.partition("/")
-    if not mark or not rest:
-        raise StoreError(f"name a record as {name}#1/ID: a condition from 1 to "
-                         f"{len(loaded.conditions)} and an example's id")  # fmt: skip
-    if slash:
-        condition = loaded.condition(where)
-        role, inner, name = key.partition("/")
-        if inner and role in ROLES:  # what was asked beside the test rows
-            condition, key = condition.probes(role), name
-        typer.echo(card(condition, condition.record(key)))
-        if not html:
-            _show_verdicts(condition, key)
-        return
+    with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
+        loaded = load_run(name, out, sandbox.rendering)
+        if not mark or not rest:
+            raise StoreError(f"name a record as {name}#1/ID: a condition from 1 to "
+                             f"{len(loaded.conditions)} and an example's id")  # fmt: skip
+        found = _named(loaded, rest)
+        if found is not None:
+            _show(*found, html)
+            return
     holders = [c for c in loaded.conditions if rest in c.records]
-    if len(holders) == 1 or not holders:
-        condition = (holders or loaded.conditions)[0]
-        typer.echo(card(condition, condition.record(rest)))
-        if not html:
-            _show_verdicts(condition, rest)
-        return
     typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
     for place, condition in enumerate(loaded.conditions, 1):
         if rest in condition.records:
             axes = " · ".join(value for value in condition.axes.values() if value)
             typer.echo(f"  {name}#{place}/{rest}  {axes}")
+
+
+def _named(run: Any, rest: str) -> tuple[Any, str] | None:
+    """The condition and the id that ``CONDITION/ID`` or an id name; None where several have it."""
+    from icl.probes import ROLES
+
+    where, slash, key = rest.partition("/")
+    if slash:
+        condition = run.condition(where)
+        role, inner, name = key.partition("/")
+        if inner and role in ROLES:  # what was asked beside the test rows
+            return condition.probes(role), name
+        return condition, key
+    holders = [one for one in run.conditions if rest in one.records]
+    return None if len(holders) > 1 else ((holders or run.conditions)[0], rest)
+
+
+def _show(condition: Any, key: str, html: bool) -> None:
+    from icl.report import card
+    from icl.reports.card import card_of, page
+
+    record = condition.record(key)
+    if html:
+        typer.echo(page(card_of(condition, record)))
+        return
+    typer.echo(card(condition, record))
+    _show_verdicts(condition, key)
 
 
 def _show_verdicts(condition: Any, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,14 +58,16 @@ def report(
     """
     from icl.reports.pivot import pivot
     from icl.results import load_run
+    from icl.sandbox_child import Sandbox
 
     made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
-    run = load_run(run_name)
-    if made == "html":
-        _write(_page(run), output or run.folder / "report.html")
-        return
+    with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
+        run = load_run(run_name, rendering=sandbox.rendering)
+        if made == "html":
+            _write(_page(run), output or run.folder / "report.html")
+            return
+        behind = _appendix(run) if appendix else None
     pivots = pivot(run, rows, cols, metric) if rows is not None else []
-    behind = _appendix(run) if appendix else None
     if made == "text":
         text = _terminal(run, pivots, metric, behind, plain=output is not None)
     else:

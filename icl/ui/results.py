@@ -54,7 +54,8 @@ class Results:
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
         roots = [self.work.base / "runs", Path.cwd() / "runs"]
-        self.browser = Browser(list(dict.fromkeys(root.resolve() for root in roots)))
+        unique = list(dict.fromkeys(root.resolve() for root in roots))
+        self.browser = Browser(unique, self.work.sandbox.rendering)
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""

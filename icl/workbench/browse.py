@@ -16,6 +16,7 @@ from threading import RLock
 from icl.checks.answers import strays
 from icl.errors import ConfigError, StoreError
 from icl.registry import did_you_mean
+from icl.rendering import HERE, Rendering
 from icl.reports.answers import Answer, answers
 from icl.reports.card import card_of
 from icl.reports.text import clean
@@ -215,10 +216,11 @@ class Browser:
 
     Args:
         roots: folders that hold runs, the first one first; those that are not there are empty.
+        rendering: how prompts are made again of what the folders keep.
     """
 
-    def __init__(self, roots: Sequence[Path]) -> None:
-        self.roots = tuple(roots)
+    def __init__(self, roots: Sequence[Path], rendering: Rendering = HERE) -> None:
+        self.roots, self.rendering = tuple(roots), rendering
         self._runs: OrderedDict[Path, tuple[object, Run]] = OrderedDict()
         self._open: OrderedDict[tuple[Path, str], tuple[object, Opened]] = OrderedDict()
         self._lock = RLock()
@@ -246,7 +248,7 @@ class Browser:
         with self._lock:
             held = self._runs.get(folder)
             if held is None or held[0] != stamp:
-                held = self._runs[folder] = stamp, load_run(folder)
+                held = self._runs[folder] = stamp, load_run(folder, rendering=self.rendering)
             self._runs.move_to_end(folder)
             while len(self._runs) > _MOST_RUNS:
                 self._runs.popitem(last=False)
