@@ -151,6 +151,8 @@ def shots_svg(panel: Panel, label: str, name: str) -> str:
     """
     tips: dict[str, str] = {}
 
+    lines = len(panel.curves) + sum(1 for curve in panel.curves if curve.vote)
+
     def draw(axes: Axes) -> None:
         ticks = sorted({k for curve in panel.curves for k in curve.points})
         for at, curve in enumerate(panel.curves):
@@ -160,10 +162,11 @@ def shots_svg(panel: Panel, label: str, name: str) -> str:
         axes.set_ylabel(label)
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low) if low > -20 else low, high)
-        if len(panel.curves) > 1 or any(curve.vote for curve in panel.curves):
-            axes.legend(loc="best")
+        if lines > 1:  # above the axes, where it covers nothing
+            axes.figure.legend(loc="outside upper left", ncols=2)
 
-    return _svg(draw, (4.6, 3.0), name, f"{label} against shots. {panel.described}", tips)
+    height = 2.9 + 0.18 * -(-lines // 2) if lines > 1 else 2.9
+    return _svg(draw, (4.6, height), name, f"{label} against shots. {panel.described}", tips)
 
 
 def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None:
@@ -243,9 +246,9 @@ def _svg(
         matplotlib.rcParams.update(RC)
         # Texts are laid out with matplotlib's own font and shown with the reader's, which has more.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure: Figure = Figure(figsize=inches)
+        figure: Figure = Figure(figsize=inches, layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.add_axes((0.13, 0.16, 0.85, 0.82)))
+        draw(figure.add_subplot())
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(out.getvalue(), name, described, tips)
 

@@ -1,20 +1,25 @@
-"""The plots of a run as HTML made of numbers and names, every name escaped; no model's text."""
+"""The plots of a run as HTML made of numbers, names and labels, each of them escaped."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from threading import Lock
 
 from icl.report import number
 from icl.reports import plots
+from icl.reports.answers import Confusion
 from icl.reports.groups import Group, groups, title
 from icl.reports.sections import locales
-from icl.reports.strips import Strip
+from icl.reports.strips import Scale, Strip, scale
 from icl.reports.summary import interval
 from icl.reports.text import clean, short
 from icl.results import Run
+from icl.spread import Spread
+from icl.types import Score
+from icl.workbench.run_tables import settings, task_of
 
-__all__ = ["figures"]
+__all__ = ["figures", "matrix", "spread_figure"]
 
 PANELS = 12
 """Most plots of a task."""
@@ -53,20 +58,79 @@ def _shots(group: Group, anchor: str) -> list[str]:
 
 
 def _locales(group: Group) -> list[str]:
+    """A table for each set of conditions, all on one line, so that they can be compared."""
+    found = locales(group)
+    rows = [place.row for _, _, places, _ in found for place in places]
+    line = scale([one for row in rows for one in (row.primary, *row.baselines()) if one])
+    plain = dict.fromkeys(one.name.partition("/")[0] for row in rows for one in row.baselines())
     made = []
-    for name, line, places, left in locales(group):
-        rows = "".join(
-            f"<tr><td>{_text(place.name)}</td><td>{number(place.row.primary.value)}</td>"
-            f"<td>{interval(place.row.primary)}</td><td>{_strip(place.strip)}</td></tr>"
+    for name, _, places, left in found:
+        cells = [
+            (place.name, place.row.primary, _strip(line.strip(place.row.primary,
+                                                              place.row.baselines())))
             for place in places if place.row.primary is not None
-        )  # fmt: skip
-        more = f"<p>{left} more</p>" if left else ""
-        made.append(
-            f"<figure><figcaption>{_text(name) or 'by locale'}; from {line.bottom:g} to "
-            f"{line.top:g}, 95 % intervals, baselines as ticks</figcaption>"
-            f'<table class="strips">{rows}</table>{more}</figure>'
+        ]  # fmt: skip
+        lines = "".join(
+            f"<tr><th>{_text(place)}</th><td>{number(score.value)}</td><td>{interval(score)}</td>"
+            f"<td>{strip}</td><td>{score.n:,}</td></tr>"
+            for place, score, strip in cells
         )
+        more = f"<p>{left} more locales</p>" if left else ""
+        made.append(
+            f"<figure><figcaption>{_text(name) or 'by locale'}</figcaption>"
+            '<table class="strips"><tr><td></td><td>score</td><td>95 %</td>'
+            f'<td class="line">{_ends(line)}</td><td>rows</td></tr>{lines}</table>{more}</figure>'
+        )
+    if made:
+        ticks = f"; orange ticks: {_text(', '.join(plain))}" if plain else ""
+        made.insert(0, f"<p>By locale, the {len(made)} best settings first{ticks}.</p>")
     return made
+
+
+def spread_figure(found: Sequence[Spread]) -> str:
+    """A dot for each condition of every spread, on one line for each metric."""
+    names, parts = settings(found), []
+    for task, metric in dict.fromkeys((task_of(one), one.title) for one in found):
+        own = [(name, one) for name, one in zip(names, found, strict=True)
+               if (task_of(one), one.title) == (task, metric)]  # fmt: skip
+        values = [value for _, one in own for value in one.values]
+        line = scale([Score(metric, value, None, None, 0, "") for value in values])
+        rows = "".join(
+            f"<tr><th>{_text(name)}</th><td>{len(one.values)}: {_text(', '.join(one.over))}</td>"
+            f"<td>{_dots(line, one)}</td><td>{number(one.spread)}</td>"
+            f"<td>{number(one.by_chance)}</td></tr>"
+            for name, one in own
+        )
+        parts.append(
+            f"<figure><figcaption>{_text(task)}: {_text(metric)}, a dot a condition</figcaption>"
+            f'<table class="strips"><tr><td></td><td>over</td><td class="line">{_ends(line)}</td>'
+            f"<td>spread</td><td>by chance</td></tr>{rows}</table></figure>"
+        )
+    return f'<div class="figures">{"".join(parts)}</div>' if parts else ""
+
+
+def matrix(found: Confusion) -> str:
+    """Right labels in rows, answers in columns, the darker the more; the diagonal is right."""
+    names = [_text(name) for name in found.labels]
+    more = [f"<em>{found.joined} others</em>"] if found.joined else []
+    none = ["<em>no answer</em>"] if found.unanswered else []
+    heads = "".join(f"<th><span>{name}</span></th>" for name in [*names, *more, *none])
+    lines = []
+    for at, (name, counts) in enumerate(zip([*names, *more], found.counts, strict=True)):
+        cells = "".join(
+            f'<td class="{"same " if place == at < len(names) else ""}{"" if count else "zero"}" '
+            f'style="--share: {min(count / (found.most or 1), 1):.2f}">{count or "·"}</td>'
+            for place, count in enumerate(counts)
+        )
+        lines.append(f"<tr><th>{name}</th>{cells}</tr>")
+    return (
+        '<div class="heat" tabindex="0" role="region" aria-label="Confusion matrix"><table>'
+        f"<tr><td>right ↓ answered →</td>{heads}</tr>{''.join(lines)}</table></div>"
+    )
+
+
+def _ends(line: Scale) -> str:
+    return f'<span class="ends"><span>{line.bottom:g}</span><span>{line.top:g}</span></span>'
 
 
 def _strip(strip: Strip | None) -> str:
@@ -75,11 +139,23 @@ def _strip(strip: Strip | None) -> str:
     ticks = "".join(
         f'<rect class="tick" x="{at}%" y="2" width="2" height="12"></rect>' for at in strip.ticks
     )
+    return _line(
+        strip.low, strip.high, f'{ticks}<circle cx="{strip.value}%" cy="8" r="4"></circle>'
+    )
+
+
+def _dots(line: Scale, one: Spread) -> str:
+    dots = "".join(
+        f'<circle class="one" cx="{line.at(value)}%" cy="8" r="4"></circle>' for value in one.values
+    )
+    return _line(line.at(min(one.values)), line.at(max(one.values)), dots)
+
+
+def _line(low: float, high: float, marks: str) -> str:
     return (
         '<svg class="strip" width="100%" height="16" aria-hidden="true">'
         '<line class="whole" x1="0" x2="100%" y1="8" y2="8"></line>'
-        f'<line class="int" x1="{strip.low}%" x2="{strip.high}%" y1="8" y2="8"></line>{ticks}'
-        f'<circle cx="{strip.value}%" cy="8" r="4"></circle></svg>'
+        f'<line class="int" x1="{low}%" x2="{high}%" y1="8" y2="8"></line>{marks}</svg>'
     )
 
 

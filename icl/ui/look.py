@@ -69,17 +69,36 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
 .wrong textarea { color: #b42318 !important; -webkit-text-fill-color: #b42318 !important; }
 .dark .wrong textarea { color: #ff8a80 !important; -webkit-text-fill-color: #ff8a80 !important; }
 .stale { opacity: 0.4; }
-#result-plots { --a0: #0072b2; --a1: #c04f00; --a2: #00805c; --a3: #a8457f; --a4: #2b83ba;
-  --a5: #946000; --f0: #1c2024; --f1: #8b939b; }
-.dark #result-plots { --a0: #56b4e9; --a1: #ff8f47; --a2: #35c797; --a3: #e58fc0; --a4: #8fcdf0;
-  --a5: #e6b23e; --f0: #e4e7ea; --f1: #7b848d; }
-.figures figure { margin: 8px 0 16px; max-width: 560px; }
+.figures, .heat { --a0: #0072b2; --a1: #c04f00; --a2: #00805c; --a3: #a8457f; --a4: #2b83ba;
+  --a5: #946000; --f0: #1c2024; --f1: #8b939b; overflow: auto; }
+.dark .figures, .dark .heat { --a0: #56b4e9; --a1: #ff8f47; --a2: #35c797; --a3: #e58fc0;
+  --a4: #8fcdf0; --a5: #e6b23e; --f0: #e4e7ea; --f1: #7b848d; }
+.figures figure { margin: 8px 0 16px; max-width: 600px; }
 .figures svg text { font-family: system-ui, sans-serif; }
-.strips { width: 100%; } .strips td { padding: 1px 8px 1px 0; white-space: nowrap; }
-.strips td:last-child { width: 45%; }
+.figures figcaption { font-weight: 600; overflow-wrap: anywhere; }
+.strips, .strips tr, .strips th, .strips td, .heat table, .heat tr, .heat th, .heat td {
+  border: 0 !important; font-weight: normal; }
+.strips { width: 100%; }
+.strips th, .strips td { padding: 1px 8px 1px 0 !important; text-align: right;
+  white-space: nowrap; font-variant-numeric: tabular-nums; }
+.strips th { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 80px; }
+.strips td.line { width: 42%; min-width: 70px; }
+.strips tr:first-child, .heat tr:first-child td { color: var(--body-text-color-subdued); }
+.ends { display: flex; justify-content: space-between; }
+.strip { overflow: visible; }
 .strip line.whole { stroke: var(--f1); opacity: 0.4; }
 .strip line.int { stroke: var(--a0); stroke-width: 3; opacity: 0.5; }
-.strip circle { fill: var(--a0); } .strip .tick { fill: var(--a1); }
+.strip circle { fill: var(--a0); } .strip .one { opacity: 0.6; } .strip .tick { fill: var(--a1); }
+.heat { max-height: 620px; }
+.heat table { font-size: 12px; width: auto; border-collapse: separate; border-spacing: 1px; }
+.heat th { text-align: right; white-space: nowrap; padding: 1px 6px !important; }
+.heat tr:first-child th { vertical-align: bottom; padding: 4px 0 !important; }
+.heat tr:first-child span { writing-mode: vertical-rl; transform: rotate(180deg); }
+.heat th + td, .heat td + td { min-width: 22px; text-align: center; padding: 2px !important;
+  background: color-mix(in srgb, var(--a1) calc(75% * var(--share)), transparent); }
+.heat tr td.same { background: color-mix(in srgb, var(--a2) calc(75% * var(--share)),
+  transparent); }
+.heat tr td.zero { color: var(--f1); }
 #result-facts textarea, #result-output textarea { font-family: var(--font-mono);
   font-size: 12.5px; }
 #result-prompt { max-height: 420px; overflow: auto; }

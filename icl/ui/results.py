@@ -18,7 +18,7 @@ import gradio as gr
 from icl.errors import IclError
 from icl.results import Run
 from icl.spread import spreads
-from icl.ui.figures import figures
+from icl.ui.figures import figures, matrix, spread_figure
 from icl.ui.reading import shown, told, wrong
 from icl.ui.results_layout import ResultsLayout
 from icl.ui.tabs import QUICK, App
@@ -27,7 +27,7 @@ from icl.workbench.handover import handed
 from icl.workbench.run_tables import (
     Table,
     condition_table,
-    confusion_tables,
+    mix_ups,
     page_table,
     record_view,
     spread_table,
@@ -70,7 +70,7 @@ class Results:
         for tab, make, parts in (
             (at.plots_tab, self.plots, [at.plots]),
             (at.confusion_tab, self.confusion, [at.confusion, at.pairs]),
-            (at.spread_tab, self.spread, [at.spread]),
+            (at.spread_tab, self.spread, [at.spreads, at.spread]),
         ):
             tab.select(make, self.place, [*parts, at.told], **QUICK)
         at.link.change(None, at.link, at.link, js=LINK, **QUICK)
@@ -258,25 +258,26 @@ class Results:
         if not run or not condition:
             return [gr.skip(), gr.skip(), gr.skip()]
         try:
-            found = confusion_tables(self.browser.open(run, condition))
+            found = mix_ups(self.browser.open(run, condition))
         except IclError as error:
-            return [_table(None), _table(None), wrong(error)]
+            return ["", _table(None), wrong(error)]
         if found is None:
-            return [_table(None), _table(None), told("no labels with right answers to mix up here")]
-        return [*map(_table, found), gr.skip()]
+            return ["", _table(None), told("no labels with right answers to mix up here")]
+        return [matrix(found[0]), _table(found[1]), gr.skip()]
 
     def spread(self, run: str | None, condition: str) -> list[Any]:
         """How far the scores depend on what should not matter."""
         try:
             found = [] if not run else spreads(_fresh(self.browser.run(run)))
         except IclError as error:
-            return [_table(None), wrong(error)]
+            return ["", _table(None), wrong(error)]
         if not found:
             return [
+                "",
                 _table(None),
                 told("no conditions differ only in seed, order, prompt or format"),
             ]
-        return [_table(spread_table(found)), gr.skip()]
+        return [spread_figure(found), _table(spread_table(found)), gr.skip()]
 
 
 def _fresh(run: Run) -> Run:

@@ -38,9 +38,10 @@ class ResultsLayout:
                 with gr.Tab("Plots", elem_id="tab-plots", id="plots") as self.plots_tab:
                     self.plots = gr.HTML("", elem_id="result-plots")
                 with gr.Tab("Confusion", id="confusion") as self.confusion_tab:
-                    self.confusion = _table("result-confusion", "Right label by answer", 420)
+                    self.confusion = gr.HTML("", elem_id="result-confusion")
                     self.pairs = _table("result-pairs", "Most frequent mix-ups", 300)
                 with gr.Tab("Spread", id="spread") as self.spread_tab:
+                    self.spreads = gr.HTML("", elem_id="result-spreads")
                     self.spread = _table("result-spread", "Spread over what should not matter", 420)
             with gr.Column(scale=9, min_width=320):
                 self._record()
@@ -55,7 +56,7 @@ class ResultsLayout:
                                   elem_id="result-other", scale=3, min_width=150)  # fmt: skip
             self.text = gr.Textbox("", label="Search", max_lines=1, elem_id="result-text", scale=3,
                                    min_width=110)  # fmt: skip
-        self.records = _table("result-records", "Records: click one to open it", 460)
+        self.records = _table("result-records", "Records: click one to open it", 620)
         with gr.Row(elem_id="result-pages"):
             self.back = gr.Button("◀", elem_id="result-back", size="md")
             self.page = gr.Textbox("", show_label=False, container=False, interactive=False,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icl.errors import IclError, one_line
 from icl.report import FACTS, label_shares, number
-from icl.reports.answers import confusion
+from icl.reports.answers import Confusion, confusion
 from icl.reports.groups import Row, groups, title
 from icl.reports.prompt_view import Piece, bounded, record_pieces
 from icl.reports.summary import interval
@@ -16,11 +16,11 @@ from icl.results import Run, varying
 from icl.spread import Spread
 from icl.workbench.browse import Opened, Page
 
-__all__ = ["RecordView", "Table", "condition_table", "confusion_tables", "page_table",
-           "record_view", "spread_table"]  # fmt: skip
+__all__ = ["RecordView", "Table", "condition_table", "mix_ups", "page_table", "record_view",
+           "settings", "spread_table", "task_of"]  # fmt: skip
 
-CELL_CHARS, PROMPT_CHARS, LABELS = 300, 100_000, 8
-"""Most characters of a cell and of a prompt; bars of a record, the right label beside them."""
+CELL_CHARS, NAME_CHARS, PROMPT_CHARS, LABELS = 300, 40, 100_000, 8
+"""Most characters of a cell, a setting and a prompt; bars of a record, the right one besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,22 @@ def condition_table(run: Run) -> Table:
         if any(row.scores[name].value for group in found for row in group.rows
                if name in row.scores)
     ]  # fmt: skip
-    headers = ["condition", *axes, "score", "95 % interval", *plain, "others",
-               *(FACTS.get(name, name) for name in counts), "rows"]  # fmt: skip
+    headers = ["condition", *axes, "score", "95 % interval", "rows", *plain,
+               *(FACTS.get(name, name) for name in counts), "others"]  # fmt: skip
     rows = [
         [str(row.condition.entry["fingerprint"])[:8],
-         *(row.condition.axes.get(axis, "") for axis in axes), *_scored(row),
-         *(number(row.baseline(name)) for name in plain), _others(row),
+         *(_name(row.condition.axes.get(axis, "")) for axis in axes), *_scored(row), _count(row),
+         *(number(row.baseline(name)) for name in plain),
          *(number(row.scores[name].value) if name in row.scores else "–" for name in counts),
-         _count(row)]
+         _others(row)]
         for row in sorted((row for g in found for row in g.rows), key=lambda row: row.number)
     ]  # fmt: skip
     return _table(headers, rows)
+
+
+def _name(text: str) -> str:
+    """A setting in a column: of a long one the beginning and the end."""
+    return text if len(text) <= NAME_CHARS else f"{text[: NAME_CHARS - 15]}…{text[-14:]}"
 
 
 def _plain(name: str) -> str:
@@ -108,8 +113,8 @@ def _said(text: str | None) -> str:
     return "–" if text is None else _cell(text)
 
 
-def confusion_tables(opened: Opened) -> tuple[Table, Table] | None:
-    """How often each right label (row) got each answer (column), and the most frequent mix-ups.
+def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
+    """How often each right label got each answer, and the most frequent mix-ups.
 
     None where labels are not what is answered.
     """
@@ -118,27 +123,43 @@ def confusion_tables(opened: Opened) -> tuple[Table, Table] | None:
     found = confusion(list(opened.answers.values()), pairs=15)
     if found is None:
         return None
-    names = [*found.labels, *([f"{found.joined} others"] if found.joined else [])]
-    headers = ["right ＼ answer", *names, *(["none"] if found.unanswered else [])]
-    counts = [[name, *(str(count or "·") for count in row)]
-              for name, row in zip(names, found.counts, strict=True)]  # fmt: skip
     pairs = [[gold, "(none)" if said is None else said, f"{count} of {of}"]
              for gold, said, count, of in found.pairs]  # fmt: skip
-    return _table(headers, counts), _table(["right", "answered", "rows"], pairs)
+    return found, _table(["right", "answered", "rows"], pairs)
 
 
 def spread_table(found: Sequence[Spread]) -> Table:
     """Spread over seeds, orders, prompts and formats, each with what chance alone makes."""
-    headers = ("over", "of", "metric", "mean", "95 % interval", "sd", "worst", "best",
-               "spread", "by chance", "p", "where")  # fmt: skip
+    headers = ("where", "over", "of", "metric", "mean", "95 % interval", "sd", "worst", "best",
+               "spread", "by chance", "p")  # fmt: skip
     rows = [
-        [", ".join(one.over), str(len(one.values)), one.title, number(one.mean.value),
+        [" · ".join(filter(None, (task_of(one), name))), ", ".join(one.over),
+         str(len(one.values)), one.title, number(one.mean.value),
          interval(one.mean), number(one.sd), number(one.worst), number(one.best),
-         number(one.spread), number(one.by_chance), f"{one.p:.3f}",
-         " · ".join(filter(None, one.where.values()))]
-        for one in found
+         number(one.spread), number(one.by_chance), f"{one.p:.3f}"]
+        for name, one in zip(settings(found), found, strict=True)
     ]  # fmt: skip
     return _table(headers, rows)
+
+
+def settings(found: Sequence[Spread]) -> list[str]:
+    """What tells each spread from the others of its task: settings with several values there."""
+    return [_apart(one, [like for like in found if task_of(like) == task_of(one)]) for one in found]
+
+
+def task_of(one: Spread) -> str:
+    """The task whose conditions they are."""
+    return one.where.get("task", "")
+
+
+def _apart(one: Spread, all_: Sequence[Spread]) -> str:
+    inert = {"task", *(("k", "select") if "shots" in one.where else ())}  # in "8 bm25" they stand
+    words = [
+        f"{key} {said}" if said.isdigit() else said
+        for key, said in one.where.items()
+        if said and key not in inert and len({like.where.get(key, said) for like in all_}) > 1
+    ]
+    return " · ".join(map(_name, words))
 
 
 @dataclass(frozen=True, slots=True)
