@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ import pytest
 from icl.errors import ConfigError, StoreError
 from icl.reports.card import card_of, page
 from icl.run import run
-from icl.workbench.browse import PAGE, Browser, Opened, Query, save_card
+from icl.workbench.browse import ORDERS, PAGE, Browser, Opened, Query, save_card
+from icl.workbench.run_tables import record_view
 from tests.experiment import write
 
 
@@ -113,6 +117,39 @@ def test_bad_questions_say_what_is_accepted(browser: Browser, ranked: Opened) ->
             browser.run(path)
     with pytest.raises(StoreError, match="conditions are called 'zz'"):
         browser.open("small", "zz")
+
+
+def test_pages_searches_and_records_read_no_file_twice(tmp_path: Path) -> None:
+    run(str(write(tmp_path, grid={"shots": [{"k": 2, "select": "bm25"}]})), tmp_path / "runs")
+    browser = Browser([tmp_path / "runs"])
+    read: list[str] = []
+    with opened_files(tmp_path / "runs" / "conditions", read):
+        for text in ("", "utterance", "about 1"):
+            for show in ("all", "wrong", "right", "unparsed"):
+                for order in ORDERS:
+                    for number in (1, 2):
+                        browser.open("small", "1").page(Query(show, text, order), number)
+        at_first = list(read)
+        for key in browser.open("small", "1").answers:
+            assert "the same as was sent" in record_view(browser.open("small", "1"), key).facts
+    assert len(at_first) == len(set(at_first))
+    assert "records.jsonl" in at_first
+    assert sorted(read) == sorted(set(read)), "each file once"
+    assert {"examples.jsonl", "shots.jsonl", "condition.json"} <= set(read)
+
+
+@contextmanager
+def opened_files(folder: Path, names: list[str]) -> Iterator[None]:
+    """Notes the names of the files that are opened under a folder."""
+    on = [True]
+
+    def note(event: str, args: tuple[object, ...]) -> None:
+        if on[0] and event == "open" and str(args[0]).startswith(str(folder)):
+            names.append(Path(str(args[0])).name)
+
+    sys.addaudithook(note)  # stays for good, so it can be silenced
+    yield
+    on[0] = False
 
 
 def test_what_changed_on_disk_is_read_again(tmp_path: Path) -> None:

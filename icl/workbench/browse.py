@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 from icl.checks.answers import strays
 from icl.errors import ConfigError, StoreError
@@ -22,6 +23,8 @@ from icl.reports.card import card_of
 from icl.reports.text import clean
 from icl.results import ConditionResult, Run, load_run
 from icl.sides import Side, common
+from icl.store import ConditionStore
+from icl.types import Choice, Example
 from icl.workbench.keeping import write_card
 from icl.workbench.rows import summary
 
@@ -81,13 +84,46 @@ class Page:
     """Records of the condition."""
 
 
+class _ReadOnce(ConditionStore):
+    """A condition folder whose files are read once, however many of its records are opened."""
+
+    @cached_property
+    def _examples(self) -> dict[str, Example]:
+        return super().examples()
+
+    @cached_property
+    def _shots(self) -> dict[str, Example]:
+        return super().shots()
+
+    @cached_property
+    def _condition(self) -> dict[str, Any]:
+        return super().condition()
+
+    @cached_property
+    def _choices(self) -> list[Choice]:
+        return super().choices()
+
+    def examples(self) -> dict[str, Example]:
+        return self._examples
+
+    def shots(self) -> dict[str, Example]:
+        return self._shots
+
+    def condition(self) -> dict[str, Any]:
+        return self._condition
+
+    def choices(self) -> list[Choice]:
+        return self._choices
+
+
 class Opened:
     """A condition of a run with every record read."""
 
     def __init__(self, run: Run, number: int) -> None:
         self.run, self.number = run, number
+        found = run.conditions[number - 1]
         # Of its own, so that its records are given back with it.
-        self.condition: ConditionResult = replace(run.conditions[number - 1])
+        self.condition: ConditionResult = replace(found, store=_ReadOnce(found.store.folder))
 
     @property
     def fingerprint(self) -> str:
@@ -264,7 +300,8 @@ class Browser:
         wanted = run.condition(condition)
         number = next(at for at, one in enumerate(run.conditions, 1) if one is wanted)
         key = (run.folder, str(wanted.entry["fingerprint"]))
-        stamp = _stamps(wanted.store.folder / "records.jsonl")
+        folder = wanted.store.folder
+        stamp = _stamps(folder / "records.jsonl", folder / "condition.json")
         with self._lock:
             held = self._open.get(key)
             if held is None or held[0] != stamp or held[1].run is not run:
