@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from icl.errors import IclError
+from icl.reports.text import short
 from icl.results import Run
 from icl.spread import spreads
 from icl.ui.figures import figures, matrix, spread_figure
@@ -38,6 +39,8 @@ __all__ = ["Results"]
 PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
 """Kinds of pieces that the prompt's colours call otherwise."""
 KINDS = {"instruction", "shot input", "shot target", "query"}
+LONGEST = 300
+"""Characters of a name in a link; messages quote it."""
 LINK = """query => {
   const link = new URL(query || location.pathname, location.href);
   const theme = new URLSearchParams(location.search).get("__theme");
@@ -121,12 +124,12 @@ class Results:
 
     def arrive(self, request: gr.Request) -> list[Any]:
         """What a permalink asks for; without one the newest run."""
-        asked = dict(request.query_params)
+        asked = {key: short(value, LONGEST) for key, value in request.query_params.items()}
         names = self.browser.names()
-        run = str(asked.get("run") or next(iter(names), "")) or None
+        run = asked.get("run") or next(iter(names), None)
         tab = gr.Tabs(selected="results") if asked.get("run") else gr.skip()
-        return [tab, gr.Dropdown(names, value=run), str(asked.get("condition") or ""),
-                str(asked.get("record") or "")]  # fmt: skip
+        return [tab, gr.Dropdown(names, value=run), asked.get("condition", ""),
+                asked.get("record", "")]  # fmt: skip
 
     def arrived(self, request: gr.Request, *place: Any) -> str:
         """The link of a page that a permalink opened; any other keeps its address for a reload."""
