@@ -245,3 +245,23 @@ def test_open_in_the_playground(app: str, made: Run, open_page: Callable[..., An
         arg="".join(query.split()),
     )
     assert "run=" not in page.url
+
+
+def test_the_template_of_a_strangers_run_costs_its_prompt_alone(
+    tmp_path: Path, open_page: Callable[..., Any]
+) -> None:
+    run(str(write(tmp_path)), tmp_path / "runs")
+    for file in (tmp_path / "runs" / "conditions").glob("intent-*/condition.json"):
+        text = file.read_text().replace("Name the intent.", "{{ 9**(9**9) }}")
+        file.write_text(text)
+    with serving(TABLE, tmp_path) as address:
+        page = open_page(f"{address}?run=small&condition=1&record=r3", "#result-facts textarea")
+        facts = until(page, "result-facts", "worked for more than 1 s and was stopped")
+        assert "right      alarm_set" in facts
+        page.wait_for_selector("#result-labels >> text=alarm_set")
+        for button in ("#result-card", "#result-hand"):
+            page.click(button)
+            until(page, "result-noted", "worked for more than 1 s and was stopped")
+        click(page, "result-records", "r4")
+        until(page, "result-facts", "record +r4\n")
+        page.close()  # before the server
