@@ -5,6 +5,7 @@ Nothing is decided here, see :mod:`icl.blind`. Texts go only to components that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ import gradio as gr
 
 from icl.blind import Pair, append, preferences, read, tally, write
 from icl.errors import ConfigError, IclError
-from icl.results import load_run
+from icl.results import ConditionResult, load_run, varying
 from icl.ui.parts import chooser
 from icl.ui.reading import shown, told, wrong
 from icl.ui.tabs import QUICK, App
@@ -62,11 +63,11 @@ class Blind:
         with gr.Row():
             buttons = {
                 name: gr.Button(title, elem_id=f"b-{name}-wins", size="md", min_width=90)
-                for name, title in (("left", "Left is better"), ("tie", "Neither"),
-                                    ("right", "Right is better"), ("skip", "Skip"))
+                for name, title in (("left", "1 · Left is better"), ("tie", "2 · Neither"),
+                                    ("right", "3 · Right is better"), ("skip", "4 · Skip"))
             }  # fmt: skip
         self.told = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
-                               max_lines=4, elem_id="b-told", label="State",
+                               max_lines=8, elem_id="b-told", label="State",
                                placeholder=f"verdicts go to {FILE}; names stay hidden until you "
                                "reveal them")  # fmt: skip
         with gr.Row():
@@ -103,8 +104,9 @@ class Blind:
             found = self._load(run).conditions
         except IclError as error:
             return [gr.skip(), gr.skip(), wrong(error)]
+        apart = varying(found)
         names = [
-            (shown(f"{number}: {' '.join(filter(None, one.axes.values()))}", 200), str(number))
+            (shown(f"{number}: {_named(one, apart)}", 200), str(number))
             for number, one in enumerate(found, 1)
         ]
         second = "2" if len(names) > 1 else None
@@ -160,7 +162,8 @@ class Blind:
             found = tally(read(self.work.base / FILE), *made.pair.names)
         except IclError as error:
             return wrong(error)
-        one, two = (" ".join(filter(None, c.axes.values())) for c in (made.pair.a, made.pair.b))
+        pair = made.pair.a, made.pair.b
+        one, two = (_named(condition, varying(pair)) for condition in pair)
         return told(f"“{two}” against “{one}”: {found}")
 
     def export(self) -> Any:
@@ -172,3 +175,9 @@ class Blind:
         except IclError as error:
             return wrong(error)
         return told(f"{len(rows)} pairs of chosen and rejected outputs in {EXPORT}")
+
+
+def _named(condition: ConditionResult, apart: Sequence[str]) -> str:
+    """A condition by the settings in which it may differ from others."""
+    words = filter(None, (condition.axes.get(axis) for axis in apart))
+    return " ".join(words) or " ".join(filter(None, condition.axes.values()))

@@ -1,4 +1,4 @@
-"""How the page looks, and its one script: Ctrl+Enter runs."""
+"""How the page looks, and its one script: keys that press buttons."""
 
 from __future__ import annotations
 
@@ -124,6 +124,13 @@ JS = """
       if (run) run.click();
     }
   }, true);
+  document.addEventListener("keydown", event => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.target.closest("input, textarea:enabled, [contenteditable], .cm-editor")) return;
+    const verdict = { 1: "left", 2: "tie", 3: "right", 4: "skip" }[event.key];
+    const button = verdict && document.querySelector(`#b-${verdict}-wins`);
+    if (button && !button.disabled && button.offsetParent !== null) button.click();
+  });
 }
 """
-"""Caught before the editor, which would write a line."""
+"""Ctrl+Enter is caught before the editor, which would write a line; 1 to 4 are blind verdicts."""
