@@ -6,18 +6,16 @@ with where both outputs came from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from icl.data import json_lines
-from icl.errors import DataError, StoreError
+from icl import kept_lines
+from icl.errors import DataError
 from icl.registry import did_you_mean
 from icl.results import ConditionResult
-from icl.store import append_lines
 from icl.types import JSON
 from icl.wins import Wins
 
@@ -122,7 +120,7 @@ def append(path: Path, made: Preferred) -> None:
     Raises:
         StoreError: no room, or the file cannot be written.
     """
-    append_lines(path, [json.dumps(asdict(made), ensure_ascii=False)])
+    kept_lines.append(path, made)
 
 
 def read(path: Path) -> list[Preferred]:
@@ -131,13 +129,7 @@ def read(path: Path) -> list[Preferred]:
     Raises:
         DataError: a line is no verdict (file:line).
     """
-    found = []
-    for line, row in json_lines(path) if path.exists() else ():
-        try:
-            found.append(Preferred(**row))
-        except TypeError as error:
-            raise DataError(f"{path}:{line}: no verdict of this version: {error}") from error
-    return found
+    return kept_lines.read(path, Preferred, "verdict") if path.exists() else []
 
 
 def tally(verdicts: Iterable[Preferred], a: str, b: str) -> Wins:
@@ -171,6 +163,5 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     if not rows:
         raise DataError("no output was preferred to another yet, so there is nothing to export")
-    if path.exists():
-        raise StoreError(f"{path.name} is there already; move it away, then export again")
-    append_lines(path, [json.dumps(row, ensure_ascii=False) for row in rows])
+    refusal = f"{path.name} is there already; move it away, then export again"
+    kept_lines.write_new(path, rows, refusal)

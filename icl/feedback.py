@@ -7,16 +7,14 @@ that later work can learn from it. :func:`shots` makes a shot file of it, as
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from icl.data import json_lines
-from icl.errors import DataError, StoreError
+from icl import kept_lines
+from icl.errors import DataError
 from icl.registry import did_you_mean
-from icl.store import append_lines
 from icl.types import JSON, Example
 
 __all__ = ["Feedback", "Verdict", "append", "read", "shots", "write_shots"]
@@ -75,7 +73,7 @@ def append(path: Path, feedback: Feedback) -> None:
     Raises:
         StoreError: no room, or the file cannot be written.
     """
-    append_lines(path, [json.dumps(asdict(feedback), ensure_ascii=False)])
+    kept_lines.append(path, feedback)
 
 
 def read(path: Path) -> list[Feedback]:
@@ -84,19 +82,7 @@ def read(path: Path) -> list[Feedback]:
     Raises:
         DataError: not there, or a line is no feedback (file:line).
     """
-    known = set(Feedback.__dataclass_fields__)
-    found = []
-    for line, row in json_lines(path):
-        unknown = next((key for key in row if key not in known), None)
-        if unknown is not None:
-            raise DataError(f"{path}:{line}: unknown key {unknown!r}{did_you_mean(unknown, known)}")
-        try:
-            found.append(Feedback(**row))
-        except TypeError as error:
-            raise DataError(f"{path}:{line}: no feedback of this version: {error}") from error
-        except DataError as error:
-            raise DataError(f"{path}:{line}: {error}") from error
-    return found
+    return kept_lines.read(path, Feedback, "feedback")
 
 
 def shots(given: Iterable[Feedback]) -> list[dict[str, Any]]:
@@ -125,6 +111,4 @@ def write_shots(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     if not rows:
         raise DataError("no output was called good or corrected yet, so there are no shots")
-    if path.exists():
-        raise StoreError(f"{path} is there already; give another name with -o")
-    append_lines(path, [json.dumps(row, ensure_ascii=False) for row in rows])
+    kept_lines.write_new(path, rows, f"{path} is there already; give another name with -o")

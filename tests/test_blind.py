@@ -59,6 +59,9 @@ def test_verdicts_are_kept_with_their_provenance(pair: Pair, tmp_path: Path) -> 
     path.write_text('{"run": "x"}\n')
     with pytest.raises(DataError, match=r"blind\.jsonl:1: no verdict of this version"):
         read(path)
+    path.write_text('{"wun": "x"}\n')
+    with pytest.raises(DataError, match=r"blind\.jsonl:1: unknown key 'wun'. Did you mean 'run'"):
+        read(path)
     with pytest.raises(DataError, match="^unknown verdict 'lefft'. Did you mean 'left'"):
         pair.judged(name, "lefft", NOON)
 
