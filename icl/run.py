@@ -181,13 +181,13 @@ def _complete(
         store.begin(condition.about())
         if condition.method == "generate" and condition.choices:
             store.keep_choices(condition.choices, [0] * len(condition.choices))  # for the parser
-        if not pending:
-            return 0
         store.plan(
-            batches(pending, condition),
-            (request.example for request in pending),
+            batches(pending, condition) if pending else [],
+            (request.example for request in requests.values()),
             {shot.example.id: shot.example for r in pending for shot in r.shots}.values(),
         )
+        if not pending:
+            return 0
         while left := store.unfinished():
             index, ids = left[0]
             began, before = time.perf_counter(), _work(condition)

@@ -222,14 +222,15 @@ class ConditionStore:
     ) -> None:
         """Make ``pending`` the unfinished part of the plan, unless it holds the same examples.
 
-        So a resumed run goes on with the batches it began with, splits included.
+        So a resumed run goes on with the batches it began with, splits included. The examples are
+        kept in any case: an answer that was corrected in the data changes scores and no prompt.
         """
-        batches = self.batches()
-        planned = {name for batch in batches[self._done :] for name in batch}
-        if batches[self._done :] and planned == {name for batch in pending for name in batch}:
-            return
         self._keep("examples.jsonl", examples)
         self._keep("shots.jsonl", shots)
+        batches = self.batches()
+        planned = {name for batch in batches[self._done :] for name in batch}
+        if not pending or planned == {name for batch in pending for name in batch}:
+            return
         self._write_plan([*batches[: self._done], *map(list, pending)])
 
     def _keep(self, name: str, examples: Iterable[Example]) -> None:

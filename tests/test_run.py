@@ -22,7 +22,7 @@ from icl.loader import Loader
 from icl.registry import register
 from icl.report import card, render
 from icl.types import ChoiceScore, OnToken, Output, Prompt, Sampling
-from tests.experiment import write
+from tests.experiment import INTENTS, write
 
 
 @dataclass
@@ -160,6 +160,27 @@ def test_changed_text_is_computed_again_even_if_the_fingerprint_stays(tmp_path: 
     assert again.computed == 2
     texts = [c.prompt(c.record("r0")).text for c in again.conditions[:1]]
     assert "zero" in texts[0]
+
+
+def test_a_corrected_answer_changes_the_score_and_asks_nothing_again(tmp_path: Path) -> None:
+    file = write(tmp_path, grid={"shots": [0]})
+    first = run(file, tmp_path / "runs")
+    record = next(iter(first.conditions[0].records))
+    (made,) = (p for p in first.conditions[0].predictions() if p.id == record)
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    (row,) = (row for row in rows if row["id"] == record)
+    other = next(label for label in INTENTS if label not in (row["intent"], made.value))
+    row["intent"] = other if row["intent"] == made.value else made.value
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    again = run(file, tmp_path / "runs")
+    assert (again.computed, again.reused) == (0, 20)
+    known = again.conditions[0].store.examples()
+    assert known[record].targets == (row["intent"],)
+    before, after = (next(s.value for s in done.scores if s.name == "accuracy")
+                     for done in (first, again))  # fmt: skip
+    assert before is not None
+    assert after is not None
+    assert abs(after - before) == pytest.approx(10)
 
 
 @pytest.mark.parametrize(
