@@ -89,6 +89,7 @@ class Condition:
                 "selector": "fixed" if self.point.shots.file else self.point.shots.select,
                 "options": self.selector.identity(),
                 "pool": data_hash(self.selector.pool),
+                **({"parallel": True} if self.selector.parallel else {}),
                 **labels_identity(self.point.shots, self._one_draw),
             }
         return {

@@ -11,8 +11,9 @@ from icl.checks import brief, checks
 from icl.compared import plain, spread_tables
 from icl.engines.proof import described
 from icl.ledger import traffic
+from icl.predicting import predict
 from icl.registry import lookup, names
-from icl.results import ConditionResult, Run, predict, varying
+from icl.results import ConditionResult, Run, varying
 from icl.shot_notes import shot_notes
 from icl.types import Choice, Record, Score
 

@@ -6,7 +6,6 @@ that experiments share.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -16,68 +15,23 @@ from typing import TYPE_CHECKING, Any
 from icl.calibration import Calibration, Shelf, calibrate
 from icl.calibrators import Calibrated, Calibrator, make
 from icl.channel import Channel
-from icl.errors import ParseError, StoreError
+from icl.data import data_hash
+from icl.errors import StoreError
 from icl.hashing import channel_hash, request_hash
 from icl.plugins import load_known
+from icl.predicting import predict
 from icl.probes import probe_prompt
 from icl.prompts import Template
 from icl.registry import did_you_mean, lookup
 from icl.rendering import HERE, Rendering
 from icl.store import ConditionStore, read_json
 from icl.tasks import Task
-from icl.types import Choice, Example, Output, Prediction, Prompt, Record, Score, Shot
+from icl.types import Choice, Example, Prediction, Prompt, Record, Score, Shot, digest
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["ConditionResult", "Run", "load_run", "predict", "varying"]
-
-
-def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
-    """What a record answers: the likeliest choice, or the generated text as a parser reads it.
-
-    Of choices that are equally likely the first one is taken. Of several outputs the value that
-    most of them give is taken, of equally frequent ones the first; outputs that cannot be parsed
-    have no vote.
-
-    Args:
-        record: what the model answered.
-        choices: those that all records share; a record's own come first.
-        parser: a registered name.
-    """
-    labels = tuple(label for _, label, _ in record.shots if label is not None)
-    scores = tuple(score for _, label, score in record.shots if label is not None)
-    made = Prediction(record.id, None, "", labels, scores, shortened=bool(record.shortened))
-    answers = record.choices or choices
-    if record.logprobs:
-        best = record.logprobs.index(max(record.logprobs))  # of equals the first
-        return replace(made, value=answers[best].label, error=None)
-    values: list[str | None] = []
-    errors: list[str] = []
-    for output in record.outputs:
-        try:
-            values.append(_read(output, parser, answers))
-        except ParseError as error:
-            values.append(None)
-            errors.append(str(error))
-    made = replace(made, samples=len(values))
-    votes = Counter(value for value in values if value is not None)
-    if not votes:
-        return replace(made, error=errors[0], finish=record.outputs[0].finish, votes=0)
-    (value, most), *others = votes.most_common(2)  # of equals the first that was given
-    finish = record.outputs[values.index(value)].finish
-    tied = bool(others) and others[0][1] == most
-    return replace(made, value=value, error=None, finish=finish, votes=most, tied=tied)
-
-
-def _read(output: Output, parser: str, choices: Sequence[Choice]) -> str:
-    """The answer in an output; what ends inside its reasoning has none."""
-    if output.finish == "reasoning":
-        raise ParseError(
-            f"the reasoning did not end within {output.output_tokens} tokens; raise max_tokens, or "
-            "set thinking_tokens to close it"
-        )
-    return str(lookup("parser", parser)(output.text, choices))
+__all__ = ["ConditionResult", "Run", "load_run", "varying"]
 
 
 @dataclass(frozen=True)
@@ -127,8 +81,20 @@ class ConditionResult:
 
     @cached_property
     def examples(self) -> list[Example]:
-        """Examples that have records, in the run's order."""
+        """Examples that have records, in the run's order.
+
+        Raises:
+            StoreError: another experiment has asked about other rows under the same ids since.
+        """
         known = self.store.examples()
+        rows = [known[name] for name in self.ids if name in known]
+        whole = len(rows) == len(self.ids) and digest(self.ids)[:12] == self.entry.get("rows")
+        if whole and data_hash(rows) != self.entry.get("rows_hash", data_hash(rows)):
+            raise StoreError(
+                f"{self.store.folder}: its rows are no longer those of this run: the data changed, "
+                "or another experiment calls other data by the same name; run this experiment "
+                "again, which computes only what is not the same"
+            )
         return [known[name] for name in self.records]
 
     def predictions(

@@ -212,8 +212,7 @@ def _complete(
 
 def _work(condition: Condition) -> dict[str, int]:
     """Tokens that the engine has computed so far, where it counts them."""
-    engine = condition.engine
-    return engine.computed() if isinstance(engine, Sized) else {}
+    return condition.engine.computed() if isinstance(condition.engine, Sized) else {}
 
 
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
@@ -262,6 +261,10 @@ def _answer(
     remote = isinstance(condition.engine, Remote)  # only the server knows its tokens for sure
     for index, output in condition.engine.generate(prompts, condition.sampling):
         outputs[index].append(output)
+    for request, given in zip(requests, outputs, strict=True):
+        if len(given) != condition.sampling.n:
+            told = f"{len(given)} outputs, {condition.sampling.n} were asked for"
+            raise _broken(condition, f"example {request.example.id!r}", told)
     return [
         replace(
             _record(condition, request),
@@ -274,12 +277,16 @@ def _answer(
 
 def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Request]) -> list[Record]:
     items = [item for request in requests for item in request.items]
-    found = iter(sorted(condition.engine.score(items), key=lambda pair: pair[0]))
+    given = dict(condition.engine.score(items))
+    for place, (_, text) in enumerate(items):
+        value = given[place].logprob if place in given else None
+        if value is None or not math.isfinite(value):
+            raise _broken(condition, f"the choice {text!r}", f"the log-probability {value}")
+    found = iter(given[place] for place in range(len(items)))
     remote = isinstance(condition.engine, Remote)
     records = []
     for request in requests:
-        scores = [next(found)[1] for _ in request.choices]
-        _check_finite(request, scores)
+        scores = [next(found) for _ in request.choices]
         tokens = tuple(score.tokens for score in scores)
         once = [0] * len(tokens) if request.prompts else tokens  # the channel's are the row's own
         usual = store.keep_choices(condition.choices, once) if condition.choices else ()
@@ -295,15 +302,11 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
     return records
 
 
-def _check_finite(request: Request, scores: Sequence[ChoiceScore]) -> None:
-    """Refuse what no calibrator, mean or file could hold."""
-    for choice, one in zip(request.choices, scores, strict=True):
-        if not math.isfinite(one.logprob):
-            raise EngineError(
-                f"example {request.example.id!r}: the model gives the choice {choice.label!r} the "
-                f"log-probability {one.logprob}, which cannot be compared; load the model in a "
-                "wider format (width: fp32), or leave out or reword the choice"
-            )
+def _broken(condition: Condition, asked: str, told: str) -> EngineError:
+    return EngineError(
+        f"{condition.point.model_name}: for {asked} the engine gave {told}; load the model with "
+        "width: fp32 or bf16, or repair the engine (icl.testing.check_engine shows where)"
+    )
 
 
 def _record(condition: Condition, request: Request) -> Record:

@@ -320,8 +320,14 @@ class ConditionStore:
     def _recover(self) -> None:
         """Truncate to the last whole batch."""
         records, ends, size = self._scan()
-        flat = [(i, name) for i, batch in enumerate(self.batches()) for name in batch]
-        for number, (record, (_, name)) in enumerate(zip(records, flat, strict=False), 1):
+        planned = [name for batch in self.batches() for name in batch]
+        if len(records) > len(planned):
+            raise StoreError(
+                f"{self._records} has {len(records)} records, and plan.json names {len(planned)}; "
+                f"put plan.json back as it was, or move the folder {self.folder} away and run the "
+                "experiment again"
+            )
+        for number, (record, name) in enumerate(zip(records, planned, strict=False), 1):
             if record.id != name:
                 raise StoreError(
                     f"{self._records}:{number}: record of {record.id!r} where the plan has "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icl.data import data_hash
 from icl.results import Run, load_run
 from icl.scoring import score_run
 from icl.store import ConditionStore
@@ -72,7 +73,8 @@ def made(folder: Path, *conditions: Made, name: str = "made") -> Run:
                 "parser": "label" if one.labels else "text",
                 "metrics": list(one.metrics) or (["accuracy"] if one.labels else ["chrf"]),
                 "labels": len(one.labels), "rows": digest(ids)[:12], "cite": dict(one.cite),
-                "rows_available": len(ids), "rows_hash": "0",
+                "rows_available": len(ids),
+                "rows_hash": data_hash(_example(n, row, one) for n, row in enumerate(one.rows)),
                 "pool": {"n": 9, "hash": "0", "left_out": 0, "labels": dict(one.pool_labels)},
                 "fallbacks": [],
             }

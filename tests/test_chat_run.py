@@ -17,8 +17,9 @@ from icl import load_experiment, run
 from icl.config import points
 from icl.engines.chat import ChatOptions
 from icl.entries import SamplingEntry
+from icl.predicting import predict
 from icl.report import card, render
-from icl.results import load_run, predict
+from icl.results import load_run
 from tests.chatmodels import CHATML, QWEN3, save_chat_model
 from tests.engines.test_reasoning import ANSWERS, LOOPS
 from tests.experiment import write

@@ -16,8 +16,8 @@ from icl.config import load_experiment, points
 from icl.errors import ChoiceError, ConfigError, DataError, MetricError, TemplateError, WindowError
 from icl.estimate import estimate
 from icl.loader import Loader
+from icl.predicting import predict
 from icl.report import card, render
-from icl.results import predict
 from icl.types import Choice, Output, Record
 
 COPA = """---

@@ -217,6 +217,13 @@ def test_rows_of_another_data_set_are_parallel_only_if_said_so(tmp_path: Path) -
     for parallel, left_out in (("auto", 0), ("leave_out", 3)):
         (made,) = conditions(across(tmp_path, data="other", parallel=parallel))
         assert made.left_out == left_out
+    auto, allow = (
+        conditions(across(tmp_path, 10, data="other", locale="en-US", parallel=parallel))[0]
+        for parallel in ("auto", "allow")
+    )
+    asked = [len(one.request(one.examples[0]).shots) for one in (auto, allow)]
+    assert asked == [9, 10], "the same pool, of which a query may see its own translation or not"
+    assert auto.fingerprint != allow.fingerprint
 
 
 def test_small_pools_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

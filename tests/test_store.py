@@ -115,6 +115,19 @@ def test_a_record_that_is_not_in_the_plan_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_records_without_their_plan_are_never_dropped(tmp_path: Path) -> None:
+    filled(tmp_path, 2)
+    kept = (tmp_path / "records.jsonl").read_bytes()
+    (tmp_path / "plan.json").unlink()
+    store = ConditionStore(tmp_path)
+    with (
+        pytest.raises(StoreError, match=r"has 4 records, and plan.json names 0; put plan.json bac"),
+        store.writing(),
+    ):
+        pass
+    assert (tmp_path / "records.jsonl").read_bytes() == kept
+
+
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     one, two = ConditionStore(tmp_path), ConditionStore(tmp_path)
     with one.writing(), pytest.raises(BusyError, match="another process is writing"), two.writing():

@@ -177,7 +177,7 @@ class Seq2SeqModel:
             raise ValueError(f"{self._name} projects elsewhere")
         if torch.isnan(logits.amax(-1)).any():
             raise EngineError(
-                f"the model computed NaN in {logits.dtype}; load it with dtype: float32 or bfloat16"
+                f"the model computed NaN in {logits.dtype}; load it with width: fp32 or bf16"
             )
         return logits  # type: ignore[no-any-return]
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from icl.predicting import predict
 from icl.report import label_shares
-from icl.results import ConditionResult, predict
+from icl.results import ConditionResult
 from icl.types import Choice, Example, Output, Prediction, Prompt, Record
 
 __all__ = ["Card", "card_of", "page", "pieces"]

@@ -9,6 +9,7 @@ from icl.calibrators import Calibrator, make_all
 from icl.checks import Finding
 from icl.errors import CalibrationError, DataError, IclError, MetricError, one_line
 from icl.languages import language
+from icl.predicting import predict
 from icl.reliability import reliability
 from icl.report import label_shares, number
 from icl.reports import plots
@@ -19,7 +20,6 @@ from icl.reports.prompt_view import Piece, bounded, record_pieces
 from icl.reports.strips import Scale, Strip, scale
 from icl.reports.summary import sentences
 from icl.reports.text import html_language, short
-from icl.results import predict
 from icl.spread import Spread
 from icl.stats import wilson
 

@@ -12,8 +12,8 @@ from icl.conditions import Condition, Request
 from icl.errors import MetricError
 from icl.metrics import make
 from icl.metrics.command import Command
+from icl.predicting import predict
 from icl.report import label_shares
-from icl.results import predict
 from icl.types import (
     Choice,
     ChoiceScore,
