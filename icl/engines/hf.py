@@ -373,7 +373,7 @@ class HFEngine(ModelEntry):
         self, items: Sequence[tuple[Prompt, str]]
     ) -> Iterator[tuple[dict[str, list[int]], Plan]]:
         """For each distinct text sent: its choices with their indices, and their tokens."""
-        from icl.engines.scoring import plan_choices
+        from icl.engines.scoring import by_prefix, plan_choices
 
         window: int = self.window
         for prompt, choices in grouped(items, self.sent):
@@ -381,8 +381,10 @@ class HFEngine(ModelEntry):
                 yield choices, self._pair.plan(prompt, list(choices), window)
                 continue
             prompt_ids, *joined = self.form.joined(prompt, list(choices))
-            start = self.codec.start
-            yield choices, plan_choices(prompt_ids, list(choices), joined, window, start)
+            ids, start = dict(zip(choices, joined, strict=True)), self.codec.start
+            for own in by_prefix(prompt_ids, choices, ids, [id(row) for row, _ in items]):
+                made = [ids[choice] for choice in own]
+                yield own, plan_choices(prompt_ids, list(own), made, window, start)
 
     def _ends(self) -> frozenset[int]:
         """The tokens that end an answer: of generation config, tokenizer and chat template."""

@@ -27,7 +27,7 @@ from icl.engines.forward import (
 )
 from icl.errors import ChoiceError, EngineError, OutOfMemory, WindowError
 
-__all__ = ["Plan", "common_prefix", "plan_choices", "score_group", "score_whole"]
+__all__ = ["Plan", "by_prefix", "common_prefix", "plan_choices", "score_group", "score_whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,40 @@ def plan_choices(
             )
     suffixes = tuple(ids[n_shared:] for ids in joined)
     return Plan(joined[0][:n_shared], suffixes, spanning, len(prompt))
+
+
+def by_prefix(
+    prompt: Ids, choices: Mapping[str, list[int]], ids: Mapping[str, Ids], rows: Sequence[int]
+) -> list[dict[str, list[int]]]:
+    """The choices of prompts that send one text, in groups that are each scored from one prefix.
+
+    Prompts of several rows may send the same text and ask for other choices, as the noisy channel
+    does. A choice of one row whose token spans the border must not move the border of another
+    row, and two rows may ask for choices of the same tokens.
+
+    Args:
+        prompt: the text's tokens.
+        choices: with the indices that ask for each.
+        ids: choice -> the tokens of text and choice.
+        rows: index -> the row that asks.
+    """
+    asked: dict[int, dict[str, list[int]]] = {}
+    for choice, indices in choices.items():
+        for index in indices:
+            asked.setdefault(rows[index], {})[choice] = [index]
+    groups: dict[tuple[int, int], tuple[dict[str, list[int]], dict[Ids, str]]] = {}
+    for own in asked.values():
+        shared, number = common_prefix([prompt, *(ids[choice] for choice in own)]), 0
+        while any(
+            groups.get((shared, number), ({}, {}))[1].get(ids[choice], choice) != choice
+            for choice in own
+        ):
+            number += 1
+        together, taken = groups.setdefault((shared, number), ({}, {}))
+        for choice, indices in own.items():
+            together.setdefault(choice, []).extend(indices)
+            taken[ids[choice]] = choice
+    return [together for together, _ in groups.values()]
 
 
 def _check_choice(choice: str, suffix: Ids, seen: dict[Ids, str]) -> None:

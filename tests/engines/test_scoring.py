@@ -10,7 +10,7 @@ import torch
 from icl.engines import projection
 from icl.engines.forward import CausalModel, is_out_of_memory
 from icl.engines.hf import HFEngine
-from icl.engines.scoring import plan_choices, score_group, score_whole
+from icl.engines.scoring import by_prefix, plan_choices, score_group, score_whole
 from icl.errors import ChoiceError, EngineError, OutOfMemory, WindowError
 from icl.types import Prompt
 
@@ -160,6 +160,25 @@ def test_a_space_at_the_end_of_the_prompt_is_a_spanning_token(tiny_model: Path) 
     assert [s.spanning for s in found] == [1, 1]
     joined = scores(engine, [(p := Prompt("Intent:"), " alarm set"), (p, " volume set")])
     assert [s.logprob for s in found] == pytest.approx([s.logprob for s in joined], abs=1e-5)
+
+
+def test_rows_that_send_the_same_text_do_not_move_each_others_border() -> None:
+    prompt, tokens = (1, 5), {" x": (1, 5, 7), "y": (1, 58), "z": (1, 5, 7), "w": (1, 5, 8)}
+    choices = {" x": [0, 4], "y": [1], "z": [2], "w": [3]}
+    found = by_prefix(prompt, choices, tokens, range(5))
+    assert found == [{" x": [0, 4], "w": [3]}, {"y": [1]}, {"z": [2]}]
+
+
+def test_a_score_is_the_same_whatever_other_rows_ask_behind_the_same_text(
+    tiny_model: Path,
+) -> None:
+    engine = HFEngine(str(tiny_model), device="cpu")
+    rows = [(Prompt("Say: "), text) for text in ("金曜日", "alarm set", "volume set")]
+    alone = [scores(engine, [row])[0] for row in rows]
+    assert [one.spanning for one in alone] == [0, 1, 1]
+    for found, want in zip(scores(engine, rows), alone, strict=True):
+        assert found.logprob == pytest.approx(want.logprob, abs=1e-4)
+        assert (found.tokens, found.spanning) == (want.tokens, want.spanning)
 
 
 def test_engine_refuses_doubled_choices_and_doubled_bos(tiny_model: Path) -> None:
