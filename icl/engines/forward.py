@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 SHARED_TOKENS = 16
 """A shorter prefix that a batch shares is forwarded with it instead of before it."""
+_FIRST = "original_inv_freq"
+"""What transformers calls the frequencies that a rotary embedding begins with."""
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
 """Their angles change with the length seen, so a cached prefix has the wrong ones."""
 
@@ -73,8 +75,9 @@ class CausalModel:
     """How ancestor masks are given, where the model was found to take them right."""
     kept: tuple[tuple[int, ...], DynamicCache] | None = None
     """The last shared prefix and its keys and values, for the batch that follows."""
-    growing: tuple[Any, ...] = ()
-    """Rotary embeddings that remember the longest text seen; see :meth:`forget_lengths`."""
+    growing: tuple[tuple[Any, str], ...] = ()
+    """Rotary embeddings that remember the longest text seen, see :meth:`forget_lengths`, each with
+    what their names of one kind of layer begin with (``full_attention_``), empty for all layers."""
 
     @property
     def device(self) -> torch.device:
@@ -192,9 +195,10 @@ class CausalModel:
 
     def forget_lengths(self) -> None:
         """Set ``dynamic`` rotary embeddings back; else a text's angles depend on earlier texts."""
-        for rope in self.growing:
-            rope.max_seq_len_cached = rope.original_max_seq_len
-            rope.inv_freq = rope.original_inv_freq.to(rope.inv_freq.device)
+        for rope, kind in self.growing:
+            known = getattr(rope, f"{kind}inv_freq")
+            setattr(rope, f"{kind}max_seq_len_cached", rope.original_max_seq_len)
+            setattr(rope, f"{kind}inv_freq", getattr(rope, f"{kind}{_FIRST}").to(known.device))
 
     def _check_cache(self) -> bool:
         """Whether a shared prefix in a cache gives the logits of the whole text."""
@@ -234,10 +238,14 @@ def _rope_kinds(config: Any) -> set[str]:
     return {part["rope_type"] for part in parts if "rope_type" in part}
 
 
-def _growing_ropes(model: Any) -> tuple[Any, ...]:
-    if "dynamic" not in _rope_kinds(model.config.get_text_config()):
+def _growing_ropes(model: Any) -> tuple[tuple[Any, str], ...]:
+    config = model.config.get_text_config()
+    if "dynamic" not in _rope_kinds(config):
         return ()
-    return tuple(m for m in model.modules() if hasattr(m, "original_inv_freq"))
+    kinds = ["", *(f"{kind}_" for kind in sorted(set(getattr(config, "layer_types", None) or ())))]
+    return tuple(
+        (m, kind) for m in model.modules() for kind in kinds if hasattr(m, f"{kind}{_FIRST}")
+    )
 
 
 def _has_plain_cache(model: Any, accepts: frozenset[str]) -> bool:

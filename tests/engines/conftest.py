@@ -46,6 +46,16 @@ WITHOUT_CACHE: dict[str, Any] = {
         max_position_embeddings=32,
         rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0},
     ),
+    "gemma3_dynamic_rope": lambda: hf.Gemma3TextConfig(
+        **DENSE,
+        max_position_embeddings=32,
+        sliding_window=8,
+        layer_types=["sliding_attention", "full_attention", "full_attention"],
+        rope_parameters={
+            "full_attention": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    ),
 }
 
 
