@@ -79,7 +79,7 @@ class Asked:
 
     def gave_up(self, problem: Temporary, tries: int) -> GaveUp:
         """The error for a failure that did not mend."""
-        what = self.hide(str(problem))
+        what = self.hide(str(problem))[:400]
         times = f" ({tries} tries)" if tries > 1 else ""
         repair = {
             "down": "start the server, or correct `source`; " + KEPT,
@@ -105,23 +105,24 @@ def body_bytes(body: Mapping[str, Any]) -> bytes:
         ) from error
 
 
-def message_of(response: httpx.Response) -> str:
-    """What a server says, as one short line."""
+def message_of(asked: Asked, response: httpx.Response) -> str:
+    """What a server says, as one short line; the key is hidden before anything is cut off."""
     try:
         said = response.json()
     except ValueError:
-        text = " ".join(re.sub(r"<[^>]*>", " ", response.text).split())
+        text = asked.hide(" ".join(re.sub(r"<[^>]*>", " ", response.text).split()))
         page = "html" in response.headers.get("content-type", "") or "<" in response.text[:20]
         return ("a web page" if page else "no JSON") + (f": {text[:120]!r}" if text else "")
     for name in ("error", "message", "detail"):
         if isinstance(said, dict) and said.get(name):
             said = said[name]
-    return " ".join((said if isinstance(said, str) else json.dumps(said)).split())[:300]
+    text = " ".join((said if isinstance(said, str) else json.dumps(said)).split())
+    return asked.hide(text)[:300]
 
 
 def refused(asked: Asked, response: httpx.Response) -> Exception:
     """The exception for an answer that is not 200."""
-    status, said = response.status_code, asked.hide(message_of(response))
+    status, said = response.status_code, message_of(asked, response)
     quota = "insufficient_quota" in response.text
     if (status in AGAIN or status >= 500) and status not in NEVER and not quota:
         kind = "busy" if status in (429, 503, 529) else ""

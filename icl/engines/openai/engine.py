@@ -144,11 +144,6 @@ class OpenAIEngine:
     def spent(self, money: float) -> None:
         self.link.spent = money
 
-    @property
-    def priced(self) -> bool:
-        """Whether a price table is given."""
-        return self.price is not None
-
     def _server_window(self) -> int:
         from icl.engines.openai.server import find_window
 

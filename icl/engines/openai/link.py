@@ -351,7 +351,8 @@ class Session:
         try:
             data = response.json()
         except ValueError as error:
-            raise Temporary(f"answered with {message_of(response)}", kind="page") from error
+            said = message_of(self.link.asked, response)
+            raise Temporary(f"answered with {said}", kind="page") from error
         return data, _read(request, data)
 
     def _answer(

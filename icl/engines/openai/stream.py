@@ -50,5 +50,5 @@ def _event(body: str) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise Temporary("the stream holds what is no event")
     if event.get("error"):
-        raise Temporary(f"the stream says: {event['error']}"[:300])
+        raise Temporary(f"the stream says: {event['error']}")
     return event

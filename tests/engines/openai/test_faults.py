@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from icl import run
 from icl.engines.openai import OpenAIEngine
+from icl.engines.openai.answers import Asked, Temporary, message_of
 from icl.errors import ConfigError, EngineError, IclError, WindowError
 from icl.ledger import traffic
 from icl.types import Prompt, Sampling
@@ -208,6 +210,17 @@ def test_latencies_versions_and_retries_are_told(
     assert "40 requests, 1 tried again, half within" in text
     assert "SEVERAL VERSIONS of the model answered: tiny-v1, tiny-v2" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_key_at_the_end_of_what_is_shown_is_hidden_before_it_is_cut() -> None:
+    key = "sk-secret-0123456789"
+    asked = Asked("http://host/v1", "tiny", "KEY", key)
+    for response in (
+        httpx.Response(500, text="x" * 110 + key),
+        httpx.Response(500, json={"error": "y" * 290 + key}),
+    ):
+        assert "sk-" not in message_of(asked, response)
+    assert "sk-" not in str(asked.gave_up(Temporary("z" * 390 + key), 1))
 
 
 @pytest.mark.parametrize(
