@@ -21,6 +21,7 @@ import contextlib
 import errno
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,7 +40,7 @@ def replace_file(path: Path, text: str) -> None:
     Raises:
         StoreError: no room, or the folder cannot be written; the old file is intact.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8", errors="surrogatepass") as out:

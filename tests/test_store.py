@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,24 @@ def test_a_full_disk_leaves_the_records_as_they_were(
         assert (tmp_path / "records.jsonl").read_bytes() == before
         store.commit(1, [record("c"), record("d")], {})
     assert list(store.records()) == ["a", "b", "c", "d"]
+
+
+def test_two_threads_replace_a_file_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, sync, other = tmp_path / "a.json", os.fsync, []
+
+    def meanwhile(handle: int) -> None:
+        if not other:
+            other.append(threading.Thread(target=replace_file, args=(path, "second")))
+            other[0].start()
+            other[0].join()
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    replace_file(path, "first")
+    assert path.read_text() == "first"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_replacing_a_file_fails_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
