@@ -16,13 +16,13 @@ from icl import load_experiment, load_run, run, score_run
 from icl.conditions import build
 from icl.config import points
 from icl.engines.table import TableEngine
-from icl.errors import ConfigError, DataError, EngineError, OutOfMemory, StoreError, WindowError
+from icl.errors import ConfigError, DataError, OutOfMemory, StoreError, WindowError
 from icl.estimate import estimate
 from icl.loader import Loader
 from icl.registry import register
 from icl.report import card, render
 from icl.types import ChoiceScore, OnToken, Output, Prompt, Sampling
-from tests.experiment import INTENTS, write
+from tests.experiment import write
 
 
 @dataclass
@@ -138,48 +138,6 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path)
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
-@dataclass
-class BrokenEngine(TableEngine):
-    """Forgets the last answer of every call, or gives a number that is none."""
-
-    number: str | None = None
-
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None,
-        stop: Any = None,
-    ) -> Iterator[tuple[int, Output]]:  # fmt: skip
-        yield from list(super().generate(prompts, sampling, on_token, stop))[:-1]
-
-    def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        found = list(super().score(items))
-        if self.number is None:
-            yield from found[:-1]
-        else:
-            number = float(self.number)
-            yield from ((place, replace(one, logprob=number)) for place, one in found)
-
-
-register("engine", "broken")(BrokenEngine)
-
-
-@pytest.mark.parametrize(
-    ("grid", "number", "said"),
-    [
-        ({}, None, "for the choice ' weather' the engine gave the log-probability None; load"),
-        ({}, "-inf", "for the choice ' set alarm' the engine gave the log-probability -inf"),
-        (GENERATE, None, r"for example '\w+' the engine gave 0 outputs, 1 were asked for"),
-    ],
-)
-def test_an_engine_that_answers_too_little_stops_the_run_before_anything_is_kept(
-    tmp_path: Path, grid: Any, number: str | None, said: str
-) -> None:
-    models = {"t": {"engine": "broken", "default": "hash", "number": number}}
-    file = write(tmp_path, models=models, grid={"shots": [0], **grid})
-    with pytest.raises(EngineError, match=f"^t: {said}"):
-        run(file, tmp_path / "runs")
-    assert not list((tmp_path / "runs").rglob("records.jsonl"))
-
-
 def test_out_of_memory_halves_the_batch_and_keeps_the_split(tmp_path: Path) -> None:
     small = {"t": {"engine": "counting", "default": "hash", "fits": 1}}
     file = write(tmp_path, models=small)
@@ -202,49 +160,6 @@ def test_changed_text_is_computed_again_even_if_the_fingerprint_stays(tmp_path: 
     assert again.computed == 2
     texts = [c.prompt(c.record("r0")).text for c in again.conditions[:1]]
     assert "zero" in texts[0]
-
-
-def test_a_corrected_answer_changes_the_score_and_asks_nothing_again(tmp_path: Path) -> None:
-    file = write(tmp_path, grid={"shots": [0]})
-    first = run(file, tmp_path / "runs")
-    record = next(iter(first.conditions[0].records))
-    (made,) = (p for p in first.conditions[0].predictions() if p.id == record)
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    (row,) = (row for row in rows if row["id"] == record)
-    other = next(label for label in INTENTS if label not in (row["intent"], made.value))
-    row["intent"] = other if row["intent"] == made.value else made.value
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    again = run(file, tmp_path / "runs")
-    assert (again.computed, again.reused) == (0, 20)
-    known = again.conditions[0].store.examples()
-    assert known[record].targets == (row["intent"],)
-    before, after = (next(s.value for s in done.scores if s.name == "accuracy")
-                     for done in (first, again))  # fmt: skip
-    assert before is not None
-    assert after is not None
-    assert abs(after - before) == pytest.approx(10)
-
-
-def test_other_data_of_the_same_name_never_gives_its_answers_to_a_run(tmp_path: Path) -> None:
-    file = write(tmp_path, grid={"shots": [0]})
-    run(file, tmp_path / "runs")
-    rows = tmp_path / "rows.jsonl"
-    kept = rows.read_text()
-    rows.write_text(kept.replace("utterance", "sentence"))
-    run(write_named(file, "other"), tmp_path / "runs")
-    changed = load_run("small", tmp_path / "runs").conditions[0]
-    with pytest.raises(StoreError, match="its rows are no longer those of this run: the data chan"):
-        _ = changed.examples
-    rows.write_text(kept)
-    again = run(write_named(file, "small"), tmp_path / "runs")
-    assert again.computed == 10, "the rows of the other task are the same"
-    assert len(again.conditions[0].examples) == 10
-
-
-def write_named(file: Path, name: str) -> Path:
-    values = json.loads(file.read_text()) | {"name": name}
-    file.write_text(json.dumps(values))
-    return file
 
 
 @pytest.mark.parametrize(
