@@ -18,7 +18,7 @@ ORDERS = ("selected", "reversed", "nearest_first", "nearest_last", "random", "pe
 MOST_PERMUTED = 5
 """Shots of which all permutations may be asked: 120; of 6 there are 720."""
 
-_PERMUTATION = re.compile(r"p(0|[1-9][0-9]*)")
+_PERMUTATION = re.compile(r"p(0|[1-9][0-9]{0,8})")
 
 
 def unfit(order: str, k: int | None) -> str | None:
@@ -30,12 +30,13 @@ def unfit(order: str, k: int | None) -> str | None:
         return None
     if k is None:
         return f"order: {order} needs k, the number of shots; {MOST_PERMUTED} at most"
-    count = math.factorial(k)
     if k > MOST_PERMUTED:
+        have = f"{math.factorial(k):,}" if k <= 12 else "far more"  # 4,000! has no end on a screen
         return (
             f"order: {order} takes {MOST_PERMUTED} shots at most (120 orders); {k} shots have "
-            f"{count:,}; lower k, or name some, as order: [selected, reversed, random]"
+            f"{have}; lower k, or name some, as order: [selected, reversed, random]"
         )
+    count = math.factorial(k)
     if one and int(one[1]) >= count:
         return f"there is no order {order!r}: {k} shots have {count}, p0 to p{count - 1}"
     return None
@@ -73,7 +74,7 @@ def effective(order: str, k: int | None, scores: Literal["falling", "mixed"] | N
         return "selected"
     if order.startswith("nearest") and scores == "falling":
         return "reversed" if order == "nearest_last" else "selected"
-    if k is not None and order == f"p{math.factorial(k) - 1}":
+    if k is not None and k <= MOST_PERMUTED and order == f"p{math.factorial(k) - 1}":
         return "reversed"
     return "selected" if order == "p0" else order
 

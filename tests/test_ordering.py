@@ -110,6 +110,9 @@ def test_what_is_inert() -> None:
         ("permutations", None, "order: permutations needs k, the number of shots; 5 at most"),
         ("p6", 3, "there is no order 'p6': 3 shots have 6, p0 to p5"),
         ("p6", 9, "order: p6 takes 5 shots at most"),
+        ("permutations", 4000, "order: permutations takes 5 shots at most (120 orders); 4000 shots "
+         "have far more; lower k"),
+        ("p" + "9" * 5000, 4, "unknown order 'p9999"),
     ],
 )  # fmt: skip
 def test_orders_that_cannot_be(order: str, k: int | None, message: str) -> None:
@@ -117,6 +120,12 @@ def test_orders_that_cannot_be(order: str, k: int | None, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         validate(ShotsHolder, {"shots": {"k": k, "order": ["selected", order]}}, "grid")
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_many_shots_have_an_order() -> None:
+    assert [effective(order, 4000, None) for order in ("selected", "reversed", "random")] == [
+        "selected", "reversed", "random",
+    ]  # fmt: skip
 
 
 def test_five_shots_have_120_orders() -> None:
