@@ -43,7 +43,9 @@ SHOTS_WIDTH = 16
 WORD_WIDTH = 7
 """Characters that a column of settings keeps, however full the table is: ``flipped``."""
 SPARE = ("s", "tokens", "chance", "majority")
-"""Columns that a narrow table does without, the first one first."""
+"""Columns that a narrow table does without, the first one first; then those in :data:`LESS`."""
+LESS = ("count", "baseline", "metric")
+"""Kinds of columns that it does without next, of each kind the last one first."""
 FACTS = {
     "over_length": "over %",
     "unparsed": "unp. %",
@@ -73,6 +75,12 @@ def metric_title(name: str) -> str:
     base, _, parser = name.partition("@")
     made = lookup("metric", base)().label if base in names("metric") else base
     return made + (f" ({parser})" if parser else "")
+
+
+def _fact_title(name: str) -> str:
+    """The short column title of a count, ``name@parser`` included."""
+    base, _, parser = name.partition("@")
+    return FACTS.get(base, base) + (f" ({parser})" if parser else "")
 
 
 def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
@@ -119,11 +127,11 @@ class _ScoreTable:
 
         columns = list(_columns(self.rows, self.varying))
         left = []
-        for title in SPARE:
-            if sum(one.least for one in columns) + len(columns) - 1 <= options.max_width:
+        for one in _spare(columns):
+            if sum(kept.least for kept in columns) + len(columns) - 1 <= options.max_width:
                 break
-            left += [one.title for one in columns if one.title == title]
-            columns = [one for one in columns if one.title != title]
+            left.append(one.title)
+            columns.remove(one)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
         for one in columns:
             table.add_column(one.title, **one.options)
@@ -139,6 +147,8 @@ class _Column:
     title: str
     cells: Sequence[str]
     options: Mapping[str, Any]
+    kind: str = ""
+    """One of :data:`LESS`; empty for what a table cannot do without, whatever its width."""
 
     @property
     def least(self) -> int:
@@ -146,6 +156,13 @@ class _Column:
         if not self.options["no_wrap"]:
             return int(self.options["min_width"])
         return max(map(len, [self.title, *self.cells]))
+
+
+def _spare(columns: Sequence[_Column]) -> list[_Column]:
+    """What a table can do without, the least needed first."""
+    found = [one for title in SPARE for one in columns if one.title == title]
+    kinds = [one for kind in LESS for one in reversed(columns) if one.kind == kind]
+    return found + [one for one in kinds if one not in found]
 
 
 def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterator[_Column]:
@@ -162,7 +179,8 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     primary = models[0] if models else ""
     found = [{score.name: score for score in row.scores} for row in rows]
     for name in models:
-        yield _Column(metric_title(name), [number(_value(f.get(name))) for f in found], right)
+        cells = [number(_value(f.get(name))) for f in found]
+        yield _Column(metric_title(name), cells, right, "" if name == primary else "metric")
         if name == primary:
             cells = [_interval(f.get(name)) for f in found]
             yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
@@ -171,11 +189,12 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     ]
     for name in plain:
         cells = [number(_value(f.get(name))) for f in found]
-        yield _Column(name.split("/")[0], cells, {**right, "style": "cyan"})
+        yield _Column(name.split("/")[0], cells, {**right, "style": "cyan"}, "baseline")
     facts = [name for name in of_kind(rows, "count")
              if any(f[name].value for f in found if name in f)]  # fmt: skip
     for name in facts:
-        yield _Column(FACTS.get(name, name), [number(_value(f.get(name))) for f in found], right)
+        cells = [number(_value(f.get(name))) for f in found]
+        yield _Column(_fact_title(name), cells, right, "count")
     yield _Column("n", [str(len(row.records)) for row in rows], right)
     yield _Column("tokens", [short_count(row.tokens) for row in rows], right)
     yield _Column("s", [f"{row.seconds:.0f}" for row in rows], right)
