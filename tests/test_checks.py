@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from icl import load_run, run
 from icl.checks import CHECKS, Finding, brief, checks, direction
 from icl.report import render
 from icl.types import Output
+from tests.experiment import write
 from tests.madeup import Made, Row, made
 
 LABELS = "abc"
@@ -268,4 +270,18 @@ def test_the_terminal_names_a_handful_and_counts_the_rest(tmp_path: Path) -> Non
 
 
 def test_every_check_has_a_name_once() -> None:
-    assert len(set(CHECKS)) == len(CHECKS) == 17
+    assert len(set(CHECKS)) == len(CHECKS) == 18
+
+
+def test_scores_of_rows_that_are_no_longer_there(tmp_path: Path) -> None:
+    run(write(tmp_path, grid={"shots": [0]}), tmp_path / "runs")
+    assert "stale_scores" not in {one.name for one in checks(load_run("small", tmp_path / "runs"))}
+    intent, translation = load_run("small", tmp_path / "runs").conditions
+    lines = (intent.store.folder / "records.jsonl").read_text().splitlines(keepends=True)
+    (intent.store.folder / "records.jsonl").write_text("".join(lines[:-1]))
+    (translation.store.folder / "records.jsonl").unlink()
+    told = [one for one in checks(load_run("small", tmp_path / "runs")) if "stale" in one.name]
+    assert [(one.count, one.of) for one in told] == [(10, 10), (10, 10)]
+    assert "0 have records now" in told[1].text
+    assert told[0].text.startswith("accuracy was made of 10 rows, 9 have records now: run the")
+    assert "accuracy was made of 10 rows" in render(load_run("small", tmp_path / "runs"))

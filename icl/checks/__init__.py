@@ -54,6 +54,7 @@ def checks(run: Run) -> list[Finding]:
     counted: set[tuple[str, str]] = set()
     for condition in run.conditions:
         records = list(condition.records.values())
+        found += _stale(condition)
         if not records:
             continue
         seen = Seen(condition, records, condition.examples, condition.predictions())
@@ -128,8 +129,22 @@ _EACH: dict[str, Check] = {
     "duplicates": duplicates,
 }
 _NONE = {"0": "no"}
-CHECKS = ("same_answers", *_EACH)
+CHECKS = ("stale_scores", "same_answers", *_EACH)
 """Names of all checks, the gravest first."""
+
+
+def _stale(condition: ConditionResult) -> Iterator[Finding]:
+    """Scores made of other rows than those that are there: records were lost, or came since."""
+    there, made = len(condition.records), [s for s in condition.scores if s.kind == "model"]
+    old = [score for score in made if score.n > there]
+    if made and not old and all(score.n != there for score in made):
+        old = made  # a judge may lack verdicts, but then another score has all rows
+    if old:
+        yield Finding(
+            condition.entry["fingerprint"], "stale_scores", old[0].n, max(old[0].n, there),
+            f"{old[0].name} was made of {old[0].n} rows, {there} have records now: run the "
+            "experiment again, or icl score for the rows that are there",
+        )  # fmt: skip
 
 
 def _same_answers(run: Run) -> Iterator[Finding]:
