@@ -33,6 +33,12 @@ def test_the_page_is_written_and_tables_are_printed(
     assert "<html" in (runs / "study" / "report.html").read_text("utf-8")
     code, out, _ = call(capsys, monkeypatch, "report", runs / "study", "-o", "page.html")
     assert (code, out) == (0, "page.html\n") and Path("page.html").is_file()
+    code, out, _ = call(capsys, monkeypatch, "report", "study", "--out", runs, "--format", "csv")
+    assert code == 0 and out.startswith("run,condition")
+    code, out, _ = call(capsys, monkeypatch, "report", "study", "--out", "other")
+    assert code == 2
+    _, out, _ = call(capsys, monkeypatch, "report", "--help")
+    assert "Default: html;" in " ".join(out.split())
     code, out, _ = call(capsys, monkeypatch, "report", "study", "--rows", "locale")
     assert code == 0 and "classify · acc by locale" in out
     code, out, _ = call(
@@ -75,8 +81,8 @@ def test_every_format_is_printed_or_written(
         (["study", "--format", "markdwn"], "icl: unknown format 'markdwn'."),
         (["study", "--cols", "prompt"], "icl: --cols prompt needs --rows too: name the setting"),
         (["study", "--rows", "promt"], "icl: study: no setting 'promt'. Did you mean 'prompt'?"),
-        (["study", "--format", "html", "--rows", "prompt"], "html has no --rows: use --format md"),
-        (["study", "--format", "html", "--rows", ""], "no --rows: use --format md"),
+        (["study", "--format", "html", "--rows", "prompt"], "no --rows: use --format text, md"),
+        (["study", "--format", "html", "--rows", ""], "no --rows: use --format text, md"),
         (["study", "--metric", "acc"], "icl: --format html has no --metric: the page shows all"),
         (["study", "--appendix"], "icl: --format html has no --appendix: the page holds the"),
         (["study", "--format", "csv", "--appendix"], "csv has no --appendix: use --format md"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import app
+from icl.cli.common import Out, app
 from icl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ PANEL = "Look"
 FORMATS = ("html", "text", "md", "latex", "csv", "excel", "json")
 WITHOUT = {
     "html": {
-        "--rows": "use --format md, latex or text",
+        "--rows": "use --format text, md, latex, csv, excel or json",
         "--metric": "the page shows all of them",
         "--appendix": "the page holds the prompts already",
     },
@@ -36,7 +36,7 @@ def report(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
     format: Annotated[
         str | None,
-        typer.Option("--format", help=f"{', '.join(FORMATS)}. [default: html; with --rows: text]"),
+        typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: html; with --rows text."),
     ] = None,
     rows: Annotated[
         str | None, typer.Option("--rows", help="Pivot: the setting of its rows, as locale.")
@@ -51,6 +51,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write; else printed.")
     ] = None,
+    out: Out = Path("runs"),
 ) -> None:
     """Write a run as a page, or its tables as Markdown, LaTeX, CSV or JSON.
 
@@ -62,7 +63,7 @@ def report(
 
     made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
-        run = load_run(run_name, rendering=sandbox.rendering)
+        run = load_run(run_name, out, rendering=sandbox.rendering)
         if made == "html":
             _write(_page(run), output or run.folder / "report.html")
             return
