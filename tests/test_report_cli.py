@@ -33,10 +33,6 @@ def test_the_page_is_written_and_tables_are_printed(
     assert "<html" in (runs / "study" / "report.html").read_text("utf-8")
     code, out, _ = call(capsys, monkeypatch, "report", runs / "study", "-o", "page.html")
     assert (code, out) == (0, "page.html\n") and Path("page.html").is_file()
-    code, out, _ = call(capsys, monkeypatch, "report", "study", "--out", runs, "--format", "csv")
-    assert code == 0 and out.startswith("run,condition")
-    code, out, _ = call(capsys, monkeypatch, "report", "study", "--out", "other")
-    assert code == 2
     _, out, _ = call(capsys, monkeypatch, "report", "--help")
     assert "Default: html;" in " ".join(out.split())
     code, out, _ = call(capsys, monkeypatch, "report", "study", "--rows", "locale")

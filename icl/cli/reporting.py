@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import Out, app
+from icl.cli.common import app
 from icl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write; else printed.")
     ] = None,
-    out: Out = Path("runs"),
 ) -> None:
     """Write a run as a page, or its tables as Markdown, LaTeX, CSV or JSON.
 
@@ -63,7 +62,7 @@ def report(
 
     made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
-        run = load_run(run_name, out, rendering=sandbox.rendering)
+        run = load_run(run_name, rendering=sandbox.rendering)
         if made == "html":
             _write(_page(run), output or run.folder / "report.html")
             return
