@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["compared", "comparison_tables", "plain", "spread_tables", "verdict"]
+__all__ = ["compared", "comparison_tables", "plain", "rounded", "spread_tables", "verdict"]
 
 PARTS = ("k", "select", "order", "seed")
 """Settings that the word ``shots`` is made of."""
@@ -221,7 +221,7 @@ def _needed(rows: Sequence[Comparison]) -> str:
     found = sorted(row.needed for row in rows if row.needed is not None)
     if not found:
         return ""
-    low, high = _rounded(found[0]), _rounded(found[-1])
+    low, high = rounded(found[0]), rounded(found[-1])
     points = f"{POINTS:g} points"
     if found[-1] <= min(row.n for row in rows):
         return f"; a difference of {points} would have been seen in 4 of 5 cases"
@@ -229,8 +229,12 @@ def _needed(rows: Sequence[Comparison]) -> str:
     return f"; about {several} examples would be needed to see {points}"
 
 
-def _rounded(n: int) -> int:
-    """To two digits: more are not known."""
+def rounded(n: int) -> int:
+    """A number of examples that would do, to two digits: more are not known.
+
+    >>> rounded(6539)
+    6600
+    """
     step = int(10 ** max(0, len(str(n)) - 2))
     return -(-n // step) * step
 

@@ -28,7 +28,7 @@ from icl.provenance import machine, versions
 from icl.results import ConditionResult, Run, load_run
 from icl.scoring import score_run
 from icl.store import ConditionStore, replace_file
-from icl.types import JSON, ChoiceScore, Output, Record, Sized, digest
+from icl.types import JSON, Output, Record, Sized, digest
 
 __all__ = ["batches", "conditions", "count_spent", "run", "run_condition"]
 

@@ -337,3 +337,13 @@ def test_what_is_listed_is_bounded_however_much_there_is(tmp_path: Path) -> None
     assert f"{30 - PROMPTS} more conditions have a prompt too" in words
     assert "characters left out here" in words
     assert "conditions further down were not compared" in words
+
+
+def test_rows_that_would_do_have_two_digits_and_one_shot_is_one(tmp_path: Path) -> None:
+    file = write(tmp_path, grid={"shots": [0, {"k": 1, "select": "random"}]})
+    text = page(run(file, tmp_path / "runs"))
+    needed = re.findall(r"about ([\d,]+) rows would be needed", text)
+    needed += re.findall(r'not shown</td><td class="n">([\d,]+)</td>', text)
+    digits = [one.replace(",", "") for one in needed]
+    assert digits and all(set(one[2:]) <= {"0"} for one in digits), digits
+    assert ", 1 shot, " in text and ", 0 shots, " in text

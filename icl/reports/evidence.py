@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icl.compare import Comparison, compare, corrected
+from icl.compared import rounded
 from icl.errors import ConfigError, MetricError
 from icl.reports.groups import Group, Row, goodness
 
@@ -67,7 +68,7 @@ def verdict(found: Sequence[Against], best: Row) -> Iterator[str]:
     if not_shown:
         names = _few([one.row.name for one in not_shown])
         needed = max((one.comparison.needed or 0 for one in not_shown), default=0)
-        more = f"; about {needed:,} rows would be needed to see 2 points" if needed else ""
+        more = f"; about {rounded(needed):,} rows would be needed to see 2 points" if needed else ""
         start = "It is not shown" if shown else f"{best.name} is not shown"
         yield f"{start} to be better than {names}{more}."
 

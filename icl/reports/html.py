@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from icl.checks import checks
+from icl.compared import rounded
 from icl.engines.proof import described
 from icl.report import number, short_count
 from icl.reports import plots
@@ -99,7 +100,7 @@ def _environment() -> Any:
     made.filters |= {
         "number": number, "count": short_count, "interval": interval, "title": title,
         "marks": marks, "short": lambda text, most=TEXT_CHARS: short(text, most),
-        "svg": Markup, "pvalue": _p_value,
+        "svg": Markup, "pvalue": _p_value, "rounded": rounded,
     }  # fmt: skip
     return made
 
