@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from icl.config import Experiment, load_experiment, parse_experiment, sample_task
+from icl.entries import NAME, NAME_TOLD
 from icl.errors import ConfigError, StoreError
 from icl.registry import did_you_mean
 from icl.schemas import schema_text
@@ -15,8 +16,6 @@ from icl.store import replace_file
 from icl.templates import read_template
 
 __all__ = ["experiment_for", "init", "is_experiment", "starters"]
-
-_NAME = re.compile(r"\w[\w.-]*")
 
 
 def is_experiment(name: str) -> bool:
@@ -66,11 +65,8 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
     known = starters()
     if task not in known:
         raise ConfigError(f"no starter for the task {task!r}{did_you_mean(task, known)}")
-    if not _NAME.fullmatch(folder.name):
-        raise ConfigError(
-            f"{folder.name!r} cannot name an experiment; accepted: letters, digits, and . - _ "
-            "behind the first, such as first-try"
-        )
+    if not re.fullmatch(NAME, folder.name):
+        raise ConfigError(f"{folder.name!r} cannot name an experiment; {NAME_TOLD}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is there already and nothing is written over; name another")
     if Path(model).expanduser().exists():

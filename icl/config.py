@@ -168,13 +168,20 @@ def load_experiment(path: str | Path) -> Experiment:
         ConfigError: not there, not YAML, an unknown key or name, a wrong value.
     """
     file = Path(path)
+    if file.is_dir():
+        held = sorted(path.name for path in file.glob("*.yaml"))
+        raise ConfigError(
+            f"{file} is a folder, an experiment file is needed{did_you_mean(file.name, held)}"
+        )
     if not file.is_file():
         beside = sorted(p.name for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
         raise ConfigError(f"no experiment file {file}{did_you_mean(file.name, beside)}")
     try:
         text = file.read_text("utf-8")
     except (UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+        raise ConfigError(
+            f"{file}: cannot be read as UTF-8 text: {error}; an experiment is a YAML file"
+        ) from error
     return parse_experiment(text, str(file), file.parent, file.stem)
 
 

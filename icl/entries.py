@@ -26,6 +26,8 @@ from icl.registry import did_you_mean
 from icl.search_entries import BudgetEntry, DevEntry, Entry, OverEntry, SearchEntry, Words, listed
 
 __all__ = [
+    "NAME",
+    "NAME_TOLD",
     "BudgetEntry",
     "CompareEntry",
     "DataEntry",
@@ -268,10 +270,14 @@ class CompareEntry(Entry):
     """The value that the others are compared with; the first one by default."""
 
 
+NAME = r"^[\w][\w.-]*$"
+NAME_TOLD = "accepted: letters, digits, and . - _ behind the first, such as first-try"
+
+
 class ExperimentEntry(Entry):
     """The file as a whole."""
 
-    name: str | None = Field(default=None, pattern=r"^[\w][\w.-]*$")
+    name: str | None = Field(default=None, pattern=NAME)
     base: str | None = None
     """Folder that relative paths start from, as seen from the file's own; that by default."""
     about: str = ""
@@ -313,6 +319,8 @@ def _first_error(kind: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{path!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch":  # a pattern is no answer to what is accepted
+        message = {NAME: NAME_TOLD}.get(first["ctx"]["pattern"], message)
     given = "" if isinstance(first["input"], dict) else f" (given: {first['input']!r})"
     return f"{path}: {message}{given}"
 

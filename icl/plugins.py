@@ -30,6 +30,11 @@ def load_plugin(module: str, base: Path, where: str) -> None:
     Raises:
         ConfigError: no such module, or an error while it is imported (with its line).
     """
+    if not all(word.isidentifier() for word in module.split(".")):
+        raise ConfigError(
+            f"{where}: plugins: {module!r} is no module name; accepted: names as Python imports "
+            "them, such as mine for mine.py beside the experiment"
+        )
     file = (base / Path(*module.split("."))).with_suffix(".py").resolve()
     loaded = sys.modules.get(module)
     if loaded is not None and file.is_file() and getattr(loaded, "__file__", None) != str(file):

@@ -223,10 +223,17 @@ def read_template(name: str, tag: str = "en", base: str | None = None) -> Templa
             try:
                 text = path.read_text("utf-8-sig")
             except UnicodeDecodeError as error:
-                raise TemplateError(f"{path}: not UTF-8 text ({error})") from error
+                raise TemplateError(
+                    f"{path}: not UTF-8 text ({error}); save the file as UTF-8"
+                ) from error
             return parse_template(text, name, path)
     if name.endswith(".j2"):
-        raise TemplateError(f"no template file {root / name}; give a path from the working folder")
+        place = (root / name).parent
+        held = [path.name for path in place.glob("*.j2")] if place.is_dir() else []
+        raise TemplateError(
+            f"no template file {root / name}{did_you_mean(Path(name).name, held)}"
+            " (paths go from the folder of the experiment file; on the command line from here)"
+        )
     raise TemplateError(
         f"unknown template {name!r}{did_you_mean(name, template_names())} (a file of your own: "
         "its path, ending in .j2)"

@@ -83,8 +83,12 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no experiment file .*smal.yaml.*'small.yaml'"):
         load_experiment(tmp_path / "smal.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff")
-    with pytest.raises(ConfigError, match="cannot be read as UTF-8"):
+    with pytest.raises(ConfigError, match=r"cannot be read as UTF-8 text: .* an experiment is a"):
         load_experiment(tmp_path / "latin.yaml")
+    with pytest.raises(ConfigError, match=r"is a folder, an experiment file is .* small\.yaml"):
+        load_experiment(tmp_path)
+    with pytest.raises(ConfigError, match=r"name: accepted: letters, .* \(given: '../x'\)"):
+        load_experiment(write(tmp_path, name="../x"))
 
 
 def test_lists_and_grid_axes_multiply(tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ def test_a_plugin_does_not_take_the_place_of_a_loaded_module(tmp_path: Path) -> 
     (tmp_path / "json.py").write_text("")
     with pytest.raises(ConfigError, match=r"json.py has the name of a module.*rename the file"):
         load_plugin("json", tmp_path, "x.yaml")
+    with pytest.raises(ConfigError, match=r"plugins: './mine.py' is no module name; accepted"):
+        load_plugin("./mine.py", tmp_path, "x.yaml")
 
 
 def test_a_plugin_may_import_its_neighbours_and_stands_in_a_package(tmp_path: Path) -> None:
