@@ -305,7 +305,8 @@ class Run:
         """
         if name.isdigit() and 1 <= int(name) <= len(self.conditions):
             return self.conditions[int(name) - 1]
-        found = [c for c in self.conditions if c.entry["fingerprint"].startswith(name)]
+        least = name + " " * (name.isdigit() and len(name) < 4)  # a number, no fingerprint
+        found = [c for c in self.conditions if c.entry["fingerprint"].startswith(least)]
         wanted = set(name.replace("·", " ").split())
         found = found or [
             c for c in self.conditions if wanted <= set(" ".join(c.axes.values()).split())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from icl import cli
+from icl import cli, run
+from icl.errors import StoreError
 from tests.experiment import write
 
 
@@ -102,6 +104,8 @@ def test_show_prompt_prints_exactly_what_is_sent(
     ("arguments", "message"),
     [
         (["run", "none.yaml"], "no experiment file none.yaml"),
+        (["run", "."], ". is a folder, an experiment file is needed"),
+        (["try", "x.yaml", "--model", "m"], "--model goes with a template; x.yaml names its"),
         (["show", "small#1/x"], "no run 'small'"),
         (["score", "small"], "no run 'small'"),
         (["list", "promts"], "unknown kind 'promts'. Did you mean 'prompts'"),
@@ -289,3 +293,31 @@ def test_no_verb_has_more_than_six_options() -> None:
         assert verb.callback is not None
         assert verb.rich_help_panel
         assert len(inspect.signature(verb.callback).parameters) <= 1 + 6
+
+
+def test_commands_to_copy_are_quoted_where_a_shell_would_cut_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mein Ordner"
+    folder.mkdir()
+    code, out, err = call(capsys, monkeypatch, "init", folder / "größe")
+    assert code == 0, err
+    assert shlex.split(out.split("run it:")[1].splitlines()[0])[-1] == str(
+        folder / "größe" / "experiment.yaml"
+    )
+    file = write(folder)
+    code, out, err = call(capsys, monkeypatch, "run", file, "--out", folder / "runs")
+    assert code == 0, err
+    shown = shlex.split(out.split("look at one:")[1].splitlines()[0])
+    code, _, err = call(capsys, monkeypatch, *shown[1:])
+    assert code == 0, err
+
+
+def test_a_number_of_no_condition_is_not_taken_for_a_fingerprint(tmp_path: Path) -> None:
+    done = run(write(tmp_path), tmp_path / "runs")
+    digits = {c.entry["fingerprint"][:1] for c in done.conditions} & set("0123456789")
+    for name in {"99", *(one for one in digits if int(one) > len(done.conditions))}:
+        with pytest.raises(StoreError, match=f"conditions are called '{name}'; use a number"):
+            done.condition(name)
+    for made in done.conditions:
+        assert done.condition(made.entry["fingerprint"][:8]) == made

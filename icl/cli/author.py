@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import DEMO_MODEL, app
-from icl.errors import IclError, one_line
+from icl.cli.common import DEMO_MODEL, app, pasted
+from icl.errors import ConfigError, IclError, one_line
 
 if TYPE_CHECKING:
     from icl.trial import Outcome, Tried
@@ -36,9 +36,10 @@ def init(
 
     for path in write(folder, task, model):
         typer.echo(f"  {path}")
+    made = pasted(folder / "experiment.yaml")
     typer.echo(
-        f"run it:            icl run {folder}/experiment.yaml\n"
-        f"edit and watch:    icl try {folder}/experiment.yaml --condition 2 --watch"
+        f"run it:            icl run {made}\n"
+        f"edit and watch:    icl try {made} --condition 2 --watch"
     )
 
 
@@ -49,15 +50,19 @@ def try_(
     condition: Annotated[int, typer.Option("--condition", help="Which condition, from 1.")] = 1,
     watch: Annotated[bool, typer.Option("--watch", help="Again at every save.")] = False,
     model: Annotated[
-        str, typer.Option("--model", help="For a template: the model to ask.")
-    ] = DEMO_MODEL,
+        str | None,
+        typer.Option("--model", help=f"For a template: the model to ask. Default: {DEMO_MODEL}."),
+    ] = None,
 ) -> None:
     """Ask a few rows and show the answers; --watch: at every save."""
-    from icl.authoring import experiment_for
+    from icl.authoring import experiment_for, is_experiment
     from icl.trial import Trial
     from icl.trial import watch as keep_watching
 
-    trial = Trial(functools.partial(experiment_for, file, model), condition, rows)
+    if model is not None and is_experiment(file):
+        raise ConfigError(f"--model goes with a template; {file} names its models under `models:`")
+    asked = functools.partial(experiment_for, file, model or DEMO_MODEL)
+    trial = Trial(asked, condition, rows)
     if not watch:
         _tell(trial.run())
         return

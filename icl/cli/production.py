@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from icl.cli.common import Out, app
+from icl.cli.common import Out, app, pasted
 from icl.errors import StoreError
 
 PANEL = "Use"
@@ -42,5 +42,5 @@ def export(
         typer.echo(text, nl=False)
         return
     replace_file(file, text)
-    checked = f"; check it: python {file}" if kind != "messages" else ""
+    checked = f"; check it: python {pasted(file)}" if kind != "messages" else ""
     typer.echo(f"{file}: {run.name}#{rest}{checked}", err=True)

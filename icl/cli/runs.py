@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from icl.cli.common import Out, app
+from icl.cli.common import Out, app, pasted
 
 PANEL = "Run"
 
@@ -38,9 +38,10 @@ def run(
     table = render(done) + compared(done)
     replace_file(done.folder / "table.txt", table)
     typer.echo(table, nl=False)
+    one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
     typer.echo(
         f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
-        f"look at one:  icl show {done.called}#1/{next(iter(done.conditions[0].ids))}"
+        f"look at one:  icl show {pasted(one)}"
     )
 
 
