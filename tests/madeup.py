@@ -111,7 +111,10 @@ def _condition(fingerprint: str, one: Made) -> dict[str, Any]:
         labels=f"labels: {json.dumps(labels)}\n" if labels else "",
         field="text" if labels else "source", target="label" if labels else "target",
     )  # fmt: skip
-    identity = {"format": 1, "engine": dict(one.engine), "rows": ["made", "test", [], None, []]}
+    identity = {
+        "format": 1, "engine": dict(one.engine), "shots": None,
+        "rows": ["made", "test", [], None, []],
+    }  # fmt: skip
     kept = {
         "name": one.template,
         "text": text,
