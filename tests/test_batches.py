@@ -100,7 +100,5 @@ def test_a_choice_that_cannot_be_is_told_in_one_line(
         return -math.inf if choice == " weather" else plain(self, prompt, choice, n_tokens)
 
     monkeypatch.setattr(TableEngine, "_logprob", broken)
-    with pytest.raises(
-        EngineError, match="' weather' the engine gave the log-probability -inf"
-    ):
+    with pytest.raises(EngineError, match="' weather' the engine gave the log-probability -inf"):
         run(write(tmp_path), tmp_path / "runs")
