@@ -32,8 +32,8 @@ _HALVES = ("input", "target", "query", "instruction", "system", "given", "scored
 class Limits:
     """What a template may use."""
 
-    wall_s: float = 1.0
-    """Seconds for one :meth:`Sandbox.bind` and everything rendered with its template."""
+    cpu_s: float = 1.0
+    """Seconds of a processor for one :meth:`Sandbox.bind` and all that its template renders."""
     memory_bytes: int = 256 << 20
     """Address space of the child."""
     source_bytes: int = 64 << 10

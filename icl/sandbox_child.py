@@ -20,11 +20,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 if __name__ == "__main__":
     # The package alone, without what its __init__ imports: numpy and pydantic would take 166 MB
@@ -47,6 +47,10 @@ __all__ = ["Limits", "Sandbox", "serve"]
 _LENGTH = struct.Struct("!I")
 _START_S = 30.0
 """How long a child may take to start on a busy machine."""
+_PATIENCE = 10
+"""Seconds on the wall for one of the processor."""
+Left: TypeAlias = Callable[[], float]
+"""Seconds left; raises TimeoutError when there are none."""
 _PARTS = ("query", "instruction", "shots", "separator", "system")
 """Of a prompt, what stands in the text that is sent."""
 
@@ -177,22 +181,21 @@ class Sandbox:
                 f"{name}: the template has {size:,} bytes, {self.limits.source_bytes:,} are "
                 "accepted; put long texts into the data"
             )
-        return _Turn(self, name, self.limits.wall_s)
+        return _Turn(self, name, self.limits.cpu_s)
 
     def ask(self, message: Mapping[str, Any], name: str, within_s: float) -> Any:
         """Send one message and wait for its answer; a child that is too slow is replaced."""
         with self._lock:
             line = self._open()
-            deadline = time.monotonic() + max(within_s, 0.0)
+            assert self._process is not None
+            left = _child_time(self._process.pid, within_s)
             try:
-                if within_s <= 0:
-                    raise TimeoutError
-                _send(line, message, deadline)
-                answer = _receive(line, deadline, 16 * self.limits.output_bytes)
+                _send(line, message, left)
+                answer = _receive(line, left, 16 * self.limits.output_bytes)
             except TimeoutError:
                 self._replace()
                 raise TemplateError(
-                    f"{name}: the template worked for more than {self.limits.wall_s:g} s and was "
+                    f"{name}: the template worked for more than {self.limits.cpu_s:g} s and was "
                     "stopped; make its loops or texts smaller"
                 ) from None
             except (EOFError, ConnectionError):
@@ -222,7 +225,7 @@ class Sandbox:
         assert self._line is not None
         if not self._greeted:
             try:
-                _receive(self._line, time.monotonic() + _START_S, 1 << 10)
+                _receive(self._line, _wall_time(_START_S), 1 << 10)
             except (TimeoutError, EOFError, ConnectionError) as error:
                 self._end()
                 raise TemplateError(
@@ -259,36 +262,69 @@ class Sandbox:
         return code
 
 
-def _send(line: socket.socket, message: Any, deadline: float | None = None) -> None:
+def _send(line: socket.socket, message: Any, left: Left | None = None) -> None:
     data = json.dumps(message).encode("ascii")
-    line.settimeout(_left(deadline))
+    line.settimeout(None if left is None else left())
     line.sendall(_LENGTH.pack(len(data)) + data)
 
 
-def _receive(line: socket.socket, deadline: float | None = None, most: int = 2**32) -> Any:
-    (size,) = _LENGTH.unpack(_read(line, _LENGTH.size, deadline))
+def _receive(line: socket.socket, left: Left | None = None, most: int = 2**32) -> Any:
+    (size,) = _LENGTH.unpack(_read(line, _LENGTH.size, left))
     if size > most:
         raise EOFError(f"a message of {size} bytes")
-    return json.loads(_read(line, size, deadline))
+    return json.loads(_read(line, size, left))
 
 
-def _read(line: socket.socket, size: int, deadline: float | None) -> bytearray:
+def _read(line: socket.socket, size: int, left: Left | None) -> bytearray:
     data = bytearray()
     while len(data) < size:
-        line.settimeout(_left(deadline))
-        piece = line.recv(min(size - len(data), 1 << 16))
+        line.settimeout(None if left is None else left())
+        try:
+            piece = line.recv(min(size - len(data), 1 << 16))
+        except TimeoutError:
+            continue  # left() tells whether the time is really over
         if not piece:
             raise EOFError
         data += piece
     return data
 
 
-def _left(deadline: float | None) -> float | None:
-    if deadline is None:
-        return None
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
+def _wall_time(seconds: float) -> Left:
+    """Seconds left of so many from now; raises TimeoutError when there are none."""
+    ends = time.monotonic() + seconds
+
+    def left() -> float:
+        if (still := ends - time.monotonic()) <= 0:
+            raise TimeoutError
+        return still
+
+    return left
+
+
+def _child_time(pid: int, seconds: float) -> Left:
+    """The same in seconds of the child's processor: on a busy machine it works now and then only.
+
+    A child that waits for something else is left ``_PATIENCE`` times as long.
+    """
+    import psutil
+
+    wall = _wall_time(_PATIENCE * seconds)
+
+    def spent() -> float:
+        try:
+            return float(sum(psutil.Process(pid).cpu_times()[:2]))
+        except psutil.Error:  # it has just ended, which the line tells
+            return began
+
+    began = 0.0
+    began = spent()
+
+    def left() -> float:
+        still = min(began + seconds - spent(), wall())
+        if still <= 0:
+            raise TimeoutError
+        return max(still, 0.01)
+
     return left
 
 
@@ -309,7 +345,7 @@ def serve(line: socket.socket, limits: Limits) -> None:
             return
         began = time.process_time()
         # Whole seconds of the process's life, so this only ends what the parent did not kill.
-        ends = math.ceil(began + limits.wall_s) + 1
+        ends = math.ceil(began + limits.cpu_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.RLIM_INFINITY))
         answer = answered(message, limits)
         _send(line, {**answer, "cpu_s": time.process_time() - began})

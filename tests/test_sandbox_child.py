@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -92,7 +93,7 @@ def test_a_hostile_target_and_front_matter_are_bounded_too(sandbox: Sandbox) -> 
 
 
 def test_many_small_renderings_share_one_second() -> None:
-    small = Sandbox(Limits(wall_s=0.3))
+    small = Sandbox(Limits(cpu_s=0.3))
     try:
         slow = "{% for i in range(99999) %}{% endfor %}{{ q }}"
         template = small.bind(f"{slow}||| {{{{ target }}}}", "x.j2")
@@ -101,6 +102,23 @@ def test_many_small_renderings_share_one_second() -> None:
             for _ in range(1000):
                 template.prompt(ROW)
         assert time.perf_counter() - began < 5
+    finally:
+        small.close()
+
+
+def test_a_child_that_gets_no_processor_is_waited_for() -> None:
+    """On a busy machine a harmless template takes long, but not of the processor."""
+    small = Sandbox(Limits(cpu_s=0.2))
+    try:
+        template = small.bind("{{ q }}||| {{ target }}", "x.j2")
+        assert small._process is not None
+        child = small._process.pid
+        os.kill(child, signal.SIGSTOP)
+        goes_on = threading.Timer(0.5, os.kill, (child, signal.SIGCONT))
+        goes_on.start()
+        assert ROW.fields["q"] in template.prompt(ROW).text
+        assert small._process.pid == child
+        goes_on.join()
     finally:
         small.close()
 

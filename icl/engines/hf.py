@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,7 @@ class HFEngine(ModelEntry):
         Raises:
             ModelError: not found, not readable, no causal model, or an option that is unknown.
         """
-        if self._opened:  # without the lock: prompts are counted while the weights are read
-            return self
-        with self._lock:
+        with nullcontext() if self._opened else self._lock:  # counting goes on while weights load
             if self._opened:
                 return self
             asked = Asked(self.width, self.int8_threshold, self.double_quant)
@@ -339,8 +338,8 @@ class HFEngine(ModelEntry):
         elif self._tree is not None:
             found = self._tree.score(plans)
         else:
-            groups = (score_group(lm, p.prefix, p.suffixes, self.cache_bytes) for p in plans)
-            found = iter(enumerate(groups))
+            room = self.cache_bytes
+            found = enumerate(score_group(lm, p.prefix, p.suffixes, room) for p in plans)
         for i, sums in found:
             yield from results(*planned[i], sums)
 
@@ -361,9 +360,8 @@ class HFEngine(ModelEntry):
         from icl.engines.seq2seq_model import Seq2SeqModel
         from icl.engines.seq2seq_scoring import score_pair_plain
 
-        lm = self.lm
         for choices, plan in self._plans(items):
-            if isinstance(lm, Seq2SeqModel):
+            if isinstance(lm := self.lm, Seq2SeqModel):
                 sums = score_pair_plain(lm, plan)
             else:
                 sums = [score_whole(lm, plan.prefix + s, len(s)) for s in plan.suffixes]
@@ -383,8 +381,8 @@ class HFEngine(ModelEntry):
             prompt_ids, *joined = self.form.joined(prompt, list(choices))
             ids, start = dict(zip(choices, joined, strict=True)), self.codec.start
             for own in by_prefix(prompt_ids, choices, ids, [id(row) for row, _ in items]):
-                made = [ids[choice] for choice in own]
-                yield own, plan_choices(prompt_ids, list(own), made, window, start)
+                made = list(own), [ids[choice] for choice in own]
+                yield own, plan_choices(prompt_ids, *made, window, start)
 
     def _ends(self) -> frozenset[int]:
         """The tokens that end an answer: of generation config, tokenizer and chat template."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from icl.errors import ConfigError
 from icl.report import label_shares
 from icl.types import Choice, Prompt
 from icl.workbench.answer import Answer, score
@@ -34,8 +35,16 @@ def influence(answer: Answer) -> list[Influence]:
 
     Choices are ranked again, and compared by their share of the choices' probability. For free
     text the right answer is scored as a continuation.
+
+    Raises:
+        ConfigError: the answer is the noisy channel's.
     """
     request = answer.request
+    if request.prompts:
+        raise ConfigError(
+            "leaving shots out is not worked out for the noisy channel, where every choice has a "
+            "prompt of its own; take method: rank in the task"
+        )
     shots = list(request.shots)
     kept = [shots] + [shots[:place] + shots[place + 1 :] for place in range(len(shots))]
     template = answer.condition.template

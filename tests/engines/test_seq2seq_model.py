@@ -159,7 +159,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch: pytest.Monke
 def test_nan_is_an_error() -> None:
     lm = loaded("t5")
     lm.model.lm_head.weight.data[7] = torch.nan
-    with pytest.raises(EngineError, match="computed NaN in torch.float32; load it with dtype"):
+    with pytest.raises(EngineError, match="computed NaN in torch.float32; load it with width"):
         list(score_pairs(lm, plans(), CACHE))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from icl.cli import app
 from icl.engines.table import TableEngine
-from icl.errors import DataError, EngineError, StoreError
+from icl.errors import ConfigError, DataError, EngineError, StoreError
 from icl.feedback import Feedback, read, shots, write_shots
 from icl.selectors.fixed import Fixed
 from icl.types import Output, Prompt, Sampling, Shot, Token
@@ -80,6 +80,13 @@ def test_leaving_out_a_shot_asks_the_rest(work: Workplace) -> None:
     right = made.request.example.targets[0]
     adds = math.log(dict(made.ranking)[right]) - math.log(dict(again.ranking)[right])
     assert found[0].adds == pytest.approx(adds)
+
+
+def test_leaving_out_a_shot_is_refused_for_the_noisy_channel(work: Workplace) -> None:
+    made = asked(work, k=3)
+    split = replace(made, request=replace(made.request, prompts=[made.request.prompt]))
+    with pytest.raises(ConfigError, match="not worked out for the noisy channel.*method: rank"):
+        influence(split)
 
 
 def test_leaving_out_a_shot_of_free_text_scores_the_right_answer(work: Workplace) -> None:
