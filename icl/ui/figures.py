@@ -118,7 +118,7 @@ def matrix(found: Confusion) -> str:
     lines = []
     for at, (name, counts) in enumerate(zip([*names, *more], found.counts, strict=True)):
         cells = "".join(
-            f'<td class="{"same " if place == at < len(names) else ""}{"" if count else "zero"}" '
+            f'<td class="{"same" if place == at < len(names) else ""}" '
             f'style="--share: {min(count / (found.most or 1), 1):.2f}">{count or "·"}</td>'
             for place, count in enumerate(counts)
         )

@@ -1,4 +1,4 @@
-"""How the page looks, and its one script: keys that press buttons."""
+"""How the page looks, and its one script: keys, and names to be read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
 #heat .text { cursor: pointer; }
 .textfield .line-break::after { content: "\\A"; white-space: pre; }
 #problem textarea, #counts textarea, #told textarea, #output textarea, #reference textarea,
-#scored textarea { font-family: var(--font-mono); font-size: 12.5px; }
+#scored textarea, #changed textarea { font-family: var(--font-mono); font-size: 12.5px; }
 #rows, #shot-buttons, #answer-buttons, #feedback { flex-wrap: nowrap; align-items: stretch; }
 #back, #forth { flex: none; width: 44px; min-width: 44px; }
 #run, #stop { height: 46px; }
@@ -83,7 +83,6 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
   white-space: nowrap; font-variant-numeric: tabular-nums; }
 .strips th { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 80px; }
 .strips td.line { width: 42%; min-width: 70px; }
-.strips tr:first-child, .heat tr:first-child td { color: var(--body-text-color-subdued); }
 .ends { display: flex; justify-content: space-between; }
 .strip { overflow: visible; }
 .strip line.whole { stroke: var(--f1); opacity: 0.4; }
@@ -98,7 +97,6 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
   background: color-mix(in srgb, var(--a1) calc(75% * var(--share)), transparent); }
 .heat tr td.same { background: color-mix(in srgb, var(--a2) calc(75% * var(--share)),
   transparent); }
-.heat tr td.zero { color: var(--f1); }
 #result-facts textarea, #result-output textarea { font-family: var(--font-mono);
   font-size: 12.5px; }
 #result-prompt { max-height: 420px; overflow: auto; }
@@ -123,6 +121,7 @@ JS = """
         .find(one => !one.disabled && one.offsetParent !== null);
       if (run) run.click();
     }
+    if (event.key === "Escape" && event.target.closest(".cm-content")) event.target.blur();
   }, true);
   document.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
@@ -131,6 +130,16 @@ JS = """
     const button = verdict && document.querySelector(`#b-${verdict}-wins`);
     if (button && !button.disabled && button.offsetParent !== null) button.click();
   });
+  const names = {back: "Previous row", forth: "Next row", template: "Template",
+    export: "As experiment", "x-yaml": "Experiment"};
+  document.addEventListener("focusin", event => {
+    const part = event.target;
+    const id = part.matches(".cm-content")
+      ? Object.keys(names).find(one => part.closest("#" + one)) : part.id;
+    if (id in names) part.setAttribute("aria-label", names[id]);
+  });
 }
 """
-"""Ctrl+Enter is caught before the editor, which would write a line; 1 to 4 are blind verdicts."""
+"""Ctrl+Enter is caught before the editor, which would write a line; 1 to 4 are blind verdicts. An
+editor takes Tab for itself; Escape leaves it. What shows a sign or a text alone gets a name to be
+read aloud."""

@@ -221,9 +221,10 @@ def hostile(folder: Path) -> Iterator[str]:
     experiment = {
         "models": {"t": {"engine": "table", "default": "hash"}},
         "data": {"<b>rows</b>": {"format": "jsonl", "path": "rows.jsonl", "answer": "label"}},
-        "tasks": [{"task": "classify", "prompt": "sentiment/plain",
+        "tasks": [{"task": "classify", "prompt": "hostile.j2",
                    "rows": {"data": "<b>rows</b>", "lines": [1, 20]}, "pool": {"lines": [21, 39]}}],
     }  # fmt: skip
+    (folder / "hostile.j2").write_text("---\ntask: classify\n---\nSay {{ text }}||| {{ label }}")
     (folder / "hostile.yaml").write_text(json.dumps(experiment))
     with serving({"engine": "table", "default": "hash"}, folder, "hostile.yaml") as address:
         yield address
