@@ -59,9 +59,9 @@ def test_a_matrix_shades_counts_and_escapes_labels(made: Run) -> None:
     html = matrix(found)
     assert "<th><span>&lt;b&gt;a</span></th>" in html
     assert "<b>" not in html
-    assert re.findall(r'class="(same )?(zero)?" style="--share: ([\d.]+)">(\d|·)<', html) == [
-        ("same ", "", "1.00", "4"), ("", "", "0.25", "1"), ("", "zero", "0.00", "·"),
-        ("", "zero", "0.00", "·"), ("same ", "", "0.50", "2"), ("", "", "0.25", "1"),
+    assert re.findall(r'class="(same)?" style="--share: ([\d.]+)">(\d|·)<', html) == [
+        ("same", "1.00", "4"), ("", "0.25", "1"), ("", "0.00", "·"),
+        ("", "0.00", "·"), ("same", "0.50", "2"), ("", "0.25", "1"),
     ]  # fmt: skip
     opened = Browser([made.folder.parent]).open("small", "1")
     whole = mix_ups(opened)
