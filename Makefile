@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := pyproject.toml constraints.txt
-# After the other tests, not among them: every worker runs an app and a Chromium beside itself.
-BROWSER = $(BIN)/python -m pytest tests/browser -m "browser and not slow" -n 2 --dist loadfile -rs
+# After the other tests and one by one: each file runs an app and a Chromium beside itself.
+BROWSER = $(BIN)/python -m pytest tests/browser -m "browser and not slow" -rs
 
 .PHONY: help demo app test check bench browser trust clean
 

@@ -264,7 +264,8 @@ def test_one_choice_makes_one_preview_and_keeps_what_was_typed(
     page.on("response", lambda reply: made.append(reply.url) if _previews(reply) else None)
     choose(page, "name", "translation/plain")
     until(page, "problem", "^fine; writes")
-    page.wait_for_timeout(2000)  # the timer that waits for the tokenizer has rung
+    until(page, "counts", r"^\d+ = ")  # the timer that waits for the tokenizer has rung
+    page.wait_for_timeout(2000)
     made.clear()
     choose(page, "name", "translation/native")
     page.wait_for_timeout(2500)
