@@ -306,26 +306,25 @@ def _child_time(pid: int, seconds: float) -> Left:
 
     A child that waits for something else is left ``_PATIENCE`` times as long.
     """
-    import psutil
-
-    wall = _wall_time(_PATIENCE * seconds)
-
-    def spent() -> float:
-        try:
-            return float(sum(psutil.Process(pid).cpu_times()[:2]))
-        except psutil.Error:  # it has just ended, which the line tells
-            return began
-
-    began = 0.0
-    began = spent()
+    began, wall = _spent(pid), _wall_time(_PATIENCE * seconds)
 
     def left() -> float:
-        still = min(began + seconds - spent(), wall())
+        still = min(began + seconds - _spent(pid), wall())
         if still <= 0:
             raise TimeoutError
         return max(still, 0.01)
 
     return left
+
+
+def _spent(pid: int) -> float:
+    """Processor seconds of a process; 0 for one that has ended, which its line tells."""
+    import psutil
+
+    try:
+        return float(sum(psutil.Process(pid).cpu_times()[:2]))
+    except psutil.Error:
+        return 0.0
 
 
 def serve(line: socket.socket, limits: Limits) -> None:
