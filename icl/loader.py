@@ -129,8 +129,11 @@ class Loader:
         """A local source is relative to the experiment file, as every path in it."""
         for key in ("source", "tokenizer"):
             source = values.get(key)
-            if isinstance(source, str) and source.startswith((".", "~")):
-                values[key] = str((self.experiment.base / Path(source).expanduser()).resolve())
+            if not isinstance(source, str) or not source:
+                continue
+            path = self.experiment.base / Path(source).expanduser()
+            if source.startswith((".", "~")) or path.exists():
+                values[key] = str(path.resolve())
         return values
 
     def selector(

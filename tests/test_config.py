@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from icl.config import built_in_data, load_experiment, parse_experiment, points
-from icl.errors import ConfigError
+from icl.errors import ConfigError, ModelError
+from icl.loader import Loader
 from tests.experiment import write
 
 
@@ -150,3 +151,12 @@ def test_settings_take_the_axis_shots_apart(tmp_path: Path) -> None:
     assert (last["k"], last["select"], last["order"], last["seed"]) == (
         "4", "random", "reversed", "7",
     )  # fmt: skip
+
+
+def test_a_model_beside_the_experiment_file_is_found_from_anywhere(tmp_path: Path) -> None:
+    raw = json.loads(write(tmp_path).read_text())
+    raw["models"]["t"] = {"source": "rows.bin"}
+    (tmp_path / "rows.bin").write_text("no model")
+    experiment = parse_experiment(json.dumps(raw), "x.yaml", tmp_path, "x")
+    with pytest.raises(ModelError, match="is a file, but no .gguf file; name the folder"):
+        Loader(experiment).engine(points(experiment)[0]).identity()
