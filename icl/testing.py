@@ -26,6 +26,8 @@ PROMPTS = (
     Prompt("मुझे सुबह नौ बजे जगाना", shots=(("हाँ", " नहीं"),), query_id="d"),
 )
 CHOICES = (" alarm set", " play music", " 音楽 ✓")
+ALONE = ("金曜日", "alarm set", "volume set", "volume set ")
+"""Each the only choice of its row; a token of some joins the white space before them."""
 FINISHES = ("stop", "end", "length", "cancelled", "reasoning")
 
 
@@ -70,7 +72,7 @@ def check_engine(
     """Check everything that :class:`icl.types.Engine` promises.
 
     Args:
-        engine: what is checked; it is asked some forty short prompts.
+        engine: what is checked; it is asked some fifty short prompts.
         max_tokens: of each generation.
         tolerance: largest difference of log-probabilities that ought to be equal.
         ranks: False for an engine that cannot score; ``score`` must then say so.
@@ -271,6 +273,20 @@ def _scores(checked: Checked) -> Iterator[str]:
         yield "scores nothing as something"
 
 
+def _apart(checked: Checked) -> Iterator[str]:
+    if not checked.ranks:
+        return
+    rows = [(Prompt("Utterance: wake me up\nIntent: ", query_id=text), text) for text in ALONE]
+    together = checked.scores(rows)
+    for row, found in zip(rows, together, strict=True):
+        (alone,), text = checked.scores([row]), row[1]
+        if abs(found.logprob - alone.logprob) > checked.tolerance or found.tokens != alone.tokens:
+            yield (
+                f"{text!r} has log-probability {alone.logprob:.6g} of {alone.tokens} tokens, and "
+                f"{found.logprob:.6g} of {found.tokens} where other rows send the same prompt"
+            )
+
+
 def _choices(checked: Checked) -> Iterator[str]:
     try:
         list(checked.engine.score([(PROMPTS[0], ""), (PROMPTS[0], " a")]))
@@ -295,6 +311,7 @@ CHECKS: dict[str, Callable[[Checked], Iterator[str]]] = {
     "empty prompts": _empty,
     "errors": _errors,
     "scores": _scores,
+    "rows of the same prompt": _apart,
     "empty choices": _choices,
 }
 """Promise -> its check, which yields a line for whatever breaks it."""

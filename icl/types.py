@@ -323,7 +323,7 @@ class Engine(Protocol):
         ...
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        """Log-likelihood of each continuation; all of one prompt share one token prefix."""
+        """Log-likelihood of each continuation; those of equal prompts share one token prefix."""
         ...
 
 

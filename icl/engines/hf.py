@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from icl.engines.entry import ModelEntry
 from icl.engines.forms import Entry, FlatForm, Form, declared_ends, form_of
-from icl.engines.items import grouped, results
+from icl.engines.items import by_row, grouped, results
 from icl.engines.loading import auto_dtype, load_model, read_generation, read_small_files
 from icl.engines.reasoning import check_thinking, thinking_for
 from icl.engines.seq2seq import Seq2Seq, check_options
@@ -373,16 +373,16 @@ class HFEngine(ModelEntry):
         """For each distinct text sent: its choices with their indices, and their tokens."""
         from icl.engines.scoring import by_prefix, plan_choices
 
-        window: int = self.window
         for prompt, choices in grouped(items, self.sent):
+            rows, window = by_row(choices, items), self.window
             if self._pair is not None:
-                yield choices, self._pair.plan(prompt, list(choices), window)
+                yield from self._pair.plans(prompt, choices, rows, window)
                 continue
             prompt_ids, *joined = self.form.joined(prompt, list(choices))
-            ids, start = dict(zip(choices, joined, strict=True)), self.codec.start
-            for own in by_prefix(prompt_ids, choices, ids, [id(row) for row, _ in items]):
+            ids = dict(zip(choices, joined, strict=True))
+            for own in by_prefix(prompt_ids, rows, ids):
                 made = list(own), [ids[choice] for choice in own]
-                yield own, plan_choices(prompt_ids, *made, window, start)
+                yield own, plan_choices(prompt_ids, *made, window, self.codec.start)
 
     def _ends(self) -> frozenset[int]:
         """The tokens that end an answer: of generation config, tokenizer and chat template."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from icl.errors import ChoiceError
@@ -11,7 +11,7 @@ from icl.types import ChoiceScore, Prompt
 if TYPE_CHECKING:
     from icl.engines.scoring import Plan
 
-__all__ = ["grouped", "results"]
+__all__ = ["by_row", "grouped", "results"]
 
 
 def grouped(
@@ -34,6 +34,25 @@ def grouped(
         _, choices = groups.setdefault((texts[id(prompt)], prompt.stop), (prompt, {}))
         choices.setdefault(choice, []).append(i)
     yield from groups.values()
+
+
+def by_row(
+    choices: Mapping[str, list[int]], items: Sequence[tuple[Prompt, str]]
+) -> list[dict[str, list[int]]]:
+    """The choices of prompts that send one text, apart for each row; equal prompts are one row.
+
+    Prompts of several rows may send the same text and ask for other choices, as the noisy channel
+    does; what one row asks must not change another's answer.
+
+    >>> a, b = Prompt("x", query_id="a"), Prompt("x", query_id="b")
+    >>> by_row({" 1": [0, 2], " 2": [1]}, [(a, " 1"), (a, " 2"), (b, " 1")])
+    [{' 1': [0], ' 2': [1]}, {' 1': [2]}]
+    """
+    asked: dict[Prompt, dict[str, list[int]]] = {}
+    for choice, indices in choices.items():
+        for index in indices:
+            asked.setdefault(items[index][0], {}).setdefault(choice, []).append(index)
+    return list(asked.values())
 
 
 def results(

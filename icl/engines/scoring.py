@@ -87,26 +87,20 @@ def plan_choices(
 
 
 def by_prefix(
-    prompt: Ids, choices: Mapping[str, list[int]], ids: Mapping[str, Ids], rows: Sequence[int]
+    prompt: Ids, rows: Iterable[Mapping[str, list[int]]], ids: Mapping[str, Ids]
 ) -> list[dict[str, list[int]]]:
-    """The choices of prompts that send one text, in groups that are each scored from one prefix.
+    """The choices of rows that send one text, in groups that are each scored from one prefix.
 
-    Prompts of several rows may send the same text and ask for other choices, as the noisy channel
-    does. A choice of one row whose token spans the border must not move the border of another
-    row, and two rows may ask for choices of the same tokens.
+    A choice of one row whose token spans the border must not move the border of another row, and
+    two rows may ask for choices of the same tokens.
 
     Args:
         prompt: the text's tokens.
-        choices: with the indices that ask for each.
+        rows: each row's choices with the indices that ask for them.
         ids: choice -> the tokens of text and choice.
-        rows: index -> the row that asks.
     """
-    asked: dict[int, dict[str, list[int]]] = {}
-    for choice, indices in choices.items():
-        for index in indices:
-            asked.setdefault(rows[index], {})[choice] = [index]
     groups: dict[tuple[int, int], tuple[dict[str, list[int]], dict[Ids, str]]] = {}
-    for own in asked.values():
+    for own in rows:
         shared, number = common_prefix([prompt, *(ids[choice] for choice in own)]), 0
         while any(
             groups.get((shared, number), ({}, {}))[1].get(ids[choice], choice) != choice

@@ -8,7 +8,7 @@ conditioned on, and only the choice is summed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -102,17 +102,26 @@ class Seq2Seq:
             return window
         return min(window, self._decoder_window(window) - len(self.lead) - answer_tokens)
 
-    def plan(self, prompt: Prompt, choices: Sequence[str], window: int) -> PairPlan:
-        """A prompt and its choices as tokens.
+    def plans(
+        self, prompt: Prompt, choices: Iterable[str], rows: Iterable[Mapping[str, list[int]]],
+        window: int,
+    ) -> Iterator[tuple[dict[str, list[int]], PairPlan]]:  # fmt: skip
+        """A text and its choices as tokens, apart for rows that would move each other's border.
 
         A stop string of the prompt at the end of a choice stands for the end of the text, and is
         scored as the model's own end token: it is what ``choice_end`` adds where it is needed.
+
+        Args:
+            prompt: the first that sends the text.
+            choices: of all rows.
+            rows: each row's choices with the indices that ask for them.
+            window: encoder tokens.
 
         Raises:
             ChoiceError: a choice is empty, has no tokens of its own, or the same as another.
             WindowError: longer than one of the windows.
         """
-        from icl.engines.scoring import plan_choices
+        from icl.engines.scoring import by_prefix, plan_choices
         from icl.engines.seq2seq_scoring import PairPlan
 
         text = self.wording.prompt(prompt.text)
@@ -125,19 +134,22 @@ class Seq2Seq:
             words = [word.lstrip() for word in words]
         own, *joined = self.codec.targets([repeated, *(repeated + word for word in words)])
         end = self._end_ids(any(ends))
-        targets = [
-            (*self.lead, *ids, *(end if ended else ()))
-            for ids, ended in zip(joined, ends, strict=True)
-        ]
+        targets = {
+            choice: (*self.lead, *ids, *(end if ended else ()))
+            for choice, ids, ended in zip(choices, joined, ends, strict=True)
+        }
         limit = self._decoder_window(window)
-        for choice, target in zip(choices, targets, strict=True):
+        for choice, target in targets.items():
             if len(target) > limit:
                 raise WindowError(
                     f"choice {choice!r} needs {len(target)} tokens of the decoder, whose window "
                     f"is {limit}; use shorter labels" + (", or fewer shots" if repeated else "")
                 )
-        plan = plan_choices((*self.lead, *own), list(choices), targets, limit, None)
-        return PairPlan(plan.prefix, plan.suffixes, plan.spanning, len(source), source)
+        front = (*self.lead, *own)
+        for together in by_prefix(front, rows, targets):
+            made = list(together), [targets[choice] for choice in together]
+            plan = plan_choices(front, *made, limit, None)
+            yield together, PairPlan(plan.prefix, plan.suffixes, plan.spanning, len(source), source)
 
     def requests(
         self, prompts: Sequence[Prompt], sampling: Sampling, window: int

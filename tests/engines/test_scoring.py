@@ -164,8 +164,8 @@ def test_a_space_at_the_end_of_the_prompt_is_a_spanning_token(tiny_model: Path) 
 
 def test_rows_that_send_the_same_text_do_not_move_each_others_border() -> None:
     prompt, tokens = (1, 5), {" x": (1, 5, 7), "y": (1, 58), "z": (1, 5, 7), "w": (1, 5, 8)}
-    choices = {" x": [0, 4], "y": [1], "z": [2], "w": [3]}
-    found = by_prefix(prompt, choices, tokens, range(5))
+    rows = [{" x": [0]}, {" x": [4]}, {"y": [1]}, {"z": [2]}, {"w": [3]}]
+    found = by_prefix(prompt, rows, tokens)
     assert found == [{" x": [0, 4], "w": [3]}, {"y": [1]}, {"z": [2]}]
 
 
@@ -173,12 +173,22 @@ def test_a_score_is_the_same_whatever_other_rows_ask_behind_the_same_text(
     tiny_model: Path,
 ) -> None:
     engine = HFEngine(str(tiny_model), device="cpu")
-    rows = [(Prompt("Say: "), text) for text in ("金曜日", "alarm set", "volume set")]
+    texts = ("金曜日", "alarm set", "volume set")
+    rows = [(Prompt("Say: ", query_id=text), text) for text in texts]
     alone = [scores(engine, [row])[0] for row in rows]
     assert [one.spanning for one in alone] == [0, 1, 1]
     for found, want in zip(scores(engine, rows), alone, strict=True):
         assert found.logprob == pytest.approx(want.logprob, abs=1e-4)
         assert (found.tokens, found.spanning) == (want.tokens, want.spanning)
+
+
+def test_equal_prompts_are_one_row(tiny_model: Path) -> None:
+    engine = HFEngine(str(tiny_model), device="cpu")
+    same = Prompt("Say: ")
+    want = scores(engine, [(same, "金曜日"), (same, "alarm set")])
+    found = scores(engine, [(Prompt("Say: "), "金曜日"), (Prompt("Say: "), "alarm set")])
+    assert [(s.logprob, s.spanning) for s in found] == [(s.logprob, s.spanning) for s in want]
+    assert [s.spanning for s in want] == [1, 1]  # alone, the first one has none
 
 
 def test_engine_refuses_doubled_choices_and_doubled_bos(tiny_model: Path) -> None:

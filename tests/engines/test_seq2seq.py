@@ -13,6 +13,7 @@ import torch
 from icl.engines.hf import HFEngine
 from icl.errors import ChoiceError, ModelError, WindowError
 from icl.run import run
+from icl.testing import check_engine
 from icl.types import Prompt, Sampling
 from tests.engines.pairs import save_pair
 from tests.experiment import write
@@ -266,6 +267,24 @@ def test_choices_that_cannot_be_told_apart(
 ) -> None:
     with pytest.raises(ChoiceError, match=message):
         list(engine_of(folders, "t5").score([(PROMPTS[0], choice) for choice in choices]))
+
+
+def test_rows_of_one_text_may_ask_for_choices_of_the_same_tokens(folders: dict[str, Path]) -> None:
+    texts = ("alarm", " alarm", "volume")
+    rows = [(Prompt("Utterance:", query_id=text), text) for text in texts]
+    found = dict(engine_of(folders, "t5").score(rows))
+    assert found[0].logprob == found[1].logprob != found[2].logprob
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [("t5", {}), ("t5", {"mode": "denoising"}), ("bart", {"mode": "denoising"}), ("mbart", {}),
+     ("marian", {}), ("t5gemma", {})],
+)  # fmt: skip
+def test_the_contract_of_engines(
+    folders: dict[str, Path], family: str, options: dict[str, Any]
+) -> None:
+    check_engine(engine_of(folders, family, **options))
 
 
 def test_identity_changes_with_what_changes_answers(folders: dict[str, Path]) -> None:

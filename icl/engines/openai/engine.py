@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from icl.engines.items import by_row, grouped
 from icl.engines.sampling import check_sampling
 from icl.errors import ChoiceError, EngineError, ModelError, WindowError
 from icl.registry import did_you_mean
@@ -269,18 +270,19 @@ class OpenAIEngine:
         """
         from icl.engines.openai.scoring import scores
 
-        groups: dict[str, tuple[Prompt, dict[str, list[int]]]] = {}
-        seen: set[tuple[int, str]] = set()
-        for i, (prompt, choice) in enumerate(items):
-            if not choice:
-                raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
-            if (id(prompt), choice) in seen:
-                raise ChoiceError(f"choice {choice!r} is given twice for a prompt; delete one")
-            seen.add((id(prompt), choice))
-            key = repr(prompt.messages) if self.facts.api == "chat" else prompt.text
-            groups.setdefault(key, (prompt, {}))[1].setdefault(choice, []).append(i)
+        if any(not choice for _, choice in items):
+            raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
+        chat = self.facts.api == "chat"
+        groups: list[tuple[Prompt, dict[str, list[int]]]] = []
+        for prompt, choices in grouped(items, lambda p: repr(p.messages) if chat else p.text):
+            alike: dict[frozenset[str], dict[str, list[int]]] = {}
+            for own in by_row(choices, items):
+                merged = alike.setdefault(frozenset(own), {})
+                for choice, indices in own.items():
+                    merged.setdefault(choice, []).extend(indices)
+            groups += [(prompt, merged) for merged in alike.values()]
         if groups:
-            yield from scores(self, list(groups.values()))
+            yield from scores(self, groups)
 
     def _check_room(self, prompt: Prompt, count: int, more: int) -> None:
         if count + more > self.window:

@@ -34,27 +34,33 @@ def scores(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int,
 
 
 def _echoed(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
-    """Requests of one prompt follow each other, so that the server's prefix cache serves them."""
-    jobs: list[Job] = []
-    owner: list[tuple[int, str | None]] = []
+    """Each distinct text is echoed once, for all groups that need it.
+
+    Requests of one prompt follow each other, so that the server's prefix cache serves them.
+    """
+    needs: dict[str, list[int]] = {}
+    longest: dict[str, int] = {}
     for place, (prompt, choices) in enumerate(groups):
-        longest = max(len(engine.tokens(Prompt(prompt.text + choice))) for choice in choices)
-        engine._check_room(prompt, longest, 1)
-        for choice in (None, *choices):
-            text = prompt.text + (choice or "")
-            if text:
-                owner.append((place, choice))
-                jobs.append(_echo_job(engine, text, longest))
-    found: list[dict[str | None, Echo]] = [{} for _ in groups]
+        texts = [prompt.text + choice for choice in choices]
+        most = max(len(engine.tokens(Prompt(text))) for text in texts)
+        engine._check_room(prompt, most, 1)
+        for text in filter(None, (prompt.text, *texts)):
+            needs.setdefault(text, []).append(place)
+            longest[text] = max(most, longest.get(text, 0))
+    jobs = [_echo_job(engine, text, longest[text]) for text in needs]
+    sent = list(needs)
+    found: list[dict[str, Echo]] = [{} for _ in groups]
     for index, value in engine.link.each(jobs):
-        place, choice = owner[index]
-        found[place][choice] = Echo(tuple(value[0]), tuple(value[1]))
-        prompt, choices = groups[place]
-        if len(found[place]) == len(choices) + bool(prompt.text):
+        text = sent[index]
+        for place in needs[text]:
             echoes = found[place]
-            found[place] = {}
-            made = echo_scores(list(choices), echoes.get(None), [echoes[c] for c in choices])
-            yield from _spread(choices, made)
+            echoes[text] = Echo(tuple(value[0]), tuple(value[1]))
+            prompt, choices = groups[place]
+            if len(echoes) == len(choices) + bool(prompt.text):
+                found[place] = {}
+                joined = [echoes[prompt.text + choice] for choice in choices]
+                made = echo_scores(list(choices), echoes.get(prompt.text), joined)
+                yield from _spread(choices, made)
 
 
 def _echo_job(engine: OpenAIEngine, text: str, count: int) -> Job:

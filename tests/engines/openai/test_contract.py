@@ -74,6 +74,8 @@ class Broken(TableEngine):
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         for index, score in super().score(items):
             more = index * 0.01 if self.how == "scores" else 0.0
+            if self.how == "rows of the same prompt":
+                more += len(items) * 0.01
             yield index, replace(score, logprob=score.logprob - more)
 
     def tokens(self, prompt: Prompt) -> list[Token]:
@@ -94,7 +96,7 @@ class Broken(TableEngine):
 @pytest.mark.parametrize(
     "how",
     ["identity", "tokens", "outputs", "determinism and order", "stop strings", "streaming",
-     "samples", "cancelling", "long prompts", "scores"],
+     "samples", "cancelling", "long prompts", "scores", "rows of the same prompt"],
 )  # fmt: skip
 def test_a_broken_promise_is_named(how: str) -> None:
     engine = Broken(default="hash")

@@ -76,6 +76,23 @@ def test_requests_of_a_prompt_follow_each_other(serve: Serve) -> None:
     assert all(body["echo"] and body["max_tokens"] == 1 for body in server.asked)
 
 
+def test_rows_of_one_text_share_its_echo_and_nothing_else(serve: Serve, tiny_model: Path) -> None:
+    server = serve(model=Tiny(tiny_model))
+    engine = made(server, concurrency=1)
+    texts = ("金曜日", "alarm set", "volume set", "alarm set")
+    rows = [(Prompt("Say: ", query_id=str(i)), text) for i, text in enumerate(texts)]
+    found = dict(engine.score(rows))
+    asked = [body["prompt"] for body in server.asked if body.get("echo")]
+    assert len(asked[-4:]) == len(set(asked[-4:])) == 4
+    assert sorted(asked[-4:]) == sorted({"Say: ", *(p.text + text for p, text in rows)})
+    local = HFEngine(str(tiny_model), device="cpu")
+    for i, row in enumerate(rows):
+        alone = dict(local.score([row]))[0]
+        assert found[i].logprob == pytest.approx(alone.logprob, abs=1e-4)
+        assert (found[i].tokens, found[i].spanning) == (alone.tokens, alone.spanning)
+    assert [found[i].spanning for i in range(4)] == [0, 1, 1, 1]
+
+
 def test_spanning_tokens_are_scored_with_the_choice() -> None:
     prompt = Echo(("<s>", "a", "b"), (None, -1.0, -2.0))
     joined = [Echo(("<s>", "a", "bc"), (None, -1.0, -3.0)),
