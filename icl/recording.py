@@ -8,7 +8,34 @@ from typing import Any
 
 from icl.types import Choice, Example, Output, Record, canonical
 
-__all__ = ["example_line", "parse_example", "parse_record", "record_line"]
+__all__ = ["ABOUT", "example_line", "misshapen", "parse_example", "parse_record", "record_line"]
+
+ABOUT: dict[str, Any] = {
+    "task": str,
+    "method": str,
+    "sampling": dict | None,
+    "identity": {"engine": dict, "rows": list},
+    "template": {"name": str, "text": str, "words": dict, "labels": dict, "fallbacks": list},
+}
+"""What a condition says of itself at least; see :meth:`icl.conditions.Condition.about`."""
+
+
+def misshapen(value: Any, shape: Any, name: str = "") -> str:
+    """What is missing of a shape or of another kind, the first of it; "" if nothing is.
+
+    >>> misshapen({"task": {"name": 3}}, {"task": {"name": str}})
+    'task.name is 3'
+    """
+    if not isinstance(shape, dict):
+        return "" if isinstance(value, shape) else f"{name} is {repr(value)[:40]}"
+    if not isinstance(value, dict):
+        return f"{name or 'the file'} is no mapping"
+    for key, inner in shape.items():
+        whole = f"{name}.{key}" if name else key
+        wrong = misshapen(value[key], inner, whole) if key in value else f"{whole} is missing"
+        if wrong:
+            return wrong
+    return ""
 
 
 def _float32(value: float) -> float:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from icl.errors import BusyError, StoreError
-from icl.recording import example_line, parse_example, parse_record, record_line
+from icl.recording import ABOUT, example_line, misshapen, parse_example, parse_record, record_line
 from icl.types import JSON, Choice, Example, Record
 
 __all__ = ["ConditionStore", "append_lines", "read_json", "record_line", "replace_file"]
@@ -137,6 +137,7 @@ class ConditionStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._done = 0
+        self._planned: list[list[str]] | None = None
 
     @property
     def _records(self) -> Path:
@@ -166,6 +167,7 @@ class ConditionStore:
             self._recover()
             yield
         finally:
+            self._planned = None
             lock.release()
 
     def begin(self, condition: Mapping[str, JSON]) -> None:
@@ -192,8 +194,19 @@ class ConditionStore:
         return tuple(row["tokens"] for row in read_json(path)) if path.exists() else ()
 
     def condition(self) -> dict[str, Any]:
-        """What :meth:`begin` wrote."""
-        values: dict[str, Any] = read_json(self.folder / "condition.json")
+        """What :meth:`begin` wrote.
+
+        Raises:
+            StoreError: the file is missing, or lacks something that prompts are made with.
+        """
+        path = self.folder / "condition.json"
+        values: dict[str, Any] = read_json(path)
+        wrong = misshapen(values, ABOUT)
+        if wrong:
+            raise StoreError(
+                f"{path}: {wrong}; put the file back as it was, or delete the folder "
+                f"{self.folder} and run the experiment again"
+            )
         return values
 
     def choices(self) -> list[Choice]:
@@ -204,16 +217,16 @@ class ConditionStore:
         return [Choice(row["label"], row["text"], row["end"]) for row in read_json(path)]
 
     def batches(self) -> list[list[str]]:
-        """Example ids of every planned batch."""
+        """Example ids of every planned batch; the only writer reads them once."""
+        if self._planned is not None:
+            return self._planned
         path = self.folder / "plan.json"
-        if not path.exists():
-            return []
-        planned: list[list[str]] = read_json(path)
+        planned: list[list[str]] = read_json(path) if path.exists() else []
         return planned
 
     def unfinished(self) -> list[tuple[int, list[str]]]:
         """(index, ids) of the planned batches that have no records yet, in order."""
-        return list(enumerate(self.batches()))[self._done :]
+        return list(enumerate(self.batches()[self._done :], self._done))
 
     def plan(
         self,
@@ -252,6 +265,8 @@ class ConditionStore:
     def _write_plan(self, batches: Sequence[Sequence[str]]) -> None:
         rows = ",\n".join(json.dumps(list(batch), ensure_ascii=False) for batch in batches)
         replace_file(self.folder / "plan.json", f"[\n{rows}\n]\n")
+        if self._planned is not None:
+            self._planned = list(map(list, batches))
 
     def commit(self, index: int, records: Sequence[Record], timing: Mapping[str, JSON]) -> None:
         """Append the records of one planned batch, in the plan's order, and sync them.
@@ -320,6 +335,7 @@ class ConditionStore:
 
     def _recover(self) -> None:
         """Truncate to the last whole batch."""
+        self._planned = self.batches()
         records, ends, size = self._scan()
         planned = [name for batch in self.batches() for name in batch]
         if len(records) > len(planned):

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,6 +145,52 @@ def test_the_plan_of_a_resumed_run_stays_with_its_splits(tmp_path: Path) -> None
         assert store.batches() == [["a", "b"], ["c"], ["d"], ["e"]]
         store.plan([["c", "d"], ["e"]], examples())
         assert store.batches() == [["a", "b"], ["c"], ["d"], ["e"]]
+
+
+def test_the_plan_is_read_once_however_many_batches_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path, 0)
+    read: list[str] = []
+
+    def counted(path: Path) -> Any:
+        read.append(path.name)
+        return json.loads(path.read_text())
+
+    monkeypatch.setattr("icl.store.read_json", counted)
+    with store.writing():
+        while left := store.unfinished():
+            index, ids = left[0]
+            store.commit(index, [record(name) for name in ids], {})
+    assert read == ["plan.json"]
+    assert store.batches() == BATCHES
+
+
+ABOUT = {
+    "task": "intent", "method": "rank", "sampling": None,
+    "identity": {"engine": {}, "rows": []},
+    "template": {"name": "t", "text": "x", "words": {}, "labels": {}, "fallbacks": []},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"template": {"name": "t"}}, "template.text is missing"),
+        ({"identity": {"engine": {}, "rows": 3}}, "identity.rows is 3"),
+        ({"sampling": "greedy"}, "sampling is 'greedy'"),
+        ({"identity": None}, "identity is no mapping"),
+    ],
+)
+def test_what_a_condition_says_of_itself_is_checked(
+    tmp_path: Path, change: dict[str, Any], wrong: str
+) -> None:
+    store = ConditionStore(tmp_path)
+    store.begin(ABOUT)
+    assert store.condition() == ABOUT
+    (tmp_path / "condition.json").write_text(json.dumps({**ABOUT, **change}))
+    with pytest.raises(StoreError, match=f"condition.json: {wrong}; put the file back"):
+        store.condition()
 
 
 def test_other_rows_are_planned_anew_behind_what_is_done(tmp_path: Path) -> None:
