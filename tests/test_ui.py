@@ -98,3 +98,45 @@ def test_the_first_page_needs_neither_a_model_nor_what_runs_one(tmp_path: Path) 
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert told.stdout.strip() == "True []", told.stderr
+
+
+TURNS = """
+import gradio
+from pathlib import Path
+from icl.ui.layout import PARTS
+from icl.ui.tabs import App, build
+from icl.workbench.place import Workplace
+
+work = Workplace({"t": {"engine": "table", "default": "hash"}}, Path("."), Path("desk"))
+app = App(work)
+with gradio.Blocks():
+    build(app)
+tab = app.tabs["Playground"]
+chosen = {part: getattr(tab.at, part).value for part in PARTS}
+name, data = chosen["name"], chosen["data"]
+
+def changes(made):
+    return [one for one in made if one != gradio.skip()]
+
+chosen["name"] = "translation/plain"
+print(data, changes(tab.turning.turn(name, data, *chosen.values()))[:3])
+# Left before the page holds what the first answer says: its data set is that of the intents.
+print(changes(tab.turning.turn("translation/plain", "samples/translation", *chosen.values())))
+chosen["data"] = "samples/translation"
+print(changes(tab.turning.turn_data(data, *chosen.values()))[0])
+print(changes(tab.turning.turn_data("samples/translation", *chosen.values())))
+work.sandbox.close()
+"""
+
+
+def test_leaving_the_chooser_of_templates_brings_no_old_data_set_back(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TURNS], capture_output=True, text=True,
+        cwd=tmp_path, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert told.stdout.splitlines() == [
+        "samples/intent ['translation/plain', 'samples/translation', 'samples/translation']",
+        "[]", "samples/translation", "['samples/translation']",
+    ], told.stderr  # fmt: skip

@@ -38,31 +38,54 @@ class Turning:
         self.rows = [at.locale, at.source, at.target, at.max_tokens, at.calibrator, at.labels,
                      at.calibration, at.output, at.reference, at.told, at.row, at.column,
                      at.hand]  # fmt: skip
-        self.turning = {
+        template = {
             "fn": self.turn, "inputs": [at.opened, at.turned, *self.tab.inputs],
             "outputs": [at.opened, at.turned, at.data, *self.template, *self.rows],
         }  # fmt: skip
-        gr.on([at.name.input, at.data.input], trigger_mode="always_last", **self.turning, **QUICK)
+        self.turning = {
+            "fn": self.turn_data, "inputs": [at.turned, *self.tab.inputs],
+            "outputs": [at.turned, *self.rows],
+        }  # fmt: skip
+        at.name.input(trigger_mode="always_last", **template, **QUICK)
+        at.data.input(trigger_mode="always_last", **self.turning, **QUICK)
 
     def turn(self, opened: str, turned: str, *values: Any) -> list[Any]:
-        """What another template or data set changes; nothing where both are those before."""
+        """What another template changes, its data set included; nothing if it is open.
+
+        When the chooser is left, the page may not hold the data set of the first answer yet: what
+        it says of the data set then is of no account.
+        """
         given = stored(values)
         name, data, text = str(given["name"]), str(given["data"] or ""), str(given["text"])
-        template = [gr.skip()] * len(self.template)
-        if name != opened:
-            try:
-                edited = self.keep(opened, text)
-                text = template_text(name, "en", self.work.base)
-                data = self._data_for(name, text, data)
-            except IclError as error:
-                template[1] = wrong(error)
-                return [gr.skip(), gr.skip(), gr.skip(), *template, *[gr.skip()] * len(self.rows)]
-            own = name.removesuffix(".j2") if name.endswith(".j2") else ""
-            template = [Whole(text), gr.skip(), own, version_choices(self.work.base, name), edited]
-        rows = [gr.skip()] * len(self.rows)
-        if data != turned:
-            rows = self._rows(Screen(name, text, data, column=str(given["column"] or "")), given)
-        return [name, data, data, *template, *rows]
+        outputs = 3 + len(self.template) + len(self.rows)
+        if name == opened:
+            return [gr.skip()] * outputs
+        try:
+            edited = self.keep(opened, text)
+            text = template_text(name, "en", self.work.base)
+            data = self._data_for(name, text, data)
+        except IclError as error:
+            made = [gr.skip()] * outputs
+            made[3 + self.template.index(self.tab.at.problem)] = wrong(error)
+            return made
+        own = name.removesuffix(".j2") if name.endswith(".j2") else ""
+        template = [Whole(text), gr.skip(), own, version_choices(self.work.base, name), edited]
+        return [name, data, data, *template, *self._turned(turned, {**given, "text": text}, data)]
+
+    def turn_data(self, turned: str, *values: Any) -> list[Any]:
+        """What another data set changes; nothing if it is the one before."""
+        given = stored(values)
+        data = str(given["data"] or "")
+        return [data, *self._turned(turned, given, data)]
+
+    def _turned(self, turned: str, given: dict[str, Any], data: str) -> list[Any]:
+        """What belongs to a data set, where it is not the one before."""
+        if data == turned:
+            return [gr.skip()] * len(self.rows)
+        column = str(given["column"] or "")
+        return self._rows(
+            Screen(str(given["name"]), str(given["text"]), data, column=column), given
+        )
 
     def keep(self, name: str, text: str) -> Any:
         """Keep what was typed into the template that is left; says so."""
