@@ -84,8 +84,11 @@ class CausalModel:
         """Where the token ids go."""
         return input_device(self.model)
 
-    def inspect(self) -> CausalModel:
-        """Find the body, the head and whether the cache is usable, by trying them."""
+    def inspect(self, is_clone: bool = False) -> CausalModel:
+        """Find the body, the head and whether the cache is usable, by trying them.
+
+        ``is_clone`` says that this is a model of :func:`icl.engines.packing.clone` already.
+        """
         self.model.eval()
         self.body = self.model
         for body in (self.model.base_model, self.model.get_decoder()):
@@ -100,7 +103,7 @@ class CausalModel:
             )
         self.growing = _growing_ropes(self.model)
         self.accepts = frozenset(inspect.signature(self.body.forward).parameters)
-        self.cached = self._check_cache()
+        self.cached = self._check_cache(is_clone)
         if not self.cached:
             logger.warning(
                 "%s has no KV cache that can be shared; every text is forwarded whole, slowly",
@@ -200,7 +203,7 @@ class CausalModel:
             setattr(rope, f"{kind}max_seq_len_cached", rope.original_max_seq_len)
             setattr(rope, f"{kind}inv_freq", getattr(rope, f"{kind}{_FIRST}").to(known.device))
 
-    def _check_cache(self) -> bool:
+    def _check_cache(self, is_clone: bool) -> bool:
         """Whether a shared prefix in a cache gives the logits of the whole text."""
         if not _has_plain_cache(self.model, self.accepts):
             return False
@@ -208,7 +211,7 @@ class CausalModel:
         keep = torch.zeros_like(ids, dtype=torch.bool)
         keep[:, -4:] = True
         try:
-            whole = self.project(self.states(ids, keep))
+            whole = self.states(ids, keep)
             cache = DynamicCache()
             self.states(ids[:, :6], keep[:, :6], cache)
             if cache.get_seq_length() != 6:
@@ -218,17 +221,17 @@ class CausalModel:
             parts = self.states(
                 rest, keep[:, 6:].expand(2, -1), widened(cache, 2), positions=positions
             )
-            parts = self.project(parts)
         except REFUSALS as error:
             if is_out_of_memory(error):
                 raise
             logger.warning("%s refuses the cache: %s", type(self.model).__name__, error)
             return False
-        # Rounding moves rare entries of a large vocabulary by whole nats: there a clone tells.
-        rounded = whole.dtype != torch.float32 or getattr(self.model, "hf_quantizer", None)
-        if rounded and (same := clone(self.model)) is not None:
-            return CausalModel(same).inspect().cached
-        apart = parts.float().log_softmax(-1) - whole.repeat(2, 1).float().log_softmax(-1)
+        # A clone tells by few logits, and without rounding, which moves rare entries of a large
+        # vocabulary by whole nats.
+        if not is_clone and (same := clone(self.model)) is not None:
+            return CausalModel(same).inspect(is_clone=True).cached
+        apart = self.project(parts).float().log_softmax(-1)
+        apart = apart - self.project(whole).repeat(2, 1).float().log_softmax(-1)
         return bool(apart.abs().max() < 1e-3)
 
 

@@ -147,32 +147,31 @@ def find_projection(model: Any, body: Any) -> Projection | None:
     """How the body's states become the model's own logits; None if unknown.
 
     The body's output is scaled until the logits reach 100, so that a soft cap or a factor shows.
+    One token is enough: it gives as many logits as the vocabulary has entries.
     """
     projection = model.get_output_embeddings()
     if body is model or projection is None:
         return None
-    scale, seen = 1.0, []
+    seen: list[Tensor] = []
 
     def hook(module: Any, given: Any, out: Any) -> Any:
+        scale = 100.0 / max(float(projection(out.last_hidden_state).float().abs().max()), 1e-6)
         out.last_hidden_state = out.last_hidden_state * scale
         seen.append(out.last_hidden_state)
         return out
 
-    ids = probe(model, 6)
     handle = body.register_forward_hook(hook)
     try:
-        model(input_ids=ids, use_cache=False)
-        if not seen:  # the model calls a part of this body only, as OPT does
-            return None
-        scale = 100.0 / max(float(projection(seen[0]).float().abs().max()), 1e-6)
-        logits = model(input_ids=ids, use_cache=False).logits.float()
+        logits = model(input_ids=probe(model, 1), use_cache=False).logits.float()
     except AttributeError:  # the body gives a tuple, or no last_hidden_state
         return None
     finally:
         handle.remove()
+    if not seen:  # the model calls a part of this body only, as OPT does
+        return None
     limit = (1e-4 if model.dtype == torch.float32 else 1e-2) * float(logits.abs().max())
     for adjust in _adjustments(model.config.get_text_config()):
-        if float((adjust(projection(seen[1])).float() - logits).abs().max()) <= limit:
+        if float((adjust(projection(seen[0])).float() - logits).abs().max()) <= limit:
             return Projection(projection, adjust)
     return None
 

@@ -260,7 +260,7 @@ def find_masks(model: Any) -> Masks | None:
     if same is None:
         return None
     try:
-        lm = CausalModel(same).inspect()
+        lm = CausalModel(same).inspect(is_clone=True)
     except REFUSALS as error:
         logger.info("%s: its clone cannot be tried: %s", type(model).__name__, error)
         return None
