@@ -1,4 +1,4 @@
-"""How long does it take to translate 48 sentences, against lm-evaluation-harness and llama.cpp?"""
+"""How long does it take to translate 48 sentences, against other tools?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.continuous import continuous
 from benchmarks.prompts import sentences
 from benchmarks.results import Options, Result, command, logger, unique_tokens
 from benchmarks.tools import Tools, clocks, opened
@@ -46,6 +47,8 @@ def run(options: Options) -> list[Result]:
             logger.info("lm-eval, batch size %d: %.2f s", size, found[size].seconds)
         best = min(found, key=lambda size: found[size].seconds)
         results.append(_compared(f"{n} sentences", tools, prompts, mine, found[best], best))
+        other = batched(tools, prompts)
+        results.append(_compared(f"{n} in pages", tools, prompts, mine, other, n, "transformers"))
         source = tools.engine.weights.gguf
         if find_spec("llama_cpp") is not None and source is not None:
             other = llama(str(source), tools, prompts)
@@ -83,6 +86,15 @@ def theirs(tools: Tools, prompts: Sequence[Prompt], batch_size: int) -> Texts:
     texts = tools.harness.generate_until(requests, disable_tqdm=True)
     seconds, cpu = (now - then for now, then in zip(clocks(), began, strict=True))
     return Texts(list(texts), 0, seconds, cpu)
+
+
+def batched(tools: Tools, prompts: Sequence[Prompt]) -> Texts:
+    """Transformers' own continuous batching, all prompts by one call."""
+    continuous(tools.engine, prompts[:2], 2)  # the first pass is slower
+    began = clocks()
+    texts = continuous(tools.engine, prompts, GREEDY.max_tokens)
+    seconds, cpu = (now - then for now, then in zip(clocks(), began, strict=True))
+    return Texts(texts, 0, seconds, cpu)
 
 
 def llama(path: str, tools: Tools, prompts: Sequence[Prompt]) -> Texts:
