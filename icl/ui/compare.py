@@ -66,7 +66,8 @@ class Compare:
                 "outputs": [at.diff, at.check, store]}  # fmt: skip
         changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
         gr.on(changed, trigger_mode="always_last", **seen, **QUICK)
-        self.app.page.select(**seen, **QUICK)  # the Playground may have another row by now
+        # Not when the page opens, but when the tab does: the Playground has another row by then.
+        self.app.page.select(**seen, **QUICK)
         gr.on([at.bench["data"].change, at.bench["desk"].change], self.turn_to, self.inputs,
               [at.bench[part] for part in PLACES], **QUICK)  # fmt: skip
         at.bench["many"].change(self.spread, at.bench["many"],
@@ -78,7 +79,7 @@ class Compare:
         at.rows.select(self.choose, None, at.chosen, **QUICK)
         gr.on([at.chosen.change], self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
         restoring = {"fn": self.restore, "inputs": store, "outputs": [*self.inputs, ready]}
-        self.app.loads.append([restoring, seen])
+        self.app.loads.append([restoring])
         self.app.leaves.append(self.leave)
 
     def _wire_run(self, at: CompareLayout) -> None:

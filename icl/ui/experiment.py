@@ -160,7 +160,8 @@ class Experiment:
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
         restoring = {"fn": self.restore, "inputs": [self.store, self.text_store],
                      "outputs": [*inputs, self.text, written, ready]}  # fmt: skip
-        self.app.loads.append([restoring, filling])
+        self.app.loads.append([restoring])
+        self.app.page.select(**{**filling, "fn": self.first_fill}, **QUICK)
         self.app.leaves.append(self.stops.leave)
 
     def _wire_work(
@@ -196,9 +197,7 @@ class Experiment:
 
     def fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
         """Write what the form says, unless the text was edited by hand."""
-        if not ready:
-            return [gr.skip()] * 4
-        keep = dict(zip(FORM, values, strict=True))
+        keep = dict(zip(FORM, values, strict=True)) if ready else gr.skip()
         # The editor leaves out the last line break.
         if (text or "").rstrip() != written.rstrip():
             note = "the text was edited by hand, so the form leaves it; Write from form replaces it"
@@ -208,6 +207,10 @@ class Experiment:
         except IclError as error:
             return [gr.skip(), gr.skip(), wrong(error), keep]
         return [shown(made), made, self._checked(made), keep]
+
+    def first_fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
+        """What stands in the tab when it is opened for the first time."""
+        return [gr.skip()] * 4 if written else self.fill(ready, text, written, *values)
 
     def look(self, ready: bool, text: str, written: str) -> list[Any]:
         """Whether the text is an experiment; where not, on which line."""

@@ -139,6 +139,24 @@ def test_a_page_that_is_opened_needs_no_model(tiny: str, open_page: Callable[[st
     assert kinds == ["instruction", "shot input", "shot target", "query"]
 
 
+def test_a_page_that_is_opened_asks_for_what_is_seen_alone(
+    tiny: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(tiny)
+    page.wait_for_timeout(1500)
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if one.method == "POST" else None)
+    page.reload()
+    page.wait_for_selector("#prompt .textfield .text")
+    page.wait_for_timeout(2000)
+    # Four tabs put back what was typed, one looks for a permalink; one preview, of the Playground.
+    assert len([url for url in asked if url.endswith("/predict")]) == 6
+    asked.clear()
+    page.get_by_role("tab", name="Results", exact=True).click()
+    until(page, "result-told", "^no runs in ")
+    assert asked
+
+
 def test_edit_and_see(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
     page.fill("#k input", "2")  # as many as fit the tiny window, before and after the edit
