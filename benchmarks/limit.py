@@ -13,7 +13,7 @@ from benchmarks.tools import Answers, clocks, folder_of, ours
 from icl.engines.hf import HFEngine
 from icl.errors import IclError
 
-__all__ = ["check", "run"]
+__all__ = ["CHUNKS", "bare", "check", "run"]
 
 CHUNKS = (64, 128, 256, 512)
 """Tokens that the bare model forwards at a time; its best chunking counts."""
@@ -35,15 +35,15 @@ def run(options: Options) -> list[Result]:
             mine = ours(engine, items)
             rows = work.projected_positions - before
             ids = engine.codec.encode([prompt.text + choice for prompt, choice in items])
-            bare = {c: _bare(engine, mine.forwarded_tokens, rows, c) for c in CHUNKS}
-            for chunk, (seconds, _) in bare.items():
+            alone = {c: bare(engine, mine.forwarded_tokens, rows, c) for c in CHUNKS}
+            for chunk, (seconds, _) in alone.items():
                 logger.info("limit, %s: bare in chunks of %d: %.2f s", name, chunk, seconds)
-            results.append(_result(f"{name}, {n}", n, mine, min(bare.values()), ids, engine))
+            results.append(_result(f"{name}, {n}", n, mine, min(alone.values()), ids, engine))
     return results
 
 
 @torch.inference_mode()
-def _bare(engine: HFEngine, n_tokens: int, n_rows: int, chunk: int) -> tuple[float, float]:
+def bare(engine: HFEngine, n_tokens: int, n_rows: int, chunk: int) -> tuple[float, float]:
     """Seconds of the body over ``n_tokens`` in chunks, and of the projection of ``n_rows``."""
     lm = engine.lm
     vocabulary = lm.model.config.get_text_config().vocab_size

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.prompts import SAMPLES
 from icl.engines.files import quiet
 
-__all__ = ["save_tiny"]
+__all__ = ["save_tiny", "tokenizer"]
 
 _VOCABULARY = 2000
 
@@ -19,9 +19,9 @@ def save_tiny(folder: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tokenizer()
+    made = tokenizer()
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(made),
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -37,11 +37,11 @@ def save_tiny(folder: Path) -> Path:
         model = LlamaForCausalLM(config)
     with quiet():
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        made.save_pretrained(folder)
     return folder
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
     """Byte-level BPE that puts BOS in front."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast

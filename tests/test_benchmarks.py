@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import first_page, parity, prompts, ranking, results, tools
+from benchmarks import first_page, parity, prompts, ranking, results, shaped, tools
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
 from benchmarks.tiny import save_tiny
 from icl.engines.hf import HFEngine
@@ -265,3 +265,22 @@ def test_first_page_says_ratio_and_goal(tmp_path: Path) -> None:
     assert "missed" in first_page.table({"icl app": [6.1], "bare Gradio": [1.0]})
     with pytest.raises(IclError, match="no page within 120 s: .*not today"):
         first_page.first_page(("import sys; sys.exit('not today')",), tmp_path)
+
+
+@pytest.mark.parametrize(("shape", "other"), [("tiny", "bare model"), ("tiny-pair", "plain")])
+def test_models_of_a_shape_are_measured_at_each_width(
+    monkeypatch: pytest.MonkeyPatch, shape: str, other: str
+) -> None:
+    monkeypatch.setattr(shaped, "choices", lambda: [" alarm set", " play music"])
+    found = shaped.run(shape, ["bf16", "nf4"], n=2)
+    assert [one.name.split()[0].strip(",") for one in found] == ["bf16"] * 2 + ["nf4"] * 2
+    assert {(one.other, one.queries, one.requests) for one in found} == {(other, 2, 4)}
+    assert all(one.forwarded_tokens == one.unique_tokens for one in found)
+    assert all(one.ours_s > 0 and one.theirs_s > 0 for one in found)
+
+
+def test_a_large_shape_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(IclError, match="--shape 8b needs a CUDA device, and torch finds none"):
+        shaped.save_shaped("8b", tmp_path)
+    assert not list(tmp_path.iterdir())
