@@ -198,8 +198,8 @@ def recorded(page: Any) -> tuple[Asked, list[Asked]]:
 async def at_once(address: str, first: Asked, others: list[Asked], sessions: int) -> list[str]:
     """The replies to every session, each asking what the page asked; session by session."""
     few = asyncio.Semaphore(8)  # sixteen may wait for the model
-    unbounded = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=address, timeout=600, limits=unbounded) as client:
+    each = httpx.Limits(max_connections=sessions)  # as many as there are browsers
+    async with httpx.AsyncClient(base_url=address, timeout=600, limits=each) as client:
 
         async def inspected(number: int) -> str:
             async with few:
