@@ -10,7 +10,7 @@ from icl.engines.hf import HFEngine
 from icl.errors import IclError
 from icl.types import Prompt
 
-__all__ = ["continuous"]
+__all__ = ["continuous", "line_ends"]
 
 PAGE = 64
 """Tokens of a page; prompts that begin alike share whole pages."""
@@ -34,7 +34,7 @@ def continuous(engine: HFEngine, prompts: Sequence[Prompt], max_tokens: int) -> 
         use_async_batching=False, max_requests_per_batch=len(ids),
     )  # fmt: skip
     greedy = GenerationConfig(
-        max_new_tokens=max_tokens, do_sample=False, eos_token_id=_ends(codec.tokenizer),
+        max_new_tokens=max_tokens, do_sample=False, eos_token_id=line_ends(codec.tokenizer),
         pad_token_id=0,
     )  # fmt: skip
     with quiet():
@@ -50,7 +50,7 @@ def continuous(engine: HFEngine, prompts: Sequence[Prompt], max_tokens: int) -> 
     return [codec.decode(one.generated_tokens).split("\n")[0] for one in made]
 
 
-def _ends(tokenizer: Any) -> list[int]:
+def line_ends(tokenizer: Any) -> list[int]:
     """The end of a text, and every token with a line break in it."""
     pieces = tokenizer.get_vocab().items()
     lines = {token for piece, token in pieces if "\n" in piece or "\u010a" in piece}

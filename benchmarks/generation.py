@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.continuous import continuous
+from benchmarks.one_tree import grown
 from benchmarks.prompts import sentences
 from benchmarks.results import Options, Result, command, logger, unique_tokens
 from benchmarks.tools import Tools, clocks, opened
 from benchmarks.wide_gguf import widened
+from icl.engines.hf import HFEngine
 from icl.types import Prompt, Sampling
 
 __all__ = ["run"]
@@ -20,6 +22,11 @@ __all__ = ["run"]
 SIZES = (8, 16, 48)
 """Batch sizes of the other tool that are tried; its best one counts."""
 GREEDY = Sampling(max_tokens=80)
+OTHERS = (
+    ("in pages", "transformers' continuous batching", continuous),
+    ("in one tree", "one packed tree, grown", grown),
+)
+"""Other ways to generate, each with what it is called in the JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +54,9 @@ def run(options: Options) -> list[Result]:
             logger.info("lm-eval, batch size %d: %.2f s", size, found[size].seconds)
         best = min(found, key=lambda size: found[size].seconds)
         results.append(_compared(f"{n} sentences", tools, prompts, mine, found[best], best))
-        other = batched(tools, prompts)
-        results.append(_compared(f"{n} in pages", tools, prompts, mine, other, n, "transformers"))
+        for name, who, generate in OTHERS:
+            other = _timed(tools, prompts, generate)
+            results.append(_compared(f"{n} {name}", tools, prompts, mine, other, n, who))
         source = tools.engine.weights.gguf
         if find_spec("llama_cpp") is not None and source is not None:
             other = llama(str(source), tools, prompts)
@@ -88,13 +96,16 @@ def theirs(tools: Tools, prompts: Sequence[Prompt], batch_size: int) -> Texts:
     return Texts(list(texts), 0, seconds, cpu)
 
 
-def batched(tools: Tools, prompts: Sequence[Prompt]) -> Texts:
-    """Transformers' own continuous batching, all prompts by one call."""
-    continuous(tools.engine, prompts[:2], 2)  # the first pass is slower
-    began = clocks()
-    texts = continuous(tools.engine, prompts, GREEDY.max_tokens)
+def _timed(
+    tools: Tools, prompts: Sequence[Prompt],
+    generate: Callable[[HFEngine, Sequence[Prompt], int], list[str]],
+) -> Texts:  # fmt: skip
+    """All prompts by one call of another way to generate, on the same loaded weights."""
+    generate(tools.engine, prompts[:2], 2)  # the first pass is slower
+    before, began = tools.engine.lm.work.forwarded_tokens, clocks()
+    texts = generate(tools.engine, prompts, GREEDY.max_tokens)
     seconds, cpu = (now - then for now, then in zip(clocks(), began, strict=True))
-    return Texts(texts, 0, seconds, cpu)
+    return Texts(texts, 0, seconds, cpu, tools.engine.lm.work.forwarded_tokens - before)
 
 
 def llama(path: str, tools: Tools, prompts: Sequence[Prompt]) -> Texts:

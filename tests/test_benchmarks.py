@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from rich.console import Console
 
 from benchmarks import first_page, parity, prompts, ranking, results, shaped, tools
+from benchmarks.continuous import continuous
+from benchmarks.one_tree import grown
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
 from benchmarks.tiny import save_tiny
 from icl.engines.hf import HFEngine
 from icl.engines.widths import Formats
 from icl.errors import IclError
-from icl.types import ChoiceScore, Prompt
+from icl.types import ChoiceScore, Prompt, Sampling
 
 RESULT = Result(
     name="10 fixed, 100",
@@ -284,3 +287,15 @@ def test_a_large_shape_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     with pytest.raises(IclError, match="--shape 8b needs a CUDA device, and torch finds none"):
         shaped.save_shaped("8b", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("generate", [continuous, grown])
+def test_other_ways_to_generate_write_the_same(
+    generate: Callable[[HFEngine, list[Prompt], int], list[str]], tmp_path: Path
+) -> None:
+    engine = HFEngine(str(save_tiny(tmp_path)), device="cpu", width="fp32")
+    asked = prompts.sentences(5, k=4)
+    found = dict(engine.generate(asked, Sampling(max_tokens=12)))
+    texts = [found[i].text.split("\n")[0].strip() for i in range(5)]
+    assert [text.strip() for text in generate(engine, asked, 12)] == texts
+    assert any(texts)
