@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := pyproject.toml constraints.txt
-# After the other tests and one by one: each file runs an app and a Chromium beside itself.
-BROWSER = $(BIN)/python -m pytest tests/browser -m "browser and not slow" -rs
+# After the other tests, a file for every two processors: each runs an app and a Chromium.
+PAIRS = $$($(BIN)/python -c 'import os; print(max(1, min(8, (os.cpu_count() or 1) // 2)))')
+BROWSER = $(BIN)/python -m pytest tests/browser -m "browser and not slow" -rs -n $(PAIRS) --dist loadfile
 
 .PHONY: help demo app test check bench browser trust clean
 
