@@ -204,12 +204,13 @@ def command(
     run: Callable[[Options], list[Result]],
     check: Callable[[Sequence[Result]], None] = lambda results: None,
     arguments: Sequence[str] | None = None,
+    model: str = MODEL,
 ) -> None:
     """Run a benchmark from the command line; ``check`` raises where its claim does not hold."""
     parser = argparse.ArgumentParser(description=sys.modules[run.__module__].__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer queries")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    parser.add_argument("--model", default=MODEL, help=f"model source, or tiny; default {MODEL}")
+    parser.add_argument("--model", default=model, help=f"model source, or tiny; default {model}")
     given = parser.parse_args(arguments)
     logger.addHandler(logging.StreamHandler())
     logger.setLevel(logging.INFO)

@@ -1,35 +1,30 @@
 """Models of the sizes that GPUs are for, with random weights: each width, and how near its limit.
 
-``--shape 8b`` is a causal model like Llama 3 8B, ``--shape 20b`` an encoder-decoder like AlexaTM
+``--model 8b`` is a causal model like Llama 3 8B, ``--model 20b`` an encoder-decoder like AlexaTM
 20B (46 and 32 layers of 4,096); both need one CUDA device, and room on the disk for their weights
-in bf16. ``--shape tiny`` and ``tiny-pair`` try the benchmark itself on any machine.
+in bf16. ``--model tiny`` and ``tiny-pair`` try the benchmark itself on any machine.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from benchmarks.limit import CHUNKS, bare
 from benchmarks.prompts import choices
 from benchmarks.ranking import CASES
-from benchmarks.results import Result, logger, show, unique_tokens
+from benchmarks.results import Options, Result, command, logger, unique_tokens
 from benchmarks.tiny import tokenizer
 from benchmarks.tools import Answers, Items, clocks, ours
 from icl.engines.files import quiet
 from icl.engines.hf import HFEngine
 from icl.errors import IclError
 
-__all__ = ["SHAPES", "run", "save_shaped"]
+__all__ = ["SHAPES", "measured", "run", "save_shaped"]
 
 SHAPES: dict[str, tuple[str, dict[str, int]]] = {
     "8b": ("llama", {
@@ -68,8 +63,8 @@ def save_shaped(shape: str, folder: Path) -> Path:
     on_gpu = torch.cuda.is_available()
     if not on_gpu and not shape.startswith("tiny"):
         raise IclError(
-            f"--shape {shape} needs a CUDA device, and torch finds none here; --shape tiny and "
-            "--shape tiny-pair try the benchmark on this machine"
+            f"--model {shape} needs a CUDA device, and torch finds none here; --model tiny and "
+            "--model tiny-pair try the benchmark on this machine"
         )
     ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
     starts = {"decoder_start_token_id": 0} if kind == "t5" else {}
@@ -86,7 +81,18 @@ def save_shaped(shape: str, folder: Path) -> Path:
     return folder
 
 
-def run(shape: str, widths: Sequence[str] = WIDTHS, n: int = 20) -> list[Result]:
+def run(options: Options) -> list[Result]:
+    """Every width of one shape.
+
+    Raises:
+        IclError: a shape that is not there, or one that needs a GPU where there is none.
+    """
+    if options.model not in SHAPES:
+        raise IclError(f"no shape {options.model!r}; there are: {', '.join(SHAPES)}")
+    return measured(options.model, WIDTHS, 4 if options.quick else 20)
+
+
+def measured(shape: str, widths: Sequence[str], n: int) -> list[Result]:
     """Every width on ``n`` queries of 60 labels, after 10 fixed and after 8 BM25 shots.
 
     A causal model is compared with its own bare forward passes, with each attention; an
@@ -159,27 +165,5 @@ def _result(
     )  # fmt: skip
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--shape", choices=list(SHAPES), default="8b")
-    parser.add_argument("--widths", default=",".join(WIDTHS), help="widths, split by commas")
-    parser.add_argument("--quick", action="store_true", help="4 queries instead of 20")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    given = parser.parse_args()
-    logger.addHandler(logging.StreamHandler())
-    logger.setLevel(logging.INFO)
-    try:
-        found = run(given.shape, given.widths.split(","), 4 if given.quick else 20)
-    except IclError as error:
-        sys.exit(f"error: {error}")
-    if given.json is not None:
-        rows = [result.row() for result in found]
-        given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    show(found, Console(width=80))
-
-
 if __name__ == "__main__":
-    main()
+    command(run, model="8b")

@@ -275,7 +275,7 @@ def test_models_of_a_shape_are_measured_at_each_width(
     monkeypatch: pytest.MonkeyPatch, shape: str, other: str
 ) -> None:
     monkeypatch.setattr(shaped, "choices", lambda: [" alarm set", " play music"])
-    found = shaped.run(shape, ["bf16", "nf4"], n=2)
+    found = shaped.measured(shape, ["bf16", "nf4"], n=2)
     assert [one.name.split()[0].strip(",") for one in found] == ["bf16"] * 2 + ["nf4"] * 2
     assert {(one.other, one.queries, one.requests) for one in found} == {(other, 2, 4)}
     assert all(one.forwarded_tokens == one.unique_tokens for one in found)
@@ -284,9 +284,11 @@ def test_models_of_a_shape_are_measured_at_each_width(
 
 def test_a_large_shape_needs_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(IclError, match="--shape 8b needs a CUDA device, and torch finds none"):
+    with pytest.raises(IclError, match="--model 8b needs a CUDA device, and torch finds none"):
         shaped.save_shaped("8b", tmp_path)
     assert not list(tmp_path.iterdir())
+    with pytest.raises(IclError, match="no shape '9b'; there are: 8b, 20b, tiny, tiny-pair"):
+        shaped.run(Options(model="9b"))
 
 
 @pytest.mark.parametrize("generate", [continuous, grown])

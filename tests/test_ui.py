@@ -76,6 +76,16 @@ def test_what_knows_nothing_of_the_web_loads_no_gradio() -> None:
     assert told.stdout.strip() == "[]"
 
 
+def with_gradio(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the code in a process of its own, where Gradio is installed."""
+    pytest.importorskip("gradio")
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True,
+        cwd=folder, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+
+
 FIRST_PAGE = """
 import os, sys, urllib.request
 from icl.ui.launch import serve
@@ -91,12 +101,7 @@ serve(ready=ready)
 
 
 def test_the_first_page_needs_neither_a_model_nor_what_runs_one(tmp_path: Path) -> None:
-    pytest.importorskip("gradio")
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FIRST_PAGE], capture_output=True, text=True,
-        cwd=tmp_path, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    told = with_gradio(FIRST_PAGE, tmp_path)
     assert told.stdout.strip() == "True []", told.stderr
 
 
@@ -130,12 +135,7 @@ work.sandbox.close()
 
 
 def test_leaving_the_chooser_of_templates_brings_no_old_data_set_back(tmp_path: Path) -> None:
-    pytest.importorskip("gradio")
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", TURNS], capture_output=True, text=True,
-        cwd=tmp_path, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    told = with_gradio(TURNS, tmp_path)
     assert told.stdout.splitlines() == [
         "samples/intent ['translation/plain', 'samples/translation', 'samples/translation']",
         "[]", "samples/translation", "['samples/translation']",

@@ -8,7 +8,7 @@ conditioned on, and only the choice is summed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -103,7 +103,7 @@ class Seq2Seq:
         return min(window, self._decoder_window(window) - len(self.lead) - answer_tokens)
 
     def plans(
-        self, prompt: Prompt, choices: Iterable[str], rows: Iterable[Mapping[str, list[int]]],
+        self, prompt: Prompt, choices: Collection[str], rows: Iterable[Mapping[str, list[int]]],
         window: int,
     ) -> Iterator[tuple[dict[str, list[int]], PairPlan]]:  # fmt: skip
         """A text and its choices as tokens, apart for rows that would move each other's border.

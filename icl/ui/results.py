@@ -6,7 +6,7 @@ Nothing is decided here: :mod:`icl.workbench.browse` reads, filters and pages,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,22 +80,20 @@ class Results:
 
     def _wire_run(self, at: ResultsLayout) -> None:
         run = [at.conditions, at.condition, at.other, at.told]
-        listing = [*self.place, at.number, *self.asked]
-        records: dict[str, Any] = {"fn": self.records, "inputs": listing, "outputs": self.listed}
-        record: dict[str, Any] = {"fn": self.record, "inputs": [*self.place, at.record],
-                                  "outputs": self.opened}  # fmt: skip
+        records = {"fn": self.records, "inputs": [*self.place, at.number, *self.asked],
+                   "outputs": self.listed}  # fmt: skip
+        record = {"fn": self.record, "inputs": [*self.place, at.record], "outputs": self.opened}
         link = {"fn": self.link, "inputs": [*self.place, at.record], "outputs": at.link}
         follow = (records, record, link)
         arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
+        show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
         self.app.loads.append([arrive])
-        show: dict[str, Any] = {"fn": self.show_run, "inputs": self.place, "outputs": run}
-        times = gr.State(0)
-        event = self.app.page.select(self.look, [times, at.run], [times, at.run], **QUICK)
-        for step in (show, records, record):
-            event = event.then(**_first(times, **step), **QUICK)
-        event.then(self.arrived, [times, *self.place, at.record], at.link, **QUICK)
-        event = at.run.input(self.turn_to, self.place, [at.condition, at.record, at.number],
-                             **QUICK).then(**show, **QUICK)  # fmt: skip
+        event = self.app.page.select(self.look, at.run, at.run, **QUICK)
+        for step in (show, records, record, {**link, "fn": self.arrived}):
+            event = event.then(**step, **QUICK)
+        event = at.run.input(
+            self.turn_to, self.place, [at.condition, at.record, at.number, at.other], **QUICK
+        ).then(**show, **QUICK)
         for step in follow:
             event = event.then(**step, **QUICK)
         event = at.again.click(self.again, at.run, at.run, **QUICK).then(**show, **QUICK)
@@ -136,18 +134,14 @@ class Results:
         return [gr.Tabs(selected="results"), gr.Dropdown(self.browser.names(), value=asked["run"]),
                 asked.get("condition", ""), asked.get("record", "")]  # fmt: skip
 
-    def look(self, times: int, run: str | None) -> list[Any]:
-        """The tab is opened: at first with the newest run, where no permalink named one."""
-        if times:
-            return [times + 1, gr.skip()]
+    def look(self, run: str | None) -> Any:
+        """The runs that are here when the tab is opened; the newest, where none is open."""
         names = self.browser.names()
-        return [1, gr.Dropdown(names, value=run or next(iter(names), None))]
+        return gr.Dropdown(names, value=run or next(iter(names), None))
 
-    def arrived(self, request: gr.Request, times: int, *place: Any) -> Any:
+    def arrived(self, request: gr.Request, *place: Any) -> Any:
         """The link of a page that a permalink opened; any other keeps its address for a reload."""
-        if times > 1:
-            return gr.skip()
-        return self.link(*place) if request.query_params.get("run") else ""
+        return self.link(*place) if request.query_params.get("run") else gr.skip()
 
     def again(self, run: str | None) -> Any:
         """The runs that are here now."""
@@ -160,7 +154,7 @@ class Results:
         except IclError:  # what shows the run tells it
             found = ()
         stays = any(condition and one.entry["fingerprint"] == condition for one in found)
-        return [gr.skip()] * 3 if stays else ["", "", 1]
+        return [gr.skip()] * 4 if stays else ["", "", 1, None]
 
     def show_run(self, run: str | None, condition: str) -> list[Any]:
         """The conditions of a run; without one that is chosen the first is."""
@@ -175,7 +169,7 @@ class Results:
             state = "" if made.manifest.get("finished", True) else "; not finished"
             return [
                 _table(condition_table(made)), condition or first,
-                gr.Dropdown(others, value=None),
+                gr.Dropdown(others),
                 told(f"{len(made.conditions)} conditions in {made.folder}{state}"),
             ]  # fmt: skip
         except IclError as error:
@@ -321,14 +315,3 @@ def _table(found: Table | None) -> Mapping[str, Any]:
         return {"headers": [""], "data": []}
     return {"headers": [shown(head) for head in found.headers],
             "data": [[shown(cell) for cell in row] for row in found.rows]}  # fmt: skip
-
-
-def _first(
-    times: Any, fn: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any]
-) -> dict[str, Any]:
-    """The step for the first time that the tab is opened; later it changes nothing."""
-
-    def step(times: int, *values: Any) -> list[Any]:
-        return fn(*values) if times == 1 else [gr.skip()] * len(outputs)
-
-    return {"fn": step, "inputs": [times, *inputs], "outputs": outputs}

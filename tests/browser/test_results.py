@@ -130,6 +130,30 @@ def test_a_sorted_table_still_opens_the_row_that_was_clicked(
         until(page, "result-facts", rf"record +{wanted}\n")
 
 
+def test_the_tab_left_and_opened_again_shows_the_same(
+    app: str, made: Run, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(app)
+    for name in ("Results", "Playground", "Results"):  # before the first time is answered
+        page.get_by_role("tab", name=name, exact=True).click()
+    page.wait_for_selector("#result-records [role=gridcell]")
+    second = made.conditions[1].entry["fingerprint"]
+    choose(page, "result-show", "different")
+    choose(page, "result-other", f"small#{second[:8]}")
+    said = until(page, "result-page", r": \d\d of 120")
+    wanted = rows(page)[1][0]
+    click(page, "result-records", wanted)
+    until(page, "result-facts", rf"record +{wanted}\n")
+    link = until(page, "result-link", f"record={wanted}$")
+    page.get_by_role("tab", name="Playground", exact=True).click()
+    page.get_by_role("tab", name="Results", exact=True).click()
+    page.wait_for_timeout(2000)
+    assert until(page, "result-page", r": \d\d of 120") == said
+    until(page, "result-facts", rf"record +{wanted}\n")
+    assert page.input_value("#result-other input").startswith("small#")
+    assert page.url == link
+
+
 def test_different_between_conditions(app: str, made: Run, open_page: Callable[..., Any]) -> None:
     page = open_page(app)
     results(page)
