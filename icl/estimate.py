@@ -61,11 +61,13 @@ def _axes(condition: Condition) -> str:
 
 
 def total(found: Sequence[Estimate]) -> str:
-    """Time and money of all conditions, in a line."""
+    """Time and money of all conditions, and what the time was taken from."""
     costs = [one.cost for one in found if one.cost is not None]
     cost = f", at most {sum(costs):.4g} in the unit of `price`" if costs else ""
     took = duration(sum(one.seconds for one in found))
-    return f"about {took}{cost} in all; nothing was run or kept"
+    tried = any(one.seconds and not one.measured for one in found)
+    less = ", less by what prompts share," * tried
+    return f"about {took}{cost}{less} in all; nothing was run or kept"
 
 
 def estimate(

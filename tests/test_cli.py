@@ -80,6 +80,9 @@ def test_dry_run_says_the_cost_and_keeps_nothing(
     assert code == 0
     assert "prompt tokens" in out
     assert "in all; nothing was run or kept" in out
+    # Tried on one prompt; a run computes what prompts share once.
+    assert "s, less by what prompts share, in all" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert not (tmp_path / "r").exists()
 
 

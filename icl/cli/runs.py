@@ -54,7 +54,7 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for place, title in enumerate(HEAD):
-        table.add_column(title, justify="right" if place else "left")
+        table.add_column(title, justify="right" if place else "left", overflow="fold")
     found = []
     with progress:
         for one in estimate(experiment, out, progress):
