@@ -48,10 +48,10 @@ def show_prompt(
         label = made.template.shown_label(shot)
         score = f" score {shot.score:.3f}" if shot.score is not None else ""
         err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
-    if how := getattr(getattr(made.engine, "counted", None), "how", None):
+    if (counting := getattr(made.engine, "counting", None)) is not None:
         from icl.engines.openai.counting import counted
 
-        err += f"tokens {counted(how)}\n"
+        err += f"tokens {counted(counting())}\n"
     err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
     if request.prompt.shortened:
         kept, whole = request.prompt.shortened

@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 
 from icl.engines.items import by_row, grouped
 from icl.engines.sampling import check_sampling
-from icl.errors import ChoiceError, EngineError, ModelError, WindowError
+from icl.errors import ChoiceError, EngineError, ModelError
 from icl.registry import did_you_mean
 from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
 
 if TYPE_CHECKING:
-    from icl.engines.openai.counting import Counted
+    from icl.engines.openai.backend import Backend
     from icl.engines.openai.link import Link
-    from icl.engines.openai.server import Facts
     from icl.ledger import Ledger
 
 __all__ = ["ENGINE_VERSION", "OpenAIEngine"]
@@ -37,11 +36,10 @@ class _Window:
     def __get__(self, engine: OpenAIEngine | None, owner: type) -> int:
         if engine is None:
             return 0  # the default of the field: none given
-        asked: int | None = vars(engine)["_asked_window"]
-        return asked or engine._server_window()
+        return engine.asked_window or engine.backend.window
 
     def __set__(self, engine: OpenAIEngine, tokens: int | None) -> None:
-        vars(engine)["_asked_window"] = tokens
+        engine.asked_window = tokens
 
 
 @dataclass
@@ -82,13 +80,22 @@ class OpenAIEngine:
     """Money that the answers may cost, those of earlier runs included."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """More of the request's body, as the server knows it: ``{chat_template_kwargs: …}``."""
-    bounded: int = field(default=0, init=False, repr=False)
-    """Choices that were not among the likeliest first tokens, so that their score is a bound."""
-    _link: Link | None = field(default=None, init=False, repr=False)
-    _facts: Facts | None = field(default=None, init=False, repr=False)
-    _counted: Counted | None = field(default=None, init=False, repr=False)
-    _found_window: int | None = field(default=None, init=False, repr=False)
+    asked_window: int | None = field(default=None, init=False, repr=False, compare=False)
+    """The window given in the entry; None: the server's own."""
+    _backend: Backend | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
+
+    @property
+    def backend(self) -> Backend:
+        """The model behind its server, with what is found out about it; made at first need.
+
+        Raises:
+            ModelError: an option that is wrong, a key that is missing, or httpx is not installed.
+        """
+        with self._lock:
+            if self._backend is None:
+                self._backend = _backend(self)
+            return self._backend
 
     @property
     def link(self) -> Link:
@@ -97,35 +104,7 @@ class OpenAIEngine:
         Raises:
             ModelError: an option that is wrong, a key that is missing, or httpx is not installed.
         """
-        with self._lock:
-            if self._link is None:
-                self._link = _link(self)
-            return self._link
-
-    @property
-    def facts(self) -> Facts:
-        """What the server is; it is asked once.
-
-        Raises:
-            EngineError: it cannot be reached, refuses the key, or does not serve the model.
-        """
-        from icl.engines.openai.server import probe
-
-        with self._lock:
-            if self._facts is None:
-                self._facts = probe(self.link, self.model, self.api, self.extra)
-            return self._facts
-
-    @property
-    def counted(self) -> Counted:
-        """What counts tokens; ``counted.how`` says whether they are exact."""
-        from icl.engines.openai.counting import Counted
-
-        with self._lock:
-            if self._counted is None:
-                chat = self.facts.api == "chat"
-                self._counted = Counted(self.link, self.model, chat, self.tokenizer)
-            return self._counted
+        return self.backend.link
 
     @property
     def ledger(self) -> Ledger:
@@ -145,14 +124,6 @@ class OpenAIEngine:
     def spent(self, money: float) -> None:
         self.link.spent = money
 
-    def _server_window(self) -> int:
-        from icl.engines.openai.server import find_window
-
-        with self._lock:
-            if self._found_window is None:
-                self._found_window = find_window(self.link, self.model)
-            return self._found_window
-
     def identity(self) -> dict[str, JSON]:
         """What changes an answer: server, model, kind of completion, window, extra body."""
         return {
@@ -160,22 +131,26 @@ class OpenAIEngine:
             "version": ENGINE_VERSION,
             "server": self.link.url,
             "model": self.model,
-            "api": self.facts.api,
+            "api": self.backend.facts.api,
             "window": self.window,
             "extra": dict(self.extra),
         }
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent, or a guess at them whose ids are -1; ``counted.how`` says which."""
-        return self.counted.tokens(prompt)
+        """The tokens sent, or a guess at them whose ids are -1; :meth:`counting` says which."""
+        return self.backend.tokens(prompt)
 
     def sent(self, prompt: Prompt) -> str:
         """The text sent; of a chat the turns, in the model's own form where that is known."""
-        return self.counted.sent(prompt)
+        return self.backend.counted.sent(prompt)
+
+    def counting(self) -> str:
+        """Tell how tokens are counted: by a ``tokenizer``, the ``server``, or an ``estimate``."""
+        return self.backend.counted.how
 
     def choice(self, choice: Choice) -> Choice:
         """The choice as it is scored: in a chat without white space in front, and without end."""
-        if self.facts.api == "chat":
+        if self.backend.chat:
             return replace(choice, text=choice.text.lstrip(), end="")
         return choice
 
@@ -187,9 +162,9 @@ class OpenAIEngine:
         """
         from icl.engines.openai.ranking import begins_apart
 
-        facts = self.facts
+        facts = self.backend.facts
         offered = ["echo"] if facts.echo is not None else []
-        if facts.top and begins_apart(self._shown(choices), self._heads(choices)):
+        if facts.top and begins_apart(self.backend.shown(choices), self._heads(choices)):
             offered.append("first_token")
         offered.append("generate")
         if self.ranking == "auto":
@@ -206,18 +181,14 @@ class OpenAIEngine:
             )
         return self.ranking
 
-    def _shown(self, choices: Sequence[str]) -> list[str]:
-        """The choices as the model writes them: a chat turn begins without white space."""
-        return [c.lstrip() for c in choices] if self.facts.api == "chat" else list(choices)
-
     def _heads(self, choices: Sequence[str]) -> list[str]:
         """The first token of each choice, or its first letter where nobody counts tokens."""
-        heads = []
-        for choice in self._shown(choices):
+        backend, heads = self.backend, []
+        for choice in backend.shown(choices):
             blank = len(choice) - len(choice.lstrip())
             heads.append(choice[: blank + 1])
-            if self.counted.how == "tokenizer" and self.facts.api == "completions":
-                shown = [token.text for token in self.tokens(Prompt(choice)) if token.text]
+            if backend.counted.how == "tokenizer" and not backend.chat:
+                shown = [token.text for token in backend.tokens(Prompt(choice)) if token.text]
                 heads[-1] = shown[0] if shown else ""
         return heads
 
@@ -255,9 +226,9 @@ class OpenAIEngine:
         check_sampling(sampling)
         counts = [len(self.tokens(prompt)) for prompt in prompts]
         for prompt, count in zip(prompts, counts, strict=True):
-            self._check_room(prompt, count, sampling.max_tokens)
+            self.backend.check_room(prompt, count, sampling.max_tokens)
         if prompts:
-            yield from outputs(self, prompts, counts, sampling, on_token, stop)
+            yield from outputs(self.backend, prompts, counts, sampling, on_token, stop)
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """Log-likelihood of each continuation, by what :meth:`ranked_by` says.
@@ -272,7 +243,7 @@ class OpenAIEngine:
 
         if any(not choice for _, choice in items):
             raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
-        chat = self.facts.api == "chat"
+        chat = self.backend.chat
         groups: list[tuple[Prompt, dict[str, list[int]]]] = []
         for prompt, choices in grouped(items, lambda p: repr(p.messages) if chat else p.text):
             alike: dict[frozenset[str], dict[str, list[int]]] = {}
@@ -282,21 +253,15 @@ class OpenAIEngine:
                     merged.setdefault(choice, []).extend(indices)
             groups += [(prompt, merged) for merged in alike.values()]
         if groups:
-            yield from scores(self, groups)
-
-    def _check_room(self, prompt: Prompt, count: int, more: int) -> None:
-        if count + more > self.window:
-            name = f" {prompt.query_id!r}" if prompt.query_id else ""
-            raise WindowError(
-                f"prompt{name} has {count} tokens, which with {more} more for the answer is over "
-                f"the window of {self.window}; use fewer or shorter shots, or fewer max_tokens"
-            )
+            ways = {self.ranked_by(tuple(choices)) for _, choices in groups}
+            yield from scores(self.backend, groups, ways)
 
 
-def _link(engine: OpenAIEngine) -> Link:
+def _backend(engine: OpenAIEngine) -> Backend:
     """Check every option, and take the key from the environment."""
     try:
         from icl.engines.openai.answers import Asked
+        from icl.engines.openai.backend import Backend
         from icl.engines.openai.link import Limits, Link, Price
     except ModuleNotFoundError as error:
         raise ModelError(
@@ -316,9 +281,9 @@ def _link(engine: OpenAIEngine) -> Link:
         value = getattr(engine, name)
         if value is not None and not _positive(value):
             raise ModelError(f"{name} of {who} is {value!r}; accepted: a number above 0")
-    asked_window = vars(engine)["_asked_window"]
-    if asked_window and (not isinstance(asked_window, int) or asked_window < 1):
-        raise ModelError(f"window of {who} is {asked_window!r}; accepted: 1 or more")
+    given = engine.asked_window
+    if given and (not isinstance(given, int) or given < 1):
+        raise ModelError(f"window of {who} is {given!r}; accepted: 1 or more")
     price = None
     if engine.price is not None:
         price = Price(**_price(engine.price, who))
@@ -329,7 +294,8 @@ def _link(engine: OpenAIEngine) -> Link:
     limits = Limits(**{spec.name: getattr(engine, spec.name) for spec in fields(Limits)})
     key = _key(engine.api_key_env)
     asked = Asked(url, engine.model, engine.api_key_env, key)
-    return Link(url, limits, asked, price, engine.max_cost, key)
+    link = Link(url, limits, asked, price, engine.max_cost, key)
+    return Backend(link, engine.model, engine.api, engine.extra, engine.tokenizer, given)
 
 
 def _positive(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Generation by a server: the body of a request, what is read of its answer, and its outputs."""
+"""Generation by a server: what a request asks for, what is read of its answer, its outputs."""
 
 from __future__ import annotations
 
@@ -6,43 +6,32 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from icl.engines.openai.answers import Temporary
+from icl.engines.openai.backend import Backend
 from icl.engines.openai.link import Piece, Request, Session
 from icl.engines.textstream import TextStream
 from icl.types import OnToken, Output, Prompt, Sampling
 
-if TYPE_CHECKING:
-    from icl.engines.openai.engine import OpenAIEngine
-
-__all__ = ["asked", "outputs"]
+__all__ = ["outputs"]
 
 MOST_STOPS = 4
 """Stop strings that OpenAI takes; all of them are looked for here too."""
 
 
-def asked(engine: OpenAIEngine, prompt: Prompt, max_tokens: int) -> tuple[str, dict[str, Any]]:
-    """Path and body of a request that is greedy so far."""
-    chat = engine.facts.api == "chat"
-    path = "/chat/completions" if chat else "/completions"
-    sent: dict[str, Any] = {"messages": prompt.messages} if chat else {"prompt": prompt.text}
-    body = {"model": engine.model, **sent, engine.facts.limit: max_tokens, "temperature": 0}
-    return path, {**body, **engine.extra}
-
-
 def outputs(
-    engine: OpenAIEngine, prompts: Sequence[Prompt], counts: Sequence[int], sampling: Sampling,
+    backend: Backend, prompts: Sequence[Prompt], counts: Sequence[int], sampling: Sampling,
     on_token: OnToken | None, stop: threading.Event | None,
 ) -> Iterator[tuple[int, Output]]:  # fmt: skip
     """All outputs of a prompt when it is answered; cancelled ones last."""
     heard = [""] * len(prompts)
     left = set(range(len(prompts)))
     jobs = [
-        _Writing(engine, prompt, counts[place], sampling, str(place), on_token is not None)
+        _Writing(backend, prompt, counts[place], sampling, str(place), on_token is not None)
         for place, prompt in enumerate(prompts)
     ]
-    for index, value in engine.link.each(jobs, stop):
+    for index, value in backend.link.each(jobs, stop):
         if isinstance(value, Piece):
             heard[index] += value.text
             if on_token is not None:
@@ -50,7 +39,7 @@ def outputs(
             continue
         left.discard(index)
         for sample, written in enumerate(value):
-            yield index, written.output(engine, counts[index], sample)
+            yield index, written.output(backend, counts[index], sample)
     for index in sorted(left):
         for sample in range(sampling.n):
             told = heard[index] if sample == 0 else ""
@@ -67,10 +56,10 @@ class _Written:
     tokens: int | None
     """None where the server does not count."""
 
-    def output(self, engine: OpenAIEngine, prompt_tokens: int, sample: int) -> Output:
+    def output(self, backend: Backend, prompt_tokens: int, sample: int) -> Output:
         text, tokens = self.cut.text, self.tokens
         if tokens is None:
-            tokens = len(engine.tokens(Prompt(self.row["text"])))
+            tokens = len(backend.tokens(Prompt(self.row["text"])))
         return Output(
             text, self.cut.finish(self.row), self.prompt_tokens or prompt_tokens, tokens, sample,
             self.row["reasoning"] or None,
@@ -81,7 +70,7 @@ class _Written:
 class _Writing:
     """The job of answering one prompt ``n`` times."""
 
-    engine: OpenAIEngine
+    backend: Backend
     prompt: Prompt
     count: int
     sampling: Sampling
@@ -107,7 +96,7 @@ class _Writing:
     def _request(self, n_made: int, hear: Callable[[str], None] | None) -> Request:
         """For all samples that are still wanted; each request draws with a seed of its own."""
         wanted = self.sampling.n - n_made
-        path, body = asked(self.engine, self.prompt, self.sampling.max_tokens)
+        path, body = self.backend.request(self.prompt, self.sampling.max_tokens)
         body |= _drawn(self.sampling)
         if self._stops:
             body["stop"] = list(self._stops[:MOST_STOPS])

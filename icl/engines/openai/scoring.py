@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeAlias
 
-from icl.engines.openai.generating import asked
+from icl.engines.openai.backend import Backend
 from icl.engines.openai.link import Job, Piece, Request, Session
 from icl.engines.openai.ranking import Echo, echo_scores, first_scores, read_echo, read_top
 from icl.errors import EngineError
 from icl.types import ChoiceScore, Prompt
-
-if TYPE_CHECKING:
-    from icl.engines.openai.engine import OpenAIEngine
 
 __all__ = ["scores"]
 
 Group: TypeAlias = "tuple[Prompt, Mapping[str, list[int]]]"
 
 
-def scores(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
-    """The scores of all choices of a prompt when the last of them is there."""
-    ways = {engine.ranked_by(tuple(choices)) for _, choices in groups}
+def scores(
+    backend: Backend, groups: Sequence[Group], ways: AbstractSet[str]
+) -> Iterator[tuple[int, ChoiceScore]]:
+    """The scores of all choices of a prompt when the last of them is there.
+
+    ``ways`` are how the groups are ranked; choices that only generation answers are refused.
+
+    Raises:
+        EngineError: the ways differ from group to group, or none gives log-probabilities.
+    """
     if ways == {"echo"}:
-        yield from _echoed(engine, groups)
+        yield from _echoed(backend, groups)
     elif ways == {"first_token"}:
-        yield from _by_first_token(engine, groups)
+        yield from _by_first_token(backend, groups)
     else:
         raise EngineError(
-            f"{engine.link.url} gives no log-probabilities that tell these choices apart; answer "
+            f"{backend.link.url} gives no log-probabilities that tell these choices apart; answer "
             "the task by `method: generate`"
         )
 
 
-def _echoed(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+def _echoed(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
     """Each distinct text is echoed once, for all groups that need it.
 
     Requests of one prompt follow each other, so that the server's prefix cache serves them.
@@ -42,15 +47,15 @@ def _echoed(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int
     longest: dict[str, int] = {}
     for place, (prompt, choices) in enumerate(groups):
         texts = [prompt.text + choice for choice in choices]
-        most = max(len(engine.tokens(Prompt(text))) for text in texts)
-        engine._check_room(prompt, most, 1)
+        most = max(len(backend.tokens(Prompt(text))) for text in texts)
+        backend.check_room(prompt, most, 1)
         for text in filter(None, (prompt.text, *texts)):
             needs.setdefault(text, []).append(place)
             longest[text] = max(most, longest.get(text, 0))
-    jobs = [_echo_job(engine, text, longest[text]) for text in needs]
+    jobs = [_echo_job(backend, text, longest[text]) for text in needs]
     sent = list(needs)
     found: list[dict[str, Echo]] = [{} for _ in groups]
-    for index, value in engine.link.each(jobs):
+    for index, value in backend.link.each(jobs):
         text = sent[index]
         for place in needs[text]:
             echoes = found[place]
@@ -63,10 +68,10 @@ def _echoed(engine: OpenAIEngine, groups: Sequence[Group]) -> Iterator[tuple[int
                 yield from _spread(choices, made)
 
 
-def _echo_job(engine: OpenAIEngine, text: str, count: int) -> Job:
-    shift = engine.facts.echo
+def _echo_job(backend: Backend, text: str, count: int) -> Job:
+    shift = backend.facts.echo
     assert shift is not None
-    path, body = asked(engine, Prompt(text), 1)
+    path, body = backend.request(Prompt(text), 1)
     body |= {"echo": True, "logprobs": 1}
 
     async def job(session: Session, _: Callable[[Piece], None]) -> Any:
@@ -76,27 +81,25 @@ def _echo_job(engine: OpenAIEngine, text: str, count: int) -> Job:
     return job
 
 
-def _by_first_token(
-    engine: OpenAIEngine, groups: Sequence[Group]
-) -> Iterator[tuple[int, ChoiceScore]]:
-    counts = [len(engine.tokens(prompt)) for prompt, _ in groups]
+def _by_first_token(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+    counts = [len(backend.tokens(prompt)) for prompt, _ in groups]
     for (prompt, _), count in zip(groups, counts, strict=True):
-        engine._check_room(prompt, count, 1)
-    jobs = [_top_job(engine, prompt, count)
+        backend.check_room(prompt, count, 1)
+    jobs = [_top_job(backend, prompt, count)
             for (prompt, _), count in zip(groups, counts, strict=True)]  # fmt: skip
-    for index, answer in engine.link.each(jobs):
+    for index, answer in backend.link.each(jobs):
         _, choices = groups[index]
-        chat = engine.facts.api == "chat"
+        chat = backend.chat
         top = {token.lstrip() if chat else token: value for token, value in answer[0]}
-        made, bounds = first_scores(engine._shown(tuple(choices)), top, answer[1] or counts[index])
-        engine.bounded += bounds
+        made, bounds = first_scores(backend.shown(tuple(choices)), top, answer[1] or counts[index])
+        backend.bounded += bounds
         yield from _spread(choices, made)
 
 
-def _top_job(engine: OpenAIEngine, prompt: Prompt, count: int) -> Job:
-    path, body = asked(engine, prompt, 1)
-    top = engine.facts.top
-    chat = engine.facts.api == "chat"
+def _top_job(backend: Backend, prompt: Prompt, count: int) -> Job:
+    path, body = backend.request(prompt, 1)
+    top = backend.facts.top
+    chat = backend.chat
     body |= {"logprobs": True, "top_logprobs": top} if chat else {"logprobs": top}
 
     async def job(session: Session, _: Callable[[Piece], None]) -> Any:

@@ -1,0 +1,108 @@
+"""The model that a server serves, as requests need it: the way there, and what was found out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from icl.engines.openai.counting import Counted
+from icl.engines.openai.link import Link
+from icl.engines.openai.server import Facts, find_window, probe
+from icl.errors import WindowError
+from icl.types import Prompt, Token
+
+__all__ = ["Backend"]
+
+
+@dataclass
+class Backend:
+    """One model of one server; what the server is gets asked once, at first need."""
+
+    link: Link
+    """The way to the server."""
+    model: str
+    """The model's name, as the server calls it."""
+    api: str = "auto"
+    """``completions``, ``chat``, or ``auto``: what the server offers."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """More of every request's body."""
+    tokenizer: str | None = None
+    """Folder or hub id of a tokenizer to count with."""
+    asked_window: int | None = None
+    """The window given in the model's entry; None: what the server says."""
+    bounded: int = 0
+    """Choices that were not among the likeliest first tokens, so that their score is a bound."""
+    _facts: Facts | None = field(default=None, init=False, repr=False)
+    _counted: Counted | None = field(default=None, init=False, repr=False)
+    _found_window: int | None = field(default=None, init=False, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
+
+    @property
+    def facts(self) -> Facts:
+        """What the server is; it is asked once.
+
+        Raises:
+            EngineError: it cannot be reached, refuses the key, or does not serve the model.
+        """
+        with self._lock:
+            if self._facts is None:
+                self._facts = probe(self.link, self.model, self.api, self.extra)
+            return self._facts
+
+    @property
+    def chat(self) -> bool:
+        """Whether turns are sent; else the prompt's text."""
+        return self.facts.api == "chat"
+
+    @property
+    def counted(self) -> Counted:
+        """What counts tokens; ``counted.how`` says whether they are exact."""
+        with self._lock:
+            if self._counted is None:
+                self._counted = Counted(self.link, self.model, self.chat, self.tokenizer)
+            return self._counted
+
+    @property
+    def window(self) -> int:
+        """Tokens of prompt and answer together: those given, else what the server says.
+
+        Raises:
+            ModelError: none is given, and the server does not say.
+        """
+        if self.asked_window:
+            return self.asked_window
+        with self._lock:
+            if self._found_window is None:
+                self._found_window = find_window(self.link, self.model)
+            return self._found_window
+
+    def tokens(self, prompt: Prompt) -> list[Token]:
+        """Count the tokens sent for a prompt, or guess at them: their ids are then -1."""
+        return self.counted.tokens(prompt)
+
+    def shown(self, choices: Sequence[str]) -> list[str]:
+        """Give the choices as the model writes them: a chat turn begins without white space."""
+        return [choice.lstrip() for choice in choices] if self.chat else list(choices)
+
+    def request(self, prompt: Prompt, max_tokens: int) -> tuple[str, dict[str, Any]]:
+        """Make the path and the body of a request that is greedy so far."""
+        chat = self.chat
+        path = "/chat/completions" if chat else "/completions"
+        sent: dict[str, Any] = {"messages": prompt.messages} if chat else {"prompt": prompt.text}
+        body = {"model": self.model, **sent, self.facts.limit: max_tokens, "temperature": 0}
+        return path, {**body, **self.extra}
+
+    def check_room(self, prompt: Prompt, count: int, more: int) -> None:
+        """Refuse a prompt of ``count`` tokens that leaves no room for ``more``.
+
+        Raises:
+            WindowError: together they are longer than the window.
+        """
+        if count + more > self.window:
+            name = f" {prompt.query_id!r}" if prompt.query_id else ""
+            raise WindowError(
+                f"prompt{name} has {count} tokens, which with {more} more for the answer is over "
+                f"the window of {self.window}; use fewer or shorter shots, or fewer max_tokens"
+            )
