@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from icl.engines.forward import CausalModel, out_of_memory
-from icl.engines.tokenizing import Codec
+from icl.engines.tokenizer import Codec
 from icl.errors import EngineError
 
 if TYPE_CHECKING:

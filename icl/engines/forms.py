@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from icl.engines.chat import DATE, ChatFormat, ChatOptions
 from icl.engines.controls import ControlCodec, Marked, control_names
 from icl.engines.reasoning import Delimiters, find_delimiters
-from icl.engines.tokenizing import Codec
+from icl.engines.tokenizer import Codec
 from icl.engines.wording import Wording
 from icl.errors import EngineError, ModelError
 from icl.types import JSON, Choice, Prompt, Token

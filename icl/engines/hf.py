@@ -17,7 +17,7 @@ from icl.engines.reasoning import check_thinking, thinking_for
 from icl.engines.seq2seq import Seq2Seq, check_options
 from icl.engines.seq2seq_codec import PairCodec
 from icl.engines.telling import tell
-from icl.engines.tokenizing import Codec
+from icl.engines.tokenizer import Codec
 from icl.engines.weights import Weights, resolve
 from icl.engines.widths import Asked, Formats, check_asked, decide, precision
 from icl.engines.windows import causal_window, check_room, check_window

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from icl.engines.textstream import TextStream
-from icl.engines.tokenizing import Codec
+from icl.engines.tokenizer import Codec
 from icl.errors import EngineError, ModelError
 from icl.registry import did_you_mean
 from icl.types import Prompt, Sampling

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from icl.engines.tokenizing import Codec
+from icl.engines.tokenizer import Codec
 from icl.errors import ModelError
 from icl.registry import did_you_mean
 from icl.types import Token

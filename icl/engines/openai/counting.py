@@ -103,7 +103,7 @@ def counted(how: str) -> str:
 def _codec(tokenizer: str) -> Any:
     from transformers import AutoTokenizer
 
-    from icl.engines.tokenizing import Codec
+    from icl.engines.tokenizer import Codec
 
     try:
         return Codec(AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False), "auto")
