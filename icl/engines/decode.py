@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from icl.engines.batches import Batch, Growing, Request, batch_for
-from icl.engines.forward import CausalModel, out_of_memory
+from icl.engines.forward import CausalModel
+from icl.engines.memory import out_of_memory
 from icl.engines.reasoning import ThinkingStream
 from icl.engines.textstream import TextStream
 from icl.types import OnToken, Output, Sampling

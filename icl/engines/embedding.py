@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from icl.engines.forward import CausalModel, out_of_memory
+from icl.engines.forward import CausalModel
+from icl.engines.memory import out_of_memory
 from icl.engines.tokenizer import Codec
 from icl.errors import EngineError
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +15,15 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from icl.engines.packing import REFUSALS, Given, Masks, clone
+from icl.engines.memory import REFUSALS, is_out_of_memory, out_of_memory
+from icl.engines.packing import Given, Masks, clone
 from icl.engines.placement import input_device
 from icl.engines.projection import Projection, find_projection, probe
-from icl.errors import OutOfMemory
 
 __all__ = [
     "CausalModel",
     "Work",
     "bytes_per_token",
-    "is_out_of_memory",
-    "out_of_memory",
     "widened",
 ]
 
@@ -285,23 +282,3 @@ def bytes_per_token(cache: DynamicCache) -> int:
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     n_tokens: int = cache.get_seq_length()
     return max(1, n_bytes // (len(tensors[0]) * n_tokens))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of torch says that memory ran out, on an accelerator or on the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-@contextmanager
-def out_of_memory(what: str) -> Iterator[None]:
-    """Turn torch's out-of-memory errors into :class:`icl.errors.OutOfMemory`."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemory(
-            f"out of memory on {what}; use fewer rows a batch, shorter prompts, or a smaller model"
-        ) from error

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from icl.engines.entry import ModelEntry
 from icl.engines.forms import Entry, FlatForm, Form, declared_ends, form_of
-from icl.engines.items import by_row, grouped, results
+from icl.engines.items import by_row, grouped
 from icl.engines.loading import auto_dtype, load_model, read_generation, read_small_files
+from icl.engines.memory import out_of_memory, rows_beside
 from icl.engines.reasoning import check_thinking, thinking_for
 from icl.engines.seq2seq import Seq2Seq, check_options
 from icl.engines.seq2seq_codec import PairCodec
@@ -136,7 +137,7 @@ class HFEngine(ModelEntry):
             ModelError: weights that are missing, damaged or not of this architecture.
             OutOfMemory: they do not fit the device.
         """
-        from icl.engines.forward import CausalModel, out_of_memory
+        from icl.engines.forward import CausalModel
         from icl.engines.seq2seq_model import Seq2SeqModel
         from icl.engines.token_tree import TreeScorer, find_masks
 
@@ -205,8 +206,6 @@ class HFEngine(ModelEntry):
 
     def rows(self, n_tokens: int) -> int:
         """Texts of so many tokens to answer at a time: a power of two up to 64."""
-        from icl.engines.memory import rows_beside
-
         self.load()
         return rows_beside(self._config, self.formats.compute, self.torch_device, n_tokens)
 
@@ -327,7 +326,7 @@ class HFEngine(ModelEntry):
             WindowError: prompt and choice are longer than the window.
             OutOfMemory: a single choice does not fit.
         """
-        from icl.engines.scoring import score_group
+        from icl.engines.scoring import results, score_group
         from icl.engines.seq2seq_model import Seq2SeqModel
         from icl.engines.seq2seq_scoring import score_pairs
 
@@ -356,7 +355,7 @@ class HFEngine(ModelEntry):
 
     def score_plain(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """The same as :meth:`score`, every pair forwarded alone: slow, the reference."""
-        from icl.engines.scoring import score_whole
+        from icl.engines.scoring import results, score_whole
         from icl.engines.seq2seq_model import Seq2SeqModel
         from icl.engines.seq2seq_scoring import score_pair_plain
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from icl.engines.forms import FlatForm, Form
-from icl.engines.forward import CausalModel, out_of_memory
+from icl.engines.forward import CausalModel
+from icl.engines.memory import out_of_memory
 from icl.engines.seq2seq_model import Seq2SeqModel
 from icl.errors import EngineError, WindowError
 from icl.types import Expected, Prompt, Token

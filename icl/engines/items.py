@@ -1,17 +1,13 @@
-"""What an engine is asked to score, by prompt: pairs in, one result for each pair out."""
+"""What an engine is asked to score, by prompt: which pairs are scored together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from icl.errors import ChoiceError
-from icl.types import ChoiceScore, Prompt
+from icl.types import Prompt
 
-if TYPE_CHECKING:
-    from icl.engines.scoring import Plan
-
-__all__ = ["by_row", "grouped", "results"]
+__all__ = ["by_row", "grouped"]
 
 
 def grouped(
@@ -53,22 +49,3 @@ def by_row(
         for index in indices:
             asked.setdefault(items[index][0], {}).setdefault(choice, []).append(index)
     return list(asked.values())
-
-
-def results(
-    choices: dict[str, list[int]], plan: Plan, sums: Sequence[float]
-) -> Iterator[tuple[int, ChoiceScore]]:
-    """The scores of one prompt's choices, each under the indices that asked for it."""
-    for (choice, indices), suffix, logprob in zip(
-        choices.items(), plan.suffixes, sums, strict=True
-    ):
-        score = ChoiceScore(
-            logprob=logprob,
-            tokens=len(suffix),
-            chars=len(choice),
-            bytes=len(choice.encode("utf-8", "surrogatepass")),
-            spanning=plan.spanning,
-            prompt_tokens=plan.prompt_tokens,
-        )
-        for i in indices:
-            yield i, score

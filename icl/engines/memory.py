@@ -1,4 +1,4 @@
-"""What a model will need in memory, before a weight is read, and what the machine has."""
+"""What a model will need in memory, what the machine has, and the errors of running out of it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import json
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icl.engines.files import quiet, remembered
-from icl.errors import ModelError
+from icl.errors import ModelError, OutOfMemory
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "REFUSALS",
     "Footprint",
     "check_fit",
     "footprint",
     "free_bytes",
     "gigabytes",
     "host_free_bytes",
+    "is_out_of_memory",
+    "out_of_memory",
     "rows_beside",
     "stored_bytes",
 ]
@@ -35,6 +39,9 @@ NESTED_BLOCK = 256
 LEAST_TOKENS = 512
 """Tokens of keys and values that a model must have room for, to be worth loading."""
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "float32": 4, "bfloat16": 2, "float16": 2}
+REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
+"""How model classes refuse an argument, a config or a cache that they cannot use; running out of
+memory is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
 _MAX_HEADER = 100_000_000
 
 
@@ -158,8 +165,6 @@ def _kv_values(model: Any) -> int | None:
     """Numbers that a token adds to the cache, from a pass without memory over two tokens."""
     import torch
     from transformers import DynamicCache
-
-    from icl.engines.packing import REFUSALS
 
     if model.config.is_encoder_decoder:
         return None
@@ -293,3 +298,25 @@ def check_fit(need: int, free: int, what: str, others: dict[str, int]) -> None:
         f"{what} needs {gigabytes(need)}, {gigabytes(free)} free: try {hint}, or device: offload "
         "(slow); check_memory: false loads it all the same"
     )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of torch says that memory ran out, on an accelerator or on the CPU."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+@contextmanager
+def out_of_memory(what: str) -> Iterator[None]:
+    """Turn torch's out-of-memory errors into :class:`icl.errors.OutOfMemory`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"out of memory on {what}; use fewer rows a batch, shorter prompts, or a smaller model"
+        ) from error

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from icl.engines.files import quiet
+from icl.engines.memory import REFUSALS
 
 __all__ = ["Masks", "candidates", "clone", "shrunken"]
 
 logger = logging.getLogger(__name__)
 
-REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
-"""How model classes refuse an argument, a config or a cache that they cannot use."""
 Given: TypeAlias = Tensor | dict[str, Tensor]
 CLONE_WINDOW = 8
 """Sliding windows and chunks of the clone, shorter than what is tried on it."""

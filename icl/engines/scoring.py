@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TypeAlias
@@ -18,16 +18,20 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from icl.engines.forward import (
-    CausalModel,
-    bytes_per_token,
-    is_out_of_memory,
-    out_of_memory,
-    widened,
-)
+from icl.engines.forward import CausalModel, bytes_per_token, widened
+from icl.engines.memory import is_out_of_memory, out_of_memory
 from icl.errors import ChoiceError, EngineError, OutOfMemory, WindowError
+from icl.types import ChoiceScore
 
-__all__ = ["Plan", "by_prefix", "common_prefix", "plan_choices", "score_group", "score_whole"]
+__all__ = [
+    "Plan",
+    "by_prefix",
+    "common_prefix",
+    "plan_choices",
+    "results",
+    "score_group",
+    "score_whole",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +88,28 @@ def plan_choices(
             )
     suffixes = tuple(ids[n_shared:] for ids in joined)
     return Plan(joined[0][:n_shared], suffixes, spanning, len(prompt))
+
+
+def results(
+    choices: dict[str, list[int]], plan: Plan, sums: Sequence[float]
+) -> Iterator[tuple[int, ChoiceScore]]:
+    """Give the scores of one prompt's choices, each under the indices that asked for it.
+
+    ``sums`` are the log-likelihoods of the plan's choices, in their order.
+    """
+    for (choice, indices), suffix, logprob in zip(
+        choices.items(), plan.suffixes, sums, strict=True
+    ):
+        score = ChoiceScore(
+            logprob=logprob,
+            tokens=len(suffix),
+            chars=len(choice),
+            bytes=len(choice.encode("utf-8", "surrogatepass")),
+            spanning=plan.spanning,
+            prompt_tokens=plan.prompt_tokens,
+        )
+        for i in indices:
+            yield i, score
 
 
 def by_prefix(

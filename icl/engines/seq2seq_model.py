@@ -20,8 +20,8 @@ from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from icl.engines.batches import Request
-from icl.engines.forward import Work, is_out_of_memory
-from icl.engines.packing import REFUSALS
+from icl.engines.forward import Work
+from icl.engines.memory import REFUSALS, is_out_of_memory
 from icl.errors import EngineError
 
 __all__ = ["Memory", "PairBatch", "PairRequest", "Seq2SeqModel", "behind", "fresh_cache"]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
-from icl.engines.forward import is_out_of_memory, out_of_memory
+from icl.engines.memory import is_out_of_memory, out_of_memory
 from icl.engines.scoring import Plan
 from icl.engines.seq2seq_model import Memory, Seq2SeqModel, behind, fresh_cache
 from icl.errors import OutOfMemory

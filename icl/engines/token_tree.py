@@ -23,11 +23,10 @@ from transformers import DynamicCache
 from icl.engines.forward import (
     SHARED_TOKENS,
     CausalModel,
-    is_out_of_memory,
-    out_of_memory,
     widened,
 )
-from icl.engines.packing import REFUSALS, Masks, candidates, clone
+from icl.engines.memory import REFUSALS, is_out_of_memory, out_of_memory
+from icl.engines.packing import Masks, candidates, clone
 from icl.engines.scoring import Ids, Plan, common_prefix, score_whole
 from icl.errors import OutOfMemory
 

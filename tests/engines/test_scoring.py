@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from icl.engines import projection
-from icl.engines.forward import CausalModel, is_out_of_memory
+from icl.engines.forward import CausalModel
 from icl.engines.hf import HFEngine
+from icl.engines.memory import is_out_of_memory
 from icl.engines.scoring import by_prefix, plan_choices, score_group, score_whole
 from icl.errors import ChoiceError, EngineError, OutOfMemory, WindowError
 from icl.types import Prompt
