@@ -22,7 +22,7 @@ from icl.types import ChoiceScore, Prompt
 __all__ = ["Answers", "Items", "Tools", "clocks", "compared", "folder_of", "opened", "ours"]
 
 Items: TypeAlias = Sequence[tuple[Prompt, str]]
-"""Pairs of prompt and continuation, as :meth:`icl.types.Engine.score` takes them."""
+"""Pairs of prompt and continuation, as :meth:`icl.engines.protocol.Engine.score` takes them."""
 
 
 _OTHER = [

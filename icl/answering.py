@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from icl.channel import Channel
+from icl.engines.protocol import Engine, Writes
 from icl.errors import ConfigError
 from icl.ledger import Remote
 from icl.prompts import Template
-from icl.types import Choice, Engine, Writes
+from icl.types import Choice
 
 __all__ = ["answering", "written"]
 

@@ -17,6 +17,7 @@ from icl.channel import Channel
 from icl.config import Point
 from icl.data import Drawn, data_hash
 from icl.engines.chat import without_inert
+from icl.engines.protocol import Budgets, Engine, Writes
 from icl.errors import ConfigError, DataError
 from icl.fitting import Fitted, fit
 from icl.hashing import channel_hash, request_hash
@@ -29,17 +30,7 @@ from icl.registry import did_you_mean, lookup
 from icl.requests import Request
 from icl.selectors import Selector
 from icl.tasks import Task
-from icl.types import (
-    JSON,
-    Choice,
-    Engine,
-    Example,
-    Prompt,
-    Sampling,
-    Shot,
-    Writes,
-    digest,
-)
+from icl.types import JSON, Choice, Example, Prompt, Sampling, Shot, digest
 
 __all__ = ["Condition", "Request", "build", "check_answers", "request_hash"]
 
@@ -171,8 +162,8 @@ class Condition:
             texts = [choice.text + choice.end for choice in choices]
             longest = max((self.count(Prompt(text)) for text in texts), default=0)
             answer = max(0, longest - self.count(Prompt(""))) + 1
-        if hasattr(self.engine, "room"):  # answers of an encoder-decoder model stand apart
-            return int(self.engine.room(answer))
+        if isinstance(self.engine, Budgets):  # answers of an encoder-decoder model stand apart
+            return self.engine.room(answer)
         return self.engine.window - answer
 
     def request(self, example: Example, role: str = "test") -> Request:

@@ -149,7 +149,7 @@ class Ledger:
 
 @runtime_checkable
 class Remote(Protocol):
-    """What an engine that asks a server has beside :class:`icl.types.Engine`."""
+    """What an engine that asks a server has beside :class:`icl.engines.protocol.Engine`."""
 
     concurrency: int
     """Requests on their way at a time."""

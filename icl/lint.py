@@ -14,6 +14,7 @@ from typing import Any
 from icl.authoring import is_experiment
 from icl.conditions import Condition, Request, build
 from icl.config import Point, load_experiment, points
+from icl.engines.protocol import Engine, Local
 from icl.engines.table import Uncounted
 from icl.errors import IclError, TemplateError, one_line
 from icl.lint_choices import choice_problems, faults_of
@@ -23,7 +24,7 @@ from icl.sandbox import Half
 from icl.selectors import Selector
 from icl.selectors.random import Random
 from icl.templates import TemplateFile, library, read_template, read_yaml
-from icl.types import Engine, Example, Prompt
+from icl.types import Example, Prompt
 
 __all__ = ["Problem", "lint", "template_problems"]
 
@@ -243,8 +244,7 @@ class _Here(Loader):
 
     def engine(self, point: Point) -> Engine:
         made = super().engine(point)
-        at_hand = getattr(made, "at_hand", None)
-        return made if at_hand is not None and at_hand() else Uncounted(window=10**9)
+        return made if isinstance(made, Local) and made.at_hand() else Uncounted(window=10**9)
 
     def selector(
         self, point: Point, pool: Sequence[Example], queries: Sequence[Example] = ()

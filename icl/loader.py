@@ -10,13 +10,14 @@ from typing import Any
 from icl.config import Experiment, Point
 from icl.data import DataSpec, Drawn, Seen, apart, data_hash, draw, pinned, scan
 from icl.engines.encoder import Encoder
+from icl.engines.protocol import Closes, Embeds, Engine
 from icl.entries import DevEntry, PoolEntry, RowsEntry
 from icl.errors import ConfigError
 from icl.prompts import Template
 from icl.registry import construct
 from icl.selectors import Selector
 from icl.selectors.vectors import Asked, Vectors
-from icl.types import JSON, Embeds, Engine, Example, canonical
+from icl.types import JSON, Example, canonical
 
 __all__ = ["Loader"]
 
@@ -122,7 +123,7 @@ class Loader:
     def only(self, engine: Engine) -> None:
         """Let every other engine give its memory back, if it knows how."""
         for other in self.engines.values():
-            if other is not engine and hasattr(other, "close"):
+            if other is not engine and isinstance(other, Closes):
                 other.close()
 
     def _placed(self, values: dict[str, Any]) -> dict[str, Any]:

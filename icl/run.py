@@ -17,6 +17,7 @@ from icl.condition_notes import RANKED_BY, pool_notes, widths_compared
 from icl.conditions import Condition, Request, build
 from icl.config import Experiment, load_experiment, points
 from icl.data import data_hash
+from icl.engines.protocol import Proves, Sized
 from icl.errors import EngineError, OutOfMemory
 from icl.judging import benches, judge_all
 from icl.ledger import Ledger, Remote, spent
@@ -28,7 +29,7 @@ from icl.provenance import machine, versions
 from icl.results import ConditionResult, Run, load_run
 from icl.scoring import score_run
 from icl.store import ConditionStore, replace_file
-from icl.types import JSON, Output, Record, Sized, digest
+from icl.types import JSON, Output, Record, digest
 
 __all__ = ["batches", "conditions", "count_spent", "run", "run_condition"]
 
@@ -217,9 +218,8 @@ def _work(condition: Condition) -> dict[str, int]:
 
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
     """Write what the engine found in memory beside the records, before the first of them."""
-    found: dict[str, JSON] = getattr(condition.engine, "provenance", dict)()
-    path = store.folder / "model.json"
-    if found and not path.exists():
+    found = condition.engine.provenance() if isinstance(condition.engine, Proves) else {}
+    if found and not (path := store.folder / "model.json").exists():
         replace_file(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
 
 

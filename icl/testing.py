@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from icl.engines.protocol import Engine, Writes
 from icl.errors import ChoiceError, EngineError, IclError, WindowError
-from icl.types import ChoiceScore, Engine, Output, Prompt, Sampling, canonical
+from icl.types import ChoiceScore, Output, Prompt, Sampling, canonical
 
 __all__ = ["CHECKS", "check_engine"]
 
@@ -69,7 +70,7 @@ def check_engine(
     ranks: bool = True,
     greedy: bool = True,
 ) -> None:
-    """Check everything that :class:`icl.types.Engine` promises.
+    """Check everything that :class:`icl.engines.protocol.Engine` promises.
 
     Args:
         engine: what is checked; it is asked some fifty short prompts.
@@ -93,8 +94,8 @@ def check_engine(
             broken.append(f"{name}: raised {type(error).__name__}: {error}")
     if broken:
         raise AssertionError(
-            f"{type(engine).__name__} breaks {len(broken)} promises of icl.types.Engine:\n"
-            + "\n".join(broken)
+            f"{type(engine).__name__} breaks {len(broken)} promises of "
+            "icl.engines.protocol.Engine:\n" + "\n".join(broken)
         )
 
 
@@ -110,9 +111,10 @@ def _identity(checked: Checked) -> Iterator[str]:
 
 
 def _tokens(checked: Checked) -> Iterator[str]:
-    sent: Callable[[Prompt], str] = getattr(checked.engine, "sent", lambda prompt: prompt.text)
+    engine = checked.engine
     for prompt in PROMPTS:
-        tokens, text = checked.engine.tokens(prompt), sent(prompt)
+        tokens = engine.tokens(prompt)
+        text = engine.sent(prompt) if isinstance(engine, Writes) else prompt.text
         if any(text[token.start : token.end] != token.text for token in tokens):
             yield f"a token of {prompt.query_id!r} is not the text from its start to its end"
         if any(a.start > b.start for a, b in zip(tokens, tokens[1:], strict=False) if b.text):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 __all__ = [
     "JSON",
     "Choice",
     "ChoiceScore",
-    "Embeds",
-    "Engine",
     "Example",
     "Expected",
-    "Inspects",
     "Output",
     "Prediction",
     "Prompt",
@@ -25,9 +21,7 @@ __all__ = [
     "Sampling",
     "Score",
     "Shot",
-    "Sized",
     "Token",
-    "Writes",
     "canonical",
     "digest",
 ]
@@ -293,83 +287,3 @@ class Score:
     signature: str
     kind: str = "model"
     """``model``, ``baseline`` or ``count``."""
-
-
-OnToken = Callable[[int, str], None]
-
-
-class Engine(Protocol):
-    """What answers prompts. Results come as they finish, with their index."""
-
-    window: int
-    """Tokens of prompt and answer together."""
-
-    def identity(self) -> dict[str, JSON]:
-        """What of the model changes an answer; goes into the condition's fingerprint."""
-        ...
-
-    def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent for a prompt, special tokens included; they cover the text sent."""
-        ...
-
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        sampling: Sampling,
-        on_token: OnToken | None = None,
-        stop: threading.Event | None = None,
-    ) -> Iterator[tuple[int, Output]]:
-        """Generate for every prompt; ``on_token(index, text)`` streams, ``stop`` cancels."""
-        ...
-
-    def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        """Log-likelihood of each continuation; those of equal prompts share one token prefix."""
-        ...
-
-
-@runtime_checkable
-class Writes(Protocol):
-    """An engine that sends another text than :attr:`Prompt.text`: turns of a chat, a prefix."""
-
-    def sent(self, prompt: Prompt) -> str:
-        """The text sent for a prompt, special tokens of turns spelled out."""
-        ...
-
-    def choice(self, choice: Choice) -> Choice:
-        """The choice as this engine scores it: in a chat it is ended by the end of turn."""
-        ...
-
-
-@runtime_checkable
-class Sized(Protocol):
-    """An engine that computes in this process, and knows the memory and the work of it."""
-
-    def rows(self, n_tokens: int) -> int:
-        """Texts of so many tokens that can be answered at a time."""
-        ...
-
-    def computed(self) -> dict[str, int]:
-        """Tokens computed since it was loaded: ``forwarded``, and ``unique`` where known."""
-        ...
-
-
-@runtime_checkable
-class Embeds(Protocol):
-    """An engine whose hidden states can be read, so that texts can be compared by them."""
-
-    def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
-        """Vectors of texts, a numpy array of float32: (texts, features)."""
-        ...
-
-    def embedding(self, layer: int | None = None) -> dict[str, JSON]:
-        """What changes a vector, the layer among it; goes into fingerprints."""
-        ...
-
-
-@runtime_checkable
-class Inspects(Protocol):
-    """An engine that tells what it expected at every token of a text."""
-
-    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
-        """The tokens of a prompt with an answer behind it; ``top`` alternatives for each."""
-        ...

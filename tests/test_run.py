@@ -15,13 +15,14 @@ import pytest
 from icl import load_experiment, load_run, run, score_run
 from icl.conditions import build
 from icl.config import points
+from icl.engines.protocol import OnToken
 from icl.engines.table import TableEngine
 from icl.errors import ConfigError, DataError, OutOfMemory, StoreError, WindowError
 from icl.estimate import estimate
 from icl.loader import Loader
 from icl.registry import register
 from icl.report import card, render
-from icl.types import ChoiceScore, OnToken, Output, Prompt, Sampling
+from icl.types import ChoiceScore, Output, Prompt, Sampling
 from tests.experiment import write
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from icl import load_run, run
+from icl.engines.protocol import OnToken
 from icl.engines.table import TableEngine
 from icl.errors import EngineError, StoreError
 from icl.registry import register
-from icl.types import ChoiceScore, OnToken, Output, Prompt, Sampling
+from icl.types import ChoiceScore, Output, Prompt, Sampling
 from tests.experiment import INTENTS, write
 
 GENERATE = {"tasks.intent.method": ["generate"]}

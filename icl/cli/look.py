@@ -26,6 +26,7 @@ def show_prompt(
     """Print exactly what is sent for one row: text, tokens, shots."""
     from icl.authoring import experiment_for
     from icl.conditions import build
+    from icl.engines.protocol import Counts
     from icl.formats import changes
     from icl.loader import Loader
     from icl.trial import pick_condition
@@ -48,10 +49,10 @@ def show_prompt(
         label = made.template.shown_label(shot)
         score = f" score {shot.score:.3f}" if shot.score is not None else ""
         err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
-    if (counting := getattr(made.engine, "counting", None)) is not None:
+    if isinstance(made.engine, Counts):
         from icl.engines.openai.counting import counted
 
-        err += f"tokens {counted(counting())}\n"
+        err += f"tokens {counted(made.engine.counting())}\n"
     err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
     if request.prompt.shortened:
         kept, whole = request.prompt.shortened

@@ -14,9 +14,10 @@ from torch import Tensor
 from icl.engines.batches import Batch, Growing, Request, batch_for
 from icl.engines.forward import CausalModel
 from icl.engines.memory import out_of_memory
+from icl.engines.protocol import OnToken
 from icl.engines.reasoning import ThinkingStream
 from icl.engines.textstream import TextStream
-from icl.types import OnToken, Output, Sampling
+from icl.types import Output, Sampling
 
 __all__ = ["Request", "generate", "pick", "random_source"]
 

@@ -14,6 +14,7 @@ from icl.engines.forms import Entry, FlatForm, Form, declared_ends, form_of
 from icl.engines.items import by_row, grouped
 from icl.engines.loading import auto_dtype, load_model, read_generation, read_small_files
 from icl.engines.memory import out_of_memory, rows_beside
+from icl.engines.protocol import OnToken
 from icl.engines.reasoning import check_thinking, thinking_for
 from icl.engines.seq2seq import Seq2Seq, check_options
 from icl.engines.seq2seq_codec import PairCodec
@@ -23,18 +24,7 @@ from icl.engines.weights import Weights, resolve
 from icl.engines.widths import Asked, Formats, check_asked, decide, precision
 from icl.engines.windows import causal_window, check_room, check_window
 from icl.engines.wording import Heard, Wording
-from icl.types import (
-    JSON,
-    Choice,
-    ChoiceScore,
-    Expected,
-    OnToken,
-    Output,
-    Prompt,
-    Sampling,
-    Token,
-    digest,
-)
+from icl.types import JSON, Choice, ChoiceScore, Expected, Output, Prompt, Sampling, Token, digest
 
 if TYPE_CHECKING:
     from icl.engines.forward import CausalModel

@@ -22,7 +22,9 @@ ROWS = 16
 def inspected(
     lm: CausalModel | Seq2SeqModel, form: Form, prompt: Prompt, answer: str, top: int, window: int
 ) -> list[Expected]:
-    """The tokens of a prompt with an answer behind it, as :meth:`icl.types.Inspects.inspect`.
+    """The tokens of a prompt with an answer behind it.
+
+    This is :meth:`icl.engines.protocol.Inspects.inspect`.
 
     Raises:
         EngineError: an encoder-decoder model, or a text without tokens.

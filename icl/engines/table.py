@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from icl.engines.protocol import OnToken
 from icl.engines.sampling import check_sampling
 from icl.errors import ChoiceError, EngineError, WindowError
-from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token, digest
+from icl.types import JSON, Choice, ChoiceScore, Output, Prompt, Sampling, Token, digest
 
 __all__ = ["TableEngine", "Uncounted"]
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from icl.engines.protocol import OnToken
 from icl.errors import ModelError
-from icl.types import JSON, OnToken
+from icl.types import JSON
 
 __all__ = ["Heard", "Wording"]
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from icl.engines.protocol import Closes, Inspects
 from icl.errors import IclError
-from icl.types import Expected, Inspects
+from icl.types import Expected
 from icl.ui.layout import Layout
 from icl.ui.parts import in_turn
 from icl.ui.reading import screen_of, shown, told, wrong
@@ -206,10 +207,9 @@ class ModelPanel:
             engine = self.work.engine(screen_of(self.work, values))
         except IclError as error:
             return wrong(error)
-        close = getattr(engine, "close", None)
-        if close is None:
+        if not isinstance(engine, Closes):
             return told("this engine holds no weights")
-        close()
+        engine.close()
         return told("unloaded; the next run loads it again")
 
 

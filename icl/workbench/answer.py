@@ -9,21 +9,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from icl.conditions import Condition, Request
+from icl.engines.protocol import Engine
 from icl.errors import MetricError
 from icl.metrics import make
 from icl.metrics.command import Command
 from icl.predicting import predict
 from icl.report import label_shares
-from icl.types import (
-    Choice,
-    ChoiceScore,
-    Engine,
-    Output,
-    Prediction,
-    Prompt,
-    Record,
-    Sampling,
-)
+from icl.types import Choice, ChoiceScore, Output, Prediction, Prompt, Record, Sampling
 
 __all__ = ["Answer", "Progress", "answered", "rank", "score", "scored", "stream"]
 

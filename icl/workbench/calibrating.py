@@ -14,13 +14,13 @@ import numpy as np
 
 from icl.calibration import answers_of, applied
 from icl.calibrators import Calibrator, make
+from icl.engines.protocol import Engine
 from icl.errors import CalibrationError, ConfigError
 from icl.probing import Requests, beside, calibrators
 from icl.registry import names
 from icl.report import label_shares
 from icl.requests import Request
 from icl.scoring import calibrator_entry
-from icl.types import Engine
 from icl.workbench.answer import Answer, scored
 
 __all__ = ["Recalibrated", "offered", "recalibrated", "refused"]

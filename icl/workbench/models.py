@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from icl.engines.memory import gigabytes
 from icl.engines.proof import described
+from icl.engines.protocol import Engine, Loads, Proves
 from icl.engines.telling import telling
 from icl.errors import IclError
-from icl.types import JSON, Engine, Prompt
+from icl.types import Prompt
 
 __all__ = ["Opening", "Openings", "facts", "heat", "listed", "loading"]
 
@@ -71,14 +72,13 @@ def loading(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
     Raises:
         IclError: what loading raised.
     """
-    load: Callable[[], object] | None = getattr(engine, "load", None)
-    if load is None:
+    if not isinstance(engine, Loads):
         return
     steps = ["beginning"]
 
     def work() -> None:
         with telling(steps.append):
-            load()
+            engine.load()
 
     began = time.monotonic()
     with ThreadPoolExecutor(1, "load") as pool:
@@ -91,7 +91,7 @@ def loading(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
 
 def facts(engine: Engine) -> str:
     """What was found in memory after loading, in one line."""
-    found: dict[str, JSON] = getattr(engine, "provenance", dict)()
+    found = engine.provenance() if isinstance(engine, Proves) else {}
     return described(found) if found else "nothing to load"
 
 

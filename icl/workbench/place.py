@@ -15,6 +15,7 @@ from typing import Any
 
 from icl.conditions import Condition, build
 from icl.config import Experiment, parse_experiment, points
+from icl.engines.protocol import Engine
 from icl.entries import DataEntry, RowsEntry
 from icl.errors import ConfigError, DataError
 from icl.loader import Loader
@@ -22,7 +23,7 @@ from icl.prompts import Template, edited
 from icl.registry import did_you_mean, lookup
 from icl.sandbox_child import Limits, Sandbox
 from icl.store import replace_file
-from icl.types import Engine, Example, digest
+from icl.types import Example, digest
 from icl.workbench.rows import Shelf
 from icl.workbench.screen import (
     Collected,

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from icl.engines.protocol import OnToken
 from icl.engines.table import TableEngine
 from icl.registry import register
-from icl.types import ChoiceScore, Expected, OnToken, Output, Prompt, Sampling
+from icl.types import ChoiceScore, Expected, Output, Prompt, Sampling
 from icl.ui.launch import serve
 
 

@@ -13,9 +13,9 @@ import transformers as hf
 
 from icl.engines.embedding import embed, layer_of
 from icl.engines.hf import HFEngine
+from icl.engines.protocol import Embeds
 from icl.engines.table import TableEngine
 from icl.errors import EngineError
-from icl.types import Embeds
 from tests.conftest import make_tokenizer, save_model
 
 TEXTS = ["wake me up at nine am", "金曜日", "", "set the volume to fifty percent on friday", "a"]

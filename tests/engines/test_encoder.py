@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from icl.engines.encoder import Encoder
+from icl.engines.protocol import Embeds
 from icl.errors import ModelError
-from icl.types import Embeds
 from tests.conftest import make_tokenizer, save_model
 
 

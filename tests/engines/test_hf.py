@@ -11,8 +11,9 @@ import torch
 from icl.engines import hf, loading
 from icl.engines.entry import Bos
 from icl.engines.hf import HFEngine
+from icl.engines.protocol import Engine
 from icl.errors import EngineError, ModelError
-from icl.types import Engine, Prompt, Sampling
+from icl.types import Prompt, Sampling
 
 
 def changed(tiny_model: Path, folder: Path, file: str, **values: Any) -> Path:

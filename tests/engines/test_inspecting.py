@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from icl.engines.hf import HFEngine
+from icl.engines.protocol import Inspects
 from icl.errors import EngineError, WindowError
-from icl.types import Inspects, Prompt
+from icl.types import Prompt
 
 
 def test_every_token_has_the_models_own_probability(tiny_model: Path) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from icl.engines.items import by_row, grouped
+from icl.engines.protocol import OnToken
 from icl.engines.sampling import check_sampling
 from icl.errors import ChoiceError, EngineError, ModelError
 from icl.registry import did_you_mean
-from icl.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
+from icl.types import JSON, Choice, ChoiceScore, Output, Prompt, Sampling, Token
 
 if TYPE_CHECKING:
     from icl.engines.openai.backend import Backend

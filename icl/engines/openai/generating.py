@@ -11,8 +11,9 @@ from typing import Any
 from icl.engines.openai.answers import Temporary
 from icl.engines.openai.backend import Backend
 from icl.engines.openai.link import Piece, Request, Session
+from icl.engines.protocol import OnToken
 from icl.engines.textstream import TextStream
-from icl.types import OnToken, Output, Prompt, Sampling
+from icl.types import Output, Prompt, Sampling
 
 __all__ = ["outputs"]
 

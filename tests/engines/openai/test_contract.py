@@ -11,9 +11,10 @@ import pytest
 
 from icl.engines.hf import HFEngine
 from icl.engines.openai import OpenAIEngine
+from icl.engines.protocol import Engine
 from icl.engines.table import TableEngine
 from icl.testing import check_engine
-from icl.types import ChoiceScore, Engine, Output, Prompt, Token
+from icl.types import ChoiceScore, Output, Prompt, Token
 from tests.servers import Server
 
 Serve = Callable[..., Server]

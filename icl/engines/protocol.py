@@ -1,0 +1,170 @@
+"""What an engine is: the methods that every one has, and those that only some have.
+
+Optional abilities are protocols of one or two methods each. Ask for one with ``isinstance``; an
+engine has it by having its methods, and inherits nothing. What a server's engine has beside these
+is :class:`icl.ledger.Remote`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from icl.types import JSON, Choice, ChoiceScore, Expected, Output, Prompt, Sampling, Token
+
+__all__ = [
+    "Budgets",
+    "Closes",
+    "Counts",
+    "Embeds",
+    "Engine",
+    "Inspects",
+    "Loads",
+    "Local",
+    "OnToken",
+    "Proves",
+    "Sized",
+    "Writes",
+]
+
+OnToken = Callable[[int, str], None]
+"""Is told the index of a prompt and the text that was just generated for it."""
+
+
+class Engine(Protocol):
+    """What answers prompts. Results come as they finish, with their index."""
+
+    window: int
+    """Tokens of prompt and answer together."""
+
+    def identity(self) -> dict[str, JSON]:
+        """What of the model changes an answer; goes into the condition's fingerprint."""
+        ...
+
+    def tokens(self, prompt: Prompt) -> list[Token]:
+        """The tokens sent for a prompt, special tokens included; they cover the text sent."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[tuple[int, Output]]:
+        """Generate for every prompt; ``on_token(index, text)`` streams, ``stop`` cancels."""
+        ...
+
+    def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
+        """Log-likelihood of each continuation; those of equal prompts share one token prefix."""
+        ...
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """An engine that sends another text than :attr:`Prompt.text`: turns of a chat, a prefix."""
+
+    def sent(self, prompt: Prompt) -> str:
+        """The text sent for a prompt, special tokens of turns spelled out."""
+        ...
+
+    def choice(self, choice: Choice) -> Choice:
+        """The choice as this engine scores it: in a chat it is ended by the end of turn."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """An engine that computes in this process, and knows the memory and the work of it."""
+
+    def rows(self, n_tokens: int) -> int:
+        """Texts of so many tokens that can be answered at a time."""
+        ...
+
+    def computed(self) -> dict[str, int]:
+        """Tokens computed since it was loaded: ``forwarded``, and ``unique`` where known."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An engine whose hidden states can be read, so that texts can be compared by them."""
+
+    def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
+        """Vectors of texts, a numpy array of float32: (texts, features)."""
+        ...
+
+    def embedding(self, layer: int | None = None) -> dict[str, JSON]:
+        """What changes a vector, the layer among it; goes into fingerprints."""
+        ...
+
+
+@runtime_checkable
+class Inspects(Protocol):
+    """An engine that tells what it expected at every token of a text."""
+
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+        """The tokens of a prompt with an answer behind it; ``top`` alternatives for each."""
+        ...
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """An engine that can read its weights before the first prompt, not only with it."""
+
+    def load(self) -> object:
+        """Read the weights now; do nothing where they are in memory. The result is not used.
+
+        Raises:
+            IclError: they are missing or damaged, or do not fit the memory.
+        """
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """An engine that can give its memory back."""
+
+    def close(self) -> None:
+        """Give the weights' memory back; the next prompt reads them again."""
+        ...
+
+
+@runtime_checkable
+class Proves(Protocol):
+    """An engine that tells what it found in memory after loading."""
+
+    def provenance(self) -> dict[str, JSON]:
+        """Return what was found in memory, such as the width of the weights; empty before loading.
+
+        A run writes it to ``model.json`` beside the records.
+        """
+        ...
+
+
+@runtime_checkable
+class Local(Protocol):
+    """An engine that tells whether it can count tokens without the network."""
+
+    def at_hand(self) -> bool:
+        """Return whether :meth:`Engine.tokens` needs neither a download nor a conversion."""
+        ...
+
+
+@runtime_checkable
+class Budgets(Protocol):
+    """An engine whose prompt and answer need not share one window, as in an encoder-decoder."""
+
+    def room(self, answer_tokens: int) -> int:
+        """Return how many tokens a prompt may have beside an answer of ``answer_tokens``."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """An engine that tells how it counts tokens, because they can be estimates."""
+
+    def counting(self) -> str:
+        """Return ``tokenizer`` or ``server`` where counts are exact, else ``estimate``."""
+        ...
