@@ -15,6 +15,7 @@ from icl.errors import ConfigError
 from icl.report import card, render
 from icl.results import load_run
 from icl.run import run
+from tests.engines.random_llama import random_llama
 from tests.experiment import write
 
 
@@ -58,13 +59,25 @@ def test_numbers_as_keys_are_refused(tmp_path: Path) -> None:
         parse_experiment(text, "x.yaml", tmp_path, "x")
 
 
-def test_the_proof_stands_beside_the_records(tmp_path: Path, tiny_model: Path) -> None:
-    pytest.importorskip("bitsandbytes")
+@pytest.mark.parametrize(
+    ("sizes", "layers", "note"),
+    [
+        ({}, 14, ""),
+        (
+            {"intermediate_size": 96},
+            12,
+            "; 2 Linear kept in fp32: their 96 inputs are no multiple ",
+        ),
+    ],
+)
+def test_the_proof_stands_beside_the_records(
+    tmp_path: Path, sizes: dict[str, int], layers: int, note: str
+) -> None:
     intent = json.loads(write(tmp_path).read_text())["tasks"][0]
     intent["rows"]["n"] = 2
     file = write(
         tmp_path,
-        models={"g": {"source": str(tiny_model), "device": "cpu"}},
+        models={"g": {"source": str(random_llama(tmp_path, **sizes)), "device": "cpu"}},
         tasks=[intent],
         grid={"width": ["fp32", "nf4"]},
     )
@@ -72,7 +85,8 @@ def test_the_proof_stands_beside_the_records(tmp_path: Path, tiny_model: Path) -
     proofs = [json.loads((c.store.folder / "model.json").read_text()) for c in done.conditions]
     assert [proof["width"] for proof in proofs] == ["fp32", "nf4"]
     text = " ".join(render(done).split())
-    assert "g: loaded as nf4, source fp32: 14 Linear4bit in nf4, " in text
+    assert f"g: loaded as nf4, source fp32: {layers} Linear4bit in nf4, " in text
+    assert note in text
     assert "g: loaded as fp32, source fp32: 15 Linear in float32, 4.00 bytes a weight" in text
     [_, last] = load_run(tmp_path / "runs" / "small").conditions
     assert "model      loaded as nf4, source fp32" in card(last, next(iter(last.records.values())))

@@ -86,7 +86,7 @@ class HFEngine(ModelEntry):
             tell("reading its tokenizer")
             self._config, tokenizer = read_small_files(weights)
             auto = auto_dtype(self._config, self.torch_device)
-            self._formats = decide(asked, self._config, self.source, auto)
+            self._formats = decide(asked, self._config, self.source, auto, self.torch_device.type)
             self._weights = weights
             self._read_forms(weights, tokenizer, wording)
             own = self._model_window()

@@ -20,9 +20,11 @@ from icl.engines.telling import counted_weights, tell
 from icl.engines.weights import Weights
 from icl.engines.widths import (
     DTYPES,
+    FOUR_BITS,
     QUANTIZED,
     Formats,
     bnb_config,
+    multiply_as_stored,
     precision,
     silence_bitsandbytes,
 )
@@ -162,11 +164,14 @@ def check_memory(weights: Weights, config: Any, made: Formats, place: Placement)
     if room is None:
         return
     counted = footprint(config)
+    in_4_bits = counted.in_4_bits_on_cpu() if place.device.type == "cpu" else counted
     others = {
-        name: counted.least_bytes(name, DTYPES.get(name, made.compute))
-        for name in (*DTYPES, *QUANTIZED[:2])
+        name: (in_4_bits if name in FOUR_BITS else counted).least_bytes(
+            name, DTYPES.get(name, made.compute)
+        )
+        for name in (*DTYPES, *(QUANTIZED[:2] if in_4_bits.linear else QUANTIZED[:1]))
     }
-    need = others.get(made.width) or counted.least_bytes(
+    need = others.get(made.width) or in_4_bits.least_bytes(
         made.width, made.compute, made.double_quant
     )
     if made.stored:
@@ -192,7 +197,7 @@ def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement
     options = place.options()
     if made.quantized:
         options = {"device_map": {"": place.device}, **options}
-        options |= {} if made.stored else {"quantization_config": bnb_config(made)}
+        options |= {} if made.stored else {"quantization_config": bnb_config(made, config)}
     with quiet(), _offload_folder(options) as keep:
         try:
             model, info = kind.from_pretrained(
@@ -210,6 +215,8 @@ def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement
                 "that they are complete safetensors of a language model"
             ) from error
         keep(model)
+    if made.width in FOUR_BITS:
+        multiply_as_stored(model)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(

@@ -7,7 +7,7 @@ import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "REFUSALS",
     "Footprint",
+    "Layer",
     "check_fit",
+    "empty_model",
     "footprint",
     "free_bytes",
     "gigabytes",
@@ -34,6 +36,9 @@ __all__ = [
 
 BLOCK = 64
 """Weights that share a scale in the 4-bit types of bitsandbytes, its default."""
+ROWS = 32
+"""Rows that bitsandbytes repacks together for a CPU with AVX512-BF16, the ``block_n`` of its
+``_convert_weight_packed_for_cpu``."""
 NESTED_BLOCK = 256
 """Scales that share a scale under double quantization."""
 LEAST_TOKENS = 512
@@ -43,6 +48,33 @@ REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeE
 """How model classes refuse an argument, a config or a cache that they cannot use; running out of
 memory is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
 _MAX_HEADER = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A Linear layer by its name in the model and its shape."""
+
+    name: str
+    inputs: int
+    outputs: int
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why a CPU cannot multiply it in 4 bits; None where it can.
+
+        On a CPU with AVX512-BF16 bitsandbytes repacks 4-bit weights at their first product, which
+        fails unless each row is whole blocks and the rows are whole groups of 32. The rule is
+        applied on every CPU, so that all of them give the same answers.
+
+        >>> Layer("up", 640, 2048).obstacle
+        >>> Layer("up", 96, 2048).obstacle
+        'their 96 inputs are no multiple of 64'
+        """
+        if self.inputs % BLOCK:
+            return f"their {self.inputs:,} inputs are no multiple of {BLOCK}"
+        if self.outputs % ROWS:
+            return f"their {self.outputs:,} outputs are no multiple of {ROWS}"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +93,24 @@ class Footprint:
     """Weights of the largest of those layers, which a CPU unpacks for its product."""
     kv_values: int | None
     """Numbers of keys and values that a token of a text keeps; None where it cannot be told."""
+    unfit: tuple[Layer, ...] = ()
+    """Those of the Linear layers that a CPU cannot multiply in 4 bits."""
+
+    def in_4_bits_on_cpu(self) -> Footprint:
+        """Count the layers that a CPU cannot multiply in 4 bits with what is not quantized.
+
+        >>> whole = Footprint(100, 2, 2, 10, 96, None, (Layer("gate", 96, 1),))
+        >>> whole.in_4_bits_on_cpu().linear, whole.in_4_bits_on_cpu().other
+        (4, 106)
+        """
+        sizes = [one.inputs * one.outputs for one in self.unfit]
+        return replace(
+            self,
+            linear=self.linear - sum(sizes),
+            rows=self.rows - sum(one.outputs for one in self.unfit),
+            blocks=self.blocks - sum(math.ceil(n / BLOCK) for n in sizes),
+            other=self.other + sum(sizes),
+        )
 
     @property
     def parameters(self) -> int:
@@ -104,18 +154,21 @@ def footprint(config: Any) -> Footprint:
         ModelError: no model class is made for this config.
     """
     whole = config.to_json_string(use_diff=False)
-    found = remembered("footprints", whole, [version("transformers"), version("torch")],
+    counted = [field.name for field in fields(Footprint)]  # notes of an older one are made again
+    found = remembered("footprints", whole,
+                       [version("transformers"), version("torch"), BLOCK, ROWS, *counted],
                        lambda: asdict(_count(config)))  # fmt: skip
-    return Footprint(**found)
+    return Footprint(**{**found, "unfit": tuple(Layer(**one) for one in found["unfit"])})
 
 
 def _count(config: Any) -> Footprint:
     from transformers.quantizers.base import get_keys_to_not_convert
     from transformers.quantizers.quantizers_utils import should_convert_module
 
-    model = _empty(config)
+    model = empty_model(config)
     kept = [*get_keys_to_not_convert(model), *(model._keep_in_fp32_modules or ())]
     linear = rows = blocks = largest = 0
+    unfit = []
     for name, module in model.named_modules():
         size = _linear(module)
         if size is None or not should_convert_module(name, kept):
@@ -123,11 +176,14 @@ def _count(config: Any) -> Footprint:
         n = size[0] * size[1]
         linear, rows, blocks = linear + n, rows + size[1], blocks + math.ceil(n / BLOCK)
         largest = max(largest, n)
+        if (layer := Layer(name, *size)).obstacle:
+            unfit.append(layer)
     total = sum(tensor.numel() for tensor in [*model.parameters(), *model.buffers()])
-    return Footprint(linear, rows, blocks, total - linear, largest, _kv_values(model))
+    held = _kv_values(model)
+    return Footprint(linear, rows, blocks, total - linear, largest, held, tuple(unfit))
 
 
-def _empty(config: Any) -> Any:
+def empty_model(config: Any) -> Any:
     """The model of a config without memory for its weights."""
     import copy
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from icl.engines.memory import gigabytes
-from icl.engines.widths import QUANTIZED, Formats, short_name
+from icl.engines.widths import FOUR_BITS, QUANTIZED, Formats, short, short_name
 from icl.errors import ModelError
 from icl.types import JSON
 
@@ -50,6 +50,8 @@ def prove(model: Any) -> list[LinearProof]:
     """What every Linear layer of a loaded model holds, in the model's order.
 
     Whole-model bytes prove little: embedding and head stay wide, and can be most of a small model.
+    Before the first product: at that bitsandbytes may repack 4-bit weights for the CPU, which
+    leaves their bytes and turns the scales into bfloat16, one for each block.
     """
     head = model.get_output_embeddings()
     found = []
@@ -104,7 +106,7 @@ def _tensors(module: Any) -> Iterator[tuple[str, Tensor]]:
         yield from (("absmax", state.absmax), ("code", state.code))
         if state.offset is not None:
             yield "offset", state.offset
-        state = state.state2
+        state = getattr(state, "state2", None)  # deleted where the weights were repacked for a CPU
 
 
 def check_proof(proofs: Sequence[LinearProof], model: Any, made: Formats, source: str) -> None:
@@ -130,6 +132,12 @@ def check_proof(proofs: Sequence[LinearProof], model: Any, made: Formats, source
     reached = sum(one.parameters for one in wanted)
     if reached < LEAST_SHARE * (reached + rest):
         share = 100 * reached / (reached + rest)
+        if made.kept:
+            raise ModelError(
+                f"{source!r} was to be loaded as {made.width}, but only {share:.0f} % of its "
+                "weights beside the embedding can be on a CPU; Linear layers that cannot: "
+                f"{len(made.kept):,} ({made.kept[0].obstacle}); load it as int8, bf16 or fp32"
+            )
         raise ModelError(
             f"{source!r} was to be loaded as {made.width}, but only {share:.0f} % of its weights "
             "beside the embedding stand in Linear layers, which is all that bitsandbytes "
@@ -170,7 +178,24 @@ def summary(
         "compute": made.compute,
         "bytes": sum(_bytes(tensor) for tensor in held.values()),
         "linears": linears,
+        "kept": [
+            {"layers": n, "width": short(made.compute), "why": why}
+            for why, n in Counter(layer.obstacle for layer in made.kept).items()
+        ],
+        **({"products": _products(model, made)} if made.width in FOUR_BITS else {}),
     }
+
+
+def _products(model: Any, made: Formats) -> str:
+    """The width that 4-bit layers multiply activations in.
+
+    bitsandbytes' own kernel for a CPU with AVX512-BF16 rounds them to bfloat16.
+    """
+    rounded = any(
+        getattr(module, "support_avx512bf16_for_cpu", False) and module.weight.device.type == "cpu"
+        for module in model.modules()
+    )
+    return "bf16" if rounded else short(made.compute)
 
 
 def described(facts: Mapping[str, Any]) -> str:
@@ -181,4 +206,11 @@ def described(facts: Mapping[str, Any]) -> str:
         f"{one['bytes_per_parameter']:.2f} bytes a weight"
         for one in facts["linears"]
     ]
+    parts += [
+        f"{one['layers']} Linear kept in {one['width']}: {one['why']}"
+        for one in facts.get("kept", ())  # runs made before have none
+    ]
+    products = facts.get("products", short(facts["compute"]))
+    if products != short(facts["compute"]):
+        parts.append(f"multiplied in {products} by this processor's own kernel")
     return f"{said}: {'; '.join(parts)}; {gigabytes(facts['bytes'])} in all"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from icl.engines.memory import BLOCK, ROWS, Layer, empty_model, footprint
 from icl.errors import ModelError
 from icl.registry import did_you_mean
 from icl.types import JSON
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Asked",
     "DTYPES",
+    "FOUR_BITS",
     "QUANTIZED",
     "WIDTHS",
     "Formats",
@@ -29,6 +32,7 @@ __all__ = [
     "already_quantized",
     "bnb_config",
     "check_asked",
+    "multiply_as_stored",
     "own_width",
     "precision",
     "decide",
@@ -41,6 +45,7 @@ Width = Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4", "fp4"]
 WIDTHS: tuple[str, ...] = get_args(Width)
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 QUANTIZED = ("int8", "nf4", "fp4")
+FOUR_BITS = ("nf4", "fp4")
 PACKAGES = {
     "bitsandbytes": ("bitsandbytes",),
     "gptq": ("gptqmodel", "optimum"),
@@ -77,6 +82,8 @@ class Formats:
     """The checkpoint itself is quantized; its own config says how."""
     int8_threshold: float = 6.0
     double_quant: bool = False
+    kept: tuple[Layer, ...] = ()
+    """Linear layers that stay in ``compute``, since a CPU cannot multiply them in 4 bits."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -99,8 +106,10 @@ class Formats:
             made["compute"] = self.compute
         if self.width == "int8":
             made["int8_threshold"] = self.int8_threshold
-        if self.width in ("nf4", "fp4") and not self.stored:
+        if self.width in FOUR_BITS and not self.stored:
             made["double_quant"] = self.double_quant
+        if self.kept:
+            made["unquantized"] = [layer.name for layer in self.kept]
         return made
 
 
@@ -166,13 +175,15 @@ def precision(stated: str | None, config: Any) -> str:
     return stated or own_width(config) or short(config.dtype or "float32")
 
 
-def decide(asked: Asked, config: Any, source: str, auto: torch.dtype) -> Formats:
+def decide(asked: Asked, config: Any, source: str, auto: torch.dtype, device: str) -> Formats:
     """Decide the width of a model from what is asked and what its config says.
 
-    ``auto`` is the dtype that unquantized weights get where nothing is asked.
+    ``auto`` is the dtype that unquantized weights get where nothing is asked; ``device`` is the
+    type of the one that computes.
 
     Raises:
-        ModelError: the checkpoint is quantized already in another width, or a package is missing.
+        ModelError: the checkpoint is quantized already in another width, a package is missing, or
+            no layer can be held in this width on this device.
     """
     own = own_width(config)
     if own is not None:
@@ -190,9 +201,26 @@ def decide(asked: Asked, config: Any, source: str, auto: torch.dtype) -> Formats
     if asked.width == "auto":
         return Formats(short(auto), short_name(auto))
     _check_packages(source, asked.width, "bitsandbytes")
+    kept = _kept(config, source, asked.width) if device == "cpu" else ()
     return Formats(
-        asked.width, short_name(auto), False, float(asked.int8_threshold), asked.double_quant
+        asked.width, short_name(auto), False, float(asked.int8_threshold), asked.double_quant, kept
     )
+
+
+def _kept(config: Any, source: str, width: str) -> tuple[Layer, ...]:
+    """The layers that a CPU cannot hold in a width, refused where it can hold none."""
+    if width not in FOUR_BITS:
+        return ()
+    counted = footprint(config)
+    if counted.unfit and not counted.in_4_bits_on_cpu().linear:
+        first = counted.unfit[0]
+        raise ModelError(
+            f"{source!r} cannot be loaded as {width} on a CPU: there bitsandbytes needs layers "
+            f"with inputs in multiples of {BLOCK} and outputs in multiples of {ROWS}, which none "
+            f"of its {len(counted.unfit):,} Linear layers has ({first.name}: {first.inputs:,} "
+            f"inputs, {first.outputs:,} outputs); load it as int8, bf16 or fp32"
+        )
+    return counted.unfit
 
 
 def short_name(dtype: torch.dtype) -> str:
@@ -221,7 +249,7 @@ def _check_packages(source: str, width: str, method: str) -> None:
         raise ModelError(f"model {source!r} is stored in {width}; run: pip install {names}")
 
 
-def bnb_config(made: Formats) -> Any:
+def bnb_config(made: Formats, config: Any) -> Any:
     """What transformers needs to quantize while it loads, or None where it shall not."""
     if made.stored or not made.quantized:
         return None
@@ -234,7 +262,31 @@ def bnb_config(made: Formats) -> Any:
         bnb_4bit_quant_type=made.width,
         bnb_4bit_compute_dtype=made.dtype,
         bnb_4bit_use_double_quant=made.double_quant,
+        llm_int8_skip_modules=_skipped(made, config),
     )
+
+
+def _skipped(made: Formats, config: Any) -> list[str] | None:
+    """Patterns of the modules that transformers shall not quantize; None: its own choice alone."""
+    if not made.kept:
+        return None
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    # A list replaces its own choice, the head, which therefore is in it.
+    own = get_keys_to_not_convert(empty_model(config))
+    return [*own, *(f"{re.escape(layer.name)}$" for layer in made.kept)]
+
+
+def multiply_as_stored(model: Any) -> None:
+    """Keep bitsandbytes from repacking the 4-bit layers whose shape it cannot repack.
+
+    A checkpoint that is quantized in its files may hold such layers. They are multiplied as on a
+    CPU without AVX512-BF16: unpacked first, with the same numbers.
+    """
+    for name, module in model.named_modules():
+        four_bits = type(module).__name__ == "Linear4bit"
+        if four_bits and Layer(name, module.in_features, module.out_features).obstacle:
+            module.support_avx512bf16_for_cpu = False
 
 
 class _Repeated(logging.Filter):
