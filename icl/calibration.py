@@ -49,7 +49,7 @@ class Shelf:
 
     def beside(self, role: str) -> ConditionStore:
         """Where the probes of a role are kept."""
-        return ConditionStore(self.store.folder / "probes" / role)
+        return self.store.beside(role)
 
 
 def calibrate(calibrator: Calibrator, shelf: Shelf) -> Calibrated:

@@ -340,7 +340,7 @@ def _drawn(maker: _Maker, shots: dict[str, Any], stem: Path) -> Iterator[Path]:
         selector = construct("selector", point.shots.select, options, "search: over: select")
         selector.fit(pool)
         rows = [shot.example.id for shot in selector.select(Example("", {}), shots["k"])]
-        file = stem.with_name(f"{stem.name}-{number + 1}.jsonl").resolve()
+        file = stem.parent.resolve() / f"{stem.name}-{number + 1}.jsonl"
         lines = [json.dumps({"id": name}, ensure_ascii=False) + "\n" for name in rows]
         replace_file(file, "".join(lines))
         yield file

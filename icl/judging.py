@@ -27,7 +27,7 @@ from icl.progress import Progress
 from icl.prompts import Template, load_template
 from icl.registry import did_you_mean
 from icl.results import ConditionResult
-from icl.store import ConditionStore, replace_file
+from icl.store import ConditionStore
 from icl.tasks import Task
 from icl.types import JSON, Example, Prediction, Sampling, digest
 from icl.verdicts import HUMAN, human_text
@@ -211,9 +211,9 @@ def judge_all(
         )
     for bench, condition, entry in sorted(asked, key=lambda one: one[0].point.engine_key):
         folder = root / "conditions"
-        kept = ConditionStore(folder / condition.folder)
+        kept = ConditionStore(folder / condition.folder, root)
         made = bench.condition(condition, ConditionResult(entry, rows[entry["rows"]], kept))
-        store = ConditionStore(folder / made.folder)
+        store = ConditionStore(folder / made.folder, root)
         if made.examples:
             bench.loader.only(made.engine)
             if isinstance(made.engine, Remote):
@@ -227,7 +227,7 @@ def judge_all(
                 f"none of this run, such as {strange[0]!r}"
             )
         if bench.human:
-            replace_file(store.folder / HUMAN, human_text(bench.human))
+            store.replace(HUMAN, human_text(bench.human))
         entry.setdefault("judges", {})[bench.name] = _entry(bench, made)
 
 

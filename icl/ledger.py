@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from icl.errors import StoreError
+from icl.plain_files import open_to_append, read_plain
 from icl.types import Sampling
 
 __all__ = ["Answer", "Ledger", "Remote", "Traffic", "spent", "traffic"]
@@ -195,7 +196,7 @@ def _append(path: Path, line: str) -> None:
     data = line.encode("utf-8", "surrogatepass")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+", buffering=0) as out:
+        with os.fdopen(open_to_append(path), "rb+", buffering=0) as out:
             size = out.seek(0, os.SEEK_END)
             if size:
                 out.seek(size - 1)
@@ -212,9 +213,7 @@ def _append(path: Path, line: str) -> None:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a file; a torn line is one that its writer never finished, and is asked again."""
-    if not path.exists():
-        return
-    for line in path.read_text("utf-8", "surrogatepass").split("\n"):
+    for line in (read_plain(path) or b"").decode("utf-8", "surrogatepass").split("\n"):
         with contextlib.suppress(json.JSONDecodeError):
             row = json.loads(line)
             if isinstance(row, dict):

@@ -25,9 +25,8 @@ def calibrators(condition: Condition) -> dict[str, Calibrator]:
 
 def stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
     """Role -> where its records are kept, under the folder of all runs."""
-    folder = root / "conditions" / condition.folder
-    probes = {role: ConditionStore(folder / "probes" / role) for role in ROLES}
-    return {"test": ConditionStore(folder), **probes}
+    test = ConditionStore(root / "conditions" / condition.folder, root)
+    return {"test": test, **{role: test.beside(role) for role in ROLES}}
 
 
 def work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:

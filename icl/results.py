@@ -145,7 +145,7 @@ class ConditionResult:
 
     def probes(self, role: str) -> ConditionResult:
         """The records of a role beside the test rows, to be looked at as any others."""
-        store = ConditionStore(self.store.folder / "probes" / role)
+        store = self.store.beside(role)
         return replace(self, store=store, ids=tuple(store.records()), scores=(), calibrations=())
 
     @property
@@ -355,7 +355,7 @@ def load_run(
         ConditionResult(
             entry,
             manifest["rows"][entry["rows"]],
-            ConditionStore(root / entry["folder"]),
+            ConditionStore(root / entry["folder"], place.parent),
             tuple(Score(**row["score"]) for row in kept
                   if row["condition"] == entry["fingerprint"]),
             tuple(Calibration(**row["calibration"]) for row in calibrated

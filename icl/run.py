@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,12 @@ from icl.errors import EngineError, OutOfMemory
 from icl.judging import benches, judge_all
 from icl.ledger import Ledger, Remote, spent
 from icl.loader import Loader
-from icl.plugins import remember
+from icl.manifest import check_folder, write_manifest
 from icl.probing import check_probes, stores, work
 from icl.progress import Progress
-from icl.provenance import machine, versions
 from icl.results import ConditionResult, Run, load_run
 from icl.scoring import score_run
-from icl.store import ConditionStore, replace_file
+from icl.store import ConditionStore
 from icl.types import JSON, Output, Record, digest
 
 __all__ = ["batches", "conditions", "count_spent", "run", "run_condition"]
@@ -67,6 +65,10 @@ def run(
     """
     loaded = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
     root, loader = Path(out), loader or Loader(loaded)
+    folder = root / loaded.name
+    worked: list[ConditionStore] = []
+    complete = partial(_complete_noted, worked)
+    check_folder(folder)
     computed = reused = 0
     entries: list[dict[str, Any]] = []
     rows: dict[str, list[str]] = {}
@@ -77,15 +79,23 @@ def run(
         for condition, same in found:
             loader.only(condition.engine)
             entries.append(_entry(condition, same, rows, loaded.base))
-            _write_manifest(root / loaded.name, loaded, entries, rows, finished=False)
+            write_manifest(folder, loaded, entries, rows, finished=False)
             for store, requests in work(condition, root):
-                new = _complete(condition, store, requests, shown)
+                new = complete(condition, store, requests, shown)
                 computed, reused = computed + new, reused + len(requests) - new
         pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
-        judge_all(judges, pairs, rows, root, shown, _complete)
-    _write_manifest(root / loaded.name, loaded, entries, rows, finished=True)
-    scored = score_run(load_run(root / loaded.name), outside=True)
+        judge_all(judges, pairs, rows, root, shown, complete)
+    _check_all(worked)
+    write_manifest(folder, loaded, entries, rows, finished=True)
+    scored = score_run(load_run(folder), outside=True)
+    _check_all(worked)  # scoring may take its time, too
     return replace(scored, computed=computed, reused=reused)
+
+
+def _check_all(worked: Sequence[ConditionStore]) -> None:
+    """Refuse to end well if what was computed is no longer there."""
+    for store in worked:
+        store.check()
 
 
 def conditions(
@@ -162,6 +172,15 @@ def _title(condition: Condition) -> str:
     return " ".join(filter(None, condition.point.axes.values()))
 
 
+def _complete_noted(
+    worked: list[ConditionStore], condition: Condition, store: ConditionStore,
+    requests: Mapping[str, Request], progress: Progress,
+) -> int:  # fmt: skip
+    """Compute the records that are missing, and note the store to be checked in the end."""
+    worked.append(store)
+    return _complete(condition, store, requests, progress)
+
+
 def _complete(
     condition: Condition, store: ConditionStore, requests: Mapping[str, Request], progress: Progress
 ) -> int:
@@ -219,8 +238,8 @@ def _work(condition: Condition) -> dict[str, int]:
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
     """Write what the engine found in memory beside the records, before the first of them."""
     found = condition.engine.provenance() if isinstance(condition.engine, Proves) else {}
-    if found and not (path := store.folder / "model.json").exists():
-        replace_file(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    if found and not (store.folder / "model.json").exists():
+        store.replace("model.json", json.dumps(found, ensure_ascii=False, indent=1) + "\n")
 
 
 def batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]:
@@ -375,26 +394,3 @@ def _placed(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]
     if isinstance(metric, str) or "command" not in metric:
         return metric if isinstance(metric, str) else dict(metric)
     return {"folder": str(base.resolve()), **metric}
-
-
-def _write_manifest(
-    folder: Path, experiment: Experiment, entries: Sequence[dict[str, Any]],
-    rows: dict[str, list[str]], finished: bool,
-) -> None:  # fmt: skip
-    manifest: dict[str, JSON] = {
-        "name": experiment.name,
-        "finished": finished,
-        "experiment": experiment.text,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "versions": versions(),
-        "machine": machine(),
-        "conditions": list(entries),
-        "rows": dict(rows),
-        "compare": experiment.raw.get("compare"),
-    }
-    if experiment.plugins:
-        base = os.path.relpath(experiment.base.resolve(), folder.resolve())
-        manifest["plugins"] = {"modules": list(experiment.plugins), "base": base}
-        remember(experiment.plugins, experiment.base)
-    text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
-    replace_file(folder / "manifest.json", text)

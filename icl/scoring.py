@@ -97,7 +97,7 @@ def score_run(
 def _write(path: Path, found: Sequence[tuple[ConditionResult, Mapping[str, Any]]]) -> None:
     rows = [{"condition": condition.entry["fingerprint"], **row} for condition, row in found]
     body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    replace_file(path, f"[\n{body}\n]\n")
+    replace_file(path, f"[\n{body}\n]\n", path.parent.parent)
 
 
 def _scored(

@@ -24,6 +24,7 @@ from icl.halving import LEAST, Rung, best, cost, largest, rungs
 from icl.loader import Loader
 from icl.objectives import Objective, objective
 from icl.outcome import Found, rivals, tested
+from icl.plain_files import check_folders, check_plain
 from icl.progress import Progress
 from icl.results import ConditionResult
 from icl.run import count_spent, run_condition
@@ -129,6 +130,8 @@ class _Search:
         loaded = given if isinstance(given, Experiment) else load_experiment(given)
         entry = search_entry(loaded)
         folder = out / loaded.name
+        if sets is None:
+            check_folders(folder / "shot_sets", out)
         found = field_of(loaded, Loader(loaded), sets or folder / "shot_sets")
         for note in found.notes:
             progress.note(note)
@@ -323,13 +326,15 @@ class _Search:
         """Where the winner's shots are written."""
         if self.entry.write:
             return (self.experiment.base / Path(self.entry.write).expanduser()).resolve()
-        return (self.state.folder / "shots.jsonl").resolve()
+        return self.state.folder.resolve() / "shots.jsonl"
 
     def _may_write(self) -> None:
-        """Refuse at once to replace a file that somebody else wrote."""
+        """Refuse at once to replace a file that somebody else wrote, or to write to a link."""
         target = self._target()
         if target.is_dir():
             raise ConfigError(f"search: write: {target} is a folder; name a file in it")
+        for file in (target, self.state.folder / "search.jsonl", self.state.folder / "best.yaml"):
+            check_plain(file)
         if target.exists() and _hash(target) not in self.state.written.get(str(target), ()):
             raise ConfigError(
                 f"search: write: {target} is there already and is not this search's; name another "

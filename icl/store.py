@@ -12,101 +12,38 @@ A condition folder holds::
 
 A batch is the unit of commit: its lines are appended in one write and synced, so
 ``records.jsonl`` is always the plan's beginning, plus at most one torn batch, which the next
-writer drops and computes again. The file is never rewritten.
+writer drops and computes again. The file is never rewritten. A writer that finds a file of its
+folder deleted, cut or replaced by somebody else stops: what it says it computed is there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from icl.errors import BusyError, StoreError
+from icl.plain_files import (
+    GrowingFile,
+    Stamp,
+    append_lines,
+    check_folders,
+    check_plain,
+    read_plain,
+    replace_file,
+    stamp,
+    write_error,
+)
 from icl.recording import ABOUT, example_line, misshapen, parse_example, parse_record, record_line
 from icl.types import JSON, Choice, Example, Record
 
 __all__ = ["ConditionStore", "append_lines", "read_json", "record_line", "replace_file"]
 
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, sees the old text or the new one, whole.
-
-    Raises:
-        StoreError: no room, or the folder cannot be written; the old file is intact.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", errors="surrogatepass") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise _store_error(path, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _append(path: Path, data: bytes) -> None:
-    """Append whole and synced, or leave the file as it was."""
-    size = path.stat().st_size if path.exists() else 0
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(handle, view) :]
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.truncate(path, size)
-        raise _store_error(path, error) from error
-
-
-def append_lines(path: Path, lines: Sequence[str]) -> None:
-    """Append lines to a file, all of them synced or none.
-
-    Raises:
-        StoreError: no room, or the file cannot be written; what was there stays.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _store_error(path, error) from error
-    text = "".join(f"{line}\n" for line in lines)
-    _append(path, text.encode("utf-8", "surrogatepass"))
-
-
-def _store_error(path: Path, error: OSError) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(
-            f"no room on disk for {path}; everything committed so far is safe: free some room and "
-            "run the same command again"
-        )
-    return StoreError(
-        f"cannot write {path}: {error.strerror or error}; everything committed so far is safe: "
-        "repair it and run the same command again"
-    )
+SMALL = ("condition.json", "choices.json", "examples.jsonl", "shots.jsonl", "plan.json")
+"""Files that are replaced whole."""
 
 
 def read_json(path: Path) -> Any:
@@ -115,11 +52,12 @@ def read_json(path: Path) -> Any:
     Raises:
         StoreError: missing, unreadable or not JSON.
     """
+    data = read_plain(path)
+    if data is None:
+        raise StoreError(f"{path} is missing; run the experiment again to write it")
     try:
-        return json.loads(path.read_text("utf-8", "surrogatepass"))
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing; run the experiment again to write it") from error
-    except (OSError, ValueError) as error:
+        return json.loads(data.decode("utf-8", "surrogatepass"))
+    except ValueError as error:
         raise StoreError(f"{path} cannot be read: {error}; run the experiment again") from error
 
 
@@ -134,14 +72,20 @@ class ConditionStore:
     ...         store.commit(index, compute(ids), {"seconds": 1.2})
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, within: Path | None = None) -> None:
         self.folder = folder
+        self.within = within or folder.parent
+        """Folder of all runs: what lies below it is written to only where it is no link."""
         self._done = 0
         self._planned: list[list[str]] | None = None
+        self._records = folder / "records.jsonl"
+        self._rows = GrowingFile(self._records)
+        self._timings = GrowingFile(folder / "timings.jsonl")
+        self._small: dict[str, Stamp | None] = {}
 
-    @property
-    def _records(self) -> Path:
-        return self.folder / "records.jsonl"
+    def beside(self, role: str) -> ConditionStore:
+        """The store of what is asked beside the rows, in a folder of its own inside this one."""
+        return ConditionStore(self.folder / "probes" / role, self.within)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -149,11 +93,15 @@ class ConditionStore:
 
         Raises:
             BusyError: another process writes here.
+            StoreError: the folder or a file in it is a link, or no plain one; or, in the end,
+                somebody else deleted, cut or replaced a file meanwhile.
         """
         from filelock import FileLock, Timeout
 
+        check_folders(self.folder, self.within)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            check_plain(self.folder / ".lock")  # some versions of filelock cut what a link leads to
             lock = FileLock(self.folder / ".lock", timeout=0)
             lock.acquire()
         except Timeout as error:
@@ -162,19 +110,55 @@ class ConditionStore:
                 "rows will be reused), or stop it"
             ) from error
         except OSError as error:
-            raise _store_error(self.folder, error) from error
+            raise write_error(self.folder, error) from error
         try:
             self._recover()
             yield
+            self._check_all()
         finally:
             self._planned = None
             lock.release()
+
+    def check(self) -> None:
+        """Refuse to call records computed that are no longer there.
+
+        Raises:
+            StoreError: somebody deleted, cut or replaced the file since it was written to.
+        """
+        self._rows.check(may_grow=True)
+
+    def _check_all(self) -> None:
+        self._rows.check()
+        self._timings.check()
+        for name, left in self._small.items():
+            path = self.folder / name
+            if stamp(path) == left:
+                continue
+            repair = f"put it back as it was, or delete the folder {self.folder}, then"
+            if name == "plan.json":  # without it no record could be used again
+                self._write_plan(self.batches())
+                repair = "it is written again:"
+            raise StoreError(
+                f"{path} was deleted or replaced by another program while this run was at work; "
+                f"{repair} run the same command again"
+            )
+
+    def replace(self, name: str, text: str) -> None:
+        """Write a small file of the folder whole.
+
+        Raises:
+            StoreError: it is no plain file, no room, or the folder cannot be written.
+        """
+        path = self.folder / name
+        replace_file(path, text, self.within)
+        if name in self._small:
+            self._small[name] = stamp(path)
 
     def begin(self, condition: Mapping[str, JSON]) -> None:
         """Write what does not change: what was run, and how its prompts are made."""
         if not (self.folder / "condition.json").exists():
             text = json.dumps(condition, ensure_ascii=False, indent=1) + "\n"
-            replace_file(self.folder / "condition.json", text)
+            self.replace("condition.json", text)
 
     def keep_choices(self, choices: Sequence[Choice], tokens: Sequence[int]) -> tuple[int, ...]:
         """Write the choices once, with their token counts; returns the counts that stand."""
@@ -185,7 +169,7 @@ class ConditionStore:
                 for choice, count in zip(choices, tokens, strict=True)
             ]
             body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-            replace_file(path, f"[\n{body}\n]\n")
+            self.replace(path.name, f"[\n{body}\n]\n")
         return self.choice_tokens()
 
     def choice_tokens(self) -> tuple[int, ...]:
@@ -253,7 +237,7 @@ class ConditionStore:
         if not new or new.items() <= known.items():
             return
         lines = [example_line(example) + "\n" for example in {**known, **new}.values()]
-        replace_file(self.folder / name, "".join(lines))
+        self.replace(name, "".join(lines))
 
     def split(self, index: int) -> None:
         """Halve a planned batch that did not fit into memory."""
@@ -264,7 +248,7 @@ class ConditionStore:
 
     def _write_plan(self, batches: Sequence[Sequence[str]]) -> None:
         rows = ",\n".join(json.dumps(list(batch), ensure_ascii=False) for batch in batches)
-        replace_file(self.folder / "plan.json", f"[\n{rows}\n]\n")
+        self.replace("plan.json", f"[\n{rows}\n]\n")
         if self._planned is not None:
             self._planned = list(map(list, batches))
 
@@ -272,15 +256,17 @@ class ConditionStore:
         """Append the records of one planned batch, in the plan's order, and sync them.
 
         Raises:
-            StoreError: no room or an I/O error; the file is as it was before.
+            StoreError: no room or an I/O error, and the file is as it was before; or somebody
+                else deleted, cut or replaced it.
         """
         ids = self.batches()[index]
         if index != self._done or [record.id for record in records] != ids:
             raise AssertionError(f"batch {index} is not the next of {self.folder}")
         line = json.dumps({"batch": index, "rows": len(ids), **timing}) + "\n"
-        _append(self.folder / "timings.jsonl", line.encode())
+        self._rows.check()
+        self._timings.append(line.encode())
         data = "".join(record_line(record) + "\n" for record in records)
-        _append(self._records, data.encode("utf-8", "surrogatepass"))
+        self._rows.append(data.encode("utf-8", "surrogatepass"))
         self._done += 1
 
     def records(self) -> dict[str, Record]:
@@ -289,7 +275,7 @@ class ConditionStore:
         Raises:
             StoreError: a line before the last is corrupt; names file and line.
         """
-        kept, _, _ = self._scan()
+        kept, _ = self._scan()
         return {record.id: record for record in kept}
 
     def examples(self) -> dict[str, Example]:
@@ -302,10 +288,9 @@ class ConditionStore:
 
     def _read_examples(self, name: str) -> dict[str, Example]:
         path = self.folder / name
-        if not path.exists():
-            return {}
+        text = (read_plain(path) or b"").decode("utf-8", "surrogatepass")
         found: dict[str, Example] = {}
-        for number, line in enumerate(path.read_text("utf-8", "surrogatepass").split("\n"), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if not line:
                 continue
             try:
@@ -320,13 +305,11 @@ class ConditionStore:
 
     def timing(self) -> dict[str, float]:
         """Sums over all batches of every number in ``timings.jsonl``."""
-        path = self.folder / "timings.jsonl"
         newest: dict[int, dict[str, Any]] = {}
-        if path.exists():
-            for line in path.read_text("utf-8").splitlines():
-                with contextlib.suppress(ValueError):  # a torn line only loses its seconds
-                    row = json.loads(line)
-                    newest[row.pop("batch")] = row
+        for line in (read_plain(self._timings.path) or b"").splitlines():
+            with contextlib.suppress(ValueError):  # a torn line only loses its seconds
+                row = json.loads(line)
+                newest[row.pop("batch")] = row
         total: dict[str, float] = {}
         for row in newest.values():
             for name, value in row.items():
@@ -335,8 +318,11 @@ class ConditionStore:
 
     def _recover(self) -> None:
         """Truncate to the last whole batch."""
+        for name in SMALL:
+            self._small[name] = stamp(self.folder / name)
+            check_plain(self.folder / name)
         self._planned = self.batches()
-        records, ends, size = self._scan()
+        records, ends = self._scan()
         planned = [name for batch in self.batches() for name in batch]
         if len(records) > len(planned):
             raise StoreError(
@@ -357,17 +343,12 @@ class ConditionStore:
                 break
             self._done += 1
             keep = ends[position - 1] if position else 0
-        if size > keep:
-            try:
-                os.truncate(self._records, keep)
-            except OSError as error:
-                raise _store_error(self._records, error) from error
+        self._rows.take(keep)
+        self._timings.take()
 
-    def _scan(self) -> tuple[list[Record], list[int], int]:
-        """Records, the byte at which each one's line ends, and the file's size."""
-        if not self._records.exists():
-            return [], [], 0
-        data = self._records.read_bytes()
+    def _scan(self) -> tuple[list[Record], list[int]]:
+        """Records, and the byte at which each one's line ends."""
+        data = read_plain(self._records) or b""
         records: list[Record] = []
         ends: list[int] = []
         start, number = 0, 0
@@ -388,4 +369,4 @@ class ConditionStore:
                 ) from error
             ends.append(stop + 1)
             start = stop + 1
-        return records, ends, len(data)
+        return records, ends

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from icl.errors import BusyError, StoreError
+from icl.plain_files import check_folders, check_plain
 from icl.store import read_json, replace_file
 
 __all__ = ["State", "Trial"]
@@ -72,11 +73,13 @@ class State:
 
         Raises:
             BusyError: another process searches here.
-            StoreError: the file cannot be read.
+            StoreError: the file cannot be read, or it or its folder is a link.
         """
         from filelock import FileLock, Timeout
 
+        check_folders(self.folder, self.folder.parent)
         self.folder.mkdir(parents=True, exist_ok=True)
+        check_plain(self.folder / ".search.lock")
         lock = FileLock(self.folder / ".search.lock", timeout=0)
         try:
             lock.acquire()
@@ -112,13 +115,14 @@ class State:
             "key": self.key, "rows": self.rows, "pace": self.pace, "opened": self.opened,
             "written": self.written, "trials": [asdict(trial) for trial in self.trials],
         }  # fmt: skip
-        replace_file(self.path, json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
+        text = json.dumps(kept, ensure_ascii=False, indent=1) + "\n"
+        replace_file(self.path, text, self.folder.parent)
         lines = [
             json.dumps(asdict(t) | {"settings": self.names.get(t.candidate, {})},
                        ensure_ascii=False) + "\n"
             for t in self.trials
         ]  # fmt: skip
-        replace_file(self.folder / "search.jsonl", "".join(lines))
+        replace_file(self.folder / "search.jsonl", "".join(lines), self.folder.parent)
 
     def add(self, trial: Trial) -> None:
         """Keep a trial."""

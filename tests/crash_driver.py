@@ -19,7 +19,7 @@ from tests.experiment import write
 from tests.planted import planted
 
 NAMES = ("records.jsonl", "plan.json", "examples.jsonl", "shots.jsonl", "choices.json")
-CALLS = ("write", "fsync", "replace", "truncate")
+CALLS = ("write", "fsync", "replace", "ftruncate")
 
 
 def crash_after(limit: int, torn: bool) -> None:

@@ -247,7 +247,7 @@ def test_init_lint_try_and_export_from_beginning_to_end(
         (["export", "done#9"], "0 conditions are called '9'"),
         (["export", "done#1", "--as", "pyton"], "--as pyton: unknown. Did you mean 'python'"),
         (["export", "done#3"], "sent other shots with every row"),
-        (["export", "done#1", "-o", "runs"], "cannot write runs"),
+        (["export", "done#1", "-o", "runs"], "runs is a folder, and only a plain file"),
     ],
 )
 def test_a_mistake_of_an_author_is_one_line_and_exit_code_2(

@@ -85,7 +85,7 @@ def test_every_format_is_printed_or_written(
         (["study", "--format", "md", "--metric", "bleuu"], "study has no scores of 'bleuu'"),
         (["study", "--format", "csv", "--metric", "acc"], "no scores of 'acc'. Did you mean"),
         (["studdy"], "icl: no run 'studdy' in runs. Did you mean 'study'?"),
-        (["study", "--format", "md", "-o", "runs"], "icl: cannot write runs: Is a directory"),
+        (["study", "--format", "md", "-o", "runs"], "icl: runs is a folder, and only a plain file"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from icl import store as store_module
 from icl.errors import BusyError, StoreError
 from icl.store import ConditionStore, read_json, record_line, replace_file
 from icl.types import Choice, Example, Output, Record
@@ -224,10 +223,10 @@ def test_a_full_disk_leaves_the_records_as_they_were(
         return real(handle, bytes(data)[:10])
 
     with store.writing():
-        monkeypatch.setattr(store_module.os, "write", write)
+        monkeypatch.setattr(os, "write", write)
         with pytest.raises(StoreError, match="everything committed so far is safe"):
             store.commit(1, [record("c"), record("d")], {})
-        monkeypatch.setattr(store_module.os, "write", real)
+        monkeypatch.setattr(os, "write", real)
         assert (tmp_path / "records.jsonl").read_bytes() == before
         store.commit(1, [record("c"), record("d")], {})
     assert list(store.records()) == ["a", "b", "c", "d"]
@@ -258,7 +257,7 @@ def test_replacing_a_file_fails_whole(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="no room on disk for .*plan.json"):
         replace_file(path, "new")
     assert path.read_text() == "old"

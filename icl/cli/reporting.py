@@ -64,7 +64,10 @@ def report(
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
         run = load_run(run_name, rendering=sandbox.rendering)
         if made == "html":
-            _write(_page(run), output or run.folder / "report.html")
+            if output is None:
+                _write(_page(run), run.folder / "report.html", run.folder.parent)
+            else:
+                _write(_page(run), output)
             return
         behind = _appendix(run) if appendix else None
     pivots = pivot(run, rows, cols, metric) if rows is not None else []
@@ -138,8 +141,8 @@ def _grids(run: Run, pivots: list[Pivot], metric: str | None) -> list[Grid]:
     return [pivot_grid(one) for one in pivots] or score_grids(run, metric)
 
 
-def _write(text: str, path: Path) -> None:
+def _write(text: str, path: Path, within: Path | None = None) -> None:
     from icl.store import replace_file
 
-    replace_file(path, text)
+    replace_file(path, text, within)
     typer.echo(str(path))

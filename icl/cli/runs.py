@@ -36,7 +36,7 @@ def run(
         return
     done = run_experiment(experiment, out, progress)
     table = render(done) + compared(done)
-    replace_file(done.folder / "table.txt", table)
+    replace_file(done.folder / "table.txt", table, out)
     typer.echo(table, nl=False)
     one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
     typer.echo(
