@@ -22,6 +22,7 @@ from icl.engines.widths import WIDTHS
 from icl.entries import DataEntry, ExperimentEntry, ShotsEntry, ShotsHolder, TaskEntry, validate
 from icl.errors import ConfigError
 from icl.metrics import make
+from icl.metrics.command import check_command_name
 from icl.plugins import load_plugin
 from icl.registry import did_you_mean, lookup, names
 from icl.settings import baseline_of, values_of
@@ -339,7 +340,7 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
         if name is not None and name not in names(kind):
             raise ConfigError(f"{where}: unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
     for metric in task.metrics or ():
-        make(metric, f"{where}: metrics")
+        check_command_name(*make(metric, f"{where}: metrics"), f"{where}: metrics")
     methods = lookup("task", task.task).methods
     if make_all(task.calibrate, f"{where}: calibrate") and (task.method or methods[0]) != "rank":
         raise ConfigError(

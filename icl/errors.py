@@ -4,6 +4,7 @@
 
     IclError
     ├── ConfigError        experiment file: unknown key or name, wrong value
+    │   └── CommandRefused a program that a run folder names and nobody allowed
     ├── DataError          data file missing or malformed (file and line)
     ├── TemplateError      template file malformed, or a variable that is not there
     │   └── LeakError      an input half reads the answer
@@ -26,6 +27,7 @@ __all__ = [
     "BusyError",
     "CalibrationError",
     "ChoiceError",
+    "CommandRefused",
     "ConfigError",
     "CostError",
     "DataError",
@@ -49,6 +51,10 @@ class IclError(Exception):
 
 class ConfigError(IclError):
     """The experiment file or a name in it is wrong."""
+
+
+class CommandRefused(ConfigError):
+    """A run folder names a program that the user has not allowed to be started."""
 
 
 class DataError(IclError):

@@ -35,8 +35,10 @@ def check_folder(folder: Path) -> None:
 def write_manifest(
     folder: Path, experiment: Experiment, entries: Sequence[dict[str, Any]],
     rows: dict[str, list[str]], finished: bool,
-) -> None:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     """Replace the manifest, and remember that this user ran the experiment's plug-ins.
+
+    Returns it as whoever reads the file will find it.
 
     Raises:
         StoreError: it cannot be written.
@@ -58,3 +60,4 @@ def write_manifest(
         remember(experiment.plugins, experiment.base)
     text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
     replace_file(folder / "manifest.json", text, folder.parent)
+    return dict(json.loads(text))

@@ -31,7 +31,7 @@ from icl.types import Choice, Example, Prediction, Prompt, Record, Score, Shot, 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["ConditionResult", "Run", "load_run", "varying"]
+__all__ = ["ConditionResult", "Run", "load_run", "opened_run", "varying"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ class ConditionResult:
     calibrations: tuple[Calibration, ...] = ()
     """What calibrators made of it, beside their scores."""
     rendering: Rendering = HERE
+    allow_commands: bool = False
+    """Whether the programs among the metrics of its entry may be started: the entry stands in a
+    run folder, which may be a stranger's."""
 
     @property
     def axes(self) -> dict[str, str]:
@@ -327,15 +330,23 @@ def varying(conditions: Sequence[ConditionResult]) -> list[str]:
 
 
 def load_run(
-    folder: str | Path, out: str | Path = "runs", rendering: Rendering = HERE
-) -> Run:  # fmt: skip
+    folder: str | Path,
+    out: str | Path = "runs",
+    rendering: Rendering = HERE,
+    allow_commands: bool = False,
+) -> Run:
     """Read a run folder, given by its path or by the experiment's name under ``out``.
 
-    Its prompts are made again by ``rendering``.
+    Args:
+        folder: path or name.
+        out: folder of all runs.
+        rendering: makes its prompts again.
+        allow_commands: whether scoring and comparing may start the programs that the manifest
+            names as metrics; a run folder may be a stranger's.
 
     Raises:
         StoreError: there is no such run, or its manifest cannot be read.
-        ConfigError: a plug-in of the experiment is gone, or was never run by this user.
+        ConfigError: a plug-in of the experiment is gone, or is not what this user ran.
     """
     place = Path(folder)
     if not (place / "manifest.json").is_file():
@@ -346,6 +357,16 @@ def load_run(
     manifest = read_json(place / "manifest.json")
     if used := manifest.get("plugins"):
         load_known(used["modules"], place / used["base"], str(place / "manifest.json"))
+    return opened_run(place, manifest, rendering, allow_commands)
+
+
+def opened_run(
+    place: Path,
+    manifest: Mapping[str, Any],
+    rendering: Rendering = HERE,
+    allow_commands: bool = False,
+) -> Run:
+    """Read records and scores of a run folder whose manifest is given, and not read there."""
     root = place.parent / "conditions"
     kept, calibrated = (
         read_json(place / name) if (place / name).exists() else []
@@ -361,6 +382,7 @@ def load_run(
             tuple(Calibration(**row["calibration"]) for row in calibrated
                   if row["condition"] == entry["fingerprint"]),
             rendering,
+            allow_commands,
         )
         for entry in manifest["conditions"]
     )  # fmt: skip

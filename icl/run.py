@@ -22,12 +22,13 @@ from icl.judging import benches, judge_all
 from icl.ledger import Ledger, Remote, spent
 from icl.loader import Loader
 from icl.manifest import check_folder, write_manifest
+from icl.metrics.command import placed
 from icl.probing import check_probes, stores, work
 from icl.progress import Progress
-from icl.results import ConditionResult, Run, load_run
+from icl.results import ConditionResult, Run, opened_run
 from icl.scoring import score_run
 from icl.store import ConditionStore
-from icl.types import JSON, Output, Record, digest
+from icl.types import Output, Record, digest
 
 __all__ = ["batches", "conditions", "count_spent", "run", "run_condition"]
 
@@ -86,10 +87,12 @@ def run(
         pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
         judge_all(judges, pairs, rows, root, shown, complete)
     _check_all(worked)
-    write_manifest(folder, loaded, entries, rows, finished=True)
-    scored = score_run(load_run(folder), outside=True)
+    manifest = write_manifest(folder, loaded, entries, rows, finished=True)
+    # Programs start here: those of this experiment, whatever the manifest on disk may say by now.
+    scored = score_run(opened_run(folder, manifest, allow_commands=True))
+    asked = tuple(replace(one, allow_commands=False) for one in scored.conditions)  # and no more
     _check_all(worked)  # scoring may take its time, too
-    return replace(scored, computed=computed, reused=reused)
+    return replace(scored, conditions=asked, computed=computed, reused=reused)
 
 
 def _check_all(worked: Sequence[ConditionStore]) -> None:
@@ -372,7 +375,7 @@ def _entry(
         "method": condition.method,
         "ranking": condition.ranking,
         "parser": entry.parser or condition.task.parser,
-        "metrics": [_placed(metric, base) for metric in entry.metrics or condition.task.metrics],
+        "metrics": [placed(metric, base) for metric in entry.metrics or condition.task.metrics],
         "calibrate": list(entry.calibrate),
         "labels": len(condition.choices),
         "rows": key,
@@ -387,10 +390,3 @@ def _entry(
         },
         "fallbacks": list(condition.template.fallbacks),
     }
-
-
-def _placed(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
-    """An outside program runs in the experiment's folder, as every path in the file is meant."""
-    if isinstance(metric, str) or "command" not in metric:
-        return metric if isinstance(metric, str) else dict(metric)
-    return {"folder": str(base.resolve()), **metric}

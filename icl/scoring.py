@@ -13,9 +13,9 @@ from typing import Any
 
 from icl.calibrated_scores import FITTED, check_applied, with_calibrators
 from icl.calibrators import make_all
-from icl.errors import ConfigError, MetricError
+from icl.errors import CommandRefused, ConfigError, MetricError
 from icl.metrics import make
-from icl.metrics.command import Command
+from icl.metrics.command import Command, check_command_name
 from icl.metrics.judge import Judge
 from icl.registry import did_you_mean, names
 from icl.results import ConditionResult, Run
@@ -25,7 +25,7 @@ from icl.tasks.baselines import baselines, counts
 from icl.types import Prediction, Score
 from icl.verdicts import judge_scores
 
-__all__ = ["calibrator_entry", "metrics_of", "score_run"]
+__all__ = ["calibrator_entry", "commands_left_out", "metric_called", "metrics_of", "score_run"]
 
 WAYS = {"first_token": "@first_token", "generate": "@written"}
 """Choices that a server ranked otherwise than by all their tokens have columns of their own."""
@@ -38,10 +38,13 @@ def score_run(
     run: Run,
     metrics: Sequence[str | Mapping[str, Any]] | None = None,
     parser: str | None = None,
-    outside: bool = False,
     calibrators: Sequence[str | Mapping[str, Any]] | None = None,
 ) -> Run:
     """Score every condition from its records and add the scores to ``scores.json``.
+
+    Outside programs that the run's manifest names are started only in a run of
+    ``load_run(…, allow_commands=True)``, for a run folder may be a stranger's; those that
+    ``metrics`` holds as entries are started always.
 
     Args:
         run: from :func:`load_run`.
@@ -49,9 +52,6 @@ def score_run(
             too; those of the experiment by default.
         parser: how generated text is read; the experiment's parser by default. Scores made
             with another parser are named ``metric@parser``.
-        outside: whether to start the outside programs that the run's manifest names. Without it
-            they are started only where ``metrics`` names them: a run folder may be a stranger's.
-
         calibrators: names, or entries as :func:`icl.calibrators.make` reads them; those of the
             experiment by default. Their scores are named ``metric+calibrator``.
 
@@ -59,12 +59,13 @@ def score_run(
         CalibrationError: a calibrator that was asked for here fits no condition, or lacks records;
             the message says what computes them. All other scores are kept.
         ConfigError: unknown metric, calibrator or parser.
+        CommandRefused: ``metrics`` names an outside program of the manifest, not allowed.
         MetricError: a metric is not defined for the task, or an outside program failed. All
             other scores are kept.
     """
     if parser is not None and parser not in names("parser"):
         raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
-    wanted = [metrics_of(condition, metrics, outside) for condition in run.conditions]
+    wanted = [metrics_of(condition, metrics) for condition in run.conditions]
     failed: dict[str, MetricError] = {}
     if calibrators is not None:
         calibrators = [calibrator_entry(one) for one in calibrators]
@@ -123,39 +124,91 @@ def _scored(
 
 
 def metrics_of(
-    condition: ConditionResult,
-    asked: Sequence[str | Mapping[str, Any]] | None = None,
-    outside: bool = False,
+    condition: ConditionResult, asked: Sequence[str | Mapping[str, Any]] | None = None
 ) -> list[tuple[str, Metric]]:
     """The metrics asked for, each with the name of its score; those of the experiment by default.
 
-    A name may be one that the experiment gave to an outside program.
+    A name may be one that the experiment gave to a metric, unless a registered metric has it.
+    Outside programs of the manifest are left out by default, and refused by name, where the run
+    does not allow them.
+
+    Args:
+        condition: whose metrics they are.
+        asked: names, or entries that the user wrote: they are made as they stand, programs too.
 
     Raises:
-        ConfigError: an unknown metric.
+        ConfigError: an unknown metric, or a program that is named as a registered metric is.
+        CommandRefused: a name is that of a program of the manifest, not allowed.
     """
-    entries = [make(entry) for entry in condition.entry["metrics"]]
     if asked is None:
         judges = condition.entry.get("judges") or {}
-        return [
+        allowed = condition.allow_commands
+        found = [
             (name, metric)
-            for name, metric in entries
-            if (outside or not isinstance(metric, Command))
-            and (outside or not isinstance(metric, Judge) or name in judges)
+            for name, metric in map(make, condition.entry["metrics"])
+            if (allowed or not isinstance(metric, Command))
+            and (allowed or not isinstance(metric, Judge) or name in judges)
         ]
-    own = {name: (name, metric) for name, metric in entries}
-    found = []
-    for entry in asked:
-        if isinstance(entry, str) and entry in own:
-            found.append(own[entry])
-        elif isinstance(entry, str) and entry.startswith("{"):
-            found.append(make(_parsed(entry, "metric", _METRIC)))
-        elif isinstance(entry, str) and entry not in names("metric"):
-            known = {*names("metric"), *own}
-            raise ConfigError(f"unknown metric {entry!r}{did_you_mean(entry, known)}")
-        else:
-            found.append(make(entry))
+    else:
+        found = [
+            metric_called(condition, entry)
+            if isinstance(entry, str) and not entry.startswith("{")
+            else make(_parsed(entry, "metric", _METRIC))
+            for entry in asked
+        ]
+    for name, metric in found:
+        check_command_name(name, metric, "metrics")
     return found
+
+
+def metric_called(condition: ConditionResult, name: str) -> tuple[str, Metric]:
+    """The metric of that name, registered or of the experiment; it is looked up and never parsed.
+
+    So the name of a score may be asked for that somebody else has written.
+
+    Raises:
+        ConfigError: there is none.
+        CommandRefused: it is an outside program of the manifest, not allowed.
+    """
+    own: dict[str, tuple[str, Metric | None]] = {}
+    for entry in condition.entry["metrics"]:
+        title, made = make(entry)
+        own[title] = _kind(entry), made
+    kind, metric = own.get(name, ("", None))
+    if name in names("metric") and (kind != name or isinstance(metric, Command)):
+        return make(name)  # whoever asks for it means it, whatever else is called so here
+    if metric is None:
+        raise ConfigError(f"unknown metric {name!r}{did_you_mean(name, {*names('metric'), *own})}")
+    if isinstance(metric, Command) and not condition.allow_commands:
+        raise CommandRefused(
+            f"the metric {name!r} is a program that the run's manifest names, and not you: "
+            f"{metric.command!r}; read it, then give --allow-commands to start it (in Python "
+            "load_run(…, allow_commands=True)); scores that are there need no program"
+        )
+    return name, metric
+
+
+def _kind(entry: str | Mapping[str, Any]) -> str:
+    """The registered name of the class that an entry is made of."""
+    if isinstance(entry, str):
+        return entry
+    return str(entry.get("metric", next((k for k in ("command", "judge") if k in entry), "")))
+
+
+def commands_left_out(run: Run) -> list[str]:
+    """Say of each outside program of the manifest that it is not started, and how it would be."""
+    found = {
+        name: metric.command
+        for condition in run.conditions
+        if not condition.allow_commands
+        for name, metric in map(make, condition.entry["metrics"])
+        if isinstance(metric, Command)
+    }
+    return [
+        f"left out: the metric {name!r} is a program that the run's manifest names: {command!r}; "
+        "--allow-commands starts it"
+        for name, command in found.items()
+    ]
 
 
 def calibrator_entry(given: str | Mapping[str, Any]) -> Any:

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from icl.errors import ConfigError
+from icl.metrics.command import Command
 from icl.results import ConditionResult
-from icl.scoring import metrics_of
+from icl.scoring import metric_called, metrics_of
 from icl.stats import Metric
 from icl.types import Example, Prediction
 
-__all__ = ["Asked", "Side", "calibrator_of", "common", "primary", "side"]
+__all__ = [
+    "Asked",
+    "Side",
+    "calibrator_of",
+    "common",
+    "first_metric",
+    "metric_of_score",
+    "primary",
+    "side",
+]
 
 Asked = Sequence[str | Mapping[str, Any]] | None
 
@@ -83,16 +93,22 @@ def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, 
 
     Raises:
         ConfigError: an unknown metric, or there is none but outside programs.
+        CommandRefused: an outside program that the manifest names, not allowed.
     """
-    found = metrics_of(condition)[:1]
+    found = first_metric(condition)
     if asked:
         found = [made for entry in asked for made in _named(condition, entry)]
     if not found:
         raise ConfigError(
             f"the task {condition.entry['task']!r} has outside programs for metrics alone; name "
-            "one of them to start it: --metric NAME"
+            "one of them and allow it to start: --metric NAME --allow-commands"
         )
     return found
+
+
+def first_metric(condition: ConditionResult) -> list[tuple[str, Metric]]:
+    """The first metric of the task that is no outside program; none where all are."""
+    return [one for one in metrics_of(condition) if not isinstance(one[1], Command)][:1]
 
 
 def _named(condition: ConditionResult, entry: str | Mapping[str, Any]) -> list[tuple[str, Metric]]:
@@ -101,3 +117,15 @@ def _named(condition: ConditionResult, entry: str | Mapping[str, Any]) -> list[t
         return metrics_of(condition, [entry])
     base, _, calibrator = entry.partition("+")
     return [(f"{name}+{calibrator}", made) for name, made in metrics_of(condition, [base])]
+
+
+def metric_of_score(condition: ConditionResult, score: str) -> tuple[str, Metric]:
+    """The metric behind the name of a score, as ``scores.json`` of anybody's run holds it.
+
+    Raises:
+        ConfigError: an unknown metric.
+        CommandRefused: an outside program that the manifest names, not allowed.
+    """
+    base, mark, calibrator = score.partition("+")
+    name, metric = metric_called(condition, base)
+    return f"{name}{mark}{calibrator}", metric

@@ -22,7 +22,7 @@ from icl.pairing import derived, settings_of
 from icl.registry import did_you_mean
 from icl.results import ConditionResult, Run
 from icl.scoring import metrics_of
-from icl.sides import Side, side
+from icl.sides import Side, first_metric, side
 from icl.stats import Metric, Stats, aggregate, score
 from icl.types import Score
 from icl.verdicts import judge_parts
@@ -149,7 +149,7 @@ def _spread(
     over = tuple(
         name for name in varied if len({member.settings.get(name) for member in group}) > 1
     )
-    wanted = metrics_of(group[0], [asked] if asked else None)[:1]
+    wanted = metrics_of(group[0], [asked]) if asked else first_metric(group[0])
     if not wanted:
         return None
     name, metric = wanted[0]
@@ -218,7 +218,7 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
     tasks: dict[str, list[dict[str, float]]] = {}
     metrics: dict[str, tuple[str, str]] = {}
     for group in groups(run, [of]):
-        if not (wanted := metrics_of(group[0])[:1]):
+        if not (wanted := first_metric(group[0])):
             continue  # outside programs alone: their scores are theirs
         name, metric = wanted[0]
         scores = {

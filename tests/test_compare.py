@@ -22,7 +22,7 @@ from icl.compare import (
 )
 from icl.compared import comparison_tables, plain, spread_tables, verdict
 from icl.config import load_experiment
-from icl.errors import ConfigError, StoreError
+from icl.errors import CommandRefused, ConfigError, StoreError
 from icl.metrics import make
 from icl.metrics.accuracy import Accuracy
 from icl.pairing import settings_of
@@ -279,6 +279,10 @@ def test_outside_programs_are_not_started_unasked(small: Run) -> None:
     )
     with pytest.raises(ConfigError, match="^the task 'intent' has outside programs for metrics"):
         compare(first, second)
+    with pytest.raises(
+        CommandRefused, match="'comet' is a program .*'python score.py {hypothesis}"
+    ):
+        compare(first, second, "comet")
     alone = replace(small, conditions=(first, second))
     assert spreads(alone) == []
     assert rank_stability(alone) == []

@@ -13,7 +13,15 @@ import pytest
 from icl import load_run, run, score_run
 from icl.conditions import build
 from icl.config import load_experiment, points
-from icl.errors import ChoiceError, ConfigError, DataError, MetricError, TemplateError, WindowError
+from icl.errors import (
+    ChoiceError,
+    CommandRefused,
+    ConfigError,
+    DataError,
+    MetricError,
+    TemplateError,
+    WindowError,
+)
 from icl.estimate import estimate
 from icl.loader import Loader
 from icl.predicting import predict
@@ -289,8 +297,11 @@ def test_an_outside_metric_runs_in_the_experiments_folder(tmp_path: Path) -> Non
     (tmp_path / "m.py").write_text("raise SystemExit('broken')\n")
     again = score_run(load_run(tmp_path / "runs" / "k"))
     assert scores(again)["half"] == 50, "a run folder starts no program unless it is asked for"
-    with pytest.raises(MetricError, match="the metric 'half' ended with code 1: broken"):
+    with pytest.raises(CommandRefused, match="'half' is a program that the run's manifest names"):
         score_run(again, ["half"])
+    allowed = load_run(tmp_path / "runs" / "k", allow_commands=True)
+    with pytest.raises(MetricError, match="the metric 'half' ended with code 1: broken"):
+        score_run(allowed, ["half"])
     asked = f"{{command: \"{sys.executable} -c 'print(1)' {{hypothesis}}\", name: one}}"
     with pytest.raises(MetricError, match="'one' printed 1 lines for 5 rows"):
         score_run(again, [asked])

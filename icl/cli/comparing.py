@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import Out, app
+from icl.cli.common import AllowCommands, Out, app
 from icl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def compare(
         str | None,
         typer.Option("--ensemble", help="Setting over which answers are averaged: prompt,seed."),
     ] = None,
+    allow_commands: AllowCommands = False,
     out: Out = Path("runs"),
 ) -> None:
     """Say whether scores differ: two runs or conditions, or one run --by a setting."""
@@ -45,13 +46,13 @@ def compare(
             "--by, --baseline and --ensemble compare conditions within one run: leave B out"
         )
     if b is not None:
-        (run_a, name_a), (run_b, name_b) = _named(a, out), _named(b, out)
+        (run_a, name_a), (run_b, name_b) = (_named(one, out, allow_commands) for one in (a, b))
         from icl.compare import compare_runs
 
         _check_apart(run_a, run_b)
         _print(compare_runs(run_a, run_b, metric, (name_a, name_b)))
         return
-    run, _ = _named(a, out)
+    run, _ = _named(a, out, allow_commands)
     if ensemble:
         from icl.ensembles import compare_ensemble
 
@@ -63,12 +64,12 @@ def compare(
     _print(compare_by(run, by, baseline, metric), by)
 
 
-def _named(name: str, out: Path) -> tuple[Run, str]:
+def _named(name: str, out: Path, allow_commands: bool) -> tuple[Run, str]:
     """A run with the conditions wanted, and what to call it."""
     from icl.results import load_run
 
     folder, mark, condition = name.partition("#")
-    run = load_run(folder, out)
+    run = load_run(folder, out, allow_commands=allow_commands)
     if not mark:
         return run, folder
     return replace(run, conditions=(run.condition(condition),)), name

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from icl.cli.common import Out, app, pasted
+from icl.cli.common import AllowCommands, Out, app, pasted
 
 PANEL = "Run"
 
@@ -75,12 +75,16 @@ def score(
         list[str] | None,
         typer.Option("--calibrator", help="Calibrator to add: a name, or {calibrator: …}."),
     ] = None,
+    allow_commands: AllowCommands = False,
     out: Out = Path("runs"),
 ) -> None:
     """Score a run again from its records, without a model."""
     from icl.report import render
     from icl.results import load_run
-    from icl.scoring import score_run
+    from icl.scoring import commands_left_out, score_run
 
-    scored = score_run(load_run(run_name, out), metric, parser, calibrators=calibrator)
+    loaded = load_run(run_name, out, allow_commands=allow_commands)
+    for line in commands_left_out(loaded) if metric is None else ():
+        typer.echo(line, err=True)
+    scored = score_run(loaded, metric, parser, calibrators=calibrator)
     typer.echo(render(scored), nl=False)

@@ -16,15 +16,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from icl.errors import MetricError
+from icl.errors import ConfigError, MetricError
 from icl.metrics import paired
-from icl.registry import did_you_mean
-from icl.stats import Stats, mean
+from icl.registry import did_you_mean, names
+from icl.stats import Metric, Stats, mean
 from icl.types import Example, Prediction
 
-__all__ = ["Command"]
+__all__ = ["Command", "check_command_name", "placed"]
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
@@ -167,6 +168,28 @@ class Command:
                 )
             numbers.append(number)
         return numbers
+
+
+def placed(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
+    """Let an entry's program run in the experiment's folder, as all paths of the file are meant."""
+    if isinstance(metric, str) or "command" not in metric:
+        return metric if isinstance(metric, str) else dict(metric)
+    return {"folder": str(base.resolve()), **metric}
+
+
+def check_command_name(name: str, metric: Metric, where: str) -> None:
+    """Refuse an outside program that is called as a registered metric is.
+
+    Its score would pass for that metric's, and whoever asks for the metric would start it.
+
+    Raises:
+        ConfigError: it is; says how to call it something else.
+    """
+    if isinstance(metric, Command) and name in names("metric"):
+        raise ConfigError(
+            f"{where}: the command {metric.command!r} is called {name!r}, as a registered metric "
+            f"is; give it another `name:`, such as {{command: …, name: my_{name}}}"
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

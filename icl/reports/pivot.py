@@ -13,13 +13,13 @@ from itertools import product
 
 from icl.checks import direction
 from icl.compare import compare_sides, settings_of
-from icl.errors import ConfigError
+from icl.errors import ConfigError, one_line
 from icl.paired import Difference, difference, holm
 from icl.registry import did_you_mean
 from icl.report import metric_title, number, of_kind
 from icl.reports.grids import Cell, Grid, check_metric, span
 from icl.results import ConditionResult, Run
-from icl.sides import calibrator_of, primary, side
+from icl.sides import calibrator_of, metric_of_score, side
 from icl.stats import aggregate
 from icl.types import Score
 
@@ -171,7 +171,10 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
         return list(places), []
     if "@" in metric or metric.startswith("ece+"):
         return list(places), [f"no tests: {metric} is no metric of the answers that were parsed"]
-    results = [(place, _difference(best[one.row], one, metric)) for place, one in pairs]
+    try:
+        results = [(place, _difference(best[one.row], one, metric)) for place, one in pairs]
+    except ConfigError as error:  # a program that is not allowed, or a metric that is gone
+        return list(places), [f"no tests: {one_line(error)}"]
     known = [(place, made) for place, made in results if made is not None and made.p is not None]
     ps = holm([made.p or 0.0 for _, made in known])
     made = list(places)
@@ -204,7 +207,7 @@ def _difference(best: Place, other: Place, metric: str) -> Difference | None:
     sizes = [{len(found) for found in groups.values()} for groups in (one, two)]
     if one.keys() != two.keys() or any(len(size) > 1 for size in sizes):
         return None
-    name, made = primary(best.conditions[0], [metric])[0]
+    name, made = metric_of_score(best.conditions[0], metric)
     sides = []
     for a, b in (pair for key in one for pair in product(one[key], two[key])):
         one_side, other_side = (side(c, calibrator=calibrator_of(name)) for c in (a, b))

@@ -162,17 +162,26 @@ def _no_strange_plugins(work: Workplace, text: str) -> None:
         raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError:
         return  # parsing tells it, and loads nothing
-    known = work.given.plugins if work.given else ()
+    own = isinstance(raw, dict) and _as_given(
+        work, work.base / Path(str(raw.get("base") or "")).expanduser()
+    )
+    known = work.given.plugins if work.given and own else ()
     plugins = raw.get("plugins") if isinstance(raw, dict) else None
     for plugin in plugins if isinstance(plugins, list) else [plugins] if plugins else []:
         if plugin not in known:
             raise _refused(f"the plug-in {str(plugin)!r} is Python code")
 
 
+def _as_given(work: Workplace, base: Path) -> bool:
+    """Whether paths start from the folder of the experiment that the app was started with."""
+    return work.given is not None and base.resolve() == work.given.base.resolve()
+
+
 def _allowed(work: Workplace, made: Experiment, found: Sequence[Point]) -> None:
     """Refuse programs and servers that the app was not started with."""
     known = points(work.given) if work.given else []
-    programs = {canonical(m) for point in known for m in point.task.metrics or ()}
+    own = known if _as_given(work, made.base) else ()  # a program is a path in that folder
+    programs = {canonical(m) for point in own for m in point.task.metrics or ()}
     for metric in (m for point in found for m in point.task.metrics or ()):
         if (
             not isinstance(metric, str)
