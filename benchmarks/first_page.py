@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -54,13 +55,15 @@ def first_page(command: Sequence[str], folder: Path) -> float:
         **os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }  # fmt: skip
+    printed = folder / f"printed-{port}"
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", *command, port], cwd=folder, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    with printed.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", *command, port], cwd=folder, env=environment,
+            stdout=out, stderr=subprocess.PIPE,
+        )  # fmt: skip
     try:
-        while not _answers(f"http://127.0.0.1:{port}/"):
+        while not _answers(f"http://127.0.0.1:{port}/", printed):
             if process.poll() is not None or time.perf_counter() - began > WAIT_S:
                 process.kill()
                 said = process.communicate()[1].decode(errors="replace").strip()
@@ -72,11 +75,16 @@ def first_page(command: Sequence[str], folder: Path) -> float:
         process.communicate(timeout=30)
 
 
-def _answers(address: str) -> bool:
-    """Whether the page is there, with the description of its parts."""
+def _answers(address: str, printed: Path) -> bool:
+    """Whether the page is there, with the description of its parts.
+
+    The workbench opens to the address that it printed alone, whose token it makes a cookie.
+    """
+    token = re.search(r"\?token=\S+", printed.read_text("utf-8"))
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     try:
-        for path in ("", "config"):
-            with urllib.request.urlopen(address + path, timeout=WAIT_S) as reply:
+        for path in (token[0] if token else "", "config"):
+            with opener.open(address + path, timeout=WAIT_S) as reply:
                 if reply.status != 200 or not reply.read():
                     return False
     except (urllib.error.URLError, ConnectionError):

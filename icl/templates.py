@@ -127,7 +127,7 @@ class TemplateFile:
             return {label: label for label in label_set}, []
         if isinstance(raw, str):
             path = library() / "labels" / f"{raw}.yaml"
-            if not path.is_file():
+            if not path.is_file() or not _inside(path, library() / "labels"):
                 known = [
                     p.relative_to(library() / "labels").with_suffix("").as_posix()
                     for p in (library() / "labels").rglob("*.yaml")
@@ -205,6 +205,11 @@ def library() -> Path:
     return shipped if shipped.is_dir() else Path(__file__).resolve().parents[1] / "prompts"
 
 
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether a name led to no other folder than the one it was looked up in."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def template_names() -> list[str]:
     """Library names of all templates, language variants left out."""
     paths = library().rglob("*.j2")
@@ -219,7 +224,7 @@ def read_template(name: str, tag: str = "en", base: str | None = None) -> Templa
     else:
         root, stem = library(), name
     for path in (root / f"{stem}.{language(tag).code}.j2", root / f"{stem}.j2"):
-        if path.is_file():
+        if path.is_file() and (name.endswith(".j2") or _inside(path, library())):
             try:
                 text = path.read_text("utf-8-sig")
             except UnicodeDecodeError as error:

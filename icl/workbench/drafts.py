@@ -27,6 +27,7 @@ from icl.results import Run, load_run
 from icl.run import run
 from icl.strict_yaml import StrictLoader
 from icl.types import canonical
+from icl.workbench.bounds import judges_of
 from icl.workbench.jobs import Watched
 from icl.workbench.place import Workplace
 from icl.workbench.screen import Collected, as_yaml
@@ -150,9 +151,11 @@ def check(work: Workplace, text: str) -> Checked:
         ConfigError: what ``icl run`` refuses, or what a page must not do; see :func:`fault`.
     """
     _no_strange_plugins(work, text)
+    work.bounds.check_text(text)
     made = parse_experiment(text, WHERE, work.base, WHERE)
     found = points(made, WHERE)
     _allowed(work, made, found)
+    work.bounds.check(made, found)
     return Checked(made, found)
 
 
@@ -189,12 +192,10 @@ def _allowed(work: Workplace, made: Experiment, found: Sequence[Point]) -> None:
             and canonical(metric) not in programs
         ):
             raise _refused(f"the metric {str(metric['command'])!r} is an outside program")
-    models = {canonical(dict(entry)) for entry in work.models.values()}
-    models |= {canonical(dict(point.model)) for point in known}
     entries = [*made.raw["models"].values(), *(dict(point.model) for point in found)]
     for entry in entries:
         kind = str(entry.get("engine", "hf"))
-        if kind != "hf" and canonical(entry) not in models:
+        if kind != "hf" and canonical(entry) not in work.bounds.entries:
             raise _refused(f"the engine {kind!r} may ask another machine")
     for point in found:
         if point.form != "f0" and point.prompt.endswith(".j2"):
@@ -228,8 +229,7 @@ def _sandboxed(work: Workplace, checked: Checked) -> Iterator[None]:
         return work.sandbox.bind(text, name, tag, label_language, label_set)
 
     names = {point.prompt for point in checked.points}
-    metrics = [m for point in checked.points for m in point.task.metrics or ()]
-    names |= {str(m["prompt"]) for m in metrics if not isinstance(m, str) and "prompt" in m}
+    names |= {judge.prompt for judge in judges_of(checked.points)}
     with ExitStack() as stack:
         for name in sorted(name for name in names if name.endswith(".j2")):
             stack.enter_context(edited(name, partial(bind, name)))

@@ -7,7 +7,7 @@ condition.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from icl.conditions import Condition, build
 from icl.config import Experiment, parse_experiment, points
+from icl.data import DataSpec
 from icl.engines.protocol import Engine
 from icl.entries import DataEntry, RowsEntry
 from icl.errors import ConfigError, DataError
@@ -24,6 +25,7 @@ from icl.registry import did_you_mean, lookup
 from icl.sandbox_child import Limits, Sandbox
 from icl.store import replace_file
 from icl.types import Example, digest
+from icl.workbench.bounds import Bounds
 from icl.workbench.rows import Shelf
 from icl.workbench.screen import (
     Collected,
@@ -84,6 +86,7 @@ class Workplace:
     ) -> None:  # fmt: skip
         self.models = {name: dict(entry) for name, entry in models.items()}
         self.base, self.private, self.given = base, private, given
+        self.bounds = Bounds(base, private, self.models, given)
         self.sandbox = Sandbox(Limits())
         self.shelf = Shelf()
         self.kept = Kept(private)
@@ -103,6 +106,15 @@ class Workplace:
         )  # fmt: skip
 
     # ---- rows
+
+    def read(self, spec: DataSpec) -> Iterable[Example]:
+        """The rows of a spec, held in memory.
+
+        Raises:
+            ConfigError: what it names is none of the files that the page reads.
+        """
+        self.bounds.check_spec(spec)
+        return self.shelf.read(spec)
 
     def source(self, screen: Screen) -> Source:
         """The rows' source.
@@ -125,10 +137,13 @@ class Workplace:
         return replace(found, label_field=self.template(screen).file.head.label_field)
 
     def upload(self, name: str, content: bytes) -> str:
-        """Keep a file of rows for this process; its name as a source."""
+        """Keep a file of rows for this process; its name as a source.
+
+        The name ends in so much of the content's hash that only who has the content knows it.
+        """
         stem, dot, ending = Path(name).name.rpartition(".")
         clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)[:40] or "rows"
-        made = f"{UPLOAD}/{clean}-{hashlib.sha256(content).hexdigest()[:8]}{dot}{ending.lower()}"
+        made = f"{UPLOAD}/{clean}-{hashlib.sha256(content).hexdigest()[:16]}{dot}{ending.lower()}"
         of_upload(Path(name), "generate", None)  # refuses an unknown ending before it is written
         path = self.private / made
         if not path.is_file():
@@ -148,14 +163,12 @@ class Workplace:
     def columns(self, data: str) -> list[str]:
         """The columns of an uploaded file."""
         path = self.private / data
-        rows = self.shelf.read(
-            of_spec(of_upload(path, "generate", None), self.base, Screen("", ""))
-        )
+        rows = self.read(of_spec(of_upload(path, "generate", None), self.base, Screen("", "")))
         return list(next(iter(rows)).fields)
 
     def rows(self, screen: Screen) -> list[Example]:
         """All rows that can be asked, in the order of the file."""
-        return list(self.shelf.read(of_spec(self.source(screen), self.base, screen)))
+        return list(self.read(of_spec(self.source(screen), self.base, screen)))
 
     # ---- prompts
 
@@ -164,9 +177,15 @@ class Workplace:
         return self.sandbox.bind(screen.text, screen.name, "en")
 
     def model(self, screen: Screen) -> dict[str, Any]:
-        """The whole entry of the model that is chosen."""
+        """The whole entry of the model that is chosen.
+
+        Raises:
+            ConfigError: it is neither here nor one that the app was started with.
+        """
         name = screen.model or next(iter(self.models))
         entry = dict(self.models.get(name) or {"source": name})
+        if name not in self.models:
+            self.bounds.check_model(entry)
         engine = lookup("engine", entry.get("engine", "hf"))
         for key in ("width", "chat"):
             value = getattr(screen, key)
@@ -238,9 +257,9 @@ class Workplace:
         """A loader of this experiment that shares what others have loaded."""
         known = self._loader
         if known is None:
-            known = self._loader = Loader(made, read=self.shelf.read)
+            known = self._loader = Loader(made, read=self.read)
         if known.held > _MOST_HELD:
-            known = self._loader = Loader(made, known.engines, read=self.shelf.read)
+            known = self._loader = Loader(made, known.engines, read=self.read)
         return replace(known, experiment=made)
 
     # ---- to keep

@@ -62,7 +62,8 @@ def own_templates(base: Path) -> list[str]:
             inside = path.relative_to(base)
             shipped = path.resolve().is_relative_to(library().resolve())
             hidden = any(part.startswith(".") for part in inside.parts)
-            if not hidden and not path.is_symlink() and not (shipped and len(inside.parts) > 2):
+            linked = path.is_symlink() or not path.resolve().is_relative_to(base.resolve())
+            if not hidden and not linked and not (shipped and len(inside.parts) > 2):
                 found.append(inside.as_posix())
     return sorted(found)
 
@@ -91,7 +92,7 @@ def template_text(name: str, tag: str, base: Path) -> str:
     if not name.endswith(".j2"):
         return read_template(name, tag).text
     variant = base / f"{name.removesuffix('.j2')}.{language(tag).code}.j2"
-    path = variant if variant.is_file() else base / name
+    path = variant if variant.is_file() and not variant.is_symlink() else base / name
     try:
         return path.read_text("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from icl.ui.guard import cookie_name
 from tests.browser.chromium import REPAIR, chromium
 
 ROOT = Path(__file__).parents[2]
+COOKIES: dict[str, dict[str, str]] = {}
+"""Address of an app -> the cookie that its printed address would bring."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,7 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def serving(model: dict[str, Any], folder: Path, *experiment: str) -> Iterator[str]:
-    """The address of the app on that model, with ``folder`` as its working folder."""
+    """The address of the app on that model, with ``folder`` as its working folder.
+
+    The token is left out of it, so that tests can add to it; :func:`open_page` brings its cookie.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -44,8 +50,9 @@ def serving(model: dict[str, Any], folder: Path, *experiment: str) -> Iterator[s
     )  # fmt: skip
     assert process.stdout is not None and process.stderr is not None
     try:
-        address = process.stdout.readline().strip()
-        assert address == f"http://127.0.0.1:{port}/", process.stderr.read()
+        address, _, token = process.stdout.readline().strip().partition("?token=")
+        assert address == f"http://127.0.0.1:{port}/" and token, process.stderr.read()
+        COOKIES[address] = {cookie_name(port): token}
         yield address
     finally:
         process.terminate()
@@ -88,6 +95,14 @@ def open_page(browser: Any) -> Iterator[Callable[[str], Any]]:
     def opened(address: str, ready: str = "#prompt .textfield .text") -> Any:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
         contexts.append(context)
+        for place, cookies in COOKIES.items():
+            if address.startswith(place):
+                context.add_cookies(
+                    [
+                        {"name": name, "value": value, "url": place}
+                        for name, value in cookies.items()
+                    ]
+                )
         context.on("request", check)
         page = context.new_page()
         page.set_default_timeout(60_000)

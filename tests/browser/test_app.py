@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import serving
+from tests.browser.conftest import COOKIES, serving
 
 HOSTILE = [
     "<script>window.pwned=1</script>",
@@ -358,11 +358,15 @@ def fetch(address: str, **headers: str) -> tuple[int, Any]:
 
 
 def test_what_the_server_refuses(tiny: str) -> None:
-    assert fetch(tiny)[0] == 200
+    ((name, value),) = COOKIES[tiny].items()
+    known = {"Cookie": f"{name}={value}"}
+    assert fetch(tiny, **known)[0] == 200
+    assert fetch(tiny)[0] == 403
     for path in ("/etc/passwd", "app.py", str(Path(__file__)), os.environ.get("HOME", "/root")):
-        assert fetch(f"{tiny}gradio_api/file={path}")[0] in (403, 404)
-    _, headers = fetch(f"{tiny}config", Origin="http://evil.example")
-    assert headers.get("access-control-allow-origin") != "http://evil.example"
-    _, headers = fetch(f"{tiny}config", Origin="null")
+        assert fetch(f"{tiny}gradio_api/file={path}", **known)[0] in (403, 404)
+    status, headers = fetch(f"{tiny}config", Origin="http://evil.example", **known)
+    assert status == 403 and "access-control-allow-origin" not in headers
+    _, headers = fetch(f"{tiny}config", Origin="null", **known)
     assert headers.get("access-control-allow-origin") != "null"
-    assert fetch(f"{tiny}monitoring")[0] in (403, 404)
+    for off in ("monitoring", "openapi.json", "docs", "gradio_api/openapi.json"):
+        assert fetch(f"{tiny}{off}", **known)[0] == 404

@@ -126,7 +126,7 @@ def test_rows_are_found_typed_and_uploaded(
     rows = tmp_path / "rows.csv"
     rows.write_text("utt,intent\nupload me,alarm_set\nplay it,play_music\n")
     page.set_input_files("#upload input[type=file], input[type=file]", str(rows))
-    until_box(page, "uploaded", r"uploads/rows-\w{8}.csv: columns utt, intent")
+    until_box(page, "uploaded", r"uploads/rows-\w{16}.csv: columns utt, intent")
     page.fill("#k input", "1")
     until_prompt(page, "upload me")
     tab(page, "As experiment")

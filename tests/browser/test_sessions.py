@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from icl.run import run as run_experiment
-from tests.browser.conftest import serving
+from tests.browser.conftest import COOKIES, serving
 from tests.browser.test_app import until, until_prompt, write
 from tests.browser.test_desk import tab, until_box
 from tests.experiment import write as write_experiment
@@ -199,7 +199,9 @@ async def at_once(address: str, first: Asked, others: list[Asked], sessions: int
     """The replies to every session, each asking what the page asked; session by session."""
     few = asyncio.Semaphore(8)  # sixteen may wait for the model
     each = httpx.Limits(max_connections=sessions)  # as many as there are browsers
-    async with httpx.AsyncClient(base_url=address, timeout=600, limits=each) as client:
+    async with httpx.AsyncClient(
+        base_url=address, timeout=600, limits=each, cookies=COOKIES[address]
+    ) as client:
 
         async def inspected(number: int) -> str:
             async with few:

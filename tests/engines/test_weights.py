@@ -12,7 +12,7 @@ import pytest
 from icl.engines import memory
 from icl.engines.files import cache_dir, file_sha256, files_sha256, recalled, remembered
 from icl.engines.hf import HFEngine
-from icl.engines.weights import resolve
+from icl.engines.weights import fetching_only, resolve
 from icl.errors import ModelError
 
 # NIST FIPS 180-2, appendix B.1: SHA-256 of "abc"
@@ -124,7 +124,10 @@ def test_hub_weights_are_pinned_to_the_commit(
     shutil.copytree(tiny_model, commit)
     asked: list[Any] = []
 
-    def snapshot(source: str, revision: str, allow_patterns: list[str]) -> str:
+    def snapshot(
+        source: str, revision: str, allow_patterns: list[str], local_files_only: bool
+    ) -> str:
+        assert not local_files_only
         asked.append((source, revision, "*.safetensors" in allow_patterns))
         return str(commit)
 
@@ -133,6 +136,26 @@ def test_hub_weights_are_pinned_to_the_commit(
     assert (weights.hash, weights.folder) == (commit.name, commit)
     weights.fetch()
     assert asked == [("a/b", "main", False), ("a/b", commit.name, True)]
+
+
+def test_the_hub_is_asked_for_named_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    asked: list[Any] = []
+
+    def snapshot(source: str, *, local_files_only: bool, **named: Any) -> str:
+        asked.append((source, local_files_only))
+        raise LocalEntryNotFoundError("no")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    with fetching_only({"a/named"}):
+        with pytest.raises(ModelError, match=r"'a/other' at 'main' is not here, .*icl app FILE$"):
+            resolve("a/other")
+        with pytest.raises(ModelError, match="the hub cannot be reached"):
+            resolve("a/named")
+    with pytest.raises(ModelError, match="the hub cannot be reached"):
+        resolve("a/other")
+    assert asked == [("a/other", True), ("a/named", False), ("a/other", False)]
 
 
 class Package(metadata.Distribution):

@@ -1,0 +1,267 @@
+"""Which files and models a page may use: what a browser sends may name others, and is refused.
+
+A draft reads files under the experiment's folder, the samples, and the data of the experiment that
+the app was started with, unchanged; it loads models that are here, or that this experiment names.
+Links are followed before anything is compared, so that one inside the folder leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from icl.config import Experiment, Point, own_data, points, samples
+from icl.data import DataSpec
+from icl.engines.at_hand import is_here
+from icl.entries import DataEntry
+from icl.errors import ConfigError
+from icl.metrics import make
+from icl.metrics.judge import Judge
+from icl.strict_yaml import StrictLoader
+from icl.types import canonical
+
+__all__ = ["Bounds", "judges_of"]
+
+_PLACEHOLDER = re.compile(r"\{(?:locale|source|target|split|lang)\}")
+_WORD = re.compile(r"[^./\\\x00*][^/\\\x00*]*")
+"""A language or split as a part of a path: no way to another folder."""
+_DEEP = 3
+"""Folders below a data set's own that a reader opens files in."""
+
+
+class Bounds:
+    """What is in reach of the page.
+
+    Args:
+        base: the experiment's folder.
+        private: folder of this process, with what was uploaded to it and typed by hand.
+        models: name -> entry of the models that the app was started with.
+        given: the experiment that it was started with.
+    """
+
+    def __init__(
+        self, base: Path, private: Path, models: Mapping[str, Mapping[str, Any]],
+        given: Experiment | None,
+    ) -> None:  # fmt: skip
+        self.base, self.private, self.models, self.given = base, private, models, given
+
+    # ---- what the app was started with
+
+    @cached_property
+    def _points(self) -> list[Point]:
+        return points(self.given) if self.given else []
+
+    @cached_property
+    def _data(self) -> list[DataEntry]:
+        """Data entries that a draft may name as they are; none where paths mean something else."""
+        given = self.given
+        if given is None or given.base.resolve() != self.base.resolve():
+            return []
+        return list(own_data(given).values())
+
+    @cached_property
+    def _files(self) -> set[Path]:
+        """Shots and human verdicts that the experiment names."""
+        files = [point.shots.file for point in self._points]
+        files += [judge.human for judge in judges_of(self._points)]
+        return {self._placed(file) for file in files if file}
+
+    @cached_property
+    def entries(self) -> set[str]:
+        """Model entries of the experiment and of the command line, in one spelling."""
+        found = [*self.models.values(), *(point.model for point in self._points)]
+        return {canonical(dict(entry)) for entry in found}
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """Models that the app was started with; they alone are fetched where they are not here."""
+        named = [*self.models.values(), *(point.model for point in self._points)]
+        found = [entry.get("source") for entry in named]
+        found += [(point.shots.model_extra or {}).get("encoder") for point in self._points]
+        return frozenset(one for one in found if isinstance(one, str))
+
+    # ---- a draft
+
+    def check_text(self, text: str) -> None:
+        """Refuse what reading an experiment's text would open before its points are known.
+
+        Raises:
+            ConfigError: another folder as its base, or a file of citations outside.
+        """
+        try:
+            raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+        except yaml.YAMLError:
+            return  # parsing tells it, and opens nothing
+        if not isinstance(raw, dict):
+            return
+        if isinstance(base := raw.get("base"), str):
+            self._check_file(self._placed(base), f"base: {base}")
+        data = raw.get("data")
+        for name, entry in data.items() if isinstance(data, dict) else ():
+            cite = entry.get("cite") if isinstance(entry, dict) else None
+            if isinstance(cite, str) and cite.endswith(".bib") and not self._is_given(entry):
+                self._check_file(self._placed(cite), f"data {name}: cite: {cite}")
+
+    def check(self, made: Experiment, found: Sequence[Point]) -> None:
+        """Refuse an experiment that reads files or loads models out of reach.
+
+        Raises:
+            ConfigError: names the first of them, and what is accepted.
+        """
+        for name, entry in own_data(made).items():
+            self._check_data(name, entry, made.base)
+        for point in found:
+            for word in _words(point):
+                _check_word(word)
+            for name in point.task.data_sets:
+                self._check_data(name, point.data[name], made.base)
+            if file := point.shots.file:
+                self._check_file(self._placed(file, made.base), f"shots: file: {file}")
+            if isinstance(encoder := (point.shots.model_extra or {}).get("encoder"), str):
+                self.check_model({"source": encoder}, made.base)
+            self.check_model(point.model, made.base)
+        for entry in made.raw["models"].values():
+            self.check_model(entry, made.base)
+        for judge in judges_of(found):
+            if judge.human:
+                path = self._placed(judge.human, made.base)
+                self._check_file(path, f"metrics: human: {judge.human}")
+
+    def _check_data(self, name: str, entry: DataEntry, base: Path) -> None:
+        if entry in self._data and base.resolve() == self.base.resolve():
+            return
+        path = entry.spec(base).path
+        if entry.format == "hf":
+            raise _refused(f"data {name}: {entry.path} of the format hf")
+        if self._outside(path, [self.base, samples()]) is not None:
+            raise _refused(f"data {name}: {entry.path}")
+
+    def _check_file(self, path: Path, what: str) -> None:
+        if path not in self._files and self._outside(path, [self.base]) is not None:
+            raise _refused(what)
+
+    def check_model(self, entry: Mapping[str, Any], base: Path | None = None) -> None:
+        """Refuse a model that is neither here nor named when the app was started.
+
+        Raises:
+            ConfigError: with what is accepted.
+        """
+        source = entry.get("source")
+        if not isinstance(source, str) or source in self.sources:
+            return  # an engine without files is known by its whole entry; or the engine says why
+        path = self._placed(source, base)
+        if source.startswith((".", "~", "/")) or path.exists():
+            here = self._outside(path, [self.base]) is None
+        else:
+            revision = entry.get("revision")
+            here = is_here(source, revision if isinstance(revision, str) else None)
+        if not here:
+            raise ConfigError(
+                f"model {source!r} is not here, and this page fetches none; accepted: models that "
+                "icl models lists, folders and .gguf files under the experiment's folder, and "
+                "those it was started with: icl app --model SOURCE, or icl app FILE"
+            )
+
+    # ---- whatever is read
+
+    def check_spec(self, spec: DataSpec) -> None:
+        """Refuse to read rows from elsewhere, whoever asks; the last door before a file is opened.
+
+        Raises:
+            ConfigError: a path out of reach, or a language or split that leads to another folder.
+        """
+        for word in (spec.locale, spec.source, spec.target, spec.split):
+            _check_word(word)
+        if any(spec.path == entry.spec(self.base).path for entry in self._data):
+            return
+        outside = self._outside(spec.path, [self.base, samples(), self.private])
+        if spec.format == "hf" or outside is not None:
+            raise _refused(f"data: {spec.path}")
+
+    # ---- paths
+
+    def _placed(self, name: str, base: Path | None = None) -> Path:
+        return ((base or self.base) / Path(name).expanduser()).expanduser()
+
+    def _is_given(self, entry: Mapping[str, Any]) -> bool:
+        given = (self.given.raw.get("data") or {}) if self.given and self._data else {}
+        return any(entry == one for one in given.values())
+
+    def _outside(self, path: Path, roots: Iterable[Path]) -> Path | None:
+        """The first file of a path, with all that its placeholders may stand for, in no root."""
+        real = [root.resolve() for root in roots]
+        for one in _reached(path):
+            try:
+                inside = any(one.resolve().is_relative_to(root) for root in real)
+            except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
+                inside = False
+            if not inside:
+                return one
+        return None
+
+
+def judges_of(found: Iterable[Point]) -> Iterator[Judge]:
+    """The judges that points name under their metrics."""
+    for point in found:
+        for entry in point.task.metrics or ():
+            _, metric = make(entry)
+            if isinstance(metric, Judge):
+                yield metric
+
+
+def _reached(path: Path) -> Iterator[Path]:
+    """The files and folders that a data path may lead to, and the folder that all of them share."""
+    text = _PLACEHOLDER.sub("*", str(path))
+    if "*" not in text:
+        found = [path, Path(f"{text}.gz")]
+    else:
+        yield Path(text.partition("*")[0] + "x").parent
+        yield Path(os.path.normpath(text))  # what stands there may bring folders to go up from
+        pattern = glob.escape(text).replace("[*]", "*")
+        found = [Path(one) for end in ("", ".gz") for one in glob.glob(pattern + end)]
+    for one in found:
+        yield one
+        yield from _links(one)
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    """The links in a folder and the few below it that a reader looks into; not hidden ones."""
+    top = len(folder.parts)
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (here / name for name in [*folders, *files] if (here / name).is_symlink())
+        if len(here.parts) - top >= _DEEP:
+            folders.clear()
+
+
+def _words(point: Point) -> Iterator[str | None]:
+    """The words of a point that may stand in a path."""
+    yield from (point.locale, point.pool_locale, *(point.pair or ()), point.task.rows.split)
+    pool = point.task.pool
+    if pool is not None:
+        yield pool.split
+        if pool.without is not None:
+            yield pool.without.split
+
+
+def _check_word(word: str | None) -> None:
+    if word is not None and not _WORD.fullmatch(word):
+        raise ConfigError(
+            f"{word!r} is no language or split: it may not begin with a point or hold / or *; "
+            "accepted: words such as sw-KE, deu_Latn, test"
+        )
+
+
+def _refused(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what} is not read by this page; accepted: files under the experiment's folder, the "
+        "samples, and the data of the experiment that it was started with, unchanged: icl app FILE"
+    )
