@@ -244,12 +244,12 @@ def test_nor_does_the_page(folder: Path, work: Workplace) -> None:
 def tampered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else writes the manifest anew as soon as a run has written it."""
 
-    def write_both(path: Path, text: str) -> None:
-        replace_file(path, text)
+    def write_both(path: Path, text: str, within: Path | None = None) -> None:
+        replace_file(path, text, within)
         if path.name == "manifest.json":
             poison(folder, "accuracy", {"command": command(folder), "name": "comet"})
 
-    monkeypatch.setattr(sys.modules["icl.run"], "replace_file", write_both)
+    monkeypatch.setattr("icl.manifest.replace_file", write_both)
 
 
 def test_a_run_starts_what_its_file_names_and_not_the_manifest(
