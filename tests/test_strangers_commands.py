@@ -302,7 +302,8 @@ def test_a_draft_starts_no_program_of_another_folder(folder: Path, tmp_path: Pat
     work = Workplace(given.raw["models"], folder, tmp_path / "desk", given)
     try:
         assert check(work, given.text)
-        elsewhere = {**json.loads(given.text), "base": str(tmp_path)}
+        (folder / "below").mkdir()
+        elsewhere = {**json.loads(given.text), "base": "below"}
         with pytest.raises(ConfigError, match="'python comet.py {hypothesis}' is an outside prog"):
             check(work, json.dumps(elsewhere))
     finally:
