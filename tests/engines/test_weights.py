@@ -234,7 +234,7 @@ def test_a_model_that_was_loaded_before_is_not_counted_again(
 ) -> None:
     monkeypatch.setenv("ICL_CACHE", str(tmp_path))
     before = memory.footprint(HFEngine(str(tiny_model)).open()._config)
-    monkeypatch.setattr(memory, "_empty", lambda config: pytest.fail("was built again"))
+    monkeypatch.setattr(memory, "empty_model", lambda config: pytest.fail("was built again"))
     engine = HFEngine(str(tiny_model)).load()
     assert engine.rows(8) == 64
     assert memory.footprint(engine._config) == before
