@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from icl.engines.files import quiet
-from icl.engines.hf import HFEngine
-from icl.errors import IclError
-from icl.types import Prompt
+from icl.core.errors import IclError
+from icl.core.types import Prompt
+from icl.engines.hf.engine import HFEngine
+from icl.engines.hf.weights.hashes import quiet
 
 __all__ = ["continuous", "line_ends"]
 

@@ -21,8 +21,8 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from icl.errors import IclError
-from icl.provenance import machine, versions
+from icl.core.errors import IclError
+from icl.records.manifest import machine, versions
 
 __all__ = ["BARE", "GOAL_S", "first_page", "measure", "table"]
 

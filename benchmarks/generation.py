@@ -14,9 +14,9 @@ from benchmarks.prompts import sentences
 from benchmarks.results import Options, Result, command, logger, unique_tokens
 from benchmarks.tools import Tools, clocks, opened
 from benchmarks.wide_gguf import widened
-from icl.engines.hf import HFEngine
-from icl.errors import IclError
-from icl.types import Prompt, Sampling
+from icl.core.errors import IclError
+from icl.core.types import Prompt, Sampling
+from icl.engines.hf.engine import HFEngine
 
 __all__ = ["run"]
 

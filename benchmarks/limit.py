@@ -10,8 +10,8 @@ from benchmarks.prompts import choices
 from benchmarks.ranking import CASES
 from benchmarks.results import Options, Result, command, logger, unique_tokens
 from benchmarks.tools import Answers, clocks, folder_of, ours
-from icl.engines.hf import HFEngine
-from icl.errors import IclError
+from icl.core.errors import IclError
+from icl.engines.hf.engine import HFEngine
 
 __all__ = ["CHUNKS", "bare", "check", "run"]
 

@@ -17,8 +17,8 @@ from benchmarks.prompts import choices
 from benchmarks.ranking import CASES
 from benchmarks.results import Options, Result, command, unique_tokens
 from benchmarks.tools import folder_of
-from icl.engines.hf import HFEngine
-from icl.errors import IclError
+from icl.core.errors import IclError
+from icl.engines.hf.engine import HFEngine
 
 __all__ = ["check", "run"]
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from benchmarks.continuous import line_ends
-from icl.engines.forward import CausalModel, widened
-from icl.engines.hf import HFEngine
-from icl.engines.scoring import common_prefix
-from icl.errors import IclError
-from icl.types import Prompt
+from icl.core.errors import IclError
+from icl.core.types import Prompt
+from icl.engines.hf.causal.forward import CausalModel, widened
+from icl.engines.hf.causal.score import common_prefix
+from icl.engines.hf.engine import HFEngine
 
 __all__ = ["grown"]
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from benchmarks.prompts import bm25_intents, choices, fixed_intents, long_texts, translations
 from benchmarks.results import Options, Result, command, logger
 from benchmarks.tools import Items, compared, opened
-from icl.errors import IclError
-from icl.types import Prompt
+from icl.core.errors import IclError
+from icl.core.types import Prompt
 
 __all__ = ["check", "requests", "run"]
 

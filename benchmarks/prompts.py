@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from icl.core.types import Example, Prompt, Shot
 from icl.data import DataSpec, load
-from icl.prompts import load_template
+from icl.prompts.template import load_template
 from icl.selectors.bm25 import BM25
-from icl.types import Example, Prompt, Shot
 
 __all__ = [
     "SAMPLES",

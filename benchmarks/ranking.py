@@ -7,7 +7,7 @@ from collections.abc import Callable
 from benchmarks.prompts import bm25_intents, choices, fixed_intents
 from benchmarks.results import Options, Result, command, logger
 from benchmarks.tools import Items, Tools, compared, opened
-from icl.types import Prompt
+from icl.core.types import Prompt
 
 __all__ = ["run"]
 

@@ -16,8 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from icl.errors import IclError
-from icl.provenance import machine, versions
+from icl.core.errors import IclError
+from icl.records.manifest import machine, versions
 
 __all__ = [
     "LIMIT",

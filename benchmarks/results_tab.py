@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from icl.run import run
-from icl.workbench.browse import Browser, Query
+from icl.running.run import run
+from icl.workbench.browse_runs import Browser, Query
 from icl.workbench.run_tables import condition_table, page_table, record_view
 
 __all__ = ["measure", "write_run"]

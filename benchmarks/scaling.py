@@ -16,9 +16,9 @@ from rich.table import Table
 from benchmarks.prompts import bm25_intents, choices, fixed_intents
 from benchmarks.results import MODEL, Options, logger, made_with, unique_tokens
 from benchmarks.tools import Items, folder_of, ours
-from icl.engines.hf import HFEngine
-from icl.errors import IclError
-from icl.types import Prompt
+from icl.core.errors import IclError
+from icl.core.types import Prompt
+from icl.engines.hf.engine import HFEngine
 
 __all__ = ["Point", "run"]
 

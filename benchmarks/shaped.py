@@ -20,9 +20,9 @@ from benchmarks.ranking import CASES
 from benchmarks.results import Options, Result, command, logger, unique_tokens
 from benchmarks.tiny import tokenizer
 from benchmarks.tools import Answers, Items, clocks, ours
-from icl.engines.files import quiet
-from icl.engines.hf import HFEngine
-from icl.errors import IclError
+from icl.core.errors import IclError
+from icl.engines.hf.engine import HFEngine
+from icl.engines.hf.weights.hashes import quiet
 
 __all__ = ["SHAPES", "measured", "run", "save_shaped"]
 
@@ -118,7 +118,7 @@ def _items(n: int) -> Iterator[tuple[str, Items]]:
 
 def _causal(engine: HFEngine, width: str, n: int) -> Iterator[Result]:
     """The tree against body and projection of the same rows: the ratio is the bare share."""
-    from icl.engines.token_tree import find_masks
+    from icl.engines.hf.causal.token_tree import find_masks
 
     lm: Any = engine.lm
     for attention in ATTENTION if lm.device.type == "cuda" else ATTENTION[:1]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.results import Options, Result, command
 from benchmarks.tools import folder_of
-from icl.engines.hf import HFEngine
+from icl.engines.hf.engine import HFEngine
 
 __all__ = ["run"]
 
@@ -25,8 +25,8 @@ _TOLD = """
 print(json.dumps({"seconds": time.perf_counter() - began, "text": text}))
 """
 _OURS = f"""
-from icl.engines.hf import HFEngine
-from icl.types import Prompt, Sampling
+from icl.engines.hf.engine import HFEngine
+from icl.core.types import Prompt, Sampling
 engine = HFEngine(source)
 ((_, output),) = engine.generate([Prompt({PROMPT!r})], Sampling(max_tokens=1))
 text = output.text

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.prompts import SAMPLES
-from icl.engines.files import quiet
+from icl.engines.hf.weights.hashes import quiet
 
 __all__ = ["save_tiny", "tokenizer"]
 

@@ -13,11 +13,11 @@ from typing import Any, Literal, TypeAlias
 
 from benchmarks.results import LIMIT, Result, argmax_equal, logger, unique_tokens
 from benchmarks.tiny import save_tiny
-from icl.engines.files import quiet
-from icl.engines.hf import HFEngine
-from icl.engines.memory import free_bytes
-from icl.errors import IclError
-from icl.types import ChoiceScore, Prompt
+from icl.core.errors import IclError
+from icl.core.types import ChoiceScore, Prompt
+from icl.engines.hf.engine import HFEngine
+from icl.engines.hf.weights.hashes import quiet
+from icl.engines.hf.weights.memory import free_bytes
 
 __all__ = ["Answers", "Items", "Tools", "clocks", "compared", "folder_of", "opened", "ours"]
 

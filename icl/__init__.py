@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from icl.config import Experiment, load_experiment
-from icl.errors import IclError
-from icl.registry import register
-from icl.results import Run, load_run
-from icl.run import run
-from icl.scoring import score_run
-from icl.search import search
+from icl.core.errors import IclError
+from icl.core.registry import register
+from icl.experiment.file import load_experiment
+from icl.experiment.grid import Experiment
+from icl.records.results import Run, load_run
+from icl.running.run import run
+from icl.running.search.search import search
+from icl.scoring.scores import score_run
 
 __all__ = [
     "Experiment",

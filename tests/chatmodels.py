@@ -100,7 +100,7 @@ def save_chat_model(
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from icl.engines.files import quiet
+    from icl.engines.hf.weights.hashes import quiet
 
     ends = options.pop("ends", None)
     tokenizer = chat_tokenizer(template, **options)

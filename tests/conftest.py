@@ -45,7 +45,7 @@ def make_tokenizer() -> Any:
 
 def save_model(folder: Path, model: Any) -> Path:
     """Save a model and the tiny tokenizer as safetensors."""
-    from icl.engines.files import quiet
+    from icl.engines.hf.weights.hashes import quiet
 
     with quiet():
         model.save_pretrained(folder)

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from icl import run, search
-from icl.report import render  # noqa: F401 - imported before the forks
-from tests.experiment import write
 from tests.planted import planted
+from tests.table_experiment import write
 
 NAMES = ("records.jsonl", "plan.json", "examples.jsonl", "shots.jsonl", "choices.json")
 CALLS = ("write", "fsync", "replace", "ftruncate")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from icl.core.errors import DataError
 from icl.data import load
-from icl.errors import DataError
 
 
 def write(path, text, encoding="utf-8"):

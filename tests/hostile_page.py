@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from icl.results import Run
-from icl.run import run
-from tests.experiment import write
+from icl.records.results import Run
+from icl.running.run import run
+from tests.table_experiment import write
 
 __all__ = ["HOSTILE", "hostile_run"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icl.core.types import Choice, Example, Output, Record, digest
 from icl.data import data_hash
-from icl.results import Run, load_run
-from icl.scoring import score_run
-from icl.store import ConditionStore
-from icl.types import Choice, Example, Output, Record, digest
+from icl.records.results import Run, load_run
+from icl.records.store import ConditionStore
+from icl.scoring.scores import score_run
 
 TEMPLATE = """---
 task: {kind}

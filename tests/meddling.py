@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from icl.core.registry import register
+from icl.core.types import ChoiceScore, Prompt
 from icl.engines.table import TableEngine
-from icl.registry import register
-from icl.types import ChoiceScore, Prompt
 
 MODELS = {"t": {"engine": "meddled", "default": "hash"}}
 

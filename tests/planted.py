@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icl.registry import register
-from icl.types import Prompt
-from tests.experiment import TEMPLATE, write
-
-from icl.engines.table import TableEngine  # isort: skip
+from icl.core.registry import register
+from icl.core.types import Prompt
+from icl.engines.table import TableEngine
+from tests.table_experiment import TEMPLATE, write
 
 RIGHT = {"set": " set alarm", "music": " play music", "query": " weather"}
 

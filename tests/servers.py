@@ -48,7 +48,7 @@ class Tiny:
     """A tiny causal model: its tokens, one by one, and its own whole forward passes."""
 
     def __init__(self, folder: Any) -> None:
-        from icl.engines.hf import HFEngine
+        from icl.engines.hf.engine import HFEngine
 
         self.engine = HFEngine(str(folder), device="cpu")
         self.lock = threading.Lock()

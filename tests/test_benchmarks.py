@@ -18,10 +18,10 @@ from benchmarks.continuous import continuous
 from benchmarks.one_tree import grown
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
 from benchmarks.tiny import save_tiny
-from icl.engines.hf import HFEngine
-from icl.engines.widths import Formats
-from icl.errors import IclError
-from icl.types import ChoiceScore, Prompt, Sampling
+from icl.core.errors import IclError
+from icl.core.types import ChoiceScore, Prompt, Sampling
+from icl.engines.hf.engine import HFEngine
+from icl.engines.hf.weights.widths import Formats
 
 RESULT = Result(
     name="10 fixed, 100",
@@ -237,8 +237,8 @@ def test_the_wide_file_holds_the_numbers_that_the_engine_loads(
     from safetensors.torch import load_file
 
     from benchmarks.wide_gguf import widened
-    from icl.engines.gguf_file import read_header
-    from tests.engines.test_gguf_file import write_gguf
+    from icl.engines.hf.weights.gguf import read_header
+    from tests.engines.hf.weights.test_gguf import write_gguf
 
     monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))
     path = write_gguf(tmp_path / "m.gguf")

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from icl.errors import CalibrationError, ConfigError
-from icl.prompts import Template
-from icl.registry import construct, did_you_mean
-from icl.types import JSON, Example
+from icl.core.errors import CalibrationError, ConfigError
+from icl.core.registry import construct, did_you_mean
+from icl.core.types import JSON, Example
+from icl.prompts.template import Template
 
 __all__ = [
     "Answers",
@@ -26,10 +26,11 @@ __all__ = [
     "Floats",
     "Probe",
     "content_free",
-    "make",
-    "make_all",
+    "make_calibrator",
+    "make_calibrators",
     "normalised",
 ]
+
 
 Floats = npt.NDArray[np.float64]
 
@@ -165,13 +166,15 @@ def content_free(
     return kept | dict.fromkeys(found, text)
 
 
-def make(entry: str | Mapping[str, Any], where: str = "calibrate") -> tuple[str, Calibrator]:
+def make_calibrator(
+    entry: str | Mapping[str, Any], where: str = "calibrate"
+) -> tuple[str, Calibrator]:
     """The name behind the ``+`` of a score and its calibrator, of an entry under ``calibrate:``.
 
     An entry is a registered name, or ``{calibrator: vote_mix, n: 100}`` with options, where
     ``name`` calls it something else.
 
-    >>> name, made = make({"calibrator": "vote_mix", "weight": 0.3, "name": "third"})
+    >>> name, made = make_calibrator({"calibrator": "vote_mix", "weight": 0.3, "name": "third"})
     >>> name, made.settings()
     ('third', 'calibrator:vote_mix|weight:0.3|n:50')
 
@@ -190,7 +193,7 @@ def make(entry: str | Mapping[str, Any], where: str = "calibrate") -> tuple[str,
     return title or kind, made
 
 
-def make_all(
+def make_calibrators(
     entries: Sequence[str | Mapping[str, Any]], where: str = "calibrate"
 ) -> dict[str, Calibrator]:
     """Name -> calibrator of every entry; see :func:`make`.
@@ -200,7 +203,7 @@ def make_all(
     """
     made: dict[str, Calibrator] = {}
     for entry in entries:
-        name, calibrator = make(entry, where)
+        name, calibrator = make_calibrator(entry, where)
         if name in made:
             raise ConfigError(f"{where}: {name!r} stands twice; give one a `name:` of its own")
         made[name] = calibrator

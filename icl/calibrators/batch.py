@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 
 from icl.calibrators import Answers, Calibrated, Calibrator, Floats, normalised
-from icl.errors import CalibrationError, ConfigError
+from icl.core.errors import CalibrationError, ConfigError
 
 __all__ = ["Batch", "chance_skew", "skew"]
+
 
 ROWS_A_LABEL = 5
 """Fewer rows than this for each label, and the mean holds as much of the rows as of the bias."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from icl.calibrators import Answers, Calibrated, Calibrator, Probe, content_free, normalised
-from icl.errors import ConfigError
-from icl.prompts import Template
-from icl.types import Example
+from icl.core.errors import ConfigError
+from icl.core.types import Example
+from icl.prompts.template import Template
 
 __all__ = ["Contextual"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from icl.calibrators import Answers, Calibrated, Calibrator
-from icl.errors import CalibrationError
+from icl.core.errors import CalibrationError
 
 __all__ = ["PerByte", "PerChar", "PerToken"]
 

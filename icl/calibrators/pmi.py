@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from icl.calibrators import Answers, Calibrated, Calibrator, Probe, content_free
-from icl.errors import CalibrationError, ConfigError
-from icl.prompts import Template
-from icl.types import Example
+from icl.core.errors import CalibrationError, ConfigError
+from icl.core.types import Example
+from icl.prompts.template import Template
 
 __all__ = ["PMI"]
 

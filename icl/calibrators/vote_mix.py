@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from icl.calibrators import Answers, Calibrated, Calibrator, Floats, normalised
-from icl.errors import CalibrationError, ConfigError
+from icl.core.errors import CalibrationError, ConfigError
 
 __all__ = ["GRID", "VoteMix"]
+
 
 GRID = (*(round(0.1 * step, 1) for step in range(10)), 0.99)
 """Weights of the vote that are tried; at the end the model just breaks ties between the votes."""

@@ -5,19 +5,28 @@ from __future__ import annotations
 import sys
 
 import typer
+from typer.models import CommandInfo
 
-from icl.cli import author, comparing, feedback, look, production, reporting, runs, search, web
+from icl.cli import author, compare, export, feedback, report, run, search, show, workbench
 from icl.cli.common import STOPPED, app
-from icl.errors import IclError, one_line
+from icl.core.errors import IclError, one_line
 
 __all__ = ["app", "main"]
 
-_VERBS = (author, comparing, feedback, look, production, reporting, runs, search, web)
-"""Imported for the verbs that they put on the app."""
+
+_MODULES = (author, run, search, workbench, compare, show, report, feedback, export)
+"""The files whose verbs are on the app, in the order of the help."""
 _PANELS = ("Write", "Run", "Look", "Use")
-app.registered_commands.sort(
-    key=lambda verb: [*_PANELS, verb.rich_help_panel].index(verb.rich_help_panel)
-)
+
+
+def _place(verb: CommandInfo) -> tuple[int, int]:
+    """Return where the help shows a verb: its panel, then the file it is written in."""
+    assert verb.callback is not None
+    written = [module.__name__ for module in _MODULES].index(verb.callback.__module__)
+    return [*_PANELS, verb.rich_help_panel].index(verb.rich_help_panel), written
+
+
+app.registered_commands.sort(key=_place)
 
 
 def main() -> None:

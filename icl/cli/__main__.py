@@ -1,5 +1,7 @@
 """``python -m icl.cli``."""
 
+from __future__ import annotations
+
 from icl.cli import main
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icl.cli.common import DEMO_MODEL, app, pasted
-from icl.errors import ConfigError, IclError, one_line
+from icl.core.errors import ConfigError, IclError, one_line
 
 if TYPE_CHECKING:
-    from icl.trial import Outcome, Tried
+    from icl.running.trial import Outcome, Tried
 
 PANEL = "Write"
 TAIL_CHARS, TAIL_LINES = 400, 6
@@ -32,7 +32,7 @@ def init(
     ] = DEMO_MODEL,
 ) -> None:
     """Write a small experiment to start from; it runs as it is."""
-    from icl.authoring import init as write
+    from icl.experiment.starters import init as write
 
     for path in write(folder, task, model):
         typer.echo(f"  {path}")
@@ -55,9 +55,9 @@ def try_(
     ] = None,
 ) -> None:
     """Ask a few rows and show the answers; --watch: at every save."""
-    from icl.authoring import experiment_for, is_experiment
-    from icl.trial import Trial
-    from icl.trial import watch as keep_watching
+    from icl.experiment.starters import experiment_for, is_experiment
+    from icl.running.trial import Trial
+    from icl.running.trial import watch as keep_watching
 
     if model is not None and is_experiment(file):
         raise ConfigError(f"--model goes with a template; {file} names its models under `models:`")
@@ -118,7 +118,7 @@ def lint(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Templates, experiments.")],
 ) -> None:
     """Find what would go wrong, without a model; exit code 1 if any."""
-    from icl.lint import lint as find
+    from icl.experiment.lint import lint as find
 
     problems = [problem for file in files for problem in find(file)]
     for problem in problems:
@@ -137,6 +137,6 @@ def schema(
     ] = "experiment",
 ) -> None:
     """Print the JSON Schema of a file, for editors."""
-    from icl.schemas import schema_text
+    from icl.experiment.json_schema import schema_text
 
     typer.echo(schema_text(kind), nl=False)

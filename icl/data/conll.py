@@ -12,15 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from icl.data.files import DataSpec, find_file, find_path
-from icl.data.lines import plain_lines
+from icl.core.errors import DataError
+from icl.core.languages import language
+from icl.core.registry import register
+from icl.core.types import Example
+from icl.data.parallel import plain_lines
 from icl.data.rows import Row, Table, examples
-from icl.errors import DataError
-from icl.languages import language
-from icl.registry import register
-from icl.types import Example
+from icl.data.spec import DataSpec, find_file, find_path
 
 __all__ = ["join_tokens", "read_conll"]
+
 
 _COMMENT = re.compile(r"#\s*([\w-]+)\s*=\s?(.*)", re.DOTALL)
 _UNSPACED = {"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}

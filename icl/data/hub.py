@@ -11,15 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from icl.cache import cache_dir
-from icl.data.files import DataSpec, find_path
+from icl.core.errors import DataError
+from icl.core.files import cache_dir
+from icl.core.registry import did_you_mean, register
+from icl.core.types import Example
 from icl.data.parquet import BATCH_ROWS, need, plain_row
 from icl.data.rows import Row, Table, examples, wanted
-from icl.errors import DataError
-from icl.registry import did_you_mean, register
-from icl.types import Example
+from icl.data.spec import DataSpec, find_path
 
 __all__ = ["pinned", "read_hf", "split_sizes"]
+
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -10,13 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from icl.data.files import DataSpec, find_paths
+from icl.core.errors import ConfigError, DataError
+from icl.core.registry import register
+from icl.core.types import Example
 from icl.data.rows import Row, Table, examples, wanted
-from icl.errors import ConfigError, DataError
-from icl.registry import register
-from icl.types import Example
+from icl.data.spec import DataSpec, find_paths
 
 __all__ = ["BATCH_ROWS", "need", "plain_row", "read_parquet"]
+
 
 BATCH_ROWS = 256
 """Rows decoded at a time: few enough for long documents."""

@@ -10,12 +10,13 @@ from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
-from icl.data.files import DataSpec
-from icl.errors import DataError
-from icl.registry import did_you_mean
-from icl.types import Example
+from icl.core.errors import DataError
+from icl.core.registry import did_you_mean
+from icl.core.types import Example
+from icl.data.spec import DataSpec
 
 __all__ = ["Digests", "Row", "Table", "column", "examples", "wanted"]
+
 
 _SPLITS = ("split", "partition")
 

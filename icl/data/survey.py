@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from icl.data.files import DataSpec, find_path
-from icl.data.folders import folder_languages
+from icl.core.errors import DataError
+from icl.core.registry import lookup
+from icl.data.flores_ntrex import folder_languages
 from icl.data.hub import split_sizes
+from icl.data.spec import DataSpec, find_path
 from icl.data.tables import massive_locales
-from icl.errors import DataError
-from icl.registry import lookup
 
 __all__ = ["Survey", "survey"]
+
 
 CHEAP_BYTES = 20_000_000
 """Files larger than this are not read only to count their rows: about a second."""

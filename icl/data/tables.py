@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from icl.data.files import DataSpec, find_file, find_path, text_lines
+from icl.core.errors import DataError
+from icl.core.registry import did_you_mean, register
+from icl.core.types import Example
 from icl.data.rows import Row, Table, examples
-from icl.errors import DataError
-from icl.registry import did_you_mean, register
-from icl.types import Example
+from icl.data.spec import DataSpec, find_file, find_path, text_lines
 
 __all__ = ["json_lines", "massive_locales", "read_csv", "read_jsonl", "read_massive", "read_tsv"]
+
 
 _MASSIVE_FIELDS = ("utt", "intent", "scenario", "annot_utt")
 _MASSIVE_GOLD = ("intent", "scenario", "annot_utt")

@@ -1,1 +1,1 @@
-"""Plug-ins: one engines file, one class."""
+"""What answers a prompt: the protocol, its contract test, and one folder or file an engine."""

@@ -1,17 +1,22 @@
-"""What an engine is: the methods that every one has, and those that only some have.
-
-Optional abilities are protocols of one or two methods each. Ask for one with ``isinstance``; an
-engine has it by having its methods, and inherits nothing. What a server's engine has beside these
-is :class:`icl.ledger.Remote`.
-"""
+"""What an engine must be able to do, and what it may be able to do beside it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from icl.types import JSON, Choice, ChoiceScore, Expected, Output, Prompt, Sampling, Token
+from icl.core.types import (
+    JSON,
+    Choice,
+    ChoiceScore,
+    Expected,
+    OnToken,
+    Output,
+    Prompt,
+    Sampling,
+    Token,
+)
 
 __all__ = [
     "Budgets",
@@ -22,14 +27,10 @@ __all__ = [
     "Inspects",
     "Loads",
     "Local",
-    "OnToken",
     "Proves",
     "Sized",
     "Writes",
 ]
-
-OnToken = Callable[[int, str], None]
-"""Is told the index of a prompt and the text that was just generated for it."""
 
 
 class Engine(Protocol):

@@ -9,12 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from icl.engines.protocol import OnToken
-from icl.engines.sampling import check_sampling
-from icl.errors import ChoiceError, EngineError, WindowError
-from icl.types import JSON, Choice, ChoiceScore, Output, Prompt, Sampling, Token, digest
+from icl.core.errors import ChoiceError, EngineError, WindowError
+from icl.core.types import (
+    JSON,
+    Choice,
+    ChoiceScore,
+    OnToken,
+    Output,
+    Prompt,
+    Sampling,
+    Token,
+    digest,
+)
+from icl.engines.requests import check_sampling
 
 __all__ = ["TableEngine", "Uncounted"]
+
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 """A word with the white space before it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from icl.errors import EngineError, ModelError
-from icl.types import Token
+from icl.core.errors import EngineError, ModelError
+from icl.core.types import Token
 
 __all__ = ["Codec"]
 

@@ -1,6 +1,6 @@
 """Plug-ins that compare predictions with targets: one metric is one file with one class.
 
-A metric gives one row of statistics per example (:class:`icl.stats.Stats`); its value is on
+A metric gives one row of statistics per example (:class:`icl.core.stats.Stats`); its value is on
 the scale from 0 to 100. What all of them check, and the door to sacreBLEU, stand here.
 """
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from icl.errors import ConfigError, MetricError
-from icl.registry import construct
-from icl.stats import Metric, Rows, Stats
-from icl.types import Example, Prediction
+from icl.core.errors import ConfigError, MetricError
+from icl.core.registry import construct
+from icl.core.stats import Metric, Rows, Stats
+from icl.core.types import Example, Prediction
 
-__all__ = ["better", "make", "paired", "segment_stats"]
+__all__ = ["better", "make_metric", "paired", "segment_stats"]
 
 
 def paired(
@@ -80,14 +80,14 @@ def better(metric: object) -> str:
     return str(getattr(metric, "better", "higher"))
 
 
-def make(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, Metric]:
+def make_metric(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, Metric]:
     """The name of a score and its metric, of an entry under ``metrics:``.
 
     An entry is a registered name, ``{metric: bleu, tokenize: char}`` with options, or
     ``{command: "…"}`` for an outside program, or ``{judge: {…}}`` for a model; ``name``
     calls the score something else.
 
-    >>> make({"metric": "chrf", "word_order": 0, "name": "plain_chrf"})[0]
+    >>> make_metric({"metric": "chrf", "word_order": 0, "name": "plain_chrf"})[0]
     'plain_chrf'
 
     Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from icl.core.stats import Stats, proportion
+from icl.core.types import Example, Prediction
 from icl.metrics import paired
-from icl.stats import Stats, proportion
-from icl.types import Example, Prediction
 
 __all__ = ["Accuracy"]
 

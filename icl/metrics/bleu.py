@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from icl.errors import MetricError
+from icl.core.errors import MetricError
+from icl.core.registry import did_you_mean
+from icl.core.stats import Stats
+from icl.core.types import Example, Prediction
 from icl.metrics import paired, segment_stats
-from icl.registry import did_you_mean
-from icl.stats import Stats
-from icl.types import Example, Prediction
 
 __all__ = ["BLEU", "tokenizer_for"]
+
 
 TOKENIZERS = ("13a", "char", "intl", "ja-mecab", "ko-mecab", "none", "zh")
 """sacreBLEU's tokenizers that need no download."""

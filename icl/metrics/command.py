@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from icl.errors import ConfigError, MetricError
+from icl.core.errors import ConfigError, MetricError
+from icl.core.registry import did_you_mean, names
+from icl.core.stats import Metric, Stats, mean
+from icl.core.types import Example, Prediction
 from icl.metrics import paired
-from icl.registry import did_you_mean, names
-from icl.stats import Metric, Stats, mean
-from icl.types import Example, Prediction
 
 __all__ = ["Command", "check_command_name", "placed"]
+
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 

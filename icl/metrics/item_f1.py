@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.errors import MetricError
-from icl.items import items
+from icl.core.errors import MetricError
+from icl.core.extraction import items
+from icl.core.stats import Rows, Stats
+from icl.core.types import Example, Prediction
 from icl.metrics import paired
-from icl.stats import Rows, Stats
-from icl.types import Example, Prediction
 
 __all__ = ["ItemF1"]
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from icl.errors import MetricError
-from icl.registry import did_you_mean
-from icl.stats import Rows, Stats, mean, proportion
-from icl.types import Example, Prediction
+from icl.core.errors import MetricError
+from icl.core.registry import did_you_mean
+from icl.core.stats import Rows, Stats, mean, proportion
+from icl.core.types import Example, Prediction
 
 __all__ = ["Judge", "kappa"]
+
 
 METHODS = ("rank", "generate")
 

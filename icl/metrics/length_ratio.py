@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icl.core.segmentation import words
+from icl.core.stats import Rows, Stats
+from icl.core.types import Example, Prediction
 from icl.metrics import paired
-from icl.segments import words
-from icl.stats import Rows, Stats
-from icl.types import Example, Prediction
 
 __all__ = ["LengthRatio"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icl.core.stats import Rows, Stats
+from icl.core.types import Example, Prediction
 from icl.metrics import paired
-from icl.stats import Rows, Stats
-from icl.types import Example, Prediction
 
 __all__ = ["MacroF1"]
 

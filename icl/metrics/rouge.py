@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from icl.errors import MetricError
+from icl.core.errors import MetricError
+from icl.core.segmentation import sentences, words
+from icl.core.stats import Stats, mean
+from icl.core.types import Example, Prediction
 from icl.metrics import paired
-from icl.segments import sentences, words
-from icl.stats import Stats, mean
-from icl.types import Example, Prediction
 
 __all__ = ["Rouge1", "Rouge2", "RougeL", "RougeLsum"]
+
 
 STEMMED_CHARS = 3
 """rouge_score stems words longer than this, as ROUGE-1.5.5 does."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from icl.core.stats import Stats
+from icl.core.types import Example, Prediction
 from icl.metrics import paired, segment_stats
-from icl.stats import Stats
-from icl.types import Example, Prediction
 
 __all__ = ["TER"]
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from icl.core.segmentation import words
+from icl.core.stats import Stats, mean
+from icl.core.types import Example, Prediction
 from icl.metrics import paired
-from icl.segments import words
-from icl.stats import Stats, mean
-from icl.types import Example, Prediction
 
 __all__ = ["TokenF1"]
 

@@ -1,1 +1,1 @@
-"""What is made of a run for others to read: pages, figures, files."""
+"""Everything for a reader: tables, prose, the HTML page, LaTeX, CSV, JSON, exported Python."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icl.checks import short_names
-from icl.results import ConditionResult, Run
+from icl.records.results import ConditionResult, Run
+from icl.scoring.checks import short_names
 
 __all__ = ["Appendix", "Shown", "Source", "appendix"]
 
@@ -41,7 +41,7 @@ class Appendix:
     templates: tuple[Source, ...]
     prompts: tuple[Shown, ...]
     citations: tuple[tuple[str, str], ...]
-    """(data set, BibTeX) of those that are known; see :mod:`icl.citations`."""
+    """(data set, BibTeX) of those that are known; see :mod:`icl.data.citations`."""
 
 
 def appendix(run: Run) -> Appendix:

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from icl.predicting import predict
-from icl.report import label_shares
-from icl.results import ConditionResult
-from icl.types import Choice, Example, Output, Prediction, Prompt, Record
+from icl.core.probabilities import label_shares
+from icl.core.types import Choice, Example, Output, Prediction, Prompt, Record
+from icl.records.results import ConditionResult
+from icl.tasks.predict import predict
 
 __all__ = ["Card", "card_of", "page", "pieces"]
+
 
 TOP = 15
 """Labels with a bar; right ones are shown wherever they stand."""

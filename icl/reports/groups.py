@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from icl.core.registry import lookup, names
+from icl.core.types import Score
 from icl.metrics import better
-from icl.registry import lookup, names
-from icl.report import metric_title
-from icl.results import ConditionResult, Run
-from icl.types import Score
+from icl.records.results import ConditionResult, Run
+from icl.reports.tables import metric_title
 
 __all__ = ["Group", "Row", "goodness", "groups", "title"]
 

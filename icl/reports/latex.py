@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 import regex
 
 from icl.reports.appendix import Appendix
-from icl.reports.grids import Cell, Grid
-from icl.reports.text import clean
+from icl.reports.grid import Cell, Grid
+from icl.reports.safe_text import clean
 
 __all__ = ["as_latex", "latex_text", "verbatim"]
+
 
 _COMMANDS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",

@@ -1,7 +1,7 @@
 """Two settings against each other: a cell is a score, or the mean over all other settings.
 
 The best cell of each row is marked, and those that differ from it: paired tests on the common
-examples, corrected by Holm for all comparisons of the table (:mod:`icl.paired`).
+examples, corrected by Holm for all comparisons of the table (:mod:`icl.scoring.significance`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from icl.checks import direction
-from icl.compare import compare_sides, settings_of
-from icl.errors import ConfigError, one_line
-from icl.paired import Difference, difference, holm
-from icl.registry import did_you_mean
-from icl.report import metric_title, number, of_kind
-from icl.reports.grids import Cell, Grid, check_metric, span
-from icl.results import ConditionResult, Run
-from icl.sides import calibrator_of, metric_of_score, side
-from icl.stats import aggregate
-from icl.types import Score
+from icl.core.errors import ConfigError, one_line
+from icl.core.registry import did_you_mean
+from icl.core.stats import aggregate
+from icl.core.types import Score
+from icl.records.results import ConditionResult, Run
+from icl.reports.grid import Cell, Grid, check_metric, span
+from icl.reports.tables import metric_title, number, of_kind
+from icl.scoring.checks import direction
+from icl.scoring.compare import compare_sides, settings_of
+from icl.scoring.pairs import calibrator_of, metric_of_score, side
+from icl.scoring.significance import Difference, difference, holm
 
 __all__ = ["ABSENT", "Pivot", "Place", "pivot", "pivot_grid"]
+
 
 ABSENT = "–"
 """The value of a setting that a condition does not have, as a seed where nothing is drawn."""
@@ -97,7 +98,7 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
 
     Args:
         run: with its scores.
-        rows: a setting, as :attr:`icl.results.ConditionResult.settings` names it.
+        rows: a setting, as :attr:`icl.records.results.ConditionResult.settings` names it.
         cols: another one; all in one column by default.
         metric: name of a score; the first one of each task by default.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from icl.report import number
+from icl.core.types import Score
 from icl.reports.groups import Group, Row, goodness, title
-from icl.types import Score
+from icl.reports.tables import number
 
 __all__ = ["BASELINES", "interval", "sentences"]
+
 
 BASELINES = {
     "chance": "drawing a label at random",

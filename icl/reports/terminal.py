@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from icl.report import show
+from icl.records.results import Run
 from icl.reports.appendix import Appendix
-from icl.reports.grids import Grid
-from icl.reports.text import clean
-from icl.results import Run
+from icl.reports.grid import Grid
+from icl.reports.safe_text import clean
+from icl.reports.tables import show
+
+__all__ = ["as_text"]
+
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-__all__ = ["as_text"]
 
 
 def as_text(

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from icl.types import JSON, Example, Shot
+from icl.core.types import JSON, Example, Shot
+
+__all__ = ["Selector"]
+
 
 if TYPE_CHECKING:
     from icl.selectors.vectors import Asked, Vectors
-
-__all__ = ["Selector"]
 
 
 @dataclass

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from icl.errors import DataError
+from icl.core.errors import DataError
+from icl.core.types import Example
 from icl.selectors import Selector
 from icl.selectors.random import Scope, check_scope, draw, generator, in_id_order
-from icl.types import Example
 
 __all__ = ["Balanced", "labelled"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+from icl.core.types import JSON, Example
 from icl.selectors import Selector
 from icl.selectors.balanced import labelled
-from icl.selectors.nearness import By, Near, near
-from icl.types import JSON, Example
+from icl.selectors.similarity import By, Near, near
 
 __all__ = ["BalancedKNN"]
 

@@ -10,13 +10,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from icl.errors import ConfigError
-from icl.registry import did_you_mean
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON, Example
 from icl.selectors import Selector
-from icl.selectors.nearness import Scores, falling, field_names, id_ranks, text_of
-from icl.types import JSON, Example
+from icl.selectors.similarity import Scores, falling, field_names, id_ranks, text_of
 
 __all__ = ["BM25"]
+
 
 _JOINERS = "\u200c\u200d"  # inside words of Persian and Indic scripts, as in UAX #29
 

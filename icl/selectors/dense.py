@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from icl.errors import ConfigError
+from icl.core.errors import ConfigError
+from icl.core.types import JSON, Example
 from icl.selectors import Selector
-from icl.selectors.nearness import Scores, falling, field_names, id_ranks, text_of
+from icl.selectors.similarity import Scores, falling, field_names, id_ranks, text_of
 from icl.selectors.vectors import Array, Asked, Vectors
-from icl.types import JSON, Example
 
 __all__ = ["Dense"]
+
 
 _DIGITS = 5
 """Decimals of a cosine that count: rounding in other batches moves the seventh (float32)."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icl.core.errors import ConfigError, DataError
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON, Example, digest
 from icl.data import json_lines
-from icl.errors import ConfigError, DataError
-from icl.registry import did_you_mean
 from icl.selectors import Selector
-from icl.types import JSON, Example, digest
 
 __all__ = ["Fixed"]
+
 
 _GOLD = ("target", "label")
 _KEYS = ("id", "fields", "targets", "target")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from icl.errors import ConfigError
+from icl.core.errors import ConfigError
+from icl.core.types import JSON, Example
 from icl.selectors import Selector
-from icl.selectors.nearness import By, Near, Scores, near
-from icl.types import JSON, Example
+from icl.selectors.similarity import By, Near, Scores, near
 
 __all__ = ["MMR"]
 

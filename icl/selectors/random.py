@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from icl.errors import ConfigError
-from icl.registry import did_you_mean
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean
+from icl.core.types import Example
 from icl.selectors import Selector
-from icl.types import Example
 
 __all__ = ["Random", "Scope", "draw", "generator", "in_id_order"]
+
 
 Scope = Literal["query", "run"]
 

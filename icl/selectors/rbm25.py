@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
-from icl.errors import ConfigError
+from icl.core.errors import ConfigError
+from icl.core.types import JSON, Example
 from icl.selectors import Selector
 from icl.selectors.bm25 import BM25, Ngrams
-from icl.types import JSON, Example
 
 __all__ = ["RBM25"]
+
 
 ORDER = 4
 """The longest n-gram, as in the paper."""

@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from icl.cache import cache_dir
-from icl.errors import DataError
-from icl.types import JSON, digest
+from icl.core.errors import DataError
+from icl.core.files import cache_dir
+from icl.core.types import JSON, digest
 
 __all__ = ["Array", "Asked", "Vectors"]
+
 
 logger = logging.getLogger(__name__)
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from icl.errors import ConfigError, MetricError
-from icl.registry import did_you_mean
-from icl.segments import sentences
-from icl.stats import Metric, mean, proportion, score
+from icl.core.errors import ConfigError, MetricError
+from icl.core.registry import did_you_mean
+from icl.core.segmentation import sentences
+from icl.core.stats import Metric, mean, proportion, score
+from icl.core.types import Example, Prediction, Score
 from icl.tasks import Task
 from icl.tasks.parsers import EMPTY
-from icl.types import Example, Prediction, Score
 
 __all__ = ["BASELINES", "baselines", "chance", "copy", "counts", "lead", "majority", "vote"]
+
 
 BASELINES = ("chance", "copy", "lead3", "majority", "vote")
 

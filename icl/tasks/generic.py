@@ -6,6 +6,7 @@ from icl.tasks import Task
 
 __all__ = ["CHOOSE", "CLASSIFY", "EXTRACT", "GENERATE"]
 
+
 CLASSIFY = Task(
     name="classify",
     kind="classify",

@@ -6,6 +6,7 @@ from icl.tasks import Task
 
 __all__ = ["INTENT"]
 
+
 INTENT = Task(
     name="intent",
     kind="classify",

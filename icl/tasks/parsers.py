@@ -1,6 +1,6 @@
 """How generated text is read as an answer: functions of the output and the choices.
 
-A parser gives the answer or raises :class:`icl.errors.ParseError` with a short reason; the
+A parser gives the answer or raises :class:`icl.core.errors.ParseError` with a short reason; the
 caller keeps and counts those rows. Folding, for labels: white space collapsed, outer quotes
 and final punctuation removed, case folded, Unicode NFC.
 """
@@ -12,11 +12,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from icl.errors import ChoiceError, ParseError
-from icl.items import normal
-from icl.types import Choice, canonical
+from icl.core.errors import ChoiceError, ParseError
+from icl.core.extraction import normal
+from icl.core.types import Choice, canonical
 
 __all__ = ["EMPTY", "fields", "first_line", "label", "label_prefix", "text"]
+
 
 EMPTY = "empty"
 """The reason given for an output of nothing but white space."""
@@ -109,7 +110,8 @@ def label_prefix(output: str, choices: Sequence[Choice]) -> str:
 
 
 def fields(output: str, choices: Sequence[Choice] = ()) -> str:
-    r"""The items that an output lists, as canonical JSON in the normal form of :mod:`icl.items`.
+    r"""The items that an output lists, as canonical JSON in the normal form of
+    :mod:`icl.core.extraction`.
 
     Read are a JSON object or list (in a code fence too; what follows it is not looked at), lines
     of ``key: value``, and lines that begin with ``-``, ``*``, ``•`` or ``1.``; ``none`` alone is

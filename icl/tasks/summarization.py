@@ -6,6 +6,7 @@ from icl.tasks import Task
 
 __all__ = ["SUMMARIZATION"]
 
+
 SUMMARIZATION = Task(
     name="summarization",
     kind="generate",

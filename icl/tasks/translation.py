@@ -6,6 +6,7 @@ from icl.tasks import Task
 
 __all__ = ["TRANSLATION"]
 
+
 TRANSLATION = Task(
     name="translation",
     kind="generate",

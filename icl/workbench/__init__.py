@@ -1,1 +1,1 @@
-"""One prompt at a time, from what is set to what is answered: the playground without its page."""
+"""One screen as an experiment, without a web."""

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from icl.conditions import Condition, Request
+from icl.core.errors import MetricError
+from icl.core.probabilities import label_shares
+from icl.core.types import Choice, ChoiceScore, Output, Prediction, Prompt, Record, Sampling
 from icl.engines.protocol import Engine
-from icl.errors import MetricError
-from icl.metrics import make
+from icl.experiment.condition import Condition, Request
+from icl.metrics import make_metric
 from icl.metrics.command import Command
-from icl.predicting import predict
-from icl.report import label_shares
-from icl.types import Choice, ChoiceScore, Output, Prediction, Prompt, Record, Sampling
+from icl.tasks.predict import predict
 
 __all__ = ["Answer", "Progress", "answered", "rank", "score", "scored", "stream"]
 
@@ -74,7 +74,7 @@ class Answer:
         if not self.targets:
             return found, ["the row has no right answer to compare with"]
         for given in entry.metrics or self.condition.task.metrics:
-            name, metric = make(given)
+            name, metric = make_metric(given)
             if isinstance(metric, Command):
                 notes.append(f"{name} is an outside program: icl run starts it")
                 continue

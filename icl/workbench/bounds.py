@@ -17,17 +17,19 @@ from typing import Any
 
 import yaml
 
-from icl.config import Experiment, Point, own_data, points, samples
+from icl.core.errors import ConfigError
+from icl.core.strict_yaml import StrictLoader
+from icl.core.types import canonical
 from icl.data import DataSpec
-from icl.engines.at_hand import is_here
-from icl.entries import DataEntry
-from icl.errors import ConfigError
-from icl.metrics import make
+from icl.engines.hf.weights.find import is_here
+from icl.experiment.entries import DataEntry
+from icl.experiment.grid import Experiment, Point, own_data, points
+from icl.experiment.samples import samples
+from icl.metrics import make_metric
 from icl.metrics.judge import Judge
-from icl.strict_yaml import StrictLoader
-from icl.types import canonical
 
 __all__ = ["Bounds", "judges_of"]
+
 
 _PLACEHOLDER = re.compile(r"\{(?:locale|source|target|split|lang)\}")
 _WORD = re.compile(r"[^./\\\x00*][^/\\\x00*]*")
@@ -211,7 +213,7 @@ def judges_of(found: Iterable[Point]) -> Iterator[Judge]:
     """The judges that points name under their metrics."""
     for point in found:
         for entry in point.task.metrics or ():
-            _, metric = make(entry)
+            _, metric = make_metric(entry)
             if isinstance(metric, Judge):
                 yield metric
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from icl.errors import IclError
-from icl.progress import Progress
+from icl.core.errors import IclError
+from icl.running.progress import Progress
 
 __all__ = ["Stopped", "Watched", "watched"]
+
 
 T = TypeVar("T")
 

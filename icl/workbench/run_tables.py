@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icl.errors import IclError, one_line
-from icl.report import FACTS, label_shares, number
-from icl.reports.answers import Confusion, confusion
+from icl.core.errors import IclError, one_line
+from icl.core.probabilities import label_shares
+from icl.records.results import Run, varying
+from icl.reports.errors import Confusion, confusion
 from icl.reports.groups import Row, groups, title
-from icl.reports.prompt_view import Piece, bounded, record_pieces
+from icl.reports.prompt_parts import Piece, bounded, record_pieces
+from icl.reports.safe_text import clean, short
 from icl.reports.summary import interval
-from icl.reports.text import clean, short
-from icl.results import Run, varying
-from icl.spread import Spread
-from icl.workbench.browse import Opened, Page
+from icl.reports.tables import FACTS, number
+from icl.scoring.sensitivity import Spread
+from icl.workbench.browse_runs import Opened, Page
 
-__all__ = ["RecordView", "Table", "condition_table", "mix_ups", "page_table", "record_view",
-           "settings", "spread_table", "task_of"]  # fmt: skip
+__all__ = [
+    "RecordView",
+    "Table",
+    "condition_table",
+    "mix_ups",
+    "page_table",
+    "record_view",
+    "settings",
+    "spread_table",
+    "task_of",
+]
+
 
 CELL_CHARS, NAME_CHARS, PROMPT_CHARS, LABELS = 300, 40, 100_000, 8
 """Most characters of a cell, a setting and a prompt; bars of a record, the right one besides."""

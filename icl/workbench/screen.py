@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +12,26 @@ from typing import Any, Protocol
 
 import yaml
 
-from icl.calibrators import make, make_all
-from icl.errors import DataError, StoreError
-from icl.registry import lookup
-from icl.scoring import calibrator_entry
-from icl.store import replace_file
-from icl.types import digest
-from icl.workbench.sources import Source
+from icl.calibrators import make_calibrator, make_calibrators
+from icl.core.errors import ConfigError, DataError, StoreError
+from icl.core.files import replace_file
+from icl.core.registry import lookup
+from icl.core.types import Shot, digest
+from icl.scoring.scores import calibrator_entry
+from icl.workbench.row_sources import Source
 
-__all__ = ["Collected", "Files", "Hand", "Kept", "Screen", "arranged", "as_yaml", "experiment"]
+__all__ = [
+    "Collected",
+    "Files",
+    "Hand",
+    "Kept",
+    "Screen",
+    "arranged",
+    "as_file",
+    "as_yaml",
+    "experiment",
+]
+
 
 OWN = "own_row"
 """Name of the data set that holds a row typed by hand."""
@@ -98,7 +110,7 @@ class Screen:
     text: str
     """The template as it stands in the editor, saved or not."""
     data: str = "samples/intent"
-    """Name of a :class:`~icl.workbench.sources.Source`."""
+    """Name of a :class:`~icl.workbench.row_sources.Source`."""
     locale: str | None = "en-US"
     source: str | None = "eng_Latn"
     target: str | None = "deu_Latn"
@@ -222,10 +234,10 @@ def experiment(
 def _calibrate(screen: Screen, source: Source) -> list[Any]:
     """The source's calibrators and the one chosen, which may be one of them by its name."""
     entries, entry = list(source.calibrators), calibrator_entry(screen.calibrator)
-    if isinstance(entry, str) and entry in make_all(entries):
+    if isinstance(entry, str) and entry in make_calibrators(entries):
         return entries
-    name, _ = make(entry)
-    return [*(one for one in entries if make(one)[0] != name), entry]
+    name, _ = make_calibrator(entry)
+    return [*(one for one in entries if make_calibrator(one)[0] != name), entry]
 
 
 def _rows(screen: Screen, source: Source) -> dict[str, Any]:
@@ -322,3 +334,25 @@ def as_yaml(whole: Mapping[str, Any]) -> str:
     return yaml.dump(
         dict(whole), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None
     )
+
+
+def as_file(name: str, shots: Sequence[Shot]) -> tuple[str, bytes]:
+    """Path under the working folder and content of a shot file; whole rows, so it stands alone.
+
+    Raises:
+        ConfigError: a name that is no plain file name.
+        DataError: there are no shots.
+    """
+    stem = name.strip().removesuffix(".jsonl")
+    if not re.fullmatch(r"\w[\w-]{0,63}", stem):
+        raise ConfigError(f"{name!r} cannot name a shot file; accepted: letters, digits, - and _")
+    if not shots:
+        raise DataError("no shots are sent, so there are none to save; set k, or add some")
+    lines = [
+        json.dumps(
+            {"fields": dict(shot.example.fields), "targets": list(shot.example.targets)},
+            ensure_ascii=False,
+        )
+        for shot in shots
+    ]
+    return f"shots/{stem}.jsonl", "".join(f"{line}\n" for line in lines).encode()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from icl.ui.guard import cookie_name
+from icl.workbench.web.guard import cookie_name
 from tests.browser.chromium import REPAIR, chromium
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from icl.engines.protocol import OnToken
+from icl.core.registry import register
+from icl.core.types import ChoiceScore, Expected, OnToken, Output, Prompt, Sampling
 from icl.engines.table import TableEngine
-from icl.registry import register
-from icl.types import ChoiceScore, Expected, Output, Prompt, Sampling
-from icl.ui.launch import serve
+from icl.workbench.web.launch import serve
 
 
 @register("engine", "talker")

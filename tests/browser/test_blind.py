@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from icl.run import run
+from icl.running.run import run
 from tests.browser.conftest import serving
 from tests.browser.test_app import choose, until
-from tests.experiment import write
+from tests.table_experiment import write
 
 HOSTILE = "<img src=x onerror=window.pwned=1>${window.pwned=2}"
 

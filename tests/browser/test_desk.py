@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from icl.report import label_shares
-from icl.results import load_run
+from icl.core.probabilities import label_shares
+from icl.records.results import load_run
 from tests.browser.conftest import serving
 from tests.browser.test_app import HOSTILE, choose, export, prompt, run, until, until_prompt, write
 

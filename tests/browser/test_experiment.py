@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from icl.results import load_run
+from icl.records.results import load_run
 from tests.browser.conftest import serving
 from tests.browser.test_app import choose, until, value
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
-from icl.reports.html import page as report
-from icl.results import load_run
+from icl.records.results import load_run
+from icl.reports.page.page import page as report
 from tests.browser.conftest import serving
 from tests.browser.test_app import HOSTILE as SAID
 from tests.browser.test_app import choose, run, until, until_prompt, value, write

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from icl.results import Run
-from icl.run import run as run_experiment
+from icl.records.results import Run
+from icl.running.run import run as run_experiment
 from tests.browser.conftest import serving
 from tests.browser.test_app import choose, run, until, write
 from tests.browser.test_desk import tab, until_box
 from tests.browser.test_results import click
-from tests.experiment import write as write_experiment
+from tests.table_experiment import write as write_experiment
 
 CONTROLS = {
     "Playground": "#name #data #select #k #seed #template #save #row #run #stop #told #good",

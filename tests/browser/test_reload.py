@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from icl.run import run
+from icl.running.run import run
 from tests.browser.conftest import serving
 from tests.browser.test_desk import tab, until_box
-from tests.experiment import write
+from tests.table_experiment import write
 
 TYPED = {
     "Template": ("file",), "Row": ("wanted",), "Shots": ("pool-wanted", "shot-file"),

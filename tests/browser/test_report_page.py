@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from icl.reports.html import page
+from icl.reports.page.page import page
 from tests.hostile_page import hostile_run
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from icl.results import Run
-from icl.run import run
+from icl.records.results import Run
+from icl.running.run import run
 from tests.browser.conftest import serving
-from tests.experiment import INTENTS, write
 from tests.hostile_page import HOSTILE, hostile_run
+from tests.table_experiment import INTENTS, write
 
 TABLE = {"engine": "table", "default": "hash"}
 ROWS = 120

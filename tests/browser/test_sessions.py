@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
-from icl.run import run as run_experiment
+from icl.running.run import run as run_experiment
 from tests.browser.conftest import COOKIES, serving
 from tests.browser.test_app import until, until_prompt, write
 from tests.browser.test_desk import tab, until_box
-from tests.experiment import write as write_experiment
+from tests.table_experiment import write as write_experiment
 
 SAID = "---\ntask: classify\nlabel_field: intent\n---\n{} {{{{ utt }}}}||| {{{{ label }}}}"
 KEPT = """() => JSON.stringify([document.documentElement.outerHTML, location.href,

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl.calibrators import Answers, Calibrated, make, make_all, normalised
+from icl.calibrators import Answers, Calibrated, make_calibrator, make_calibrators, normalised
 from icl.calibrators.batch import chance_skew, skew
-from icl.errors import CalibrationError, ConfigError
-from icl.registry import names
+from icl.core.errors import CalibrationError, ConfigError
+from icl.core.registry import names
 
 
 def answers(rows: Sequence[Sequence[float]], **more: Any) -> Answers:
@@ -33,7 +33,7 @@ def answers(rows: Sequence[Sequence[float]], **more: Any) -> Answers:
 
 
 def applied(entry: Any, given: Answers) -> Calibrated:
-    return make(entry)[1].calibrate(given)
+    return make_calibrator(entry)[1].calibrate(given)
 
 
 def close(found: Sequence[Any], wanted: Sequence[Sequence[float]]) -> None:
@@ -219,15 +219,17 @@ def test_every_calibrator_says_what_it_assumes_and_where_it_hurts() -> None:
     assert set(names("calibrator")) >= {"none", "batch", "per_token", "per_char", "per_byte",
                                         "vote_mix", "contextual", "pmi"}  # fmt: skip
     for name in names("calibrator"):
-        made = make(name)[1]
+        made = make_calibrator(name)[1]
         assert "not stated" not in (made.assumes, made.hurts)
         assert made.settings().startswith(f"calibrator:{name}")
 
 
 def test_settings_name_what_was_given() -> None:
-    _, made = make({"calibrator": "contextual", "inputs": ["", "N/A"], "fields": ["utt"]})
+    _, made = make_calibrator(
+        {"calibrator": "contextual", "inputs": ["", "N/A"], "fields": ["utt"]}
+    )
     assert made.settings() == "calibrator:contextual|inputs:'','N/A'|fields:'utt'"
-    assert make("vote_mix")[1].settings() == "calibrator:vote_mix|n:50"
+    assert make_calibrator("vote_mix")[1].settings() == "calibrator:vote_mix|n:50"
 
 
 @pytest.mark.parametrize(
@@ -250,9 +252,9 @@ def test_settings_name_what_was_given() -> None:
 )
 def test_bad_entries_are_told_in_one_line(entry: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make(entry)
+        make_calibrator(entry)
 
 
 def test_two_of_a_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="'batch' stands twice; give one a `name:` of its own"):
-        make_all(["batch", {"calibrator": "batch", "space": "probability"}])
+        make_calibrators(["batch", {"calibrator": "batch", "space": "probability"}])

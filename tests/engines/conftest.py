@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers as hf
 
-from icl.engines.forward import CausalModel
+from icl.engines.hf.causal.forward import CausalModel
 
 SIZE = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
 DENSE = SIZE | {"intermediate_size": 48, "num_key_value_heads": 2, "initializer_range": 0.3}

@@ -211,7 +211,7 @@ TOKENIZERS: dict[str, Callable[[], Any]] = {
 
 def save_pair(folder: Path, family: str) -> Path:
     """Save a model of a family with a tokenizer of its kind."""
-    from icl.engines.files import quiet
+    from icl.engines.hf.weights.hashes import quiet
 
     folder.mkdir(parents=True, exist_ok=True)
     with quiet():

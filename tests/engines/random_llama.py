@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from icl.engines.hf import HFEngine
-from icl.engines.loading import load_model
-from icl.types import Prompt
+from icl.core.types import Prompt
+from icl.engines.hf.engine import HFEngine
+from icl.engines.hf.weights.load import load_model
 from tests.conftest import save_model
 
 bnb_modules = pytest.importorskip("bitsandbytes.nn.modules")

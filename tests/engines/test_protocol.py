@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from icl.engines import protocol
-from icl.engines.hf import HFEngine
+from icl.engines.hf.engine import HFEngine
 from icl.engines.openai import OpenAIEngine
 from icl.engines.table import TableEngine
 

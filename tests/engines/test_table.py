@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from icl.core.errors import ChoiceError, EngineError, WindowError
+from icl.core.types import Prompt, Sampling
 from icl.engines.table import TableEngine
-from icl.errors import ChoiceError, EngineError, WindowError
-from icl.types import Prompt, Sampling
 
 ANSWERS = {"2+2=": " 4\nmore", "sky?": {" blue": -0.25, " red": -2.5}}
 
@@ -91,7 +91,7 @@ def test_identity_follows_the_table() -> None:
 
 def test_needs_no_torch() -> None:
     code = (
-        "import sys, icl.engines.table, icl.engines.hf\n"
+        "import sys, icl.engines.table, icl.engines.hf.engine\n"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,9 +1,9 @@
 import pytest
 
-from icl.errors import MetricError
+from icl.core.errors import MetricError
+from icl.core.stats import score
+from icl.core.types import Example, Prediction
 from icl.metrics.accuracy import Accuracy
-from icl.stats import score
-from icl.types import Example, Prediction
 
 
 def rows(*pairs):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from icl.errors import ConfigError, MetricError
-from icl.metrics import make
+from icl.core.errors import ConfigError, MetricError
+from icl.core.stats import score
+from icl.core.types import Example, Prediction
+from icl.metrics import make_metric
 from icl.metrics.exact_match import ExactMatch
 from icl.metrics.item_f1 import ItemF1
 from icl.metrics.length_ratio import LengthRatio
 from icl.metrics.token_f1 import TokenF1
-from icl.stats import score
-from icl.types import Example, Prediction
 
 METRICS = [ExactMatch(), TokenF1(), ItemF1(), LengthRatio()]
 
@@ -87,11 +87,11 @@ def test_item_f1_says_which_text_is_no_list(said, target, what):
 
 
 def test_entries_of_an_experiment():
-    name, metric = make({"metric": "chrf", "word_order": 0, "name": "chrf0"})
+    name, metric = make_metric({"metric": "chrf", "word_order": 0, "name": "chrf0"})
     assert (name, metric.label) == ("chrf0", "chrF")
-    assert make("bleu")[0] == "bleu"
-    assert make({"command": "python a/comet.py {hypothesis}"})[0] == "comet"
-    named = make({"command": "x {hypothesis}", "name": "mine"})
+    assert make_metric("bleu")[0] == "bleu"
+    assert make_metric({"command": "python a/comet.py {hypothesis}"})[0] == "comet"
+    named = make_metric({"command": "x {hypothesis}", "name": "mine"})
     assert named[0] == named[1].name == "mine"
 
 
@@ -110,5 +110,5 @@ def test_entries_of_an_experiment():
 )
 def test_wrong_entries(entry, message):
     with pytest.raises(ConfigError) as caught:
-        make(entry, "m")
+        make_metric(entry, "m")
     assert str(caught.value).startswith(message)

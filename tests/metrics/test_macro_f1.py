@@ -1,9 +1,9 @@
 import pytest
 
-from icl.errors import MetricError
+from icl.core.errors import MetricError
+from icl.core.stats import score
+from icl.core.types import Example, Prediction
 from icl.metrics.macro_f1 import MacroF1
-from icl.stats import score
-from icl.types import Example, Prediction
 
 
 def macro_f1(golds, guesses):

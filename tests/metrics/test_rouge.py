@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from icl.errors import MetricError
+from icl.core.errors import MetricError
+from icl.core.stats import score
+from icl.core.types import Example, Prediction
 from icl.metrics.rouge import Rouge1, Rouge2, RougeL, RougeLsum
-from icl.stats import score
-from icl.types import Example, Prediction
 
 # The example of https://github.com/google-research/google-research/tree/master/rouge
 FOX = "The quick brown fox jumps over the lazy dog"

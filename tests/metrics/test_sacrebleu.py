@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import sacrebleu
 
+from icl.core.stats import interval, score
+from icl.core.types import Example, Prediction
 from icl.metrics.bleu import BLEU
 from icl.metrics.chrf import ChrF
-from icl.stats import interval, score
-from icl.types import Example, Prediction
 
 FLORES = Path(__file__).parents[2].parent / "shared" / "data" / "flores200" / "devtest"
 needs_flores = pytest.mark.skipif(

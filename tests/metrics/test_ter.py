@@ -1,9 +1,9 @@
 import pytest
 from sacrebleu import corpus_ter
 
+from icl.core.stats import score
+from icl.core.types import Example, Prediction
 from icl.metrics.ter import TER
-from icl.stats import score
-from icl.types import Example, Prediction
 
 # The example of Snover et al. 2006, section 2: 4 edits (a shift among them) of 13 words.
 HYPOTHESIS = "THIS WEEK THE SAUDIS denied information published in the new york times"

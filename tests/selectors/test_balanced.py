@@ -3,9 +3,9 @@ from itertools import pairwise
 
 import pytest
 
-from icl.errors import ConfigError, DataError
+from icl.core.errors import ConfigError, DataError
+from icl.core.types import Example
 from icl.selectors.balanced import Balanced
-from icl.types import Example
 
 
 def rows(sizes):

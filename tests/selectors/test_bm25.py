@@ -8,10 +8,10 @@ from pathlib import Path
 import bm25s
 import pytest
 
+from icl.core.errors import ConfigError
+from icl.core.types import Example
 from icl.data import DataSpec, load
-from icl.errors import ConfigError
 from icl.selectors.bm25 import BM25
-from icl.types import Example
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 

@@ -4,11 +4,11 @@ import random
 import numpy as np
 import pytest
 
-from icl.errors import ConfigError, DataError
+from icl.core.errors import ConfigError, DataError
+from icl.core.types import Example
 from icl.selectors import vectors as kept
 from icl.selectors.dense import Dense
 from icl.selectors.vectors import Vectors
-from icl.types import Example
 from tests.selectors.vectors import Letters, fitted, ids, query, rows
 
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from icl.errors import ConfigError, DataError
+from icl.core.errors import ConfigError, DataError
+from icl.core.types import Example
 from icl.selectors.fixed import Fixed
-from icl.types import Example
 
 META = {"locale": "sw-KE", "split": "train"}
 POOL = [

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icl.errors import ConfigError
+from icl.core.errors import ConfigError
+from icl.core.types import Example
 from icl.selectors.random import Random, draw
-from icl.types import Example
 
 POOL = [Example(str(n), {"t": f"row {n}"}) for n in range(50)]
 QUERY = Example("q", {"t": "query"})

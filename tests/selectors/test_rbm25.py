@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from icl.errors import ConfigError
+from icl.core.errors import ConfigError
 from icl.selectors.bm25 import BM25
 from icl.selectors.rbm25 import RBM25
 from tests.selectors.vectors import fitted, ids, query, rows

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from icl.core.types import Example
 from icl.selectors import Selector
 from icl.selectors.vectors import Vectors
-from icl.types import Example
 
 
 class Letters:

@@ -1,6 +1,7 @@
 import pytest
 
-from icl.errors import ConfigError, MetricError
+from icl.core.errors import ConfigError, MetricError
+from icl.core.types import Example, Prediction
 from icl.metrics.accuracy import Accuracy
 from icl.metrics.chrf import ChrF
 from icl.metrics.macro_f1 import MacroF1
@@ -8,7 +9,6 @@ from icl.tasks import Task
 from icl.tasks.baselines import baselines, chance, copy, counts, lead, majority, vote
 from icl.tasks.intent import INTENT
 from icl.tasks.translation import TRANSLATION
-from icl.types import Example, Prediction
 
 
 def shots(labels, scores=(), id="0"):

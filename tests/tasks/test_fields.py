@@ -2,7 +2,7 @@
 
 import pytest
 
-from icl.errors import ParseError
+from icl.core.errors import ParseError
 from icl.tasks.parsers import fields
 
 

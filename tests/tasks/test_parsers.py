@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icl.errors import ChoiceError, IclError, ParseError
+from icl.core.errors import ChoiceError, IclError, ParseError
+from icl.core.types import Choice
 from icl.tasks.parsers import first_line, label, label_prefix, text
-from icl.types import Choice
 
 CHOICES = [
     Choice("alarm_set", " set alarm"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from icl.workbench.place import Workplace
 from icl.workbench.screen import Screen
-from icl.workbench.shelf import template_text
+from icl.workbench.session import Workplace
+from icl.workbench.template_files import template_text
 
 TABLE = {"engine": "table", "default": "hash"}
 

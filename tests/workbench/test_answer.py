@@ -12,20 +12,19 @@ from dataclasses import replace
 import pytest
 
 from icl.cli import app
+from icl.core.errors import ConfigError, DataError, EngineError, StoreError
+from icl.core.types import Output, Prompt, Sampling, Shot, Token
 from icl.engines.table import TableEngine
-from icl.errors import ConfigError, DataError, EngineError, StoreError
-from icl.feedback import Feedback, read, shots, write_shots
+from icl.records.feedback import Feedback, read, shots, write_shots
 from icl.selectors.fixed import Fixed
-from icl.types import Output, Prompt, Sampling, Shot, Token
 from icl.workbench.answer import Answer, answered, rank, stream
-from icl.workbench.influence import influence
-from icl.workbench.keeping import card, note
-from icl.workbench.meter import Meter, part_counts
-from icl.workbench.models import Opening, heat, loading
-from icl.workbench.place import Workplace
-from icl.workbench.rows import search, summary
-from icl.workbench.screen import Hand, arranged
-from icl.workbench.shots import as_file
+from icl.workbench.feedback import card, note
+from icl.workbench.model_status import Opening, heat, loading
+from icl.workbench.row_cache import search, summary
+from icl.workbench.screen import Hand, arranged, as_file
+from icl.workbench.session import Workplace
+from icl.workbench.shot_influence import influence
+from icl.workbench.window_meter import Meter, part_counts
 from tests.workbench.conftest import screen
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from icl.config import load_experiment, samples
-from icl.errors import ConfigError, DataError, IclError
-from icl.templates import read_template
-from icl.workbench.drafts import Draft, check, draft_yaml, run_draft, save_draft
+from icl.core.errors import ConfigError, DataError, IclError
+from icl.experiment.file import load_experiment
+from icl.experiment.samples import samples
+from icl.prompts.template_file import read_template
+from icl.workbench.experiment_draft import Draft, check, draft_yaml, run_draft, save_draft
 from icl.workbench.jobs import Watched
-from icl.workbench.place import Workplace
-from tests.experiment import write
+from icl.workbench.session import Workplace
+from tests.table_experiment import write
 from tests.workbench.conftest import TABLE, screen
 
 ROW = '{"id": "a", "question": "canary", "answer": "x"}\n'

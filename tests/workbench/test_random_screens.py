@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from icl.run import run
+from icl.running.run import run
 from icl.workbench.answer import Answer, answered, rank, stream
-from icl.workbench.place import Workplace
+from icl.workbench.row_sources import Source
 from icl.workbench.screen import Hand, Screen, arranged
-from icl.workbench.sources import Source
+from icl.workbench.session import Workplace
 from tests.workbench.conftest import screen
 
 TEMPLATES = {

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from icl.reports.answers import Confusion
-from icl.results import Run
-from icl.run import run
-from icl.spread import spreads
-from icl.ui.figures import figures, matrix, spread_figure
-from icl.workbench.browse import Browser
+from icl.records.results import Run
+from icl.reports.errors import Confusion
+from icl.running.run import run
+from icl.scoring.sensitivity import spreads
+from icl.workbench.browse_runs import Browser
 from icl.workbench.run_tables import condition_table, mix_ups, settings, spread_table
-from tests.experiment import write
+from icl.workbench.web.figures import figures, matrix, spread_figure
+from tests.table_experiment import write
 
 LONG = "a-template-with-a-name-that-no-column-of-a-table-holds.j2"
 SHOTS = [0, *({"k": 2, "seed": seed} for seed in (0, 1, 2)), {"k": 2, "select": "bm25"}]

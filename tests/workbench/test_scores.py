@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from icl.report import label_shares
-from icl.run import run
-from icl.store import ConditionStore
+from icl.core.probabilities import label_shares
+from icl.records.store import ConditionStore
+from icl.running.run import run
 from icl.workbench.answer import rank
-from icl.workbench.place import Workplace
+from icl.workbench.session import Workplace
 from tests.workbench.conftest import screen
 
 

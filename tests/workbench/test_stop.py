@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from icl.engines.hf import HFEngine
-from icl.types import Output, Prompt, Sampling
+from icl.core.types import Output, Prompt, Sampling
+from icl.engines.hf.engine import HFEngine
 from icl.workbench.answer import stream
 
 LONG = Sampling(max_tokens=3000)

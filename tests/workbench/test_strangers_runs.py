@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from icl.config import load_experiment
-from icl.errors import TemplateError
-from icl.run import run
-from icl.workbench.browse import Browser, Opened, save_card
-from icl.workbench.handover import handed
-from icl.workbench.place import Workplace
+from icl.core.errors import TemplateError
+from icl.experiment.file import load_experiment
+from icl.running.run import run
+from icl.workbench.browse_runs import Browser, Opened, save_card
+from icl.workbench.record_to_screen import handed
 from icl.workbench.run_tables import RecordView, record_view
-from tests.experiment import write
-from tests.test_cli import call
+from icl.workbench.session import Workplace
+from tests.cli.test_cli import call
+from tests.table_experiment import write
 
 SLOW, LARGE = "{{ 9**(9**9) }}", "{{ 'A'*10**10 }}"
 TOLD = {

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from icl.engines.openai.counting import Counted
-from icl.engines.openai.link import Link
-from icl.engines.openai.server import Facts, find_window, probe
-from icl.errors import WindowError
-from icl.types import Prompt, Token
+from icl.core.errors import WindowError
+from icl.core.types import Prompt, Token
+from icl.engines.openai.capabilities import Facts, find_window, probe
+from icl.engines.openai.client import Link
+from icl.engines.openai.token_counts import Counted
 
 __all__ = ["Backend"]
 

@@ -10,19 +10,18 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from icl.engines.items import by_row, grouped
-from icl.engines.protocol import OnToken
-from icl.engines.sampling import check_sampling
-from icl.errors import ChoiceError, EngineError, ModelError
-from icl.registry import did_you_mean
-from icl.types import JSON, Choice, ChoiceScore, Output, Prompt, Sampling, Token
-
-if TYPE_CHECKING:
-    from icl.engines.openai.backend import Backend
-    from icl.engines.openai.link import Link
-    from icl.ledger import Ledger
+from icl.core.errors import ChoiceError, EngineError, ModelError
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
+from icl.engines.requests import by_row, check_sampling, grouped
 
 __all__ = ["ENGINE_VERSION", "OpenAIEngine"]
+
+
+if TYPE_CHECKING:
+    from icl.engines.ledger import Ledger
+    from icl.engines.openai.backend import Backend
+    from icl.engines.openai.client import Link
 
 ENGINE_VERSION = 1
 """Raised when a change of this engine changes answers; part of every fingerprint."""
@@ -161,7 +160,7 @@ class OpenAIEngine:
         Raises:
             EngineError: ``ranking`` asks for what the server does not offer.
         """
-        from icl.engines.openai.ranking import begins_apart
+        from icl.engines.openai.logprobs import begins_apart
 
         facts = self.backend.facts
         offered = ["echo"] if facts.echo is not None else []
@@ -222,7 +221,7 @@ class OpenAIEngine:
             WindowError: a prompt leaves no room for ``max_tokens``.
             CostError: the next request could cost more than ``max_cost`` leaves.
         """
-        from icl.engines.openai.generating import outputs
+        from icl.engines.openai.generate import outputs
 
         check_sampling(sampling)
         counts = [len(self.tokens(prompt)) for prompt in prompts]
@@ -240,7 +239,7 @@ class OpenAIEngine:
             WindowError: prompt and choice are longer than the window.
             CostError: the next request could cost more than ``max_cost`` leaves.
         """
-        from icl.engines.openai.scoring import scores
+        from icl.engines.openai.score import scores
 
         if any(not choice for _, choice in items):
             raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
@@ -261,9 +260,9 @@ class OpenAIEngine:
 def _backend(engine: OpenAIEngine) -> Backend:
     """Check every option, and take the key from the environment."""
     try:
-        from icl.engines.openai.answers import Asked
         from icl.engines.openai.backend import Backend
-        from icl.engines.openai.link import Limits, Link, Price
+        from icl.engines.openai.client import Limits, Link, Price
+        from icl.engines.openai.errors import Asked
     except ModuleNotFoundError as error:
         raise ModelError(
             f"the engine 'openai' needs {error.name}: pip install 'icl-workbench[openai]'"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from icl.engines.hf import HFEngine
+from icl.core.types import ChoiceScore, Output, Prompt, Token
+from icl.engines.contract import check_engine
+from icl.engines.hf.engine import HFEngine
 from icl.engines.openai import OpenAIEngine
 from icl.engines.protocol import Engine
 from icl.engines.table import TableEngine
-from icl.testing import check_engine
-from icl.types import ChoiceScore, Output, Prompt, Token
 from tests.servers import Server
 
 Serve = Callable[..., Server]

@@ -14,14 +14,14 @@ import httpx
 import pytest
 
 from icl import run
+from icl.core.errors import ConfigError, EngineError, IclError, WindowError
+from icl.core.types import Prompt, Sampling
+from icl.engines.ledger import traffic
 from icl.engines.openai import OpenAIEngine
-from icl.engines.openai.answers import Asked, Temporary, message_of
-from icl.errors import ConfigError, EngineError, IclError, WindowError
-from icl.ledger import traffic
-from icl.types import Prompt, Sampling
+from icl.engines.openai.errors import Asked, Temporary, message_of
 from tests.engines.openai.test_contract import made
-from tests.experiment import write
 from tests.servers import MENDING, Server
+from tests.table_experiment import write
 
 Serve = Callable[..., Server]
 PROMPTS = [Prompt(f"prompt {i}", stop=("\n",)) for i in range(12)]
@@ -191,7 +191,7 @@ def test_retry_after_holds_everyone_back(serve: Serve) -> None:
 def test_latencies_versions_and_retries_are_told(
     serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from icl.report import render
+    from icl.reports.tables import render
 
     server = serve()
 

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from icl.conditions import build
-from icl.config import parse_experiment, points
-from icl.engines.files import cache_dir
-from icl.engines.hf import HFEngine
+from icl.engines.contract import check_engine
+from icl.engines.hf.engine import HFEngine
+from icl.engines.hf.weights.find import resolve
+from icl.engines.hf.weights.hashes import cache_dir
 from icl.engines.openai import OpenAIEngine
-from icl.engines.weights import resolve
-from icl.loader import Loader
-from icl.testing import check_engine
+from icl.experiment.condition import build
+from icl.experiment.file import parse_experiment
+from icl.experiment.grid import points
+from icl.experiment.loader import Loader
 from tests.engines.openai.test_serve import answers
 
 pytestmark = [

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from icl import load_experiment, run
-from icl.errors import CostError, EngineError
-from icl.estimate import estimate
-from icl.ledger import Answer, Ledger, spent, traffic
-from icl.types import Prompt, Sampling
+from icl.core.errors import CostError, EngineError
+from icl.core.types import Prompt, Sampling
+from icl.engines.ledger import Answer, Ledger, spent, traffic
+from icl.running.estimate import estimate
+from tests.cli.test_cli import call
 from tests.engines.openai.test_contract import made
 from tests.engines.openai.test_faults import answers, small
-from tests.experiment import write
 from tests.servers import Server
-from tests.test_cli import call
+from tests.table_experiment import write
 
 Serve = Callable[..., Server]
 PRICE = {"input": 1000.0, "output": 2000.0}

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from icl import load_experiment, run
-from icl.conditions import build
-from icl.config import points
-from icl.engines.hf import HFEngine
-from icl.engines.openai.answers import Temporary
-from icl.engines.openai.ranking import (
+from icl.core.errors import ChoiceError, EngineError, WindowError
+from icl.core.types import Choice, Prompt
+from icl.engines.hf.engine import HFEngine
+from icl.engines.openai.errors import Temporary
+from icl.engines.openai.logprobs import (
     Echo,
     begins_apart,
     echo_scores,
@@ -23,13 +23,13 @@ from icl.engines.openai.ranking import (
     read_echo,
     read_top,
 )
-from icl.errors import ChoiceError, EngineError, WindowError
-from icl.loader import Loader
-from icl.report import card, render
-from icl.types import Choice, Prompt
+from icl.experiment.condition import build
+from icl.experiment.grid import points
+from icl.experiment.loader import Loader
+from icl.reports.tables import card, render
 from tests.engines.openai.test_contract import made
-from tests.experiment import write
 from tests.servers import Server, Tiny
+from tests.table_experiment import write
 
 Serve = Callable[..., Server]
 PROMPTS = [
@@ -231,8 +231,8 @@ def test_each_way_of_ranking_is_another_condition_in_another_column(
     assert [c.identity["method"] for c in built] == [
         "rank:echo", "rank:first_token", "rank:generate",
     ]  # fmt: skip
-    from icl.progress import Progress
-    from icl.run import run as go
+    from icl.running.progress import Progress
+    from icl.running.run import run as go
 
     done = go(file, tmp_path / "runs", Progress())
     names = [{s.name for s in c.scores if s.kind == "model"} for c in done.conditions]

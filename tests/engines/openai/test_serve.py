@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from icl import run
-from icl.engines.hf import HFEngine
+from icl.core.errors import IclError
+from icl.core.types import Prompt, Sampling
+from icl.engines.contract import check_engine
+from icl.engines.hf.engine import HFEngine
 from icl.engines.openai import OpenAIEngine
-from icl.errors import IclError
-from icl.report import render
-from icl.testing import check_engine
-from icl.types import Prompt, Sampling
-from tests.experiment import write
+from icl.reports.tables import render
+from tests.table_experiment import write
 
 CHAT = (
     "{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}"

@@ -1,0 +1,112 @@
+"""``icl compare``: whether a difference is real, from records alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icl.cli.common import AllowCommands, Out, app
+from icl.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from icl.records.results import Run
+    from icl.scoring.compare import Comparison
+
+PANEL = "Look"
+
+
+@app.command(rich_help_panel=PANEL)
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="RUN or RUN#CONDITION: the baseline.")],
+    b: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="What is compared with it.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Setting to compare within A: prompt, k, width, …")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Its value to compare with; the first one.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Metric; the first of the task.")
+    ] = None,
+    ensemble: Annotated[
+        str | None,
+        typer.Option("--ensemble", help="Setting over which answers are averaged: prompt,seed."),
+    ] = None,
+    allow_commands: AllowCommands = False,
+    out: Out = Path("runs"),
+) -> None:
+    """Say whether scores differ: two runs or conditions, or one run --by a setting."""
+    if b is not None and (by or baseline or ensemble):
+        raise ConfigError(
+            "--by, --baseline and --ensemble compare conditions within one run: leave B out"
+        )
+    if b is not None:
+        (run_a, name_a), (run_b, name_b) = (_named(one, out, allow_commands) for one in (a, b))
+        from icl.scoring.compare import compare_runs
+
+        _check_apart(run_a, run_b)
+        _print(compare_runs(run_a, run_b, metric, (name_a, name_b)))
+        return
+    run, _ = _named(a, out, allow_commands)
+    if ensemble:
+        from icl.scoring.ensembles import compare_ensemble
+
+        _print(compare_ensemble(run, ensemble.split(","), metric), ensemble)
+        return
+    by, baseline = _asked(run, by, baseline)
+    from icl.scoring.compare import compare_by
+
+    _print(compare_by(run, by, baseline, metric), by)
+
+
+def _named(name: str, out: Path, allow_commands: bool) -> tuple[Run, str]:
+    """A run with the conditions wanted, and what to call it."""
+    from icl.records.results import load_run
+
+    folder, mark, condition = name.partition("#")
+    run = load_run(folder, out, allow_commands=allow_commands)
+    if not mark:
+        return run, folder
+    return replace(run, conditions=(run.condition(condition),)), name
+
+
+def _check_apart(a: Run, b: Run) -> None:
+    """Refuse to compare a condition with itself."""
+    one, two = ({c.entry["fingerprint"] for c in run.conditions} for run in (a, b))
+    if a.folder.resolve() == b.folder.resolve() and one & two:
+        raise ConfigError(
+            f"both sides hold the same conditions of {a.name}: name two, as in {a.name}#1 "
+            f"{a.name}#2, or compare within it: icl compare {a.name} --by SETTING"
+        )
+
+
+def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | None]:
+    """The setting and its baseline: those asked for, else those under ``compare:`` of the file."""
+    from icl.scoring.pairs import settings_of
+
+    kept = run.manifest.get("compare") or {}
+    if by is None and not kept:
+        varied = [name for name, values in settings_of(run).items() if len(values) > 1]
+        raise ConfigError(
+            f"{run.name}: say what to compare: a second run or condition, or --by SETTING; "
+            f"what differs in it: {', '.join(varied) or 'nothing'}"
+        )
+    if by is None:
+        default = kept.get("baseline")
+        return kept["by"], baseline or (None if default is None else str(default))
+    return by, baseline
+
+
+def _print(comparisons: list[Comparison], by: str = "") -> None:
+    from rich.console import Console
+
+    from icl.reports.comparison import comparison_tables
+
+    console = Console()
+    for part in comparison_tables(comparisons, by):
+        console.print(part, highlight=False)

@@ -1,0 +1,148 @@
+"""``icl report``: a run as a page, a table for a paper, or data for another program."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icl.cli.common import app
+from icl.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from icl.records.results import Run
+    from icl.reports.appendix import Appendix
+    from icl.reports.grid import Grid
+    from icl.reports.pivot import Pivot
+
+PANEL = "Look"
+FORMATS = ("html", "text", "md", "latex", "csv", "excel", "json")
+WITHOUT = {
+    "html": {
+        "--rows": "use --format text, md, latex, csv, excel or json",
+        "--metric": "the page shows all of them",
+        "--appendix": "the page holds the prompts already",
+    },
+    "csv": {"--appendix": "use --format md, latex, text or json"},
+    "excel": {"--appendix": "use --format md, latex, text or json"},
+}
+"""What a format has no place for, and what to do."""
+
+
+@app.command(rich_help_panel=PANEL)
+def report(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
+    format: Annotated[
+        str | None,
+        typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: html; with --rows text."),
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", help="Pivot: the setting of its rows, as locale.")
+    ] = None,
+    cols: Annotated[
+        str | None, typer.Option("--cols", help="Pivot: the setting of its columns, as prompt.")
+    ] = None,
+    appendix: Annotated[
+        bool, typer.Option("--appendix", help="Add templates, prompts and citations.")
+    ] = False,
+    metric: Annotated[str | None, typer.Option("--metric", help="This score alone.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write; else printed.")
+    ] = None,
+) -> None:
+    """Write a run as a page, or its tables as Markdown, LaTeX, CSV or JSON.
+
+    Without --format it is an HTML page in the run's folder; with --rows a table in the terminal.
+    """
+    from icl.prompts.child_process import Sandbox
+    from icl.records.results import load_run
+    from icl.reports.pivot import pivot
+
+    made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
+    with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
+        run = load_run(run_name, rendering=sandbox.rendering)
+        if made == "html":
+            if output is None:
+                _write(_page(run), run.folder / "report.html", run.folder.parent)
+            else:
+                _write(_page(run), output)
+            return
+        behind = _appendix(run) if appendix else None
+    pivots = pivot(run, rows, cols, metric) if rows is not None else []
+    if made == "text":
+        text = _terminal(run, pivots, metric, behind, plain=output is not None)
+    else:
+        text = _text(run, pivots, metric, behind, made)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        _write(text, output)
+
+
+def _format(format: str | None, rows: str | None, cols: str | None, asked: dict[str, bool]) -> str:
+    """The format's name, checked together with what else is asked."""
+    from icl.core.registry import did_you_mean
+
+    made = format or ("html" if rows is None else "text")
+    if made not in FORMATS:
+        raise ConfigError(f"unknown format {made!r}{did_you_mean(made, FORMATS)}")
+    if cols is not None and rows is None:
+        raise ConfigError(f"--cols {cols} needs --rows too: name the setting of the rows")
+    for option, remedy in WITHOUT.get(made, {}).items():
+        if asked.get(option, rows is not None):
+            raise ConfigError(f"--format {made} has no {option}: {remedy}")
+    return made
+
+
+def _page(run: Run) -> str:
+    from icl.reports.page.page import page
+
+    return page(run)
+
+
+def _appendix(run: Run) -> Appendix:
+    from icl.reports.appendix import appendix
+
+    return appendix(run)
+
+
+def _terminal(
+    run: Run, pivots: list[Pivot], metric: str | None, behind: Appendix | None, plain: bool
+) -> str:
+    """Tables for the terminal: the pivots, those of one metric, or all with every check."""
+    from icl.reports.terminal import as_text
+
+    return as_text(run, _grids(run, pivots, metric) if pivots or metric else [], behind, plain)
+
+
+def _text(
+    run: Run, pivots: list[Pivot], metric: str | None, behind: Appendix | None, format: str
+) -> str:
+    """The report as text of a format for files."""
+    from icl.reports import markdown_csv_json as formats
+    from icl.reports.grid import check_metric
+    from icl.reports.latex import as_latex
+
+    check_metric(run, metric)
+    if format in ("csv", "excel"):
+        return formats.as_csv(run, pivots, metric, excel=format == "excel")
+    if format == "json":
+        return formats.as_json(run, pivots, behind, metric)
+    made = formats.as_markdown if format == "md" else as_latex
+    return made(_grids(run, pivots, metric), behind)
+
+
+def _grids(run: Run, pivots: list[Pivot], metric: str | None) -> list[Grid]:
+    from icl.reports.grid import score_grids
+    from icl.reports.pivot import pivot_grid
+
+    return [pivot_grid(one) for one in pivots] or score_grids(run, metric)
+
+
+def _write(text: str, path: Path, within: Path | None = None) -> None:
+    from icl.core.files import replace_file
+
+    replace_file(path, text, within)
+    typer.echo(str(path))

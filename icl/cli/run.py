@@ -1,0 +1,90 @@
+"""``icl run`` and ``icl score``: experiments, and their scores."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from icl.cli.common import AllowCommands, Out, app, pasted
+
+PANEL = "Run"
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")],
+    out: Out = Path("runs"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say conditions, tokens and time; run nothing.")
+    ] = False,
+) -> None:
+    """Run what is missing of an experiment; print its scores."""
+    from icl.core.files import replace_file
+    from icl.experiment.file import load_experiment
+    from icl.reports.comparison import compared
+    from icl.reports.tables import render
+    from icl.running.progress import Progress
+    from icl.running.run import run as run_experiment
+
+    experiment = load_experiment(file)
+    progress = Progress(sys.stderr)
+    if dry_run:
+        _dry_run(experiment, out, progress)
+        return
+    done = run_experiment(experiment, out, progress)
+    table = render(done) + compared(done)
+    replace_file(done.folder / "table.txt", table, out)
+    typer.echo(table, nl=False)
+    one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
+    typer.echo(
+        f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
+        f"look at one:  icl show {pasted(one)}"
+    )
+
+
+def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from icl.running.estimate import HEAD, estimate, total
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, title in enumerate(HEAD):
+        table.add_column(title, justify="right" if place else "left", overflow="fold")
+    found = []
+    with progress:
+        for one in estimate(experiment, out, progress):
+            found.append(one)
+            table.add_row(*one.cells())
+    Console().print(table, highlight=False)
+    typer.echo(total(found))
+
+
+@app.command(rich_help_panel=PANEL)
+def score(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Metric to add: a name, or {command: …}.")
+    ] = None,
+    parser: Annotated[str | None, typer.Option("--parser", help="Another parser.")] = None,
+    calibrator: Annotated[
+        list[str] | None,
+        typer.Option("--calibrator", help="Calibrator to add: a name, or {calibrator: …}."),
+    ] = None,
+    allow_commands: AllowCommands = False,
+    out: Out = Path("runs"),
+) -> None:
+    """Score a run again from its records, without a model."""
+    from icl.records.results import load_run
+    from icl.reports.tables import render
+    from icl.scoring.scores import commands_left_out, score_run
+
+    loaded = load_run(run_name, out, allow_commands=allow_commands)
+    for line in commands_left_out(loaded) if metric is None else ():
+        typer.echo(line, err=True)
+    scored = score_run(loaded, metric, parser, calibrators=calibrator)
+    typer.echo(render(scored), nl=False)

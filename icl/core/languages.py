@@ -1,0 +1,169 @@
+"""Facts about languages: code, script and names from CLDR (langcodes), family from one table."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from icl.core.errors import DataError
+
+__all__ = ["Language", "language", "script_share"]
+
+
+# Top-level families of Glottolog (https://glottolog.org), for the languages of MASSIVE, XCOPA
+# and NTREX-128 and the larger ones of FLORES-200; an isolate is its own family there.
+_FAMILIES = {
+    "Afro-Asiatic": "am ar ha he mt om so ti kab shi zgh",
+    "Atlantic-Congo": (
+        "ak bem ee ff ig kg ki lg ln nd nr nso ny rn rw sn ss st sw tn ts tum umb ve wo xh yo zu"
+    ),
+    "Austroasiatic": "km vi sat",
+    "Austronesian": "ace ban bug ceb fil fj id ilo jv mg mi min ms pag sm su to ty war",
+    "Aymaran": "ay",
+    "Basque": "eu",
+    "Dravidian": "kn ml ta te",
+    "Hmong-Mien": "hmn mww hnj",
+    "Indo-European": (
+        "af as ast be bg bn bs ca cs cy da de dv el en es fa fo fr fur ga gd gl gsw gu hi hr ht hy "
+        "is it ckb ku ks lb li lij lmo lt ltg lv mai mk mr nb ne nl nn no oc or pa pap pl "
+        "ps pt ro ru sa sc scn sd si sk sl sq sr sv szl tg uk ur vec yi bho awa mag hne"
+    ),
+    "Japonic": "ja ryu",
+    "Kartvelian": "ka",
+    "Koreanic": "ko",
+    "Mande": "bm dyu",
+    "Mongolic-Khitan": "mn",
+    "Nilotic": "din luo nus",
+    "Quechuan": "qu quy",
+    "Saharan": "kr",
+    "Sino-Tibetan": "bo dz lus mni my nan yue zh kac",
+    "Tai-Kadai": "lo shn th",
+    "Tupian": "gn",
+    "Turkic": "az ba crh kk ky tk tr tt ug uz",
+    "Uralic": "et fi hu se",
+}
+_FAMILY = {code: family for family, codes in _FAMILIES.items() for code in codes.split()}
+_WRITTEN_IN = {
+    "Hans": ("Hani",),
+    "Hant": ("Hani",),
+    "Jpan": ("Hani", "Hira", "Kana"),
+    "Kore": ("Hang", "Hani"),
+    "Hrkt": ("Hira", "Kana"),
+    "Aran": ("Arab",),
+    "Cyrs": ("Cyrl",),
+    "Latf": ("Latn",),
+    "Latg": ("Latn",),
+}
+"""ISO 15924 codes of several Unicode scripts, or of a variant of one; others are scripts."""
+_NO_LANGUAGE = {"und", "mul", "mis", "zxx"}
+"""ISO 639-2 codes for undetermined, several, uncoded and no language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language as a data set names it.
+
+    >>> language("swh_Latn").name("de")
+    'Suaheli'
+    """
+
+    tag: str
+    """As given: ``swh_Latn``, ``sw-KE``."""
+    code: str
+    """Shortest CLDR code, the macrolanguage where CLDR prefers it: ``sw`` for ``swh_Latn``."""
+    script: str
+    """ISO 15924 code, of the tag or CLDR's likely one; ``Zzzz`` where CLDR knows none."""
+    family: str | None
+    """Top-level family of Glottolog; None where the table has none."""
+
+    def name(self, display: str = "en") -> str:
+        """The language's name in the language ``display``, by CLDR.
+
+        Raises:
+            DataError: ``display`` is no language tag, or CLDR has no such name in it.
+        """
+        import langcodes
+        from language_data.names import code_to_names
+
+        shown = language(display)
+        # langcodes itself answers in English, or "Unknown language", where a name is missing.
+        there = langcodes.Language.get(display).broader_tags()
+        if not set(there) & code_to_names(self.code).keys():
+            raise DataError(
+                f"CLDR has no name of {self.code!r} ({self.tag}) in the language {shown.code!r}; "
+                "ask for name('en') if there is one, or write the name in the template"
+            )
+        return str(langcodes.Language.get(self.code).language_name(display))
+
+
+@lru_cache(maxsize=4096)
+def language(tag: str) -> Language:
+    """The language of a tag in any common spelling: ``sw``, ``sw-KE``, ``swh_Latn``, ``zh_TW``.
+
+    >>> language("zho_Hans").code, language("zh-TW").script, language("sw-KE").family
+    ('zh', 'Hant', 'Atlantic-Congo')
+
+    Raises:
+        DataError: not a tag of BCP 47, or one that names no single language (``und``).
+    """
+    import langcodes
+
+    try:
+        parsed = langcodes.Language.get(tag).prefer_macrolanguage()
+    except langcodes.LanguageTagError:
+        raise _no_language(tag) from None
+    # A region that BCP 47 lacks (en_XX of mBART) still names the language.
+    known = langcodes.Language.make(language=parsed.language, script=parsed.script)
+    code = parsed.language
+    if code is None or code in _NO_LANGUAGE or code.startswith("x-") or not known.is_valid():
+        raise _no_language(tag)
+    return Language(tag, code, parsed.script or _likely_script(parsed), _FAMILY.get(code))
+
+
+def _likely_script(parsed: Any) -> str:
+    """CLDR's likely script of a langcodes language, ``Zzzz`` (unknown) where it has none."""
+    from langcodes.data_dicts import LIKELY_SUBTAGS
+
+    tags = [tag for tag in parsed.broader_tags() if not tag.startswith("und")]
+    if not any(tag in LIKELY_SUBTAGS for tag in tags):
+        return "Zzzz"  # else langcodes takes that of "und", which is Latin
+    return str(parsed.maximize().script)
+
+
+def _no_language(tag: str) -> DataError:
+    import langcodes
+
+    guess = ""
+    with suppress(LookupError):  # no name like it, so nothing to guess
+        if len(tag) > 3:  # shorter ones match names by chance
+            guess = f" Did you mean {langcodes.find(tag).to_tag()!r}?"
+    return DataError(
+        f"{tag!r} is not the tag of a language.{guess} "
+        "Accepted are tags like 'sw', 'sw-KE', 'swh_Latn' or 'zh-Hant'"
+    )
+
+
+def script_share(text: str, tag: str) -> float | None:
+    """Share from 0 to 1 of a text's letters that the language ``tag`` is written with.
+
+    It tells scripts apart, not languages: English text has a share of 1 for German. Letters of
+    no script of their own are left out; None where no letter is left, or where CLDR knows no
+    script of the language.
+
+    >>> script_share("नमस्ते", "hi"), script_share("Привет", "de"), script_share("7!", "de")
+    (1.0, 0.0, None)
+
+    Raises:
+        DataError: not the tag of a language.
+    """
+    import regex
+
+    script = language(tag).script
+    if script == "Zzzz":
+        return None
+    letters = len(regex.findall(r"[\p{L}--[\p{Zyyy}\p{Zinh}]]", text, regex.V1))
+    own = "".join(rf"\p{{{code}}}" for code in _WRITTEN_IN.get(script, (script,)))
+    within = len(regex.findall(rf"[\p{{L}}&&[{own}]]", text, regex.V1))
+    return within / letters if letters else None

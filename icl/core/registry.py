@@ -1,0 +1,117 @@
+"""Names in an experiment file -> classes, through entry points or :func:`register`.
+
+The built-in classes come in by the same door as a stranger's: an entry point in the group
+``icl.<kind>`` of an installed package, or a module named under ``plugins:`` whose classes
+carry ``@register(kind, name)``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from keyword import iskeyword
+from typing import Any, TypeVar
+
+from icl.core.errors import ConfigError
+
+__all__ = ["KINDS", "construct", "did_you_mean", "lookup", "names", "register"]
+
+
+KINDS = ("calibrator", "engine", "format", "metric", "parser", "selector", "task")
+"""What can be named; entry points of the kind ``metric`` stand in the group ``icl.metric``."""
+
+_registered: dict[tuple[str, str], Any] = {}
+T = TypeVar("T")
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Decorator that makes a class or function known as ``name``.
+
+    >>> @register("parser", "shout")
+    ... def shout(text: str) -> str:
+    ...     return text.upper()
+    >>> lookup("parser", "shout")("hi")
+    'HI'
+
+    Raises:
+        ConfigError: the kind is unknown.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}{did_you_mean(kind, KINDS)}")
+
+    def keep(thing: T) -> T:
+        _registered[kind, name] = thing
+        return thing
+
+    return keep
+
+
+@cache
+def _entry_points(kind: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"icl.{kind}")}
+
+
+def names(kind: str) -> list[str]:
+    """All names of a kind, sorted."""
+    known = {name for registered, name in _registered if registered == kind}
+    return sorted(known | _entry_points(kind).keys())
+
+
+def lookup(kind: str, name: str) -> Any:
+    """The class or function called ``name``.
+
+    Raises:
+        ConfigError: no such name; the message lists those there are.
+    """
+    if (kind, name) in _registered:
+        return _registered[kind, name]
+    points = _entry_points(kind)
+    if name not in points:
+        raise ConfigError(f"unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
+    return points[name].load()
+
+
+def construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
+    """An instance of a plug-in class; its dataclass fields are what may be given.
+
+    Raises:
+        ConfigError: unknown name or option, or a value the class refuses; begins with ``where``.
+    """
+    # An option called `lambda` is the field `lambda_`: Python keeps the word for itself.
+    options = {key + "_" * iskeyword(key): value for key, value in options.items()}
+    made = lookup(kind, name)
+    if is_dataclass(made):
+        accepted = [spec.name for spec in fields(made) if spec.init]
+        for option in options:
+            if option not in accepted:
+                raise ConfigError(
+                    f"{where}: unknown option {option!r} of the {kind} {name!r}"
+                    f"{did_you_mean(option, [word.rstrip('_') for word in accepted])}"
+                )
+        for spec in fields(made):
+            given = spec.name in options or not spec.init
+            if not given and spec.default is MISSING and spec.default_factory is MISSING:
+                raise ConfigError(f"{where}: the {kind} {name!r} needs {spec.name!r}; set it there")
+    for option, value in options.items():
+        if isinstance(value, list):
+            options[option] = tuple(value)
+    try:
+        return made(**options)
+    except TypeError as error:
+        raise ConfigError(f"{where}: the {kind} {name!r} cannot be made: {error}") from error
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'? there are: ...)``, to be put behind "unknown ...".
+
+    >>> did_you_mean("bm52", ["bm25", "random"])
+    ". Did you mean 'bm25'? There are: bm25, random"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    guess = f". Did you mean {close[0]!r}?" if close else "."
+    shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+    return f"{guess} There are: {shown}" if known else guess

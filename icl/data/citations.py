@@ -1,0 +1,102 @@
+"""How data sets are cited: BibTeX of those that are known by name, or what an experiment gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean
+
+__all__ = ["Sourced", "citation", "citations", "known"]
+
+
+_TOGETHER = {"massive": ("massive", "slurp"), "flores200": ("nllb", "flores101")}
+"""Data sets that ask to be cited with the one that they are built on."""
+_OF_FORMAT = {"massive": "massive", "flores": "flores200", "ntrex": "ntrex"}
+"""Formats that only one data set is handed out in."""
+NONE = "none"
+
+
+class Sourced(Protocol):
+    """An entry under ``data:``."""
+
+    @property
+    def format(self) -> str:
+        """A reader's name."""
+        ...
+
+    @property
+    def cite(self) -> str | None:
+        """What it says of its citation."""
+        ...
+
+
+@cache
+def _entries() -> dict[str, str]:
+    """Key -> BibTeX entry of ``citations.bib``, in its order."""
+    text = (files("icl.data") / "citations.bib").read_text("utf-8")
+    found = re.split(r"^(?=@)", text, flags=re.M)[1:]
+    return {entry.partition("{")[2].partition(",")[0]: entry.strip() for entry in found}
+
+
+def known() -> list[str]:
+    """Names that ``cite:`` accepts."""
+    grouped = {key for keys in _TOGETHER.values() for key in keys}
+    return sorted((_entries().keys() - grouped) | _TOGETHER.keys())
+
+
+def citation(name: str, format: str, cite: str | None, base: Path) -> str:
+    r"""BibTeX of a data set; empty where nothing is known of it, or ``cite`` is ``none``.
+
+    Args:
+        name: what an error calls the data set.
+        format: a reader's name; MASSIVE, FLORES and NTREX are known by theirs.
+        cite: what its entry says: a known name, BibTeX text, the path of a ``.bib`` file, ``none``.
+        base: folder that the path starts from.
+
+    >>> citation("mine", "jsonl", "xcopa", Path("."))[:21]
+    '@inproceedings{xcopa,'
+
+    Raises:
+        ConfigError: neither a known name nor BibTeX, or a file that cannot be read.
+    """
+    if cite is None:
+        cite = _OF_FORMAT.get(format, NONE)
+    if cite == NONE:
+        return ""
+    if cite.lstrip().startswith("@"):
+        return _checked(cite, f"data {name}: cite")
+    if cite.endswith(".bib"):
+        path = base / Path(cite).expanduser()
+        try:
+            return _checked(path.read_text("utf-8"), f"data {name}: cite: {path}")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(f"data {name}: cite: {path} cannot be read: {why}") from error
+    if cite not in known():
+        raise ConfigError(
+            f"data {name}: cite: {cite!r} is no known data set, BibTeX (@…) or .bib file"
+            f"{did_you_mean(cite, [*known(), NONE])}"
+        )
+    return "\n".join(_entries()[key] for key in _TOGETHER.get(cite, (cite,)))
+
+
+def citations(names: Iterable[str], data: Mapping[str, Sourced], base: Path) -> dict[str, str]:
+    """Name -> BibTeX of those of the data sets that have any; see :func:`citation`."""
+    made = {name: citation(name, data[name].format, data[name].cite, base) for name in names}
+    return {name: text for name, text in made.items() if text}
+
+
+def _checked(text: str, where: str) -> str:
+    """The text, if it looks like BibTeX: entries whose braces are closed."""
+    if not re.search(r"@\w+\s*\{\s*[^\s,{}]+\s*,", text) or text.count("{") != text.count("}"):
+        raise ConfigError(
+            f"{where}: no BibTeX; an entry is @article{{key, title = {{…}}, …}} with every brace "
+            "closed"
+        )
+    return text.strip()

@@ -1,0 +1,129 @@
+"""Seeded samples in bounded memory, pools kept apart from tests, the hash of data."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from icl.core.errors import ConfigError
+from icl.core.types import Example, canonical
+from icl.data.rows import Digests
+
+__all__ = ["Drawn", "Seen", "apart", "data_hash", "draw", "sample"]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a pool must know of all test rows: 16 bytes of hashes for each."""
+
+    ids: Digests = field(default_factory=Digests)
+    contents: Digests = field(default_factory=Digests)
+    labels: set[str] = field(default_factory=set)
+    """First answers, where they are few: see :func:`draw`."""
+
+    def add(self, example: Example) -> None:
+        """Remember one test row."""
+        self.ids.add(example.id)
+        self.contents.add(example.content)
+
+    def has(self, example: Example, same_source: bool) -> bool:
+        """Whether a pool row is a test row, by content or, from the same source, by id."""
+        return (same_source and example.id in self.ids) or example.content in self.contents
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample of rows, and what was seen of all rows it was drawn from."""
+
+    examples: list[Example]
+    available: int
+    seen: Seen
+
+
+def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = True) -> Drawn:
+    """Draw ``n`` rows as :func:`sample` does from rows that need not fit the memory.
+
+    Held are the sample and 16 bytes a row; with ``labels`` the different first answers too.
+
+    >>> drawn = draw((Example(str(i), {"t": str(i)}) for i in range(10_000)), 3, seed=0)
+    >>> [row.id for row in drawn.examples], drawn.available
+    (['9104', '4286', '1637'], 10000)
+    """
+    seen = Seen()
+
+    def passing() -> Iterator[Example]:
+        for example in examples:
+            seen.add(example)
+            if labels:
+                seen.labels.update(example.targets[:1])
+            yield example
+
+    rows = sample(passing(), n, seed)
+    return Drawn(rows, len(seen), seen)
+
+
+def sample(examples: Iterable[Example], n: int | None, seed: int) -> list[Example]:
+    """The first ``n`` examples in the order of SHA-256 over ``seed:id``; None takes all.
+
+    The order depends on ids alone, so parallel rows are drawn together in every locale, and a
+    larger ``n`` only adds. Where there are fewer than ``n``, all are returned. No more than ``n``
+    are in memory at a time.
+
+    Raises:
+        ConfigError: ``n`` is negative.
+    """
+    if n is not None and n < 0:
+        raise ConfigError(f"n is {n}; give the number of rows to draw, or leave it out for all")
+
+    def place(example: Example) -> bytes:
+        return hashlib.sha256(f"{seed}:{example.id}".encode("utf-8", "surrogatepass")).digest()
+
+    if n is None:
+        return sorted(examples, key=place)
+    return heapq.nsmallest(max(n, 1), examples, key=place)[:n]  # for 0 it would read nothing
+
+
+def apart(
+    pool: Iterable[Example],
+    test: Iterable[Example] | Seen,
+    same_source: bool = True,
+    n: int | None = None,
+    seed: int = 0,
+) -> tuple[list[Example], int]:
+    """The pool without rows of the test, and how many were left out.
+
+    A row is left out if its inputs are those of a test row, case and white space folded, or,
+    where both come from the same data set (``same_source``), if it has the id of one. Equal
+    rows inside the pool stay. With ``n`` the pool is a sample of what stays, in its order.
+    """
+    seen = test if isinstance(test, Seen) else Seen()
+    if not isinstance(test, Seen):
+        for example in test:
+            seen.add(example)
+    left_out = 0
+
+    def staying() -> Iterator[Example]:
+        nonlocal left_out
+        for row in pool:
+            if seen.has(row, same_source):
+                left_out += 1
+            else:
+                yield row
+
+    kept = list(staying()) if n is None else sample(staying(), n, seed)
+    return kept, left_out
+
+
+def data_hash(examples: Iterable[Example]) -> str:
+    """SHA-256 over id, fields and targets of the examples in their order, 64 hex digits."""
+    total = hashlib.sha256(b"[")
+    for number, row in enumerate(examples):
+        text = canonical([row.id, dict(row.fields), list(row.targets)])
+        total.update((b"," if number else b"") + text.encode("utf-8", "surrogatepass"))
+    total.update(b"]")
+    return total.hexdigest()

@@ -1,0 +1,1 @@
+"""Models of transformers, causal and encoder–decoder, in this process."""

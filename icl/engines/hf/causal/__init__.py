@@ -1,0 +1,1 @@
+"""Causal models: the token tree, its masks, scoring and generation."""

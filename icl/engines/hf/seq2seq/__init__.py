@@ -1,0 +1,1 @@
+"""Encoder–decoder models: tokens, forward passes and scoring."""

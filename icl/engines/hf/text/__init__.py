@@ -1,0 +1,1 @@
+"""Between a prompt and token ids: forms of a prompt, windows, tokens, reasoning."""

@@ -1,0 +1,293 @@
+"""GGUF files: read as untrusted input, converted once to safetensors, kept in the cache.
+
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The conversion itself is
+the loader of transformers; 40 to 100 seconds once become a fraction of a second ever after.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import mmap
+import os
+import shutil
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from icl.core.errors import ModelError
+from icl.engines.hf.weights.hashes import cache_dir, file_state, quiet, remembered
+from icl.engines.hf.weights.progress import counted_weights, tell
+
+__all__ = ["Header", "convert", "converted", "read_header"]
+
+
+logger = logging.getLogger(__name__)
+
+_VERSIONS = (2, 3)
+_FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_MAX_ENTRIES = 1_000_000
+"""More metadata entries or tensors than this is a damaged file, not a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first part of a GGUF file says."""
+
+    architecture: str
+    precision: str
+    """The file type, ``Q4_K_M`` or ``BF16``: the precision of the source."""
+    licence: str | None
+
+
+class _Reader:
+    """A cursor over the mapped file; every read past its end is a truncated file."""
+
+    def __init__(self, path: Path, data: mmap.mmap) -> None:
+        self.path, self.data, self.at = path, data, 0
+
+    def take(self, layout: str) -> tuple[int | float | bool, ...]:
+        layout = "<" + layout
+        self.need(struct.calcsize(layout))
+        values = struct.unpack_from(layout, self.data, self.at)
+        self.at += struct.calcsize(layout)
+        return values
+
+    def count(self, layout: str = "Q") -> int:
+        return int(self.take(layout)[0])
+
+    def need(self, n_bytes: int) -> None:
+        if self.at + n_bytes > len(self.data):
+            raise _truncated(self.path, self.at + n_bytes, len(self.data))
+
+    def string(self) -> str:
+        n_bytes = self.count()
+        self.need(n_bytes)
+        self.at += n_bytes
+        return self.data[self.at - n_bytes : self.at].decode("utf-8", "replace")
+
+    def value(self, kind: int, depth: int = 0) -> str | int | float | None:
+        """A metadata value; arrays are passed over and read as None."""
+        if kind in _FIXED:
+            return self.take(_FIXED[kind])[0]
+        if kind == _STRING:
+            return self.string()
+        if kind != _ARRAY or depth > 3:
+            raise _damaged(self.path, f"metadata of the unknown type {kind}")
+        inner, n = self.count("I"), self.count()
+        if inner in _FIXED:
+            n_bytes = n * struct.calcsize(_FIXED[inner])
+            self.need(n_bytes)
+            self.at += n_bytes
+            return None
+        for _ in range(n):
+            if inner == _STRING:
+                n_bytes = self.count()
+                self.need(n_bytes)
+                self.at += n_bytes
+            else:
+                self.value(inner, depth + 1)
+        return None
+
+
+def _truncated(path: Path, need: int, have: int) -> ModelError:
+    return ModelError(
+        f"{path} is truncated: it needs at least {need:,} bytes and has {have:,}; download it again"
+    )
+
+
+def _damaged(path: Path, what: str) -> ModelError:
+    return ModelError(f"{path} is damaged: it has {what}; download it again")
+
+
+def read_header(path: Path) -> Header:
+    """Check magic, version, size and architecture of a GGUF file without reading its weights.
+
+    A vocabulary of 262,144 words is passed over one by one: remembered while the file is the same.
+
+    Raises:
+        ModelError: empty, not GGUF, a version or an architecture that cannot be read, truncated.
+    """
+    path = path.resolve()
+    return Header(**remembered("headers", str(path), file_state(path),
+                               lambda: asdict(_read_header(path))))  # fmt: skip
+
+
+def _read_header(path: Path) -> Header:
+    if path.stat().st_size == 0:
+        raise ModelError(f"{path} is empty, not a GGUF file; download it again")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[:4] != b"GGUF":
+            raise ModelError(
+                f"{path} is no GGUF file: it begins with {data[:4]!r} instead of b'GGUF'; "
+                "name a .gguf file, or a folder with safetensors"
+            )
+        reader = _Reader(path, data)
+        reader.at = 4
+        version = reader.count("I")
+        if version not in _VERSIONS:
+            raise ModelError(
+                f"{path} has GGUF version {version}, accepted are 2 and 3 (little endian); "
+                "convert the model again with a current llama.cpp"
+            )
+        n_tensors, n_fields = reader.count(), reader.count()
+        if max(n_tensors, n_fields) > _MAX_ENTRIES:
+            raise _damaged(path, f"{n_tensors:,} tensors and {n_fields:,} metadata fields")
+        fields = {reader.string(): reader.value(reader.count("I")) for _ in range(n_fields)}
+        kinds = _check_tensors(reader, n_tensors, fields.get("general.alignment", 32))
+    architecture = fields.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise _damaged(path, "no general.architecture")
+    licence = fields.get("general.license")
+    return Header(
+        architecture,
+        _precision(fields.get("general.file_type"), kinds),
+        licence if isinstance(licence, str) else None,
+    )
+
+
+def _check_tensors(reader: _Reader, n_tensors: int, alignment: str | int | float | None) -> str:
+    """Check that the file holds every tensor it lists; return the most frequent storage type."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    known = {kind.value: kind for kind in GGMLQuantizationType}
+    align = alignment if isinstance(alignment, int) and alignment > 0 else 32
+    kinds: Counter[str] = Counter()
+    end = 0
+    for _ in range(n_tensors):
+        name, n_dims = reader.string(), reader.count("I")
+        if n_dims > 8:
+            raise _damaged(reader.path, f"a tensor of {n_dims} dimensions ({name!r})")
+        n_values = math.prod(int(size) for size in reader.take(f"{n_dims}Q"))
+        kind, offset = reader.count("I"), reader.count()
+        if kind not in known:
+            raise _damaged(reader.path, f"the unknown storage type {kind} in tensor {name!r}")
+        block, block_bytes = GGML_QUANT_SIZES[known[kind]]
+        kinds[known[kind].name] += n_values
+        end = max(end, offset + n_values // block * block_bytes)
+    start = -(-reader.at // align) * align
+    if n_tensors and start + end > len(reader.data):
+        raise _truncated(reader.path, start + end, len(reader.data))
+    return kinds.most_common(1)[0][0] if kinds else "empty"
+
+
+def _precision(file_type: str | int | float | None, most_frequent: str) -> str:
+    from gguf import LlamaFileType
+
+    names = {kind.value: kind.name for kind in LlamaFileType}
+    name = names.get(file_type) if isinstance(file_type, int) else None
+    return name.removeprefix("MOSTLY_").removeprefix("ALL_") if name else most_frequent
+
+
+def _folder(sha256: str) -> Path:
+    return cache_dir() / "gguf" / f"{sha256}-transformers-{version('transformers')}"
+
+
+def converted(sha256: str) -> Path | None:
+    """The folder of :func:`convert` for a file of this content, if it was made before."""
+    folder = _folder(sha256)
+    return folder if (folder / "complete").is_file() else None
+
+
+def convert(path: Path, sha256: str, header: Header) -> Path:
+    """The folder with the file's weights as bfloat16 safetensors, its config and its tokenizer.
+
+    The folder is named by the file's content and the version of transformers, since a repaired
+    loader reads other weights; it is made once, under a lock, and appears only when complete.
+
+    Raises:
+        ModelError: the file is damaged, or transformers cannot read its architecture.
+    """
+    from filelock import FileLock
+
+    folder = _folder(sha256)
+    root = folder.parent
+    if there := converted(sha256):
+        return there
+    _check_architecture(path, header.architecture)
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f"{folder.name}.lock"):
+        if (folder / "complete").is_file():  # another process was faster
+            return folder
+        logger.warning(
+            "converting %s once, which takes a minute or more; kept in %s; licence: %s",
+            path,
+            folder,
+            header.licence or "not stated in the file, see where it comes from",
+        )
+        tell("converting the GGUF file, once; this takes a minute or more")
+        partial = root / f"{folder.name}.partial-{os.getpid()}"
+        try:
+            _write_safetensors(path, partial)
+            (partial / "complete").touch()
+            shutil.rmtree(folder, ignore_errors=True)  # only ever there without its marker
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _check_architecture(path: Path, architecture: str) -> None:
+    """Refuse what the loader's tables lack, before it reads gigabytes."""
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    newer: tuple[str, ...] = ()
+    with suppress(ImportError):  # only recent releases have a second loader
+        from transformers.integrations.gguf import GGUF_CONFIG_ARCHS
+
+        newer = tuple(GGUF_CONFIG_ARCHS)
+    # The older one maps these spellings of llama.cpp onto names in its table.
+    spelled = {"qwen2moe", "qwen3moe", "gpt-oss", "minimax-m2"}
+    sections = {"general", "tokenizer"}  # stand in the table, but are no architectures
+    supported = sorted({*newer, *spelled, *GGUF_SUPPORTED_ARCHITECTURES} - sections)
+    if architecture not in supported:
+        raise ModelError(
+            f"{path} has the architecture {architecture!r}, which transformers cannot read from "
+            f"GGUF; use the model's safetensors, or one of: {', '.join(supported)}"
+        )
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Silence the one progress bar of the loader that ignores the switch of transformers."""
+    from transformers import modeling_gguf_pytorch_utils as loader
+
+    bar = getattr(loader, "tqdm", None)
+    loader.tqdm = lambda items, **_: items
+    try:
+        yield
+    finally:
+        loader.tqdm = bar
+
+
+def _write_safetensors(path: Path, folder: Path) -> None:
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = {"gguf_file": path.name, "local_files_only": True}
+    # Newer releases keep the blocks packed unless told not to; older ones know only dense weights.
+    gguf_config = getattr(transformers, "GgufConfig", None)
+    dense = {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
+    with quiet(), _without_bar(), counted_weights("converting the GGUF file, once"):
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                path.parent, dtype=torch.bfloat16, **source, **dense
+            )
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
+        except (ValueError, KeyError, NotImplementedError, OSError) as error:
+            raise ModelError(
+                f"transformers {transformers.__version__} cannot read {path} "
+                f"({' '.join(str(error).split())}); use the model's safetensors"
+            ) from error
+        # What was dequantized is a plain model now; save_pretrained refuses while these say other.
+        model.hf_quantizer = None
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

@@ -1,0 +1,124 @@
+"""The cache directory, hashes of large files, and quiet calls into the model libraries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from icl.core.errors import StoreError
+from icl.core.files import cache_dir, replace_file
+from icl.core.types import JSON
+
+__all__ = [
+    "cache_dir",
+    "file_sha256",
+    "file_state",
+    "files_sha256",
+    "known_sha256",
+    "quiet",
+    "recalled",
+    "remembered",
+]
+
+
+T = TypeVar("T")
+
+
+def remembered(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
+    """What ``make`` finds about ``name``, kept in the cache for as long as ``state`` is the same.
+
+    A note that cannot be read is made again; a cache that cannot be written costs time alone.
+
+    Args:
+        kind: folder of the notes of one sort.
+        name: what the note is about: a path, or the whole of a config.
+        state: of what it is about: size and time of a file, versions of libraries.
+        make: finds it; JSON, since that is how it is kept.
+    """
+    known = recalled(kind, name, state)
+    if known is not None:
+        found: T = known
+        return found
+    made = make()
+    with suppress(StoreError):
+        replace_file(_note(kind, name), json.dumps({"of": [name, state], "found": made}))
+    return made
+
+
+def recalled(kind: str, name: str, state: JSON) -> Any:
+    """What :func:`remembered` kept; None where nothing is known of this state."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_note(kind, name).read_text("utf-8"))
+        return kept["found"] if kept["of"] == [name, state] else None
+    return None
+
+
+def _note(kind: str, name: str) -> Path:
+    return cache_dir() / kind / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+
+
+def file_state(path: Path) -> JSON:
+    """Size in bytes and time of change in nanoseconds: other ones, another content."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file; remembered in the cache for as long as size and time stay the same."""
+    path = path.resolve()
+
+    def read() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return remembered("hashes", str(path), file_state(path), read)
+
+
+def known_sha256(path: Path) -> str | None:
+    """The hash of a file that :func:`file_sha256` has read before; nothing is hashed."""
+    path = path.resolve()
+    found: str | None = recalled("hashes", str(path), file_state(path))
+    return found
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """One SHA-256 over the names and contents of several files, whatever their order."""
+    lines = sorted(f"{path.name} {file_sha256(path)}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence progress bars and advice of the model libraries for the time of a call."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+    from transformers.utils import logging as chatter
+
+    level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
+    chatter.set_verbosity(chatter.CRITICAL)
+    others = {name: logging.getLogger(name).level for name in ("accelerate", "bitsandbytes")}
+    for name in others:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    hub_bars = not are_progress_bars_disabled()
+    chatter.disable_progress_bar()  # those of the hub, too
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        chatter.set_verbosity(level)
+        for name, was in others.items():
+            logging.getLogger(name).setLevel(was)
+        if bars:
+            chatter.enable_progress_bar()
+        if hub_bars:
+            enable_progress_bars()
+        else:
+            disable_progress_bars()

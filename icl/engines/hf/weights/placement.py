@@ -1,0 +1,149 @@
+"""Where a model's weights go: one device, several, or layers kept in host memory and on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from icl.core.errors import ModelError
+from icl.engines.hf.weights.memory import free_bytes, host_free_bytes
+
+__all__ = ["MaxMemory", "Placement", "SPREAD", "input_device", "place"]
+
+
+if TYPE_CHECKING:
+    import torch
+
+MaxMemory = Mapping[str, str | int] | str | int | None
+SPREAD = ("balanced", "offload")
+ACCEPTED = "auto, cpu, cuda, cuda:1, mps, balanced (over all GPUs), offload (to memory and disk)"
+SHARE = 0.9
+"""Part of the free memory that weights may take where layers are spread; the rest is for work."""
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where weights go and where token ids go."""
+
+    device: torch.device
+    """Where products are computed: the first device, where there are several."""
+    spread: str | None = None
+    """``balanced`` or ``offload``; None: all on ``device``."""
+    limits: tuple[tuple[int | str, int], ...] = ()
+    """Bytes of weights that each device may hold, for accelerate."""
+
+    @property
+    def room(self) -> int | None:
+        """Bytes of weights that fit; None where the rest goes to disk."""
+        if self.spread == "offload":
+            return None
+        if self.spread == "balanced":
+            return sum(n for _, n in self.limits)
+        return free_bytes(self.device)
+
+    @property
+    def name(self) -> str:
+        """As a message calls it."""
+        if self.spread == "balanced":
+            return f"{len(self.limits)} GPUs"
+        return str(self.device)
+
+    def options(self) -> dict[str, Any]:
+        """What transformers' loader is given."""
+        if self.spread is None:
+            return {} if self.device.type == "cpu" else {"device_map": {"": self.device}}
+        device_map = "auto" if self.spread == "offload" else "balanced"
+        return {"device_map": device_map, "max_memory": dict(self.limits)}
+
+
+def place(asked: str, max_memory: MaxMemory = None) -> Placement:
+    """Decide where a model goes.
+
+    Args:
+        asked: ``auto``, a torch device, ``balanced`` or ``offload``.
+        max_memory: bytes or ``"20GB"``, for every GPU or by device (``cpu``, ``cuda:0``).
+
+    Raises:
+        ModelError: an unknown device, one that is not here, or limits that cannot be read.
+    """
+    import torch
+
+    if asked not in SPREAD:
+        if max_memory is not None:
+            raise ModelError(
+                f"max_memory is for device: balanced or offload, and device is {asked!r}; "
+                "leave it out"
+            )
+        return Placement(_single(asked))
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "balanced" and not n_gpus:
+        raise ModelError(
+            "device: balanced spreads a model over GPUs, and there is none here; accepted here: "
+            "cpu, offload"
+        )
+    room: dict[int | str, int] = {
+        gpu: round(SHARE * free_bytes(torch.device("cuda", gpu))) for gpu in range(n_gpus)
+    }
+    if asked == "offload":
+        room["cpu"] = round(SHARE * host_free_bytes())
+    limits = {**room, **_limits(max_memory, room)}
+    device = torch.device("cuda", 0) if n_gpus else torch.device("cpu")
+    return Placement(device, asked, tuple(limits.items()))
+
+
+def _single(asked: str) -> torch.device:
+    import torch
+
+    if asked == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+    except RuntimeError as error:
+        raise ModelError(f"unknown device {asked!r}; accepted: {ACCEPTED}") from error
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(device.type, True):
+        raise ModelError(f"device {asked!r} is not here; accepted here: auto, cpu, offload")
+    return device
+
+
+def _limits(given: MaxMemory, room: Mapping[int | str, int]) -> dict[int | str, int]:
+    """Limits by accelerate's names of devices: a GPU's number, or ``cpu``."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        gpus = [name for name in room if name != "cpu"]
+        return dict.fromkeys(gpus or room, _size(given))
+    names: dict[str, int | str] = {
+        "cpu" if name == "cpu" else f"cuda:{name}": name for name in room
+    }
+    for name in given:
+        if name not in names:
+            raise ModelError(
+                f"max_memory: unknown device {name!r}; accepted here: {', '.join(names)}"
+            )
+    return {names[name]: _size(size) for name, size in given.items()}
+
+
+def _size(given: str | int) -> int:
+    found = _SIZE.fullmatch(str(given).strip()) if not isinstance(given, bool) else None
+    if found is None:
+        raise ModelError(f"max_memory {given!r} is no size; accepted: bytes, '800MB', '20GB'")
+    number, letter, binary = found.groups()
+    unit = 1024 if binary else 1000
+    return int(float(number) * unit ** "_kmgt".index(letter.lower() or "_"))
+
+
+def input_device(model: Any) -> torch.device:
+    """Where a loaded model takes its token ids."""
+    import torch
+
+    device = model.device
+    if device.type == "meta":  # on disk: accelerate brings weights to where they are used
+        device = torch.device(model._hf_hook.execution_device)
+    assert isinstance(device, torch.device)
+    return device

@@ -1,0 +1,79 @@
+"""What goes on while a model is opened or loaded, told to whoever listens in the same thread.
+
+The loader of transformers counts the weights through a progress bar; its own hook for such bars
+(``transformers.utils.logging.set_tqdm_hook``) hands the count on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+__all__ = ["counted_weights", "tell", "telling"]
+
+
+_LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+_HOOK = threading.Lock()
+"""The hook of transformers is one for the process."""
+
+
+@contextmanager
+def telling(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call ``listener`` with each step that is told in this thread meanwhile; often, so be quick.
+
+    >>> said = []
+    >>> with telling(said.append):
+    ...     tell("reading its weights")
+    >>> tell("to nobody")
+    >>> said
+    ['reading its weights']
+    """
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+def tell(step: str) -> None:
+    """Say what is done now; nothing where nobody listens."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(step)
+
+
+@contextmanager
+def counted_weights(step: str) -> Iterator[None]:
+    """Tell ``step: n of m tensors`` for every bar that transformers shows in this thread.
+
+    Bars of other threads stay as they are; so does everything where nobody listens.
+    """
+    if _LISTENER.get() is None:
+        yield
+        return
+    from transformers.utils.logging import set_tqdm_hook
+
+    mine = threading.get_ident()
+    with _HOOK:
+        before: Any = None
+
+        def hook(factory: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            bar = factory(*given, **named) if before is None else before(factory, given, named)
+            if threading.get_ident() != mine or not given or not isinstance(given[0], Sized):
+                return bar
+            return _counted(bar, step, len(given[0]))
+
+        before = set_tqdm_hook(hook)
+        try:
+            yield
+        finally:
+            set_tqdm_hook(before)
+
+
+def _counted(items: Any, step: str, total: int) -> Iterator[Any]:
+    for number, item in enumerate(items, 1):
+        yield item
+        tell(f"{step}: {number} of {total} tensors")

@@ -1,0 +1,221 @@
+"""What a server answered and what it cost, request by request, until the batch is committed.
+
+A condition folder of a server engine holds two more files::
+
+    arriving.jsonl   one line an answered request of the batch on its way
+    traffic.jsonl    one line a committed batch: requests, retries, tokens, cost, latencies, models
+
+So a run that is killed loses the requests in flight and no others: its next run finds the answers
+of the unfinished batch, and asks and pays for the rest. Neither file holds a key or a header.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from icl.core.errors import StoreError
+from icl.core.files import open_to_append, read_plain
+from icl.core.types import Sampling
+
+__all__ = ["Answer", "Ledger", "Remote", "Traffic", "spent", "traffic"]
+
+
+ARRIVING, TRAFFIC = "arriving.jsonl", "traffic.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answered request."""
+
+    key: str
+    """Hash of what was asked, and its place in the call."""
+    value: Any
+    """What is needed of the server's answer, as plain JSON."""
+    model: str = ""
+    """The model version that the server says it is."""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    """In the unit of the price table; None without one."""
+    ms: int = 0
+    """Milliseconds of the request that succeeded."""
+    retries: int = 0
+    """Requests that failed before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the requests of a condition came to."""
+
+    requests: int
+    retries: int
+    prompt_tokens: int
+    output_tokens: int
+    cost: float | None
+    latencies_ms: Sequence[int]
+    models: Mapping[str, int]
+    """Model version -> requests that it answered."""
+
+    def latency_ms(self, share: float) -> int:
+        """The latency that this share of the requests did not exceed (nearest rank)."""
+        ordered = sorted(self.latencies_ms)
+        place = max(0, -int(-share * len(ordered) // 1) - 1)
+        return ordered[place] if ordered else 0
+
+
+def _summed(parts: Sequence[Traffic]) -> Traffic:
+    costs = [part.cost for part in parts if part.cost is not None]
+    models: Counter[str] = Counter()
+    for part in parts:
+        models.update(part.models)
+    return Traffic(
+        requests=sum(part.requests for part in parts),
+        retries=sum(part.retries for part in parts),
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+        output_tokens=sum(part.output_tokens for part in parts),
+        cost=round(sum(costs), 12) if costs else None,
+        latencies_ms=[ms for part in parts for ms in part.latencies_ms],
+        models=dict(models),
+    )
+
+
+def _of_answer(answer: Answer) -> Traffic:
+    return Traffic(
+        1, answer.retries, answer.prompt_tokens, answer.output_tokens, answer.cost, [answer.ms],
+        {answer.model: 1} if answer.model else {},
+    )  # fmt: skip
+
+
+class Ledger:
+    """The answers of one condition's unfinished batch; without a folder it only counts.
+
+    >>> ledger = Ledger()
+    >>> ledger.add(Answer("k", {"text": "hi"}, cost=0.5, ms=20))
+    >>> ledger.traffic.cost
+    0.5
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._answers: dict[str, Answer] = {}
+        self._parts: list[Traffic] = []
+        if folder is not None:
+            for answer in _arriving(folder):
+                self._answers[answer.key] = answer
+            self._parts = [_of_answer(answer) for answer in self._answers.values()]
+
+    def find(self, key: str) -> Answer | None:
+        """The answer that an earlier, interrupted run was given to this request."""
+        return self._answers.get(key)
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer before it is used.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        with self._lock:
+            self._parts.append(_of_answer(answer))
+            if self.folder is None:
+                return
+            self._answers[answer.key] = answer
+            line = json.dumps(asdict(answer), ensure_ascii=False, separators=(",", ":")) + "\n"
+            _append(self.folder / ARRIVING, line)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the batch on its way came to so far."""
+        with self._lock:
+            return _summed(self._parts)
+
+    def settle(self, batch: int) -> None:
+        """Write the batch's sums to ``traffic.jsonl`` and forget its answers; it is committed."""
+        sums = self.traffic
+        with self._lock:
+            if self.folder is not None and sums.requests:
+                row = {"batch": batch, **asdict(sums)}
+                _append(self.folder / TRAFFIC, json.dumps(row, ensure_ascii=False) + "\n")
+                (self.folder / ARRIVING).unlink(missing_ok=True)
+            self._answers.clear()
+            self._parts.clear()
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What an engine that asks a server has beside :class:`icl.engines.protocol.Engine`."""
+
+    concurrency: int
+    """Requests on their way at a time."""
+    ledger: Ledger
+    """Where its answers are kept until their batch is committed; a run sets it."""
+    spent: float
+    """Money spent so far; a run adds that of earlier ones."""
+    price: Mapping[str, float] | None
+    """Money for a million tokens, ``input`` and ``output``."""
+
+    def ranked_by(self, choices: Sequence[str]) -> str:
+        """``echo``, ``first_token``, or ``generate`` where choices can only be written."""
+        ...
+
+    def cost_of(
+        self, prompt_tokens: int, choice_tokens: Sequence[int], ranking: str | None,
+        sampling: Sampling,
+    ) -> float | None:  # fmt: skip
+        """Money for one prompt at most; None without a price table."""
+        ...
+
+
+def traffic(folder: Path) -> Traffic:
+    """Sums over a condition's committed batches and the one on its way."""
+    parts = []
+    for row in _lines(folder / TRAFFIC):
+        row.pop("batch", None)
+        parts.append(Traffic(**row))
+    return _summed([*parts, *(_of_answer(answer) for answer in _arriving(folder))])
+
+
+def spent(folder: Path) -> float:
+    """Money that a condition has cost so far, in the unit of the price table."""
+    return traffic(folder).cost or 0.0
+
+
+def _arriving(folder: Path) -> list[Answer]:
+    return [Answer(**row) for row in _lines(folder / ARRIVING)]
+
+
+def _append(path: Path, line: str) -> None:
+    """One write, not synced: an answer outlives the process, if not the machine's power."""
+    data = line.encode("utf-8", "surrogatepass")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(open_to_append(path), "rb+", buffering=0) as out:
+            size = out.seek(0, os.SEEK_END)
+            if size:
+                out.seek(size - 1)
+                if out.read(1) != b"\n":  # a kill tore the last line; keep it apart from this one
+                    data = b"\n" + data
+            if out.write(data) != len(data):
+                raise OSError("no room on disk")
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; everything committed so far is "
+            "safe: repair it and run the same command again"
+        ) from error
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file; a torn line is one that its writer never finished, and is asked again."""
+    for line in (read_plain(path) or b"").decode("utf-8", "surrogatepass").split("\n"):
+        with contextlib.suppress(json.JSONDecodeError):
+            row = json.loads(line)
+            if isinstance(row, dict):
+                yield row

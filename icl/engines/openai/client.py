@@ -1,0 +1,372 @@
+"""Requests to a server: bounded concurrency, retries, rate limits, deadlines, money, cancelling.
+
+Each call of :meth:`Link.each` runs an event loop in a thread of its own and leaves nothing behind.
+Back-off with full jitter: Brooker 2015, "Exponential Backoff And Jitter", AWS Architecture Blog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import httpx
+
+from icl.core.errors import CostError, EngineError, IclError
+from icl.core.types import digest
+from icl.engines.ledger import Answer, Ledger
+from icl.engines.openai.errors import Asked, Temporary, body_bytes, message_of, refused
+from icl.engines.openai.sse import joined
+
+__all__ = ["Job", "Limits", "Link", "Piece", "Price", "Request", "Session"]
+
+
+CALM_S = 0.05
+"""Seconds between two looks at whether somebody wants to stop."""
+LONGEST_BACKOFF_S = 30.0
+LONGEST_WAIT_S = 120.0
+"""A server that asks to wait longer than this ends the run, which can be resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Money for a million tokens; the unit is the reader's."""
+
+    input: float
+    output: float
+
+    def of(self, prompt_tokens: float, output_tokens: float) -> float:
+        """What so many tokens cost."""
+        return (self.input * prompt_tokens + self.output * output_tokens) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard a server is asked."""
+
+    concurrency: int = 8
+    timeout_s: float = 60.0
+    """For one request as a whole, however slowly its answer drips."""
+    requests_per_minute: float | None = None
+    retries: int = 5
+    backoff_s: float = 0.5
+    """The first pause is up to twice as long, each further one up to twice the last, or 30 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, and how to read its answer."""
+
+    path: str
+    body: dict[str, Any] | None
+    """None is a GET."""
+    read: Callable[[Any], Any]
+    """What is needed of the answer as plain JSON; raises :class:`Temporary` where it is broken."""
+    place: str = ""
+    """Tells equal requests of one call apart."""
+    most_tokens: tuple[int, int] = (0, 0)
+    """Prompt and output tokens that it may be billed for."""
+    probe: bool = False
+    """Finds out what the server is: at most three tries, and one if nobody is there."""
+    kept: bool = True
+    """Whether the ledger keeps the answer."""
+    hear: Callable[[str], None] | None = None
+    """Is told the text of a stream as it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text of a stream on its way."""
+
+    text: str
+
+
+Job: TypeAlias = "Callable[[Session, Callable[[Piece], None]], Awaitable[Any]]"
+
+
+@dataclass
+class Link:
+    """The way to one server."""
+
+    url: str
+    limits: Limits
+    asked: Asked
+    price: Price | None = None
+    max_cost: float | None = None
+    key: str = field(default="", repr=False)
+    ledger: Ledger = field(default_factory=Ledger)
+    spent: float = 0.0
+    """Money that this model has cost, earlier runs included."""
+    promised: float = 0.0
+    """What the requests in flight may cost at most."""
+    _next: float = 0.0
+    _paused_until: float = 0.0
+    _tls: Any = field(default=None, repr=False)
+
+    def each(
+        self, jobs: Sequence[Job], stop: threading.Event | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """Results as they finish, with their index; fewer of them if ``stop`` was set.
+
+        After an error no further job begins, those in flight are finished and given out, and
+        the first error is raised. Closing the iterator cancels what is in flight.
+
+        Raises:
+            IclError: what a job raised.
+        """
+        found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        halt = threading.Event()
+        wanted = [halt] if stop is None else [halt, stop]
+        main = _Main(self, jobs, found, wanted)
+        thread = threading.Thread(target=main.run, name="icl-requests", daemon=True)
+        thread.start()
+        try:
+            while (item := found.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            halt.set()
+            thread.join()
+
+    def one(self, request: Request) -> Any:
+        """The answer to a single request."""
+
+        async def job(session: Session, _: Callable[[Piece], None]) -> Any:
+            return (await session.ask(request)).value
+
+        ((_, value),) = self.each([job])
+        return value
+
+    def client(self) -> httpx.AsyncClient:
+        """A client for one call; certificates are read once."""
+        local = httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
+        if self._tls is None:
+            self._tls = httpx.create_ssl_context() if self.url.startswith("https") else False
+        headers = {"Content-Type": "application/json", "User-Agent": "icl-workbench"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        return httpx.AsyncClient(
+            headers=headers,
+            timeout=None,
+            verify=self._tls,
+            trust_env=not local,
+            limits=httpx.Limits(max_connections=self.limits.concurrency),
+        )
+
+    def promise(self, most: float) -> None:
+        """Set money aside for a request.
+
+        Raises:
+            CostError: it could cost more than is left.
+        """
+        if self.max_cost is not None and self.spent + self.promised + most > self.max_cost:
+            raise CostError(
+                f"max_cost {self.max_cost:g} of {self.asked.model!r} is reached ({self.spent:.4f} "
+                f"spent, the next request may cost {most:.4f}); what was answered is kept: raise "
+                "max_cost and run the same command again"
+            )
+        self.promised += most
+
+    async def turn(self) -> None:
+        """Wait for the end of a pause that the server asked for, and for the rate limit."""
+        while (wait := self._paused_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        if self.limits.requests_per_minute:
+            at = max(time.monotonic(), self._next)
+            self._next = at + 60.0 / self.limits.requests_per_minute
+            await asyncio.sleep(at - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Nobody asks before so many seconds are over."""
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+
+
+@dataclass
+class _Main:
+    """One call's event loop, in its thread."""
+
+    link: Link
+    jobs: Sequence[Job]
+    found: queue.SimpleQueue[Any]
+    wanted: Sequence[threading.Event]
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._all())
+        except BaseException as error:  # handed to the caller's thread, which raises it
+            self.error = self.error or error
+        if self.error is not None:
+            self.found.put(self.error)
+        self.found.put(None)
+
+    async def _all(self) -> None:
+        todo = iter(enumerate(self.jobs))
+        async with self.link.client() as client:
+            session = Session(self.link, client)
+
+            async def work() -> None:
+                for index, job in todo:
+                    if self.error is not None:
+                        return
+                    try:
+                        tell = _teller(self.found, index)
+                        self.found.put((index, await job(session, tell)))
+                    except IclError as error:
+                        self.error = self.error or error
+
+            width = min(self.link.limits.concurrency, len(self.jobs))
+            workers = [asyncio.create_task(work()) for _ in range(width)]
+            watch = asyncio.create_task(self._watch(workers))
+            try:
+                await asyncio.gather(*workers)
+            except asyncio.CancelledError:
+                if not any(event.is_set() for event in self.wanted):
+                    raise
+            finally:
+                watch.cancel()
+                self.link.promised = 0.0
+
+    async def _watch(self, workers: Sequence[asyncio.Task[None]]) -> None:
+        while not any(event.is_set() for event in self.wanted):
+            await asyncio.sleep(CALM_S)
+        for worker in workers:
+            worker.cancel()
+
+
+def _teller(found: queue.SimpleQueue[Any], index: int) -> Callable[[Piece], None]:
+    return lambda piece: found.put((index, piece))
+
+
+def _read(request: Request, data: Any) -> Any:
+    try:
+        return request.read(data)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise Temporary(f"answered with JSON of another shape ({error!r})") from error
+
+
+def _noted(hear: Callable[[str], None], told: list[str]) -> Callable[[str], None]:
+    def both(piece: str) -> None:
+        told.append(piece)
+        hear(piece)
+
+    return both
+
+
+@dataclass
+class Session:
+    """A link with an open client."""
+
+    link: Link
+    client: httpx.AsyncClient
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer to a request, from the ledger where an earlier run was given it.
+
+        Raises:
+            EngineError: refused, or failed as often as is allowed.
+            WindowError: too long for the server.
+            CostError: it could cost more than is left.
+        """
+        key = digest([self.link.url, request.path, request.body, request.place])
+        if request.kept and (found := self.link.ledger.find(key)) is not None:
+            return found
+        price = self.link.price
+        most = price.of(*request.most_tokens) if price else 0.0
+        self.link.promise(most)
+        try:
+            answer = await self._tried(request, key)
+        finally:
+            self.link.promised = max(0.0, self.link.promised - most)
+        self.link.spent += answer.cost or 0.0
+        if request.kept:
+            self.link.ledger.add(answer)
+        return answer
+
+    async def _tried(self, request: Request, key: str) -> Answer:
+        tries = min(3 if request.probe else 10**6, self.link.limits.retries + 1)
+        attempt = 0
+        told: list[str] = []  # what was given out of a stream; asking again would double it
+        while True:
+            await self.link.turn()
+            began = time.monotonic()
+            try:
+                data, value = await self._once(request, told)
+            except Temporary as problem:
+                attempt += 1
+                hopeless = request.probe and problem.kind in ("down", "page")
+                if attempt == tries or told or hopeless:
+                    raise self.link.asked.gave_up(problem, attempt) from problem
+                await self._wait(problem, attempt, key)
+                continue
+            ms = round(1000 * (time.monotonic() - began))
+            return self._answer(request, key, data, value, ms, attempt)
+
+    async def _wait(self, problem: Temporary, attempt: int, key: str) -> None:
+        """As long as the server said, else a random share of the back-off."""
+        wait = problem.after_s
+        if wait is None:
+            chance = random.Random(f"{os.getpid()}:{key}:{attempt}")
+            longest = self.link.limits.backoff_s * 2**attempt
+            wait = chance.uniform(0, min(LONGEST_BACKOFF_S, longest))
+        elif wait > LONGEST_WAIT_S:
+            raise EngineError(
+                f"{self.link.url} asks to wait {wait:.0f} s ({problem}); what was answered is "
+                "kept: run the same command again then"
+            )
+        if problem.everyone:
+            self.link.pause(wait)
+        else:
+            await asyncio.sleep(wait)
+
+    async def _once(self, request: Request, told: list[str]) -> tuple[Any, Any]:
+        """One try: the JSON of the answer, and what was read of it."""
+        path = request.path
+        url = self.link.url + path if path.startswith("/") else path
+        method = "GET" if request.body is None else "POST"
+        content = None if request.body is None else body_bytes(request.body)
+        limit = self.link.limits.timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                async with self.client.stream(method, url, content=content) as response:
+                    if request.hear is not None and response.status_code == 200:
+                        hear = _noted(request.hear, told)
+                        data = await joined(response.aiter_lines(), hear)
+                        return data, _read(request, data)
+                    await response.aread()
+        except TimeoutError as error:
+            raise Temporary(f"no whole answer within timeout_s {limit:g}", kind="slow") from error
+        except httpx.ConnectError as error:
+            raise Temporary(f"cannot be reached ({error})", kind="down") from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise Temporary(f"the connection broke ({type(error).__name__})") from error
+        if response.status_code != 200:
+            raise refused(self.link.asked, response)
+        try:
+            data = response.json()
+        except ValueError as error:
+            said = message_of(self.link.asked, response)
+            raise Temporary(f"answered with {said}", kind="page") from error
+        return data, _read(request, data)
+
+    def _answer(
+        self, request: Request, key: str, data: Any, value: Any, ms: int, retries: int
+    ) -> Answer:
+        told = data if isinstance(data, dict) else {}
+        usage = told.get("usage")
+        given, made = request.most_tokens
+        if isinstance(usage, dict):
+            given = int(usage.get("prompt_tokens") or 0)
+            made = int(usage.get("completion_tokens") or 0)
+        named = (told.get("model"), told.get("system_fingerprint"))
+        return Answer(
+            key, value, " ".join(str(name) for name in named if name), given, made,
+            self.link.price.of(given, made) if self.link.price else None, ms, retries,
+        )  # fmt: skip

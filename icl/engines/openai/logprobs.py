@@ -1,0 +1,174 @@
+"""Log-likelihood of choices from what servers tell: echoed tokens, or the likeliest first tokens.
+
+Of echoed texts the joint tokenization is the server's own: all choices of a prompt are scored from
+the longest token prefix that the prompt and every prompt + choice have in common, as in process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os.path import commonprefix
+from typing import Any
+
+import numpy as np
+
+from icl.core.errors import ChoiceError, EngineError
+from icl.core.types import ChoiceScore
+from icl.engines.openai.errors import Temporary
+
+__all__ = ["Echo", "begins_apart", "echo_scores", "first_scores", "read_echo", "read_top"]
+
+
+UNREADABLE = "\ufffd"
+"""What servers show of a token that is a part of a character, if not an empty text: different
+tokens look alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """The tokens of one text, as the server cut it, and how likely each was."""
+
+    tokens: tuple[str, ...]
+    logprobs: tuple[float | None, ...]
+    """Natural logs; None where nothing conditions the token."""
+
+
+def read_echo(data: Any, shift: int) -> list[list[Any]]:
+    """Tokens and log-probabilities of the text sent, without the token generated after it.
+
+    ``shift`` is how many more tokens the server lists than it counts (-1: BOS is not listed).
+
+    Raises:
+        Temporary: the answer is not what this server gives otherwise.
+    """
+    try:
+        if len(data["choices"]) != 1:
+            raise Temporary(f"{len(data['choices'])} answers came where 1 was asked for")
+        choice = data["choices"][0]
+        tokens, logprobs = choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
+        n_sent = int(data["usage"]["prompt_tokens"]) + shift
+    except (KeyError, ValueError, TypeError) as error:
+        raise Temporary(f"the answer is no echo ({error!r})") from error
+    if len(tokens) != len(logprobs) or not 0 < n_sent <= len(tokens) <= n_sent + 1:
+        raise Temporary(f"an echo lists {len(tokens)} tokens for a text of {n_sent}")
+    return [tokens[:n_sent], logprobs[:n_sent]]
+
+
+def echo_scores(
+    choices: Sequence[str], prompt: Echo | None, joined: Sequence[Echo]
+) -> list[ChoiceScore]:
+    """The score of each choice of one prompt; ``prompt`` is None where its text is empty.
+
+    Raises:
+        ChoiceError: a choice without tokens of its own, or two with equal tokens.
+        EngineError: nothing conditions the first token, or the server withholds a number.
+    """
+    own = prompt.tokens if prompt else _front(joined[0], choices[0])
+    shared = len(commonprefix([own, *(echo.tokens for echo in joined)]))
+    while shared > 1 and _unreadable(own[shared - 1]):
+        shared -= 1
+    if shared == 0:
+        raise EngineError(
+            "the server puts no BOS before the first scored token; begin the prompt with a text "
+            "that all choices share"
+        )
+    scores: list[ChoiceScore] = []
+    seen: dict[tuple[str, ...], str] = {}
+    for choice, echo in zip(choices, joined, strict=True):
+        suffix, numbers = echo.tokens[shared:], echo.logprobs[shared:]
+        if not suffix:
+            raise ChoiceError(f"choice {choice!r} adds no token to the prompt; give it a text")
+        if suffix in seen and not any(map(_unreadable, suffix)):
+            raise ChoiceError(
+                f"choices {seen[suffix]!r} and {choice!r} have the same tokens; make them differ"
+            )
+        seen[suffix] = choice
+        known = [number for number in numbers if number is not None and math.isfinite(number)]
+        if len(known) != len(numbers):
+            raise EngineError(
+                f"the server gives no log-probability for a token of {choice!r} behind a prompt "
+                f"of {len(own)} tokens; set ranking: generate in the model's entry"
+            )
+        scores.append(_score(choice, known, len(own) - shared, len(own)))
+    return scores
+
+
+def _unreadable(token: str) -> bool:
+    return not token or UNREADABLE in token
+
+
+def _front(echo: Echo, choice: str) -> tuple[str, ...]:
+    """BOS, where the server lists it: without a number, and no part of the text."""
+    special = echo.logprobs[0] is None and not choice.startswith(echo.tokens[0] or "\0")
+    return echo.tokens[:1] if special else ()
+
+
+def _score(
+    choice: str, logprobs: Sequence[float], spanning: int, prompt_tokens: int
+) -> ChoiceScore:
+    return ChoiceScore(
+        logprob=float(np.float32(math.fsum(logprobs))),
+        tokens=len(logprobs),
+        chars=len(choice),
+        bytes=len(choice.encode("utf-8", "surrogatepass")),
+        spanning=spanning,
+        prompt_tokens=prompt_tokens,
+    )
+
+
+def begins_apart(choices: Sequence[str], heads: Sequence[str]) -> bool:
+    """Whether the beginning of each choice begins no other one, so that one token tells them apart.
+
+    ``heads`` are the choices' first tokens, or as much of them as is known to be in one.
+    """
+    return all(
+        head.strip() and sum(choice.startswith(head) for choice in choices) == 1 for head in heads
+    )
+
+
+def first_scores(
+    choices: Sequence[str], top: Mapping[str, float], prompt_tokens: int
+) -> tuple[list[ChoiceScore], int]:
+    """Log-probability that the first token begins a choice and no other one; and how many bounds.
+
+    A choice whose tokens are not among the server's likeliest gets an upper bound: neither more
+    than the least likely one that is listed, nor than all that is not listed.
+    """
+    rest = math.log1p(-min(1 - 1e-12, math.fsum(math.exp(value) for value in top.values())))
+    bound = min(rest, *top.values()) if top else 0.0
+    scores, bounds = [], 0
+    for i, choice in enumerate(choices):
+        others = [other for j, other in enumerate(choices) if j != i]
+        found = [
+            value
+            for token, value in top.items()
+            if token.strip() and choice.startswith(token)
+            and not any(other.startswith(token) for other in others)
+        ]  # fmt: skip
+        bounds += not found
+        total = math.log(math.fsum(math.exp(value) for value in found)) if found else bound
+        scores.append(_score(choice, [min(total, 0.0)], 0, prompt_tokens))
+    return scores, bounds
+
+
+def read_top(data: Any) -> dict[str, float]:
+    """The likeliest first tokens with their log-probabilities, of either kind of completion.
+
+    Raises:
+        Temporary: there are none.
+    """
+    try:
+        found = data["choices"][0]["logprobs"]
+        if "content" in found:
+            listed = found["content"][0]["top_logprobs"]
+            pairs = [(entry["token"], entry["logprob"]) for entry in listed]
+        else:
+            pairs = list(found["top_logprobs"][0].items())
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise Temporary("the answer lacks its top log-probabilities") from error
+    top = {str(token): float(value) for token, value in pairs if math.isfinite(value)}
+    if not top:
+        raise Temporary("the answer lists no token")
+    return top

@@ -1,0 +1,120 @@
+"""Ranking by a server: every choice echoed behind its prompt, or the likeliest first tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeAlias
+
+from icl.core.errors import EngineError
+from icl.core.types import ChoiceScore, Prompt
+from icl.engines.openai.backend import Backend
+from icl.engines.openai.client import Job, Piece, Request, Session
+from icl.engines.openai.logprobs import Echo, echo_scores, first_scores, read_echo, read_top
+
+__all__ = ["scores"]
+
+
+Group: TypeAlias = "tuple[Prompt, Mapping[str, list[int]]]"
+
+
+def scores(
+    backend: Backend, groups: Sequence[Group], ways: AbstractSet[str]
+) -> Iterator[tuple[int, ChoiceScore]]:
+    """The scores of all choices of a prompt when the last of them is there.
+
+    ``ways`` are how the groups are ranked; choices that only generation answers are refused.
+
+    Raises:
+        EngineError: the ways differ from group to group, or none gives log-probabilities.
+    """
+    if ways == {"echo"}:
+        yield from _echoed(backend, groups)
+    elif ways == {"first_token"}:
+        yield from _by_first_token(backend, groups)
+    else:
+        raise EngineError(
+            f"{backend.link.url} gives no log-probabilities that tell these choices apart; answer "
+            "the task by `method: generate`"
+        )
+
+
+def _echoed(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+    """Each distinct text is echoed once, for all groups that need it.
+
+    Requests of one prompt follow each other, so that the server's prefix cache serves them.
+    """
+    needs: dict[str, list[int]] = {}
+    longest: dict[str, int] = {}
+    for place, (prompt, choices) in enumerate(groups):
+        texts = [prompt.text + choice for choice in choices]
+        most = max(len(backend.tokens(Prompt(text))) for text in texts)
+        backend.check_room(prompt, most, 1)
+        for text in filter(None, (prompt.text, *texts)):
+            needs.setdefault(text, []).append(place)
+            longest[text] = max(most, longest.get(text, 0))
+    jobs = [_echo_job(backend, text, longest[text]) for text in needs]
+    sent = list(needs)
+    found: list[dict[str, Echo]] = [{} for _ in groups]
+    for index, value in backend.link.each(jobs):
+        text = sent[index]
+        for place in needs[text]:
+            echoes = found[place]
+            echoes[text] = Echo(tuple(value[0]), tuple(value[1]))
+            prompt, choices = groups[place]
+            if len(echoes) == len(choices) + bool(prompt.text):
+                found[place] = {}
+                joined = [echoes[prompt.text + choice] for choice in choices]
+                made = echo_scores(list(choices), echoes.get(prompt.text), joined)
+                yield from _spread(choices, made)
+
+
+def _echo_job(backend: Backend, text: str, count: int) -> Job:
+    shift = backend.facts.echo
+    assert shift is not None
+    path, body = backend.request(Prompt(text), 1)
+    body |= {"echo": True, "logprobs": 1}
+
+    async def job(session: Session, _: Callable[[Piece], None]) -> Any:
+        request = Request(path, body, lambda data: read_echo(data, shift), most_tokens=(count, 1))
+        return (await session.ask(request)).value
+
+    return job
+
+
+def _by_first_token(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+    counts = [len(backend.tokens(prompt)) for prompt, _ in groups]
+    for (prompt, _), count in zip(groups, counts, strict=True):
+        backend.check_room(prompt, count, 1)
+    jobs = [_top_job(backend, prompt, count)
+            for (prompt, _), count in zip(groups, counts, strict=True)]  # fmt: skip
+    for index, answer in backend.link.each(jobs):
+        _, choices = groups[index]
+        chat = backend.chat
+        top = {token.lstrip() if chat else token: value for token, value in answer[0]}
+        made, bounds = first_scores(backend.shown(tuple(choices)), top, answer[1] or counts[index])
+        backend.bounded += bounds
+        yield from _spread(choices, made)
+
+
+def _top_job(backend: Backend, prompt: Prompt, count: int) -> Job:
+    path, body = backend.request(prompt, 1)
+    top = backend.facts.top
+    chat = backend.chat
+    body |= {"logprobs": True, "top_logprobs": top} if chat else {"logprobs": top}
+
+    async def job(session: Session, _: Callable[[Piece], None]) -> Any:
+        request = Request(path, body, lambda data: list(read_top(data).items()),
+                          most_tokens=(count, 1))  # fmt: skip
+        answer = await session.ask(request)
+        return answer.value, answer.prompt_tokens
+
+    return job
+
+
+def _spread(
+    choices: Mapping[str, list[int]], made: Sequence[ChoiceScore]
+) -> Iterator[tuple[int, ChoiceScore]]:
+    for indices, score in zip(choices.values(), made, strict=True):
+        for index in indices:
+            yield index, score

@@ -1,0 +1,375 @@
+"""A point of the grid with everything loaded: rows, pool, template, selector, engine.
+
+The condition's fingerprint hashes what changes an answer and nothing else, so that two
+experiments which ask the same share one folder, and B is never reported with A's outputs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from random import Random
+
+from icl.core.errors import ConfigError, DataError
+from icl.core.registry import did_you_mean, lookup
+from icl.core.types import JSON, Choice, Example, Prompt, Sampling, Shot, digest
+from icl.data import Drawn, data_hash
+from icl.engines.protocol import Budgets, Engine, Writes
+from icl.experiment.calibration_prompts import Asked, probe_prompt
+from icl.experiment.grid import Point
+from icl.experiment.loader import Loader
+from icl.experiment.method import answering, written
+from icl.experiment.request import Request, channel_hash, request_hash
+from icl.experiment.shot_order import arranged, effective
+from icl.experiment.shots import check_labels, labels_identity, relabel
+from icl.prompts.channel import Channel
+from icl.prompts.chat_template import without_inert
+from icl.prompts.template import Template, load_template
+from icl.prompts.truncation import Fitted, fit
+from icl.selectors import Selector
+from icl.tasks import Task
+
+__all__ = ["Condition", "Request", "build", "check_answers", "request_hash"]
+
+
+FORMAT = 1
+"""Raised when records of older versions can no longer be reused."""
+
+
+@dataclass
+class Condition:
+    """Everything that :func:`icl.running.run.run` needs to answer one point of the grid."""
+
+    point: Point
+    task: Task
+    method: str
+    template: Template
+    examples: list[Example]
+    """The test rows drawn."""
+    available: int
+    """Test rows there are."""
+    pool: list[Example]
+    left_out: int
+    """Pool rows left out because they, or the same content, stand in the test split."""
+    selector: Selector | None
+    choices: list[Choice]
+    """Those that all examples share; empty where each has its own, and for free text."""
+    sampling: Sampling
+    engine: Engine
+    batch_size: int | None = None
+    """Examples in a batch; None: what :func:`icl.running.answer.batches` finds."""
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """Label -> how often it stands in the pool."""
+    ranking: str | None = None
+    """How a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and parsed);
+    None where they are not, or by every token in this process."""
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """Data set of the hub -> commit that was read."""
+
+    @cached_property
+    def identity(self) -> dict[str, JSON]:
+        """What changes an answer; everything else stays out."""
+        rows = self.point.task.rows
+        shots: JSON = None
+        if self.selector is not None:
+            shots = {
+                "k": self.point.shots.k,
+                "order": self._order_identity(),
+                "selector": "fixed" if self.point.shots.file else self.point.shots.select,
+                "options": self.selector.identity(),
+                "pool": data_hash(self.selector.pool),
+                **({"parallel": True} if self.selector.parallel else {}),
+                **labels_identity(self.point.shots, self._one_draw),
+            }
+        return {
+            "format": FORMAT,
+            "engine": without_inert(
+                self.engine.identity(),
+                shots=shots is not None,
+                system=self.template.file.system is not None,
+            ),
+            "method": f"rank:{self.ranking}" if self.ranking else self.method,
+            "template": self.template.hash,
+            "choices": self._choice_identity(),
+            "sampling": self.sampling.identity() if self.method == "generate" else None,
+            "shots": shots,
+            "rows": [rows.data, rows.split, list(rows.lines or ()), self.point.locale,
+                     list(self.point.pair or ())],
+            **({"revisions": dict(self.revisions)} if self.revisions else {}),
+        }  # fmt: skip
+
+    @cached_property
+    def order(self) -> str:
+        """The plainest order that sends the same prompts as the one asked for."""
+        assert self.selector is not None
+        k, pool = self.point.shots.k, len(self.selector.pool)
+        k = pool if k is None or pool < 2 else k
+        return effective(self.point.order, k, self.selector.scores_are)
+
+    def _order_identity(self) -> JSON:
+        return [self.order, self.point.shots.seed] if self.order == "random" else self.order
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the identity's hash."""
+        return digest(self.identity)[:16]
+
+    @property
+    def folder(self) -> str:
+        """Name of the condition's folder."""
+        return f"{self.task.name}-{self.fingerprint}"
+
+    def count(self, prompt: Prompt) -> int:
+        """Tokens of a prompt, special tokens included."""
+        return len(self.engine.tokens(prompt))
+
+    def _choice_identity(self) -> JSON:
+        if self.template.file.kind == "choose":
+            return {"in_rows": True, "ended": self._ended}
+        return [choice.text + choice.end for choice in self.choices]
+
+    @property
+    def ranks(self) -> bool:
+        """Whether choices are scored, in either direction; else text is written."""
+        return self.method != "generate"
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the terminators of choices are scored."""
+        return self.method == "rank" and self.point.task.choice_end != "never"
+
+    def choices_of(self, example: Example) -> Sequence[Choice]:
+        """The choices of an example: its own where the template says so, else the shared ones."""
+        if self.template.file.kind != "choose":
+            return self.choices
+        if self.method == "channel":
+            return Channel(self.template).choices(example)
+        made = self.template.choices(example)
+        if not self._ended:
+            made = [replace(choice, end="") for choice in made]
+        return written(self.engine, made)
+
+    @cached_property
+    def room(self) -> int:
+        """Tokens that a prompt may have beside the longest answer all examples share."""
+        return self._room(self.choices)
+
+    def _room(self, choices: Sequence[Choice]) -> int:
+        answer = self.sampling.max_tokens
+        if self.method != "generate":
+            texts = [choice.text + choice.end for choice in choices]
+            longest = max((self.count(Prompt(text)) for text in texts), default=0)
+            answer = max(0, longest - self.count(Prompt(""))) + 1
+        if isinstance(self.engine, Budgets):  # answers of an encoder-decoder model stand apart
+            return self.engine.room(answer)
+        return self.engine.window - answer
+
+    def request(self, example: Example, role: str = "test") -> Request:
+        """Select shots, render, fit into the window, hash."""
+        shots: list[Shot] = []
+        if self.selector is not None:
+            k = self.point.shots.k
+            shots = self.selector.select(example, len(self.selector.pool) if k is None else k)
+            own = "" if self.selector.same_for_all else example.id
+            numbers = Random(f"{self.point.shots.seed}:order:{own}")
+            shots = arranged(shots, self.order, k, numbers)
+            shots = self._relabelled(example, shots)
+        choices = self.choices_of(example)
+        if self.method == "channel":
+            return self._channel(example, shots, choices)
+        room = self.room if choices is self.choices else self._room(choices)
+        fitted = fit(self.template, example, shots, self.count, room)
+        return self._hashed(example, fitted, choices, role)
+
+    def probe(self, probe: Asked, beside: Request) -> Request:
+        """The request of a probe, with the shots and choices of the row beside which it stands."""
+        choices, example = beside.choices, probe.example
+        room = self.room if choices is self.choices else self._room(choices)
+        if probe.role == "domain":
+            prompt = probe_prompt(probe.role, self.template, example, (), None)
+            fitted = Fitted(prompt, [], self.count(prompt))
+        else:
+            fitted = fit(self.template, example, beside.shots, self.count, room)
+        return self._hashed(example, fitted, choices, probe.role)
+
+    def _hashed(
+        self, example: Example, fitted: Fitted, choices: Sequence[Choice], role: str
+    ) -> Request:
+        prompt, kept, tokens = fitted
+        sampling = self.sampling.identity() if self.method == "generate" else None
+        sent = self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
+        made = request_hash(prompt, choices, sampling, sent)
+        return Request(example, prompt, kept, made, tokens, sent, choices, role)
+
+    def _channel(
+        self, example: Example, shots: Sequence[Shot], choices: Sequence[Choice]
+    ) -> Request:
+        """The same shots for every label, as many as fit beside the longest of them."""
+        channel = Channel(self.template)
+        scored = written(self.engine, [channel.scored(example)])[0].text  # no end: it is an input
+        longest = self._longest if choices is self.choices else self._longest_of(choices)
+        room = self._room([Choice("", scored)])
+        fitted = fit(replace(channel, given=longest), example, shots, self.count, room)
+        prompts = [replace(fitted.prompt, query=choice.text) for choice in choices]
+        sent = [
+            self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
+            for prompt in prompts
+        ]
+        return Request(
+            example, prompts[0], fitted.shots, channel_hash(sent, scored), fitted.tokens, sent[0],
+            choices, prompts=prompts, scored=scored,
+        )  # fmt: skip
+
+    @cached_property
+    def _longest(self) -> str:
+        return self._longest_of(self.choices)
+
+    def _longest_of(self, choices: Sequence[Choice]) -> str:
+        return max((choice.text for choice in choices), key=lambda text: self.count(Prompt(text)))
+
+    def _relabelled(self, example: Example, shots: list[Shot]) -> list[Shot]:
+        """The shots with the labels that the condition shows them with."""
+        asked = self.point.shots
+        if asked.labels == "gold" or self.selector is None:
+            return shots
+        return relabel(self.template, example, shots, asked.labels, asked.seed, self._one_draw)
+
+    @property
+    def _one_draw(self) -> bool:
+        """Whether all queries have the same shots, which then keep their labels too."""
+        return self.selector is not None and self.selector.same_for_all
+
+    def about(self) -> dict[str, JSON]:
+        """What the condition folder says of itself: enough to render every prompt again."""
+        file = self.template.file
+        return {
+            "fingerprint": self.fingerprint,
+            "identity": self.identity,
+            "task": self.task.name,
+            "method": self.method,
+            "sampling": self.sampling.identity() if self.method == "generate" else None,
+            "template": {
+                "name": file.name,
+                "format": self.point.form,
+                "text": file.text,
+                "language": self.template.language,
+                "words": dict(self.template.words),
+                "labels": dict(self.template.labels),
+                "fallbacks": list(self.template.fallbacks),
+            },
+            **({"labels": "none"} if self.point.shots.labels == "none" else {}),
+        }
+
+
+def build(point: Point, loader: Loader) -> Condition:
+    """Load what a point names and check that it fits together.
+
+    Raises:
+        ConfigError: the template is of another kind than the task, or shots without a pool.
+        DataError: rows or pool are missing, malformed or empty.
+        TemplateError: the template, or a variable it reads, is not there.
+    """
+    entry = point.task
+    task: Task = lookup("task", entry.task)
+    method = entry.method or task.methods[0]
+    rows = entry.rows
+    template = _template(point, loader)
+    if template.file.kind != task.kind:
+        raise ConfigError(
+            f"the template {template.name!r} is of kind {template.file.kind!r}, the task "
+            f"{task.name!r} needs {task.kind!r}; name another prompt, or change `task:` in its "
+            "front matter"
+        )
+    test = loader.test(point, template)
+    pool, left_out = _pool(point, loader, template, test)
+    if task.kind == "classify" and not template.labels:
+        found = test.seen.labels.union(*(example.targets[:1] for example in pool))
+        template = replace(template, labels={label: label for label in sorted(found)})
+    engine = loader.engine(point)
+    method, ranking, choices = answering(method, template, engine, entry.choice_end != "never")
+    sampling = Sampling(**entry.sampling.model_dump())
+    named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
+    made = Condition(
+        point=point, task=task, method=method, template=template, examples=test.examples,
+        available=test.available, pool=pool, left_out=left_out,
+        selector=loader.selector(point, pool, test.examples), choices=choices,
+        sampling=sampling, engine=engine, ranking=ranking,
+        batch_size=loader.experiment.batch_size,
+        labels=Counter(example.targets[0] for example in pool if example.targets),
+        revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
+    )  # fmt: skip
+    check_answers(made)
+    check_labels(point.shots, template, method, engine.identity())
+    return made
+
+
+def _template(point: Point, loader: Loader) -> Template:
+    """The template, with the labels that it lists itself."""
+    spoken = point.prompt_language
+    if spoken == "row":
+        spoken = point.locale or (point.pair[1] if point.pair else "en")
+    return load_template(
+        point.prompt,
+        language_tag=spoken,
+        label_language=point.task.label_language,
+        base=str(loader.experiment.base),
+        form=point.form,
+    )
+
+
+def _pool(
+    point: Point, loader: Loader, template: Template, test: Drawn
+) -> tuple[list[Example], int]:
+    entry = point.task
+    if entry.pool is None:
+        if point.shots.k and not point.shots.file:
+            raise ConfigError(
+                f"the task {entry.task!r} asks for {point.shots.k} shots but has no pool; add "
+                "`pool: {split: train}`, or `pool: {lines: [121, 180]}` for a set without splits"
+            )
+        return [], 0
+    name = entry.pool.data or entry.rows.data
+    if name not in point.data:
+        raise ConfigError(f"unknown data {name!r}{did_you_mean(name, point.data)}")
+    pool, left_out = loader.pool(point, entry.pool, point.pool_locale, template, test)
+    if not pool:
+        where = f"all {left_out} rows of it stand in the test rows too"
+        if entry.pool.without:
+            where = "all rows of it stand in the test rows or are held out by `without`"
+        raise DataError(
+            f"the pool of {entry.task!r} is empty: {where}; give it a split or lines of its own"
+        )
+    return pool, left_out
+
+
+def check_answers(condition: Condition) -> None:
+    """The right answers are among the choices, and the choices of every row can be told apart.
+
+    Raises:
+        DataError: a row, which the message names, whose answer is none of them.
+    """
+    template = condition.template
+    kind = template.file.kind
+    if kind == "extract":
+        for example in (*condition.examples, *condition.pool):
+            if example.targets and template.file.head.label_field not in example.fields:
+                raise DataError(
+                    f"example {example.id!r}: an extract task compares fields, so the front matter "
+                    f"of {template.name} must name the field that holds them, as in "
+                    "`label_field: entities`"
+                )
+    for example in condition.examples if kind in ("classify", "choose") else ():
+        label = template.label(example)
+        labels = template.labels
+        if kind == "choose":
+            labels = {choice.label: choice.text for choice in condition.choices_of(example)}
+        if label is not None and label not in labels:
+            whose = "of" if kind == "classify" else "that it has under"
+            raise DataError(
+                f"example {example.id!r} has the label {label!r}, which is not among the "
+                f"{len(labels)} labels {whose} {template.name}; add it under "
+                f"`{'labels' if kind == 'classify' else 'choice_labels'}:`"
+                f"{did_you_mean(label, labels)}"
+            )

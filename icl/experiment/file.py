@@ -1,0 +1,69 @@
+"""An experiment file: YAML text, checked, as an Experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean
+from icl.core.strict_yaml import StrictLoader
+from icl.experiment.entries import (
+    ExperimentEntry,
+    validate,
+)
+from icl.experiment.grid import Experiment, points
+from icl.experiment.plugins import load_plugin
+from icl.experiment.settings import baseline_of, values_of
+
+__all__ = ["load_experiment", "parse_experiment"]
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read and check an experiment file, or one shipped under ``experiments/`` by its name.
+
+    Raises:
+        ConfigError: not there, not YAML, an unknown key or name, a wrong value.
+    """
+    file = Path(path)
+    if file.is_dir():
+        held = sorted(path.name for path in file.glob("*.yaml"))
+        raise ConfigError(
+            f"{file} is a folder, an experiment file is needed{did_you_mean(file.name, held)}"
+        )
+    if not file.is_file():
+        beside = sorted(p.name for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
+        raise ConfigError(f"no experiment file {file}{did_you_mean(file.name, beside)}")
+    try:
+        text = file.read_text("utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigError(
+            f"{file}: cannot be read as UTF-8 text: {error}; an experiment is a YAML file"
+        ) from error
+    return parse_experiment(text, str(file), file.parent, file.stem)
+
+
+def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment:
+    """Check experiment text; see :func:`load_experiment`."""
+    try:
+        raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"{where}{at}: not YAML: {problem}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{where}: an experiment is `key: value` lines with models and tasks")
+    entry = validate(ExperimentEntry, raw, where)
+    base = base / Path(entry.base).expanduser() if entry.base else base
+    experiment = Experiment(
+        entry.name or name, raw, text, base, entry.batch_size, tuple(entry.plugins)
+    )
+    for plugin in entry.plugins:
+        load_plugin(plugin, base, where)
+    found = points(experiment, where)
+    if (asked := entry.compare) is not None:
+        values = values_of(point.settings for point in found)
+        baseline_of(values, asked.by, asked.baseline, f"{where}: compare")
+    return experiment

@@ -1,0 +1,281 @@
+"""Experiment files: YAML -> :class:`Experiment` -> the points of its grid.
+
+pydantic checks the file here, at the edge, and nowhere else. Axes are the keys of ``grid`` and
+the lists under ``prompt``, ``locale`` and ``pair``; nothing else expands.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from icl.calibrators import make_calibrators
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean, lookup, names
+from icl.core.types import canonical
+from icl.data.citations import citations
+from icl.engines.hf.weights.widths import WIDTHS
+from icl.experiment.entries import (
+    DataEntry,
+    ExperimentEntry,
+    ShotsEntry,
+    ShotsHolder,
+    TaskEntry,
+    validate,
+)
+from icl.experiment.samples import built_in_data
+from icl.experiment.shots import each, shot_settings, shots_name
+from icl.metrics import make_metric
+from icl.metrics.command import check_command_name
+
+__all__ = ["Experiment", "Point", "own_data", "points"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file, checked, with its text and place."""
+
+    name: str
+    raw: Mapping[str, Any] = field(repr=False)
+    text: str = field(repr=False)
+    base: Path
+    """Folder that relative paths start from."""
+    batch_size: int | None = None
+    """None: found from the memory that is free."""
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid, before anything is loaded."""
+
+    model_name: str
+    model: Mapping[str, Any]
+    task: TaskEntry
+    prompt: str
+    locale: str | None
+    pair: tuple[str, str] | None
+    prompt_language: str
+    shots: ShotsEntry
+    data: Mapping[str, DataEntry]
+    axes: Mapping[str, str]
+    """Names of this point on every axis, for tables."""
+    pool_locale: str | None = None
+    """Locale of the shots; None where rows have none."""
+
+    @property
+    def order(self) -> str:
+        """The order in which shots are sent, one of :func:`icl.experiment.shot_order.expanded`."""
+        return self.shots.order[0]
+
+    form: str = "f0"
+    """Which format of the template: see :mod:`icl.prompts.format_variants`."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """One word for every setting that conditions are grouped by; inert ones are left out.
+
+        The axes, ``format``, ``method``, and what the one word ``shots`` of the axes is made of:
+        ``k``, ``select``, ``order``, ``labels``, ``seed`` and the selector's options.
+        """
+        shots = self.shots
+        made = {axis: value for axis, value in self.axes.items() if value}
+        made["k"] = "all" if shots.k is None else str(shots.k)
+        made["format"] = self.form
+        made["method"] = self.task.method or lookup("task", self.task.task).methods[0]
+        if shots.k == 0:
+            return made
+        if self.pool_locale and self.pool_locale != self.locale:
+            made["pool"] = self.pool_locale
+        return made | shot_settings(shots)
+
+    @property
+    def engine_key(self) -> str:
+        """Equal for points that one loaded engine can answer."""
+        return canonical([self.model_name, dict(self.model)])
+
+
+def own_data(experiment: Experiment) -> dict[str, DataEntry]:
+    """The data sets that an experiment file names itself."""
+    given = experiment.raw.get("data") or {}
+    return {name: DataEntry.model_validate(entry) for name, entry in given.items()}
+
+
+def points(experiment: Experiment, where: str = "") -> list[Point]:
+    """Every point of the grid, in the file's order.
+
+    Raises:
+        ConfigError: an axis that names nothing, or a name that is not known.
+    """
+    where = where or experiment.name
+    raw = dict(experiment.raw)
+    grid = dict(raw.get("grid") or {})
+    grid.setdefault("model", list(raw["models"]))
+    grid.setdefault("shots", [0])
+    _check_widths(grid, raw["models"], where)
+    found: list[Point] = []
+    for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        entry = validate(ExperimentEntry, _apply(raw, chosen, where), where)
+        model = str(chosen["model"])
+        if model not in entry.models:
+            raise ConfigError(f"{where}: grid.model: unknown {model!r}"
+                              f"{did_you_mean(model, entry.models)}")  # fmt: skip
+        options = {axis: str(v) for axis, v in chosen.items() if axis not in ("model", "shots")}
+        shots = validate(ShotsHolder, {"shots": chosen["shots"]}, f"{where}: grid").shots
+        for task in entry.tasks:
+            _check_names(task, shots, where)
+            data = {**built_in_data(), **entry.data}
+            for spec in task.data_sets:
+                if spec not in data:
+                    raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
+            citations(task.data_sets, data, experiment.base)
+            for point in _expand(model, entry.models[model], task, shots, data):
+                own = {a: v for a, v in options.items() if not a.endswith(".method")
+                       and _touches(a, task, model, entry.models[model])}  # fmt: skip
+                found.append(Point(**{**vars(point), "axes": {**point.axes, **own}}))
+    unique: dict[str, Point] = {}
+    for point in found:
+        unique.setdefault(repr((point.axes, point.model_name, point.task, point.shots)), point)
+    return list(unique.values())
+
+
+def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The file with the dotted axes of one grid point set."""
+    changed: dict[str, Any] = copy.deepcopy(dict(raw))
+    for axis, value in chosen.items():
+        if axis in ("model", "shots"):
+            continue
+        root, _, rest = axis.partition(".")
+        name, _, path = rest.partition(".")
+        if axis == "width":
+            model = changed["models"].get(str(chosen["model"]), {})
+            if _takes_width(model):
+                model["width"] = value
+        elif axis == "format":
+            for task in changed["tasks"]:
+                task["formats"] = value
+        elif root == "models" and path and name in changed["models"]:
+            _set(changed["models"][name], path, value)
+        elif root == "tasks" and path:
+            hits = [task for task in changed["tasks"] if task.get("task") == name]
+            if not hits:
+                known = [str(task.get("task")) for task in changed["tasks"]]
+                raise ConfigError(f"{where}: grid: {axis!r}: no task {name!r}"
+                                  f"{did_you_mean(name, known)}")  # fmt: skip
+            for task in hits:
+                _set(task, path, value)
+        else:
+            accepted = [
+                "model",
+                "shots",
+                "width",
+                "format",
+                "tasks.<task>.<key>",
+                "models.<model>.<key>",
+            ]
+            raise ConfigError(f"{where}: unknown grid axis {axis!r}{did_you_mean(axis, accepted)}")
+    return changed
+
+
+def _set(target: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise ConfigError(
+                f"grid: {path!r}: {parent!r} is {target!r} here, which has no keys; write it as a "
+                "mapping in its entry"
+            )
+    target[last] = value
+
+
+def _takes_width(model: Mapping[str, Any]) -> bool:
+    """Whether the engine of a model entry has a ``width``; one that asks a server has none."""
+    kind = str(model.get("engine", "hf"))
+    if kind not in names("engine"):
+        return True  # refused under its own name
+    made = lookup("engine", kind)
+    return is_dataclass(made) and any(spec.name == "width" for spec in fields(made))
+
+
+def _check_widths(grid: Mapping[str, Sequence[Any]], models: Mapping[str, Any], where: str) -> None:
+    """Refuse an axis ``width`` with what is no width, or that no model takes."""
+    for value in grid.get("width", ()):
+        if value not in WIDTHS:
+            guess = did_you_mean(str(value), WIDTHS)
+            raise ConfigError(f"{where}: grid.width: unknown width {value!r}{guess}")
+    asked = [str(name) for name in grid["model"] if str(name) in models]
+    if "width" in grid and asked and not any(_takes_width(models[name]) for name in asked):
+        raise ConfigError(
+            f"{where}: grid.width: no engine of the models {', '.join(asked)} takes a width; "
+            "delete the axis"
+        )
+
+
+def _touches(axis: str, task: TaskEntry, model: str, entry: Mapping[str, Any]) -> bool:
+    if axis in ("width", "format"):
+        return axis == "format" or _takes_width(entry)
+    root, name, *_ = axis.split(".")
+    return name == (task.task if root == "tasks" else model)
+
+
+def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
+    """Every registered name is known, before anything is loaded."""
+    for kind, name in (
+        ("task", task.task),
+        ("parser", task.parser),
+        ("selector", "fixed" if shots.file else shots.select),
+    ):
+        if name is not None and name not in names(kind):
+            raise ConfigError(f"{where}: unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
+    for metric in task.metrics or ():
+        check_command_name(*make_metric(metric, f"{where}: metrics"), f"{where}: metrics")
+    methods = lookup("task", task.task).methods
+    if (
+        make_calibrators(task.calibrate, f"{where}: calibrate")
+        and (task.method or methods[0]) != "rank"
+    ):
+        raise ConfigError(
+            f"{where}: calibrate: the task {task.task!r} is answered by writing here, so there are "
+            "no choices to calibrate; delete `calibrate:`, or use `method: rank` with a task that "
+            "ranks"
+        )
+    if task.method is not None and task.method not in methods:
+        raise ConfigError(
+            f"{where}: the task {task.task!r} cannot be answered by {task.method!r}"
+            f"{did_you_mean(task.method, methods)}"
+        )
+
+
+def _expand(
+    model: str, options: Mapping[str, Any], task: TaskEntry, shots: ShotsEntry,
+    data: Mapping[str, DataEntry],
+) -> Iterator[Point]:  # fmt: skip
+    rows = task.rows
+    pairs: list[tuple[str, str] | None] = [None]
+    if rows.pair:
+        pairs = [(a, b) for a in rows.pair.from_ for b in rows.pair.to if a != b]
+    locales: list[str | None] = list(rows.locale) if rows.locale else [None]
+    pools = task.pool.locale if task.pool else ["same"]
+    for prompt, form, spoken, locale, pair, pool, one in itertools.product(
+        task.prompt, task.formats, task.prompt_language, locales, pairs, pools, each(shots)
+    ):
+        yield Point(
+            model, options, task, prompt, locale, pair, spoken,
+            one.model_copy(update={"seeds": None}), data,
+            {
+                "task": task.task, "prompt": prompt, "model": model,
+                "locale": "→".join(pair) if pair else (locale or ""),
+                "format": "" if task.formats == ["f0"] else form,
+                "method": task.method or "",
+                "language": "" if task.prompt_language == ["en"] else spoken,
+                "pool": pool if len(pools) > 1 else "",
+                "shots": shots_name(one),
+            },
+            locale if pool == "same" else pool, form,
+        )  # fmt: skip

@@ -1,0 +1,212 @@
+"""JSON Schemas (draft 2020-12) of the experiment file and of a template's front matter.
+
+Editors complete and check YAML by them. They are made from the very classes that check the
+files, so they cannot say otherwise; names of installed plug-ins are offered too.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
+
+import icl.experiment.entries
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean, lookup, names
+from icl.engines.hf.weights.widths import WIDTHS
+from icl.experiment.entries import ExperimentEntry, ShotsHolder
+from icl.experiment.samples import built_in_data
+from icl.prompts.frontmatter import CHOICE_ENDS, KINDS, FrontMatter
+from icl.prompts.template_file import template_names
+
+__all__ = ["SCHEMAS", "experiment_schema", "schema_text", "template_schema"]
+
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_SCALARS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_OFFERED = {
+    ("TaskEntry", "task"): "task",
+    ("TaskEntry", "parser"): "parser",
+    ("TaskEntry", "metrics"): "metric",
+    ("TaskEntry", "calibrate"): "calibrator",
+    ("DataEntry", "format"): "format",
+    ("ShotsEntry", "select"): "selector",
+}
+"""Entry and key -> the kind of names that can stand there."""
+_FRONT_MATTER = {
+    "about": "One line on what is special about this form.",
+    "source": "Where the form comes from: a paper, or 'Written for this project.'",
+    "author": "Who wrote it.",
+    "task": "The kind of answer: one of some labels, or free text.",
+    "labels": "The labels and their words: a list, `label: word`, `label: {en: word}`, or the "
+    "name of a table in the library.",
+    "label_field": "The field of the data that holds the answer; it is hidden from inputs.",
+    "answer_fields": "More fields that give the answer away, and so are hidden from inputs.",
+    "shared_fields": "Fields that an input may read although the target reads them.",
+    "choices": "For choose: fields that hold a row's options, or one field with a list.",
+    "choice_labels": "For choose: how the answer names an option: index, text, or these labels.",
+    "stop": "Texts that end an answer; the first one is also the end of a choice.",
+    "separator": "What joins system, instruction, shots and query.",
+    "choice_end": "Behind which choices the end of the answer is scored.",
+    "fallback": "Language to take words and labels from where one is missing.",
+}
+
+
+def experiment_schema() -> dict[str, Any]:
+    """The schema of an experiment file."""
+    schema = ExperimentEntry.model_json_schema()
+    shots = ShotsHolder.model_json_schema()
+    kinds = schema["$defs"] = {**schema["$defs"], **shots["$defs"]}
+    for name, entry in {**kinds, "ExperimentEntry": schema}.items():
+        if hasattr(icl.experiment.entries, name) and name != "JsonValue":
+            _describe(entry, getattr(icl.experiment.entries, name))
+    for (entry_name, key), kind in _OFFERED.items():
+        _offer(kinds[entry_name]["properties"][key], names(kind))
+    _offer(kinds["RowsEntry"]["properties"]["data"], sorted(built_in_data()))
+    _offer(kinds["TaskEntry"]["properties"]["prompt"], template_names())
+    properties = schema["properties"]
+    properties["models"]["additionalProperties"] = _model_schema()
+    properties["grid"] = {
+        "description": "The axes: every value of one with every value of the others.",
+        "type": "object",
+        "properties": {
+            "model": {"type": "array", "items": {"type": "string"}},
+            "shots": {"type": "array", "items": shots["properties"]["shots"]},
+            "width": {"type": "array", "items": {"enum": list(WIDTHS)}},
+            "format": {"type": "array", "items": {"type": "string", "pattern": r"^f\d+$"}},
+        },
+        "patternProperties": {r"^(tasks|models)\.[^.]+\..+$": {"type": "array"}},
+        "additionalProperties": False,
+    }
+    return {"$schema": DRAFT, **_without_titles(schema), "title": "icl experiment"}
+
+
+def template_schema() -> dict[str, Any]:
+    """The schema of the front matter of a template."""
+    offered = {"task": KINDS, "choice_end": CHOICE_ENDS}
+    hints = get_type_hints(FrontMatter)
+    properties: dict[str, Any] = {}
+    for spec in fields(FrontMatter):
+        made: dict[str, Any] = {"type": "string"}
+        if spec.name in offered:
+            made = {"enum": list(offered[spec.name])}
+        elif spec.name == "labels":
+            made = {"type": ["array", "object", "string"]}
+        elif hints[spec.name] == tuple[str, ...]:
+            made = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+        if isinstance(spec.default, str) and spec.default:
+            made["default"] = spec.default
+        properties[spec.name] = {"description": _FRONT_MATTER[spec.name], **made}
+    return {
+        "$schema": DRAFT,
+        "title": "icl template front matter",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+SCHEMAS = {"experiment": experiment_schema, "template": template_schema}
+
+
+def schema_text(kind: str) -> str:
+    """A schema as the text of a file.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    if kind not in SCHEMAS:
+        raise ConfigError(f"no schema of {kind!r}{did_you_mean(kind, SCHEMAS)}")
+    return json.dumps(SCHEMAS[kind](), ensure_ascii=False, indent=1) + "\n"
+
+
+def _describe(schema: dict[str, Any], entry: Any) -> None:
+    """Put the text beneath each field of the class into the schema."""
+    docs = _field_docs(entry)
+    for name, spec in entry.model_fields.items():
+        if name in docs:
+            schema["properties"][spec.alias or name]["description"] = docs[name]
+
+
+def _field_docs(kind: type) -> dict[str, str]:
+    """Field -> the string that stands beneath it in the source, those of base classes included."""
+    if kind.__module__ == "builtins":
+        return {}
+    inherited = [_field_docs(base) for base in kind.__bases__ if is_dataclass(base)]
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(body, ast.ClassDef)
+    found: dict[str, str] = {name: doc for docs in inherited for name, doc in docs.items()}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+        ):
+            found[field.target.id] = " ".join(str(text.value.value).replace("``", "`").split())
+    return found
+
+
+def _offer(schema: dict[str, Any], known: list[str]) -> None:
+    """Offer names to choose from wherever text may stand; others stay accepted (plug-ins)."""
+    if schema.get("type") == "string" and "enum" not in schema:
+        del schema["type"]
+        schema["anyOf"] = [{"enum": known}, {"type": "string"}]
+        return
+    for part in [*schema.get("anyOf", ()), *filter(None, [schema.get("items")])]:
+        _offer(part, known)
+
+
+def _model_schema() -> dict[str, Any]:
+    """A model entry: ``engine`` and the options of all engines that are known."""
+    properties: dict[str, Any] = {
+        "engine": {
+            "description": "What runs the model.",
+            "default": "hf",
+            "anyOf": [{"enum": names("engine")}, {"type": "string"}],
+        }
+    }
+    for name in names("engine"):
+        engine = lookup("engine", name)
+        if not is_dataclass(engine):
+            continue
+        docs = _field_docs(engine) if isinstance(engine, type) else {}
+        for spec in fields(engine):
+            if spec.init and spec.name not in properties:
+                properties[spec.name] = {
+                    "description": f"{name}: {docs.get(spec.name, '')}".strip(" :"),
+                    **_type_of(engine, spec.type),
+                }
+                if spec.default and isinstance(spec.default, str | int | float):
+                    properties[spec.name]["default"] = spec.default
+    return {"type": "object", "properties": properties}
+
+
+def _type_of(engine: Any, written: Any) -> dict[str, Any]:
+    """The schema of an annotation as it is written: plain types, or a list of values by name."""
+    modules = [sys.modules[base.__module__] for base in engine.__mro__]
+    values = next((get_args(v) for m in modules if (v := getattr(m, str(written), None))), ())
+    if values and all(isinstance(value, str) for value in values):
+        return {"enum": list(values)}
+    parts = [part.strip() for part in str(written).split("|")]
+    kinds = [_SCALARS[part] for part in parts if part in _SCALARS]
+    if len(kinds) < len(parts) - ("None" in parts):
+        return {}
+    return {"type": kinds[0] if len(kinds) == 1 else kinds}
+
+
+def _without_titles(value: Any) -> Any:
+    """Without the titles that only repeat a key."""
+    if isinstance(value, list):
+        return [_without_titles(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without_titles(one)
+        for key, one in value.items()
+        if not (key == "title" and isinstance(one, str))
+    }

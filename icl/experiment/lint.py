@@ -1,0 +1,440 @@
+"""What would go wrong with a template or an experiment, found before a model is asked.
+
+Only rows, template and, where the model is on this machine, its tokenizer are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import ChoiceError, IclError, TemplateError, one_line
+from icl.core.types import Choice, Example, Prompt
+from icl.engines.protocol import Engine, Local
+from icl.engines.table import Uncounted
+from icl.experiment.condition import Condition, Request, build
+from icl.experiment.file import load_experiment
+from icl.experiment.grid import Point, points
+from icl.experiment.loader import Loader
+from icl.experiment.starters import is_experiment
+from icl.prompts.jinja_sandbox import Half
+from icl.prompts.template import Template
+from icl.prompts.template_file import TemplateFile, library, read_template, read_yaml
+from icl.selectors import Selector
+from icl.selectors.random import Random
+
+__all__ = ["Problem", "choice_problems", "faults_of", "lint", "template_problems"]
+
+
+MOST_ROWS = 50
+"""Rows of a condition that are rendered: so many from the front, and as many of the longest."""
+_INVISIBLE = {"\u200b": "zero-width space", "\u2060": "word joiner", "\ufeff": "byte order mark"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line of what is wrong and what repairs it."""
+
+    given: str
+    """The file that was linted."""
+    path: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+def lint(name: str) -> list[Problem]:
+    """The problems of a file, in the order of its lines; none if it is clean.
+
+    Args:
+        name: an experiment file (``.yaml``), a template file (``.j2``), or the name of a
+            library template.
+
+    Raises:
+        IclError: the file is not there, or not UTF-8 text.
+    """
+    found = _experiment_problems(name) if is_experiment(name) else _file_problems(name)
+    unique = dict.fromkeys(found)
+    return sorted(unique, key=lambda problem: (problem.path != name, problem.path, problem.line))
+
+
+def _file_problems(name: str) -> Iterator[Problem]:
+    try:
+        file = read_template(name, base=".")
+    except TemplateError as error:
+        path = Path(name)
+        if not path.is_file():
+            raise
+        try:
+            text = path.read_text("utf-8-sig")
+        except UnicodeDecodeError:
+            raise error from None
+        yield _located(error, name, name, text)
+        return
+    for line, text in template_problems(file):
+        yield Problem(name, str(file.path), line, text)
+
+
+def _located(error: IclError, given: str, path: str, source: str, task: str = "") -> Problem:
+    """An error with the place that its text begins with, or the line that it seems to mean."""
+    text = one_line(error)
+    placed = re.match(r"(.+?):(\d+): (.*)", text)
+    if placed and Path(placed[1]).is_file():
+        return Problem(given, placed[1], int(placed[2]), placed[3])
+    plain = re.match(r"(.+?): (.*)", text)
+    if plain and Path(plain[1]).is_file():
+        same = Path(plain[1]).resolve() == Path(path).resolve()
+        line = _line_meant(plain[2], source, task) if same else 1
+        return Problem(given, plain[1], line, plain[2])
+    return Problem(given, path, _line_meant(text, source, task), text)
+
+
+def _task_line(task: str, source: str) -> int:
+    found = re.search(rf"\btask[\"']?\s*:\s*[\"']?{re.escape(task)}\b", source)
+    return source.count("\n", 0, found.start()) + 1 if found else 1
+
+
+def _line_meant(message: str, source: str, task: str = "") -> int:
+    """The first line with a name that the message quotes or begins with; else the task's line."""
+    keys = re.findall(r"^([\w.]+):", message)
+    for name in [*re.findall(r"'([^']+)'", message), *keys]:
+        for part in {name: 0, name.rsplit(".", 1)[-1]: 0}:
+            if part == task:
+                continue
+            ending = r"\s*:" if name in keys else r"(?![\w-])"
+            found = re.search(rf"(?<![\w-]){re.escape(part)}{ending}", source)
+            if found:
+                return source.count("\n", 0, found.start()) + 1
+    return _task_line(task, source)
+
+
+def template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
+    """(line, text) of what can be told of a template without data."""
+    yield from _spaces(file)
+    yield from _stops(file)
+    tables = _tables(file)
+    for what, table in tables.items():
+        yield from _missing_forms(file, what, table)
+    if file.kind != "classify" or file.head.labels is None:
+        return
+    tags = {str(tag) for forms in tables["labels"].values() for tag in forms} or {"en"}
+    at = _key_line(file, "labels")
+    for tag in sorted(tags):
+        try:
+            labels, _ = file.pick_labels(tag, ())
+        except TemplateError as error:
+            if f"no form in {tag!r}" not in str(error):  # told already, for all labels at once
+                yield at, one_line(error).removeprefix(f"{file.path}: ")
+            continue
+        where = f" in {tag!r}" if len(tags) > 1 else ""
+        for text in choice_problems(Template(file, tag, {}, labels)):
+            yield at, text + where
+
+
+def _spaces(file: TemplateFile) -> Iterator[tuple[int, str]]:
+    before, target = file.input.source, file.target.source
+    ends = {"|||": file.input, "the end of [[query]]": file.query, "||| of [[channel]]": file.given}
+    for where, half in ends.items():
+        if half is not None and half.source[-1:] in (" ", "\t"):
+            yield (
+                _last_line(half),
+                f"a space before {where}; write it behind, as in `Intent:||| {{{{ label }}}}`: "
+                "tokenizers join a space to the word that follows",
+            )
+    if re.search(r"[\w:=?]\Z", before, re.ASCII) and re.match(r"\{\{|\w", target, re.ASCII):
+        yield (
+            file.target.first_line,
+            (
+                "the answer stands right against the input; begin it with a space, as in "
+                "`||| {{ label }}`"
+            ),
+        )
+    sections = {"system": file.system, "instruction": file.instruction, "query": file.query}
+    for name, half in sections.items():
+        if half is not None and half.source.endswith("\n"):
+            yield (
+                _last_line(half),
+                (f"[[{name}]] ends in a blank line, which is sent beside the separator; remove it"),
+            )
+    if file.target.source.endswith((" ", "\n", "\t")):
+        yield _last_line(file.target), "white space at the end of the target is a part of it"
+    for number, line in enumerate(file.text.split("\n"), 1):
+        for mark, what in _INVISIBLE.items():
+            if mark in line:
+                yield number, f"an invisible character, {what} (U+{ord(mark):04X}); remove it"
+
+
+def _last_line(half: Half) -> int:
+    return half.first_line + half.source.count("\n")
+
+
+def _stops(file: TemplateFile) -> Iterator[tuple[int, str]]:
+    if not file.stop:
+        if file.kind == "generate":
+            yield (
+                1,
+                (
+                    "no `stop:`, so an answer ends only where the model ends it or at max_tokens; "
+                    'write what follows an answer in the shots, as in stop: ["\\n"]'
+                ),
+            )
+        return
+    at = _key_line(file, "stop")
+    if not file.separator.startswith(file.stop):
+        yield (
+            at,
+            (
+                f"no stop begins the separator {file.separator!r}, which follows every answer in "
+                "the shots; the model cannot learn to end there"
+            ),
+        )
+    literal = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "\0", file.target.source, flags=re.S)
+    for stop in file.stop:
+        if stop in literal:
+            yield (
+                file.target.first_line,
+                (f"the target holds the stop {stop!r}, so every answer is cut there"),
+            )
+
+
+def _tables(file: TemplateFile) -> dict[str, dict[str, dict[str, Any]]]:
+    """The labels and the words that the template uses, with their forms by language."""
+    raw: Any = file.head.labels
+    if isinstance(raw, str):
+        raw = read_yaml(library() / "labels" / f"{raw}.yaml").get("labels", {})
+    words = read_yaml(library() / "words.yaml").get("words", {})
+    used = {key: words[key] for key in file.words_used or () if key in words}
+    found = {"labels": raw if isinstance(raw, dict) else {}, "words": used}
+    return {
+        what: {str(key): forms for key, forms in table.items() if isinstance(forms, dict)}
+        for what, table in found.items()
+    }
+
+
+def _missing_forms(
+    file: TemplateFile, what: str, table: dict[str, dict[str, Any]]
+) -> Iterator[tuple[int, str]]:
+    if file.head.fallback is not None:
+        return
+    for tag in sorted({str(tag) for forms in table.values() for tag in forms}):
+        missing = [key for key, forms in table.items() if forms.get(tag) is None]
+        if missing:
+            shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            at = _key_line(file, "labels") if what == "labels" else 1
+            yield (
+                at,
+                (
+                    f"{len(missing)} of {len(table)} {what} have no form in {tag!r}: {shown}; add "
+                    "them, or write `fallback: en`"
+                ),
+            )
+
+
+def _key_line(file: TemplateFile, key: str) -> int:
+    found = re.search(rf"^{key}\s*:", file.text, re.M)
+    return file.text.count("\n", 0, found.start()) + 1 if found else 1
+
+
+class _Here(Loader):
+    """Engines whose tokenizer is on this machine; nothing is fetched or asked for the others."""
+
+    def engine(self, point: Point) -> Engine:
+        made = super().engine(point)
+        return made if isinstance(made, Local) and made.at_hand() else Uncounted(window=10**9)
+
+    def selector(
+        self, point: Point, pool: Sequence[Example], queries: Sequence[Example] = ()
+    ) -> Selector | None:
+        """Shots that need vectors are stood in for by drawn ones: no weights are read to check."""
+        made = self.made(point)
+        if made is None or made.asks is None:
+            return super().selector(point, pool, queries)
+        drawn = Random(seed=point.shots.seed)
+        drawn.fit(pool)
+        return drawn
+
+
+def _experiment_problems(name: str) -> Iterator[Problem]:
+    path = Path(name)
+    try:
+        source = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        load_experiment(name)  # says why it cannot be read
+        raise
+    try:
+        experiment = load_experiment(name)
+        listed = points(experiment)
+    except IclError as error:
+        yield _located(error, name, name, source)
+        return
+    loader = _Here(experiment)
+    templates: dict[str, TemplateFile] = {}
+    for point in listed:
+        task = point.task.task
+        try:
+            condition = build(point, loader)
+            file = condition.template.file
+            templates[str(file.path)] = file
+            for text in condition_problems(condition):
+                at = _task_line(task, source)
+                yield Problem(name, name, at, f"{_title(condition)}: {text}")
+        except IclError as error:
+            yield _located(error, name, name, source, task)
+    for file in templates.values():
+        for line, text in template_problems(file):
+            yield Problem(name, str(file.path), line, text)
+
+
+def _title(condition: Condition) -> str:
+    return " · ".join(filter(None, condition.point.axes.values()))
+
+
+def condition_problems(condition: Condition) -> Iterator[str]:
+    """What is wrong with one condition: answers, choices, prompts that do not fit.
+
+    Raises:
+        IclError: a row whose prompt cannot be made.
+    """
+    no_gold = [example.id for example in condition.examples if not example.targets]
+    if no_gold:
+        yield (
+            f"{len(no_gold)} of {len(condition.examples)} rows have no right answer, such as "
+            f"{no_gold[0]!r}, and scoring refuses them; name the field as `answer:` of the data, "
+            "or leave these rows out"
+        )
+    if condition.ranks:
+        ended = condition.point.task.choice_end != "never"
+        if condition.method == "channel":
+            yield from _channel_problems(condition)
+        elif condition.template.file.kind == "classify":
+            yield from choice_problems(condition.template, ended)
+        else:
+            yield from _row_choices(condition, ended)
+    else:
+        yield from _cut_answers(condition)
+    counted = not isinstance(condition.engine, Uncounted)
+    dropped: list[str] = []
+    rows = _rows(condition.examples)
+    for example in rows:
+        if condition.request(example).prompt.dropped:
+            dropped.append(example.id)
+    if dropped:
+        yield (
+            f"{len(dropped)} of {len(rows)} prompts lose shots to fit {condition.room} tokens, "
+            f"such as {dropped[0]!r}; lower k, or use a model with a longer window"
+        )
+    if counted and rows and condition.ranks:
+        yield from _token_problems(condition, condition.request(rows[0]))
+
+
+def _channel_problems(condition: Condition) -> Iterator[str]:
+    """What is wrong with the labels as the noisy channel gives them: two that look alike."""
+    for example in _rows(condition.examples)[:1]:
+        # What is scored follows each of them, so none is merely the beginning of another.
+        given = [replace(choice, end="\n") for choice in condition.choices_of(example)]
+        yield from faults_of(given, (), ended=True)
+
+
+def _rows(examples: Sequence[Example]) -> list[Example]:
+    """A bounded number of rows: the first, and those with the most text."""
+    longest = sorted(examples, key=lambda example: -len(str(example.inputs)))[:MOST_ROWS]
+    return list({example.id: example for example in [*examples[:MOST_ROWS], *longest]}.values())
+
+
+def _row_choices(condition: Condition, ended: bool) -> Iterator[str]:
+    """What is wrong with the choices of single rows; the first row of each kind of fault."""
+    told: set[str] = set()
+    for example in _rows(condition.examples):
+        stops = condition.template.file.stop
+        for text in faults_of(condition.choices_of(example), stops, ended):
+            kind = re.sub(r"'[^']*'", "", text)
+            if kind not in told:
+                told.add(kind)
+                yield f"row {example.id!r}: {text}"
+
+
+def _cut_answers(condition: Condition) -> Iterator[str]:
+    template = condition.template
+    rows = [row for row in _rows([*condition.pool, *condition.examples]) if row.targets]
+    cut = [(row.id, stop) for row in rows for stop in template.file.stop
+           if stop in template.target(row)]  # fmt: skip
+    if cut:
+        yield (
+            f"the answers of {len({name for name, _ in cut})} of {len(rows)} rows hold the stop "
+            f"{cut[0][1]!r}, such as {cut[0][0]!r}, and would be cut there; choose another stop"
+        )
+
+
+def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
+    """Choices that are the same to the tokenizer, or join with the last token of the prompt.
+
+    Nothing is said of a prompt that is sent as turns of a chat: choices are tokens apart there.
+    """
+    if request.sent != request.prompt.text:
+        return
+    seen: dict[tuple[int, ...], str] = {}
+    joined: list[str] = []
+    for choice, (prompt, text) in zip(request.choices, request.items, strict=True):
+        start = [token.id for token in condition.engine.tokens(prompt)]
+        ids = [token.id for token in condition.engine.tokens(Prompt(prompt.text + text))]
+        if tuple(ids) in seen:
+            yield (
+                f"the choices of {seen[tuple(ids)]!r} and {choice.label!r} have the same tokens; "
+                "give each a word of its own"
+            )
+        seen[tuple(ids)] = choice.label
+        if ids[: len(start)] != start:
+            joined.append(choice.label)
+    if joined:
+        yield (
+            f"the last token of the prompt joins with {len(joined)} of "
+            f"{len(request.choices)} choices, such as {joined[0]!r}; begin the choice with a "
+            "space, and end the prompt without one"
+        )
+
+
+def choice_problems(template: Template, ended: bool = True) -> Iterator[str]:
+    """What is wrong with the choices, by their text.
+
+    Args:
+        template: with its labels.
+        ended: whether the experiment scores the terminators (``choice_end``).
+    """
+    try:
+        choices = template.choices()
+    except (ChoiceError, TemplateError) as error:
+        yield one_line(error).removeprefix(f"{template.name}: ")
+        return
+    yield from faults_of(choices, template.file.stop, ended)
+
+
+def faults_of(choices: Sequence[Choice], stops: Sequence[str], ended: bool) -> Iterator[str]:
+    """What is wrong with choices that stand together: too alike, or cut by a stop."""
+    seen: dict[str, str] = {}
+    for choice in choices:
+        folded = " ".join(choice.text.casefold().split())
+        if folded in seen:
+            yield (
+                f"the labels {seen[folded]!r} and {choice.label!r} differ in case or space only "
+                f"({choice.text!r}); give each a word of its own"
+            )
+        seen[folded] = choice.label
+        for stop in stops:
+            if stop in choice.text:
+                yield f"the choice {choice.text!r} holds the stop {stop!r}; choose another word"
+    yield from _beginnings(choices, ended)
+
+
+def _beginnings(choices: Sequence[Choice], ended: bool) -> Iterator[str]:
+    ordered = sorted(choices, key=lambda choice: choice.text)
+    for short, long in zip(ordered, ordered[1:], strict=False):
+        if long.text.startswith(short.text) and not (ended and short.end):
+            yield (
+                f"the choice {short.text!r} begins {long.text!r}, which can then never be the "
+                "likelier one; write `choice_end: auto`"
+            )

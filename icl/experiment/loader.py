@@ -1,0 +1,200 @@
+"""What an experiment's conditions share: rows, pools, selectors and engines, each loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import ConfigError
+from icl.core.registry import construct
+from icl.core.types import JSON, Example, canonical
+from icl.data import DataSpec, Drawn, Seen, apart, data_hash, draw, pinned, scan
+from icl.engines.protocol import Closes, Embeds, Engine
+from icl.engines.sentence_encoder import Encoder
+from icl.experiment.entries import DevEntry, PoolEntry, RowsEntry
+from icl.experiment.grid import Experiment, Point
+from icl.prompts.template import Template
+from icl.selectors import Selector
+from icl.selectors.vectors import Asked, Vectors
+
+__all__ = ["Loader"]
+
+
+def _reads(template: Template) -> JSON:
+    """What of a template decides how rows are read."""
+    file = template.file
+    return [
+        file.name,
+        file.kind,
+        file.head.label_field,
+        file.kind == "classify" and not template.labels,
+    ]
+
+
+@dataclass
+class Loader:
+    """Loads data sets and engines once for a whole experiment."""
+
+    experiment: Experiment
+    engines: dict[str, Engine] = field(default_factory=dict)
+    """By the point's ``engine_key``, in the order of the grid."""
+    _tests: dict[str, Drawn] = field(default_factory=dict)
+    _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
+    _selectors: dict[str, Selector] = field(default_factory=dict)
+    _encoders: dict[str, Encoder] = field(default_factory=dict)
+    _vectors: dict[str, Vectors] = field(default_factory=dict)
+    revisions: dict[str, str] = field(default_factory=dict)
+    """Name of a data set of the hub -> commit that was read."""
+    read: Callable[[DataSpec], Iterable[Example]] = scan
+    """Reads the rows of a spec; whoever asks for many parts of one file may keep it."""
+
+    @property
+    def held(self) -> int:
+        """How many samples, pools and indices are kept."""
+        return len(self._tests) + len(self._pools) + len(self._selectors)
+
+    def _spec(
+        self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry | DevEntry
+    ) -> DataSpec:
+        """What to read, at a commit that is looked up once for a data set of the hub."""
+        given = point.data[name].spec(self.experiment.base, locale, point.pair, rows)
+        spec = pinned(replace(given, revision=self.revisions.get(name, given.revision)))
+        if spec.format == "hf" and spec.revision:
+            self.revisions[name] = spec.revision
+        return spec
+
+    def test(self, point: Point, template: Template) -> Drawn:
+        """The test rows drawn, answered, and what was seen of all of them; read once.
+
+        Rows are answered first: until then the field with the answer passes for an input.
+        """
+        rows = point.task.rows
+        given = point.data[rows.data].model_dump(mode="json")
+        key = canonical(
+            [given, rows.model_dump(), point.locale, list(point.pair or ()), _reads(template)]
+        )
+        if key not in self._tests:
+            spec = self._spec(point, rows.data, point.locale, rows)
+            read = map(template.answered, self.read(spec))
+            labels = template.file.kind == "classify" and not template.labels
+            self._tests[key] = draw(read, rows.n, rows.seed, labels)
+        return self._tests[key]
+
+    def pool(
+        self,
+        point: Point,
+        entry: PoolEntry | DevEntry,
+        locale: str | None,
+        template: Template,
+        test: Drawn,
+    ) -> tuple[list[Example], int]:
+        """The pool without the test rows, and how many of these were left out; read once."""
+        rows = point.task.rows
+        name = entry.data or rows.data
+        given = [point.data[one].model_dump(mode="json") for one in (name, rows.data)]
+        used = [given, rows.model_dump(), point.locale, list(point.pair or ())]
+        key = canonical([entry.model_dump(), name, locale, used, _reads(template)])
+        if key not in self._pools:
+            spec = self._spec(point, name, locale, entry)
+            read: Iterable[Example] = map(template.answered, self.read(spec))
+            if isinstance(entry, PoolEntry) and entry.without:
+                held, same = Seen(), (entry.without.data or rows.data) == name
+                for row in self.pool(point, entry.without, point.locale, template, test)[0]:
+                    held.add(row)
+                read = (row for row in read if not held.has(row, same))
+            by_id = {"leave_out": True, "auto": name == rows.data}
+            by_id["allow"] = by_id["auto"] and locale == point.locale
+            parallel = entry.parallel if isinstance(entry, PoolEntry) else "auto"
+            self._pools[key] = apart(read, test.seen, by_id[parallel], entry.n, entry.seed)
+        return self._pools[key]
+
+    def engine(self, point: Point) -> Engine:
+        """The engine of a point's model entry; nothing is loaded into memory by this."""
+        if point.engine_key not in self.engines:
+            values = dict(point.model)
+            kind = values.pop("engine", "hf")
+            self.engines[point.engine_key] = construct(
+                "engine", kind, self._placed(values), f"models.{point.model_name}"
+            )
+        return self.engines[point.engine_key]
+
+    def only(self, engine: Engine) -> None:
+        """Let every other engine give its memory back, if it knows how."""
+        for other in self.engines.values():
+            if other is not engine and isinstance(other, Closes):
+                other.close()
+
+    def _placed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A local source is relative to the experiment file, as every path in it."""
+        for key in ("source", "tokenizer"):
+            source = values.get(key)
+            if not isinstance(source, str) or not source:
+                continue
+            path = self.experiment.base / Path(source).expanduser()
+            if source.startswith((".", "~")) or path.exists():
+                values[key] = str(path.resolve())
+        return values
+
+    def selector(
+        self, point: Point, pool: Sequence[Example], queries: Sequence[Example] = ()
+    ) -> Selector | None:
+        """The fitted selector of a point, or None without shots; told which queries will come.
+
+        Raises:
+            ConfigError: an unknown option, or the model has no states to compare texts by.
+        """
+        made = self.made(point)
+        if made is None:
+            return None
+        if made.asks is not None:
+            made.bind(self._vectors_of(point, made.asks))
+        entry = point.task.pool
+        made.parallel = entry is not None and entry.parallel == "allow"
+        locales = [point.locale, point.pool_locale] if made.parallel else []
+        kind = "fixed" if point.shots.file else point.shots.select
+        key = canonical([kind, made.identity(), data_hash(pool), locales])
+        if key not in self._selectors:
+            made.fit(pool)
+            self._selectors[key] = made
+        self._selectors[key].expect(queries)
+        return self._selectors[key]
+
+    def made(self, point: Point) -> Selector | None:
+        """The selector of a point with its options, not yet fitted; None without shots."""
+        shots = point.shots
+        options = dict(shots.model_extra or {})
+        if shots.file:
+            kind, options = "fixed", options | {"file": self.experiment.base / shots.file}
+        elif shots.k:
+            kind = shots.select
+        else:
+            return None
+        selector: Selector = construct(
+            "selector", kind, options | {"seed": shots.seed}, f"shots: {kind}"
+        )
+        return selector
+
+    def _vectors_of(self, point: Point, asked: Asked) -> Vectors:
+        """Vectors of the model that is asked, or of an encoder; each embeds a text once."""
+        maker: Embeds | Engine
+        if asked.encoder is not None:
+            source = self._placed({"source": asked.encoder})["source"]
+            maker = self._encoders.setdefault(source, Encoder(source))
+        else:
+            maker = self.engine(point)
+        if not isinstance(maker, Embeds):
+            raise ConfigError(
+                f"shots: {point.shots.select}: the model {point.model_name!r} gives no hidden "
+                "states to compare texts by; name a sentence encoder, as in `encoder: "
+                "sentence-transformers/all-MiniLM-L6-v2`, or select: bm25"
+            )
+        found, identity = maker, maker.embedding(asked.layer)
+
+        def embed(texts: Sequence[str]) -> Any:
+            if asked.encoder is None:
+                self.only(self.engine(point))  # weights of one model at a time
+            return found.embed(texts, asked.layer)
+
+        return self._vectors.setdefault(canonical(identity), Vectors(embed, identity))

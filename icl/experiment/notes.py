@@ -1,0 +1,60 @@
+"""What a reader must know of conditions before they run: a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from icl.core.types import JSON
+from icl.engines.hf.weights.widths import already_quantized
+from icl.experiment.condition import Condition
+
+__all__ = ["RANKED_BY", "pool_notes", "widths_compared"]
+
+
+RANKED_BY = {
+    "first_token": "choices are ranked by the first token's log-probability alone, since the "
+    "server echoes no prompts",
+    "generate": "choices are written and parsed, since the server's log-probabilities cannot "
+    "tell them apart",
+}
+
+
+def pool_notes(condition: Condition) -> Iterator[str]:
+    """What of a condition's pool a reader must know: rows left out, translations, too few rows."""
+    point, task = condition.point, condition.point.task.task
+    across = point.pool_locale != point.locale
+    if condition.left_out:
+        how = ", by content or, being translations, by id" if across else ""
+        yield (
+            f"{task}: {condition.left_out} pool rows stand in the test rows too{how} and are left "
+            "out"
+        )
+    if condition.selector is None:
+        return
+    asked = {example.id for example in condition.examples}
+    known = sum(example.id in asked for example in condition.pool)
+    if across and known and condition.selector.parallel:
+        yield (
+            f"{task}: {known} rows of the {point.pool_locale} pool are translations of test rows, "
+            "and may be their shots (pool.parallel is allow)"
+        )
+    k, there = point.shots.k or 0, len(condition.selector.pool)
+    if k > there:
+        yield f"{task}: {k} shots were asked for, {there} are there"
+
+
+def widths_compared(conditions: Sequence[Condition]) -> Iterator[str]:
+    """A warning for each model whose source was quantized before it is loaded in several widths."""
+    widths: dict[tuple[str, JSON, JSON], list[JSON]] = {}
+    for condition in conditions:
+        engine = condition.engine.identity()
+        if already_quantized(engine.get("precision")):
+            key = condition.point.model_name, engine.get("weights"), engine["precision"]
+            widths.setdefault(key, []).append(engine.get("width"))
+    for (name, _, precision), found in widths.items():
+        several = ", ".join(str(width) for width in dict.fromkeys(found))
+        if "," in several:
+            yield (
+                f"{name}: its source is {precision} already, so {several} compare a second "
+                "rounding, not widths of the model itself"
+            )

@@ -1,0 +1,61 @@
+"""Data sets that ship with the project, and the task that tries a template on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from icl.core.files import shipped_folder
+from icl.experiment.entries import (
+    DataEntry,
+)
+
+__all__ = ["built_in_data", "sample_task", "samples"]
+
+
+def samples() -> Path:
+    """The folder of the data written for this project."""
+    return shipped_folder("samples")
+
+
+def built_in_data() -> dict[str, DataEntry]:
+    """Data sets that ship with the project, by name."""
+    return {
+        "samples/intent": DataEntry(
+            format="massive", path=str(samples() / "intent"), cite="none"
+        ),
+        "samples/translation": DataEntry(
+            format="lines", path=str(samples() / "translation" / "{lang}.txt")
+        ),
+        "samples/summarization": DataEntry(
+            format="jsonl", path=str(samples() / "summarization" / "news.eng.jsonl"),
+            answer="references", gold=["summary"],
+        ),
+        "samples/generate": DataEntry(
+            format="jsonl", path=str(samples() / "generate" / "eng.jsonl"), answer="answers"
+        ),
+        **{
+            f"samples/{kind}": DataEntry(
+                format="jsonl", path=str(samples() / kind / "eng.jsonl")
+            )
+            for kind in ("sentiment", "choose", "extract")
+        },
+    }  # fmt: skip
+
+
+def sample_task(template: str, kind: str) -> dict[str, Any]:
+    """A task entry that tries a template out: the samples of its library folder, else its kind."""
+    split = {"rows": {"split": "test"}, "pool": {"split": "train"}}
+    folder, _, name = template.rpartition("/")
+    of_kind = {"classify": "intent", "generate": "translation"}.get(kind, kind)
+    known = ("intent", "translation", "summarization", "sentiment", "choose", "extract", "generate")
+    data = folder if name and folder in known else of_kind
+    task = {"sentiment": "classify"}.get(data, data)
+    if data == "translation":
+        pair = {"from": "eng_Latn", "to": "deu_Latn"}
+        rows: dict[str, Any] = {"pair": pair, "lines": [1, 120]}
+        return {"task": task, "rows": {"data": f"samples/{data}", **rows},
+                "pool": {"lines": [121, 180]}}  # fmt: skip
+    locale = {"locale": "en-US"} if data == "intent" else {}
+    rows = {"data": f"samples/{data}", **split["rows"], **locale}
+    return {"task": task, "rows": rows, "pool": split["pool"]}

@@ -1,0 +1,47 @@
+"""The settings that conditions differ in, by name: which values there are, and which is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean
+
+__all__ = ["baseline_of", "values_of"]
+
+
+def values_of(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Every setting with its values, in their order.
+
+    >>> values_of([{"prompt": "a", "k": "0"}, {"prompt": "b", "k": "0"}])
+    {'prompt': ['a', 'b'], 'k': ['0']}
+    """
+    values: dict[str, dict[str, None]] = {}
+    for settings in found:
+        for name, value in settings.items():
+            values.setdefault(name, {})[value] = None
+    return {name: list(several) for name, several in values.items()}
+
+
+def baseline_of(
+    values: Mapping[str, Sequence[str]], setting: str, baseline: str | None, where: str
+) -> str:
+    """The value of a setting that others are compared with: the one asked for, else the first.
+
+    Raises:
+        ConfigError: an unknown setting or value, or a setting of one value.
+    """
+    if setting not in values:
+        raise ConfigError(f"{where}: no setting {setting!r}{did_you_mean(setting, values)}")
+    known = values[setting]
+    if len(known) < 2:
+        varied = ", ".join(name for name, several in values.items() if len(several) > 1)
+        raise ConfigError(
+            f"{where}: {setting} is {known[0]!r} wherever there is one, so there is nothing to "
+            f"compare; what differs: {varied or 'nothing'}"
+        )
+    if baseline is None:
+        return known[0]
+    if baseline not in known:
+        raise ConfigError(f"{where}: no {setting} {baseline!r}{did_you_mean(baseline, known)}")
+    return baseline

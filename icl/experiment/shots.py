@@ -1,0 +1,145 @@
+"""The axis ``shots``: one entry of it as the draws and orders it stands for, and their names."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import ConfigError, DataError
+from icl.core.registry import lookup
+from icl.core.types import JSON, Example, Shot
+from icl.experiment.entries import ShotsEntry
+from icl.experiment.shot_order import expanded
+from icl.prompts.template import Template
+
+__all__ = ["check_labels", "each", "labels_identity", "relabel", "shot_settings", "shots_name"]
+
+
+def each(shots: ShotsEntry) -> list[ShotsEntry]:
+    """The shots of every seed in every order, one order and no ``seeds`` each."""
+    orders = expanded(shots.order, shots.k)
+    return [
+        shots.model_copy(update={"seed": seed, "order": [order]})
+        for seed, order in itertools.product(shots.seeds or [shots.seed], orders)
+    ]
+
+
+def shots_name(shots: ShotsEntry) -> str:
+    """``8 bm25 char``: how a table calls these shots."""
+    extra = list(map(_word, (shots.model_extra or {}).values()))
+    extra += [order for order in shots.order if order != "selected"]
+    if shots.labels != "gold":
+        extra.append(f"{shots.labels.replace('none', 'no')} labels")
+    if shots.seeds and _drawn(shots):
+        extra.append(f"s{shots.seed}")
+    if shots.file:
+        name = Path(shots.file).stem
+        return " ".join([name, *([] if shots.k is None else [str(shots.k)]), *extra])
+    return " ".join([str(shots.k), shots.select, *extra]) if shots.k else "0"
+
+
+def shot_settings(shots: ShotsEntry) -> dict[str, str]:
+    """A word for every setting of such shots; a seed that draws nothing is none."""
+    made = {name: _word(value) for name, value in (shots.model_extra or {}).items()}
+    made["select"] = Path(shots.file).stem if shots.file else shots.select
+    made["order"] = shots.order[0]
+    made["labels"] = shots.labels
+    if _drawn(shots):
+        made["seed"] = str(shots.seed)
+    return made
+
+
+def _drawn(shots: ShotsEntry) -> bool:
+    """Whether the seed changes the shots, their order or the labels drawn for them."""
+    drawn = "random" in shots.order or shots.labels in ("random", "flipped")
+    return drawn or (not shots.file and bool(lookup("selector", shots.select).seeded))
+
+
+def _word(value: Any) -> str:
+    """A selector's option as a table writes it: a folder without what leads to it."""
+    if isinstance(value, Mapping):
+        return " ".join(map(_word, value.values()))
+    if isinstance(value, list):
+        return ",".join(map(_word, value))
+    return str(value).rstrip("/").rpartition("/")[2]
+
+
+def relabel(
+    template: Template, query: Example, shots: Sequence[Shot], how: str, seed: int, one_draw: bool
+) -> list[Shot]:
+    """The shots with the labels to show.
+
+    Each shot has random numbers of its own, from seed, query and shot, so that leaving another
+    shot out moves no label.
+
+    Args:
+        template: knows the label set, or the choices of a row.
+        query: the row that is asked.
+        shots: as selected.
+        how: ``random`` draws evenly from the label set, the right label included; ``flipped``
+            evenly from all others; ``none`` shows the inputs alone.
+        seed: that of the shots entry.
+        one_draw: whether all queries share the shots: then a shot keeps its label over them.
+
+    Raises:
+        DataError: a shot has no other label.
+    """
+    if how == "none":
+        return [replace(shot, label="") for shot in shots]
+    made = []
+    for shot in shots:
+        own = template.label(shot.example)
+        if own is None:  # rendering it says what is wrong
+            made.append(shot)
+            continue
+        labels = [one for one in template.label_set(shot.example)
+                  if how == "random" or one != own]  # fmt: skip
+        if not labels:
+            raise DataError(
+                f"example {shot.example.id!r} has no label but {own!r} to be shown with; leave it "
+                "out of the pool, or show labels: gold"
+            )
+        key = [str(seed), "labels", *([] if one_draw else [query.id]), shot.example.id]
+        made.append(replace(shot, label=random.Random(":".join(key)).choice(labels)))
+    return made
+
+
+def labels_identity(shots: ShotsEntry, one_draw: bool) -> dict[str, JSON]:
+    """What of the switch changes a prompt: nothing for the shots' own labels."""
+    if shots.labels == "gold":
+        return {}
+    if shots.labels == "none":
+        return {"labels": "none"}
+    return {"labels": shots.labels, "label_seed": shots.seed, "label_draw": one_draw}
+
+
+def check_labels(
+    shots: ShotsEntry, template: Template, method: str, engine: Mapping[str, Any]
+) -> None:
+    """Refuse what the switch has no meaning for.
+
+    Raises:
+        ConfigError: other labels where there are none, or none where they are what is given.
+    """
+    if shots.labels == "gold" or shots.k == 0:
+        return
+    if shots.labels != "none" and template.file.kind not in ("classify", "choose"):
+        raise ConfigError(
+            f"shots: labels: {shots.labels!r} draws from a label set, and {template.name} is of "
+            f"kind {template.file.kind!r}, which has none; accepted there: gold, none"
+        )
+    if shots.labels == "none" and method == "channel":
+        raise ConfigError(
+            "shots: labels: 'none' has no meaning for method: channel, where the label is what a "
+            "shot begins with; accepted there: gold, random, flipped"
+        )
+    chat = engine.get("chat")
+    if shots.labels == "none" and isinstance(chat, Mapping) and chat.get("shots") == "turns":
+        raise ConfigError(
+            "shots: labels: 'none' would send empty turns of the assistant; set shots: one_turn "
+            "under chat:"
+        )

@@ -1,0 +1,87 @@
+"""Beginning: a folder that runs as it is, and an experiment around a template alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from icl.core.errors import ConfigError, StoreError
+from icl.core.files import replace_file
+from icl.core.registry import did_you_mean
+from icl.experiment.entries import NAME, NAME_TOLD
+from icl.experiment.file import load_experiment, parse_experiment
+from icl.experiment.grid import Experiment
+from icl.experiment.json_schema import schema_text
+from icl.experiment.samples import sample_task
+from icl.prompts.template_file import read_template
+
+__all__ = ["experiment_for", "init", "is_experiment", "starters"]
+
+
+def is_experiment(name: str) -> bool:
+    """Whether a file name is that of an experiment; other names are those of templates."""
+    return name.endswith((".yaml", ".yml"))
+
+
+def experiment_for(name: str, model: str) -> Experiment:
+    """An experiment file as it is; a template with sample data of its kind and 2 shots.
+
+    Args:
+        name: path of an experiment file or of a ``.j2`` file, or the name of a library template.
+        model: source of the model that is asked where ``name`` is a template.
+
+    Raises:
+        IclError: the file is not there or malformed.
+    """
+    if is_experiment(name):
+        return load_experiment(name)
+    template = read_template(name, base=".")
+    made = {
+        "models": {"model": {"source": model}},
+        "tasks": [{**sample_task(name, template.kind), "prompt": name}],
+        "grid": {"shots": [{"k": 2, "select": "random"}]},
+    }
+    return parse_experiment(json.dumps(made), name, Path("."), "template")
+
+
+def starters() -> dict[str, Path]:
+    """Task -> the folder of files that :func:`init` begins with."""
+    root = Path(str(files("icl.experiment"))) / "starters"
+    return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()}
+
+
+def init(folder: Path, task: str, model: str) -> list[Path]:
+    """Write a small experiment with template, rows and shots; returns the files.
+
+    Args:
+        folder: made by this; its last part is the experiment's name.
+        task: one of :func:`starters`.
+        model: source of the model; a local path is written whole.
+
+    Raises:
+        ConfigError: unknown task, or a name that no experiment can have.
+        StoreError: the folder holds something already, or cannot be written.
+    """
+    known = starters()
+    if task not in known:
+        raise ConfigError(f"no starter for the task {task!r}{did_you_mean(task, known)}")
+    if not re.fullmatch(NAME, folder.name):
+        raise ConfigError(f"{folder.name!r} cannot name an experiment; {NAME_TOLD}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} is there already and nothing is written over; name another")
+    if Path(model).expanduser().exists():
+        model = str(Path(model).expanduser().resolve())
+    quoted = json.dumps(model, ensure_ascii=False)[1:-1]
+    filled = {"@NAME@": folder.name, "@FOLDER@": str(folder), "@MODEL@": quoted}
+    written: list[Path] = []
+    for source in sorted(known[task].iterdir()):
+        text = source.read_text("utf-8")
+        for mark, value in filled.items():
+            text = text.replace(mark, value)
+        written.append(folder / source.name)
+        replace_file(written[-1], text)
+    written.append(folder / "experiment.schema.json")
+    replace_file(written[-1], schema_text("experiment"))
+    return written

@@ -1,0 +1,1 @@
+"""A ``.j2`` file becomes a prompt, and a prompt becomes text or chat turns."""

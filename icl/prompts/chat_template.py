@@ -1,0 +1,319 @@
+"""A prompt as turns, and turns as the text that a model's own chat template makes of them.
+
+Templates see what transformers' ``apply_chat_template`` shows them, except that the date stands
+still. The text can be made again from :meth:`ChatFormat.identity`, without the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+from jinja2 import Template, TemplateError, meta
+from jinja2.ext import Extension, loopcontrols
+from jinja2.nodes import Node
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from icl.core.errors import EngineError, ModelError
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON, Prompt
+from icl.prompts.control_tokens import Controls, Marked
+from icl.prompts.family_text import Wording
+
+__all__ = ["ChatFormat", "ChatOptions", "DATE", "messages", "sent_text", "without_inert"]
+
+
+DATE = "2025-01-01"
+"""The day that a template is told unless ``chat_date`` says otherwise: any fixed one would do."""
+_GIVEN = ("messages", "tools", "documents", "add_generation_prompt")
+"""What every template is given, and so no entry can change."""
+_ANSWER = "the-answer-of-the-assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """The ``chat:`` entry of a model.
+
+    >>> ChatOptions.of({"use": "always", "shots": "one_turn"}, "a model").shots
+    'one_turn'
+    """
+
+    use: Literal["auto", "never", "always"] = "never"
+    """``auto``: where the model's files declare an end of turn beside their end of text."""
+    shots: Literal["turns", "one_turn"] = "turns"
+    """A user and an assistant turn for each shot, or the flat few-shot text in one user turn."""
+    system: Literal["keep", "merge"] = "keep"
+    """``merge`` opens the first user turn with the system text, for models without that role."""
+    assistant_prefix: str = ""
+    """Begins every answer: written behind the header of the assistant's turn."""
+
+    @classmethod
+    def of(cls, given: object, where: str) -> ChatOptions:
+        """Check what a file says: a mapping, or one word for ``use``.
+
+        Raises:
+            ModelError: an unknown key or value.
+        """
+        entry = {"use": given} if isinstance(given, str) else given
+        if not isinstance(entry, Mapping):
+            raise ModelError(
+                f"{where}: chat: {given!r} is no entry; accepted: chat: always, or "
+                "chat: {use: always, shots: turns, system: keep, assistant_prefix: TEXT}"
+            )
+        known = [spec.name for spec in fields(cls)]
+        accepted: dict[str, Sequence[str]] = {
+            "use": ("auto", "never", "always"),
+            "shots": ("turns", "one_turn"),
+            "system": ("keep", "merge"),
+        }
+        for key, value in entry.items():
+            if key not in known:
+                raise ModelError(f"{where}: unknown key chat.{key}{did_you_mean(str(key), known)}")
+            if not isinstance(value, str) or value not in accepted.get(key, (value,)):
+                guess = did_you_mean(str(value), accepted.get(key, ("a text",)))
+                raise ModelError(f"{where}: unknown chat.{key} {value!r}{guess}")
+        return cls(**entry)
+
+
+def messages(prompt: Prompt, options: ChatOptions, prefix: str = "") -> list[dict[str, str]]:
+    r"""The turns of a prompt; ``prefix`` opens the answer of every shot.
+
+    Leading white space of targets is dropped, unless something stands before them.
+
+    >>> messages(Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),)), ChatOptions())[1]
+    {'role': 'assistant', 'content': 'x'}
+    """
+    system, opening = prompt.system, prompt.instruction
+    if system and options.system == "merge":
+        opening = prompt.separator.join(part for part in (system, opening) if part)
+        system = ""
+    turns = [{"role": "system", "content": system}] if system else []
+    if options.shots == "one_turn":
+        shots = [source + target for source, target in prompt.shots]
+        parts = [part for part in (opening,) if part]
+        flat = prompt.separator.join([*parts, *shots, prompt.query])
+        return [*turns, {"role": "user", "content": flat}]
+    opening += prompt.separator if opening else ""
+    for source, target in prompt.shots:
+        answer = prefix + (target if prefix else target.lstrip())
+        turns.append({"role": "user", "content": opening + source})
+        turns.append({"role": "assistant", "content": answer})
+        opening = ""
+    return [*turns, {"role": "user", "content": opening + prompt.query}]
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """A chat template with everything that it is rendered with."""
+
+    source: str
+    """The model, for messages."""
+    template: str = field(repr=False)
+    """Jinja text."""
+    special: Mapping[str, str]
+    """``bos_token``, ``eos_token`` and their like, by these names."""
+    options: ChatOptions = ChatOptions(use="always")
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """What a template may be told: ``enable_thinking: false``."""
+    day: str = DATE
+    """ISO date that ``strftime_now`` of the template sees."""
+    front: str = ""
+    """BOS, where it is asked for and the template writes none."""
+    names: tuple[str, ...] = ()
+    """Texts of the control tokens: what a row spells of them never reaches the template."""
+
+    def check(self) -> ChatFormat:
+        """Find mistakes before anything is asked.
+
+        Raises:
+            ModelError: a template that is malformed or does not read what it is told, or a date
+                that is none.
+        """
+        try:
+            date.fromisoformat(self.day)
+        except ValueError as error:
+            raise ModelError(
+                f"{self.source}: chat_date {self.day!r} is no date; accepted: YYYY-MM-DD"
+            ) from error
+        try:
+            read = meta.find_undeclared_variables(_environment().parse(self.template))
+        except TemplateError as error:
+            raise ModelError(
+                f"the chat template of {self.source} is malformed ({_one_line(error)}); set "
+                "chat: never"
+            ) from error
+        known = read - {*_GIVEN, *self.special, *_environment().globals}
+        for name in self.kwargs:
+            if name not in known:
+                raise ModelError(
+                    f"chat_kwargs: the chat template of {self.source} reads no {name!r}"
+                    f"{did_you_mean(name, known) if known else '; leave it out'}"
+                )
+        return self
+
+    def render(self, turns: Sequence[Mapping[str, str]], asks: bool) -> str:
+        """The text of turns; ``asks`` adds the header of the answer.
+
+        Raises:
+            EngineError: the template refuses these turns.
+        """
+        day = date.fromisoformat(self.day)
+        try:
+            return _compiled(self.template).render(
+                **{**self.special, **self.kwargs},
+                messages=[dict(turn) for turn in turns],
+                tools=None,
+                documents=None,
+                add_generation_prompt=asks,
+                strftime_now=day.strftime,
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            raise EngineError(self._refusal(turns, error)) from error
+
+    def _refusal(self, turns: Sequence[Mapping[str, str]], error: Exception) -> str:
+        """Why turns cannot be rendered, with what may help: found by trying it."""
+        why = f"the chat template of {self.source} refuses these turns ({_one_line(error)})"
+        if turns[0]["role"] == "system":
+            try:
+                self.render(turns[1:], asks=True)
+            except EngineError:
+                return why
+            return f"{why}: it takes no system turn here; set system: merge under chat:"
+        return f"{why}; set shots: one_turn under chat:" if len(turns) > 1 else why
+
+    @cached_property
+    def controls(self) -> Controls:
+        """The control tokens by their texts."""
+        return Controls(self.names)
+
+    def marked(self, prompt: Prompt) -> Marked:
+        """What is sent for a prompt, and which control tokens in it are plain text.
+
+        Raises:
+            EngineError: the template refuses the prompt's turns.
+        """
+        prefix = self.options.assistant_prefix
+        spells = self.controls.pattern.search(prefix)  # then it is no text that a shot could hold
+        turns = messages(prompt, self.options, "" if spells else prefix)
+        hidden = [{**turn, "content": self.controls.hide(turn["content"])} for turn in turns]
+        rendered = self.controls.shown(self.render(hidden, asks=True))
+        return Marked(self.front) + rendered + Marked(prefix)
+
+    @cached_property
+    def after_answer(self) -> str:
+        """What the template writes behind an answer, to the end of the text.
+
+        Raises:
+            ModelError: the template does not write the assistant's turns.
+        """
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}]
+        _, found, after = self.render(turns, asks=False).partition(_ANSWER)
+        if not found:
+            raise ModelError(
+                f"the chat template of {self.source} does not write the assistant's answer; set "
+                "chat: never"
+            )
+        return after
+
+    @cached_property
+    def before_answer(self) -> str:
+        """What stands between a user's text and the answer: the header of the assistant's turn."""
+        turn = {"role": "user", "content": _ANSWER}
+        asked = self.render([turn], asks=True).rpartition(_ANSWER)[2]
+        return asked + self.options.assistant_prefix
+
+    def identity(self) -> dict[str, JSON]:
+        """Everything that changes the text: the template itself, so that nothing else is needed."""
+        prefix = self.options.assistant_prefix
+        made: dict[str, JSON] = {
+            "template": self.template,
+            "special": dict(self.special),
+            "kwargs": dict(self.kwargs),
+            "front": self.front,
+            **{name: value for name, value in asdict(self.options).items() if name != "use"},
+            # A template can only react to the control tokens that it spells itself.
+            "controls": [name for name in self.names if name in self.template + prefix],
+        }
+        # A template that never asks for the day is not changed by it.
+        return made | ({"day": self.day} if "strftime_now" in self.template else {})
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> ChatFormat:
+        """The format that :meth:`identity` tells of."""
+        names = ("shots", "system", "assistant_prefix")
+        chosen = {name: kept[name] for name in names if name in kept}
+        return cls(
+            "this model",
+            kept["template"],
+            kept["special"],
+            ChatOptions(use="always", **chosen),
+            kept["kwargs"],
+            kept.get("day", DATE),
+            kept["front"],
+            tuple(kept["controls"]),
+        )
+
+
+def without_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict[str, JSON]:
+    """An engine's identity without the chat options that change no prompt of a condition.
+
+    Without shots there is one turn either way, and without a system section nothing to merge.
+    """
+    chat = engine.get("chat")
+    if not isinstance(chat, Mapping):
+        return dict(engine)
+    inert = {name for name, used in (("shots", shots), ("system", system)) if not used}
+    return {**engine, "chat": {name: chat[name] for name in chat if name not in inert}}
+
+
+def sent_text(prompt: Prompt, engine: Mapping[str, Any]) -> str:
+    """The text that an engine of this identity was sent for a prompt, rendered again."""
+    chat = engine.get("chat")
+    if not isinstance(chat, Mapping) or "template" not in chat:
+        return Wording(engine.get("prefix") or "", engine.get("newline")).prompt(prompt.text)
+    return ChatFormat.of(chat).marked(prompt).text
+
+
+class _Generation(Extension):
+    """``{% generation %}`` marks an answer for training; here it writes what stands in it."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Jinja as chat templates expect it: blocks trimmed, JSON without HTML escapes."""
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
+    made.filters["tojson"] = _json
+    made.globals["raise_exception"] = _raise
+    made.globals["strftime_now"] = date.fromisoformat(DATE).strftime
+    del made.globals["lipsum"]  # random
+    return made
+
+
+@lru_cache(maxsize=64)
+def _compiled(template: str) -> Template:
+    return _environment().from_string(template)
+
+
+def _json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, **options)
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

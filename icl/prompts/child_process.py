@@ -1,0 +1,355 @@
+"""Templates that a stranger wrote, parsed and rendered in a bounded child process.
+
+Such are an edited one, and those that a run folder keeps: of its prompts, and of its model's chat.
+
+Jinja folds constants while it compiles and swallows exceptions there, so neither a signal nor a
+thread can stop it; a process can be killed. It is spawned once, kept, and replaced after a kill.
+Both ends of the line stand here: :class:`Sandbox` is the parent's, :func:`serve` the child's.
+Messages are JSON behind their length, never pickles.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, TypeAlias
+
+if __name__ == "__main__":
+    # The package alone, without what its __init__ imports: numpy and pydantic would take 166 MB
+    # of the child's address space and 0.6 s of every start, this takes 31 MB and 0.2 s.
+    _spec = PathFinder.find_spec("icl", [str(Path(__file__).resolve().parents[2])])
+    assert _spec is not None
+    sys.modules["icl"] = importlib.util.module_from_spec(_spec)
+
+from icl.core import errors
+from icl.core.errors import TemplateError
+from icl.core.types import JSON, Prompt
+from icl.prompts.child_process_worker import CHAT, Limits, answered
+from icl.prompts.jinja_sandbox import Half
+from icl.prompts.render_again import Rendering
+from icl.prompts.template import Template
+from icl.prompts.template_file import FrontMatter, TemplateFile
+
+__all__ = ["Limits", "Sandbox", "serve"]
+
+
+_LENGTH = struct.Struct("!I")
+_START_S = 30.0
+"""How long a child may take to start on a busy machine."""
+_PATIENCE = 10
+"""Seconds on the wall for one of the processor."""
+Left: TypeAlias = Callable[[], float]
+"""Seconds left; raises TimeoutError when there are none."""
+_PARTS = ("query", "instruction", "shots", "separator", "system")
+"""Of a prompt, what stands in the text that is sent."""
+
+
+@dataclass(eq=False)
+class _Turn:
+    """The time that one template has left; asked by one thread."""
+
+    sandbox: Sandbox
+    name: str
+    left_s: float
+
+    def ask(self, message: Mapping[str, Any]) -> Any:
+        answer = self.sandbox.ask(message, self.name, self.left_s)
+        self.left_s -= answer["cpu_s"]
+        if "error" in answer:
+            assert answer["error"] in errors.__all__
+            raise getattr(errors, answer["error"])(answer["message"])
+        return answer["value"]
+
+
+@dataclass(frozen=True)
+class _ChildHalf(Half):
+    """A half that the child renders."""
+
+    reads: tuple[tuple[str, int], ...]
+    keys: tuple[str, ...] | None
+    turn: _Turn = field(compare=False, repr=False)
+
+    @property
+    def names(self) -> dict[str, int]:
+        return dict(self.reads)
+
+    @property
+    def words_used(self) -> set[str] | None:
+        return None if self.keys is None else set(self.keys)
+
+    def render(self, context: Mapping[str, JSON], offered: Iterable[str] = ()) -> str:
+        half = {"where": self.where, "source": self.source, "first_line": self.first_line}
+        text: str = self.turn.ask(
+            {"half": half, "context": dict(context), "offered": list(offered)}
+        )
+        return text
+
+
+def _file(made: Mapping[str, Any], turn: _Turn) -> TemplateFile:
+    """A parsed file of plain JSON values, whose halves the child renders."""
+    head: dict[str, Any] = {
+        key: tuple(v) if isinstance(v, list) else v for key, v in made["head"].items()
+    }
+    halves = {
+        part: half and _ChildHalf(
+            half["where"], half["source"], half["first_line"],
+            tuple((name, line) for name, line in half["names"]),
+            None if half["words"] is None else tuple(half["words"]), turn,
+        )
+        for part, half in made["halves"].items()
+    }  # fmt: skip
+    return TemplateFile(turn.name, Path(turn.name), made["text"], FrontMatter(**head), **halves)
+
+
+class Sandbox:
+    r"""The parent's end: one child process, started at first need, shared by all threads.
+
+    >>> sandbox = Sandbox()                                                # doctest: +SKIP
+    >>> sandbox.bind("Q: {{ q }}\nA:||| {{ target }}", "mine.j2", "en")    # doctest: +SKIP
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+        self._greeted = False
+
+    def bind(
+        self,
+        text: str,
+        name: str,
+        language_tag: str = "en",
+        label_language: str | None = None,
+        label_set: Sequence[str] = (),
+    ) -> Template:
+        """Parse template text in the child; what the template renders is rendered there too.
+
+        Raises:
+            TemplateError: malformed, too large, too slow, or what ``load_template`` raises.
+        """
+        turn = self._turn(text, name)
+        asked = [text, name, language_tag, label_language, list(label_set)]
+        made = turn.ask({"bind": asked})
+        file = _file(made["file"], turn)
+        return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
+
+    def template_of(self, kept: Mapping[str, Any]) -> Template:
+        """A template as a condition folder keeps it, by :func:`icl.prompts.template.template_of`.
+
+        Raises:
+            TemplateError: malformed, too large or too slow.
+        """
+        turn = self._turn(kept["text"], kept["name"])
+        file = _file(turn.ask({"parse": [kept["text"], kept["name"]]}), turn)
+        words, labels = kept["words"], kept["labels"]
+        return Template(file, kept["language"], words, labels, tuple(kept["fallbacks"]))
+
+    def sent_text(self, prompt: Prompt, engine: Mapping[str, Any]) -> str:
+        """What an engine of this identity was sent, by :func:`icl.prompts.chat_template.sent_text`.
+
+        Raises:
+            EngineError: its chat template refuses the prompt.
+            TemplateError: its chat template is malformed, too large or too slow.
+        """
+        parts = {name: getattr(prompt, name) for name in _PARTS}
+        wording = {name: engine.get(name) for name in ("chat", "prefix", "newline")}
+        turn = self._turn(json.dumps(wording), CHAT)
+        text: str = turn.ask({"sent": [parts, wording]})
+        return text
+
+    @property
+    def rendering(self) -> Rendering:
+        """Both, to read a run with."""
+        return Rendering(self.template_of, self.sent_text)
+
+    def _turn(self, text: str, name: str) -> _Turn:
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > self.limits.source_bytes:
+            raise TemplateError(
+                f"{name}: the template has {size:,} bytes, {self.limits.source_bytes:,} are "
+                "accepted; put long texts into the data"
+            )
+        return _Turn(self, name, self.limits.cpu_s)
+
+    def ask(self, message: Mapping[str, Any], name: str, within_s: float) -> Any:
+        """Send one message and wait for its answer; a child that is too slow is replaced."""
+        with self._lock:
+            line = self._open()
+            assert self._process is not None
+            left = _child_time(self._process.pid, within_s)
+            try:
+                _send(line, message, left)
+                answer = _receive(line, left, 16 * self.limits.output_bytes)
+            except TimeoutError:
+                self._replace()
+                raise TemplateError(
+                    f"{name}: the template worked for more than {self.limits.cpu_s:g} s and was "
+                    "stopped; make its loops or texts smaller"
+                ) from None
+            except (EOFError, ConnectionError):
+                code = self._replace()
+                raise TemplateError(
+                    f"{name}: the process that renders templates ended with code {code}; the "
+                    "template is nested too deeply or needs too much memory, make it smaller"
+                ) from None
+            if answer.get("full"):
+                self._replace()
+            return answer
+
+    def start(self) -> None:
+        """Start the child, so that the first template need not wait for it."""
+        with self._lock:
+            if self._process is None:
+                self._spawn()
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._end()
+
+    def _open(self) -> socket.socket:
+        if self._process is None:
+            self._spawn()
+        assert self._line is not None
+        if not self._greeted:
+            try:
+                _receive(self._line, _wall_time(_START_S), 1 << 10)
+            except (TimeoutError, EOFError, ConnectionError) as error:
+                self._end()
+                raise TemplateError(
+                    "the process that renders templates cannot start; what it wrote to the "
+                    f"terminal says why ({type(error).__name__})"
+                ) from error
+            self._greeted = True
+        return self._line
+
+    def _spawn(self) -> None:
+        here, there = socket.socketpair()
+        with there:
+            kept = {k: v for k in ("PATH", "LD_LIBRARY_PATH") if (v := os.environ.get(k))}
+            limits = json.dumps(asdict(self.limits))
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", __file__, str(there.fileno()), limits],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                pass_fds=[there.fileno()], env=kept, cwd=os.sep, start_new_session=True,
+            )  # fmt: skip
+        self._line, self._greeted = here, False
+
+    def _end(self) -> int | None:
+        code = None
+        if self._process is not None and self._line is not None:
+            self._line.close()
+            self._process.kill()
+            code = self._process.wait()
+        self._process = self._line = None
+        return code
+
+    def _replace(self) -> int | None:
+        code = self._end()
+        self._spawn()
+        return code
+
+
+def _send(line: socket.socket, message: Any, left: Left | None = None) -> None:
+    data = json.dumps(message).encode("ascii")
+    line.settimeout(None if left is None else left())
+    line.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def _receive(line: socket.socket, left: Left | None = None, most: int = 2**32) -> Any:
+    (size,) = _LENGTH.unpack(_read(line, _LENGTH.size, left))
+    if size > most:
+        raise EOFError(f"a message of {size} bytes")
+    return json.loads(_read(line, size, left))
+
+
+def _read(line: socket.socket, size: int, left: Left | None) -> bytearray:
+    data = bytearray()
+    while len(data) < size:
+        line.settimeout(None if left is None else left())
+        try:
+            piece = line.recv(min(size - len(data), 1 << 16))
+        except TimeoutError:
+            continue  # left() tells whether the time is really over
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+def _wall_time(seconds: float) -> Left:
+    """Seconds left of so many from now; raises TimeoutError when there are none."""
+    ends = time.monotonic() + seconds
+
+    def left() -> float:
+        if (still := ends - time.monotonic()) <= 0:
+            raise TimeoutError
+        return still
+
+    return left
+
+
+def _child_time(pid: int, seconds: float) -> Left:
+    """The same in seconds of the child's processor: on a busy machine it works now and then only.
+
+    A child that waits for something else is left ``_PATIENCE`` times as long.
+    """
+    began, wall = _spent(pid), _wall_time(_PATIENCE * seconds)
+
+    def left() -> float:
+        still = min(began + seconds - _spent(pid), wall())
+        if still <= 0:
+            raise TimeoutError
+        return max(still, 0.01)
+
+    return left
+
+
+def _spent(pid: int) -> float:
+    """Processor seconds of a process; 0 for one that has ended, which its line tells."""
+    import psutil
+
+    try:
+        return float(sum(psutil.Process(pid).cpu_times()[:2]))
+    except psutil.Error:
+        return 0.0
+
+
+def serve(line: socket.socket, limits: Limits) -> None:
+    """The child: bound itself, then answer until the parent closes the line."""
+    import resource
+
+    bounds = [(resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)]
+    if sys.platform != "darwin":  # macOS maps gigabytes at start and refuses any lower bound
+        bounds.append((resource.RLIMIT_AS, limits.memory_bytes))
+    for kind, most in bounds:
+        resource.setrlimit(kind, (most, most))
+    _send(line, "ready")
+    while True:
+        try:
+            message = _receive(line)
+        except (EOFError, ConnectionError):  # the parent gave up on it, and closed the line
+            return
+        began = time.process_time()
+        # Whole seconds of the process's life, so this only ends what the parent did not kill.
+        ends = math.ceil(began + limits.cpu_s) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.RLIM_INFINITY))
+        answer = answered(message, limits)
+        _send(line, {**answer, "cpu_s": time.process_time() - began})
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])), Limits(**json.loads(sys.argv[2])))

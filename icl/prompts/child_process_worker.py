@@ -1,0 +1,125 @@
+"""The work of the child process of :mod:`icl.prompts.child_process`, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError as JinjaError
+
+from icl.core.errors import IclError, TemplateError
+from icl.core.types import Prompt
+from icl.prompts.chat_template import sent_text
+from icl.prompts.jinja_sandbox import Half
+from icl.prompts.template import bind
+from icl.prompts.template_file import TemplateFile, parse_template
+
+__all__ = ["CHAT", "Limits", "answered"]
+
+
+CHAT = "the chat template that was kept"
+"""What messages call it."""
+_WRONG = (JinjaError, ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError,
+          TypeError, ValueError)  # fmt: skip
+"""What a chat template, or what is kept beside it, may raise."""
+_LONGEST_MESSAGE = 2000
+"""Characters of an error message: a template may write what is quoted in it."""
+_HALVES = ("input", "target", "query", "instruction", "system", "given", "scored")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a template may use."""
+
+    cpu_s: float = 1.0
+    """Seconds of a processor for one :meth:`Sandbox.bind` and all that its template renders."""
+    memory_bytes: int = 256 << 20
+    """Address space of the child."""
+    source_bytes: int = 64 << 10
+    output_bytes: int = 1 << 20
+    """UTF-8 bytes of one rendered half."""
+
+
+def answered(message: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    """``value``, or ``error`` and ``message``; ``full`` if the process ran out of memory."""
+    (kind, asked), *_ = message.items()
+    where = asked["where"] if kind == "half" else CHAT if kind == "sent" else asked[1]
+    try:
+        if kind == "bind":
+            return {"value": _bind(*asked)}
+        if kind == "parse":
+            text, name = asked
+            return {"value": _parsed(parse_template(text, name, Path(name)))}
+        if kind == "sent":
+            return {"value": _bounded(_sent(*asked), where, limits)}
+        half = Half(**asked)
+        text = half.render(message["context"], message["offered"])
+        return {"value": _bounded(text, f"{where}:{half.first_line}", limits)}
+    except IclError as error:
+        if not isinstance(error.__cause__, MemoryError):
+            shown = str(error)[:_LONGEST_MESSAGE]
+            return {"error": type(error).__name__, "message": shown}
+        where = str(error).partition(": MemoryError")[0]
+    except MemoryError:
+        pass
+    told = (
+        f"{where}: needs more than {limits.memory_bytes >> 20} MB; make its loops or texts smaller"
+    )
+    return {"error": "TemplateError", "message": told, "full": True}
+
+
+def _bounded(text: str, where: str, limits: Limits) -> str:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > limits.output_bytes:
+        raise TemplateError(
+            f"{where}: renders {size:,} bytes, {limits.output_bytes:,} are accepted; make its "
+            "loops or texts smaller"
+        )
+    return text
+
+
+def _sent(parts: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
+    """The text that was sent, whatever a folder that a stranger wrote says of the chat."""
+    try:
+        return sent_text(Prompt(**parts), engine)
+    except _WRONG as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise TemplateError(f"{CHAT} cannot be rendered: {told}") from error
+
+
+def _bind(
+    text: str, name: str, language_tag: str, label_language: str | None, label_set: list[str]
+) -> dict[str, Any]:
+    """A template in plain JSON values: what :meth:`Sandbox.bind` puts together again."""
+    file = parse_template(text, name, Path(name))
+    made = bind(file, language_tag, label_language, label_set)
+    return {
+        "file": _parsed(file),
+        "words": dict(made.words),
+        "labels": dict(made.labels),
+        "fallbacks": list(made.fallbacks),
+    }
+
+
+def _parsed(file: TemplateFile) -> dict[str, Any]:
+    """A parsed file in plain JSON values, of which :func:`_file` makes one again."""
+    return {
+        "text": file.text,
+        "head": {k: v for k, v in vars(file.head).items() if k != "labels"},
+        "halves": {part: _plain(getattr(file, part)) for part in _HALVES},
+    }
+
+
+def _plain(half: Half | None) -> dict[str, Any] | None:
+    if half is None:
+        return None
+    used = half.words_used
+    return {
+        "where": half.where,
+        "source": half.source,
+        "first_line": half.first_line,
+        "names": list(half.names.items()),
+        "words": None if used is None else sorted(used),
+    }

@@ -1,0 +1,76 @@
+"""The choices of a ranking task: told apart, and ended where one begins another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from icl.core.errors import ChoiceError
+from icl.core.types import Choice
+
+__all__ = ["LABELS", "ROW", "Remedies", "checked", "ended"]
+
+
+class Remedies(NamedTuple):
+    """What to do about choices that cannot be told apart."""
+
+    few: str
+    empty: str
+    doubled: str
+
+
+LABELS = Remedies(
+    "list them under `labels:` in the template's front matter",
+    "give it a word under `labels:`",
+    "give each its own word",
+)
+"""For choices that are the labels of a template."""
+ROW = Remedies(*["repair the row, or leave it out of the data"] * 3)
+"""For choices that stand in a row of the data."""
+
+
+def checked(choices: Sequence[Choice], where: str, remedies: Remedies) -> list[Choice]:
+    """The choices, if there are two or more and they can be told apart.
+
+    Raises:
+        ChoiceError: fewer than two choices, or one is empty or doubled.
+    """
+    if len(choices) < 2:
+        raise ChoiceError(
+            f"{where}: ranking needs at least two labels, there are {len(choices)}; {remedies.few}"
+        )
+    seen: dict[str, str] = {}
+    for choice in choices:
+        if not choice.text.strip():
+            raise ChoiceError(
+                f"{where}: the choice for label {choice.label!r} is empty; {remedies.empty}"
+            )
+        if choice.text in seen:
+            raise ChoiceError(
+                f"{where}: labels {seen[choice.text]!r} and {choice.label!r} give the same "
+                f"choice {choice.text!r}; {remedies.doubled}"
+            )
+        seen[choice.text] = choice.label
+    return list(choices)
+
+
+def ended(choices: Sequence[Choice], mode: str, terminator: str) -> list[Choice]:
+    """The choices with the terminator that is scored behind each.
+
+    A sum of log-probabilities can never prefer the longer of two choices when the shorter one
+    begins it. ``auto`` ends just these shorter ones, which leaves no choice the beginning of
+    another: each sum is then the probability of an event that excludes all others.
+    """
+    ordered = sorted(choice.text for choice in choices)
+    begins = {
+        shorter
+        for shorter, longer in zip(ordered, ordered[1:], strict=False)
+        if longer.startswith(shorter)
+    }
+    return [
+        replace(choice, end=terminator)
+        if mode == "always" or (mode == "auto" and choice.text in begins)
+        else choice
+        for choice in choices
+    ]

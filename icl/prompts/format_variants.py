@@ -1,0 +1,248 @@
+r"""Formats of a template: other separators, casing and spacing, the same meaning.
+
+Accuracy moves by up to 76 points between such formats of one prompt (Sclar et al. 2023, arXiv
+2310.11324), so a number from one format says little. A template is read as **field lines**, a name
+and a value each (``Utterance: {{ utt }}``), and four things of it are varied:
+
+- what stands between name and value (:data:`BEHIND_NAMES`);
+- the casing of the names that are written in the file (:data:`CASINGS`);
+- what stands between the fields of one example (:data:`BETWEEN_FIELDS`);
+- what stands between examples (:data:`BETWEEN_EXAMPLES`).
+
+Of a template in any other shape (a sentence, Jinja blocks) only the last is varied. Instruction,
+system, labels and values are never touched.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from icl.core.errors import TemplateError
+from icl.prompts.frontmatter import split_front_matter
+from icl.prompts.template_file import TemplateFile, chunks, masked, parse_template, read_template
+
+__all__ = [
+    "BEHIND_NAMES",
+    "BETWEEN_EXAMPLES",
+    "BETWEEN_FIELDS",
+    "CASINGS",
+    "Format",
+    "changes",
+    "formats",
+    "varied",
+]
+
+
+BEHIND_NAMES = (": ", " : ", ":: ", " - ", " = ", ":\n")
+CASINGS: dict[str, Callable[[str], str]] = {
+    "lower": str.lower,
+    "upper": str.upper,
+    "title": str.title,
+}
+BETWEEN_FIELDS = ("\n", " ", ", ", " || ")
+BETWEEN_EXAMPLES = ("\n\n", "\n", "\n\n\n", "\n---\n")
+_FIELDS = ("example", "query", "channel")
+_LINE = re.compile(
+    r"(?P<name>[^\W\d_](?:[\w '’/-]{0,58}[\w'’])?|\0+)"
+    r"(?P<behind>[ \t]*(?:->|=>|[:=：–—-])[ \t]*)(?P<cut>\|\|\|)?(?P<more>[ \t]*)(?P<value>\0*)"
+)
+"""A field line with its tags masked: a name, what stands behind it, a value of tags alone."""
+_SPOKEN = r"\{\{\s*(words\.\w+|(source_|target_|prompt_)?language)\s*\}\}"
+"""A name that depends on the language: a word of the table, or the name of a language."""
+_SEPARATOR = re.compile(r"^separator:[^\n]*\n(?![ \t])", re.M)
+
+
+class Format(NamedTuple):
+    """One way of writing a template."""
+
+    name: str
+    """``f0`` as written, then ``f1``, ``f2``, … in an order drawn once, the same for templates of
+    one shape; it does not depend on how many are asked for."""
+    text: str
+    """The whole template file."""
+    changes: str
+    """What is varied, in words."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One field line: its name, whether the target begins behind it, its value."""
+
+    name: str
+    cut: bool
+    value: str
+    spoken: bool
+    """The name is a word of the table, whose casing is left."""
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """One choice of the four; None leaves what is written."""
+
+    behind: str | None = None
+    casing: str | None = None
+    fields: str | None = None
+    examples: str | None = None
+
+    def __str__(self) -> str:
+        told = [
+            self.casing and f"names in {self.casing} case",
+            self.behind and f"{self.behind!r} behind names",
+            self.fields and f"{self.fields!r} between fields",
+            self.examples and f"{self.examples!r} between examples",
+        ]
+        return ", ".join(one for one in told if one) or "as written"
+
+
+def formats(file: TemplateFile) -> list[Format]:
+    """All formats of a template that differ in their text, ``f0`` as written first.
+
+    Raises:
+        TemplateError: nothing of it can be varied.
+
+    >>> [one.name for one in formats(read_template("intent/plain"))][:2]   # doctest: +SKIP
+    ['f0', 'f1']
+    """
+    made = list(_formats(file.text, str(file.path)))
+    if len(made) == 1:
+        raise TemplateError(
+            f"{file.path}: no other format is known for it: its lines are not `Name: {{{{ value "
+            "}}` and its separator cannot be changed; write the formats as templates and list "
+            "them under prompt:"
+        )
+    return made
+
+
+def varied(file: TemplateFile, name: str) -> TemplateFile:
+    """The template in one of its formats.
+
+    Raises:
+        TemplateError: there are fewer formats.
+    """
+    if name == "f0":
+        return file
+    known = formats(file)
+    found = [one for one in known if one.name == name]
+    if not found:
+        raise TemplateError(
+            f"{file.path}: no format {name!r}; this template has f0 (as written) to "
+            f"{known[-1].name}"
+        )
+    return parse_template(found[0].text, file.name, file.path)
+
+
+def changes(prompt: str, name: str, language_tag: str, base: str | None) -> str:
+    """What a format of a template varies, in words; ``as written`` for ``f0``."""
+    known = formats(read_template(prompt, language_tag, base)) if name != "f0" else []
+    return next((one.changes for one in known if one.name == name), str(_Ways()))
+
+
+@lru_cache(maxsize=64)
+def _formats(text: str, where: str) -> tuple[Format, ...]:
+    head, _, _ = split_front_matter(text, Path(where))
+    parsed = _parsed(text)
+    behind: Sequence[str | None] = (None,)
+    casing, fields = behind, behind
+    if parsed:
+        behind = (None, *BEHIND_NAMES)
+        casing = (None, *CASINGS)
+        several = any(len(lines) > 1 for lines in parsed.values())
+        fields = (None, *BETWEEN_FIELDS) if several else fields
+    stop = head.stop[0] if head.stop and head.separator.startswith(head.stop[0]) else ""
+    kept = [one for one in BETWEEN_EXAMPLES if one.startswith(stop)]
+    if "separator" in text and not _SEPARATOR.search(text[: len(text) - len(_body(text))]):
+        kept = [] if head.separator != "\n\n" else kept
+    found: dict[str, _Ways] = {}
+    for ways in itertools.starmap(_Ways, itertools.product(behind, casing, fields, (None, *kept))):
+        found.setdefault(_written(text, parsed, ways, head.separator), ways)
+    others = [(made, ways) for made, ways in found.items() if made != text]
+    random.Random("formats").shuffle(others)
+    return (
+        Format("f0", text, str(_Ways())),
+        *(Format(f"f{n}", made, str(ways)) for n, (made, ways) in enumerate(others, 1)),
+    )
+
+
+def _body(text: str) -> str:
+    return split_front_matter(text, Path("template"))[1]
+
+
+def _parsed(text: str) -> dict[str, list[_Field]]:
+    """Section -> its field lines; empty unless all sections with fields consist of them."""
+    found: dict[str, list[_Field]] = {}
+    for name, _, source in chunks(_body(text)):
+        if name in _FIELDS:
+            lines = list(_field_lines(source))
+            if any(line is None for line in lines):
+                return {}
+            found[name] = [line for line in lines if line is not None]
+    return found
+
+
+def _field_lines(source: str) -> Iterator[_Field | None]:
+    plain = masked(source)
+    start = 0
+    for line in plain.split("\n"):
+        end = start + len(line)
+        match = _LINE.fullmatch(plain, start, end)
+        given = source[start:end]
+        last = end == len(plain)
+        if match is None or (not match["value"] and not last):
+            yield None
+        else:
+            spoken = match["name"].startswith("\0")
+            name = source[slice(*match.span("name"))]
+            known = not spoken or re.fullmatch(_SPOKEN, name)
+            value = given[len(given) - len(match["value"]) :] if match["value"] else ""
+            yield _Field(name, bool(match["cut"]), value, spoken) if known else None
+        start = end + 1
+
+
+def _written(text: str, parsed: dict[str, list[_Field]], ways: _Ways, separator: str) -> str:
+    """The file in one format."""
+    body = _body(text)
+    front = text[: len(text) - len(body)]
+    if ways.examples is not None and ways.examples != separator:
+        line = f"separator: {json.dumps(ways.examples)}\n"
+        if _SEPARATOR.search(front):
+            front = _SEPARATOR.sub(lambda _: line, front, count=1)
+        else:
+            closed = re.sub(r"---[ \t]*\n\Z", f"{line}---\n".replace("\\", r"\\"), front)
+            front = closed if front else f"---\n{line}---\n"
+    if ways == _Ways(examples=ways.examples):
+        return front + body
+    for name, start, source in reversed(chunks(body)):
+        if name in parsed:
+            made = _joined(source, parsed[name], ways)
+            body = body[:start] + made + body[start + len(source) :]
+    return front + body
+
+
+def _joined(source: str, lines: Sequence[_Field], ways: _Ways) -> str:
+    """The field lines of one section again."""
+    plain = masked(source)
+    starts = list(itertools.accumulate((len(line) + 1 for line in plain.split("\n")), initial=0))
+    made = []
+    for start, end, field in zip(starts, starts[1:], lines, strict=False):
+        name = field.name
+        if ways.casing and not field.spoken:
+            name = CASINGS[ways.casing](name)
+        if ways.behind is None:
+            made.append(name + source[start + len(field.name) : end - 1])
+            continue
+        behind = ways.behind
+        if field.cut or not field.value:  # a space belongs to the answer, a line break before it
+            bare = behind.rstrip(" ")
+            mark = "|||" + behind[len(bare) :] if field.cut else ""
+            made.append(name + bare + mark + field.value)
+        else:
+            made.append(name + behind + field.value)
+    return ("\n" if ways.fields is None else ways.fields).join(made)

@@ -1,0 +1,262 @@
+"""The front matter of a template file, and what each kind of template must look like."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from icl.core.errors import ChoiceError, DataError, TemplateError
+from icl.core.extraction import normal
+from icl.core.languages import language
+from icl.core.registry import did_you_mean
+from icl.core.types import canonical
+from icl.prompts.jinja_sandbox import Half
+
+__all__ = [
+    "FrontMatter",
+    "GOLD",
+    "KINDS",
+    "answers",
+    "check_channel",
+    "check_kind",
+    "row_choices",
+    "split_front_matter",
+]
+
+
+GOLD = frozenset({"label", "target", "targets"})
+"""Names that hold the answer in every template."""
+KINDS = ("classify", "choose", "generate", "extract")
+CHOICE_ENDS = ("auto", "always", "never")
+_LISTS = ("stop", "shared_fields", "answer_fields", "choices", "choice_labels")
+_RULE = re.compile(r"^---[ \t]*\n", re.M)
+
+
+@dataclass(frozen=True)
+class FrontMatter:
+    """What may stand between the ``---`` lines."""
+
+    task: str = "generate"
+    labels: Any = None
+    label_field: str | None = None
+    choices: tuple[str, ...] = ()
+    """Fields that hold the row's own choices, one each; a single one holds the list of them."""
+    choice_labels: tuple[str, ...] = ("index",)
+    """How the answer names a choice: ``index`` from 0, ``text``, or a label for each choice."""
+    stop: tuple[str, ...] = ()
+    separator: str = "\n\n"
+    choice_end: str = "auto"
+    shared_fields: tuple[str, ...] = ()
+    answer_fields: tuple[str, ...] = ()
+    fallback: str | None = None
+    about: str = ""
+    source: str = ""
+    author: str = ""
+
+
+def split_front_matter(text: str, path: Path) -> tuple[FrontMatter, str, int]:
+    """Front matter, the text behind it, and the line on which that text begins.
+
+    Raises:
+        TemplateError: not YAML, an unknown key or a wrong value, with the line.
+    """
+    opening = _RULE.match(text)
+    if opening is None:
+        return FrontMatter(), text, 1
+    closing = _RULE.search(text, opening.end())
+    if closing is None:
+        raise TemplateError(f"{path}:1: the front matter has no closing line `---`")
+    raw = text[opening.end() : closing.start()]
+    try:
+        values = yaml.safe_load(raw) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f":{mark.line + 2}" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise TemplateError(f"{path}{at}: the front matter is not YAML: {problem}") from error
+    if not isinstance(values, dict):
+        raise TemplateError(f"{path}:2: the front matter must be `key: value` lines")
+    return _front_matter(values, path), text[closing.end() :], raw.count("\n") + 3
+
+
+def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
+    """Check the values that YAML gave, key by key."""
+    known = {f.name for f in fields(FrontMatter)}
+    checked = dict(values)
+    for key, value in values.items():
+        if key not in known:
+            raise TemplateError(
+                f"{path}: unknown front matter key {key!r}{did_you_mean(key, known)}"
+            )
+        if key in _LISTS:
+            many = [value] if isinstance(value, str) else value
+            if not isinstance(many, list) or not all(isinstance(one, str) for one in many):
+                raise TemplateError(f'{path}: {key}: {value!r} is no list of texts such as ["\\n"]')
+            checked[key] = tuple(many)
+        elif key in ("task", "choice_end"):
+            accepted = KINDS if key == "task" else CHOICE_ENDS
+            if value not in accepted:
+                raise TemplateError(f"{path}: {key}: {value!r}{did_you_mean(str(value), accepted)}")
+        elif key != "labels" and not isinstance(value, str):
+            raise TemplateError(f"{path}: {key}: {value!r} is no text; put it in quotes")
+    head = FrontMatter(**checked)
+    if "" in head.stop:
+        raise TemplateError(f"{path}: an empty stop string would end every output at once")
+    for name in head.shared_fields:
+        if name in GOLD or name == head.label_field:
+            raise TemplateError(f"{path}: shared_fields: {name!r} is the answer and stays hidden")
+    if bool(head.choices) != (head.task == "choose"):
+        raise TemplateError(
+            f"{path}: choices: names the fields that hold the choices of a row, in a template of "
+            "kind `task: choose` and in no other"
+        )
+    if head.fallback is not None:
+        try:
+            language(head.fallback)
+        except DataError as error:
+            raise TemplateError(f"{path}: fallback: {error}") from error
+    return head
+
+
+def check_kind(
+    path: Path, head: FrontMatter, target: Half, before: Half, query: Half | None,
+    others: Sequence[Half | None],
+) -> None:  # fmt: skip
+    """Check what a target half reads, and where a span is marked ``fit``.
+
+    Raises:
+        TemplateError: the halves do not suit the template's kind.
+    """
+    needed = {"classify": "label", "choose": "choice"}.get(head.task)
+    reads = set(target.names) - {"labels", "words"}
+    if head.task == "classify" and reads - {"label"}:
+        raise TemplateError(
+            f"{path}:{target.first_line}: the target of a classify template may read only "
+            f"`label`, since every label is rendered with it; it reads {sorted(reads - {'label'})}"
+        )
+    if needed is not None and needed not in reads:
+        raise TemplateError(
+            f"{path}:{target.first_line}: the target of a {head.task} template must read "
+            f"`{needed}`, as in `||| {{{{ {needed} }}}}`"
+        )
+    if head.task == "choose" and reads & {*GOLD, head.label_field}:
+        raise TemplateError(
+            f"{path}:{target.first_line}: the target of a choose template is rendered with every "
+            f"choice, so it cannot read the answer {sorted(reads & {*GOLD, head.label_field})}"
+        )
+    for half in (target, *others):
+        if half is not None and half.fits:
+            raise TemplateError(
+                f"{path}:{half.fits[0]}: `fit` marks the span of the query that may shrink; it "
+                "belongs into the input of [[example]] or into [[query]]"
+            )
+    for half in (before, query):
+        if half is not None and len(half.fits) > 1:
+            raise TemplateError(
+                f"{path}:{half.fits[1]}: `fit` stands twice; one span may shrink, mark the longest"
+            )
+
+
+def check_channel(path: Path, head: FrontMatter, given: Half, scored: Half) -> None:
+    """Check what the halves of ``[[channel]]`` read: the label is given, the input is scored.
+
+    Raises:
+        TemplateError: the halves do not suit the template's kind, or the scored one may shrink.
+    """
+    needed = {"classify": "label", "choose": "choice"}.get(head.task)
+    if needed is None:
+        raise TemplateError(
+            f"{path}:{given.first_line}: [[channel]] ranks the labels of a classify template or "
+            f"the choices of a choose template; this one is of kind {head.task!r}"
+        )
+    reads = set(given.names) - {"labels", "words"}
+    if needed not in reads:
+        raise TemplateError(
+            f"{path}:{given.first_line}: [[channel]] gives the label, so what stands before ||| "
+            f"must read `{needed}`, as in `Intent: {{{{ {needed} }}}}`"
+        )
+    if head.task == "classify" and reads - {"label"}:
+        raise TemplateError(
+            f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
+            f"every label, so it may read only `label`; it reads {sorted(reads - {'label'})}: "
+            "move the input behind |||"
+        )
+    if head.task == "choose" and reads & {*GOLD, head.label_field}:
+        raise TemplateError(
+            f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
+            "every choice, so it cannot read the answer "
+            f"{sorted(reads & {*GOLD, head.label_field})}"
+        )
+    for half in (given, scored):
+        if half.fits:
+            raise TemplateError(
+                f"{path}:{half.fits[0]}: `fit` has no place in [[channel]], whose input is scored "
+                "whole for every label"
+            )
+
+
+def answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
+    """The right answers that the ``label_field`` of a row holds; none where it is null.
+
+    Raises:
+        DataError: the answer of an ``extract`` row is neither an object nor a list.
+    """
+    if value is None:
+        return ()
+    if head.task != "extract":
+        return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),)
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+        return (canonical(normal(found)),)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{where}: the answer in {head.label_field!r} of an extract task must be a JSON "
+            f'object or list, as in {{"person": ["Ann"]}}; it is {value!r}'
+        ) from error
+
+
+def row_choices(head: FrontMatter, where: str, fields: Mapping[str, Any]) -> dict[str, str]:
+    """Label -> text of each choice of a row, in its order.
+
+    Raises:
+        ChoiceError: two choices have one label.
+        TemplateError: a field is not there or holds no text, or there are too few labels.
+    """
+    for name in head.choices:
+        if name not in fields:
+            raise TemplateError(f"{where}: choices: no field {name!r}{did_you_mean(name, fields)}")
+    held: Any = [fields[name] for name in head.choices]
+    if len(head.choices) == 1:
+        held = held[0]
+        if not isinstance(held, list | tuple):
+            raise TemplateError(
+                f"{where}: choices: the field {head.choices[0]!r} must hold a list of texts, or "
+                f"name a field for each choice; it holds {held!r}"
+            )
+    texts = [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in held]
+    if None in held:
+        raise TemplateError(f"{where}: the choice {held.index(None) + 1} of {len(held)} is null")
+    if head.choice_labels == ("text",):
+        labels = texts
+    elif head.choice_labels == ("index",):
+        labels = [str(place) for place in range(len(texts))]
+    else:
+        labels = list(head.choice_labels[: len(texts)])
+    if len(labels) < len(texts):
+        raise TemplateError(
+            f"{where}: {len(texts)} choices, but `choice_labels:` has {len(labels)}; give each its "
+            "label, or write `choice_labels: index` (from 0) or `text`"
+        )
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ChoiceError(
+            f"{where}: two choices have the label {twice!r}; repair the row, or leave it out of "
+            "the data"
+        )
+    return dict(zip(labels, texts, strict=True))

@@ -1,0 +1,235 @@
+"""Jinja's sandbox, and a half: the smallest piece of a template that renders on its own.
+
+Only plain JSON values enter the context, nothing random or dated is offered, and a variable that
+is not there is an error. The sandbox bounds what a template can reach, not how long it works:
+the command line renders the templates of whoever runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+from jinja2 import StrictUndefined, meta, nodes, pass_context
+from jinja2 import TemplateError as JinjaError
+from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from icl.core.errors import LeakError, TemplateError
+from icl.core.registry import did_you_mean
+from icl.core.segmentation import shorten
+from icl.core.types import JSON
+
+__all__ = ["FIT", "Half"]
+
+
+FIT = "\0fit"
+"""Context key of the characters that a span marked ``fit`` may keep; no field is called so."""
+
+
+def _unpunct(text: str) -> str:
+    return text.rstrip().rstrip(".。!?！？।")
+
+
+def _json(value: object) -> str:
+    if isinstance(value, StrictUndefined):
+        value = str(value)  # raises, and names what is not there
+    return json.dumps(value, ensure_ascii=False)
+
+
+@pass_context
+def _fit(context: Context, text: object) -> str:
+    """The span that may shrink; how much of it is kept stands in the context."""
+    if isinstance(text, StrictUndefined):
+        text = str(text)  # raises, and names what is not there
+    if not isinstance(text, str):
+        raise TypeError(f"fit marks a text, this is {type(text).__name__}")
+    keep = context.get(FIT)
+    return text if keep is None else shorten(text, keep)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    for name in ("lipsum", "cycler", "joiner"):
+        del environment.globals[name]
+    del environment.filters["random"]
+    environment.filters["json"] = _json
+    environment.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
+    environment.filters["fit"] = _fit
+    environment.filters["unpunct"] = _unpunct
+    environment.filters["decap"] = lambda text: text[:1].lower() + text[1:]
+    return environment
+
+
+_ENVIRONMENT = _environment()
+_BOUNDS = (RecursionError, MemoryError, SyntaxError)
+"""Too deep, too large, or nested deeper than Python compiles."""
+_WRONG_VALUES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What Jinja's operators and filters raise on a value of the wrong type or range."""
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+@dataclass(frozen=True)
+class Half:
+    """A piece of a template that renders on its own, and knows its lines in the file."""
+
+    where: str
+    """File name for messages."""
+    source: str
+    first_line: int
+
+    def tree(self) -> nodes.Template:
+        """Jinja's syntax tree.
+
+        Raises:
+            TemplateError: the source is malformed.
+        """
+        try:
+            return _ENVIRONMENT.parse(self.source)
+        except TemplateSyntaxError as error:
+            raise self._malformed(error) from error
+        except _BOUNDS as error:
+            raise self._failed(error) from error
+
+    def _malformed(self, error: TemplateSyntaxError) -> TemplateError:
+        where = f"{self.where}:{self.first_line + error.lineno - 1}"
+        absent = re.fullmatch(r"No (filter|test) named '(.*)'\.", error.message or "")
+        if absent:
+            known = _ENVIRONMENT.filters if absent[1] == "filter" else _ENVIRONMENT.tests
+            return TemplateError(
+                f"{where}: no {absent[1]} is called {absent[2]!r}{did_you_mean(absent[2], known)}"
+            )
+        return TemplateError(
+            f"{where}: {_one_line(error.message)} (what stands before and behind ||| is compiled "
+            "apart, so a block cannot cross it)"
+        )
+
+    def _failed(self, error: BaseException) -> TemplateError:
+        line = self.first_line + _line(error.__traceback__) - 1
+        return TemplateError(f"{self.where}:{line}: {type(error).__name__}: {_one_line(error)}")
+
+    @property
+    def names(self) -> dict[str, int]:
+        """Variables read from outside -> the line in the file where each is first read."""
+        return _names(self)
+
+    def find_names(self) -> dict[str, int]:
+        """What :attr:`names` keeps."""
+        tree = self.tree()
+        try:
+            free = meta.find_undeclared_variables(tree)
+        except TemplateSyntaxError as error:
+            raise self._malformed(error) from error
+        except _BOUNDS as error:
+            raise self._failed(error) from error
+        lines: dict[str, int] = {}
+        for node in tree.find_all(nodes.Name):
+            if node.name in free and node.ctx == "load":
+                lines.setdefault(node.name, self.first_line + node.lineno - 1)
+        return lines
+
+    @property
+    def words_used(self) -> set[str] | None:
+        """Keys read from ``words``; None where they cannot be told before rendering."""
+        used: set[str] = set()
+        reads = 0
+        tree = self.tree()
+        for node in tree.find_all(nodes.Getattr):
+            if isinstance(node.node, nodes.Name) and node.node.name == "words":
+                used.add(node.attr)
+                reads += 1
+        for item in tree.find_all(nodes.Getitem):
+            if isinstance(item.node, nodes.Name) and item.node.name == "words":
+                if not isinstance(item.arg, nodes.Const):
+                    return None
+                used.add(str(item.arg.value))
+                reads += 1
+        named = sum(1 for node in tree.find_all(nodes.Name) if node.name == "words")
+        return used if named == reads else None
+
+    @property
+    def fits(self) -> list[int]:
+        """Lines in the file where a span is marked ``fit``."""
+        found = [node for node in self.tree().find_all(nodes.Filter) if node.name == "fit"]
+        return [self.first_line + node.lineno - 1 for node in found]
+
+    def unquoted(self, name: str) -> list[int]:
+        """Lines in the file where a variable is read and not written as JSON."""
+        tree = self.tree()
+        quoted = set()
+        for node in tree.find_all(nodes.Filter):
+            inner = node.node
+            if isinstance(inner, nodes.Filter) and inner.name == "fit":
+                inner = inner.node
+            if node.name == "json" and isinstance(inner, nodes.Name):
+                quoted.add(id(inner))
+        reads = [node for node in tree.find_all(nodes.Name) if node.name == name]
+        return [self.first_line + one.lineno - 1 for one in reads if id(one) not in quoted]
+
+    def refuse(self, answers: set[str]) -> None:
+        """Raise LeakError if this half reads one of the ``answers``."""
+        for name, line in self.names.items():
+            if name in answers:
+                raise LeakError(
+                    f"{self.where}:{line}: the input reads {name!r}, which holds the answer; move "
+                    f"it behind |||, or list it under `shared_fields:` if it gives nothing away"
+                )
+
+    def render(self, context: Mapping[str, JSON], offered: Iterable[str] = ()) -> str:
+        """Render with plain JSON values.
+
+        Args:
+            context: name -> value.
+            offered: names to list in messages beside those of the context.
+
+        Raises:
+            TemplateError: a variable is not there, or the sandbox refused something.
+        """
+        try:
+            return str(_compiled(self.source).render(context))
+        except UndefinedError as error:
+            line = self.first_line + _line(error.__traceback__) - 1
+            known = sorted({*context, *offered})
+            missing = re.search(r"'([^']+)' is undefined", str(error))
+            guess = did_you_mean(missing[1], known) if missing else f". Variables: {known}"
+            raise TemplateError(f"{self.where}:{line}: {_one_line(error)}{guess}") from error
+        except SecurityError as error:
+            raise TemplateError(
+                f"{self.where}:{self.first_line + _line(error.__traceback__) - 1}: refused by the "
+                f"sandbox: {_one_line(error)}"
+            ) from error
+        except TemplateSyntaxError as error:
+            raise self._malformed(error) from error
+        except (JinjaError, *_BOUNDS, *_WRONG_VALUES) as error:
+            raise self._failed(error) from error
+
+
+@lru_cache(maxsize=512)
+def _compiled(source: str) -> Any:
+    return _ENVIRONMENT.from_string(source)
+
+
+@lru_cache(maxsize=512)
+def _names(half: Half) -> dict[str, int]:
+    return half.find_names()
+
+
+def _line(trace: TracebackType | None) -> int:
+    """The line within the template source at which rendering failed (Jinja rewrites traces)."""
+    line = 1
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,329 @@
+"""Template files -> prompts: what the author wrote, with shots, is what is sent.
+
+One file is one template: YAML front matter, then sections. ``[[example]]`` renders one example
+and ``|||`` splits its input from its target, the convention of promptsource (Bach et al. 2022,
+arXiv 2202.01279). See ``docs/prompts.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from icl.core.errors import TemplateError
+from icl.core.languages import language
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest
+from icl.prompts.choices import LABELS, ROW, checked, ended
+from icl.prompts.format_variants import varied
+from icl.prompts.frontmatter import answers, row_choices
+from icl.prompts.jinja_sandbox import FIT, Half
+from icl.prompts.template_file import GOLD, TemplateFile, parse_template, read_template
+
+__all__ = ["Binder", "Template", "bind", "edited", "load_template", "template_of"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template bound to a prompt language and a label set, ready to render.
+
+    >>> template = load_template("intent/plain")
+    >>> [choice.text for choice in template.choices()][:2]
+    [' alarm query', ' alarm remove']
+    """
+
+    file: TemplateFile
+    language: str
+    """The language of instruction and words, as a tag."""
+    words: Mapping[str, str]
+    """The words that the template reads; all of the table where the row chooses the word."""
+    labels: Mapping[str, str]
+    """label -> the word that stands for it in the prompt; empty for free text."""
+    fallbacks: tuple[str, ...] = ()
+    """Words and labels that are missing in this language and taken from the fallback."""
+
+    @property
+    def name(self) -> str:
+        """The library name, such as ``intent/plain``, or the file's path."""
+        return self.file.name
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over everything of the template that can change a prompt."""
+        labels = [list(pair) for pair in self.labels.items()]  # their order is seen too
+        return digest([self.file.text, self.language, dict(self.words), labels])
+
+    def constants(self, half: Half, example: Example) -> dict[str, JSON]:
+        """The reserved names that a half can read, with their values."""
+        # CLDR lacks some names, so only those are looked up that the author asked for.
+        named = {
+            name: _language_name(tag, self.language)
+            for name, tag in self._tags(example).items()
+            if name in half.names
+        }
+        return {"labels": list(self.labels.values()), "words": dict(self.words), **named}
+
+    def _tags(self, example: Example) -> dict[str, str]:
+        meta = example.meta
+        tags = {
+            "prompt_language": self.language,
+            "source_language": meta.get("source"),
+            "target_language": meta.get("target"),
+            "language": meta.get("locale"),
+        }
+        return {name: tag for name, tag in tags.items() if tag}
+
+    def _render(
+        self, half: Half, example: Example, values: Mapping[str, JSON], keep: int | None = None
+    ) -> str:
+        """Render with ``values`` and the reserved names, which win over fields of that name."""
+        reserved = self.constants(half, example)
+        if keep is not None:
+            reserved[FIT] = keep
+        return half.render({**values, **reserved}, self._tags(example))
+
+    def _input(self, half: Half, example: Example, keep: int | None = None) -> str:
+        hidden = {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)
+        half.refuse(hidden)
+        shown = {name: value for name, value in example.fields.items() if name not in hidden}
+        return self._render(half, example, shown, keep)
+
+    def label(self, example: Example) -> str | None:
+        """The example's label, or None for free text and rows without gold."""
+        if not (self.labels or self.file.kind == "choose") or not example.targets:
+            return None
+        return example.targets[0]
+
+    def shown_label(self, shot: Shot) -> str | None:
+        """The label that a shot is shown with; None for free text, and where none is shown."""
+        return self.label(shot.example) if shot.label is None else shot.label or None
+
+    def shown_target(self, shot: Shot) -> str:
+        """The target half of a shot with the label that it is shown with; "" for no answer."""
+        if shot.label is None:
+            return self.target(shot.example)
+        return self.target(replace(shot.example, targets=(shot.label,))) if shot.label else ""
+
+    def label_set(self, example: Example) -> list[str]:
+        """The labels that an example may be shown with; none for free text."""
+        return list(self._row_choices(example) if self.file.kind == "choose" else self.labels)
+
+    def answered(self, example: Example) -> Example:
+        """The example with the answer that ``label_field`` names, where the template names one."""
+        name = self.file.head.label_field
+        if name is None or name not in example.fields:
+            return example
+        targets = answers(
+            self.file.head, f"{self.name}: example {example.id!r}", example.fields[name]
+        )
+        return replace(
+            example, targets=targets, gold=tuple({**dict.fromkeys(example.gold), name: 0})
+        )
+
+    def target(self, example: Example) -> str:
+        """The target half of a shot: its first right answer, as the prompt shows it.
+
+        Raises:
+            TemplateError: the example has no answer, or its label is not in the label set.
+        """
+        if not example.targets:
+            raise TemplateError(
+                f"{self.name}: example {example.id!r} has no answer, so it cannot be a shot; "
+                "leave it out of the pool"
+            )
+        first = example.targets[0]
+        if self.file.kind == "choose":
+            texts = self._row_choices(example)
+            if first not in texts:
+                raise TemplateError(
+                    f"{self.name}: example {example.id!r} has the label {first!r}, and its "
+                    f"choices are labelled {', '.join(texts)}; see `choice_labels:`"
+                )
+            return self._choice(example, texts[first])
+        values = {**example.fields, "target": first, "targets": list(example.targets)}
+        if self.file.kind == "classify":
+            if first not in self.labels:
+                raise TemplateError(
+                    f"{self.name}: example {example.id!r} has the label {first!r}, which is not "
+                    f"among the {len(self.labels)} labels of this template; add it under "
+                    "`labels:`"
+                )
+            values["label"] = self.labels[first]
+        return self._render(self.file.target, example, values)
+
+    def choices(self, example: Example | None = None) -> list[Choice]:
+        """Every label rendered by the target half; of a ``choose`` template the row's own choices.
+
+        Args:
+            example: the row, for a ``choose`` template.
+
+        Raises:
+            ChoiceError: fewer than two choices, or one is empty or doubled.
+            TemplateError: the row lacks a field of ``choices:``, or it holds no text.
+        """
+        if self.file.kind == "choose":
+            if example is None:
+                raise AssertionError("the choices of a choose template stand in the row")
+            where, remedies = f"{self.name}: example {example.id!r}", ROW
+            made = [
+                Choice(label, self._choice(example, text))
+                for label, text in self._row_choices(example).items()
+            ]
+        else:
+            where, remedies = self.name, LABELS
+            context: dict[str, JSON] = {
+                "labels": list(self.labels.values()),
+                "words": dict(self.words),
+            }
+            made = [
+                Choice(label, self.file.target.render({**context, "label": word}))
+                for label, word in self.labels.items()
+            ]
+        terminator = self.file.stop[0] if self.file.stop else "\n"
+        return ended(checked(made, where, remedies), self.file.choice_end, terminator)
+
+    def _row_choices(self, example: Example) -> dict[str, str]:
+        return row_choices(self.file.head, f"{self.name}: example {example.id!r}", example.fields)
+
+    def _choice(self, example: Example, text: str, half: Half | None = None) -> str:
+        """A choice of a row: the target half, which sees of the row what an input may see."""
+        head = self.file.head
+        hidden = {*GOLD, *example.gold, *head.answer_fields, head.label_field}
+        hidden -= set(head.shared_fields)
+        shown = {name: value for name, value in example.fields.items() if name not in hidden}
+        return self._render(half or self.file.target, example, {**shown, "choice": text})
+
+    def given(self, example: Example, label: str) -> str:
+        """The first half of ``[[channel]]`` with a label, as the noisy channel is given it.
+
+        Raises:
+            TemplateError: the label is not among those of the template or the row.
+        """
+        known = self._row_choices(example) if self.file.kind == "choose" else self.labels
+        if label not in known:
+            raise TemplateError(
+                f"{self.name}: example {example.id!r} has the label {label!r}, which is not among "
+                f"the {len(known)} labels of [[channel]]{did_you_mean(label, known)}"
+            )
+        assert self.file.given is not None  # icl.prompts.channel asks whether there is one
+        if self.file.kind == "choose":
+            return self._choice(example, known[label], self.file.given)
+        context: dict[str, JSON] = {"labels": list(known.values()), "words": dict(self.words)}
+        return self.file.given.render({**context, "label": known[label]})
+
+    def scored(self, example: Example) -> str:
+        """The second half of ``[[channel]]``: the input, whose probability is asked for."""
+        assert self.file.scored is not None
+        return self._input(self.file.scored, example)
+
+    def prompt(
+        self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None
+    ) -> Prompt:
+        """Render the prompt for one example; its own answer is never rendered.
+
+        Args:
+            example: the query.
+            shots: examples shown with their answers, in the order they are sent.
+            keep: characters that stay of the query's span marked ``fit``; all by default.
+
+        Raises:
+            LeakError: an input half reads the answer.
+            TemplateError: a variable is not there; names template, line and known fields.
+        """
+        file = self.file
+        return Prompt(
+            instruction=self._input(file.instruction, example) if file.instruction else "",
+            system=self._input(file.system, example) if file.system else "",
+            shots=tuple(
+                (self._input(file.input, shot.example), self.shown_target(shot)) for shot in shots
+            ),
+            query=self._input(file.query or file.input, example, keep),
+            separator=file.separator,
+            stop=file.stop,
+            template=self.name,
+            template_hash=self.hash,
+            query_id=example.id,
+            shot_ids=tuple(shot.example.id for shot in shots),
+        )
+
+
+@lru_cache(maxsize=4096)
+def _language_name(tag: str, display: str) -> str:
+    return language(tag).name(display)
+
+
+def load_template(
+    name: str,
+    *,
+    language_tag: str = "en",
+    label_language: str | None = None,
+    label_set: Sequence[str] = (),
+    base: str | None = None,
+    form: str = "f0",
+) -> Template:
+    """Read a template by library name (``intent/plain``) or path (``my.j2``).
+
+    Args:
+        name: library name, or a path ending in ``.j2``, relative to ``base``.
+        language_tag: prompt language; a sibling ``plain.de.j2`` is used for ``de``.
+        label_language: language of the label words; the prompt language by default.
+        label_set: labels of the data, used where the template lists none.
+        base: folder that relative paths start from.
+        form: which of its :mod:`icl.prompts.format_variants`; ``f0`` is the file as it is written.
+
+    Raises:
+        TemplateError: no such template, malformed, or a word or label is missing in the
+            language and the template names no ``fallback``.
+    """
+    if (binder := _EDITED.get().get(name)) is not None:
+        return binder(language_tag, label_language, label_set)
+    file = varied(read_template(name, language_tag, base), form)
+    return bind(file, language_tag, label_language, label_set)
+
+
+def bind(
+    file: TemplateFile, language_tag: str, label_language: str | None, label_set: Sequence[str]
+) -> Template:
+    """A parsed file with its words and labels in their languages; see :func:`load_template`."""
+    words, missing_words = file.pick_words(language_tag)
+    labels: Mapping[str, str] = {}
+    missing_labels: list[str] = []
+    if file.kind == "classify":
+        labels, missing_labels = file.pick_labels(label_language or language_tag, label_set)
+    return Template(file, language_tag, words, labels, (*missing_words, *missing_labels))
+
+
+Binder = Callable[[str, str | None, Sequence[str]], Template]
+"""Prompt language, label language and label set of the data -> template."""
+
+_EDITED: ContextVar[Mapping[str, Binder]] = ContextVar("edited", default=MappingProxyType({}))
+
+
+@contextmanager
+def edited(name: str, binder: Binder) -> Iterator[None]:
+    """Within it, :func:`load_template` takes the template ``name`` from ``binder``.
+
+    So a text that stands in an editor goes the way of a saved one, whatever the disk holds.
+    """
+    token = _EDITED.set({**_EDITED.get(), name: binder})
+    try:
+        yield
+    finally:
+        _EDITED.reset(token)
+
+
+def template_of(kept: Mapping[str, Any]) -> Template:
+    """A template as a condition folder keeps it, whatever became of the file since."""
+    return Template(
+        parse_template(kept["text"], kept["name"], Path(kept["name"])),
+        kept["language"],
+        kept["words"],
+        kept["labels"],
+        tuple(kept["fallbacks"]),
+    )

@@ -1,0 +1,365 @@
+"""One template file: front matter, sections, halves; compiled in Jinja's sandbox.
+
+``|||`` cuts the source before anything is rendered, so that the halves compile apart, the target
+of a query is never rendered, and ``|||`` inside data is plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from icl.core.errors import TemplateError
+from icl.core.files import shipped_folder
+from icl.core.languages import language
+from icl.core.registry import did_you_mean
+from icl.prompts.frontmatter import GOLD, FrontMatter, check_channel, check_kind, split_front_matter
+from icl.prompts.jinja_sandbox import Half
+
+__all__ = [
+    "FrontMatter",
+    "GOLD",
+    "SECTIONS",
+    "TemplateFile",
+    "chunks",
+    "library",
+    "masked",
+    "parse_template",
+    "read_template",
+    "read_yaml",
+    "template_names",
+]
+
+
+BOUNDARY = "|||"
+SECTIONS = ("system", "instruction", "example", "query", "channel")
+TWO_HALVES = ("example", "channel")
+_HEADER = re.compile(r"^\[\[(\w+)\]\][ \t]*\n", re.M)
+_INSIDE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^"'])*?"""
+_TAG = re.compile(rf"\{{\{{{_INSIDE}\}}\}}|\{{%{_INSIDE}%\}}|\{{#.*?#\}}", re.S)
+"""A Jinja tag, whose strings may hold anything; what is in it is no boundary."""
+
+
+@dataclass(frozen=True)
+class TemplateFile:
+    """A parsed template file."""
+
+    name: str
+    path: Path
+    text: str
+    head: FrontMatter
+    input: Half
+    target: Half
+    query: Half | None = None
+    instruction: Half | None = None
+    system: Half | None = None
+    given: Half | None = None
+    """First half of [[channel]]: the label, which the noisy channel is given."""
+    scored: Half | None = None
+    """Second half of [[channel]]: the input, which it scores."""
+
+    @property
+    def kind(self) -> str:
+        """``classify``, ``choose``, ``generate`` or ``extract``."""
+        return self.head.task
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Stop strings."""
+        return self.head.stop
+
+    @property
+    def separator(self) -> str:
+        """What joins instruction, shots and query."""
+        return self.head.separator
+
+    @property
+    def choice_end(self) -> str:
+        """``auto``, ``always`` or ``never``."""
+        return self.head.choice_end
+
+    @property
+    def shared_fields(self) -> tuple[str, ...]:
+        """Fields that both halves may read."""
+        return self.head.shared_fields
+
+    @property
+    def answer_fields(self) -> set[str]:
+        """Fields that only the target half may read."""
+        own = {self.head.label_field} if self.head.label_field else set()
+        reads = set(self.target.names) - {"words", "labels"} - _LANGUAGES
+        return own | set(self.head.answer_fields) | reads
+
+    @cached_property
+    def words_used(self) -> set[str] | None:
+        """Keys of the words table that some half reads; None if only rendering can tell."""
+        used: set[str] = set()
+        for half in (
+            self.system, self.instruction, self.input, self.target, self.query,
+            self.given, self.scored,
+        ):  # fmt: skip
+            if half is not None:
+                keys = half.words_used
+                if keys is None:
+                    return None
+                used |= keys
+        return used
+
+    def pick_words(self, tag: str) -> tuple[dict[str, str], list[str]]:
+        """The words of a language, and those taken from the fallback language."""
+        used = self.words_used
+        if used == set():
+            return {}, []
+        table = read_yaml(library() / "words.yaml").get("words", {})
+        wanted = sorted(table) if used is None else sorted(used)
+        return self._pick(table, wanted, tag, "word", required=used is not None)
+
+    def pick_labels(self, tag: str, label_set: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """Label -> word in a language, and the labels taken from the fallback language."""
+        raw = self.head.labels
+        if raw is None:
+            return {label: label for label in label_set}, []
+        if isinstance(raw, str):
+            path = library() / "labels" / f"{raw}.yaml"
+            if not path.is_file() or not _inside(path, library() / "labels"):
+                known = [
+                    p.relative_to(library() / "labels").with_suffix("").as_posix()
+                    for p in (library() / "labels").rglob("*.yaml")
+                ]
+                raise TemplateError(
+                    f"{self.path}: unknown label table {raw!r}{did_you_mean(raw, known)}"
+                )
+            raw = read_yaml(path).get("labels", {})
+        if not isinstance(raw, list | dict):
+            raise TemplateError(
+                f"{self.path}: labels: {raw!r} is none of: a table's name, a list of labels, "
+                "`label: word`, `label: {en: word}`"
+            )
+        for label in raw:
+            if isinstance(label, bool | list | dict) or label is None:
+                raise TemplateError(
+                    f"{self.path}: the label {label!r} is no text; YAML reads yes, no, on, off and "
+                    'null as other things, so put it in quotes, as in "no"'
+                )
+        if isinstance(raw, dict):
+            table = {str(label): forms for label, forms in raw.items()}
+            return self._pick(table, list(table), tag, "label")
+        twice = [label for label, count in Counter(map(str, raw)).items() if count > 1]
+        if twice:
+            raise TemplateError(f"{self.path}: the label {twice[0]!r} stands twice; remove one")
+        return {str(label): str(label) for label in raw}, []
+
+    def _pick(
+        self,
+        table: Mapping[str, Any],
+        wanted: Sequence[str],
+        tag: str,
+        what: str,
+        required: bool = True,
+    ) -> tuple[dict[str, str], list[str]]:
+        code = language(tag).code
+        spare = language(self.head.fallback).code if self.head.fallback else None
+        picked: dict[str, str] = {}
+        missing: list[str] = []
+        for key in wanted:
+            if key not in table:
+                raise TemplateError(
+                    f"{self.path}: unknown {what} {key!r}{did_you_mean(key, table)}"
+                )
+            entry = table[key]
+            forms = entry if isinstance(entry, dict) else {code: entry}
+            if forms.get(code) is not None:
+                picked[key] = self._text(forms[code], key, what)
+            elif forms.get(spare) is not None:
+                picked[key] = self._text(forms[spare], key, what)
+                missing.append(key)
+            elif required:
+                there = ", ".join(sorted(str(tag) for tag in forms if forms[tag] is not None))
+                raise TemplateError(
+                    f"{self.path}: the {what} {key!r} has no form in {code!r}, only in "
+                    f"{there or 'no language'}; add it, or write `fallback: en` in the front matter"
+                )
+        return picked, missing
+
+    def _text(self, form: Any, key: str, what: str) -> str:
+        if isinstance(form, bool | list | dict):
+            raise TemplateError(
+                f"{self.path}: the {what} {key!r} has the form {form!r}, which is no text; YAML "
+                'reads yes, no, on and off as truth values, so put it in quotes, as in "no"'
+            )
+        return str(form)
+
+
+_LANGUAGES = {"source_language", "target_language", "language", "prompt_language"}
+
+
+def library() -> Path:
+    """The folder of the shipped templates: in a checkout ``prompts/``, else package data."""
+    return shipped_folder("prompts")
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether a name led to no other folder than the one it was looked up in."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def template_names() -> list[str]:
+    """Library names of all templates, language variants left out."""
+    paths = library().rglob("*.j2")
+    found = {path.relative_to(library()).with_suffix("").as_posix() for path in paths}
+    return sorted(name for name in found if name.rsplit(".", 1)[0] not in found - {name})
+
+
+def read_template(name: str, tag: str = "en", base: str | None = None) -> TemplateFile:
+    """Find and parse a template; a sibling for the language (``plain.de.j2``) comes first."""
+    if name.endswith(".j2"):
+        root, stem = Path(base or "."), name.removesuffix(".j2")
+    else:
+        root, stem = library(), name
+    for path in (root / f"{stem}.{language(tag).code}.j2", root / f"{stem}.j2"):
+        if path.is_file() and (name.endswith(".j2") or _inside(path, library())):
+            try:
+                text = path.read_text("utf-8-sig")
+            except UnicodeDecodeError as error:
+                raise TemplateError(
+                    f"{path}: not UTF-8 text ({error}); save the file as UTF-8"
+                ) from error
+            return parse_template(text, name, path)
+    if name.endswith(".j2"):
+        place = (root / name).parent
+        held = [path.name for path in place.glob("*.j2")] if place.is_dir() else []
+        raise TemplateError(
+            f"no template file {root / name}{did_you_mean(Path(name).name, held)}"
+            " (paths go from the folder of the experiment file; on the command line from here)"
+        )
+    raise TemplateError(
+        f"unknown template {name!r}{did_you_mean(name, template_names())} (a file of your own: "
+        "its path, ending in .j2)"
+    )
+
+
+def parse_template(text: str, name: str, path: Path) -> TemplateFile:
+    """Parse template text.
+
+    Raises:
+        TemplateError: with file and line, for anything malformed.
+    """
+    text = text.replace("\r\n", "\n")
+    head, body, line = split_front_matter(text, path)
+    sections = _split_sections(body, line, path)
+    if "example" not in sections:
+        raise TemplateError(
+            f"{path}: no [[example]] section; it renders one example, with ||| between input and "
+            "target"
+        )
+    before, target = _split_halves(sections["example"], path)
+    query = sections.get("query")
+    given, scored = None, None
+    if "channel" in sections:
+        given, scored = _split_halves(sections["channel"], path, "channel")
+    made = TemplateFile(
+        name=name,
+        path=path,
+        text=text,
+        head=head,
+        input=before,
+        target=target,
+        query=query,
+        instruction=sections.get("instruction"),
+        system=sections.get("system"),
+        given=given,
+        scored=scored,
+    )
+    check_kind(path, head, target, before, query, (made.system, made.instruction))
+    if given is not None and scored is not None:
+        check_channel(path, head, given, scored)
+    answers = {*GOLD, *made.answer_fields} - set(head.shared_fields)
+    for half in (made.system, made.instruction, made.input, made.query, made.scored):
+        if half is not None:
+            half.refuse(answers)
+    return made
+
+
+def _split_sections(body: str, line: int, path: Path) -> dict[str, Half]:
+    marks = list(_HEADER.finditer(body))
+    if not marks:
+        return {"example": Half(str(path), body.removesuffix("\n"), line)}
+    if body[: marks[0].start()].strip():
+        raise TemplateError(f"{path}:{line}: text before the first section; begin with [[example]]")
+    sections: dict[str, Half] = {}
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        name = mark[1]
+        at = line + body[: mark.start()].count("\n")
+        if name not in SECTIONS:
+            raise TemplateError(
+                f"{path}:{at}: unknown section {name!r}{did_you_mean(name, SECTIONS)}"
+            )
+        if name in sections:
+            raise TemplateError(f"{path}:{at}: section [[{name}]] stands twice")
+        end = following.start() if following else len(body)
+        source = body[mark.end() : end].removesuffix("\n")
+        if name not in TWO_HALVES and BOUNDARY in _TAG.sub("", source):
+            raise TemplateError(
+                f"{path}:{at}: ||| belongs in [[example]] and [[channel]] alone; [[{name}]] has "
+                "no target"
+            )
+        sections[name] = Half(str(path), source, at + 1)
+    return sections
+
+
+_HALVES = {
+    "example": ("the input and the target", "Intent:||| {{ label }}"),
+    "channel": ("the label and the input", "Intent: {{ label }}\\nUtterance:||| {{ utt }}"),
+}
+"""Section of two halves -> what they are, and an example."""
+
+
+def masked(source: str) -> str:
+    """The text with every Jinja tag as NULs, of the same length."""
+    return _TAG.sub(lambda tag: "\0" * len(tag[0]), source)
+
+
+def chunks(body: str) -> list[tuple[str, int, str]]:
+    """(name, where it starts, source) of every section of a template's body."""
+    marks = list(_HEADER.finditer(body))
+    if not marks:
+        return [("example", 0, body.removesuffix("\n"))]
+    ends = [mark.start() for mark in marks[1:]] + [len(body)]
+    return [
+        (mark[1], mark.end(), body[mark.end() : end].removesuffix("\n"))
+        for mark, end in zip(marks, ends, strict=True)
+    ]
+
+
+def _split_halves(section: Half, path: Path, name: str = "example") -> tuple[Half, Half]:
+    plain = masked(section.source)
+    found = plain.count(BOUNDARY)
+    if found != 1:
+        section.tree()  # an open tag swallows what follows: its own message comes first
+        raise TemplateError(
+            f"{path}:{section.first_line}: [[{name}]] has {found} ||| and needs exactly one, "
+            f"between {_HALVES[name][0]}, as in `{_HALVES[name][1]}`"
+        )
+    at = plain.index(BOUNDARY)
+    before, behind = section.source[:at], section.source[at + len(BOUNDARY) :]
+    if not behind.strip():
+        raise TemplateError(f"{path}:{section.first_line}: nothing stands behind |||")
+    line = section.first_line + before.count("\n")
+    return Half(str(path), before, section.first_line), Half(str(path), behind, line)
+
+
+@lru_cache(maxsize=32)
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A table of the library, read once."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise TemplateError(f"{path}: cannot be read: {error}") from error
+    return values if isinstance(values, dict) else {}

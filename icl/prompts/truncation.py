@@ -1,0 +1,127 @@
+"""A prompt into the window of a model: whole shots go first, then the end of the marked span.
+
+Nothing else is ever cut: not the instruction, not the query, not half of a shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from icl.core.errors import WindowError
+from icl.core.types import Example, Prompt, Shot
+
+__all__ = ["Fitted", "Renders", "fit"]
+
+
+class Fitted(NamedTuple):
+    """A prompt that fits."""
+
+    prompt: Prompt
+    """Names the dropped shots, and how much of the marked span is left."""
+    shots: list[Shot]
+    """The shots kept."""
+    tokens: int
+
+
+class Renders(Protocol):
+    """What makes prompts of examples and shots: a template, in one direction or the other."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        ...
+
+    def prompt(
+        self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None
+    ) -> Prompt:
+        """The prompt; ``keep`` characters of the span marked ``fit`` stay."""
+        ...
+
+
+def fit(
+    template: Renders,
+    example: Example,
+    shots: Sequence[Shot],
+    count: Callable[[Prompt], int],
+    room: int,
+) -> Fitted:
+    """Render with as many whole shots as fit, dropping the least useful first.
+
+    The least useful shot is the one with the lowest retrieval score; without scores the first
+    one, which stands farthest from the query. If the prompt does not fit without shots, the span
+    of the query that is marked ``{{ document | fit }}`` loses its end, by whole sentences, or
+    by whole words where not one sentence fits. Both are searched by halves: the number of
+    prompts counted grows with the logarithm of shots and characters.
+
+    Args:
+        template: what renders.
+        example: the query.
+        shots: the shots selected, in the order they are to be sent.
+        count: tokens of a prompt.
+        room: tokens that the prompt may have: the window less the longest answer.
+
+    Raises:
+        WindowError: the prompt does not fit without shots and with one word of the marked span.
+    """
+    order = sorted(range(len(shots)), key=lambda i: _usefulness(shots[i]))
+    full = template.prompt(example, shots)  # each shot is rendered once, however many are dropped
+
+    def without(drop: int) -> Fitted:
+        gone = set(order[:drop])
+        kept = [place for place in range(len(shots)) if place not in gone]
+        prompt = replace(
+            full,
+            shots=tuple(full.shots[place] for place in kept),
+            shot_ids=tuple(full.shot_ids[place] for place in kept),
+            dropped=tuple(shots[place].example.id for place in order[:drop]),
+        )
+        return Fitted(prompt, [shots[place] for place in kept], count(prompt))
+
+    whole = without(0)
+    if whole.tokens <= room:
+        return whole
+    found = _first_that_fits(without, 1, len(shots), room)
+    if found is not None:
+        return found
+    bare = without(len(shots)) if shots else whole
+    empty = template.prompt(example, (), keep=0)
+    chars = len(bare.prompt.text) - len(empty.text)
+
+    def cut(by: int) -> Fitted:
+        prompt = template.prompt(example, (), keep=chars - by)
+        left = len(prompt.text) - len(empty.text)
+        made = replace(prompt, dropped=bare.prompt.dropped, shortened=(left, chars))
+        return Fitted(made, [], count(prompt))
+
+    found = _first_that_fits(cut, 1, chars, room) if chars else None
+    if found is None or found.prompt.shortened[0] == 0:
+        length = f"{bare.tokens} tokens even without shots"
+        if chars:
+            length += f" and {count(empty)} with the span marked `fit` left empty"
+        raise WindowError(
+            f"example {example.id!r}: the prompt of {template.name} has {length}, {room} fit the "
+            "model's window beside the answer; shorten the instruction or the row, lower "
+            "max_tokens, or use a model with a longer window"
+        )
+    return found
+
+
+def _usefulness(shot: Shot) -> float:
+    return float("-inf") if shot.score is None else shot.score
+
+
+def _first_that_fits(
+    made: Callable[[int], Fitted], low: int, high: int, room: int
+) -> Fitted | None:
+    """``made(i)`` of the smallest ``i`` in low..high that fits; a larger ``i`` is never longer."""
+    best: Fitted | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        tried = made(middle)
+        if tried.tokens <= room:
+            best, high = tried, middle - 1
+        else:
+            low = middle + 1
+    return best

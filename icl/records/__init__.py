@@ -1,0 +1,1 @@
+"""What lies in a run folder, written and read in one place."""

@@ -1,0 +1,162 @@
+"""Records of a condition folder -> calibrated scores of every choice, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from icl.calibrators import Answers, Calibrated, Calibrator
+from icl.core.errors import CalibrationError
+from icl.core.types import Choice, Example, Record
+from icl.experiment.calibration_prompts import ROLES, asked, pool_sample, shown
+from icl.prompts.template import template_of
+from icl.records.store import ConditionStore
+
+__all__ = ["Calibration", "Shelf", "answers_of", "applied", "calibrate"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a calibrator made of a condition, beside its scores."""
+
+    name: str
+    """What stands behind the ``+`` of its scores."""
+    entry: Mapping[str, Any]
+    """As it stands under ``calibrate:``, with ``calibrator``."""
+    changed: int = 0
+    """Rows whose answer is another one than without it."""
+    tied: int = 0
+    """Rows in which several choices share the highest score; the first is taken."""
+    fitted: str = ""
+    """What was chosen from data."""
+    notes: tuple[str, ...] = ()
+    """Where what it assumes does not hold."""
+    refused: str | None = None
+    """Why there are no scores."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What a calibrator may read of a condition."""
+
+    store: ConditionStore
+    records: Sequence[Record]
+    pool: Mapping[str, Any]
+    """What the manifest says of the pool: ``n`` rows, ``labels`` with their counts."""
+
+    def beside(self, role: str) -> ConditionStore:
+        """Where the probes of a role are kept."""
+        return self.store.beside(role)
+
+
+def calibrate(calibrator: Calibrator, shelf: Shelf) -> Calibrated:
+    """Calibrated scores of the choices of every record.
+
+    Raises:
+        CalibrationError: records that it needs are missing (and what computes them), the choices
+            were not ranked, or the calibrator refuses them.
+    """
+    if not shelf.records:
+        raise CalibrationError("there are no records")
+    store = shelf.store
+    answers = answers_of(shelf.records, store.choices(), store.choice_tokens())
+    probes = _probed(calibrator, shelf)
+    pool = _pool(calibrator, shelf) if calibrator.pool_rows and any(answers.votes) else None
+    given = replace(answers, probes=probes, pool=pool, pool_labels=shelf.pool.get("labels", {}))
+    return applied(calibrator, given, [record.id for record in shelf.records])
+
+
+def applied(calibrator: Calibrator, answers: Answers, ids: Sequence[str]) -> Calibrated:
+    """What a calibrator makes of answers: a row of numbers for each of them.
+
+    Raises:
+        CalibrationError: it refuses them, or a row is missing or holds no number.
+    """
+    made = calibrator.calibrate(answers)
+    if len(made.scores) != len(ids):
+        raise CalibrationError(
+            f"{calibrator.name} gave {len(made.scores)} rows of scores for {len(ids)}"
+        )
+    for name, row in zip(ids, made.scores, strict=True):
+        if np.isnan(row).any() or not np.isfinite(row.max()):
+            raise CalibrationError(f"{calibrator.name} gave no number for example {name!r}")
+    return made
+
+
+def answers_of(
+    records: Sequence[Record], choices: Sequence[Choice], usual: Sequence[int]
+) -> Answers:
+    """Records as a calibrator reads them, without probes and pool.
+
+    Args:
+        records: of ranked choices.
+        choices: those that all records share; a record's own come first.
+        usual: tokens of these choices, where a record has no counts of its own.
+
+    Raises:
+        CalibrationError: the choices of a record were not ranked.
+    """
+    if not all(record.logprobs for record in records):
+        raise CalibrationError(
+            "the choices were written, not ranked, so there are no log-probabilities to calibrate"
+        )
+    own = [record.choices or tuple(choices) for record in records]
+    return Answers(
+        logprobs=[np.array(record.logprobs) for record in records],
+        labels=[tuple(choice.label for choice in row) for row in own],
+        texts=[tuple(choice.text for choice in row) for row in own],
+        tokens=[record.choice_tokens or tuple(usual) for record in records],
+        votes=[tuple(label for _, label, _ in r.shots if label is not None) for r in records],
+        shared=not any(record.choices for record in records),
+    )
+
+
+def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
+    """The log-probabilities under each row's probes, in the order in which they are asked."""
+    about = shelf.store.condition()
+    template, examples = template_of(about["template"]), shelf.store.examples()
+    drawn = "label_draw" in (about["identity"]["shots"] or {})  # labels that are not the shots' own
+    wanted = [
+        asked(
+            calibrator, template, examples[record.id],
+            [shown(name, label if drawn else None) for name, label, _ in record.shots],
+            record.choices,
+        )
+        for record in shelf.records
+    ]  # fmt: skip
+    roles = dict.fromkeys(probe.role for row in wanted for probe in row)
+    found = {role: shelf.beside(role).records() for role in roles}
+    for role in roles:
+        names = {probe.example.id for row in wanted for probe in row if probe.role == role}
+        _complete(calibrator, role, len(names), len(names & {*found[role]}))
+    return [
+        [np.array(found[probe.role][probe.example.id].logprobs) for probe in row] for row in wanted
+    ]
+
+
+def _pool(calibrator: Calibrator, shelf: Shelf) -> Answers:
+    """Pool rows that have records, with their right answers."""
+    store = shelf.beside("pool")
+    found, examples = store.records(), store.examples()
+    rows: list[Example] = pool_sample(calibrator, [examples[name] for name in found])
+    known = sum(shelf.pool["labels"].values())
+    _complete(calibrator, "pool", min(calibrator.pool_rows, known), len(rows))
+    there = [found[row.id] for row in rows]
+    answers = answers_of(there, store.choices(), store.choice_tokens())
+    return replace(answers, gold=[row.targets for row in rows])
+
+
+def _complete(calibrator: Calibrator, role: str, needed: int, there: int) -> None:
+    assert role in ROLES
+    if there < needed:
+        instead = ""
+        if role == "pool":
+            instead = f"; or give a weight, as in {{calibrator: {calibrator.name}, weight: 0.5}}"
+        raise CalibrationError(
+            f"{needed - there} of {needed} {role} records are missing; write `calibrate: "
+            f"[{calibrator.name}]` into the task's entry and run the experiment again, which "
+            f"computes them alone{instead}"
+        )

@@ -1,0 +1,391 @@
+"""What lies in a run folder: conditions with their records, predictions, prompts and scores.
+
+A run folder names its conditions in ``manifest.json``; their records lie in condition folders
+that experiments share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from icl.calibrators import Calibrated, Calibrator, make_calibrator
+from icl.core.errors import StoreError
+from icl.core.files import read_json
+from icl.core.registry import did_you_mean, lookup
+from icl.core.types import Choice, Example, Prediction, Prompt, Record, Score, Shot, digest
+from icl.data import data_hash
+from icl.experiment.calibration_prompts import probe_prompt
+from icl.experiment.plugins import load_known
+from icl.experiment.request import channel_hash, request_hash
+from icl.prompts.channel import Channel
+from icl.prompts.render_again import HERE, Rendering
+from icl.prompts.template import Template
+from icl.records.calibrated import Calibration, Shelf, calibrate
+from icl.records.store import ConditionStore
+from icl.tasks import Task
+from icl.tasks.predict import predict
+
+__all__ = ["ConditionResult", "Run", "load_run", "opened_run", "varying"]
+
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class ConditionResult:
+    """One condition of a run, read from its folder."""
+
+    entry: Mapping[str, Any]
+    """What the manifest says of it."""
+    ids: Sequence[str]
+    """Examples that this run asked for."""
+    store: ConditionStore
+    scores: tuple[Score, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
+    """What calibrators made of it, beside their scores."""
+    rendering: Rendering = HERE
+    allow_commands: bool = False
+    """Whether the programs among the metrics of its entry may be started: the entry stands in a
+    run folder, which may be a stranger's."""
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """Where it stands in the grid."""
+        return dict(self.entry["axes"])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Its settings by name, a word each: see :attr:`icl.experiment.grid.Point.settings`.
+
+        Raises:
+            StoreError: the manifest is of an earlier version, which did not write them.
+        """
+        if "settings" not in self.entry:
+            raise StoreError(
+                f"{self.store.folder}: its run does not say its settings one by one, as an earlier "
+                "version left it; run the experiment again, which computes nothing anew"
+            )
+        return dict(self.entry["settings"])
+
+    @property
+    def task(self) -> Task:
+        """The task, by its registered name."""
+        task: Task = lookup("task", self.entry["task"])
+        return task
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """Records of the examples asked for, in the run's order; unanswered ones are absent."""
+        found = self.store.records()
+        return {name: found[name] for name in self.ids if name in found}
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """Examples that have records, in the run's order.
+
+        Raises:
+            StoreError: another experiment has asked about other rows under the same ids since.
+        """
+        known = self.store.examples()
+        rows = [known[name] for name in self.ids if name in known]
+        whole = len(rows) == len(self.ids) and digest(self.ids)[:12] == self.entry.get("rows")
+        if whole and data_hash(rows) != self.entry.get("rows_hash", data_hash(rows)):
+            raise StoreError(
+                f"{self.store.folder}: its rows are no longer those of this run: the data changed, "
+                "or another experiment calls other data by the same name; run this experiment "
+                "again, which computes only what is not the same"
+            )
+        return [known[name] for name in self.records]
+
+    def predictions(
+        self, parser: str | None = None, calibrator: str | Calibrator | Calibrated | None = None
+    ) -> list[Prediction]:
+        """A prediction for every record, by the named parser or the condition's own.
+
+        With a calibrator the choice with the highest calibrated score, of equals the first.
+
+        Raises:
+            CalibrationError: see :meth:`calibrated`.
+        """
+        choices = self.store.choices()
+        used = parser or self.entry["parser"]
+        plain = [predict(record, choices, used) for record in self.records.values()]
+        if calibrator is None:
+            return plain
+        rows = zip(plain, self.records.values(), self.calibrated(calibrator).scores, strict=True)
+        return [
+            replace(made, value=self.choices(record)[int(scores.argmax())].label)
+            for made, record, scores in rows
+        ]
+
+    def calibrator(self, name: str) -> Calibrator:
+        """The calibrator behind ``accuracy+name``: of the run, or a registered one.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        entries = [*self.entry.get("calibrate", ()), *(dict(c.entry) for c in self.calibrations)]
+        return dict(map(make_calibrator, entries)).get(name) or make_calibrator(name)[1]
+
+    def calibrated(self, calibrator: str | Calibrator | Calibrated) -> Calibrated:
+        """Calibrated scores of the choices of every record, in the order of :attr:`records`.
+
+        What was calibrated already comes back as it is.
+
+        Raises:
+            CalibrationError: the choices were not ranked, the calibrator refuses them, or records
+                that it needs are missing; the message says what computes them.
+            ConfigError: no calibrator is called so.
+        """
+        if isinstance(calibrator, Calibrated):
+            return calibrator
+        used = self.calibrator(calibrator) if isinstance(calibrator, str) else calibrator
+        shelf = Shelf(self.store, list(self.records.values()), self.entry["pool"])
+        return calibrate(used, shelf)
+
+    def probes(self, role: str) -> ConditionResult:
+        """The records of a role beside the test rows, to be looked at as any others."""
+        store = self.store.beside(role)
+        return replace(self, store=store, ids=tuple(store.records()), scores=(), calibrations=())
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompts and answers, as if nothing were shared."""
+        choices = sum(self.store.choice_tokens())
+        return sum(
+            record.prompt_tokens
+            + (sum(record.choice_tokens) or choices)
+            + sum(output.output_tokens for output in record.outputs)
+            for record in self.records.values()
+        )
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What the engine found in memory when it computed the first record; empty if nothing."""
+        path = self.store.folder / "model.json"
+        return dict(read_json(path)) if path.exists() else {}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of computing the condition's records, those of other runs included."""
+        return self.store.timing().get("seconds", 0.0)
+
+    def template(self) -> Template:
+        """The template as it was when the condition was first run."""
+        return self.rendering.template(self.store.condition()["template"])
+
+    def choices(self, record: Record) -> Sequence[Choice]:
+        """What the record's model could answer, in the order of its log-probabilities."""
+        return record.choices or self.store.choices()
+
+    def shots(self, record: Record) -> list[Shot]:
+        """The record's shots, with the labels that they were shown with.
+
+        Raises:
+            StoreError: one is no longer in the folder.
+        """
+        pool = self.store.shots()
+        bare = self.store.condition().get("labels") == "none"
+        try:
+            return [Shot(pool[name], score, "" if bare else label)
+                    for name, label, score in record.shots]  # fmt: skip
+        except KeyError as error:
+            raise self._missing(error) from error
+
+    def _missing(self, error: KeyError) -> StoreError:
+        return StoreError(
+            f"{self.store.folder}: the example {error} is missing; run the experiment again"
+        )
+
+    def prompt(self, record: Record) -> Prompt:
+        """The record's prompt, rendered again from what the folder keeps; see :meth:`prompts`."""
+        return self.prompts(record)[0]
+
+    def prompts(self, record: Record) -> list[Prompt]:
+        """The record's prompts: one, or of the noisy channel one for each of its choices.
+
+        Raises:
+            StoreError: an example or a shot is no longer in the folder.
+        """
+        shots, template = self.shots(record), self.template()
+        try:
+            example = self.store.examples()[record.id]
+        except KeyError as error:
+            raise self._missing(error) from error
+        keep = record.shortened[0] if record.shortened else None
+        if self.entry["method"] == "channel":
+            channel = Channel(template)
+            made = [replace(channel, given=choice.text).prompt(example, shots)
+                    for choice in self.choices(record)]  # fmt: skip
+        else:
+            made = [probe_prompt(record.role, template, example, shots, keep)]
+        return [
+            replace(prompt, dropped=record.dropped, shortened=record.shortened) for prompt in made
+        ]
+
+    def scored(self, record: Record) -> str | None:
+        """The input that the noisy channel scored behind each prompt; None for other methods."""
+        if self.entry["method"] != "channel":
+            return None
+        text = Channel(self.template()).scored(self.store.examples()[record.id]).text
+        chat = self.store.condition()["identity"]["engine"].get("chat")
+        in_turn = isinstance(chat, dict) and not chat.get("assistant_prefix")
+        return text.lstrip() if in_turn else text
+
+    def hash_again(self, record: Record) -> str:
+        """The record's request hash, made again from what the folder keeps."""
+        prompts, scored = self.prompts(record), self.scored(record)
+        sent = [self.sent(prompt) for prompt in prompts]
+        if scored is not None:
+            return channel_hash(sent, scored)
+        sampling = self.store.condition()["sampling"]
+        return request_hash(prompts[0], self.choices(record), sampling, sent[0])
+
+    def sent(self, prompt: Prompt) -> str:
+        """The text that was sent for a prompt, made again without the model."""
+        return self.rendering.sent(prompt, self.store.condition()["identity"]["engine"])
+
+    def record(self, name: str) -> Record:
+        """The record of an example.
+
+        Raises:
+            StoreError: there is none.
+        """
+        if name not in self.records:
+            raise StoreError(
+                f"{self.store.folder.name} has no record {name!r}{did_you_mean(name, self.records)}"
+            )
+        return self.records[name]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, with everything that was computed."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    conditions: tuple[ConditionResult, ...]
+    computed: int = 0
+    """Records that the last call computed; the others were there."""
+    reused: int = 0
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def called(self) -> str:
+        """How a command names it: by its name in the folder ``runs``, else by its folder."""
+        return self.name if self.folder.parent == Path("runs") else str(self.folder)
+
+    @property
+    def scores(self) -> list[Score]:
+        """All scores of all conditions."""
+        return [score for condition in self.conditions for score in condition.scores]
+
+    def frame(self) -> pandas.DataFrame:
+        """One row a score: the condition's axes, then name, value, low, high, n, signature."""
+        import pandas
+
+        rows = [
+            {**condition.axes, "condition": condition.entry["fingerprint"], **asdict(score)}
+            for condition in self.conditions
+            for score in condition.scores
+        ]
+        return pandas.DataFrame(rows)
+
+    def condition(self, name: str) -> ConditionResult:
+        """The condition of that number from 1, whose fingerprint begins so, or with these axes.
+
+        Axes are words as tables print them: ``intent/plain 8 bm25``.
+
+        Raises:
+            StoreError: none, or more than one.
+        """
+        if name.isdigit() and 1 <= int(name) <= len(self.conditions):
+            return self.conditions[int(name) - 1]
+        least = name + " " * (name.isdigit() and len(name) < 4)  # a number, no fingerprint
+        found = [c for c in self.conditions if c.entry["fingerprint"].startswith(least)]
+        wanted = set(name.replace("·", " ").split())
+        found = found or [
+            c for c in self.conditions if wanted <= set(" ".join(c.axes.values()).split())
+        ]
+        if len(found) != 1 or not wanted:
+            known = [c.entry["fingerprint"][:6] for c in self.conditions]
+            raise StoreError(
+                f"{self.name}: {len(found)} conditions are called {name!r}; use a number from 1 "
+                f"to {len(known)}, or the first digits of: {', '.join(known)}"
+            )
+        return found[0]
+
+
+def varying(conditions: Sequence[ConditionResult]) -> list[str]:
+    """Axes in which the conditions differ, in the order of the first that has each."""
+    axes = dict.fromkeys(axis for one in conditions for axis in one.axes)
+    return [axis for axis in axes if len({one.axes.get(axis) for one in conditions}) > 1]
+
+
+def load_run(
+    folder: str | Path,
+    out: str | Path = "runs",
+    rendering: Rendering = HERE,
+    allow_commands: bool = False,
+) -> Run:
+    """Read a run folder, given by its path or by the experiment's name under ``out``.
+
+    Args:
+        folder: path or name.
+        out: folder of all runs.
+        rendering: makes its prompts again.
+        allow_commands: whether scoring and comparing may start the programs that the manifest
+            names as metrics; a run folder may be a stranger's.
+
+    Raises:
+        StoreError: there is no such run, or its manifest cannot be read.
+        ConfigError: a plug-in of the experiment is gone, or is not what this user ran.
+    """
+    place = Path(folder)
+    if not (place / "manifest.json").is_file():
+        place = Path(out) / folder
+    if not (place / "manifest.json").is_file():
+        known = sorted(path.parent.name for path in Path(out).glob("*/manifest.json"))
+        raise StoreError(f"no run {str(folder)!r} in {out}{did_you_mean(str(folder), known)}")
+    manifest = read_json(place / "manifest.json")
+    if used := manifest.get("plugins"):
+        load_known(used["modules"], place / used["base"], str(place / "manifest.json"))
+    return opened_run(place, manifest, rendering, allow_commands)
+
+
+def opened_run(
+    place: Path,
+    manifest: Mapping[str, Any],
+    rendering: Rendering = HERE,
+    allow_commands: bool = False,
+) -> Run:
+    """Read records and scores of a run folder whose manifest is given, and not read there."""
+    root = place.parent / "conditions"
+    kept, calibrated = (
+        read_json(place / name) if (place / name).exists() else []
+        for name in ("scores.json", "calibrations.json")
+    )
+    conditions = tuple(
+        ConditionResult(
+            entry,
+            manifest["rows"][entry["rows"]],
+            ConditionStore(root / entry["folder"], place.parent),
+            tuple(Score(**row["score"]) for row in kept
+                  if row["condition"] == entry["fingerprint"]),
+            tuple(Calibration(**row["calibration"]) for row in calibrated
+                  if row["condition"] == entry["fingerprint"]),
+            rendering,
+            allow_commands,
+        )
+        for entry in manifest["conditions"]
+    )  # fmt: skip
+    return Run(place, manifest, conditions)

@@ -1,0 +1,366 @@
+"""Append-only records of one condition, its batch plan, and small files replaced whole.
+
+A condition folder holds::
+
+    condition.json   what was run: identity (hashed into the folder's name), template, prompts
+    choices.json     the choices of a ranking condition, once
+    examples.jsonl   fields and targets of every planned example
+    shots.jsonl      the pool examples that prompts were made with
+    plan.json        example ids of every batch, in order
+    records.jsonl    one line an example, in the plan's order
+    timings.jsonl    seconds and work of every batch
+
+A batch is the unit of commit: its lines are appended in one write and synced, so
+``records.jsonl`` is always the plan's beginning, plus at most one torn batch, which the next
+writer drops and computes again. The file is never rewritten. A writer that finds a file of its
+folder deleted, cut or replaced by somebody else stops: what it says it computed is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import BusyError, StoreError
+from icl.core.files import (
+    GrowingFile,
+    Stamp,
+    append_lines,
+    check_folders,
+    check_plain,
+    read_json,
+    read_plain,
+    replace_file,
+    stamp,
+    write_error,
+)
+from icl.core.types import JSON, Choice, Example, Record
+from icl.records.lines import (
+    ABOUT,
+    example_line,
+    misshapen,
+    parse_example,
+    parse_record,
+    record_line,
+)
+
+__all__ = ["ConditionStore", "append_lines", "record_line", "replace_file"]
+
+
+SMALL = ("condition.json", "choices.json", "examples.jsonl", "shots.jsonl", "plan.json")
+"""Files that are replaced whole."""
+
+
+class ConditionStore:
+    """The folder of one condition.
+
+    >>> store = ConditionStore(Path("runs/conditions/intent-3f2a"))      # doctest: +SKIP
+    >>> with store.writing():                                           # doctest: +SKIP
+    ...     store.begin({"identity": {}})
+    ...     store.plan(pending_batches, examples, shots)
+    ...     for index, ids in store.unfinished():
+    ...         store.commit(index, compute(ids), {"seconds": 1.2})
+    """
+
+    def __init__(self, folder: Path, within: Path | None = None) -> None:
+        self.folder = folder
+        self.within = within or folder.parent
+        """Folder of all runs: what lies below it is written to only where it is no link."""
+        self._done = 0
+        self._planned: list[list[str]] | None = None
+        self._records = folder / "records.jsonl"
+        self._rows = GrowingFile(self._records)
+        self._timings = GrowingFile(folder / "timings.jsonl")
+        self._small: dict[str, Stamp | None] = {}
+
+    def beside(self, role: str) -> ConditionStore:
+        """The store of what is asked beside the rows, in a folder of its own inside this one."""
+        return ConditionStore(self.folder / "probes" / role, self.within)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only writer, and drop a torn batch that a killed writer left.
+
+        Raises:
+            BusyError: another process writes here.
+            StoreError: the folder or a file in it is a link, or no plain one; or, in the end,
+                somebody else deleted, cut or replaced a file meanwhile.
+        """
+        from filelock import FileLock, Timeout
+
+        check_folders(self.folder, self.within)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            check_plain(self.folder / ".lock")  # some versions of filelock cut what a link leads to
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise BusyError(
+                f"another process is writing to {self.folder}; wait for it to end (its finished "
+                "rows will be reused), or stop it"
+            ) from error
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+        try:
+            self._recover()
+            yield
+            self._check_all()
+        finally:
+            self._planned = None
+            lock.release()
+
+    def check(self) -> None:
+        """Refuse to call records computed that are no longer there.
+
+        Raises:
+            StoreError: somebody deleted, cut or replaced the file since it was written to.
+        """
+        self._rows.check(may_grow=True)
+
+    def _check_all(self) -> None:
+        self._rows.check()
+        self._timings.check()
+        for name, left in self._small.items():
+            path = self.folder / name
+            if stamp(path) == left:
+                continue
+            repair = f"put it back as it was, or delete the folder {self.folder}, then"
+            if name == "plan.json":  # without it no record could be used again
+                self._write_plan(self.batches())
+                repair = "it is written again:"
+            raise StoreError(
+                f"{path} was deleted or replaced by another program while this run was at work; "
+                f"{repair} run the same command again"
+            )
+
+    def replace(self, name: str, text: str) -> None:
+        """Write a small file of the folder whole.
+
+        Raises:
+            StoreError: it is no plain file, no room, or the folder cannot be written.
+        """
+        path = self.folder / name
+        replace_file(path, text, self.within)
+        if name in self._small:
+            self._small[name] = stamp(path)
+
+    def begin(self, condition: Mapping[str, JSON]) -> None:
+        """Write what does not change: what was run, and how its prompts are made."""
+        if not (self.folder / "condition.json").exists():
+            text = json.dumps(condition, ensure_ascii=False, indent=1) + "\n"
+            self.replace("condition.json", text)
+
+    def keep_choices(self, choices: Sequence[Choice], tokens: Sequence[int]) -> tuple[int, ...]:
+        """Write the choices once, with their token counts; returns the counts that stand."""
+        path = self.folder / "choices.json"
+        if not path.exists():
+            rows = [
+                {**asdict(choice), "tokens": count}
+                for choice, count in zip(choices, tokens, strict=True)
+            ]
+            body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+            self.replace(path.name, f"[\n{body}\n]\n")
+        return self.choice_tokens()
+
+    def choice_tokens(self) -> tuple[int, ...]:
+        """Tokens of every choice, its terminator included; 0 each where none was scored."""
+        path = self.folder / "choices.json"
+        return tuple(row["tokens"] for row in read_json(path)) if path.exists() else ()
+
+    def condition(self) -> dict[str, Any]:
+        """What :meth:`begin` wrote.
+
+        Raises:
+            StoreError: the file is missing, or lacks something that prompts are made with.
+        """
+        path = self.folder / "condition.json"
+        values: dict[str, Any] = read_json(path)
+        wrong = misshapen(values, ABOUT)
+        if wrong:
+            raise StoreError(
+                f"{path}: {wrong}; put the file back as it was, or delete the folder "
+                f"{self.folder} and run the experiment again"
+            )
+        return values
+
+    def choices(self) -> list[Choice]:
+        """The choices that all records share, in the order of their log-probabilities."""
+        path = self.folder / "choices.json"
+        if not path.exists():
+            return []
+        return [Choice(row["label"], row["text"], row["end"]) for row in read_json(path)]
+
+    def batches(self) -> list[list[str]]:
+        """Example ids of every planned batch; the only writer reads them once."""
+        if self._planned is not None:
+            return self._planned
+        path = self.folder / "plan.json"
+        planned: list[list[str]] = read_json(path) if path.exists() else []
+        return planned
+
+    def unfinished(self) -> list[tuple[int, list[str]]]:
+        """(index, ids) of the planned batches that have no records yet, in order."""
+        return list(enumerate(self.batches()[self._done :], self._done))
+
+    def plan(
+        self,
+        pending: Sequence[Sequence[str]],
+        examples: Iterable[Example],
+        shots: Iterable[Example] = (),
+    ) -> None:
+        """Make ``pending`` the unfinished part of the plan, unless it holds the same examples.
+
+        So a resumed run goes on with the batches it began with, splits included. The examples are
+        kept in any case: an answer that was corrected in the data changes scores and no prompt.
+        """
+        self._keep("examples.jsonl", examples)
+        self._keep("shots.jsonl", shots)
+        batches = self.batches()
+        planned = {name for batch in batches[self._done :] for name in batch}
+        if not pending or planned == {name for batch in pending for name in batch}:
+            return
+        self._write_plan([*batches[: self._done], *map(list, pending)])
+
+    def _keep(self, name: str, examples: Iterable[Example]) -> None:
+        known = self._read_examples(name)
+        new = {example.id: example for example in examples}
+        if not new or new.items() <= known.items():
+            return
+        lines = [example_line(example) + "\n" for example in {**known, **new}.values()]
+        self.replace(name, "".join(lines))
+
+    def split(self, index: int) -> None:
+        """Halve a planned batch that did not fit into memory."""
+        batches = self.batches()
+        batch = batches[index]
+        middle = (len(batch) + 1) // 2
+        self._write_plan([*batches[:index], batch[:middle], batch[middle:], *batches[index + 1 :]])
+
+    def _write_plan(self, batches: Sequence[Sequence[str]]) -> None:
+        rows = ",\n".join(json.dumps(list(batch), ensure_ascii=False) for batch in batches)
+        self.replace("plan.json", f"[\n{rows}\n]\n")
+        if self._planned is not None:
+            self._planned = list(map(list, batches))
+
+    def commit(self, index: int, records: Sequence[Record], timing: Mapping[str, JSON]) -> None:
+        """Append the records of one planned batch, in the plan's order, and sync them.
+
+        Raises:
+            StoreError: no room or an I/O error, and the file is as it was before; or somebody
+                else deleted, cut or replaced it.
+        """
+        ids = self.batches()[index]
+        if index != self._done or [record.id for record in records] != ids:
+            raise AssertionError(f"batch {index} is not the next of {self.folder}")
+        line = json.dumps({"batch": index, "rows": len(ids), **timing}) + "\n"
+        self._rows.check()
+        self._timings.append(line.encode())
+        data = "".join(record_line(record) + "\n" for record in records)
+        self._rows.append(data.encode("utf-8", "surrogatepass"))
+        self._done += 1
+
+    def records(self) -> dict[str, Record]:
+        """The newest record of every example, torn lines at the end left out.
+
+        Raises:
+            StoreError: a line before the last is corrupt; names file and line.
+        """
+        kept, _ = self._scan()
+        return {record.id: record for record in kept}
+
+    def examples(self) -> dict[str, Example]:
+        """Every planned example by id."""
+        return self._read_examples("examples.jsonl")
+
+    def shots(self) -> dict[str, Example]:
+        """Every pool example that a prompt was made with, by id."""
+        return self._read_examples("shots.jsonl")
+
+    def _read_examples(self, name: str) -> dict[str, Example]:
+        path = self.folder / name
+        text = (read_plain(path) or b"").decode("utf-8", "surrogatepass")
+        found: dict[str, Example] = {}
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line:
+                continue
+            try:
+                example = parse_example(line)
+                found[example.id] = example
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(
+                    f"{path}:{number}: corrupt line; delete the folder {self.folder} and run the "
+                    "experiment again"
+                ) from error
+        return found
+
+    def timing(self) -> dict[str, float]:
+        """Sums over all batches of every number in ``timings.jsonl``."""
+        newest: dict[int, dict[str, Any]] = {}
+        for line in (read_plain(self._timings.path) or b"").splitlines():
+            with contextlib.suppress(ValueError):  # a torn line only loses its seconds
+                row = json.loads(line)
+                newest[row.pop("batch")] = row
+        total: dict[str, float] = {}
+        for row in newest.values():
+            for name, value in row.items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+    def _recover(self) -> None:
+        """Truncate to the last whole batch."""
+        for name in SMALL:
+            self._small[name] = stamp(self.folder / name)
+            check_plain(self.folder / name)
+        self._planned = self.batches()
+        records, ends = self._scan()
+        planned = [name for batch in self.batches() for name in batch]
+        if len(records) > len(planned):
+            raise StoreError(
+                f"{self._records} has {len(records)} records, and plan.json names {len(planned)}; "
+                f"put plan.json back as it was, or move the folder {self.folder} away and run the "
+                "experiment again"
+            )
+        for number, (record, name) in enumerate(zip(records, planned, strict=False), 1):
+            if record.id != name:
+                raise StoreError(
+                    f"{self._records}:{number}: record of {record.id!r} where the plan has "
+                    f"{name!r}; delete the folder {self.folder} and run the experiment again"
+                )
+        self._done, position, keep = 0, 0, 0
+        for batch in self.batches():
+            position += len(batch)
+            if position > len(records):
+                break
+            self._done += 1
+            keep = ends[position - 1] if position else 0
+        self._rows.take(keep)
+        self._timings.take()
+
+    def _scan(self) -> tuple[list[Record], list[int]]:
+        """Records, and the byte at which each one's line ends."""
+        data = read_plain(self._records) or b""
+        records: list[Record] = []
+        ends: list[int] = []
+        start, number = 0, 0
+        while start < len(data):
+            number += 1
+            stop = data.find(b"\n", start)
+            last = stop < 0 or stop + 1 == len(data)
+            try:
+                if stop < 0:
+                    raise ValueError("the line has no end")
+                records.append(parse_record(data[start:stop].decode("utf-8", "surrogatepass")))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                if last:
+                    break
+                raise StoreError(
+                    f"{self._records}:{number}: corrupt record ({error}); to compute it and what "
+                    f"follows again, delete line {number} and all after it"
+                ) from error
+            ends.append(stop + 1)
+            start = stop + 1
+        return records, ends

@@ -1,0 +1,141 @@
+"""What a person reads of calibrators: a table of their scores, and what each assumes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from icl.core.registry import lookup, names
+from icl.core.types import Score
+from icl.records.results import ConditionResult
+from icl.scoring.checks import short_names
+
+__all__ = ["calibration_tables", "calibration_text"]
+
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+
+def calibration_tables(
+    rows: Sequence[ConditionResult], varying: Sequence[str]
+) -> Iterator[RenderableType]:
+    """A table with a row for each condition and calibrator, and the lines below it.
+
+    Nothing where no calibrator was asked for.
+
+    Args:
+        rows: conditions of one task.
+        varying: axes in which they differ.
+    """
+    from rich.text import Text
+
+    shown = [row for row in rows if row.calibrations]
+    if not shown:
+        return
+    yield Text("calibrated after the fact", style="bold")
+    yield _table(shown, varying)
+    yield Text("\n".join(_notes(shown)) + "\n", style="dim")
+
+
+def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    metrics = list(dict.fromkeys(
+        score.name.partition("+")[0] for row in rows for score in row.scores if "+" in score.name
+    ))  # fmt: skip
+    metrics.sort(key=lambda name: name == "ece")  # the metrics in their order, then ECE
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    for axis in varying:
+        table.add_column(axis, overflow="fold", no_wrap=axis == "shots")
+    table.add_column("calibrator", no_wrap=True)
+    for place, name in enumerate(metrics):
+        table.add_column(_title(name), justify="right", no_wrap=True)
+        if place == 0:
+            table.add_column("95 % int.", justify="left", no_wrap=True)
+    for title in ("changed", "n"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        axes = [row.axes.get(axis, "") for axis in varying]
+        found = {score.name: score for score in row.scores}
+        lines = ["–", *(one.name for one in row.calibrations if one.name != "none")]
+        for place, name in enumerate(lines):
+            scores = [_score(found, metric, name) for metric in metrics]
+            changed = next((c for c in row.calibrations if c.name == name), None)
+            table.add_row(
+                *(axes if place == 0 else [""] * len(axes)),
+                name,
+                *_cells(scores),
+                "" if changed is None or changed.refused else str(changed.changed),
+                str(next((score.n for score in scores if score), len(row.records))),
+            )
+    return table
+
+
+def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
+    """The score under a calibrator; the plain one where ``name`` is a dash."""
+    if name != "–":
+        return found.get(f"{metric}+{name}")
+    return found.get(metric) or found.get(f"{metric}+none")
+
+
+def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
+    for place, score in enumerate(scores):
+        defined = score is not None and score.value is not None
+        yield f"{score.value:.1f}" if defined and score else "–"
+        if place == 0:
+            known = score is not None and score.low is not None and score.high is not None
+            yield f"[{score.low:.1f}, {score.high:.1f}]" if known and score else ""
+
+
+def _title(name: str) -> str:
+    if name == "ece":
+        return "ECE"
+    base, _, way = name.partition("@")
+    made = lookup("metric", base)().label if base in names("metric") else base
+    return made + (f" ({way})" if way else "")
+
+
+def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """What each calibrator assumes, and where this does not hold."""
+    yield "changed: rows whose answer is another one than without it"
+    yield "ECE: expected calibration error in percent, 10 bins; few rows make it larger"
+    for name in dict.fromkeys(one.name for row in rows for one in row.calibrations):
+        used = next(row for row in rows for c in row.calibrations if c.name == name)
+        settings = used.calibrator(name).settings().partition("|")[2]
+        yield f"{name}: {settings}" if settings else name
+        yield from calibration_text(type(used.calibrator(name)))
+        told: dict[str, list[str]] = {}
+        called = short_names(rows)
+        for row in rows:
+            for said in _said(row, name):
+                told.setdefault(said, []).append(called[row.entry["fingerprint"]])
+        for said, where in told.items():
+            whose = "" if len(where) == len(rows) else f"{', '.join(where)}: "
+            yield from _wrapped(f"  {whose}{said}")
+
+
+def _said(row: ConditionResult, name: str) -> Iterator[str]:
+    for one in row.calibrations:
+        if one.name != name:
+            continue
+        if one.refused:
+            yield f"not applied: {one.refused}"
+        if one.fitted:
+            yield f"chosen on data: {one.fitted.replace(',', ', ')}"
+        if one.tied:
+            yield f"{one.tied} of {len(row.records)} rows tie; the first choice is taken"
+        yield from (f"WARNING: {note}" for note in one.notes)
+
+
+def calibration_text(calibrator: object) -> Iterator[str]:
+    """What a calibrator assumes and where it hurts, in lines of 80 columns."""
+    for word in ("assumes", "hurts"):
+        yield from _wrapped(f"  {word}: {getattr(calibrator, word, 'not stated')}")
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, 80, subsequent_indent="    ", break_on_hyphens=False)

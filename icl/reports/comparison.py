@@ -1,0 +1,355 @@
+"""What a person reads of comparisons and of spreads: tables of 80 columns, and words.
+
+The words say what is shown and what is not. A difference that is not shown may still be there: so
+the number of examples is given at which one of 2 points would be seen.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from icl.core.errors import ConfigError, one_line
+from icl.records.results import Run
+from icl.scoring.compare import POINTS, Comparison, compare_by
+from icl.scoring.pairs import settings_of, shared_words
+from icl.scoring.sensitivity import Spread, Stability, rank_stability, spreads
+
+__all__ = ["compared", "comparison_tables", "plain", "rounded", "spread_tables", "verdict"]
+
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+PARTS = ("k", "select", "order", "seed")
+"""Settings that the word ``shots`` is made of."""
+WHOLE_CHARS = 24
+"""Names up to this length are not broken."""
+FEW = 3
+"""So many comparisons are told one by one, more of them summed up."""
+BETTER = {"lower": " (lower is better)", "none": "", "higher": ""}
+
+
+def compared(run: Run, by: str | None = None, baseline: str | None = None) -> str:
+    """What ``icl compare RUN --by SETTING --baseline VALUE`` prints, in 80 columns.
+
+    Args:
+        run: from :func:`icl.records.results.load_run`.
+        by: the setting; by default what the experiment says is to be compared: empty where it
+            says nothing.
+        baseline: the value that the others are compared with; by default that of the experiment
+            for its own setting, else the first one.
+    """
+    asked = run.manifest.get("compare") or {}
+    by = by or asked.get("by")
+    if not by:
+        return ""
+    if baseline is None and by == asked.get("by"):
+        baseline = asked.get("baseline")
+    try:
+        found = compare_by(run, by, None if baseline is None else str(baseline))
+    except ConfigError as error:  # conditions that ask the same are run once: too few are left
+        return f"nothing to compare: {one_line(error)}\n"
+    return plain(comparison_tables(found, by))
+
+
+def comparison_tables(comparisons: Sequence[Comparison], by: str = "") -> Iterator[RenderableType]:
+    """A table for each task, metric and baseline, and below it what is shown and what is not.
+
+    Args:
+        comparisons: from :mod:`icl.scoring.compare`.
+        by: what the two differ in, for the titles; empty for two runs.
+    """
+    from rich.text import Text
+
+    for one in comparisons:
+        if one.problem and len(comparisons) > 1:
+            yield Text(f"{_place(one)}: {one.b} against {one.a}: {one.problem}\n")
+    kept = [one for one in comparisons if not one.problem] or list(comparisons)
+    for task, metric in dict.fromkeys((one.where.get("task"), one.metric) for one in kept):
+        rows = [one for one in kept if (one.where.get("task"), one.metric) == (task, metric)]
+        varying = _varying(rows)
+        fixed = [word for axis, word in rows[0].where.items() if axis not in varying]
+        against = shared_words([row.a for row in rows]) or "another each"
+        title = f"{rows[0].title}{f' by {by}' if by else ''}, against {against}"
+        if any(not row.problem for row in rows):
+            yield Text(" · ".join([*fixed, title]), style="bold")
+            yield _table(rows, varying, by or "compared")
+        yield Text("\n".join(_said(rows, varying)) + "\n", style="dim")
+
+
+def plain(parts: Iterable[RenderableType], width: int = 80) -> str:
+    """Tables as plain text of at most ``width`` columns."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    for part in parts:
+        console.print(part, highlight=False)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _varying(rows: Sequence[Comparison]) -> list[str]:
+    singles = [row for row in rows if row.pairs == 1] or rows
+    axes = dict.fromkeys(axis for row in singles for axis in row.where)
+    return [axis for axis in axes if len({row.where.get(axis) for row in singles}) > 1]
+
+
+def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    for axis in varying:
+        table.add_column(axis, overflow="fold")
+    several = len({row.a for row in rows if row.pairs == 1}) > 1
+    if several:
+        table.add_column("against", overflow="fold")
+    longest = max(len(_name(row, varying)) for row in rows)
+    table.add_column(by, overflow="fold", no_wrap=longest <= WHOLE_CHARS)
+    for title in ("base", rows[0].title, "diff."):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("95 % int.", no_wrap=True)
+    corrected = rows[0].compared > 1 or len(rows) > 1
+    for title in ("p", *(["Holm"] if corrected else []), "n"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        if row.pairs > 1:
+            places = [f"mean of {row.pairs}", *[""] * (len(varying) - 1)] if varying else []
+        else:
+            places = [row.where.get(axis, "") for axis in varying]
+        ps = [_p(row.difference.p), *([_p(row.p_holm)] if corrected else [])]
+        ps[-1] += "*" if row.shown else " "
+        cells = [
+            *places, *([row.a] if several else []), _name(row, varying), _number(row.value_a),
+            _number(row.value_b), _signed(row.difference.value), _interval(row), *ps, str(row.n),
+        ]  # fmt: skip
+        table.add_row(*cells, style="bold" if row.shown else None)
+    return table
+
+
+def _name(row: Comparison, varying: Sequence[str]) -> str:
+    """What is compared; that it is a mean stands with it where there are no other columns."""
+    return row.b if row.pairs == 1 or varying else f"{row.b}, mean of {row.pairs}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    """With its sign, and no minus before a zero."""
+    return "–" if value is None else f"{round(value, 1) + 0.0:+.1f}"
+
+
+def _interval(row: Comparison) -> str:
+    made = row.difference
+    if made.low is None or made.high is None:
+        return ""
+    return f"[{_signed(made.low)}, {_signed(made.high)}]"
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
+    """What the rows show, in full for a few of them and in counts for many."""
+    import textwrap
+
+    axes = None if any(row.problem for row in rows) else varying
+    lines: list[str] = []
+    for means in (False, True):
+        some = [row for row in rows if (row.pairs > 1) is means]
+        if some:
+            lines += [verdict(row, axes) for row in some] if len(some) <= FEW else _summed(some)
+    lines += [f"test: {test}" for test in dict.fromkeys(row.difference.test for row in rows
+                                                        if not row.problem)]  # fmt: skip
+    singles = [row for row in rows if row.pairs == 1 and row.p_holm is not None]
+    if singles and singles[0].compared > 1:
+        lines.append(f"Holm: p corrected for the {singles[0].compared} comparisons made here; "
+                     "* below 0.05")  # fmt: skip
+    if any(row.pairs > 1 for row in rows):
+        lines.append("mean of: the rows of one example are drawn together, n counts examples")
+    left_out = max(row.left_out for row in rows)
+    if left_out:
+        lines.append(f"{left_out} examples share an id, not text and targets: left out")
+    for line in lines:
+        yield from textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def verdict(one: Comparison, axes: Sequence[str] | None = None) -> str:
+    """One comparison in words: on which examples, what is shown, what would be needed.
+
+    ``axes`` are those to tell it apart by; all that both share by default.
+
+    >>> print(verdict(Comparison("accuracy", "acc", "a", "b", {}, 1, 1, 0, problem="no rows")))
+    b against a: nothing can be compared: no rows
+    """
+    place = _place(one) if axes is None else " ".join(one.where.get(axis, "") for axis in axes)
+    head = f"{place}: " if place and one.pairs == 1 else ""
+    head += f"{one.b} against {one.a}: "
+    if one.problem:
+        return f"{head}nothing can be compared: {one.problem}"
+    made = one.difference
+    if one.pairs > 1:
+        rows = f"mean of {one.pairs} pairs, {one.n} different examples"
+    elif one.n_a == one.n_b == one.n:
+        rows = f"both have answered the same {one.n} example{'s' * (one.n > 1)}"
+    else:
+        rows = f"of {one.n_a} and {one.n_b} examples, {one.n} are in both"
+    if one.n == 1:
+        return f"{head}{rows}; one example shows nothing"
+    if one.identical:
+        return f"{head}{rows}; every one of them is scored alike, so there is nothing to tell apart"
+    numbers = f"{_signed(made.value)} {_interval(one)}".strip()
+    p = f"p = {_p(one.difference.p)}".replace("= <", "< ")
+    if one.p_holm is not None and one.compared > 1:
+        p += f", corrected {_p(one.p_holm)}"
+    if one.shown:
+        side = "higher" if (made.value or 0.0) > 0 else "lower"
+        better = BETTER[one.better]
+        return f"{head}{rows}; shown: {one.title} of {one.b} is {side}, {numbers}, {p}{better}"
+    return f"{head}{rows}; the difference is not shown: {numbers}, {p}{_needed([one])}"
+
+
+def _needed(rows: Sequence[Comparison]) -> str:
+    """How many examples would do, rounded as far as it can be known."""
+    found = sorted(row.needed for row in rows if row.needed is not None)
+    if not found:
+        return ""
+    low, high = rounded(found[0]), rounded(found[-1])
+    points = f"{POINTS:g} points"
+    if found[-1] <= min(row.n for row in rows):
+        return f"; a difference of {points} would have been seen in 4 of 5 cases"
+    several = f"{low:,} to {high:,}" if high > low else f"{low:,}"
+    return f"; about {several} examples would be needed to see {points}"
+
+
+def rounded(n: int) -> int:
+    """A number of examples that would do, to two digits: more are not known.
+
+    >>> rounded(6539)
+    6600
+    """
+    step = int(10 ** max(0, len(str(n)) - 2))
+    return -(-n // step) * step
+
+
+def _summed(rows: Sequence[Comparison]) -> Iterator[str]:
+    shown = [row for row in rows if row.shown]
+    same = [row for row in rows if row.identical]
+    rest = [row for row in rows if not row.shown and not row.identical]
+    if shown:
+        found = ", ".join(
+            f"{row.b} {_signed(row.difference.value)} ({_short(row)})" for row in shown
+        )
+        yield f"shown, {len(shown)} of {len(rows)}: {found}{BETTER[rows[0].better]}"
+    if rest:
+        count = f"{len(rest)} of {len(rows)}"
+        yield (
+            f"not shown, {count}: neither that they differ nor that they are alike{_needed(rest)}"
+        )
+    if same:
+        yield f"scored alike on every example: {len(same)} of {len(rows)}"
+    partial = [row for row in rows if row.pairs == 1 and not row.n_a == row.n_b == row.n]
+    if partial:
+        fewest = min(partial, key=lambda row: row.n)
+        yield (
+            f"compared on common examples: of {fewest.n_a} and {fewest.n_b}, {fewest.n} are in both"
+            f"{' at the least' if len(partial) > 1 else ''}"
+        )
+
+
+def _place(one: Comparison) -> str:
+    return " · ".join(one.where.values())
+
+
+def _short(row: Comparison) -> str:
+    if row.pairs > 1:
+        return f"mean of {row.pairs}"
+    return " ".join(word for axis, word in row.where.items() if axis != "task")
+
+
+def spread_tables(run: Run) -> Iterator[RenderableType]:
+    """For each task that was tried with several seeds, orders, prompts or formats: how far apart.
+
+    Nothing where a run has one of each.
+    """
+    from rich.text import Text
+
+    found = spreads(run)
+    stable = {one.task: one for one in rank_stability(run)} if _several(run, "prompt") else {}
+    for task in dict.fromkeys(one.where["task"] for one in found):
+        rows = [one for one in found if one.where["task"] == task]
+        over = list(dict.fromkeys(name for row in rows for name in row.over))
+        yield Text(f"{task} · {rows[0].title} over {', '.join(over)}", style="bold")
+        yield _spread_table(rows)
+        yield Text("\n".join(_spread_notes(rows, stable.get(task))) + "\n", style="dim")
+
+
+def _several(run: Run, setting: str) -> bool:
+    return len(settings_of(run).get(setting, ())) > 1
+
+
+def _spread_table(rows: Sequence[Spread]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    names = [_where(row.where) for row in rows]
+    varying = [
+        axis for axis in dict.fromkeys(axis for name in names for axis in name)
+        if len({name.get(axis) for name in names}) > 1
+    ] or ["shots"]  # fmt: skip
+    for axis in varying:
+        table.add_column(axis, overflow="fold")
+    apart = len({row.over for row in rows}) > 1
+    if apart:
+        table.add_column("over", overflow="fold")
+    for title in ("times", "mean"):
+        table.add_column(title, justify="right")
+    table.add_column("95 % int.", no_wrap=True)
+    for title in ("sd", "worst", "best", "spread", "by chance", "p", "n"):
+        table.add_column(title, justify="right")
+    for row, name in zip(rows, names, strict=True):
+        interval = f"[{row.mean.low:.1f}, {row.mean.high:.1f}]" if row.mean.low is not None else ""
+        numbers = (row.sd, row.worst, row.best, row.spread, row.by_chance)
+        table.add_row(
+            *(name.get(axis, "") for axis in varying), *([", ".join(row.over)] if apart else []),
+            str(len(row.values)), _number(row.mean.value), interval, *map(_number, numbers),
+            _p(row.p), str(row.mean.n),
+        )  # fmt: skip
+    return table
+
+
+def _where(where: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a group as axes; the parts of ``shots`` in one word again."""
+    found = {name: word for name, word in where.items() if name not in PARTS}
+    if "shots" not in found:
+        parts = [where[name] for name in ("k", "select") if name in where]
+        options = [word for name, word in where.items()
+                   if name == "order" and word != "selected"]  # fmt: skip
+        found["shots"] = " ".join([*parts, *options])
+    return found
+
+
+def _spread_notes(rows: Sequence[Spread], stable: Stability | None) -> Iterator[str]:
+    import textwrap
+
+    lines = [
+        "by chance: the spread of conditions that are all alike, their rows exchanged; p: how "
+        "often it is as large as this one"
+    ]
+    if stable is not None:
+        tau = "" if stable.tau is None else f"Kendall's tau {stable.tau:.2f} on average, "
+        lines.append(
+            f"{stable.of} ranked at {stable.rankings} places: {tau}{stable.winner} has the best "
+            f"mean and is the best at {stable.wins:g} of them"
+        )
+    for line in lines:
+        yield from textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False)

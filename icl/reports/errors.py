@@ -1,0 +1,156 @@
+"""The answers behind a condition's score: its worst errors, and which labels it mixes up."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from icl.core.errors import MetricError
+from icl.core.stats import Stats
+from icl.core.types import Example, Prediction, Record
+from icl.metrics import make_metric
+from icl.metrics.command import Command
+from icl.records.results import ConditionResult
+
+__all__ = ["Answer", "Confusion", "answers", "confusion", "worst"]
+
+
+WHOLE = 15
+"""Labels of a confusion matrix that is shown whole."""
+SHOWN = 12
+"""Labels kept apart where there are more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One record, read, with what its metric makes of it alone."""
+
+    example: Example
+    record: Record
+    prediction: Prediction
+    value: float | None
+    """The condition's first metric of this row alone, 0 to 100; None where it is not defined."""
+    confidence: float | None
+    """The answer's share of the probability of all choices; None for generated text."""
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is one of the targets, character for character."""
+        return self.prediction.value in self.example.targets
+
+
+def answers(condition: ConditionResult) -> list[Answer]:
+    """Every record of a condition with its prediction, row score and confidence."""
+    predictions = condition.predictions()
+    values = _row_values(condition, predictions)
+    made = []
+    for record, example, prediction, value in zip(
+        condition.records.values(), condition.examples, predictions, values, strict=True
+    ):
+        confidence = _confidence(record.logprobs) if record.logprobs else None
+        made.append(Answer(example, record, prediction, value, confidence))
+    return made
+
+
+def _confidence(logprobs: Sequence[float]) -> float:
+    """The likeliest choice's share, without an array for each of ten thousand records."""
+    top = max(logprobs)
+    return 1.0 / sum(math.exp(logprob - top) for logprob in logprobs)
+
+
+def _row_values(
+    condition: ConditionResult, predictions: Sequence[Prediction]
+) -> list[float | None]:
+    """The first metric that needs no outside program, of each row alone."""
+    undefined: list[float | None] = [None] * len(predictions)
+    own = [metric for _, metric in map(make_metric, condition.entry["metrics"])
+           if not isinstance(metric, Command)]  # fmt: skip
+    if not own or not predictions:
+        return undefined
+    try:
+        stats: Stats = own[0].stats(predictions, condition.examples)
+    except MetricError:  # rows without gold: the score table says so
+        return undefined
+    return [stats.value(row) for row in stats.rows]
+
+
+def worst(found: Sequence[Answer], most: int) -> tuple[list[Answer], int]:
+    """The ``most`` worst answers that are not right, and how many there are in all.
+
+    The lowest row score comes first; of equals the most confident one.
+    """
+    wrong = [one for one in found if not one.right and one.value is not None and one.value < 100]
+    wrong.sort(key=lambda one: (one.value, -(one.confidence or 0.0), one.example.id))
+    return wrong[:most], len(wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How often each gold label (row) was answered by each label (column)."""
+
+    labels: tuple[str, ...]
+    """Those that stand apart: a row and a column each, in the order of their names."""
+    counts: tuple[tuple[int, ...], ...]
+    """Where labels were joined, the next row and column are all other labels; the last column
+    counts rows without an answer, where there are any."""
+    pairs: tuple[tuple[str, str | None, int, int], ...]
+    """(gold, answer, times, rows with that gold label) of the most frequent confusions."""
+    joined: int = 0
+    """Labels that are counted together; 0 where every label stands apart."""
+    unanswered: bool = False
+
+    @property
+    def most(self) -> int:
+        """The largest count of labels that stand apart, the measure of the shades."""
+        size = len(self.labels)
+        return max((count for row in self.counts[:size] for count in row[:size]), default=0)
+
+
+def confusion(found: Sequence[Answer], pairs: int = 10) -> Confusion | None:
+    """The confusion matrix of label answers; None without gold labels.
+
+    The gold label is the target that was answered, else the first target. Where more than
+    ``WHOLE`` labels occur, those that take part in most confusions stand apart and all others
+    are counted together.
+    """
+    known = [
+        (said if said is not None and one.right else one.example.targets[0], said)
+        for one in found
+        if one.example.targets
+        for said in (one.prediction.value,)
+    ]
+    if not known:
+        return None
+    wrong = Counter(pair for pair in known if pair[0] != pair[1])
+    golds = Counter(gold for gold, _ in known)
+    labels = sorted({label for pair in known for label in pair if label is not None})
+    apart = labels if len(labels) <= WHOLE else _busiest(labels, wrong, golds)
+    joined = len(labels) - len(apart)
+    place = {label: number for number, label in enumerate(apart)}
+    size = len(apart) + (joined > 0)
+    unanswered = any(said is None for _, said in known)
+    counts = [[0] * (size + unanswered) for _ in range(size)]
+    for gold, said in known:
+        column = size if said is None else place.get(said, len(apart))
+        counts[place.get(gold, len(apart))][column] += 1
+    top = sorted(wrong.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or ""))
+    return Confusion(
+        tuple(apart),
+        tuple(map(tuple, counts)),
+        tuple((gold, said, count, golds[gold]) for (gold, said), count in top[:pairs]),
+        joined,
+        unanswered,
+    )
+
+
+def _busiest(
+    labels: Sequence[str], wrong: Counter[tuple[str, str | None]], golds: Counter[str]
+) -> list[str]:
+    """The labels that take part in most confusions, of equals those with most rows."""
+    part: Counter[str | None] = Counter()
+    for (gold, said), count in wrong.items():
+        part.update({gold: count, said: count})
+    order = sorted(labels, key=lambda label: (-part[label], -golds[label], label))
+    return sorted(order[:SHOWN])

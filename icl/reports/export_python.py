@@ -1,0 +1,362 @@
+"""A condition of a run as one file that needs nothing of this project: prompt, shots, settings.
+
+The file carries golden rows with the prompts of the records, and compares itself with them.
+"""
+
+from __future__ import annotations
+
+import json
+import pprint
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from icl.core.errors import ConfigError, StoreError
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON, Choice, Example, Prompt, Record
+from icl.prompts.chat_template import ChatFormat
+from icl.prompts.chat_template import messages as chat_messages
+from icl.prompts.jinja_sandbox import Half
+from icl.prompts.template import Template
+from icl.records.results import ConditionResult, Run
+from icl.reports.jinja_to_python import HELPERS, Untranslatable, function
+
+__all__ = ["FORMATS", "Frozen", "export", "freeze", "message_lines", "python_source"]
+
+
+FORMATS = ("python", "openai", "messages")
+GOLDEN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A condition with its shots fixed."""
+
+    title: str
+    """Run, condition and axes."""
+    template: Template
+    method: str
+    shots: tuple[tuple[str, str], ...]
+    """(input, target) as sent."""
+    shot_ids: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    answer_tokens: int
+    """Tokens of the longest answer: ``max_tokens``, or those of the longest choice."""
+    sampling: Mapping[str, JSON]
+    golden: tuple[tuple[Example, Prompt], ...]
+    measured: bool
+    """Whether the golden prompts are those of records; else the run sent other shots."""
+
+
+def export(run: Run, name: str, kind: str, shots_of: str | None = None) -> str:
+    """The text of the file.
+
+    Args:
+        run: a loaded run.
+        name: the condition; see :meth:`icl.records.results.Run.condition`.
+        kind: one of :data:`FORMATS`.
+        shots_of: id of the example whose shots are frozen, where they differ from row to row.
+
+    Raises:
+        ConfigError: unknown kind.
+        StoreError: no such condition, no records, prompts that are not those of the records,
+            or shots that differ from row to row and no ``shots_of``.
+    """
+    if kind not in FORMATS:
+        raise ConfigError(f"--as {kind}: unknown{did_you_mean(kind, FORMATS)}")
+    condition = run.condition(name)
+    if kind == "messages":
+        if shots_of is not None:
+            raise ConfigError("messages keep the shots of every row; leave out --shots-of")
+        return "".join(message_lines(condition))
+    return python_source(freeze(run, condition, shots_of), openai=kind == "openai")
+
+
+def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
+    """Every record with its prompt, proven to be what was sent."""
+    if not condition.records:
+        raise StoreError(f"{condition.store.folder}: no records yet; run the experiment first")
+    if condition.entry["method"] == "channel":
+        raise StoreError(
+            f"{condition.store.folder}: the noisy channel asks for one prompt a label, which no "
+            "single prompt holds; export a condition with method: rank or generate"
+        )
+    for record in condition.records.values():
+        prompt = condition.prompt(record)
+        if condition.hash_again(record) != record.request:
+            raise StoreError(
+                f"{condition.store.folder}: the prompt of {record.id!r} rendered again is not "
+                "what was sent; run the experiment again with this version, then export"
+            )
+        yield record, prompt
+
+
+def _turns(prompt: Prompt, chat: dict[str, Any]) -> list[dict[str, str]]:
+    """The turns as the model's chat template was given them."""
+    options = ChatFormat.of(chat).options
+    return chat_messages(prompt, options, options.assistant_prefix)
+
+
+def message_lines(condition: ConditionResult) -> Iterator[str]:
+    """One line of JSON for every record: ``id``, ``messages``, ``targets``."""
+    examples = {example.id: example for example in condition.examples}
+    chat = condition.store.condition()["identity"]["engine"].get("chat")
+    for record, prompt in _prompts(condition):
+        row = {
+            "id": record.id,
+            "messages": _turns(prompt, chat) if isinstance(chat, dict) else prompt.messages,
+            "targets": list(examples[record.id].targets),
+        }
+        yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) -> Frozen:
+    """Fix the shots of a condition; see :func:`export`."""
+    sent = list(_prompts(condition))
+    if any(condition.sent(prompt) != prompt.text for _, prompt in sent):
+        raise StoreError(
+            f"{condition.store.folder}: its prompts were sent as turns of a chat or behind a "
+            "prefix, which plain text does not hold; use --as messages"
+        )
+    whole = [(record, prompt) for record, prompt in sent if not record.dropped]
+    sets = {tuple(name for name, _, _ in record.shots) for record, _ in whole}
+    place = list(run.conditions).index(condition) + 1
+    axes = " · ".join(value for value in condition.axes.values() if value)
+    if len(sets) != 1 and shots_of is None:
+        example = next(iter(condition.records))
+        raise StoreError(
+            f"{run.name}#{place} ({axes}) sent other shots with every row, so no one file holds "
+            f"them; freeze those of one row, as in --shots-of {example}, or export a condition "
+            "with `file:` or `scope: run`"
+        )
+    examples = {example.id: example for example in condition.examples}
+    if shots_of is None:
+        golden = [(examples[record.id], prompt) for record, prompt in whole[:GOLDEN_ROWS]]
+    else:
+        golden = list(_frozen_to(condition, condition.record(shots_of), examples))
+    kept = condition.store.condition()
+    ranked = kept["method"] == "rank"
+    longest = max(condition.store.choice_tokens(), default=0)
+    return Frozen(
+        title=f"{run.name}#{place} ({axes}), condition {condition.entry['fingerprint']}",
+        template=condition.template(),
+        method=kept["method"],
+        shots=golden[0][1].shots,
+        shot_ids=golden[0][1].shot_ids,
+        choices=tuple(condition.store.choices()),
+        answer_tokens=longest if ranked else kept["sampling"]["max_tokens"],
+        sampling=kept["sampling"] or {},
+        golden=tuple(golden),
+        measured=len(sets) == 1,
+    )
+
+
+def _frozen_to(
+    condition: ConditionResult, record: Record, examples: Mapping[str, Example]
+) -> Iterator[tuple[Example, Prompt]]:
+    """The first rows with the shots of one record."""
+    template = condition.template()
+    shots = condition.shots(record)
+    for example in list(examples.values())[:GOLDEN_ROWS]:
+        yield example, template.prompt(example, shots)
+
+
+def python_source(frozen: Frozen, openai: bool = False) -> str:
+    """A module with ``render(row)``, ``messages(row)`` and ``check()``; see :data:`FORMATS`.
+
+    It is run once here: a module that does not pass its own check is a bug and raises.
+    """
+    functions, helpers, reasons = _halves(frozen)
+    settings: dict[str, Any] = {
+        "SEPARATOR": frozen.golden[0][1].separator,
+        "STOP": list(frozen.golden[0][1].stop),
+        "SHOTS": list(frozen.shots),
+    }
+    if frozen.choices:
+        settings["CHOICES"] = {choice.label: choice.text for choice in frozen.choices}
+    if openai:
+        settings["REQUEST"] = _request(frozen)
+    elif frozen.method == "generate":
+        settings["SAMPLING"] = dict(frozen.sampling)
+    imports = ["import json"] if "_json" in helpers or reasons else []
+    imports += ["import jinja2"] if reasons else []
+    golden = {
+        "GOLDEN": [_golden(frozen, example, prompt) for example, prompt in frozen.golden],
+        "GOLDEN_MESSAGES": frozen.golden[0][1].messages,
+    }
+    parts = [
+        _docstring(frozen, reasons, openai),
+        "\n".join(imports),
+        _assigned(settings),
+        *(HELPERS[name] for name in sorted(helpers)),
+        JINJA if reasons else "",
+        *functions,
+        COMMON,
+        LABEL if frozen.choices else "",
+        OPENAI if openai else "",
+        _assigned(golden),
+        CHECK,
+    ]
+    source = "\n\n".join(part.strip("\n") + "\n" for part in parts if part)
+    namespace: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(source, "<export>", "exec"), namespace)  # made here, of constants and halves
+    namespace["check"]()
+    return source
+
+
+def _assigned(values: Mapping[str, Any]) -> str:
+    """``NAME = value`` for each, long ones over several lines."""
+    lines: list[str] = []
+    for name, value in values.items():
+        text = pprint.pformat(value, width=96, sort_dicts=False)
+        if "\n" in text and isinstance(value, list | dict):
+            text = f"{text[0]}\n {text[1:-1]},\n{text[-1]}"
+        lines.append(f"{name} = {text}")
+    return "\n".join(lines)
+
+
+def _halves(frozen: Frozen) -> tuple[list[str], set[str], list[str]]:
+    """Functions for system, instruction and query; the helpers they call; why Jinja is needed."""
+    file = frozen.template.file
+    found: dict[str, Half | None] = {
+        "system": file.system, "instruction": file.instruction, "query": file.query or file.input,
+    }  # fmt: skip
+    functions: list[str] = []
+    helpers: set[str] = set()
+    reasons: list[str] = []
+    for name, half in found.items():
+        if half is None:
+            functions.append(f'def _{name}(row):\n    return ""\n')
+            continue
+        constants = _constants(frozen, half)
+        try:
+            source, called = function(f"_{name}", half, constants)
+        except Untranslatable as reason:
+            reasons.append(f"[[{name}]] uses {reason}")
+            source = (
+                f"def _{name}(row):\n"
+                f"    return _ENVIRONMENT.from_string({half.source!r}).render(\n"
+                f"        {{**row, **{constants!r}}}\n    )\n"
+            )
+            called = set()
+        functions.append(source)
+        helpers |= called
+    return functions, helpers, reasons
+
+
+def _constants(frozen: Frozen, half: Half) -> dict[str, JSON]:
+    """What the half reads of the reserved names: one value for all rows of a condition."""
+    made = [frozen.template.constants(half, example) for example, _ in frozen.golden]
+    if any(one != made[0] for one in made):
+        raise StoreError(
+            f"{frozen.title}: names of languages differ from row to row, so they cannot be "
+            "frozen; export one locale or pair at a time"
+        )
+    return {name: value for name, value in made[0].items() if name in half.names}
+
+
+def _golden(frozen: Frozen, example: Example, prompt: Prompt) -> dict[str, Any]:
+    file = frozen.template.file
+    halves = [file.system, file.instruction, file.query or file.input]
+    read = {name for half in halves if half is not None for name in half.names}
+    reserved = {"labels", "words"}
+    row = {name: value for name, value in example.fields.items() if name in read - reserved}
+    return {"id": example.id, "row": row, "prompt": prompt.text}
+
+
+def _request(frozen: Frozen) -> dict[str, Any]:
+    """The settings of a request as OpenAI's API spells them."""
+    made: dict[str, Any] = {"max_tokens": frozen.answer_tokens, "temperature": 0.0}
+    for name in ("temperature", "top_p", "top_k", "min_p", "n", "seed"):
+        inert = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "n": 1}
+        if name in frozen.sampling and frozen.sampling[name] != inert.get(name):
+            made[name] = frozen.sampling[name]
+    stop = list(frozen.golden[0][1].stop) or (["\n"] if frozen.choices else [])
+    return {**made, "stop": stop} if stop else made
+
+
+def _docstring(frozen: Frozen, reasons: Sequence[str], openai: bool) -> str:
+    lines = [
+        f"Prompt {frozen.template.name} of {frozen.title}.",
+        "",
+        "Written by `icl export`; made of "
+        + (f"jinja2, since {' and '.join(reasons)}." if reasons else "plain Python alone."),
+        f"Shots: {', '.join(frozen.shot_ids) or 'none'}.",
+    ]
+    if not frozen.measured:
+        lines += [
+            "In the run every row had shots of its own: its scores do not hold for this file."
+        ]
+    if frozen.method == "rank":
+        lines += ["The run ranked CHOICES by their log-probability behind the prompt."]
+    lines += [
+        "",
+        "render(row)    the text that is sent, for a row with the fields of the golden ones",
+        "messages(row)  the same as chat turns",
+    ]
+    if openai:
+        lines += ["completion(row, model), chat(row, model)  bodies for /v1/completions and",
+                  "               /v1/chat/completions of a compatible server"]  # fmt: skip
+    if frozen.choices:
+        lines += ["label(text)    the label of a written answer, or None"]
+    lines += ["check()        compares the golden rows; `python FILE` does it too"]
+    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    return f'"""{text}\n"""\n'
+
+
+JINJA = """
+_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+_ENVIRONMENT.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+_ENVIRONMENT.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
+_ENVIRONMENT.filters["unpunct"] = lambda text: text.rstrip().rstrip(".。!?！？।")
+_ENVIRONMENT.filters["decap"] = lambda text: text[:1].lower() + text[1:]
+"""
+
+COMMON = """
+def render(row):
+    parts = [part for part in (_system(row), _instruction(row)) if part]
+    return SEPARATOR.join([*parts, *(given + answer for given, answer in SHOTS), _query(row)])
+
+
+def messages(row):
+    system, instruction = _system(row), _instruction(row)
+    turns = [{"role": "system", "content": system}] if system else []
+    opening = instruction + SEPARATOR if instruction else ""
+    for given, answer in SHOTS:
+        turns.append({"role": "user", "content": opening + given})
+        turns.append({"role": "assistant", "content": answer.lstrip()})
+        opening = ""
+    turns.append({"role": "user", "content": opening + _query(row)})
+    return turns
+"""
+
+LABEL = """
+def label(text):
+    for name, choice in CHOICES.items():
+        if text.strip() == choice.strip():
+            return name
+    return None
+"""
+
+OPENAI = """
+def completion(row, model):
+    return {"model": model, "prompt": render(row), **REQUEST}
+
+
+def chat(row, model):
+    return {"model": model, "messages": messages(row), **REQUEST}
+"""
+
+CHECK = """
+def check():
+    for golden in GOLDEN:
+        if render(golden["row"]) != golden["prompt"]:
+            raise ValueError(f"row {golden['id']}: the prompt is not the one that was sent")
+    if messages(GOLDEN[0]["row"]) != GOLDEN_MESSAGES:
+        raise ValueError("the messages of the first row are not those that belong to it")
+    return len(GOLDEN)
+
+
+if __name__ == "__main__":
+    print(f"{check()} golden rows: the same prompts")
+"""

@@ -1,0 +1,139 @@
+"""Tables before they have a format: cells of plain text, made of a run's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from icl.core.errors import ConfigError
+from icl.core.registry import did_you_mean, names
+from icl.core.types import Score
+from icl.records.results import ConditionResult, Run, varying
+from icl.reports.tables import FACTS, metric_title, number, of_kind
+from icl.scoring.checks import brief, checks
+
+__all__ = ["Cell", "Grid", "check_metric", "score_grids", "span"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell, its text unescaped."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One table."""
+
+    name: str
+    """A word for labels and files: ``quickstart-intent``."""
+    title: str
+    """What all rows share."""
+    heads: tuple[str, ...]
+    align: str
+    """``l`` or ``r`` for each column."""
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    """Settings of the numbers."""
+    warnings: tuple[str, ...] = ()
+    """Lines of :func:`icl.scoring.checks.brief`."""
+
+
+def span(score: Score | None) -> str:
+    """``[41.3, 60.6]``; empty where there is no interval."""
+    if score is None or score.low is None or score.high is None:
+        return ""
+    return f"[{score.low:.1f}, {score.high:.1f}]"
+
+
+def check_metric(run: Run, metric: str | None) -> None:
+    """Refuse the name of a score that no condition has.
+
+    Raises:
+        ConfigError: there is none; says what there is, or how to make it.
+    """
+    known = of_kind(run.conditions, "model")
+    if metric is None or metric in known:
+        return
+    if metric in names("metric"):
+        raise ConfigError(
+            f"{run.name} has no scores of {metric!r}; make them with: icl score {run.called} "
+            f"--metric {metric}"
+        )
+    raise ConfigError(f"{run.name} has no scores of {metric!r}{did_you_mean(metric, known)}")
+
+
+def score_grids(run: Run, metric: str | None = None) -> list[Grid]:
+    """One table a task: a row for each condition, its scores with intervals, and baselines.
+
+    The baselines are those of the first score shown.
+
+    Args:
+        run: with its scores.
+        metric: the only score to be shown; all by default.
+
+    Raises:
+        ConfigError: no condition has that score.
+    """
+    check_metric(run, metric)
+    findings = checks(run)
+    grids = []
+    for task in dict.fromkeys(condition.entry["task"] for condition in run.conditions):
+        rows = [condition for condition in run.conditions if condition.entry["task"] == task]
+        scored = [name for name in of_kind(rows, "model") if metric in (None, name)]
+        if scored or metric is None:
+            told = brief(rows, findings, None, run.called)
+            grids.append(_grid(run.name, rows, scored, tuple(told)))
+    return grids
+
+
+def _grid(
+    run: str, rows: Sequence[ConditionResult], scored: Sequence[str], told: tuple[str, ...]
+) -> Grid:
+    axes = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
+    fixed = [value for axis, value in rows[0].axes.items() if axis not in axes and value]
+    baselines = _baselines(rows, scored)
+    facts = [name for name in of_kind(rows, "count")
+             if any(s.value for row in rows for s in row.scores if s.name == name)]  # fmt: skip
+    heads = [*axes, *(head for name in scored for head in (metric_title(name), "95 % interval"))]
+    heads += [name.partition("/")[0] for name in baselines]
+    heads += [*(FACTS.get(name, name) for name in facts), "n"]
+    align = "l" * len(axes) + "rl" * len(scored) + "r" * (len(baselines) + len(facts) + 1)
+    body = tuple(
+        tuple(map(Cell, [*(row.axes.get(axis, "") for axis in axes),
+                         *_numbers(row, scored, [*baselines, *facts]), _rows(row)]))
+        for row in rows
+    )  # fmt: skip
+    notes = tuple(_signatures(rows, [*scored, *baselines]))
+    name = f"{run}-{rows[0].entry['task']}"
+    return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
+
+
+def _baselines(rows: Sequence[ConditionResult], scored: Sequence[str]) -> list[str]:
+    """Names of the baselines of the first score, without which it cannot be read."""
+    first = scored[0].split("@")[0].split("+")[0] if scored else None
+    return [name for name in of_kind(rows, "baseline") if name.partition("/")[2] == first]
+
+
+def _numbers(row: ConditionResult, scored: Sequence[str], others: Sequence[str]) -> Iterator[str]:
+    found = {score.name: score for score in row.scores}
+    for name in scored:
+        yield number(found[name].value if name in found else None)
+        yield span(found.get(name))
+    for name in others:
+        yield number(found[name].value if name in found else None)
+
+
+def _rows(row: ConditionResult) -> str:
+    """How many rows were answered, and of how many where some are missing."""
+    done, asked = len(row.records), len(row.ids)
+    return str(done) if done == asked else f"{done} of {asked}"
+
+
+def _signatures(rows: Sequence[ConditionResult], shown: Sequence[str]) -> Iterator[str]:
+    """The settings behind every number that is shown."""
+    for name in shown:
+        found = dict.fromkeys(s.signature for row in rows for s in row.scores if s.name == name)
+        yield from (f"{name}: {signature}" for signature in found)

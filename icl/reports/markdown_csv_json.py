@@ -1,0 +1,233 @@
+"""Tables as Markdown and CSV, and all that is known of a run as JSON.
+
+Whatever comes from data, templates and models is text of strangers: none of it may become markup,
+a formula or a control sequence. CSV is what programs read and changes nothing; ``excel`` is for
+spreadsheets, where a cell that begins like a formula would be run as one.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from icl.core.types import JSON, Score
+from icl.records.results import ConditionResult, Run
+from icl.reports.appendix import Appendix
+from icl.reports.grid import Grid
+from icl.reports.pivot import Pivot
+from icl.reports.safe_text import clean
+from icl.scoring.checks import checks
+
+__all__ = ["as_csv", "as_json", "as_markdown", "fenced", "markdown_text"]
+
+
+_SPECIAL = re.compile(
+    r"[\\`*|~$&]"
+    r"|<(?=[A-Za-z/!?])|\](?=[(\[:])|\[(?=[\^ xX])"  # tags, links and references, footnotes, tasks
+    r"|(?<![^\W_])_|_(?![^\W_])"  # one inside a word is no emphasis
+)
+_LINE_START = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+=>#])")
+"""A list, a heading, a quotation, the line below a heading."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell of a spreadsheet must not begin with (OWASP, CSV injection)."""
+
+
+def markdown_text(text: str) -> str:
+    r"""One line of text in which nothing is markup, HTML included.
+
+    >>> markdown_text("a_b *x* <b>|")
+    'a_b \\*x\\* \\<b>\\|'
+    """
+    line = " ".join(clean(text).split())
+    line = _SPECIAL.sub(lambda found: "\\" + found.group(), line)
+    return _LINE_START.sub(lambda found: found.group() + "\\", line)
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """Text as a code block that no line of its own can end."""
+    shown = clean(text)
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{shown.removesuffix(chr(10))}\n{fence}"
+
+
+def as_markdown(grids: Sequence[Grid], appendix: Appendix | None = None) -> str:
+    """Tables of GitHub's Markdown, columns aligned in the source too."""
+    parts = [part for grid in grids for part in _markdown_grid(grid)]
+    if appendix is not None:
+        parts += _markdown_appendix(appendix)
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_grid(grid: Grid) -> Iterator[str]:
+    yield f"## {markdown_text(grid.title)}"
+    lines = [[markdown_text(head) for head in grid.heads]]
+    for row in grid.rows:
+        cells = [markdown_text(cell.text) for cell in row]
+        lines.append([f"**{text}**" if cell.bold else text
+                      for text, cell in zip(cells, row, strict=True)])  # fmt: skip
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    rule = [("-" * (width - 1) + ":") if side == "r" else "-" * width
+            for side, width in zip(grid.align, widths, strict=True)]  # fmt: skip
+    yield "\n".join(
+        "| " + " | ".join(_padded(text, width, side) for text, width, side in
+                          zip(line, widths, grid.align, strict=True)) + " |"
+        for line in [lines[0], rule, *lines[1:]]
+    )  # fmt: skip
+    if grid.notes:
+        yield "\n".join(f"- {markdown_text(note)}" for note in grid.notes)
+    if grid.warnings:
+        yield "\n".join(f"> {markdown_text(line)}  " for line in grid.warnings)
+
+
+def _padded(text: str, width: int, side: str) -> str:
+    return text.rjust(width) if side == "r" else text.ljust(width)
+
+
+def _markdown_appendix(made: Appendix) -> Iterator[str]:
+    yield "## Templates"
+    for source in made.templates:
+        yield f"### {markdown_text(source.name)} ({markdown_text(source.language)})"
+        yield fenced(source.text, "jinja")
+    yield "## Prompts"
+    for shown in made.prompts:
+        yield f"### {markdown_text(shown.title)}, row {markdown_text(shown.example)}"
+        yield fenced(shown.text)
+        yield "Right: " + " / ".join(markdown_text(target) for target in shown.targets)
+    yield "## Data"
+    for name, text in made.citations:
+        yield f"### {markdown_text(name)}"
+        yield fenced(text, "bibtex")
+    if not made.citations:
+        yield "No citation is known; give the data `cite:` in the experiment file."
+
+
+def _score_rows(run: Run, metric: str | None) -> Iterator[dict[str, JSON]]:
+    """One row a score: the run, the condition's settings, then the number and its facts."""
+    for condition in run.conditions:
+        for score in condition.scores:
+            if metric is None or _shown_with(score, metric):
+                yield {**_condition(run, condition), **_score(score)}
+
+
+def _shown_with(score: Score, metric: str) -> bool:
+    plain = metric.split("@")[0].split("+")[0]
+    return score.name == metric or score.name.partition("/")[2] == plain
+
+
+def _condition(run: Run, condition: ConditionResult) -> dict[str, JSON]:
+    settings = {f"setting.{name}": value for name, value in condition.settings.items()}
+    return {"run": run.name, "condition": condition.entry["fingerprint"], **settings}
+
+
+def _score(score: Score) -> dict[str, JSON]:
+    made = asdict(score)
+    return {"score": made.pop("name"), "kind": made.pop("kind"), **made}
+
+
+def _pivot_rows(made: Pivot) -> Iterator[dict[str, JSON]]:
+    for one in made.places:
+        single = one.scores[0] if len(one.scores) == 1 else None
+        yield {
+            "run": made.run, "task": made.task, "score": made.metric, made.rows: one.row,
+            **({made.cols: one.col} if made.cols else {}), "value": one.value,
+            "low": single.low if single else None, "high": single.high if single else None,
+            "sd": one.sd, "conditions": len(one.scores), "over": " ".join(made.over),
+            "n": min(score.n for score in one.scores), "best": one.best, "p_holm": one.p,
+        }  # fmt: skip
+
+
+def as_csv(
+    run: Run, pivots: Sequence[Pivot] = (), metric: str | None = None, excel: bool = False
+) -> str:
+    """One row a score, or a place of the pivots, unrounded; empty where there is nothing.
+
+    ``excel`` puts an apostrophe before text that a spreadsheet would run as a formula, and begins
+    with a byte order mark, without which Excel reads UTF-8 as something else.
+    """
+    found = [row for one in pivots for row in _pivot_rows(one)] if pivots else list(
+        _score_rows(run, metric))  # fmt: skip
+    heads = _heads(found)
+    lines: list[list[Any]] = [
+        heads,
+        *(["" if row.get(h) is None else row[h] for h in heads] for row in found),
+    ]
+    out = io.StringIO()
+    end = "\r\n" if excel else "\n"
+    plain = csv.writer(out, lineterminator=end)
+    quoted = csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL)
+    for line in lines:
+        values = [_harmless(value) for value in line] if excel else line
+        # A lone carriage return is a line's end to readers, and is not quoted by itself.
+        (quoted if any("\r" in str(value) for value in values) else plain).writerow(values)
+    text = out.getvalue().encode("utf-8", "backslashreplace").decode()
+    return ("\ufeff" if excel else "") + text
+
+
+def _heads(rows: Sequence[dict[str, JSON]]) -> list[str]:
+    """Columns of all rows, settings that only some have before the numbers."""
+    heads = dict.fromkeys(head for row in rows for head in row)
+    settings = [head for head in heads if head.startswith("setting.")]
+    others = [head for head in heads if not head.startswith("setting.")]
+    return [*others[:2], *settings, *others[2:]] if settings else others
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def as_json(
+    run: Run,
+    pivots: Sequence[Pivot] = (),
+    appendix: Appendix | None = None,
+    metric: str | None = None,
+) -> str:
+    """Everything about a run as JSON text: conditions, scores, checks, provenance.
+
+    ``<`` stands as an escape, so that the text may be put into a page as it is; it reads the same.
+    """
+    body: dict[str, Any] = {
+        "run": run.name,
+        "finished": run.manifest["finished"],
+        "conditions": [_entry(condition, metric) for condition in run.conditions],
+        "checks": [asdict(finding) for finding in checks(run)],
+        "command": run.manifest["command"],
+        "versions": run.manifest["versions"],
+        "machine": run.manifest["machine"],
+        "experiment": run.manifest["experiment"],
+    }
+    if pivots:
+        body["pivots"] = [
+            {"rows": one.rows, "cols": one.cols, "notes": one.notes,
+             "places": list(_pivot_rows(one))}
+            for one in pivots
+        ]  # fmt: skip
+    if appendix is not None:
+        body["appendix"] = asdict(appendix)
+    text = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False)
+    return re.sub("[<\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", _escaped, text) + "\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def _entry(condition: ConditionResult, metric: str | None) -> dict[str, Any]:
+    scores = (s for s in condition.scores if metric is None or _shown_with(s, metric))
+    return {
+        "condition": condition.entry["fingerprint"],
+        "task": condition.entry["task"],
+        "settings": condition.settings,
+        "rows": {"answered": len(condition.records), "asked": len(condition.ids)},
+        "pool": {key: condition.entry["pool"][key] for key in ("n", "left_out")},
+        "model": condition.model,
+        "tokens": condition.tokens,
+        "seconds": condition.seconds,
+        "scores": [_score(score) for score in scores],
+        "cite": condition.entry.get("cite", {}),
+    }

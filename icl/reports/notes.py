@@ -1,0 +1,45 @@
+"""What a reader must know of the shots behind a table: dropped for the window, or never found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from icl.records.results import ConditionResult
+
+__all__ = ["shot_notes"]
+
+
+def shot_notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """Prompts that lost shots to fit the window, and those that had fewer than k, by locale."""
+    prompts: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    shots: Counter[str] = Counter()
+    fewer: Counter[str] = Counter()
+    for row in rows:
+        place = row.axes.get("locale", "")
+        k = row.settings.get("k", "all")
+        for record in row.records.values():
+            prompts[place] += 1
+            lost[place] += bool(record.dropped)
+            shots[place] += len(record.dropped)
+            found = len(record.shots) + len(record.dropped)
+            fewer[place] += k != "all" and found < int(k)
+    if lost.total():
+        yield (
+            f"{lost.total()} of {prompts.total()} prompts lost {shots.total()} shots to fit the "
+            f"window{_by_place(lost)}"
+        )
+    if fewer.total():
+        yield (
+            f"{fewer.total()} of {prompts.total()} prompts have fewer shots than k: their selector "
+            f"found no more{_by_place(fewer)}"
+        )
+
+
+def _by_place(counts: Mapping[str, int]) -> str:
+    """``: sw-KE 10, de-DE 2``, the most first; nothing where there is one place."""
+    if len(counts) < 2:
+        return ""
+    found = sorted(((n, place) for place, n in counts.items() if n), key=lambda one: -one[0])
+    return ": " + ", ".join(f"{place} {n}" for n, place in found)

@@ -1,0 +1,79 @@
+"""What a comparison shows: the best condition against the others, on the same examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from icl.core.errors import ConfigError, MetricError
+from icl.reports.comparison import rounded
+from icl.reports.groups import Group, Row, goodness
+from icl.scoring.compare import Comparison, compare, corrected
+
+__all__ = ["Against", "against", "verdict"]
+
+
+OTHERS = 12
+"""Conditions that the best one is compared with: each costs a paired test."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """The best condition against another one."""
+
+    row: Row
+    """The other one."""
+    comparison: Comparison
+
+
+def against(group: Group) -> tuple[list[Against], int]:
+    """The best condition of a group against its next best ones, and how many were left out.
+
+    Only conditions that answered the same rows of the same locale are compared; p is corrected
+    for all comparisons made (Holm).
+    """
+    best = group.best
+    if best is None:
+        return [], 0
+    others = [
+        row for row in group.rows
+        if row is not best and row.primary is not None and row.source == best.source
+        and row.primary.name == (best.primary.name if best.primary else "")
+    ]  # fmt: skip
+    others.sort(key=lambda row: -goodness(row.primary) if row.primary else 0.0)
+    made: list[tuple[Row, Comparison]] = []
+    for row in others[:OTHERS]:
+        try:
+            made.append((row, compare(row.condition, best.condition)))
+        except (ConfigError, MetricError):  # a metric of a plug-in that is gone: scores stand
+            continue
+    fixed = corrected([comparison for _, comparison in made])
+    found = [Against(row, one) for (row, _), one in zip(made, fixed, strict=True)]
+    return found, len(others) - len(found)
+
+
+def verdict(found: Sequence[Against], best: Row) -> Iterator[str]:
+    """What the comparisons show, in words."""
+    told = [one for one in found if one.comparison.difference.value is not None]
+    if not told:
+        return
+    shown = [one.row.name for one in told if one.comparison.shown]
+    not_shown = [one for one in told if not one.comparison.shown]
+    many = f"{len(told)} others" if len(told) > 1 else "the other one"
+    if shown:
+        how = "all of them" if len(shown) == len(told) > 1 else _few(shown)
+        yield (
+            f"Compared pairwise on the same rows with {many}, {best.name} is shown to be better "
+            f"than {how} (paired tests, 5 % after Holm's correction)."
+        )
+    if not_shown:
+        names = _few([one.row.name for one in not_shown])
+        needed = max((one.comparison.needed or 0 for one in not_shown), default=0)
+        more = f"; about {rounded(needed):,} rows would be needed to see 2 points" if needed else ""
+        start = "It is not shown" if shown else f"{best.name} is not shown"
+        yield f"{start} to be better than {names}{more}."
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")

@@ -1,0 +1,68 @@
+"""A score with its interval as a mark on a line, small enough for a cell of a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from icl.core.types import Score
+
+__all__ = ["Scale", "Strip", "scale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Places on a scale, in percent of its width."""
+
+    low: float
+    value: float
+    high: float
+    ticks: tuple[float, ...] = ()
+    """Where the baselines stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Both ends of the line that the strips of a table share."""
+
+    bottom: float
+    top: float
+
+    def at(self, value: float) -> float:
+        """The place of a value, in percent of the width.
+
+        >>> Scale(0, 50).at(10)
+        20.0
+        """
+        share = (value - self.bottom) / (self.top - self.bottom)
+        return round(100 * min(1.0, max(0.0, share)), 2)
+
+    def strip(self, score: Score | None, baselines: Sequence[Score] = ()) -> Strip | None:
+        """A score as a strip; None where it has no value."""
+        if score is None or score.value is None:
+            return None
+        low = score.value if score.low is None else score.low
+        high = score.value if score.high is None else score.high
+        ticks = tuple(self.at(one.value) for one in baselines if one.value is not None)
+        return Strip(self.at(low), self.at(score.value), self.at(high), ticks)
+
+
+def scale(scores: Sequence[Score]) -> Scale:
+    """The shortest round scale, from 0 where nothing is below it, that holds the intervals.
+
+    >>> scale([Score("acc", 26.7, 17.1, 39.0, 60, "")])
+    Scale(bottom=0, top=40)
+    """
+    ends = [end for one in scores for end in (one.low, one.value, one.high)
+            if end is not None and math.isfinite(end)]  # fmt: skip
+    top, bottom = max([0.0, *ends]), min([0.0, *ends])
+    return Scale(-_round_up(-bottom) if bottom < 0 else 0, _round_up(top) if top > 0 else 1)
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 2.5, 3, 4, 5, 6, 8, 10 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    steps = (1, 2, 2.5, 3, 4, 5, 6, 8, 10)
+    ends = next(step * power for step in steps if step * power >= value * (1 - 1e-9))
+    return int(ends) if ends == int(ends) else ends

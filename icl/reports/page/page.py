@@ -1,0 +1,121 @@
+"""A run as one HTML file: no script, nothing external, every text of model or data escaped.
+
+``page(run)`` needs the run folder alone. The look stands in the folder ``page``.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from icl.core.types import canonical
+from icl.engines.hf.weights.proof import described
+from icl.records.results import Run
+from icl.reports.comparison import rounded
+from icl.reports.groups import Group, groups, title
+from icl.reports.page import plots
+from icl.reports.page.sections import PROMPTS, TEXT_CHARS, section
+from icl.reports.safe_text import clean, marks, short
+from icl.reports.summary import interval
+from icl.reports.tables import number, short_count
+from icl.scoring.checks import checks
+from icl.scoring.sensitivity import spreads
+
+__all__ = ["page"]
+
+
+GROUPS = 20
+"""Most tasks on the page."""
+FILE_CHARS, ENGINES = 20_000, 12
+"""Most characters of the experiment file, most models told of."""
+
+
+def page(run: Run) -> str:
+    """The report of a run as the text of an HTML file, from its folder alone.
+
+    What is listed is bounded, with how much was left out, so the page stays below 3 MB.
+
+    >>> Path("report.html").write_text(page(load_run("quickstart")))     # doctest: +SKIP
+
+    Raises:
+        StoreError: the run folder is corrupt.
+    """
+    found = groups(run)
+    findings, spread = checks(run), spreads(run)
+    room = PROMPTS
+    sections = []
+    for place, group in enumerate(found[:GROUPS], 1):
+        most = min(room, max(2, PROMPTS // len(found[:GROUPS])))
+        own = [one for one in spread if one.where.get("task", group.task) == group.task]
+        made = section(f"task{place}", group, most, findings, own)
+        room -= len(made.prompts)
+        sections.append(made)
+    manifest = run.manifest
+    text = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            run=run,
+            sections=sections,
+            left_out=max(0, len(found) - GROUPS),
+            records=sum(len(condition.records) for condition in run.conditions),
+            asked=sum(len(condition.ids) for condition in run.conditions),
+            finished=bool(manifest.get("finished", True)),
+            command=shlex.join(map(str, manifest.get("command", ()))),
+            experiment=short(str(manifest.get("experiment", "")), FILE_CHARS),
+            engines=_engines(found),
+            css=(files("icl.reports") / "page" / "page.css").read_text("utf-8"),
+            plots=plots.available(),
+        )
+    )
+    return str(text)
+
+
+def _p_value(value: float | None) -> str:
+    """``0.012``, ``< 0.001``; an en dash where there is none."""
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _environment() -> Any:
+    """Jinja with escaping on, and every value made fit to be shown."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, Markup) or not isinstance(value, str):
+            return "" if value is None else value
+        return clean(value)
+
+    made = Environment(
+        loader=PackageLoader("icl.reports", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "number": number, "count": short_count, "interval": interval, "title": title,
+        "marks": marks, "short": lambda text, most=TEXT_CHARS: short(text, most),
+        "svg": Markup, "pvalue": _p_value, "rounded": rounded,
+    }  # fmt: skip
+    return made
+
+
+def _engines(found: Sequence[Group]) -> list[tuple[str, str]]:
+    """(model as the experiment calls it, what answered) of each engine of the run."""
+    made: dict[str, tuple[str, str]] = {}
+    for row in (row for group in found for row in group.rows if row.kept):
+        identity = row.kept["identity"]["engine"]
+        said = described(row.condition.model) if row.condition.model else ""
+        facts = "\n".join(
+            f"{key}: {short(value if isinstance(value, str) else canonical(value), 200)}"
+            for key, value in identity.items()
+        )
+        name = str(row.condition.axes.get("model", ""))
+        made.setdefault(canonical(identity), (name, f"{said}\n{facts}".strip()))
+    return list(made.values())[:ENGINES]

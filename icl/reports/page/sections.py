@@ -1,0 +1,395 @@
+"""What a page shows of the conditions of one task, put together from records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from icl.calibrators import Calibrator, make_calibrators
+from icl.core.errors import CalibrationError, DataError, IclError, MetricError, one_line
+from icl.core.languages import language
+from icl.core.probabilities import label_shares
+from icl.core.stats import wilson
+from icl.reports.errors import Answer, Confusion, answers, confusion, worst
+from icl.reports.groups import Group, Row, title
+from icl.reports.page import plots
+from icl.reports.page.best_against import Against, against, verdict
+from icl.reports.page.interval_strips import Scale, Strip, scale
+from icl.reports.prompt_parts import Piece, bounded, record_pieces
+from icl.reports.safe_text import html_language, short
+from icl.reports.summary import sentences
+from icl.reports.tables import number
+from icl.scoring.checks import Finding
+from icl.scoring.reliability import reliability
+from icl.scoring.sensitivity import Spread
+from icl.tasks.predict import predict
+
+__all__ = ["PROMPTS", "Place", "Section", "TEXT_CHARS", "locales", "section"]
+
+
+ROWS, PROMPTS, ERRORS, FIGURES = 200, 24, 10, 12
+"""Most conditions in a table, prompts on the page, errors of a task, figures of a task."""
+LOCALES, LOCALE_SETS = 80, 4
+"""Most locales in a table, and most such tables of a task."""
+PROMPT_CHARS, TEXT_CHARS = 8_000, 1_000
+"""Most characters of a prompt, and of an answer or a field."""
+FACTS = {
+    "over_length": "cut at max_tokens",
+    "unparsed": "no answer",
+    "unended": "reasoning unended",
+    "shortened": "prompt shortened",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A choice and its share of the probability of all."""
+
+    label: str
+    percent: float
+    right: bool
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One record with what was asked."""
+
+    row: Row
+    answer: Answer
+    pieces: Sequence[Piece]
+    bars: Sequence[Bar]
+    texts: Sequence[str]
+    """What was written, where text was."""
+    same: bool = True
+    """Whether the prompt rendered again is the one that was sent."""
+    error: str = ""
+    """Why the prompt cannot be shown."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A locale with its score."""
+
+    name: str
+    row: Row
+    strip: Strip | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one group of conditions."""
+
+    anchor: str
+    group: Group
+    words: Sequence[str]
+    scale: Scale
+    against: Sequence[Against]
+    against_left: int
+    findings: Sequence[tuple[str, Finding, int]]
+    """(condition, finding, other conditions with the same): each kind of check comes once."""
+    spreads: Sequence[tuple[Spread, str, Sequence[float]]]
+    """With the other settings in words, and the places of the values on the scale."""
+    diagrams: Sequence[tuple[str, str, float | None]]
+    """(calibrator, SVG, ECE) of the best condition, where it ranked."""
+    answers: Sequence[Answer]
+    """Those of the best condition."""
+    figures: Sequence[tuple[str, plots.Panel]]
+    """SVG, empty where it cannot be drawn, and what it shows."""
+    locales: Sequence[tuple[str, Scale, Sequence[Place], int]]
+    """(other settings, scale, places, locales left out)."""
+    prompts: Sequence[Exhibit]
+    errors: Sequence[Exhibit]
+    wrong: int
+    """Wrong answers of the best condition, those not shown included."""
+    confusion: Confusion | None
+
+    @property
+    def shown(self) -> Sequence[Row]:
+        """Conditions that the table lists."""
+        return self.group.rows[:ROWS]
+
+    @property
+    def prompts_left(self) -> int:
+        """Conditions with records whose prompt is not shown."""
+        there = sum(bool(row.condition.records) for row in self.group.rows)
+        return there - len(self.prompts)
+
+    @property
+    def answered(self) -> int:
+        """Answers of the best condition."""
+        return len(self.answers)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the best condition's answers have a confidence."""
+        return any(one.confidence is not None for one in self.answers)
+
+    @property
+    def primary(self) -> str:
+        """What the score of the table's first column is called."""
+        best = self.group.best
+        return title(best.primary.name) if best and best.primary else "score"
+
+    @property
+    def baselines(self) -> list[str]:
+        """Baselines under the first metric."""
+        found = [s.name.partition("/")[0] for row in self.group.rows for s in row.baselines()]
+        return list(dict.fromkeys(found))
+
+    @property
+    def ticked(self) -> bool:
+        """Whether the strips have marks of baselines."""
+        return bool(self.baselines)
+
+    @property
+    def others(self) -> list[str]:
+        """Scores beside the first one and its calibrated forms."""
+        first = {row.primary.name for row in self.group.rows if row.primary}
+        names = self.group.names("model")
+        return [name for name in names if name not in first and "+" not in name]
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Counts that are not 0 everywhere, and what they are called."""
+        found = {s.name for row in self.group.rows for s in row.of_kind("count") if s.value}
+        return [(name, FACTS.get(name, name)) for name in self.group.names("count")
+                if name in found]  # fmt: skip
+
+    def notes(self, calibrated: bool) -> list[tuple[str, str]]:
+        """Signatures of the scores shown, by their titles."""
+        made: dict[tuple[str, str], None] = {}
+        for row in self.group.rows:
+            for one in row.of_kind("model"):
+                if ("+" in one.name) is calibrated:
+                    made[title(one.name), one.signature] = None
+        return list(made)
+
+    @property
+    def calibrated(self) -> list[tuple[Row, str, list[str]]]:
+        """(condition, its metric, calibrators) of those with scores calibrated after the fact."""
+        made = []
+        for row in self.shown:
+            base = row.primary.name if row.primary else ""
+            names = [n.partition("+")[2] for n in row.scores if n.startswith(f"{base}+")]
+            if base and names:
+                made.append((row, base, names))
+        return made
+
+    @property
+    def calibrators(self) -> list[str]:
+        """All calibrators of the group."""
+        return list(dict.fromkeys(name for _, _, names in self.calibrated for name in names))
+
+    def lang(self, one: Exhibit) -> str:
+        """Language of an answer: what is translated into, else the locale of the row."""
+        meta = one.answer.example.meta
+        return html_language(meta.get("target")) if self._free else ""
+
+    def source_lang(self, one: Exhibit) -> str:
+        """Language of a query's data."""
+        meta = one.answer.example.meta
+        return html_language(meta.get("source") or meta.get("locale"))
+
+    @property
+    def _free(self) -> bool:
+        return self.group.rows[0].condition.task.kind in ("generate", "extract")
+
+
+def section(
+    anchor: str,
+    group: Group,
+    prompts: int,
+    findings: Sequence[Finding],
+    spread: Sequence[Spread],
+) -> Section:
+    """Everything that a page shows of a group; at most so many ``prompts``."""
+    best = group.best
+    found = answers(best.condition) if best is not None else []
+    wrong, n_wrong = worst(found, ERRORS)
+    kind = best.condition.task.kind if best is not None else ""
+    primary = [row.primary for row in group.rows if row.primary is not None]
+    plain = [score for row in group.rows for score in row.baselines()]
+    line = scale([*primary, *plain])
+    compared, left = against(group)
+    return Section(
+        anchor,
+        group,
+        [*sentences(group), *(verdict(compared, best) if best is not None else ())],
+        line,
+        compared,
+        left,
+        _findings(group, findings),
+        [(one, _where(one, group), [line.at(value) for value in one.values]) for one in spread],
+        _diagrams(anchor, best) if best is not None else (),
+        found,
+        _figures(anchor, group),
+        locales(group),
+        [_exhibit(row) for row in _to_show(group, prompts)],
+        [_error(best, one) for one in wrong] if best is not None else (),
+        n_wrong,
+        confusion(found) if kind in ("classify", "choose") else None,
+    )
+
+
+def _to_show(group: Group, most: int) -> list[Row]:
+    """The conditions whose prompts are shown: the first ones, and the best one in any case."""
+    begun = [row for row in group.rows if row.condition.records]
+    shown = begun[:most]
+    if group.best is not None and group.best not in shown:
+        shown = [*shown[:-1], group.best]
+    return shown
+
+
+def _findings(group: Group, findings: Sequence[Finding]) -> list[tuple[str, Finding, int]]:
+    """Each kind of finding once: of the best condition, else of the first that has it."""
+    names = {row.condition.entry["fingerprint"]: row.name for row in group.rows}
+    best = group.best.condition.entry["fingerprint"] if group.best is not None else ""
+    kinds: dict[str, list[Finding]] = {}
+    for one in findings:
+        if one.condition in names:
+            kinds.setdefault(one.name, []).append(one)
+    made = []
+    for alike in kinds.values():
+        told = next((one for one in alike if one.condition == best), alike[0])
+        others = {one.condition for one in alike} - {told.condition}
+        made.append((names[told.condition], told, len(others)))
+    return made
+
+
+def _where(one: Spread, group: Group) -> str:
+    """The settings of a spread that differ in its group."""
+    shown = {**one.where}
+    for inert in ("task", *group.fixed):
+        shown.pop(inert, None)
+    if "shots" in shown:
+        for part in ("k", "select", "order", "seed", "scope"):
+            shown.pop(part, None)
+    if shown.get("order") == "selected":
+        del shown["order"]
+    return " · ".join(
+        value if key not in ("k", "seed") else f"{key} {value}" for key, value in shown.items()
+    )
+
+
+def _diagrams(anchor: str, best: Row) -> list[tuple[str, str, float | None]]:
+    """Reliability diagrams of the best condition, uncalibrated and calibrated."""
+    condition = best.condition
+    if not any(record.logprobs for record in condition.records.values()):
+        return []
+    entries = [one.entry for one in condition.calibrations if one.refused is None]
+    made: list[tuple[str, str, float | None]] = []
+    calibrators: list[tuple[str, Calibrator | None]] = [
+        ("uncalibrated", None),
+        *list(make_calibrators(entries).items())[:3],
+    ]
+    for place, (name, used) in enumerate(calibrators):
+        try:
+            found = reliability(condition, used)
+        except (CalibrationError, MetricError):  # the table of calibrators says why
+            continue
+        bins = []
+        for one in found.bins:
+            if one.confidence is not None and one.accuracy is not None:
+                low, high = wilson(one.accuracy * one.n / 100, one.n)
+                bins.append((one.confidence, one.accuracy, 100 * low, 100 * high, one.n))
+        said = f"Reliability of {best.name}, {name}: expected calibration error "
+        said += f"{number(found.ece.value)}"
+        drawn = ""
+        if plots.available():
+            drawn = plots.reliability_svg(bins, f"{anchor}-sure{place}", said)
+        made.append((name, drawn, found.ece.value))
+    return made
+
+
+def _figures(anchor: str, group: Group) -> list[tuple[str, plots.Panel]]:
+    panels = plots.shots_panels(group)[:FIGURES]
+    if not plots.available() or group.best is None or group.best.primary is None:
+        return [("", panel) for panel in panels]
+    label = title(group.best.primary.name)
+    return [
+        (plots.shots_svg(panel, label, f"{anchor}-shots{place}"), panel)
+        for place, panel in enumerate(panels)
+    ]
+
+
+def locales(group: Group) -> list[tuple[str, Scale, Sequence[Place], int]]:
+    """Scores by locale, for the best of the conditions that differ in anything else."""
+    if "locale" not in group.varying:
+        return []
+    at = group.varying.index("locale")
+    sets: dict[str, list[Row]] = {}
+    for row in group.rows:
+        rest = " · ".join(word for place, word in enumerate(row.words) if place != at and word)
+        if row.primary is not None:
+            sets.setdefault(rest, []).append(row)
+    made: list[tuple[str, Scale, Sequence[Place], int]] = []
+    for name, rows in sorted(sets.items(), key=lambda item: -_mean(item[1]))[:LOCALE_SETS]:
+        if len(rows) < 2:
+            continue
+        line = scale([s for row in rows for s in (row.primary, *row.baselines()) if s])
+        ordered = sorted(rows, key=lambda row: -_mean([row]))
+        places = [
+            Place(_locale(row.words[at]), row, line.strip(row.primary, row.baselines()))
+            for row in ordered[:LOCALES]
+        ]
+        made.append((name, line, places, len(ordered[LOCALES:])))
+    return made
+
+
+def _mean(rows: Sequence[Row]) -> float:
+    values = [row.primary.value for row in rows if row.primary is not None]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _locale(tag: str) -> str:
+    """``Swahili (sw-KE)``; the tag alone where it names no language."""
+    try:
+        names = " → ".join(language(part).name() for part in tag.split("→"))
+    except DataError:
+        return tag
+    return f"{names} ({tag})"
+
+
+def _exhibit(row: Row) -> Exhibit:
+    """The first record of a condition with its whole prompt."""
+    condition = row.condition
+    record = next(iter(condition.records.values()))
+    said = predict(record, condition.choices(record), condition.entry["parser"])
+    one = Answer(condition.examples[0], record, said, None, None)
+    bars, texts = _said(row, one, 5)
+    try:
+        shown, same = record_pieces(condition, record)
+    except IclError as error:
+        return Exhibit(row, one, (), bars, texts, error=one_line(error))
+    return Exhibit(row, one, bounded(shown, PROMPT_CHARS), bars, texts, same)
+
+
+def _error(row: Row, one: Answer) -> Exhibit:
+    """A wrong answer with its query alone."""
+    bars, texts = _said(row, one, 3)
+    try:
+        query = row.condition.template().prompt(one.example, []).query
+    except IclError as error:
+        return Exhibit(row, one, (), bars, texts, error=one_line(error))
+    return Exhibit(row, one, bounded([Piece("query", query)], TEXT_CHARS), bars, texts)
+
+
+def _said(row: Row, one: Answer, most: int) -> tuple[list[Bar], list[str]]:
+    """The likeliest choices and the right one, or the texts that were written."""
+    record, targets = one.record, one.example.targets
+    if not record.logprobs:
+        return [], [short(output.text, TEXT_CHARS) for output in record.outputs[:3]]
+    choices, shares = row.condition.choices(record), label_shares(record.logprobs)
+    order = sorted(range(len(choices)), key=lambda place: -shares[place])
+    kept = [*order[:most], *(p for p in order[most:] if choices[p].label in targets)][: most + 3]
+    return [
+        Bar(_label(choices[place].label, choices[place].text, bool(record.choices)),
+            100 * shares[place], choices[place].label in targets)
+        for place in kept
+    ], []  # fmt: skip
+
+
+def _label(label: str, text: str, own: bool) -> str:
+    """A choice's label, with its text where each row has its own."""
+    return short(f"{label}  {text.strip()}" if own and label not in text else label, 120)

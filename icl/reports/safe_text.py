@@ -1,0 +1,104 @@
+"""Text of strangers made fit to be shown: controls spelled out, white space told apart, bounded.
+
+Escaping is the page template's business; what stands here is still plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from icl.core.errors import DataError
+from icl.core.languages import language
+
+__all__ = ["Mark", "clean", "html_language", "marks", "short"]
+
+
+MOST_MARKS = 1000
+"""Marks in one text; behind them white space is shown as it is, so that a page stays small."""
+_CONTROLS = {
+    **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"},
+    0x7F: "\u2421",
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+    **{code: f"\\u{code:04x}" for code in (0xFFFE, 0xFFFF)},
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_INVISIBLE = {
+    "\u00a0": "NBSP", "\u00ad": "SHY", "\u061c": "ALM", "\u200b": "ZWSP", "\u200e": "LRM",
+    "\u200f": "RLM", "\u2028": "LS", "\u2029": "PS", "\u202a": "LRE", "\u202b": "RLE",
+    "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO", "\u2060": "WJ", "\u2066": "LRI",
+    "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI", "\ufeff": "BOM",
+}  # fmt: skip
+"""Names in the Unicode standard. The joiners U+200C and U+200D are letters' own business: a mark
+between them would break the shapes of Persian or Hindi."""
+_MARKED = re.compile(
+    rf"(?P<newline>\n)|(?P<tab>\t)|(?P<hidden>[{''.join(_INVISIBLE)}])"
+    r"|(?P<space>(?:\A|(?<=\n)) +| +(?=\n|\Z)| {2,})"
+)
+
+
+def clean(text: str) -> str:
+    r"""The text with control characters as their pictures and lone surrogates spelled out.
+
+    >>> clean("a\x00b\x1b[1m\udc80")
+    'a␀b␛[1m\\udc80'
+    """
+    shown = text.translate(_CONTROLS)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", shown)
+
+
+def short(text: str, most: int) -> str:
+    """The text, or its beginning and its end with what was left out counted between them.
+
+    >>> short("abcdefghijkl", 8)
+    'abcdef … 4 characters left out … kl'
+    """
+    if len(text) <= most:
+        return text
+    tail = most // 4
+    left = len(text) - most
+    return f"{text[: most - tail]} … {left:,} characters left out … {text[len(text) - tail :]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stretch of text of one kind."""
+
+    kind: str
+    """``plain``, ``newline``, ``tab``, ``space`` (at a border, or doubled) or ``hidden``."""
+    text: str
+    name: str = ""
+    """What a hidden character is called."""
+
+
+def marks(text: str) -> Iterator[Mark]:
+    r"""The text in pieces, so that white space which a reader would miss can be shown.
+
+    >>> [mark.kind for mark in marks("one two \n")]
+    ['plain', 'space', 'newline']
+    """
+    at = 0
+    for number, found in enumerate(_MARKED.finditer(text)):
+        if number >= MOST_MARKS:
+            break
+        if found.start() > at:
+            yield Mark("plain", text[at : found.start()])
+        yield Mark(found.lastgroup or "plain", found.group(), _INVISIBLE.get(found.group(), ""))
+        at = found.end()
+    if at < len(text):
+        yield Mark("plain", text[at:])
+
+
+def html_language(tag: str | None) -> str:
+    """A ``lang`` attribute for a locale as data sets write it; empty where it names no language.
+
+    >>> html_language("deu_Latn"), html_language("zh-TW"), html_language("no tag")
+    ('de-Latn', 'zh-Hant', '')
+    """
+    if tag:
+        with suppress(DataError):
+            found = language(tag)
+            return found.code if found.script == "Zzzz" else f"{found.code}-{found.script}"
+    return ""

@@ -1,0 +1,364 @@
+"""What a person reads: tables of a run, and one record with everything behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from icl.core.probabilities import label_shares
+from icl.core.registry import lookup, names
+from icl.core.types import Choice, Record, Score
+from icl.engines.hf.weights.proof import described
+from icl.engines.ledger import traffic
+from icl.records.results import ConditionResult, Run, varying
+from icl.reports.calibration import calibration_tables
+from icl.reports.comparison import plain, spread_tables
+from icl.reports.notes import shot_notes
+from icl.scoring.checks import brief, checks
+from icl.tasks.predict import predict
+
+__all__ = [
+    "FACTS",
+    "card",
+    "metric_title",
+    "number",
+    "of_kind",
+    "render",
+    "short_count",
+    "show",
+    "tables",
+]
+
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+
+RANKINGS = {
+    "echo": "log-probabilities of all their tokens",
+    "first_token": "log-probability of their first token alone",
+    "generate": "text, parsed",
+}
+SHOTS_WIDTH = 16
+"""Characters of a name of shots that stand on one line."""
+WORD_WIDTH = 7
+"""Characters that a column of settings keeps, however full the table is: ``flipped``."""
+SPARE = ("s", "tokens", "chance", "majority")
+"""Columns that a narrow table does without, the first one first; then those in :data:`LESS`."""
+LESS = ("count", "baseline", "metric")
+"""Kinds of columns that it does without next, of each kind the last one first."""
+FACTS = {
+    "over_length": "over %",
+    "unparsed": "unp. %",
+    "empty": "empty %",
+    "unended": "unended %",
+    "shortened": "cut %",
+    "tied": "tied %",
+    "agreement": "agree %",
+}
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A score for a table; an en dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def short_count(value: float) -> str:
+    """``950``, ``12.3k``, ``4.5M``."""
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.1f}{unit}"
+    return f"{value:.0f}"
+
+
+def metric_title(name: str) -> str:
+    """The short column title of a metric, ``name@parser`` included."""
+    base, _, parser = name.partition("@")
+    made = lookup("metric", base)().label if base in names("metric") else base
+    return made + (f" ({parser})" if parser else "")
+
+
+def _fact_title(name: str) -> str:
+    """The short column title of a count, ``name@parser`` included."""
+    base, _, parser = name.partition("@")
+    return FACTS.get(base, base) + (f" ({parser})" if parser else "")
+
+
+def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
+    """One table a task, below it settings and at most ``most`` checks; then the spreads."""
+    from rich.text import Text
+
+    tasks = dict.fromkeys(condition.entry["task"] for condition in run.conditions)
+    findings = [one for one in checks(run) if one.name != "lost_shots"]  # told by locale below
+    for task in tasks:
+        rows = [condition for condition in run.conditions if condition.entry["task"] == task]
+        shown = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
+        fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
+        yield Text(" · ".join(fixed), style="bold")
+        yield _ScoreTable(rows, shown)
+        told = brief(rows, findings, most, run.called)
+        yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
+        yield from calibration_tables(rows, shown)
+    yield from spread_tables(run)
+
+
+def of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
+    """Names of the scores of a kind (``model``, ``baseline``, ``count``), the first one first."""
+    return list(dict.fromkeys(s.name for row in rows for s in row.scores if s.kind == kind))
+
+
+def _uncalibrated(rows: Sequence[ConditionResult]) -> list[str]:
+    """Names of the model's scores; those of calibrators have a table of their own."""
+    return [name for name in of_kind(rows, "model") if "+" not in name]
+
+
+@dataclass(frozen=True)
+class _ScoreTable:
+    """A row for each condition; where the width is too small, columns of less use are left out."""
+
+    rows: Sequence[ConditionResult]
+    varying: Sequence[str]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        columns = list(_columns(self.rows, self.varying))
+        left = []
+        for one in _spare(columns):
+            if sum(kept.least for kept in columns) + len(columns) - 1 <= options.max_width:
+                break
+            left.append(one.title)
+            columns.remove(one)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+        for one in columns:
+            table.add_column(one.title, **one.options)
+        for cells in zip(*(one.cells for one in columns), strict=True):
+            table.add_row(*cells)
+        yield table
+        if left:
+            yield Text(f"no room here for the columns: {', '.join(left)}", style="dim")
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cells: Sequence[str]
+    options: Mapping[str, Any]
+    kind: str = ""
+    """One of :data:`LESS`; empty for what a table cannot do without, whatever its width."""
+
+    @property
+    def least(self) -> int:
+        """Characters that it cannot do without."""
+        if not self.options["no_wrap"]:
+            return int(self.options["min_width"])
+        return max(map(len, [self.title, *self.cells]))
+
+
+def _spare(columns: Sequence[_Column]) -> list[_Column]:
+    """What a table can do without, the least needed first."""
+    found = [one for title in SPARE for one in columns if one.title == title]
+    kinds = [one for kind in LESS for one in reversed(columns) if one.kind == kind]
+    return found + [one for one in kinds if one not in found]
+
+
+def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterator[_Column]:
+    for axis in varying:
+        told = [row.axes.get(axis, "") for row in rows]
+        words = [axis, *(word for one in told for word in one.split())]
+        yield _Column(axis, told, {
+            "overflow": "fold",
+            "no_wrap": axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
+            "min_width": min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
+        })  # fmt: skip
+    right = {"justify": "right", "no_wrap": True}
+    models = _uncalibrated(rows)
+    primary = models[0] if models else ""
+    found = [{score.name: score for score in row.scores} for row in rows]
+    for name in models:
+        cells = [number(_value(f.get(name))) for f in found]
+        yield _Column(metric_title(name), cells, right, "" if name == primary else "metric")
+        if name == primary:
+            cells = [_interval(f.get(name)) for f in found]
+            yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
+    plain = [
+        name for name in of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
+    ]
+    for name in plain:
+        cells = [number(_value(f.get(name))) for f in found]
+        yield _Column(name.split("/")[0], cells, {**right, "style": "cyan"}, "baseline")
+    facts = [name for name in of_kind(rows, "count")
+             if any(f[name].value for f in found if name in f)]  # fmt: skip
+    for name in facts:
+        cells = [number(_value(f.get(name))) for f in found]
+        yield _Column(_fact_title(name), cells, right, "count")
+    yield _Column("n", [str(len(row.records)) for row in rows], right)
+    yield _Column("tokens", [short_count(row.tokens) for row in rows], right)
+    yield _Column("s", [f"{row.seconds:.0f}" for row in rows], right)
+
+
+def _value(score: Score | None) -> float | None:
+    return score.value if score else None
+
+
+def _interval(score: Score | None) -> str:
+    if score is None or score.low is None or score.high is None:
+        return ""
+    return f"[{score.low:.1f}, {score.high:.1f}]"
+
+
+def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """Settings of every number of a table, and what a reader must know."""
+    for name in _uncalibrated(rows):
+        signatures = {s.signature for row in rows for s in row.scores if s.name == name}
+        for signature in sorted(signatures):
+            settings, _, interval = signature.partition("|ci:")
+            yield f"{metric_title(name)}: {settings}"
+            yield f"  interval: {interval}"
+    ended = {choice.label: choice.end for row in rows for choice in row.store.choices()
+             if choice.end}  # fmt: skip
+    if ended:
+        shown = ", ".join(list(ended)[:3]) + (", …" if len(ended) > 3 else "")
+        yield f"scored to their end {next(iter(ended.values()))!r}: {shown}"
+    yield from dict.fromkeys(
+        f"{row.entry['axes']['model']}: {described(row.model)}" for row in rows if row.model
+    )
+    yield from _shared(rows)
+    yield from shot_notes(rows)
+    shortened = [record.shortened for row in rows for record in row.records.values()
+                 if record.shortened]  # fmt: skip
+    if shortened:
+        left = 100 * sum(kept for kept, _ in shortened) / sum(whole for _, whole in shortened)
+        yield (
+            f"{len(shortened)} prompts lost the end of their marked span to fit the window; "
+            f"{left:.0f} % of it is left"
+        )
+    ways = list({row.entry.get("ranking") for row in rows})
+    if len(ways) == 1 and ways[0]:
+        yield f"choices ranked by the server's {RANKINGS[ways[0]]}"
+    for row in rows:
+        yield from _traffic_notes(row, told=len(ways) == 1)
+        if len(row.records) < len(row.ids):
+            yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
+        if row.entry["fallbacks"]:
+            yield f"{row.axes['shots']}: {len(row.entry['fallbacks'])} words from the fallback"
+
+
+def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """How much of the work was done once for many prompts, where the engine counted it."""
+    timings = [row.store.timing() for row in rows]
+    forwarded = round(sum(timing.get("forwarded", 0) for timing in timings))
+    asked = round(sum(t.get("tokens", 0) for t in timings if t.get("forwarded")))
+    if forwarded and asked > forwarded:
+        times = asked / forwarded
+        yield f"{forwarded:,} tokens computed for {asked:,} asked: {times:.1f} times shared"
+
+
+def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
+    """How a server ranked, unless that is ``told`` for all; its speed, price and model."""
+    ranking = row.entry.get("ranking")
+    if ranking and not told:
+        yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"
+    sums = traffic(row.store.folder)
+    if not sums.requests:
+        return
+    cost = "" if sums.cost is None else f", cost {sums.cost:.4g}"
+    retried = f", {sums.retries} tried again" if sums.retries else ""
+    times = [f"{sums.latency_ms(share) / 1000:.2g}" for share in (0.5, 0.95)]
+    yield (
+        f"{row.axes['shots']}: {sums.requests} requests{retried}, half within {times[0]} s, "
+        f"95 % within {times[1]} s{cost}"
+    )
+    versions = ", ".join(sums.models)
+    several = "SEVERAL VERSIONS of the model answered:" if len(sums.models) > 1 else "answered by"
+    if versions:
+        yield f"  {several} {versions}"
+
+
+def render(run: Run, width: int = 80) -> str:
+    """The tables as plain text of at most ``width`` columns."""
+    return plain(tables(run), width)
+
+
+def show(run: Run, console: Console, most: int | None = 5) -> None:
+    """Print the tables; see :func:`tables`."""
+    for part in tables(run, most):
+        console.print(part, highlight=False)
+
+
+def card(condition: ConditionResult, record: Record) -> str:
+    """One record with everything behind it, as plain text.
+
+    The prompt is rendered again from the condition folder and compared with the hash of what
+    was sent.
+    """
+    choices = condition.choices(record)
+    example = condition.store.examples()[record.id]
+    scored = condition.scored(record)
+    again = condition.hash_again(record)
+    same = "the same as was sent" if again == record.request else "NOT what was sent"
+    prediction = predict(record, choices, condition.entry["parser"])
+    right = " (right)" if prediction.value in example.targets else ""
+    axes = " · ".join(value for value in condition.axes.values() if value)
+    lines = [
+        f"condition  {record.condition}  {axes}",
+        f"example    {record.id}",
+        f"target     {' | '.join(example.targets) or '–'}",
+        f"answer     {prediction.value if prediction.value is not None else '–'}{right}",
+    ]
+    if condition.model:
+        lines.append(f"model      {described(condition.model)}")
+    if prediction.error:
+        lines.append(f"unparsed   {prediction.error}")
+    for place, (name, label, score) in enumerate(record.shots, 1):
+        found = f"  score {score:.3f}" if score is not None else ""
+        lines.append(f"shot {place:<6}{name}  {label or ''}{found}")
+    if record.dropped:
+        lines.append(f"dropped    {', '.join(record.dropped)} (did not fit the window)")
+    if record.shortened:
+        kept_chars, whole = record.shortened
+        lines.append(f"shortened  {kept_chars} of {whole} characters of the marked span were sent")
+    if prediction.samples > 1:
+        tied = ", tied with another" if prediction.tied else ""
+        lines.append(f"votes      {prediction.votes} of {prediction.samples} samples{tied}")
+    prompts = condition.prompts(record)
+    answered = next((i for i, c in enumerate(choices) if c.label == prediction.value), 0)
+    sent = condition.sent(prompts[answered if scored is not None else 0])
+    head = "prompt" if scored is None else f"prompt that gives {choices[answered].label}"
+    lines += [
+        f"request    {record.request[:16]}, rendered again: {same}",
+        f"tokens     {record.prompt_tokens} in the prompt",
+        "",
+        f"── {head} ".ljust(70, "─"),
+        sent,
+    ]
+    if scored is not None:
+        lines += ["── scored behind it, and behind the other labels ".ljust(70, "─"), scored]
+    if record.logprobs:
+        lines += ["── choices " + "─" * 59, *_bars(record, choices, example.targets)]
+    for output in record.outputs:
+        if output.reasoning is not None:
+            lines += ["── reasoning " + "─" * 57, output.reasoning]
+        lines += [f"── output ({output.finish}, {output.output_tokens} tokens) " + "─" * 36]
+        lines.append(output.text)
+    return "\n".join(lines)
+
+
+def _bars(
+    record: Record, choices: Sequence[Choice], targets: Sequence[str], top: int = 10
+) -> Iterator[str]:
+    """The likeliest choices with their share of the choices' probability, targets marked."""
+    logprobs, shares = record.logprobs, label_shares(record.logprobs)
+    order = sorted(range(len(choices)), key=lambda i: -logprobs[i])
+    marked = [i for i in order[top:] if choices[i].label in targets]
+    for place in [*order[:top], *marked]:
+        sign = "✓" if choices[place].label in targets else " "
+        bar = "█" * round(20 * shares[place])
+        label = choices[place].label
+        if record.choices and label not in choices[place].text:
+            label = f"{label}  {choices[place].text.strip()}"
+        yield f"{sign} {label:<28.28} {logprobs[place]:9.3f} {100 * shares[place]:5.1f} % {bar}"

@@ -1,0 +1,1 @@
+"""Everything that asks a model: run, judge, estimate, try, search."""

@@ -1,0 +1,190 @@
+"""What a run will cost, before it runs: conditions, rows to compute, tokens and time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from icl.core.types import Choice, Prompt
+from icl.engines.ledger import Remote
+from icl.experiment.condition import Condition, Request
+from icl.experiment.grid import Experiment
+from icl.experiment.loader import Loader
+from icl.running.judge import benches
+from icl.running.progress import Progress, duration
+from icl.running.run import conditions
+from icl.running.work import stores, work
+
+__all__ = ["Estimate", "HEAD", "answer_tokens", "estimate", "is_priced", "total"]
+
+
+HEAD = ("condition", "rows", "prompt tokens", "answer tokens", "longest", "time")
+"""Columns of :meth:`Estimate.cells`."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of one condition."""
+
+    condition: Condition
+    rows: int
+    """Rows, and probes of calibrators, that have no reusable record yet."""
+    prompt_tokens: int
+    """Tokens of their prompts."""
+    answer_tokens: int
+    """Tokens of all their choices, or ``max_tokens`` for each row to generate."""
+    seconds: float
+    """From timings of this condition, or from one trial request."""
+    measured: bool
+    """Whether ``seconds`` comes from the condition's own timings."""
+    prompt: Request | None = None
+    """The longest prompt."""
+    cost: float | None = None
+    """Money at most, where the model's entry holds a price table."""
+    judged: Condition | None = None
+    """Whose outputs a judge is asked about, each as long as its reference where it is not there."""
+
+    def cells(self) -> list[str]:
+        """A line of a table, as :data:`HEAD` heads it."""
+        axes = _axes(self.condition) + (f" on {_axes(self.judged)}" if self.judged else "")
+        took = duration(self.seconds) + ("" if self.measured or not self.rows else " (trial)")
+        if self.cost is not None:
+            took = f"costs {self.cost:.4g}" + (f", {took}" if self.measured else "")
+        longest = str(self.prompt.tokens) if self.prompt else "–"
+        return [axes, str(self.rows), f"{self.prompt_tokens:,}", f"{self.answer_tokens:,}",
+                longest, took]  # fmt: skip
+
+
+def _axes(condition: Condition) -> str:
+    return " ".join(filter(None, condition.point.axes.values()))
+
+
+def total(found: Sequence[Estimate]) -> str:
+    """Time and money of all conditions, and what the time was taken from."""
+    costs = [one.cost for one in found if one.cost is not None]
+    cost = f", at most {sum(costs):.4g} in the unit of `price`" if costs else ""
+    took = duration(sum(one.seconds for one in found))
+    tried = any(one.seconds and not one.measured for one in found)
+    less = ", less by what prompts share," * tried
+    return f"about {took}{cost}{less} in all; nothing was run or kept"
+
+
+def estimate(
+    experiment: Experiment,
+    out: str | Path = "runs",
+    progress: Progress | None = None,
+    loader: Loader | None = None,
+) -> Iterator[Estimate]:
+    """Estimate every condition, one after the other, then what their judges are asked.
+
+    Seconds a token come from the condition's earlier batches where there are any; else its
+    median prompt is asked once, which loads the model. A trial's answer is not kept, and a model
+    that costs money is not tried. A ``loader`` of this experiment shares data and engines.
+
+    Raises:
+        IclError: everything that :func:`icl.running.run.run` would refuse before it computes.
+    """
+    loader, root = loader or Loader(experiment), Path(out)
+    found = [one for one, _ in conditions(experiment, loader, progress or Progress(quiet=True))]
+    judges = benches(found, loader)
+    left: dict[str, set[str]] = {}
+    for condition in found:
+        todo = _todo(condition, root)
+        left[condition.fingerprint] = {one.example.id for one in todo if one.role == "test"}
+        yield _estimated(condition, todo, root, loader)
+    for condition in found:
+        store = stores(condition, root)["test"]
+        for bench in judges.get(condition.fingerprint, ()):
+            made = bench.foreseen(condition, store, left[condition.fingerprint])
+            yield replace(_estimated(made, _todo(made, root), root, loader), judged=condition)
+
+
+def _todo(condition: Condition, root: Path) -> list[Request]:
+    """The requests that have no reusable record yet, the shortest first."""
+    todo: list[Request] = []
+    for store, requests in work(condition, root):
+        have = store.records()
+        todo += [r for name, r in requests.items() if name not in have
+                 or have[name].request != r.hash]  # fmt: skip
+    return sorted(todo, key=lambda request: request.tokens)
+
+
+def _estimated(
+    condition: Condition, todo: Sequence[Request], root: Path, loader: Loader
+) -> Estimate:
+    loader.only(condition.engine)
+    prompts = sum(request.tokens for request in todo)
+    answers = answer_tokens(condition, todo)
+    timing = stores(condition, root)["test"].timing()
+    measured = bool(timing.get("tokens"))
+    seconds = 0.0
+    if todo and measured:
+        seconds = timing["seconds"] / timing["rows"] * len(todo)
+    elif todo and not is_priced(condition):
+        seconds = _trial(condition, todo[len(todo) // 2]) * len(todo)
+    longest = todo[-1] if todo else None
+    cost = _cost(condition, todo)
+    return Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
+
+
+def answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
+    """Tokens of all the requests' choices, or the most that may be generated."""
+    if condition.method == "generate":
+        return len(requests) * condition.sampling.max_tokens * condition.sampling.n
+    if condition.method == "channel":
+        start = condition.count(Prompt(""))
+        texts = (Prompt(text) for request in requests for _, text in request.items)
+        return sum(condition.count(text) - start for text in texts)
+    if condition.choices:
+        return len(requests) * sum(_choice_tokens(condition, condition.choices))
+    return sum(sum(_choice_tokens(condition, request.choices)) for request in requests)
+
+
+def _choice_tokens(condition: Condition, choices: Sequence[Choice]) -> list[int]:
+    start = condition.count(Prompt(""))
+    return [condition.count(Prompt(c.text + c.end)) - start for c in choices]
+
+
+def is_priced(condition: Condition) -> bool:
+    """Whether asking it costs money."""
+    return isinstance(condition.engine, Remote) and condition.engine.price is not None
+
+
+def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
+    """Money for all rows to compute."""
+    engine = condition.engine
+    if not isinstance(engine, Remote) or engine.price is None:
+        return None
+    echoed = condition.ranking == "echo"
+    shared = _choice_tokens(condition, condition.choices) if echoed else []
+    found = []
+    for request in todo:
+        own = shared
+        if echoed and not condition.choices:
+            own = _choice_tokens(condition, request.choices)
+        found.append(engine.cost_of(request.tokens, own, condition.ranking, condition.sampling))
+    return sum(cost for cost in found if cost is not None)
+
+
+def _trial(condition: Condition, request: Request) -> float:
+    """Seconds of asking one prompt, after the model is loaded and warm."""
+    items = request.items
+
+    def ask(width: int) -> None:
+        if condition.ranks:
+            for _ in condition.engine.score(items[:width]):
+                pass
+        else:
+            few = replace(condition.sampling, max_tokens=min(width, condition.sampling.max_tokens))
+            for _ in condition.engine.generate([request.prompt], few):
+                pass
+
+    ask(2)
+    began = time.perf_counter()
+    ask(max(len(items), 16))
+    seconds = time.perf_counter() - began
+    if condition.method == "generate":
+        seconds *= max(1.0, condition.sampling.max_tokens / 16)
+    return seconds

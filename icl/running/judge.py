@@ -1,0 +1,246 @@
+"""Asking a judge: every output of a condition becomes a row of a condition of its own.
+
+So verdicts are records as all others: committed batch by batch, resumed, rendered again, and used
+again only if the very same request would be sent. An output is text of a stranger: it enters the
+judge's template as JSON alone, in whose quotes it stays, and its control tokens are neutralised by
+the engine as those of a row are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import ConfigError, DataError
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON, Example, Prediction, Sampling, digest
+from icl.data import json_lines
+from icl.engines.ledger import Remote, spent
+from icl.experiment.condition import Condition, Request
+from icl.experiment.entries import RowsEntry, SamplingEntry, ShotsEntry, TaskEntry
+from icl.experiment.grid import Experiment, Point
+from icl.experiment.loader import Loader
+from icl.experiment.method import answering
+from icl.metrics import make_metric
+from icl.metrics.judge import Judge
+from icl.prompts.template import Template, load_template
+from icl.records.results import ConditionResult
+from icl.records.store import ConditionStore
+from icl.running.progress import Progress
+from icl.scoring.judge_verdicts import HUMAN, human_text
+from icl.tasks import Task
+
+__all__ = ["Bench", "benches", "judge_all"]
+
+
+TASK = Task("judge", "classify", ("rank", "generate"), "label", (), ())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A judge with everything loaded, ready to be asked about any condition."""
+
+    name: str
+    judge: Judge
+    point: Point
+    template: Template
+    loader: Loader
+    human: Mapping[str, list[dict[str, str]]]
+
+    @classmethod
+    def of(cls, name: str, judge: Judge, loader: Loader) -> Bench:
+        """Find template, model and human verdicts.
+
+        Raises:
+            ConfigError: an unknown model, or a template that does not suit the entry.
+            DataError: the file of human verdicts is not there or malformed.
+            TemplateError: the template is not there or malformed.
+        """
+        experiment = loader.experiment
+        models = experiment.raw["models"]
+        if judge.model not in models:
+            raise ConfigError(
+                f"{experiment.name}: metrics: {name}: unknown model {judge.model!r}"
+                f"{did_you_mean(judge.model, models)}"
+            )
+        template = load_template(judge.prompt, base=str(experiment.base))
+        _check(name, judge, template)
+        entry = TaskEntry(
+            task="judge", prompt=[judge.prompt], rows=RowsEntry(data="outputs"),
+            method="generate" if judge.method == "generate" else "rank",
+            sampling=SamplingEntry(max_tokens=judge.max_tokens),
+        )  # fmt: skip
+        point = Point(
+            judge.model, models[judge.model], entry, judge.prompt, None, None, "en",
+            ShotsEntry(k=0), {}, {"judge": name, "prompt": judge.prompt, "model": judge.model},
+        )  # fmt: skip
+        return cls(name, judge, point, template, loader, _human(judge, experiment))
+
+    def condition(self, judged: Condition, result: ConditionResult) -> Condition:
+        """The outputs of a condition as rows for the judge; unparsed ones are not asked about."""
+        return self._over(judged, list(_rows(result.examples, result.predictions())))
+
+    def foreseen(self, judged: Condition, store: ConditionStore, todo: set[str]) -> Condition:
+        """The same before all outputs are there: each of ``todo`` as long as its reference."""
+        entry = {"parser": _parser(judged)}
+        known = [one.id for one in judged.examples if one.id not in todo]
+        made = {one.id: one for one in ConditionResult(entry, known, store).predictions()}
+        guessed = (
+            made.get(row.id) or Prediction(row.id, row.targets[0] if row.targets else "")
+            for row in judged.examples
+        )
+        return self._over(judged, list(_rows(judged.examples, guessed)))
+
+    def _over(self, judged: Condition, examples: list[Example]) -> Condition:
+        rows = f"{judged.fingerprint}:{_parser(judged)}"
+        task = self.point.task.model_copy(update={"rows": RowsEntry(data=rows)})
+        point = Point(**{**vars(self.point), "task": task})
+        engine = self.loader.engine(self.point)
+        method, ranking, choices = answering(self.judge.method, self.template, engine)
+        return Condition(
+            point=point, task=TASK, method=method, template=self.template, examples=examples,
+            available=len(examples), pool=[], left_out=0, selector=None, choices=choices,
+            sampling=Sampling(max_tokens=self.judge.max_tokens), engine=engine, ranking=ranking,
+            batch_size=self.loader.experiment.batch_size,
+        )  # fmt: skip
+
+
+def _parser(condition: Condition) -> str:
+    """How the outputs that are judged are read."""
+    return condition.point.task.parser or condition.task.parser
+
+
+def _rows(examples: Iterable[Example], predictions: Iterable[Prediction]) -> Iterable[Example]:
+    """What a judge may read: the row's inputs, the output, and the references."""
+    for example, made in zip(examples, predictions, strict=True):
+        if made.value is not None:
+            own: dict[str, JSON] = {"output": made.value, "references": list(example.targets)}
+            if example.targets:
+                own["reference"] = example.targets[0]
+            yield Example(example.id, {**example.inputs, **own}, meta=example.meta)
+
+
+def _check(name: str, judge: Judge, template: Template) -> None:
+    file = template.file
+    if file.kind != "classify" or not template.labels:
+        raise ConfigError(
+            f"metrics: {name}: the judge's template {file.name!r} must be of kind 'classify' and "
+            'list its verdicts, as in `labels: {"yes": "yes", "no": "no"}`'
+        )
+    if set(template.labels) != set(judge.scores):
+        raise ConfigError(
+            f"metrics: {name}: {file.name} has the verdicts {', '.join(template.labels)}, and "
+            f"scores: counts {', '.join(judge.scores)}; give each verdict its number"
+        )
+    halves = [half for half in (file.system, file.instruction, file.input, file.query) if half]
+    if not any("output" in half.names for half in halves):
+        raise ConfigError(f"metrics: {name}: {file.name} does not read `output`, so there is "
+                          "nothing to judge")  # fmt: skip
+    for half in halves:
+        for line in half.unquoted("output"):
+            raise ConfigError(
+                f"{half.where}:{line}: an output may hold anything, and could pass for the judge's "
+                "own instructions; write it as {{ output | json }}, in whose quotes it stays"
+            )
+
+
+def _human(judge: Judge, experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+    """Example id -> human verdicts on it."""
+    if judge.human is None:
+        return {}
+    path = experiment.base / Path(judge.human).expanduser()
+    found: dict[str, list[dict[str, str]]] = {}
+    for line, row in json_lines(path):
+        where = f"{path}:{line}"
+        unknown = [key for key in row if key not in ("id", "verdict", "output")]
+        if unknown or not isinstance(row.get("id"), str):
+            raise DataError(
+                f'{where}: a human verdict is {{"id": "…", "verdict": "…"}}, with "output" if it '
+                f"is on one text alone; this is {row!r}"
+            )
+        if row.get("verdict") not in judge.scores:
+            guess = did_you_mean(str(row.get("verdict")), judge.scores)
+            raise DataError(f"{where}: unknown verdict {row.get('verdict')!r}{guess}")
+        found.setdefault(row["id"], []).append({k: v for k, v in row.items() if k != "id"})
+    return found
+
+
+def benches(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[Bench]]:
+    """Fingerprint -> its judges, checked; a judge of many conditions is made once."""
+    known: dict[str, Bench] = {}
+    found: dict[str, list[Bench]] = {}
+    for condition in conditions:
+        entry = condition.point.task
+        for given in entry.metrics or ():
+            name, metric = make_metric(given)
+            if isinstance(metric, Judge):
+                key = repr((name, metric))
+                if key not in known:
+                    known[key] = Bench.of(name, metric, loader)
+                found.setdefault(condition.fingerprint, []).append(known[key])
+    return found
+
+
+def judge_all(
+    judges: Mapping[str, list[Bench]],
+    conditions: Sequence[tuple[Condition, dict[str, Any]]],
+    rows: Mapping[str, Sequence[str]],
+    root: Path,
+    shown: Progress,
+    complete: Callable[[Condition, ConditionStore, Mapping[str, Request], Progress], object],
+) -> None:  # fmt: skip
+    """Ask every judge about every condition that names it, model by model.
+
+    Args:
+        judges: from :func:`benches`.
+        conditions: with their manifest entries, to which ``judges`` is added.
+        rows: of the manifest: example ids by the entry's ``rows``.
+        root: folder of all runs.
+        shown: is told of a model that judges itself, and of human verdicts on other rows.
+        complete: answers the requests of a condition in its store.
+    """
+    asked = [
+        (bench, condition, entry)
+        for condition, entry in conditions
+        for bench in judges.get(condition.fingerprint, ())
+    ]
+    for name in dict.fromkeys(b.name for b, c, _ in asked if b.judge.model == c.point.model_name):
+        shown.note(
+            f"{name}: a model judges its own outputs, and models favour those; name another model"
+        )
+    for bench, condition, entry in sorted(asked, key=lambda one: one[0].point.engine_key):
+        folder = root / "conditions"
+        kept = ConditionStore(folder / condition.folder, root)
+        made = bench.condition(condition, ConditionResult(entry, rows[entry["rows"]], kept))
+        store = ConditionStore(folder / made.folder, root)
+        if made.examples:
+            bench.loader.only(made.engine)
+            if isinstance(made.engine, Remote):
+                made.engine.spent += spent(store.folder)
+            requests = {example.id: made.request(example) for example in made.examples}
+            complete(made, store, requests, shown)
+        strange = [key for key in bench.human if key not in rows[entry["rows"]]]
+        if strange:
+            shown.note(
+                f"{bench.name}: {len(strange)} of {len(bench.human)} rows with human verdicts are "
+                f"none of this run, such as {strange[0]!r}"
+            )
+        if bench.human:
+            store.replace(HUMAN, human_text(bench.human))
+        entry.setdefault("judges", {})[bench.name] = _entry(bench, made)
+
+
+def _entry(bench: Bench, made: Condition) -> dict[str, Any]:
+    """What the manifest says of a judge's verdicts on a condition."""
+    identity = made.identity
+    return {
+        "axes": dict(bench.point.axes),
+        "settings": {},
+        "fingerprint": made.fingerprint,
+        "folder": made.folder,
+        "method": made.method,
+        "parser": TASK.parser,
+        "hash": digest([identity["engine"], identity["template"]])[:12],
+    }

@@ -1,0 +1,113 @@
+"""The one progress display: a line that moves on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import IO, Any
+
+__all__ = ["Progress", "duration"]
+
+
+EVERY_S = 10.0
+"""Seconds between two plain lines."""
+
+
+class Progress:
+    """Condition, examples, tokens a second and time left; used as a context manager.
+
+    >>> with Progress(sys.stderr) as progress:                          # doctest: +SKIP
+    ...     progress.begin("intent 8 bm25", done=0, total=100)
+    ...     progress.advance(rows=8, tokens=900)
+    """
+
+    def __init__(self, stream: IO[str] | None = None, quiet: bool = False) -> None:
+        self.stream = stream or sys.stderr
+        self.quiet = quiet
+        self._noted: set[str] = set()
+        self._bar: Any = None
+        self._task: Any = None
+        self._name, self._done, self._total, self._tokens = "", 0, 0, 0
+        self._began = self._spoke = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if not self.quiet and self.stream.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(compact=True),
+                console=Console(file=self.stream),
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line above the progress."""
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """A line that is said once, however often it is asked for."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.say(f"note: {text}")
+
+    def begin(self, name: str, done: int, total: int) -> None:
+        """A condition begins, ``done`` of its ``total`` examples being there already."""
+        self._name, self._done, self._total, self._tokens = name, done, total, 0
+        self._began = self._spoke = time.monotonic()
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(name, total=total, completed=done, rate="")
+
+    def advance(self, rows: int, tokens: int) -> None:
+        """``rows`` examples more are committed."""
+        self._done += rows
+        self._tokens += tokens
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        rate = f"{self._tokens / seconds:,.0f} tok/s"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, rate=rate)
+        elif not self.quiet and (
+            self._done == self._total or time.monotonic() - self._spoke >= EVERY_S
+        ):
+            self._spoke = time.monotonic()
+            print(
+                f"{self._name}: {self._done}/{self._total} examples, {rate}, {seconds:.0f} s",
+                file=self.stream,
+                flush=True,
+            )
+
+
+def duration(seconds: float) -> str:
+    """``3 min 05 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

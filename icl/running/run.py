@@ -1,0 +1,237 @@
+"""The straight line: from an experiment file to committed records and scores, top to bottom."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import OutOfMemory
+from icl.engines.ledger import Ledger, Remote, spent
+from icl.engines.protocol import Proves, Sized
+from icl.experiment.condition import Condition, Request, build
+from icl.experiment.file import load_experiment
+from icl.experiment.grid import Experiment, points
+from icl.experiment.loader import Loader
+from icl.experiment.notes import RANKED_BY, pool_notes, widths_compared
+from icl.records.manifest import check_folder, condition_entry, write_manifest
+from icl.records.results import ConditionResult, Run, opened_run
+from icl.records.store import ConditionStore
+from icl.running.answer import answer_batch, batches, record_tokens
+from icl.running.judge import benches, judge_all
+from icl.running.progress import Progress
+from icl.running.work import check_probes, stores, work
+from icl.scoring.scores import score_run
+
+__all__ = ["conditions", "count_spent", "run", "run_condition"]
+
+
+def run(
+    experiment: str | Path | Experiment,
+    out: str | Path = "runs",
+    progress: Progress | None = None,
+    loader: Loader | None = None,
+) -> Run:
+    """Run an experiment: compute the records that are missing, and score all of them.
+
+    A run that was killed goes on where it was: only whole batches count, and what is there is
+    reused if its re-rendered request is the same.
+
+    Args:
+        experiment: a YAML file, or what :func:`icl.experiment.file.load_experiment` made of it.
+        out: folder of all runs; conditions are shared by the runs in it.
+        progress: where to tell of it; silent by default.
+        loader: of this experiment, where data and engines are shared with other work.
+
+    Returns:
+        The run with its scores; ``.frame()`` makes a pandas frame of them.
+
+    Raises:
+        IclError: anything wrong with the file, data, template, model or disk. What was
+            committed before stays.
+
+    >>> run("experiments/quickstart.yaml").frame()                      # doctest: +SKIP
+    """
+    loaded = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    root, loader = Path(out), loader or Loader(loaded)
+    folder = root / loaded.name
+    worked: list[ConditionStore] = []
+    complete = partial(_complete_noted, worked)
+    check_folder(folder)
+    computed = reused = 0
+    entries: list[dict[str, Any]] = []
+    rows: dict[str, list[str]] = {}
+    with progress or Progress(quiet=True) as shown:
+        found = conditions(loaded, loader, shown)
+        judges = benches([condition for condition, _ in found], loader)
+        count_spent([condition for condition, _ in found], root)
+        for condition, same in found:
+            loader.only(condition.engine)
+            entries.append(condition_entry(condition, same, rows, loaded.base))
+            write_manifest(folder, loaded, entries, rows, finished=False)
+            for store, requests in work(condition, root):
+                new = complete(condition, store, requests, shown)
+                computed, reused = computed + new, reused + len(requests) - new
+        pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
+        judge_all(judges, pairs, rows, root, shown, complete)
+    _check_all(worked)
+    manifest = write_manifest(folder, loaded, entries, rows, finished=True)
+    # Programs start here: those of this experiment, whatever the manifest on disk may say by now.
+    scored = score_run(opened_run(folder, manifest, allow_commands=True))
+    asked = tuple(replace(one, allow_commands=False) for one in scored.conditions)  # and no more
+    _check_all(worked)  # scoring may take its time, too
+    return replace(scored, conditions=asked, computed=computed, reused=reused)
+
+
+def _check_all(worked: Sequence[ConditionStore]) -> None:
+    """Refuse to end well if what was computed is no longer there."""
+    for store in worked:
+        store.check()
+
+
+def conditions(
+    experiment: Experiment, loader: Loader, progress: Progress
+) -> list[tuple[Condition, list[str]]]:
+    """Every condition once, with what was inert; everything is checked before anything runs.
+
+    Conditions of one model stand together, so that each model is loaded once.
+    """
+    found: dict[str, Condition] = {}
+    same: dict[str, list[str]] = {}
+    told: set[str] = set()
+    for point in points(experiment):
+        known = dict(loader.revisions)
+        condition = build(point, loader)
+        for name, commit in loader.revisions.items():
+            if name not in known and point.data[name].revision != commit:
+                progress.note(
+                    f"data {name}: read at the newest revision; write `revision: {commit}` to keep "
+                    "it"
+                )
+        for note in pool_notes(condition):
+            if note not in told:
+                told.add(note)
+                progress.note(note)
+        if point.task.rows.n and point.task.rows.n > condition.available:
+            progress.note(
+                f"{point.task.task}: {point.task.rows.n} rows were asked for, "
+                f"{condition.available} are there"
+            )
+        if condition.examples:
+            condition.request(condition.examples[0])
+            check_probes(condition)
+        if condition.ranking in RANKED_BY:
+            progress.note(f"{point.model_name}: {RANKED_BY[condition.ranking]}")
+        if condition.fingerprint in found:
+            same[condition.fingerprint].append(point.axes["shots"])
+            progress.note(
+                f"{_title(condition)} asks the same as a condition before it and is run once"
+            )
+            continue
+        found[condition.fingerprint], same[condition.fingerprint] = condition, []
+    for note in widths_compared(list(found.values())):
+        progress.note(note)
+    order = {name: place for place, name in enumerate(loader.engines)}
+    listed = [(condition, same[name]) for name, condition in found.items()]
+    return sorted(listed, key=lambda pair: order[pair[0].point.engine_key])
+
+
+def run_condition(
+    condition: Condition, root: Path, progress: Progress, base: Path = Path(".")
+) -> Run:
+    """Answer one condition in folders of its own, unscored; for trials.
+
+    ``base`` is the experiment's folder, in which outside programs run.
+    """
+    rows: dict[str, list[str]] = {}
+    entry = condition_entry(condition, [], rows, base)
+    store, requests = next(work(condition, root))
+    _complete(condition, store, requests, progress)
+    result = ConditionResult(entry, rows[entry["rows"]], store)
+    return Run(root / "trial", {"name": "trial"}, (result,))
+
+
+def count_spent(found: Sequence[Condition], root: Path) -> None:
+    """Tell each server's engine what its conditions have cost in earlier runs."""
+    for condition in found:
+        if isinstance(condition.engine, Remote):
+            kept = stores(condition, root).values()
+            condition.engine.spent += sum(spent(store.folder) for store in kept)
+
+
+def _title(condition: Condition) -> str:
+    return " ".join(filter(None, condition.point.axes.values()))
+
+
+def _complete_noted(
+    worked: list[ConditionStore], condition: Condition, store: ConditionStore,
+    requests: Mapping[str, Request], progress: Progress,
+) -> int:  # fmt: skip
+    """Compute the records that are missing, and note the store to be checked in the end."""
+    worked.append(store)
+    return _complete(condition, store, requests, progress)
+
+
+def _complete(
+    condition: Condition, store: ConditionStore, requests: Mapping[str, Request], progress: Progress
+) -> int:
+    """Compute the records that are missing; returns how many."""
+    roles = dict.fromkeys(request.role for request in requests.values() if request.role != "test")
+    name = " ".join([_title(condition), *roles])
+    with store.writing():
+        have = store.records()
+        pending = [
+            request
+            for key, request in requests.items()
+            if key not in have or have[key].request != request.hash
+        ]
+        remote = condition.engine if isinstance(condition.engine, Remote) else None
+        if remote:
+            remote.ledger = Ledger(store.folder)
+        progress.begin(name, len(requests) - len(pending), len(requests))
+        store.begin(condition.about())
+        if condition.method == "generate" and condition.choices:
+            store.keep_choices(condition.choices, [0] * len(condition.choices))  # for the parser
+        store.plan(
+            batches(pending, condition) if pending else [],
+            (request.example for request in requests.values()),
+            {shot.example.id: shot.example for r in pending for shot in r.shots}.values(),
+        )
+        if not pending:
+            return 0
+        while left := store.unfinished():
+            index, ids = left[0]
+            began, before = time.perf_counter(), _work(condition)
+            try:
+                records = answer_batch(condition, store, [requests[key] for key in ids])
+            except OutOfMemory:
+                if len(ids) == 1:
+                    raise
+                store.split(index)
+                progress.note(f"{name}: out of memory, a batch of {len(ids)} is halved")
+                continue
+            seconds = time.perf_counter() - began
+            _keep_proof(condition, store)
+            tokens = sum(record_tokens(record, store) for record in records)
+            done = {name: n - before[name] for name, n in _work(condition).items()}
+            store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens, **done})
+            if remote:
+                remote.ledger.settle(index)
+            progress.advance(len(records), tokens)
+    return len(pending)
+
+
+def _work(condition: Condition) -> dict[str, int]:
+    """Tokens that the engine has computed so far, where it counts them."""
+    return condition.engine.computed() if isinstance(condition.engine, Sized) else {}
+
+
+def _keep_proof(condition: Condition, store: ConditionStore) -> None:
+    """Write what the engine found in memory beside the records, before the first of them."""
+    found = condition.engine.provenance() if isinstance(condition.engine, Proves) else {}
+    if found and not (store.folder / "model.json").exists():
+        store.replace("model.json", json.dumps(found, ensure_ascii=False, indent=1) + "\n")

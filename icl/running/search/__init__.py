@@ -1,0 +1,1 @@
+"""The search for a prompt and its shots within a budget."""

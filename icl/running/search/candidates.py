@@ -1,0 +1,347 @@
+"""What a search compares: variants of a file's first condition, each asked development rows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import ConfigError, DataError
+from icl.core.files import replace_file
+from icl.core.registry import construct, did_you_mean, lookup, names
+from icl.core.types import Example
+from icl.experiment.condition import Condition, build, check_answers
+from icl.experiment.entries import SearchEntry, ShotsEntry, validate
+from icl.experiment.grid import Experiment, Point, points
+from icl.experiment.loader import Loader
+
+__all__ = ["Candidate", "Field", "field_of", "search_entry"]
+
+
+SHOT_KEYS = ("shot_set", "k", "select", "order")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One combination of what the search varies."""
+
+    name: str
+    """What tables call it: the settings that vary."""
+    shots: Any
+    """As an experiment file has it under ``shots``; a set of shots is a file."""
+    point: Point
+    test: Condition
+    """Asks the test rows."""
+    dev: Condition
+    """Asks the development rows."""
+    drawn: Path | None = None
+    """The file of its set of shots."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """All candidates, the file's own condition, and what a reader must know of the rows."""
+
+    candidates: Sequence[Candidate]
+    baseline: Condition
+    """The file's first condition on the test rows, development rows kept out of its pool."""
+    notes: Sequence[str] = ()
+    same: int = 0
+    """Combinations that ask the same as one before them."""
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """A combination before anything is loaded."""
+
+    prompt: str
+    language: str
+    shots: Any
+    name: tuple[str, ...] = ()
+    """Prompt, language, shots, order and set in words; tables show those that vary."""
+    file: Path | None = None
+
+
+@dataclass
+class _Maker:
+    """Makes conditions of the file's first point with some of its settings changed."""
+
+    experiment: Experiment
+    search: SearchEntry
+    loader: Loader
+    first: Point = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = points(self.experiment)[0]
+
+    def point(self, prompt: str, language: str, shots: Any) -> Point:
+        """The file's first point with these settings; its pool without the development rows."""
+        raw = pinned(self.experiment, self.first, self.search, prompt, language, shots)
+        return points(replace(self.experiment, raw=raw), self.experiment.name)[0]
+
+    def own(self) -> Point:
+        """The file's first point."""
+        return self.point(self.first.prompt, self.first.prompt_language, own_shots(self.first))
+
+    def on_dev(self, test: Condition) -> Condition:
+        """A condition that asks the development rows and is else the same.
+
+        Raises:
+            DataError: no development rows are left beside the test's, or one cannot be answered.
+        """
+        dev, task = self.search.dev, test.point.task
+        assert dev is not None  # field_of checks it
+        known = self.loader.test(test.point, test.template)
+        rows, left_out = self.loader.pool(test.point, dev, test.point.locale, test.template, known)
+        if not rows:
+            raise DataError(
+                f"search: no development rows: all {left_out} rows of `dev` stand in the test rows "
+                "too; name another split, such as `dev: {split: train, n: 100}`"
+            )
+        name = dev.data or task.rows.data
+        asked = task.rows.model_copy(
+            update={"data": name, "split": dev.split, "lines": dev.lines, "n": dev.n,
+                    "seed": dev.seed}
+        )  # fmt: skip
+        point = replace(test.point, task=task.model_copy(update={"rows": asked}))
+        made = replace(test, point=point, examples=rows, available=len(rows))
+        check_answers(made)
+        return made
+
+
+def search_entry(experiment: Experiment) -> SearchEntry:
+    """The checked ``search:`` block of an experiment file.
+
+    Raises:
+        ConfigError: there is none, it has no ``dev``, or varies nothing.
+    """
+    given = experiment.raw.get("search")
+    if given is None:
+        raise ConfigError(
+            f"{experiment.name}: nothing to search; add `search: {{over: {{shot_set: 8}}, dev: "
+            "{split: dev, n: 100}}`"
+        )
+    made: SearchEntry = validate(SearchEntry, given, f"{experiment.name}: search")
+    if made.dev is None:
+        raise ConfigError(
+            f"{experiment.name}: search: no development rows; add `dev: {{split: dev, n: 100}}`, "
+            "rows to choose by that are neither test nor pool"
+        )
+    if not any(value is not None for value in made.over.model_dump().values()):
+        raise ConfigError(
+            f"{experiment.name}: search: over nothing; name at least one of "
+            f"{', '.join(type(made.over).model_fields)}"
+        )
+    return made
+
+
+def own_shots(point: Point) -> Any:
+    """The shots of a point as a file has them."""
+    return point.shots.model_dump(exclude_unset=True, exclude={"seeds"}) | {
+        "seed": point.shots.seed
+    }
+
+
+def pinned(
+    experiment: Experiment,
+    point: Point,
+    search: SearchEntry,
+    prompt: str,
+    language: str,
+    shots: Any,
+) -> dict[str, Any]:
+    """An experiment of one condition: the point with this prompt, prompt language and shots."""
+    task = point.task.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    task["prompt"] = prompt
+    if [language] != point.task.prompt_language or "prompt_language" in task:
+        task["prompt_language"] = language
+    if point.locale is not None:
+        task["rows"]["locale"] = point.locale
+    if point.pair is not None:
+        task["rows"]["pair"] = {"from": point.pair[0], "to": point.pair[1]}
+    if "formats" in task:
+        task["formats"] = [point.form]
+    if "locale" in task.get("pool", {}):
+        task["pool"]["locale"] = "same" if point.pool_locale == point.locale else point.pool_locale
+    if "pool" in task and search.dev is not None:
+        task["pool"]["without"] = search.dev.model_dump(mode="json", exclude_unset=True)
+    kept = {key: experiment.raw[key] for key in ("data", "plugins", "batch_size")
+            if key in experiment.raw}  # fmt: skip
+    return {
+        **kept,
+        "models": {point.model_name: dict(point.model)},
+        "tasks": [task],
+        "grid": {"shots": [shots]},
+    }
+
+
+def field_of(experiment: Experiment, loader: Loader, folder: Path) -> Field:
+    """Everything that a search compares, loaded and checked; sets of shots are drawn and written.
+
+    Args:
+        experiment: with a ``search:`` block.
+        loader: of the experiment.
+        folder: where the sets of shots are written.
+
+    Raises:
+        ConfigError: nothing to choose from: no candidate, or one only.
+        DataError: no development rows beside the test's.
+    """
+    search = search_entry(experiment)
+    maker = _Maker(experiment, search, loader)
+    baseline = build(maker.own(), loader)
+    found: dict[str, Candidate] = {}
+    variants = list(_variants(maker, folder))
+    for variant in variants:
+        point = maker.point(variant.prompt, variant.language, variant.shots)
+        test = build(point, loader)
+        if test.fingerprint not in found:
+            dev = maker.on_dev(test)
+            dev.request(dev.examples[0])
+            name = " · ".join(_varying(variant, variants)) or "the only one"
+            found[test.fingerprint] = Candidate(name, variant.shots, point, test, dev, variant.file)
+    if len(found) < 2:
+        raise ConfigError(
+            f"{experiment.name}: search: one candidate only ({next(iter(found.values())).name}); "
+            "name more values under `over`"
+        )
+    same = len(variants) - len(found)
+    candidates = list(found.values())
+    return Field(candidates, baseline, tuple(_notes(maker, candidates[0], same)), same)
+
+
+def _varying(variant: _Variant, variants: Sequence[_Variant]) -> Iterator[str]:
+    """The parts of a variant's name in which the variants differ."""
+    for place, part in enumerate(variant.name):
+        if part and len({other.name[place] for other in variants} - {""}) > 1:
+            yield part
+
+
+def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
+    """What was left out, where rows are fewer than asked for, what stays as it is."""
+    axes = {name: {p.axes.get(name) for p in points(maker.experiment)} - {None, ""}
+            for name in maker.first.axes}  # fmt: skip
+    several = [f"{len(values)} values of {name}" for name, values in axes.items()
+               if len(values) > 1 and name not in ("prompt", "shots", "language")]  # fmt: skip
+    if several:
+        yield f"the search takes the file's first condition; it has {', '.join(several)}"
+    if same:
+        yield f"{same} combinations ask the same as others and are left out"
+    dev = maker.search.dev
+    assert dev is not None
+    point, template = candidate.test.point, candidate.test.template
+    known = maker.loader.test(point, template)
+    _, left_out = maker.loader.pool(point, dev, point.locale, template, known)
+    if left_out:
+        yield f"{left_out} rows of `dev` stand in the test rows and are left out"
+    rows = len(candidate.dev.examples)
+    if dev.n and rows < dev.n:
+        yield f"{dev.n} development rows were asked for, {rows} are there"
+    pool = point.task.pool
+    if pool is not None:
+        whole = point.task.model_copy(update={"pool": pool.model_copy(update={"without": None})})
+        none = replace(point, task=whole, shots=ShotsEntry(k=0))
+        held = len(build(none, maker.loader).pool) - len(candidate.test.pool)
+        if held:
+            yield f"{held} pool rows are development rows and are kept out of the shots"
+
+
+def _variants(maker: _Maker, folder: Path) -> Iterator[_Variant]:
+    """Every combination in the order of the file, sets of shots drawn."""
+    over, first = maker.search.over, maker.first
+    made = list(_shots(maker, folder))
+    for prompt, language, shots in itertools.product(
+        over.prompt or [first.prompt], over.prompt_language or [first.prompt_language], made
+    ):
+        yield _Variant(prompt, language, shots.value, (prompt, language, *shots.name), shots.file)
+
+
+@dataclass(frozen=True)
+class _Shots:
+    """One value of ``shots``."""
+
+    value: Any
+    name: tuple[str, str, str]
+    """Number and selector, order, set."""
+    file: Path | None = None
+
+
+def _shots(maker: _Maker, folder: Path) -> Iterator[_Shots]:
+    """Every value of ``shots`` that is searched over."""
+    over = maker.search.over
+    if all(getattr(over, key) is None for key in SHOT_KEYS):
+        yield _Shots(own_shots(maker.first), (maker.first.axes["shots"], "", ""))
+        return
+    given = next((point for point in points(maker.experiment)
+                  if point.shots.k and not point.shots.file), None)  # fmt: skip
+    if over.k is None and given is None:
+        raise ConfigError(
+            f"{maker.experiment.name}: search: over how many shots? no condition of the file has "
+            "any; add `k: [4, 8]` under `over`"
+        )
+    usual = own_shots(given) if given else {"seed": 0}
+    options = dict(given.shots.model_extra or {}) if given else {}
+    selects: list[Any] = [{"select": usual.get("select", "random"), **options}]
+    if over.select is not None:
+        selects = [{"select": s} if isinstance(s, str) else dict(s) for s in over.select]
+    kept = {key: v for key, v in usual.items() if key not in (*options, "select", "k", "order")}
+    sizes: list[Any] = over.k or [usual.get("k")]
+    orders = over.order or [given.settings["order"] if given else "selected"]
+    for place, k, order in itertools.product(range(len(selects)), sizes, orders):
+        if not k:
+            yield _Shots(0, ("0", "", ""))
+            continue
+        common = kept | ({} if order == "selected" else {"order": order})
+        value = {**common, **selects[place], "k": k}
+        name = _name(selects[place], k, over.shot_set is not None)
+        if not _draws(maker, selects[place]):
+            yield _Shots(value, (name, order, ""))
+            continue
+        stem = f"{selects[place]['select']}{place + 1 if place else ''}-k{k}"
+        for number, file in enumerate(_drawn(maker, value, folder / stem), 1):
+            yield _Shots({**common, "file": str(file)}, (name, order, f"set {number}"), file)
+
+
+def _name(select: Mapping[str, Any], k: int, sets: bool) -> str:
+    """As tables call shots: ``8 bm25 char``; that a set is drawn once for all is in its number."""
+    left_out = ("select", "seed", "scope") if sets else ("select", "seed")
+    options = [str(value) for key, value in select.items() if key not in left_out]
+    return " ".join([str(k), str(select["select"]), *options])
+
+
+def _draws(maker: _Maker, select: Mapping[str, Any]) -> bool:
+    """Whether sets are asked for, and the selector can draw one for all queries.
+
+    Raises:
+        ConfigError: no such selector.
+    """
+    kind = select.get("select")
+    if not isinstance(kind, str) or kind not in names("selector"):
+        raise ConfigError(
+            f"{maker.experiment.name}: search: unknown selector {kind!r}"
+            f"{did_you_mean(str(kind), names('selector'))}"
+        )
+    made = lookup("selector", kind)
+    scoped = made.seeded and "scope" in {spec.name for spec in fields(made)}
+    return scoped and maker.search.over.shot_set is not None
+
+
+def _drawn(maker: _Maker, shots: dict[str, Any], stem: Path) -> Iterator[Path]:
+    """Draw the sets and write each to a file of its own, as drawn: ``order`` is not applied."""
+    point = maker.point(maker.first.prompt, maker.first.prompt_language, shots)
+    pool, sets = build(point, maker.loader).pool, maker.search.over.shot_set or 0
+    if len(pool) < shots["k"]:
+        raise DataError(f"search: {shots['k']} shots of a pool of {len(pool)} rows; lower `k`")
+    options = dict(point.shots.model_extra or {})
+    for number in range(sets):
+        options |= {"scope": "run", "seed": maker.search.seed * sets + number}
+        selector = construct("selector", point.shots.select, options, "search: over: select")
+        selector.fit(pool)
+        rows = [shot.example.id for shot in selector.select(Example("", {}), shots["k"])]
+        file = stem.parent.resolve() / f"{stem.name}-{number + 1}.jsonl"
+        lines = [json.dumps({"id": name}, ensure_ascii=False) + "\n" for name in rows]
+        replace_file(file, "".join(lines))
+        yield file

@@ -1,0 +1,131 @@
+"""What a search makes large: the log-probability of the right answers, or any metric.
+
+Both are :class:`icl.core.stats.Stats`, computed from records, so intervals and paired tests follow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from icl.core.errors import ConfigError, MetricError
+from icl.core.registry import did_you_mean, names
+from icl.core.stats import Metric, Rows, Stats
+from icl.metrics import make_metric
+from icl.metrics.judge import Judge
+from icl.records.results import ConditionResult
+
+__all__ = ["GOLD", "Objective", "gold_logprob", "objective"]
+
+
+GOLD = "gold_logprob"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A number of a condition on some rows, and which way is better."""
+
+    name: str
+    metric: Metric | None = None
+    """None: the log-probability of the right answers."""
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is, as for TER."""
+        return -1 if getattr(self.metric, "better", "higher") == "lower" else 1
+
+    @property
+    def digits(self) -> int:
+        """Digits after the point that are worth printing."""
+        return 2 if self.metric is None else 1
+
+    def stats(self, result: ConditionResult) -> Stats:
+        """Statistics of the condition's answered rows."""
+        if self.metric is None:
+            return gold_logprob(result)
+        return self.metric.stats(result.predictions(), result.examples)
+
+    def pair(self, a: ConditionResult, b: ConditionResult) -> tuple[Stats, Stats]:
+        """Statistics of two conditions on the same rows, made together for a paired test."""
+        from icl.scoring.significance import together
+
+        if self.metric is None:
+            return gold_logprob(a), gold_logprob(b)
+        return together(self.metric, a.predictions(), b.predictions(), a.examples)
+
+
+def objective(entry: str | Mapping[str, Any], method: str) -> Objective:
+    """The objective that a search names.
+
+    Args:
+        entry: ``gold_logprob``, or a metric as under ``metrics:``.
+        method: how the task is answered: ``rank``, ``generate`` …
+
+    Raises:
+        ConfigError: unknown; a metric that is better neither high nor low; a judge; or
+            log-probabilities of a task that writes its answers.
+    """
+    if entry == GOLD:
+        if method == "generate":
+            raise ConfigError(
+                f"search: objective: {GOLD} needs ranked choices, and this task's answers are "
+                "generated; name a metric such as chrf, or set `method: rank`"
+            )
+        return Objective(GOLD)
+    if isinstance(entry, str) and entry not in names("metric"):
+        known = [GOLD, *names("metric")]
+        raise ConfigError(f"search: unknown objective {entry!r}{did_you_mean(entry, known)}")
+    name, metric = make_metric(entry, "search: objective")
+    if isinstance(metric, Judge):
+        raise ConfigError(
+            f"search: objective: {name} is a judge, who is asked by `icl run` alone; search by "
+            "another metric, and name the judge under metrics: of the best experiment"
+        )
+    if getattr(metric, "better", "higher") == "none":
+        raise ConfigError(
+            f"search: objective: {name} is best neither high nor low; name another metric"
+        )
+    return Objective(name, metric)
+
+
+def gold_logprob(result: ConditionResult) -> Stats:
+    """Mean log-probability of the right answer among the choices, in nats, 0 at most.
+
+    Normalised over the choices: what counts is how well the right label is told from the others,
+    not how likely a template makes any label at all. Of several right answers the probabilities
+    are added. ``math.log(1 / choices)`` is what guessing has.
+
+    Raises:
+        MetricError: a row has no right answer among its choices.
+    """
+    rows = np.ones((len(result.records), 2))
+    for place, (example, record) in enumerate(
+        zip(result.examples, result.records.values(), strict=True)
+    ):
+        labels = [choice.label for choice in result.choices(record)]
+        right = [
+            value
+            for label, value in zip(labels, record.logprobs, strict=True)
+            if label in example.targets
+        ]
+        if not right:
+            raise MetricError(
+                f"{GOLD} needs a right answer among the choices, and example {example.id!r} has "
+                "none: search on rows with gold answers"
+            )
+        rows[place, 0] = _logsumexp(right) - _logsumexp(record.logprobs)
+    return Stats(rows, _mean, "gold_logprob|normalised:choices|unit:nat")
+
+
+def _logsumexp(values: Any) -> float:
+    top = max(values)
+    return float(top + math.log(math.fsum(math.exp(value - top) for value in values)))
+
+
+def _mean(row: Rows) -> float | None:
+    total, n = row.tolist()
+    return total / n if n else None

@@ -1,0 +1,335 @@
+"""What a search found, in numbers and words: how sure the choice is, and how optimistic it was."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from icl.core.errors import MetricError
+from icl.core.stats import score
+from icl.core.types import Score
+from icl.metrics import make_metric
+from icl.records.results import ConditionResult
+from icl.running.search.candidates import Candidate
+from icl.running.search.halving import Rung
+from icl.running.search.objective import Objective
+from icl.running.search.state import Trial
+from icl.scoring.significance import Difference, difference, holm
+
+__all__ = [
+    "Compared",
+    "Found",
+    "Optimism",
+    "Rival",
+    "Tested",
+    "optimism",
+    "render",
+    "rivals",
+    "tested",
+]
+
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SHOWN = 12
+"""Candidates in the table of rungs; the others are in ``search.jsonl``."""
+SURE = 0.05
+"""Below this p, corrected where there are several, a difference is called shown."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A candidate that was asked the same last rows as the winner."""
+
+    name: str
+    difference: Difference
+    """The winner minus the rival, paired, on development rows."""
+    p: float | None
+    """Corrected for how many rivals there are (Holm)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One score on the test rows."""
+
+    winner: Score
+    baseline: Score
+    """The file's first condition."""
+    difference: Difference
+    """Winner minus baseline, paired."""
+
+
+@dataclass(frozen=True)
+class Optimism:
+    """How much better the winner looked where it was chosen than where it was not."""
+
+    value: float
+    """Development minus test, above 0 where the choice flattered it."""
+    low: float | None
+    high: float | None
+    """Ends of the 95 % interval, from those of the two scores (Zou and Donner 2008)."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The one test: the objective first, then the task's metrics."""
+
+    scores: Sequence[Compared]
+    optimism: Optimism | None
+    """None where a score is undefined."""
+    same: bool
+    """Whether the winner is the file's first condition."""
+    refused: Sequence[str] = ()
+    """Metrics that are not defined for these rows, and why."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found."""
+
+    name: str
+    objective: Objective
+    candidates: int
+    rungs: Sequence[Rung]
+    trials: Sequence[Trial]
+    winner: Candidate
+    dev: Score
+    """The winner's objective on the development rows of its last rung."""
+    rivals: Sequence[Rival]
+    test: Tested | None
+    """None where these test rows were asked for another winner before."""
+    opened: int
+    """Winners that have been asked any of these test rows, by searches of this name."""
+    stopped: str
+    """Why the last rung was not reached; empty if it was."""
+    best: Path
+    """An experiment of the winner, for ``icl run``."""
+    shots: Path | None
+    """The winner's shot file; None where its shots are chosen for each query, or given."""
+
+
+def rivals(
+    objective: Objective,
+    answered: Mapping[int, ConditionResult],
+    winner: int,
+    candidates: Sequence[Candidate],
+) -> tuple[Rival, ...]:
+    """The winner against every other candidate of its last rung, on the same rows."""
+    others = [number for number in answered if number != winner]
+    found = [difference(*objective.pair(answered[n], answered[winner])) for n in others]
+    known = [one.p for one in found if one.p is not None]
+    corrected = iter(holm(known))
+    return tuple(
+        Rival(candidates[n].name, one, None if one.p is None else next(corrected))
+        for n, one in zip(others, found, strict=True)
+    )
+
+
+def tested(
+    objective: Objective, dev: Score, winner: ConditionResult, baseline: ConditionResult
+) -> Tested:
+    """Scores of both conditions on the test rows, and the optimism of the search."""
+    wanted = [objective]
+    for entry in winner.entry["metrics"]:
+        name, metric = make_metric(entry)
+        if name != objective.name:
+            wanted.append(Objective(name, metric))
+    scores: list[Compared] = []
+    refused: list[str] = []
+    for one in wanted:
+        try:
+            own, other = one.pair(baseline, winner)
+        except MetricError as error:
+            if one is objective:
+                raise
+            refused.append(f"{one.name}: {error}")
+            continue
+        scores.append(
+            Compared(score(one.name, other), score(one.name, own), difference(own, other))
+        )
+    same = winner.entry["fingerprint"] == baseline.entry["fingerprint"]
+    made = optimism(dev, scores[0].winner, objective.sign)
+    return Tested(tuple(scores), made, same, tuple(refused))
+
+
+def optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
+    """Development minus test, turned where lower is better; None where either is undefined.
+
+    The interval is made by MOVER, from those of two independent scores.
+
+    Source: Zou and Donner 2008, Statistics in Medicine 27:1693-1702; for Wilson's intervals it is
+    method 10 of Newcombe 1998, Statistics in Medicine 17:873-890.
+    """
+    if dev.value is None or test.value is None:
+        return None
+    value = dev.value - test.value
+    if None in (dev.low, dev.high, test.low, test.high):
+        return Optimism(sign * value, None, None)
+    assert dev.low is not None and dev.high is not None
+    assert test.low is not None and test.high is not None
+    low = value - math.hypot(dev.value - dev.low, test.high - test.value)
+    high = value + math.hypot(dev.high - dev.value, test.value - test.low)
+    ends = sorted((sign * low, sign * high))
+    return Optimism(sign * value, ends[0], ends[1])
+
+
+def render(found: Found, width: int = 80) -> str:
+    """Rungs, test and words as plain text of at most ``width`` columns."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    for part in _parts(found):
+        console.print(part, highlight=False, markup=False)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _parts(found: Found) -> Iterator[RenderableType]:
+    guess = ""
+    if found.objective.metric is None and found.winner.test.choices:
+        value = -math.log(len(found.winner.test.choices))
+        guess = f"; all choices alike would have {_number(value, found.objective.digits)}"
+    yield f"{found.objective.name} on development rows, {found.candidates} candidates{guess}"
+    yield _rungs_table(found)
+    if found.test:
+        yield "\nthe test"
+        yield _test_table(found)
+    yield "\n" + "\n".join(words(found))
+
+
+def _rungs_table(found: Found) -> RenderableType:
+    """Candidates by how far they came, each value with the rows it is of."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("candidate", overflow="fold")
+    for rung in found.rungs:
+        table.add_column(f"{rung.rows} rows", justify="right", no_wrap=True)
+    table.add_column("95 % interval", no_wrap=True)
+    table.add_column("tokens", justify="right", no_wrap=True)
+    values: dict[int, dict[int, Trial]] = {}
+    for trial in found.trials:
+        if trial.rung:
+            values.setdefault(trial.candidate, {})[trial.rung] = trial
+    digits, sign = found.objective.digits, found.objective.sign
+    mine = found.winner.dev.fingerprint
+
+    def place(number: int) -> tuple[float, ...]:
+        last = values[number][max(values[number])]
+        worst = -math.inf if last.value is None else sign * last.value
+        return last.condition != mine, -last.rung, -worst, number
+
+    ordered = sorted(values, key=place)
+    for number in ordered[:SHOWN]:
+        tried = values[number]
+        last = tried[max(tried)]
+        cells = [("▸ " if last.condition == mine else "  ") + last.name]
+        cells += [
+            _number(tried[place].value, digits) if place in tried else ""
+            for place in range(1, len(found.rungs) + 1)
+        ]
+        tokens = sum(t.tokens for t in found.trials if t.candidate == number)
+        table.add_row(*cells, _interval(last.low, last.high, digits), f"{tokens:,}")
+    if len(ordered) > SHOWN:
+        table.add_row(f"  … and {len(ordered) - SHOWN} more in search.jsonl")
+    return table
+
+
+def _test_table(found: Found) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    assert found.test is not None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("score", "winner", "file's first", "difference", "p"):
+        table.add_column(title, justify="left" if title == "score" else "right", no_wrap=True)
+    for one in found.test.scores:
+        digits = found.objective.digits if one.winner.name == found.objective.name else 1
+        made = one.difference
+        table.add_row(
+            one.winner.name,
+            _scored(one.winner, digits, "\n"),
+            _scored(one.baseline, digits, "\n"),
+            f"{_number(made.value, digits, '+')}\n{_interval(made.low, made.high, digits, '+')}",
+            "–" if made.p is None else f"{made.p:.3f}",
+        )
+    return table
+
+
+def words(found: Found) -> Iterator[str]:
+    """What was found, what was shown and what was not, a sentence a line."""
+    digits = found.objective.digits
+    where = f"{found.dev.n} development rows"
+    yield (
+        f"winner: {found.winner.name}, {found.objective.name} {_scored(found.dev, digits)} on "
+        f"{where}, the best of {found.candidates} by successive halving"
+    )
+    if found.stopped:
+        yield f"early: {found.stopped}"
+    beaten = [one for one in found.rivals if one.p is not None and one.p < SURE]
+    if found.rivals:
+        left = len(found.rivals) - len(beaten)
+        yield (
+            f"choice: better than {len(beaten)} of its {len(found.rivals)} last rivals (paired, p "
+            f"below {SURE} after Holm)"
+            + (f"; from the other {left} these rows cannot tell it" if left else "")
+        )
+    yield from _test_words(found)
+    tokens, seconds = sum(t.tokens for t in found.trials), sum(t.seconds for t in found.trials)
+    trials = f"{len(found.trials)} trials"
+    yield f"cost: {tokens:,} tokens in {trials}, {seconds:.0f} s, without the test"
+
+
+def _test_words(found: Found) -> Iterator[str]:
+    if found.test is None:
+        yield (
+            f"test: not asked again: its rows were asked for {found.opened} other winner"
+            f"{'s' * (found.opened != 1)} before, so they are no longer untouched; --again asks "
+            "them all the same, and counts it"
+        )
+        return
+    first, digits = found.test.scores[0], found.objective.digits
+    n = first.winner.n
+    if found.test.same:
+        yield f"test: on {n} rows asked once; the winner is the file's first condition itself"
+    elif first.difference.p is not None and first.difference.value is not None:
+        ahead = found.objective.sign * first.difference.value > 0
+        shown = first.difference.p < SURE
+        verdict = f"{n} rows do not tell the winner from the file's first condition"
+        if shown:
+            is_ = "better" if ahead else "WORSE"
+            verdict = f"on {n} rows the winner is {is_} than the file's first condition"
+        yield f"test: {verdict} ({first.difference.test.partition('|')[0]})"
+    if made := found.test.optimism:
+        yield (
+            f"optimism: development minus test {_number(made.value, digits, '+')} "
+            f"{_interval(made.low, made.high, digits, '+')}: "
+            + ("believe the test" if made.value > 0 else "none seen")
+        )
+    if found.opened > 1:
+        yield (
+            f"care: these test rows have been asked for {found.opened} winners; the best of them "
+            "looks better than it is"
+        )
+    for line in found.test.refused:
+        yield f"left out: {line}"
+
+
+def _number(value: float | None, digits: int, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def _interval(low: float | None, high: float | None, digits: int, sign: str = "") -> str:
+    if low is None or high is None:
+        return ""
+    return f"[{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+
+def _scored(one: Score, digits: int, between: str = " ") -> str:
+    return f"{_number(one.value, digits)}{between}{_interval(one.low, one.high, digits)}".rstrip()

@@ -1,0 +1,117 @@
+"""What a condition has to ask: its test rows, then the probes of its calibrators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from icl.calibrators import Calibrator, make_calibrators
+from icl.core.errors import CalibrationError, ConfigError, TemplateError
+from icl.experiment.calibration_prompts import ROLES, asked, pool_sample, shown
+from icl.experiment.condition import Condition, Request
+from icl.records.store import ConditionStore
+
+__all__ = ["beside", "calibrators", "check_probes", "stores", "work"]
+
+
+Requests = dict[str, Request]
+
+
+def calibrators(condition: Condition) -> dict[str, Calibrator]:
+    """The calibrators asked for, by name; none where the choices are not ranked."""
+    if condition.method != "rank":
+        return {}
+    return make_calibrators(condition.point.task.calibrate)
+
+
+def stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
+    """Role -> where its records are kept, under the folder of all runs."""
+    test = ConditionStore(root / "conditions" / condition.folder, root)
+    return {"test": test, **{role: test.beside(role) for role in ROLES}}
+
+
+def work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:
+    """Each store with all of its requests by id: the test rows first, then what was asked beside.
+
+    Probes are made only once the test rows are done with, since they are sent with their shots.
+    """
+    kept = stores(condition, root)
+    tests = {example.id: condition.request(example) for example in condition.examples}
+    yield kept["test"], tests
+    for role, requests in _probes(condition, tests).items():
+        yield kept[role], requests
+
+
+def check_probes(condition: Condition) -> None:
+    """Make the probes of the first row, so that what is wrong shows before anything runs.
+
+    Raises:
+        CalibrationError: no probe can be made of the template or the row.
+        ConfigError: a weight is to be chosen on a pool, and there is none.
+    """
+    if condition.examples and calibrators(condition):
+        first = condition.examples[0]
+        _probes(condition, {first.id: condition.request(first)}, limit=1)
+
+
+def _probes(
+    condition: Condition, tests: Mapping[str, Request], limit: int | None = None
+) -> dict[str, Requests]:
+    """Role -> requests, each distinct one once."""
+    found: dict[str, Requests] = {}
+    for name, calibrator in calibrators(condition).items():
+        for request in tests.values():
+            beside(condition, name, calibrator, request, found)
+        if calibrator.pool_rows and condition.selector is not None:
+            _ask_pool(condition, name, calibrator, found, limit)
+    return found
+
+
+def beside(
+    condition: Condition, name: str, calibrator: Calibrator, request: Request,
+    found: dict[str, Requests],
+) -> list[Request]:  # fmt: skip
+    """The probes of one test row, in the order in which its calibrator reads them.
+
+    Args:
+        condition: of the row.
+        name: what the calibrator is called.
+        calibrator: what asks.
+        request: the row's.
+        found: role -> probes made before, which are not made again; new ones are added.
+
+    Raises:
+        CalibrationError: no probe can be made of the template or the row.
+    """
+    shots = [shown(shot.example.id, shot.label) for shot in request.shots]
+    own = () if condition.choices else request.choices
+    made = []
+    try:
+        for probe in asked(calibrator, condition.template, request.example, shots, own):
+            known = found.setdefault(probe.role, {})
+            if probe.example.id not in known:
+                known[probe.example.id] = condition.probe(probe, request)
+            made.append(known[probe.example.id])
+    except TemplateError as error:
+        raise CalibrationError(
+            f"{name}: the template cannot be rendered without the row's content ({error}); name "
+            f"the fields to empty, as in {{calibrator: {calibrator.name}, fields: [premise]}}"
+        ) from error
+    return made
+
+
+def _ask_pool(
+    condition: Condition, name: str, calibrator: Calibrator, found: dict[str, Requests],
+    limit: int | None,
+) -> None:  # fmt: skip
+    """Add the pool rows that a calibrator learns from; a selector never gives a row itself."""
+    if not condition.pool:
+        raise ConfigError(
+            f"{name}: the weight is chosen on pool rows, and the task {condition.task.name!r} has "
+            f"no pool; add `pool:`, or give the weight, as in {{calibrator: {calibrator.name}, "
+            "weight: 0.5}"
+        )
+    known = found.setdefault("pool", {})
+    for example in pool_sample(calibrator, condition.pool)[:limit]:
+        if example.id not in known:
+            known[example.id] = condition.request(example, "pool")

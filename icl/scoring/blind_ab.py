@@ -1,0 +1,168 @@
+"""Blind A/B: which of two conditions' outputs a reader likes better, not knowing whose they are.
+
+Rows come in random order, and left and right are drawn for each row. A verdict is a line of JSON
+with where both outputs came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from icl.core.errors import DataError
+from icl.core.registry import did_you_mean
+from icl.core.types import JSON
+from icl.records import verdict_lines as kept_lines
+from icl.records.results import ConditionResult
+from icl.scoring.win_rate import Wins
+
+__all__ = ["CHOICES", "Pair", "Preferred", "append", "preferences", "read", "tally", "write"]
+
+
+CHOICES = ("left", "right", "tie")
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """A verdict on two outputs of one row, with their provenance."""
+
+    run: str
+    id: str
+    """Of the example."""
+    better: str | None
+    """Fingerprint of the condition whose output is better; None for a tie."""
+    left: str
+    """Fingerprint of the condition that stood on the left."""
+    right: str
+    fields: Mapping[str, JSON]
+    targets: Sequence[str]
+    outputs: Mapping[str, str]
+    """Fingerprint -> what was read."""
+    requests: Mapping[str, str]
+    """Fingerprint -> hash of what was sent."""
+    when: str = ""
+    """UTC, ISO 8601."""
+
+    @property
+    def pair(self) -> frozenset[str]:
+        """The two conditions, in no order."""
+        return frozenset((self.left, self.right))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two conditions of a run whose outputs are read."""
+
+    run: str
+    a: ConditionResult
+    b: ConditionResult
+
+    def __post_init__(self) -> None:
+        if self.names[0] == self.names[1]:
+            raise DataError("choose two conditions: these are the same one")
+        if not self.a.records.keys() & self.b.records.keys():
+            raise DataError("the two conditions have answered no common row")
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The fingerprints."""
+        return str(self.a.entry["fingerprint"]), str(self.b.entry["fingerprint"])
+
+    def rows(self, judged: Iterable[Preferred] = ()) -> list[str]:
+        """Ids that both answered, differently, and that have no verdict yet, in a random order."""
+        done = {one.id for one in judged if one.pair == frozenset(self.names)}
+        found = sorted(self.a.records.keys() & self.b.records.keys())
+        Random(":".join(sorted(self.names))).shuffle(found)
+        return [
+            name for name in found
+            if name not in done and self.output(self.a, name) != self.output(self.b, name)
+        ]  # fmt: skip
+
+    def sides(self, name: str) -> tuple[ConditionResult, ConditionResult]:
+        """Who stands on the left and on the right of a row: drawn, the same at every look."""
+        first, second = sorted((self.a, self.b), key=lambda one: str(one.entry["fingerprint"]))
+        swap = Random(f"{':'.join(sorted(self.names))}:{name}").random() < 0.5
+        return (second, first) if swap else (first, second)
+
+    def output(self, condition: ConditionResult, name: str) -> str:
+        """What a reader sees: the text written, or the label ranked first."""
+        record = condition.record(name)
+        if record.outputs:
+            return record.outputs[0].text
+        best = max(range(len(record.logprobs)), key=record.logprobs.__getitem__)
+        return condition.choices(record)[best].label
+
+    def judged(self, name: str, choice: str, when: str) -> Preferred:
+        """A verdict: ``left``, ``right`` or ``tie``.
+
+        Raises:
+            DataError: another word.
+            StoreError: there is no such row.
+        """
+        if choice not in CHOICES:
+            raise DataError(f"unknown verdict {choice!r}{did_you_mean(choice, CHOICES)}")
+        sides = self.sides(name)
+        left, right = (str(one.entry["fingerprint"]) for one in sides)
+        example = sides[0].store.examples()[name]
+        return Preferred(
+            self.run, name, {"left": left, "right": right}.get(choice), left, right,
+            dict(example.fields), list(example.targets),
+            {str(one.entry["fingerprint"]): self.output(one, name) for one in sides},
+            {str(one.entry["fingerprint"]): one.record(name).request for one in sides}, when,
+        )  # fmt: skip
+
+
+def append(path: Path, made: Preferred) -> None:
+    """Append one line, synced.
+
+    Raises:
+        StoreError: no room, or the file cannot be written.
+    """
+    kept_lines.append(path, made)
+
+
+def read(path: Path) -> list[Preferred]:
+    """All verdicts of a file, in its order; none where there is no file yet.
+
+    Raises:
+        DataError: a line is no verdict (file:line).
+    """
+    return kept_lines.read(path, Preferred, "verdict") if path.exists() else []
+
+
+def tally(verdicts: Iterable[Preferred], a: str, b: str) -> Wins:
+    """How often ``b`` is preferred to ``a``; the last verdict on a row counts."""
+    last = {one.id: one for one in verdicts if one.pair == {a, b}}
+    better = [one.better for one in last.values()]
+    return Wins(better.count(b), better.count(None), better.count(a))
+
+
+def preferences(verdicts: Iterable[Preferred]) -> list[dict[str, Any]]:
+    """Rows for preference tuning: fields, chosen and rejected output; ties are left out.
+
+    >>> one = Preferred("r", "7", "b", "a", "b", {"q": "2+2"}, (), {"a": "5", "b": "4"}, {})
+    >>> preferences([one])
+    [{'id': '7', 'fields': {'q': '2+2'}, 'chosen': '4', 'rejected': '5'}]
+    """
+    last = {(one.id, one.pair): one for one in verdicts}
+    return [
+        {"id": one.id, "fields": dict(one.fields), "chosen": one.outputs[one.better],
+         "rejected": one.outputs[next(iter(one.pair - {one.better}))]}
+        for one in last.values() if one.better is not None
+    ]  # fmt: skip
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write preferences as JSON Lines; a file that is there is not written over.
+
+    Raises:
+        DataError: there are none yet.
+        StoreError: the file is there, or cannot be written.
+    """
+    if not rows:
+        raise DataError("no output was preferred to another yet, so there is nothing to export")
+    refusal = f"{path.name} is there already; move it away, then export again"
+    kept_lines.write_new(path, rows, refusal)

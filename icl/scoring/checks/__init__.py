@@ -1,0 +1,176 @@
+"""What a reader of scores should be warned of, found from the records of a run alone.
+
+The rules are written for the mistakes that few-shot studies report: tokens across the border of
+prompt and answer, answers in the wrong language or copied (Bawden and Yvon 2023, arXiv
+2303.01911), one label for everything (Zhao et al. 2021, arXiv 2102.09690), and retrieval that
+does the work of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from icl.core.types import Record
+from icl.records.results import ConditionResult, Run, varying
+from icl.scoring.checks.answers import never, off_target, one_answer, share, ties, unparsed
+from icl.scoring.checks.base import Check, Seen
+from icl.scoring.checks.prompts import duplicates, gold_missing, lost_shots, spanning
+from icl.scoring.checks.scores import baseline, direction, few_rows, retrieval
+from icl.tasks.parsers import EMPTY
+
+__all__ = ["CHECKS", "Finding", "brief", "checks", "direction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One warning about a condition, with its counts."""
+
+    condition: str
+    """Fingerprint of the condition; of several that share it, the first one's."""
+    name: str
+    """One of :data:`CHECKS`."""
+    count: int
+    """Rows, or labels, that it concerns."""
+    of: int
+    """Those that were looked at."""
+    text: str
+    """One sentence in plain text, counts included; may quote model output."""
+
+
+def checks(run: Run) -> list[Finding]:
+    """Every warning about a run, condition by condition, the gravest first in each.
+
+    Only the run folder is read: no model is loaded, nothing is written. What is unusual but right
+    (a label that two rows have and none is given) is not told.
+
+    >>> checks(load_run("runs/quickstart"))[0].name                        # doctest: +SKIP
+    'one_answer'
+
+    Raises:
+        StoreError: a condition folder is gone or corrupt.
+    """
+    found: list[Finding] = []
+    counted: set[tuple[str, str]] = set()
+    for condition in run.conditions:
+        records = list(condition.records.values())
+        found += _stale(condition)
+        if not records:
+            continue
+        seen = Seen(condition, records, condition.examples, condition.predictions())
+        rows = condition.entry["task"], condition.entry["rows"]
+        for name, check in _EACH.items():
+            if name == "duplicates" and rows in counted:
+                continue  # the same rows in every condition: told once
+            found += [Finding(condition.entry["fingerprint"], name, *one) for one in check(seen)]
+        counted.add(rows)
+    return found + list(_same_answers(run))
+
+
+def brief(
+    conditions: Sequence[ConditionResult],
+    findings: Sequence[Finding],
+    most: int | None = 5,
+    run: str = "RUN",
+) -> list[str]:
+    """The findings about some conditions in a line each, one a check, at most ``most``.
+
+    A line quotes the condition where it is worst and says how many others it is found in.
+    """
+    called = short_names(conditions)
+    lines = []
+    for name in CHECKS:
+        same = [one for one in findings if one.name == name and one.condition in called]
+        if not same:
+            continue
+        worst = max(same, key=lambda one: one.count / one.of)
+        who = f"{called[worst.condition]}: " if called[worst.condition] else ""
+        others = len({one.condition for one in same}) - 1
+        more = f" (and {others} more condition{'s' if others > 1 else ''})" if others else ""
+        lines.append(f"check: {who}{worst.text}{more}")
+    if most is None or len(lines) <= most:
+        return lines
+    left = len(lines) - most
+    more = f"and {left} more check{'s' if left > 1 else ''}"
+    return [*lines[:most], f"{more}:  icl report {run} --format text"]
+
+
+def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
+    """Fingerprint -> the values of the axes in which these conditions differ."""
+    axes = varying(conditions)
+    return {
+        one.entry["fingerprint"]: " · ".join(
+            f"{_NONE.get(word, word)} shots" if axis == "shots" and word.isdigit() else word
+            for axis in axes
+            if (word := one.axes.get(axis))
+        )
+        for one in conditions
+    }
+
+
+_EACH: dict[str, Check] = {
+    "spanning": spanning,
+    "one_answer": one_answer,
+    "off_target": off_target,
+    "below_vote": retrieval,
+    "below_baseline": baseline,
+    "never_predicted": never,
+    "over_length": share(
+        lambda p: p.finish == "length", "answers were cut at max_tokens; raise it, or check stop"
+    ),
+    "unended": share(lambda p: p.finish == "reasoning", "answers ended while still reasoning"),
+    "empty": share(lambda p: p.error == EMPTY, "answers are empty"),
+    "unparsed": share(unparsed, "answers cannot be read by the parser"),
+    "lost_shots": lost_shots,
+    "shortened": share(lambda p: p.shortened, "prompts lost the end of their marked span", least=0),
+    "ties": ties,
+    "gold_missing": gold_missing,
+    "few_rows": few_rows,
+    "duplicates": duplicates,
+}
+_NONE = {"0": "no"}
+CHECKS = ("stale_scores", "same_answers", *_EACH)
+"""Names of all checks, the gravest first."""
+
+
+def _stale(condition: ConditionResult) -> Iterator[Finding]:
+    """Scores made of other rows than those that are there: records were lost, or came since."""
+    there, made = len(condition.records), [s for s in condition.scores if s.kind == "model"]
+    old = [score for score in made if score.n > there]
+    if made and not old and all(score.n != there for score in made):
+        old = made  # a judge may lack verdicts, but then another score has all rows
+    if old:
+        yield Finding(
+            condition.entry["fingerprint"], "stale_scores", old[0].n, max(old[0].n, there),
+            f"{old[0].name} was made of {old[0].n} rows, {there} have records now: run the "
+            "experiment again, or icl score for the rows that are there",
+        )  # fmt: skip
+
+
+def _same_answers(run: Run) -> Iterator[Finding]:
+    """Two widths of the same weights that gave the same numbers to the last digit."""
+    groups: dict[str, list[tuple[str, ConditionResult]]] = {}
+    for condition in run.conditions:
+        if not condition.records:
+            continue
+        identity = condition.store.condition()["identity"]
+        engine = identity["engine"]
+        width = engine.get("width", engine.get("dtype"))
+        if "weights" in engine and width is not None:
+            kept = {**identity, "engine": [engine["weights"], engine.get("tokenizer")]}
+            groups.setdefault(repr(kept), []).append((str(width), condition))
+    for (width, first), *others in groups.values():
+        for other_width, other in others:
+            common = [name for name in first.records if name in other.records]
+            if width != other_width and common and all(
+                _answered(first.records[name]) == _answered(other.records[name]) for name in common
+            ):  # fmt: skip
+                yield Finding(
+                    other.entry["fingerprint"], "same_answers", len(common), len(common),
+                    f"all {len(common)} answers at {other_width} are those at {width} to the last "
+                    "digit: nothing here shows that the width was changed",
+                )  # fmt: skip
+
+
+def _answered(record: Record) -> object:
+    return record.logprobs, tuple(output.text for output in record.outputs)

@@ -1,0 +1,147 @@
+"""Checks of what was answered, row by row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from icl.core.errors import DataError
+from icl.core.languages import script_share
+from icl.core.types import Example, Prediction
+from icl.scoring.checks.base import Check, Found, Seen
+from icl.tasks.parsers import EMPTY
+
+__all__ = ["never", "off_target", "one_answer", "share", "strays", "ties", "unparsed"]
+
+
+SOME = 0.05
+"""Share of rows from which unusual outputs are told of; fewer stand in the table's columns."""
+FEW = 3
+"""Rows of a label from which it is odd that it is never predicted."""
+
+
+def one_answer(seen: Seen) -> Iterator[Found]:
+    """One answer for half of the rows, or for all of them, though it is seldom right."""
+    given = [p.value for p in seen.predictions if p.value is not None]
+    targets = {target for example in seen.examples for target in example.targets}
+    if len(given) < 5 or len(targets) < 2:
+        return
+    answer, count = Counter(given).most_common(1)[0]
+    right = sum(answer in example.targets for example in seen.examples)
+    if 2 * count >= seen.n and count >= 2 * right:
+        rows = "every one" if count == seen.n else f"{count}"
+        yield (
+            count, seen.n,
+            f"{_short(answer)!r} is the answer to {rows} of {seen.n} rows, and right for {right}",
+        )  # fmt: skip
+
+
+def never(seen: Seen) -> Iterator[Found]:
+    """Labels that several rows have and none is given."""
+    if not any(seen.condition.choices(record) for record in seen.records[:1]):
+        return
+    gold = Counter(example.targets[0] for example in seen.examples if example.targets)
+    common = [label for label, rows in gold.most_common() if rows >= FEW]
+    given = {prediction.value for prediction in seen.predictions}
+    missing = [label for label in common if label not in given]
+    if missing:
+        rows = sum(gold[label] for label in missing)
+        shown = ", ".join(repr(_short(label)) for label in missing[:3])
+        shown += ", …" if len(missing) > 3 else ""
+        yield (
+            len(missing), len(common),
+            f"{len(missing)} of the {len(common)} labels with {FEW} rows or more are never "
+            f"predicted ({shown}): {rows} rows cannot be right",
+        )  # fmt: skip
+
+
+def off_target(seen: Seen) -> Iterator[Found]:
+    """Translations in another script than asked for, and copies of the source."""
+    told = [
+        (p.value, e)
+        for p, e in zip(seen.predictions, seen.examples, strict=True)
+        if p.value is not None and "target" in e.meta
+    ]
+    if not told:
+        return
+    tag = told[0][1].meta["target"]
+    copied = [_is_copy(value, example) for value, example in told]
+    foreign = [_is_foreign(value, example) for value, example in told]
+    count = sum(a or b for a, b in zip(copied, foreign, strict=True))
+    if count < SOME * len(told):
+        return
+    parts = []
+    if any(foreign):
+        parts.append(f"{sum(foreign)} in another script")
+    if only := sum(a and not b for a, b in zip(copied, foreign, strict=True)):
+        parts.append(f"{only} copied from the source")
+    yield (
+        count, len(told),
+        f"{count} of {len(told)} answers are off target, not in {tag}: "
+        f"{' and '.join(parts)} (another language of the same script is not seen)",
+    )  # fmt: skip
+
+
+def strays(value: str | None, example: Example) -> bool:
+    """Whether an answer is a translation in another script than asked for, or copies the source."""
+    if value is None or "target" not in example.meta:
+        return False
+    return _is_copy(value, example) or _is_foreign(value, example)
+
+
+def _is_foreign(value: str, example: Example) -> bool:
+    """Whether most letters are of another script than that of the target language."""
+    try:
+        share = script_share(value, example.meta["target"])
+    except DataError:  # files may be called anything; what is no language has no script
+        return False
+    return share is not None and share < 0.5
+
+
+def _is_copy(value: str, example: Example) -> bool:
+    source = example.fields.get("source")
+    if not isinstance(source, str):
+        return False
+    said = _fold(value)
+    return said == _fold(source) and said not in map(_fold, example.targets)
+
+
+def share(hits: Callable[[Prediction], bool], text: str, least: float = SOME) -> Check:
+    """A check of predictions one by one, told from a share of the rows on."""
+
+    def check(seen: Seen) -> Iterator[Found]:
+        count = sum(map(hits, seen.predictions))
+        if count and count >= least * seen.n:
+            yield count, seen.n, f"{count} of {seen.n} {text}"
+
+    return check
+
+
+def unparsed(prediction: Prediction) -> bool:
+    """Whether a parser refused an answer that is there and was finished."""
+    return (
+        prediction.value is None and prediction.error != EMPTY and prediction.finish != "reasoning"
+    )
+
+
+def ties(seen: Seen) -> Iterator[Found]:
+    """Rows where order alone decides: equal choices, equally many votes."""
+    equal = [record for record in seen.records if record.logprobs
+             and record.logprobs.count(max(record.logprobs)) > 1]  # fmt: skip
+    votes = sum(prediction.tied for prediction in seen.predictions)
+    if equal:
+        yield (
+            len(equal), seen.n,
+            f"{len(equal)} of {seen.n} rows have several likeliest choices; the first is taken",
+        )  # fmt: skip
+    if votes:
+        yield votes, seen.n, f"{votes} of {seen.n} votes over samples are ties; the first is taken"
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _short(text: str, chars: int = 30) -> str:
+    spaced = " ".join(text.split())
+    return spaced if len(spaced) <= chars else spaced[: chars - 1] + "…"

@@ -1,0 +1,39 @@
+"""What checks look at: a condition with its predictions, made once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from icl.core.types import Example, Prediction, Record, Score
+from icl.records.results import ConditionResult
+
+__all__ = ["Check", "Found", "Seen"]
+
+
+Found = tuple[int, int, str]
+"""(count, of, text) of a finding."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A condition with its predictions, made once for all checks."""
+
+    condition: ConditionResult
+    records: Sequence[Record]
+    examples: Sequence[Example]
+    predictions: Sequence[Prediction]
+
+    @property
+    def n(self) -> int:
+        """Rows that were answered."""
+        return len(self.records)
+
+    @property
+    def primary(self) -> Score | None:
+        """The first score of the model that has a value."""
+        scores = (s for s in self.condition.scores if s.kind == "model" and s.value is not None)
+        return next(scores, None)
+
+
+Check = Callable[[Seen], Iterator[Found]]

@@ -1,0 +1,55 @@
+"""Checks of what was sent: tokens across the border, shots that are missing, doubled inputs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from icl.scoring.checks.base import Found, Seen
+
+__all__ = ["duplicates", "gold_missing", "lost_shots", "spanning"]
+
+
+def spanning(seen: Seen) -> Iterator[Found]:
+    """Prompts whose last token is one with the beginning of a choice."""
+    count = sum(record.spanning > 0 for record in seen.records)
+    if count:
+        yield (
+            count, seen.n,
+            f"{count} of {seen.n} prompts end inside a token of their choices (spanning tokens); "
+            "write the space behind ||| and not before it",
+        )  # fmt: skip
+
+
+def lost_shots(seen: Seen) -> Iterator[Found]:
+    """Prompts with fewer shots than were asked for."""
+    count = sum(bool(record.dropped) for record in seen.records)
+    if count:
+        shots = sum(len(record.dropped) for record in seen.records)
+        yield (
+            count, seen.n,
+            f"{count} of {seen.n} prompts lost shots to fit the window ({shots} shots)",
+        )  # fmt: skip
+
+
+def gold_missing(seen: Seen) -> Iterator[Found]:
+    """Rows whose right label no shot shows, where half of them are such."""
+    told = [
+        (prediction, example)
+        for prediction, example in zip(seen.predictions, seen.examples, strict=True)
+        if prediction.shot_labels and example.targets
+    ]
+    count = sum(not {*p.shot_labels} & {*e.targets} for p, e in told)
+    if told and 2 * count >= len(told):
+        yield (
+            count, len(told),
+            f"the right label is missing among the shots of {count} of {len(told)} rows",
+        )  # fmt: skip
+
+
+def duplicates(seen: Seen) -> Iterator[Found]:
+    """Test inputs that are equal but for case and white space."""
+    contents = Counter(example.content for example in seen.examples)
+    count = sum(times - 1 for times in contents.values())
+    if count:
+        yield count, seen.n, f"{count} of {seen.n} test inputs repeat another one of them"

@@ -1,0 +1,107 @@
+"""Checks of a condition's primary score: against baselines, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from icl.core.registry import lookup, names
+from icl.core.types import Score
+from icl.metrics import better, make_metric
+from icl.metrics.command import Command
+from icl.records.results import ConditionResult
+from icl.scoring.checks.base import Found, Seen
+from icl.tasks.baselines import vote
+
+__all__ = ["baseline", "direction", "few_rows", "retrieval"]
+
+
+WIDE = 20.0
+"""Points of an interval that settles little."""
+
+
+def direction(condition: ConditionResult, name: str) -> str:
+    """Which values of a score are better: ``higher``, ``lower``, or ``none`` where none are.
+
+    ``name`` is the score's, a parser or a calibrator behind it included.
+    """
+    plain = name.split("@")[0].split("+")[0]
+    own = dict(make_metric(entry) for entry in condition.entry["metrics"])
+    if plain in own and not (isinstance(own[plain], Command) and plain in names("metric")):
+        return better(own[plain])
+    return better(lookup("metric", plain)) if plain in names("metric") else "none"
+
+
+def _below(seen: Seen) -> Iterator[tuple[str, Score, Score]]:
+    """Baselines of the primary metric that the score is not shown to be better than."""
+    score = seen.primary
+    if score is None or score.value is None:
+        return
+    way = direction(seen.condition, score.name)
+    for other in seen.condition.scores:
+        name, _, metric = other.name.partition("/")
+        if other.kind != "baseline" or metric != score.name or other.value is None:
+            continue
+        reached = score.low if way == "higher" else score.high
+        reached = score.value if reached is None else reached
+        if way == "higher" and reached <= other.value or way == "lower" and reached >= other.value:
+            yield name, score, other
+
+
+def retrieval(seen: Seen) -> Iterator[Found]:
+    """A score that the vote of retrieved shots reaches without a model."""
+    for score, other in ((s, o) for name, s, o in _below(seen) if name == "vote"):
+        if not _retrieved(seen, other):
+            continue
+        right = {e.id for e, p in zip(seen.examples, seen.predictions, strict=True)
+                 if p.value in e.targets}  # fmt: skip
+        voted = vote(seen.predictions) or []
+        same = sum(p.value in e.targets and e.id in right
+                   for e, p in zip(seen.examples, voted, strict=True))  # fmt: skip
+        text = f"{score.name} {score.value:.1f} is {_how(seen, score, other)} the vote of its own "
+        text += f"shots, {other.value:.1f}: retrieval does most of the work"
+        if right:
+            text += f" ({same} of {len(right)} right answers are the vote's too)"
+        yield same if right else seen.n, len(right) or seen.n, text
+
+
+def _retrieved(seen: Seen, voted: Score) -> bool:
+    """Whether the shots were retrieved, and their vote is better than knowing nothing."""
+    metric = voted.name.partition("/")[2]
+    trivial = (f"majority/{metric}", f"chance/{metric}")
+    least = [s.value for s in seen.condition.scores if s.name in trivial and s.value is not None]
+    scored = any(shot[2] is not None for record in seen.records for shot in record.shots)
+    return scored and (voted.value or 0.0) > max(least, default=0.0)
+
+
+def baseline(seen: Seen) -> Iterator[Found]:
+    """A score that another baseline reaches, or may reach within its interval."""
+    told: dict[str, list[str]] = {}
+    for name, score, other in _below(seen):
+        if name != "vote" or not _retrieved(seen, other):
+            told.setdefault(_how(seen, score, other), []).append(f"{name} {other.value:.1f}")
+    primary = seen.primary
+    if told and primary is not None:
+        parts = " and ".join(f"{how} {', '.join(others)}" for how, others in told.items())
+        yield seen.n, seen.n, f"{primary.name} {primary.value:.1f} is {parts}"
+
+
+def _how(seen: Seen, score: Score, other: Score) -> str:
+    return "worse than" if _worse(seen, score, other) else "not shown to be better than"
+
+
+def _worse(seen: Seen, score: Score, other: Score) -> bool:
+    value, beside = score.value or 0.0, other.value or 0.0
+    return value < beside if direction(seen.condition, score.name) == "higher" else value > beside
+
+
+def few_rows(seen: Seen) -> Iterator[Found]:
+    """An interval too wide to settle much."""
+    score = seen.primary
+    if score is None or score.low is None or score.high is None:
+        return
+    if (width := score.high - score.low) > WIDE:
+        yield (
+            seen.n, max(seen.n, int(seen.condition.entry["rows_available"])),
+            f"few rows: the interval of {score.name} is {width:.0f} points wide with n = "
+            f"{score.n}; about {4 * score.n} rows would halve it",
+        )  # fmt: skip

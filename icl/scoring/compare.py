@@ -1,0 +1,355 @@
+"""Conditions beside each other, from records alone: common examples, differences, what is shown.
+
+Two conditions are compared on the examples that both have answered; conditions of a run that are
+equal but for one setting are paired, and all of their differences corrected together (Holm).
+The baseline comes first: differences are the other condition minus it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from icl.core.errors import ConfigError, MetricError
+from icl.core.registry import did_you_mean
+from icl.core.stats import Metric, Stats, aggregate
+from icl.experiment.settings import baseline_of
+from icl.metrics.judge import Judge
+from icl.records.results import ConditionResult, Run
+from icl.scoring.judge_verdicts import judge_parts
+from icl.scoring.pairs import (
+    Asked,
+    Side,
+    alike,
+    calibrator_of,
+    common,
+    equal_but_for,
+    name_apart,
+    name_by,
+    own_settings,
+    primary,
+    settings_of,
+    shared_axes,
+    shared_words,
+    side,
+    telling_apart,
+)
+from icl.scoring.significance import Difference, difference, holm, power, together
+
+__all__ = [
+    "Comparison",
+    "compare",
+    "compare_by",
+    "compare_calibrators",
+    "compare_runs",
+    "compare_sides",
+    "corrected",
+    "settings_of",
+]
+
+
+POINTS = 2.0
+"""The difference for which the rows that are needed are told."""
+CALIBRATOR, PLAIN = "calibrator", "none"
+NONE = Difference(None, None, None, None, "none", 0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two conditions, or the means of several pairs of them, on their common examples."""
+
+    metric: str
+    """Name of the score."""
+    title: str
+    """The short title of the metric."""
+    a: str
+    """The baseline."""
+    b: str
+    where: Mapping[str, str]
+    """Settings that both share."""
+    n_a: int
+    """Examples that the baseline has answered."""
+    n_b: int
+    n: int
+    """Examples that both have answered; of a mean over pairs, the different ones of all."""
+    left_out: int = 0
+    """Examples of the same id whose text or targets differ."""
+    value_a: float | None = None
+    """On the common examples."""
+    value_b: float | None = None
+    difference: Difference = NONE
+    """``b - a``."""
+    p_holm: float | None = None
+    """p corrected for all comparisons made together."""
+    compared: int = 1
+    """How many those were."""
+    needed: int | None = None
+    """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected."""
+    better: str = "higher"
+    """``higher``, ``lower``, or ``none`` where neither is better."""
+    pairs: int = 1
+    """Pairs of conditions that it is the mean of."""
+    problem: str = ""
+    """Why there is no difference to speak of; empty otherwise."""
+    sides: tuple[tuple[Stats, Sequence[str]], tuple[Stats, Sequence[str]]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Statistics of both with the ids of their rows."""
+
+    @property
+    def identical(self) -> bool:
+        """Whether both have the same statistics for every example."""
+        if self.sides is None:
+            return False
+        return np.array_equal(self.sides[0][0].rows, self.sides[1][0].rows)
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is shown at the corrected level of 5 %."""
+        p = self.difference.p if self.p_holm is None else self.p_holm
+        return p is not None and p < 0.05
+
+
+def compare(
+    a: ConditionResult, b: ConditionResult, metric: str | Mapping[str, Any] | None = None
+) -> Comparison:
+    """Two conditions on their common examples; ``a`` is the baseline.
+
+    Args:
+        a: the baseline.
+        b: what is compared with it.
+        metric: a name, or an entry as :func:`icl.metrics.make_metric` reads it; the task's first
+        one by
+            default.
+
+    Raises:
+        ConfigError: an unknown metric.
+    """
+    title = shared_axes(a, b)
+    name, made = primary(a, None if metric is None else [metric])[0]
+    one, two = (
+        side(c, name_apart(c, title) or c.entry["fingerprint"][:6], calibrator=calibrator_of(name))
+        for c in (a, b)
+    )
+    return corrected([compare_sides(one, two, name, made, title)])[0]
+
+
+def compare_sides(
+    a: Side, b: Side, name: str, metric: Metric, where: Mapping[str, str]
+) -> Comparison:
+    """Two sides under one metric, not yet corrected for others."""
+    ids, left_out = common(a, b)
+    better = str(getattr(metric, "better", "higher"))
+    plain = Comparison(
+        name, metric.label, a.name, b.name, where, len(a.examples), len(b.examples), len(ids),
+        left_out, better=better,
+    )  # fmt: skip
+    if not ids:
+        return replace(plain, problem=_nothing_common(plain))
+    try:
+        one, two = _statistics(a, b, ids, name, metric)
+    except MetricError as error:
+        return replace(plain, problem=str(error))
+    return _measured(plain, (one, ids), (two, ids))
+
+
+def _statistics(
+    a: Side, b: Side, ids: Sequence[str], name: str, metric: Metric
+) -> tuple[Stats, Stats]:
+    """Statistics of both sides on these examples; those of a judge are made from its verdicts."""
+    one, two = ([side.predictions[key] for key in ids] for side in (a, b))
+    if isinstance(metric, Judge) and a.condition is not None and b.condition is not None:
+        made = judge_parts([a.condition, b.condition], name, metric, [one, two])
+        return made[0], made[1]
+    return together(metric, one, two, [a.examples[key] for key in ids])
+
+
+def _measured(
+    plain: Comparison, a: tuple[Stats, Sequence[str]], b: tuple[Stats, Sequence[str]]
+) -> Comparison:
+    """The comparison with its numbers."""
+    value_a, value_b = (stats.value(stats.rows.sum(axis=0)) for stats, _ in (a, b))
+    made = replace(plain, value_a=value_a, value_b=value_b, sides=(a, b))
+    if value_a is None or value_b is None:
+        return replace(made, problem=f"{plain.title} is undefined for these {plain.n} examples")
+    return replace(made, difference=difference(a[0], b[0]), needed=power(a[0], b[0], POINTS))
+
+
+def _nothing_common(plain: Comparison) -> str:
+    if plain.left_out:
+        return (
+            f"no common examples: {plain.left_out} ids are in both, with other texts or targets "
+            "behind them"
+        )
+    return f"no common examples: {plain.n_a} and {plain.n_b} examples share no id"
+
+
+def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with p corrected for all of them (Holm); means over pairs among themselves.
+
+    Those without a p stay out of it.
+    """
+    made = list(comparisons)
+    for means in (False, True):
+        places = [
+            i for i, one in enumerate(made)
+            if (one.pairs > 1) is means and one.difference.p is not None
+        ]  # fmt: skip
+        ps = holm([made[i].difference.p or 0.0 for i in places])
+        for i, p in zip(places, ps, strict=True):
+            made[i] = replace(made[i], p_holm=p, compared=len(places))
+    return made
+
+
+def compare_by(
+    run: Run, setting: str, baseline: str | None = None, metrics: Asked = None
+) -> list[Comparison]:
+    """Conditions of a run that are equal but for one setting, each against the baseline.
+
+    A setting that one of two conditions does not have, as a seed where nothing is drawn, keeps
+    them not apart. Where several pairs belong to one value, over locales or seeds, the difference
+    of their means follows them: in it, the rows of one example are drawn together.
+
+    Args:
+        run: from :func:`icl.records.results.load_run`.
+        setting: a name from :func:`icl.scoring.pairs.settings_of`: ``prompt``, ``shots``, ``k``, …;
+        or
+            ``calibrator``: see :func:`compare_calibrators`.
+        baseline: the value that the others are compared with; the first one by default.
+        metrics: names or entries; the first of each task by default.
+
+    Raises:
+        ConfigError: an unknown setting, value or metric, or a setting of one value.
+    """
+    if setting == CALIBRATOR:
+        return compare_calibrators(run, baseline, metrics)
+    baseline = baseline_of(settings_of(run), setting, baseline, run.name)
+    groups: dict[tuple[object, ...], list[Comparison]] = {}
+    for a, b in equal_but_for(run, setting, baseline):
+        where = shared_axes(a, b)
+        for name, metric in primary(a, metrics):
+            calibrator = calibrator_of(name)
+            one, two = (side(c, name_by(c, (a, b), setting), calibrator=calibrator) for c in (a, b))
+            key = a.entry["task"], name, b.settings[setting], own_settings(a, b)
+            groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
+    if not groups:
+        raise ConfigError(
+            f"{run.name}: no two conditions are equal but for {setting}; {setting} {baseline!r} "
+            "stands with other settings than the rest"
+        )
+    return _with_means(groups)
+
+
+def compare_calibrators(
+    run: Run, baseline: str | None = None, metrics: Asked = None
+) -> list[Comparison]:
+    """Every calibrator of a run against the uncalibrated answers, or another one, row by row.
+
+    Raises:
+        ConfigError: the run has no calibrated scores, or not those of the baseline; or a metric
+            that names a calibrator itself.
+        CalibrationError: a calibrator's records are missing.
+    """
+    ranked = [
+        (c, [one.name for one in c.calibrations if not one.refused and one.name != PLAIN])
+        for c in run.conditions
+    ]
+    known = [PLAIN, *dict.fromkeys(name for _, names in ranked for name in names)]
+    if len(known) == 1:
+        raise ConfigError(
+            f"{run.name} has no calibrated scores; add some: icl score {run.called} --calibrator "
+            "batch"
+        )
+    if (baseline or PLAIN) not in known:
+        raise ConfigError(
+            f"{run.name}: no calibrator {baseline!r}{did_you_mean(str(baseline), known)}"
+        )
+    against = None if baseline == PLAIN else baseline
+    groups: dict[tuple[object, ...], list[Comparison]] = {}
+    for condition, names in ranked:
+        if against not in (None, *names):
+            continue  # without shots, say: its own scores say why it was refused
+        where = {axis: word for axis, word in condition.axes.items() if word}
+        for other in [PLAIN, *names] if names else []:
+            if other == (against or PLAIN):
+                continue
+            one = side(condition, against or PLAIN, calibrator=against)
+            two = side(condition, other, calibrator=None if other == PLAIN else other)
+            for name, metric in primary(condition, metrics):
+                if calibrator_of(name):
+                    raise ConfigError(
+                        f"{run.name}: {name} names a calibrator, and calibrators are what is "
+                        f"compared; ask for {name.partition('+')[0]}"
+                    )
+                key = condition.entry["task"], name, other
+                groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
+    return _with_means(groups)
+
+
+def _with_means(groups: Mapping[tuple[object, ...], Sequence[Comparison]]) -> list[Comparison]:
+    made: list[Comparison] = []
+    for found in groups.values():
+        made += [*found, *_mean(found)]
+    return corrected(made)
+
+
+def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
+    """The mean over the pairs, where there are several; rows of one example stay together."""
+    sides = [one.sides for one in found if one.sides and not one.problem]
+    if len(sides) < 2:
+        return
+    a, b = (aggregate([pair[place] for pair in sides]) for place in (0, 1))
+    first = found[0]
+    where = {
+        axis: word for axis, word in first.where.items()
+        if all(one.where.get(axis) == word for one in found)
+    }  # fmt: skip
+    ids = [str(place) for place in range(len(a.rows))]
+    plain = Comparison(
+        first.metric, first.title, shared_words([one.a for one in found]),
+        shared_words([one.b for one in found]), where, len(ids), len(ids), len(ids),
+        better=first.better, pairs=len(sides),
+    )  # fmt: skip
+    yield _measured(plain, (a, ids), (b, ids))
+
+
+def compare_runs(
+    a: Run, b: Run, metrics: Asked = None, names: tuple[str, str] | None = None
+) -> list[Comparison]:
+    """Conditions of two runs that are alike in everything but what tells the runs apart.
+
+    Of a run with several conditions take those wanted, ``replace(run, conditions=(…,))``.
+    ``names`` are what to call the two where no setting differs; the runs' names by default.
+
+    Raises:
+        ConfigError: no condition of one is alike to one of the other.
+    """
+    if len(a.conditions) == len(b.conditions) == 1:
+        pairs = [(a.conditions[0], b.conditions[0])]
+    else:
+        ignored = telling_apart(a, b)
+        pairs = [
+            (one, two) for one in a.conditions for two in b.conditions
+            if alike(one, two, ignored)
+        ]  # fmt: skip
+    if not pairs:
+        raise ConfigError(
+            f"no condition of {a.name} is alike to one of {b.name}; name one of each, as in "
+            f"{a.name}#1 {b.name}#1"
+        )
+    made = []
+    for one, two in pairs:
+        where = shared_axes(one, two)
+        titles = [
+            name_apart(condition, where) or other
+            for condition, other in zip((one, two), names or (a.name, b.name), strict=True)
+        ]
+        for name, metric in primary(one, metrics):
+            calibrator = calibrator_of(name)
+            first = side(one, titles[0], calibrator=calibrator)
+            second = side(two, titles[1], calibrator=calibrator)
+            made.append(compare_sides(first, second, name, metric, where))
+    return corrected(made)

@@ -1,0 +1,142 @@
+"""Several conditions as one that answers for all of them, from their records alone.
+
+Averaging the probabilities of the choices over prompts follows Jiang et al. 2020
+(https://aclanthology.org/2020.tacl-1.28), taking the answer of the most Wang et al. 2023
+(https://arxiv.org/abs/2203.11171, self-consistency).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from icl.calibrators import Floats, normalised
+from icl.core.errors import ConfigError
+from icl.core.stats import Stats, score
+from icl.core.types import Prediction, Record, Score
+from icl.records.results import ConditionResult, Run
+from icl.scoring.compare import Comparison, compare_sides, corrected
+from icl.scoring.pairs import Asked, Side, calibrator_of, primary, shared_axes, side
+from icl.scoring.sensitivity import groups, name_over
+
+__all__ = ["compare_ensemble", "ensemble", "ensemble_side"]
+
+
+def compare_ensemble(run: Run, over: Sequence[str], metrics: Asked = None) -> list[Comparison]:
+    """Each condition against the ensemble of those that are equal to it but for ``over``.
+
+    Args:
+        run: from :func:`icl.records.results.load_run`.
+        over: settings whose values answer together: ``["prompt"]``, ``["prompt", "seed"]``.
+        metrics: names or entries; the first of each task by default.
+
+    Raises:
+        ConfigError: an unknown setting or metric, no two conditions that differ in ``over`` alone,
+            no common examples, or other choices.
+        CalibrationError: ``accuracy+NAME`` of answers that were not ranked, or of a calibrator
+            whose records are missing.
+    """
+    found = groups(run, over)
+    if not found:
+        raise ConfigError(
+            f"{run.name}: no two conditions are equal but for {', '.join(over)}: nothing to average"
+        )
+    made = []
+    for group in found:
+        where = shared_axes(group[0], group[1])
+        for member in group[2:]:
+            where = {axis: word for axis, word in where.items() if member.axes.get(axis) == word}
+        for name, metric in primary(group[0], metrics):
+            calibrator = calibrator_of(name)
+            together = ensemble_side(group, f"ensemble of {len(group)}", calibrator)
+            for one in group:
+                member_side = side(one, name_over(one, over), calibrator=calibrator)
+                made.append(compare_sides(together, member_side, name, metric, where))
+    return corrected(made)
+
+
+def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -> Score:
+    """The score of the conditions' common answer, from their records alone.
+
+    Named ``accuracy+ensemble``; see :func:`ensemble_side` for what the answer is.
+
+    Raises:
+        ConfigError: less than two conditions, no common examples, other choices, or an unknown
+            metric.
+        MetricError: the metric is not defined for an example.
+    """
+    _check_several(conditions)
+    name, measure = primary(conditions[0], [metric] if metric else None)[0]
+    made = ensemble_side(conditions, calibrator=calibrator_of(name))
+    stats = measure.stats(list(made.predictions.values()), list(made.examples.values()))
+    signature = f"{stats.signature}|ensemble:{len(conditions)}"
+    return score(f"{name}+ensemble", Stats(stats.rows, stats.value, signature, stats.proportion))
+
+
+def ensemble_side(
+    conditions: Sequence[ConditionResult], name: str = "ensemble", calibrator: str | None = None
+) -> Side:
+    """The conditions as one that answers for all of them, on their common examples.
+
+    Ranked choices: the choice with the highest mean probability, each condition's probabilities
+    of the choices adding up to one; with a calibrator, those that it makes of them. Written
+    answers: the parsed value that most conditions give, of equals the one of the earliest
+    condition; those that could not be parsed have no vote.
+
+    Raises:
+        ConfigError: less than two conditions, no common examples, or other choices.
+        CalibrationError: a calibrator's records are missing, or the answers were not ranked.
+    """
+    _check_several(conditions)
+    sides = [side(condition) for condition in conditions]
+    scores = [_scores(condition, calibrator) for condition in conditions]
+    ids = sorted(set.intersection(*(set(one.examples) for one in sides)))
+    if not ids:
+        raise ConfigError("an ensemble needs common examples, and its conditions have none")
+    predictions = {}
+    for key in ids:
+        records = [condition.records[key] for condition in conditions]
+        if all(record.logprobs for record in records):
+            value: str | None = _most_likely(conditions, records, [one[key] for one in scores])
+        else:
+            given = [one.predictions[key].value for one in sides]
+            votes = Counter(answer for answer in given if answer is not None)
+            value = votes.most_common(1)[0][0] if votes else None
+        predictions[key] = Prediction(
+            key, value, "no member has an answer" if value is None else None
+        )
+    return Side(name, {key: sides[0].examples[key] for key in ids}, predictions)
+
+
+def _check_several(conditions: Sequence[ConditionResult]) -> None:
+    if len(conditions) < 2:
+        raise ConfigError(
+            f"an ensemble needs two conditions or more, and this is {len(conditions)}: name a "
+            "setting that has several values"
+        )
+
+
+def _scores(condition: ConditionResult, calibrator: str | None) -> dict[str, Floats]:
+    """Example id -> scores of its choices, whose softmax is the condition's distribution."""
+    if calibrator is None:
+        return {key: np.array(record.logprobs) for key, record in condition.records.items()}
+    return dict(zip(condition.records, condition.calibrated(calibrator).scores, strict=True))
+
+
+def _most_likely(
+    conditions: Sequence[ConditionResult], records: Sequence[Record], scores: Sequence[Floats]
+) -> str:
+    """The label with the highest mean probability; of equals the first."""
+    labels = [choice.label for choice in conditions[0].choices(records[0])]
+    total = np.zeros(len(labels))
+    for condition, record, given in zip(conditions, records, scores, strict=True):
+        known = {choice.label: i for i, choice in enumerate(condition.choices(record))}
+        if known.keys() != set(labels):
+            raise ConfigError(
+                f"the conditions rank other choices for example {record.id!r}; an ensemble needs "
+                "the same labels in all of them"
+            )
+        total += np.exp(normalised(given[[known[label] for label in labels]]))
+    return labels[int(total.argmax())]

@@ -1,0 +1,134 @@
+"""Verdicts of a judge as a run folder keeps them: records like any others, and their scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Any
+
+from icl.core.errors import MetricError
+from icl.core.files import read_json
+from icl.core.stats import Stats, aggregate, proportion, score
+from icl.core.types import Prediction, Score
+from icl.metrics.judge import Judge, kappa
+from icl.records.results import ConditionResult
+from icl.records.store import ConditionStore
+
+__all__ = ["HUMAN", "human_text", "judge_parts", "judge_result", "judge_scores"]
+
+
+HUMAN = "human.json"
+"""File of a judge's condition folder with the human verdicts by example id."""
+
+
+def judge_result(condition: ConditionResult, name: str) -> ConditionResult:
+    """The verdicts of a judge on a condition, as a condition of their own.
+
+    Raises:
+        MetricError: the judge was not asked yet.
+    """
+    known = _judges(condition)
+    if name not in known:
+        raise MetricError(f"{name}: no verdicts yet; say `icl run` with the experiment's file")
+    entry = known[name]
+    store = ConditionStore(condition.store.folder.parent / entry["folder"])
+    return ConditionResult(entry, condition.ids, store, rendering=condition.rendering)
+
+
+def _verdicts(
+    condition: ConditionResult, name: str, predictions: Sequence[Prediction]
+) -> dict[str, str | None]:
+    """Example id -> verdict on the output that stands now; None for one that cannot be read."""
+    judged = judge_result(condition, name)
+    asked = judged.store.examples()
+    found = {made.id: made.value for made in judged.predictions()}
+    right = {
+        made.id: found[made.id]
+        for made in predictions
+        if made.id in found and asked[made.id].fields.get("output") == made.value
+    }
+    missing = [made.id for made in predictions if made.value is not None and made.id not in right]
+    if missing:
+        raise MetricError(
+            f"{name}: {len(missing)} of {len(predictions)} outputs have no verdict, such as "
+            f"{missing[0]!r}; say `icl run` with the experiment's file to ask for them"
+        )
+    return right
+
+
+def judge_parts(
+    conditions: Sequence[ConditionResult],
+    name: str,
+    judge: Judge,
+    predictions: Sequence[Sequence[Prediction]],
+) -> list[Stats]:
+    """Statistics of one judge's verdicts on several conditions, a row for each prediction.
+
+    Raises:
+        MetricError: an output has no verdict, or they were not all judged by the same model and
+            template.
+    """
+    found = [_verdicts(*pair) for pair in zip(conditions, repeat(name), predictions, strict=False)]
+    if len({_signature(one, name, judge) for one in conditions}) > 1:
+        raise MetricError(
+            f"{name}: these were judged by different models or templates, whose verdicts are not "
+            "to be compared; ask one judge about all of them"
+        )
+    signature = _signature(conditions[0], name, judge)
+    return [
+        judge.judged([verdicts.get(made.id) for made in said], signature)
+        for verdicts, said in zip(found, predictions, strict=True)
+    ]
+
+
+def _judges(condition: ConditionResult) -> Mapping[str, Any]:
+    return condition.entry.get("judges") or {}
+
+
+def _signature(condition: ConditionResult, name: str, judge: Judge) -> str:
+    return f"{judge.signature}|hash:{_judges(condition)[name]['hash']}"
+
+
+def judge_scores(
+    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction]
+) -> list[Score]:
+    """The score; the share of verdicts that cannot be read; where there are human verdicts,
+    percent agreement and Cohen's kappa, each with its interval.
+
+    Raises:
+        MetricError: an output has no verdict.
+    """
+    found = _verdicts(condition, name, predictions)
+    verdicts = [found.get(made.id) for made in predictions]
+    scores = [score(name, judge.judged(verdicts, _signature(condition, name, judge)))]
+    unread = [made.id in found and found[made.id] is None for made in predictions]
+    if any(unread):
+        scores.append(score(f"{name}:unread", proportion(unread, "share:unread"), "count"))
+    human = _human(condition, name) if judge.human else {}
+    values = {made.id: made.value for made in predictions}
+    both = [
+        (key, (verdict, row["verdict"]))
+        for key, verdict in found.items()
+        if verdict is not None
+        for row in human.get(key, ())
+        if row.get("output", values[key]) == values[key]
+    ]
+    if both:
+        keys, pairs = zip(*both, strict=True)
+        agreed = proportion([one == other for one, other in pairs], "agreement:percent")
+        for what, stats in (("human", agreed), ("kappa", kappa(pairs, "kappa:cohen|scale:100"))):
+            if len({*keys}) < len(keys):  # several humans on one output say it of one output
+                stats = aggregate([(stats, keys)])
+            scores.append(score(f"{name}:{what}", stats, "count"))
+    return scores
+
+
+def _human(condition: ConditionResult, name: str) -> dict[str, list[dict[str, str]]]:
+    path = judge_result(condition, name).store.folder / HUMAN
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def human_text(rows: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    """What :data:`HUMAN` holds."""
+    return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"

@@ -1,0 +1,221 @@
+"""Which conditions of a run, or of two, differ in just one setting, and what to call them then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from icl.core.errors import ConfigError
+from icl.core.stats import Metric
+from icl.core.types import Example, Prediction
+from icl.experiment.settings import values_of
+from icl.metrics.command import Command
+from icl.records.results import ConditionResult, Run
+from icl.scoring.scores import metric_called, metrics_of
+
+__all__ = [
+    "Asked",
+    "Side",
+    "alike",
+    "calibrator_of",
+    "common",
+    "derived",
+    "equal_but_for",
+    "first_metric",
+    "metric_of_score",
+    "name_apart",
+    "name_by",
+    "own_settings",
+    "primary",
+    "settings_of",
+    "shared_axes",
+    "shared_words",
+    "side",
+    "telling_apart",
+]
+
+
+def settings_of(run: Run) -> dict[str, list[str]]:
+    """Every setting of a run's conditions with its values, in their order."""
+    return values_of(condition.settings for condition in run.conditions)
+
+
+def derived(condition: ConditionResult) -> set[str]:
+    """Settings that are parts of the word ``shots``, not axes of their own."""
+    return set(condition.settings.keys() - condition.axes.keys())
+
+
+def equal_but_for(
+    run: Run, setting: str, baseline: str
+) -> Iterator[tuple[ConditionResult, ConditionResult]]:
+    """Each condition beside the one with the baseline's value that is equal in all else."""
+    for b in run.conditions:
+        if b.settings.get(setting, baseline) == baseline:
+            continue
+        for a in run.conditions:
+            if a.settings.get(setting) == baseline and alike(a, b, _moved(setting, a, b)):
+                yield a, b
+
+
+def _moved(setting: str, a: ConditionResult, b: ConditionResult) -> set[str]:
+    """Settings that differ where this one does: ``shots`` is one word for what it is made of."""
+    parts = derived(a) | derived(b)
+    if setting == "shots":
+        return {setting} | parts
+    return {setting, "shots"} if setting in parts else {setting}
+
+
+def alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool:
+    """Whether two conditions are equal in all other settings that both of them have."""
+    one, two = a.settings, b.settings
+    return all(one[name] == two[name] for name in one.keys() & two.keys() - ignored)
+
+
+def telling_apart(a: Run, b: Run) -> set[str]:
+    """Settings of one value in each run, and of another in the other."""
+    one, two = settings_of(a), settings_of(b)
+    return {
+        name for name in one.keys() & two.keys()
+        if len(one[name]) == len(two[name]) == 1 and one[name] != two[name]
+    }  # fmt: skip
+
+
+def own_settings(a: ConditionResult, b: ConditionResult) -> tuple[tuple[str, str], ...]:
+    """Settings that just one of two has; a mean is taken over seeds, not over selectors."""
+    one, two = a.settings, b.settings
+    names = (one.keys() ^ two.keys()) - {"seed", "shots"}
+    return tuple(sorted((name, (one | two)[name]) for name in names))
+
+
+def shared_axes(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
+    """The axes on which both stand at the same place."""
+    return {axis: word for axis, word in a.axes.items() if word and b.axes.get(axis) == word}
+
+
+def name_apart(condition: ConditionResult, where: Mapping[str, str]) -> str:
+    """The words of a condition that the settings shared leave open; empty where they name all."""
+    return " ".join(word for axis, word in condition.axes.items() if word and axis not in where)
+
+
+def name_by(
+    condition: ConditionResult, both: tuple[ConditionResult, ConditionResult], setting: str
+) -> str:
+    """What a table calls a condition: its value of the setting, or the words of its shots."""
+    shots = {c.axes["shots"] for c in both}
+    if setting not in condition.axes and len(shots) > 1:
+        return condition.axes["shots"]
+    return condition.settings[setting]
+
+
+def shared_words(names: Sequence[str]) -> str:
+    """The words that all names have: ``8 random`` of ``8 random s0`` and ``8 random s1``."""
+    first, *rest = [name.split() for name in names]
+    return " ".join(word for word in first if all(word in other for other in rest))
+
+
+Asked = Sequence[str | Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side of a comparison answered."""
+
+    name: str
+    """What a table calls it."""
+    examples: Mapping[str, Example]
+    """By id."""
+    predictions: Mapping[str, Prediction]
+    """By id, of the same examples."""
+    condition: ConditionResult | None = None
+    """Whose answers these are, where they are those of one: a judge's verdicts lie beside them."""
+
+
+def side(
+    condition: ConditionResult,
+    name: str = "",
+    parser: str | None = None,
+    calibrator: str | None = None,
+) -> Side:
+    """A condition as one side of a comparison.
+
+    Raises:
+        CalibrationError: the calibrator's records are missing.
+    """
+    predictions = condition.predictions(parser, calibrator)
+    return Side(
+        name or " ".join(filter(None, condition.axes.values())),
+        {example.id: example for example in condition.examples},
+        {prediction.id: prediction for prediction in predictions},
+        condition,
+    )
+
+
+def common(a: Side, b: Side) -> tuple[list[str], int]:
+    """Ids of the examples that both have answered, sorted, and how many only share an id.
+
+    An id in both is the same example if the targets are the same and the inputs are, or stand in
+    two languages (parallel rows share their ids).
+    """
+    shared = sorted(a.examples.keys() & b.examples.keys())
+    same = [key for key in shared if _same(a.examples[key], b.examples[key])]
+    return same, len(shared) - len(same)
+
+
+def _same(one: Example, two: Example) -> bool:
+    if one.targets != two.targets:
+        return False
+    other_language = one.meta.get("locale") != two.meta.get("locale")
+    return other_language or one.content == two.content
+
+
+def calibrator_of(score: str) -> str | None:
+    """The calibrator in the name of a score.
+
+    >>> calibrator_of("accuracy+batch"), calibrator_of("accuracy")
+    ('batch', None)
+    """
+    return score.partition("+")[2] or None
+
+
+def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
+    """The metrics asked for, else the first of the task that is no outside program.
+
+    Raises:
+        ConfigError: an unknown metric, or there is none but outside programs.
+        CommandRefused: an outside program that the manifest names, not allowed.
+    """
+    found = first_metric(condition)
+    if asked:
+        found = [made for entry in asked for made in _named(condition, entry)]
+    if not found:
+        raise ConfigError(
+            f"the task {condition.entry['task']!r} has outside programs for metrics alone; name "
+            "one of them and allow it to start: --metric NAME --allow-commands"
+        )
+    return found
+
+
+def first_metric(condition: ConditionResult) -> list[tuple[str, Metric]]:
+    """The first metric of the task that is no outside program; none where all are."""
+    return [one for one in metrics_of(condition) if not isinstance(one[1], Command)][:1]
+
+
+def _named(condition: ConditionResult, entry: str | Mapping[str, Any]) -> list[tuple[str, Metric]]:
+    """A metric; ``accuracy+batch`` is that metric of calibrated answers."""
+    if not isinstance(entry, str) or entry.startswith("{") or not calibrator_of(entry):
+        return metrics_of(condition, [entry])
+    base, _, calibrator = entry.partition("+")
+    return [(f"{name}+{calibrator}", made) for name, made in metrics_of(condition, [base])]
+
+
+def metric_of_score(condition: ConditionResult, score: str) -> tuple[str, Metric]:
+    """The metric behind the name of a score, as ``scores.json`` of anybody's run holds it.
+
+    Raises:
+        ConfigError: an unknown metric.
+        CommandRefused: an outside program that the manifest names, not allowed.
+    """
+    base, mark, calibrator = score.partition("+")
+    name, metric = metric_called(condition, base)
+    return f"{name}{mark}{calibrator}", metric

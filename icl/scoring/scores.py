@@ -1,0 +1,401 @@
+"""Records -> predictions -> scores: everything after the model, and without it.
+
+Scores are added to ``scores.json`` of the run folder, never replaced by other settings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from icl.calibrators import Calibrator, make_calibrator, make_calibrators
+from icl.core.errors import CalibrationError, CommandRefused, ConfigError, MetricError
+from icl.core.files import replace_file
+from icl.core.registry import did_you_mean, names
+from icl.core.stats import Metric, Stats, score
+from icl.core.types import Prediction, Score
+from icl.metrics import make_metric
+from icl.metrics.command import Command, check_command_name
+from icl.metrics.judge import Judge
+from icl.records.calibrated import Calibration
+from icl.records.results import ConditionResult, Run
+from icl.scoring.judge_verdicts import judge_scores
+from icl.scoring.reliability import ece_stats
+from icl.tasks.baselines import baselines, counts
+
+__all__ = [
+    "FITTED",
+    "calibrator_entry",
+    "check_applied",
+    "commands_left_out",
+    "metric_called",
+    "metrics_of",
+    "score_run",
+    "with_calibrators",
+]
+
+
+WAYS = {"first_token": "@first_token", "generate": "@written"}
+"""Choices that a server ranked otherwise than by all their tokens have columns of their own."""
+
+_METRIC = '{command: "python comet.py {source} {hypothesis} {reference}", name: comet}'
+_CALIBRATOR = "{calibrator: vote_mix, weight: 0.5}"
+
+
+def score_run(
+    run: Run,
+    metrics: Sequence[str | Mapping[str, Any]] | None = None,
+    parser: str | None = None,
+    calibrators: Sequence[str | Mapping[str, Any]] | None = None,
+) -> Run:
+    """Score every condition from its records and add the scores to ``scores.json``.
+
+    Outside programs that the run's manifest names are started only in a run of
+    ``load_run(…, allow_commands=True)``, for a run folder may be a stranger's; those that
+    ``metrics`` holds as entries are started always.
+
+    Args:
+        run: from :func:`load_run`.
+        metrics: names, or entries as :func:`icl.metrics.make_metric` reads them, in an experiment's
+        YAML
+            too; those of the experiment by default.
+        parser: how generated text is read; the experiment's parser by default. Scores made
+            with another parser are named ``metric@parser``.
+        calibrators: names, or entries as :func:`icl.calibrators.make_calibrator` reads them; those
+        of the
+            experiment by default. Their scores are named ``metric+calibrator``.
+
+    Raises:
+        CalibrationError: a calibrator that was asked for here fits no condition, or lacks records;
+            the message says what computes them. All other scores are kept.
+        ConfigError: unknown metric, calibrator or parser.
+        CommandRefused: ``metrics`` names an outside program of the manifest, not allowed.
+        MetricError: a metric is not defined for the task, or an outside program failed. All
+            other scores are kept.
+    """
+    if parser is not None and parser not in names("parser"):
+        raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
+    wanted = [metrics_of(condition, metrics) for condition in run.conditions]
+    failed: dict[str, MetricError] = {}
+    if calibrators is not None:
+        calibrators = [calibrator_entry(one) for one in calibrators]
+        make_calibrators(calibrators)  # refused before anything is scored
+    conditions = tuple(
+        _scored(condition, made, parser, failed, calibrators)
+        for condition, made in zip(run.conditions, wanted, strict=True)
+    )
+    scores = [(c, {"score": asdict(one)}) for c in conditions for one in c.scores]
+    _write(run.folder / "scores.json", scores)
+    notes = [
+        (c, {"calibration": asdict(one)})
+        for c in conditions
+        for one in c.calibrations
+        if calibrators is None or not one.refused  # what was only tried is told once
+    ]
+    if notes:
+        _write(run.folder / "calibrations.json", notes)
+    if calibrators:
+        command = run.manifest.get("command", ())
+        again = " ".join(["icl", *command[1:]]) if command[1:2] == ["run"] else ""
+        check_applied(conditions, calibrators, again)
+    if failed:
+        raise MetricError(
+            f"{next(iter(failed.values()))} (all other scores of {run.name} are kept)"
+        )
+    return replace(run, conditions=conditions)
+
+
+def _write(path: Path, found: Sequence[tuple[ConditionResult, Mapping[str, Any]]]) -> None:
+    rows = [{"condition": condition.entry["fingerprint"], **row} for condition, row in found]
+    body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    replace_file(path, f"[\n{body}\n]\n", path.parent.parent)
+
+
+def _scored(
+    condition: ConditionResult,
+    metrics: Sequence[tuple[str, Metric]],
+    parser: str | None,
+    failed: dict[str, MetricError],
+    calibrators: Sequence[str | Mapping[str, Any]] | None,
+) -> ConditionResult:
+    """The condition with its scores, the calibrated ones beside them."""
+    scores = _scores(condition, metrics, parser, failed)
+    entries = condition.entry.get("calibrate", ()) if calibrators is None else calibrators
+    suffix = WAYS.get(condition.entry.get("ranking") or "", "")
+    named = [(name + suffix, metric) for name, metric in metrics]
+    more, made = with_calibrators(condition, named, entries, failed)
+    known = [one for one in condition.calibrations if not one.refused]
+    notes = {one.name: one for one in (*known, *made)}
+    return replace(
+        condition,
+        scores=_merged(condition, [*scores, *more]),
+        calibrations=tuple(notes.values()),
+    )
+
+
+def metrics_of(
+    condition: ConditionResult, asked: Sequence[str | Mapping[str, Any]] | None = None
+) -> list[tuple[str, Metric]]:
+    """The metrics asked for, each with the name of its score; those of the experiment by default.
+
+    A name may be one that the experiment gave to a metric, unless a registered metric has it.
+    Outside programs of the manifest are left out by default, and refused by name, where the run
+    does not allow them.
+
+    Args:
+        condition: whose metrics they are.
+        asked: names, or entries that the user wrote: they are made as they stand, programs too.
+
+    Raises:
+        ConfigError: an unknown metric, or a program that is named as a registered metric is.
+        CommandRefused: a name is that of a program of the manifest, not allowed.
+    """
+    if asked is None:
+        judges = condition.entry.get("judges") or {}
+        allowed = condition.allow_commands
+        found = [
+            (name, metric)
+            for name, metric in map(make_metric, condition.entry["metrics"])
+            if (allowed or not isinstance(metric, Command))
+            and (allowed or not isinstance(metric, Judge) or name in judges)
+        ]
+    else:
+        found = [
+            metric_called(condition, entry)
+            if isinstance(entry, str) and not entry.startswith("{")
+            else make_metric(_parsed(entry, "metric", _METRIC))
+            for entry in asked
+        ]
+    for name, metric in found:
+        check_command_name(name, metric, "metrics")
+    return found
+
+
+def metric_called(condition: ConditionResult, name: str) -> tuple[str, Metric]:
+    """The metric of that name, registered or of the experiment; it is looked up and never parsed.
+
+    So the name of a score may be asked for that somebody else has written.
+
+    Raises:
+        ConfigError: there is none.
+        CommandRefused: it is an outside program of the manifest, not allowed.
+    """
+    own: dict[str, tuple[str, Metric | None]] = {}
+    for entry in condition.entry["metrics"]:
+        title, made = make_metric(entry)
+        own[title] = _kind(entry), made
+    kind, metric = own.get(name, ("", None))
+    if name in names("metric") and (kind != name or isinstance(metric, Command)):
+        return make_metric(name)  # whoever asks for it means it, whatever else is called so here
+    if metric is None:
+        raise ConfigError(f"unknown metric {name!r}{did_you_mean(name, {*names('metric'), *own})}")
+    if isinstance(metric, Command) and not condition.allow_commands:
+        raise CommandRefused(
+            f"the metric {name!r} is a program that the run's manifest names, and not you: "
+            f"{metric.command!r}; read it, then give --allow-commands to start it (in Python "
+            "load_run(…, allow_commands=True)); scores that are there need no program"
+        )
+    return name, metric
+
+
+def _kind(entry: str | Mapping[str, Any]) -> str:
+    """The registered name of the class that an entry is made of."""
+    if isinstance(entry, str):
+        return entry
+    return str(entry.get("metric", next((k for k in ("command", "judge") if k in entry), "")))
+
+
+def commands_left_out(run: Run) -> list[str]:
+    """Say of each outside program of the manifest that it is not started, and how it would be."""
+    found = {
+        name: metric.command
+        for condition in run.conditions
+        if not condition.allow_commands
+        for name, metric in map(make_metric, condition.entry["metrics"])
+        if isinstance(metric, Command)
+    }
+    return [
+        f"left out: the metric {name!r} is a program that the run's manifest names: {command!r}; "
+        "--allow-commands starts it"
+        for name, command in found.items()
+    ]
+
+
+def calibrator_entry(given: str | Mapping[str, Any]) -> Any:
+    """An entry under ``calibrate:`` as it is written on one line: a name, or with options.
+
+    >>> calibrator_entry("{calibrator: pmi, fields: [premise]}")
+    {'calibrator': 'pmi', 'fields': ['premise']}
+
+    Raises:
+        ConfigError: braces, but no YAML.
+    """
+    return _parsed(given, "calibrator", _CALIBRATOR)
+
+
+def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:
+    """An entry with options as it is written on the command line; all others as they are."""
+    import yaml
+
+    if not isinstance(entry, str) or not entry.startswith("{"):
+        return entry
+    try:
+        return yaml.safe_load(entry)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the {what} {entry!r} is no YAML; write it as in {example}") from error
+
+
+def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ...]:
+    """Old and new scores; a new one takes the place of one with the same settings."""
+    both = [*condition.scores, *new]
+    keys = [(one.name, one.signature.split("|ci:")[0].split(FITTED)[0]) for one in both]
+    return tuple(dict(zip(keys, both, strict=True)).values())
+
+
+def _scores(
+    condition: ConditionResult,
+    metrics: Sequence[tuple[str, Metric]],
+    parser: str | None,
+    failed: dict[str, MetricError],
+) -> list[Score]:
+    """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
+    ranked = condition.entry["method"] != "generate"
+    other = parser is not None and not ranked and parser != condition.entry["parser"]
+    suffix = f"@{parser}" if other else WAYS.get(condition.entry.get("ranking") or "", "")
+    predictions = condition.predictions(parser)
+    examples = condition.examples
+    if not predictions:
+        return []
+    scores: list[Score] = []
+    defined: list[Metric] = []
+    for name, metric in metrics:
+        if isinstance(metric, Command) and name in failed:
+            continue  # a program that failed once would fail, or take its time, each time
+        try:
+            if isinstance(metric, Judge):
+                scores += _judged(condition, name, metric, predictions, other)
+                continue
+            scores.append(score(name + suffix, metric.stats(predictions, examples)))
+        except MetricError as error:
+            failed.setdefault(name, error)
+            continue
+        if not isinstance(metric, Command):  # a program is slow, and is asked once
+            defined.append(metric)
+    if not other:
+        sizes = [len(condition.choices(record)) for record in condition.records.values()]
+        try:
+            scores += baselines(
+            condition.task, defined, examples, predictions, condition.entry["pool"]["labels"],
+            sizes if condition.entry["labels"] == 0 else condition.entry["labels"],
+            )  # fmt: skip
+        except MetricError as error:
+            failed.setdefault("baselines", error)
+    mark = suffix if other else ""
+    return [*scores, *(replace(fact, name=fact.name + mark) for fact in counts(predictions))]
+
+
+def _judged(
+    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction],
+    reread: bool,
+) -> list[Score]:  # fmt: skip
+    if reread:
+        raise MetricError(
+            f"{name}: its verdicts are on outputs as the parser {condition.entry['parser']!r} "
+            "reads them; set parser: in the experiment and run it"
+        )
+    return judge_scores(condition, name, judge, predictions)
+
+
+FITTED = "|fitted:"
+"""What stands behind it in a signature was chosen from data, and may be another one tomorrow."""
+
+Entry = str | Mapping[str, Any]
+
+
+def with_calibrators(
+    condition: ConditionResult,
+    metrics: Sequence[tuple[str, Metric]],
+    entries: Sequence[Entry],
+    failed: dict[str, MetricError],
+) -> tuple[list[Score], list[Calibration]]:
+    """Scores named ``metric+calibrator`` of one condition, and what is to be said of each.
+
+    Outside programs are left out. Beside the metrics stands ``ece``, the expected calibration
+    error, with ``ece+none`` to compare with. Nothing is made where choices are not ranked. What a
+    metric refuses is added to ``failed`` by its name.
+    """
+    scores: list[Score] = []
+    notes: list[Calibration] = []
+    if not entries or condition.entry["method"] != "rank" or not condition.records:
+        return scores, notes
+    used = [one for one in metrics if not isinstance(one[1], Command)]
+    for entry in entries:
+        name, calibrator = make_calibrator(entry)
+        values = {"calibrator": entry} if isinstance(entry, str) else dict(entry)
+        try:
+            made, note = _applied(condition, used, (name, calibrator), failed)
+        except CalibrationError as error:
+            notes.append(Calibration(name, values, refused=str(error)))
+            continue
+        scores += made
+        notes.append(replace(note, entry=values))
+    plain, _ = _applied(condition, [], make_calibrator("none"), failed)
+    return [*plain, *(s for s in scores if s.name != "ece+none")], notes
+
+
+def _applied(
+    condition: ConditionResult,
+    metrics: Sequence[tuple[str, Metric]],
+    calibrator: tuple[str, Calibrator],
+    failed: dict[str, MetricError],
+) -> tuple[list[Score], Calibration]:
+    name, used = calibrator
+    made = condition.calibrated(used)
+    plain, predictions = condition.predictions(), condition.predictions(calibrator=made)
+    settings = used.settings() + (f"{FITTED}{made.fitted}" if made.fitted else "")
+
+    def signed(stats: Stats) -> Stats:
+        return replace(stats, signature=f"{stats.signature}|{settings}")
+
+    scores = []
+    for metric_name, metric in metrics:
+        try:
+            stats = signed(metric.stats(predictions, condition.examples))
+            scores.append(score(f"{metric_name}+{name}", stats))
+        except MetricError as error:
+            failed.setdefault(metric_name, error)
+    if all(example.targets for example in condition.examples):
+        scores.append(score(f"ece+{name}", signed(ece_stats(condition, made))))
+    pairs = zip(plain, predictions, strict=True)
+    return scores, Calibration(
+        name,
+        {},
+        changed=sum(one.value != other.value for one, other in pairs),
+        tied=sum(int((row == row.max()).sum() > 1) for row in made.scores),
+        fitted=made.fitted,
+        notes=made.warnings,
+    )
+
+
+def check_applied(
+    conditions: Sequence[ConditionResult], entries: Sequence[Entry], command: str
+) -> None:
+    """Raise where a calibrator could be applied to none of the conditions.
+
+    Raises:
+        CalibrationError: the first reason, with the command that ran the experiment.
+    """
+    for entry in entries:
+        name, _ = make_calibrator(entry)
+        found = [c for condition in conditions for c in condition.calibrations if c.name == name]
+        if not found:
+            raise CalibrationError(
+                f"{name}: no condition of this run ranks choices, so there is nothing to calibrate"
+            )
+        if all(one.refused for one in found):
+            missing = "are missing" in str(found[0].refused)
+            again = f": {command}" if missing and command else ""
+            raise CalibrationError(f"{name}: {found[0].refused}{again}")

@@ -1,0 +1,290 @@
+"""How far a score depends on what should not matter: spread over seeds, orders, prompts, formats.
+
+Reported so since Lu et al. 2022 (https://aclanthology.org/2022.acl-long.556, orders), Sclar et al.
+2023 (https://arxiv.org/abs/2310.11324, formats) and Mizrahi et al. 2024
+(https://arxiv.org/abs/2401.00595, prompts): mean and standard deviation, worst and best, whether
+the same one wins elsewhere too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from icl.core.errors import ConfigError, MetricError
+from icl.core.registry import did_you_mean
+from icl.core.stats import Metric, Stats, aggregate, score
+from icl.core.types import Score
+from icl.metrics.judge import Judge
+from icl.records.results import ConditionResult, Run
+from icl.scoring.judge_verdicts import judge_parts
+from icl.scoring.pairs import Side, derived, first_metric, settings_of, side
+from icl.scoring.scores import metrics_of
+
+__all__ = [
+    "OVER",
+    "Spread",
+    "Stability",
+    "groups",
+    "kendall_tau",
+    "name_over",
+    "rank_stability",
+    "spreads",
+]
+
+
+OVER = ("seed", "order", "prompt", "format")
+"""Settings that should not matter."""
+TRIALS = 200
+"""Exchanges of conditions behind the spread that chance alone makes."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One metric over conditions that are equal but for a few settings, on common examples."""
+
+    over: tuple[str, ...]
+    """Settings in which they differ."""
+    where: Mapping[str, str]
+    """The other settings."""
+    metric: str
+    title: str
+    """The short title of the metric."""
+    names: tuple[str, ...]
+    """The conditions, by their values of ``over``."""
+    values: tuple[float, ...]
+    """Their scores on the examples that all of them have answered."""
+    mean: Score
+    """Mean of the values; its interval speaks of other examples, not of other conditions."""
+    better: str = "higher"
+    """``higher``, ``lower``, or ``none`` where neither is better."""
+    by_chance: float = 0.0
+    """Spread to be expected if the conditions were all alike: the rows of each example exchanged
+    between them at random."""
+    p: float = 1.0
+    """How often that is at least the spread observed."""
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation over the conditions (of a sample: n - 1)."""
+        return statistics.stdev(self.values)
+
+    @property
+    def worst(self) -> float:
+        """The worst value; the lowest where neither end is better."""
+        return max(self.values) if self.better == "lower" else min(self.values)
+
+    @property
+    def best(self) -> float:
+        """The best value; the highest where neither end is better."""
+        return min(self.values) if self.better == "lower" else max(self.values)
+
+    @property
+    def spread(self) -> float:
+        """Best against worst."""
+        return max(self.values) - min(self.values)
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Whether the values of one setting rank the same wherever they are tried."""
+
+    task: str
+    of: str
+    """The setting whose values are ranked."""
+    metric: str
+    rankings: int
+    """Places at which all of the values were tried."""
+    tau: float | None
+    """Mean of Kendall's tau-b over pairs of rankings: 1 the same order, 0 none in common."""
+    winner: str
+    """The value with the best mean."""
+    wins: float
+    """At how many places it is the best one; a shared place counts as its share."""
+
+
+def groups(run: Run, over: Sequence[str]) -> list[list[ConditionResult]]:
+    """Conditions that are equal but for the settings ``over``, two or more to a group.
+
+    Raises:
+        ConfigError: an unknown setting.
+    """
+    known = settings_of(run)
+    for name in over:
+        if name not in known:
+            raise ConfigError(f"{run.name}: no setting {name!r}{did_you_mean(name, known)}")
+    found: dict[tuple[tuple[str, str], ...], list[ConditionResult]] = {}
+    for condition in run.conditions:
+        found.setdefault(tuple(sorted(_rest(condition, over).items())), []).append(condition)
+    return [group for group in found.values() if len(group) > 1]
+
+
+def spreads(run: Run, over: Sequence[str] = OVER, metric: str | None = None) -> list[Spread]:
+    """The spread of each group of conditions that differ in nothing but ``over``.
+
+    Settings of ``over`` that the run does not have, or has in one value alone, are left out.
+
+    Args:
+        run: from :func:`icl.records.results.load_run`.
+        over: names from :func:`icl.scoring.pairs.settings_of`.
+        metric: a name; the first one of each task by default.
+
+    Raises:
+        ConfigError: an unknown metric.
+    """
+    varied = [name for name in over if len(settings_of(run).get(name, ())) > 1]
+    found = (_spread(group, varied, metric) for group in groups(run, varied)) if varied else ()
+    return [one for one in found if one is not None]
+
+
+def _spread(
+    group: Sequence[ConditionResult], varied: Sequence[str], asked: str | None
+) -> Spread | None:
+    """The spread of one group; None where they have no common examples or no score there."""
+    over = tuple(
+        name for name in varied if len({member.settings.get(name) for member in group}) > 1
+    )
+    wanted = metrics_of(group[0], [asked]) if asked else first_metric(group[0])
+    if not wanted:
+        return None
+    name, metric = wanted[0]
+    sides = [side(member, name_over(member, over)) for member in group]
+    if not set.intersection(*(set(one.examples) for one in sides)):
+        return None
+    try:
+        parts, ids = _together(sides, name, metric)
+    except MetricError:
+        return None  # said by the scores themselves, which lack it too
+    values = [part.value(part.rows.sum(axis=0)) for part in parts]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    by_chance, p = _by_chance(parts, max(known) - min(known))
+    return Spread(
+        over, _rest(group[0], over), name, metric.label, tuple(one.name for one in sides),
+        tuple(known), score(name, aggregate([(part, ids) for part in parts])),
+        str(getattr(metric, "better", "higher")), by_chance, p,
+    )  # fmt: skip
+
+
+def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[Stats], list[str]]:
+    """Statistics of each side on the examples of all, their columns the same."""
+    ids = sorted(set.intersection(*(set(one.examples) for one in sides)))
+    judged = [one.condition for one in sides if one.condition is not None]
+    if isinstance(metric, Judge):
+        said = [[one.predictions[key] for key in ids] for one in sides]
+        return judge_parts(judged, name, metric, said), ids
+    made = metric.stats(
+        [one.predictions[key] for one in sides for key in ids],
+        [one.examples[key] for one in sides for key in ids],
+    )
+    parts = [
+        Stats(rows, made.value, made.signature, made.proportion)
+        for rows in np.split(made.rows, len(sides))
+    ]
+    return parts, ids
+
+
+def _by_chance(parts: Sequence[Stats], observed: float) -> tuple[float, float]:
+    """Mean spread of conditions with the rows of each example exchanged, and p of the observed."""
+    rows = np.stack([part.rows for part in parts], axis=1)  # (n, conditions, s)
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(TRIALS):
+        order = generator.permuted(np.tile(np.arange(len(parts)), (len(rows), 1)), axis=1)
+        sums = np.take_along_axis(rows, order[:, :, None], axis=1).sum(axis=0)
+        values = [value for row in sums if (value := parts[0].value(row)) is not None]
+        if len(values) == len(parts):
+            found.append(max(values) - min(values))
+    extreme = sum(one >= observed - 1e-9 for one in found)
+    mean = sum(found) / len(found) if found else 0.0
+    return mean, (extreme + 1) / (len(found) + 1)
+
+
+def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
+    """For each task, whether the values of a setting rank the same at all other settings.
+
+    Every combination of the other settings, seeds and locales among them, at which all values
+    were tried gives one ranking by the task's first score; one ranking alone gives nothing.
+
+    Raises:
+        ConfigError: an unknown setting.
+    """
+    tasks: dict[str, list[dict[str, float]]] = {}
+    metrics: dict[str, tuple[str, str]] = {}
+    for group in groups(run, [of]):
+        if not (wanted := first_metric(group[0])):
+            continue  # outside programs alone: their scores are theirs
+        name, metric = wanted[0]
+        scores = {
+            member.settings.get(of, ""): one.value for member in group for one in member.scores
+            if one.kind == "model" and one.name == name and one.value is not None
+        }  # fmt: skip
+        task = group[0].entry["task"]
+        metrics[task] = name, str(getattr(metric, "better", "higher"))
+        tasks.setdefault(task, []).append(scores)
+    made = []
+    for task, rankings in tasks.items():
+        most = set().union(*rankings)
+        whole = [ranking for ranking in rankings if ranking.keys() == most]
+        if len(whole) > 1 and len(most) > 1:
+            made.append(replace(_stability(of, whole, *metrics[task]), task=task))
+    return made
+
+
+def _stability(
+    of: str, rankings: Sequence[Mapping[str, float]], metric: str, better: str
+) -> Stability:
+    sign = -1 if better == "lower" else 1
+    names = list(rankings[0])
+    means = {name: sum(sign * ranking[name] for ranking in rankings) for name in names}
+    winner = max(names, key=lambda name: means[name])
+    wins = 0.0
+    for ranking in rankings:
+        top = max(sign * value for value in ranking.values())
+        first = [name for name in names if sign * ranking[name] == top]
+        wins += (winner in first) / len(first)
+    pairs = itertools.combinations(([ranking[name] for name in names] for ranking in rankings), 2)
+    taus = [tau for one, two in pairs if (tau := kendall_tau(one, two)) is not None]
+    tau = sum(taus) / len(taus) if taus else None
+    return Stability("", of, metric, len(rankings), tau, winner, wins)
+
+
+def kendall_tau(one: Sequence[float], two: Sequence[float]) -> float | None:
+    """Kendall's tau-b of two rankings, from -1 to 1; None where one of them ranks nothing.
+
+    Source: Kendall 1945, Biometrika 33:239-251.
+
+    >>> kendall_tau([1, 2, 3], [1, 3, 2])
+    0.3333333333333333
+    """
+    agree = ties_one = ties_two = pairs = 0
+    for i, j in itertools.combinations(range(len(one)), 2):
+        apart, other = (one[i] > one[j]) - (one[i] < one[j]), (two[i] > two[j]) - (two[i] < two[j])
+        agree += apart * other
+        ties_one += not apart
+        ties_two += not other
+        pairs += 1
+    scale = math.sqrt((pairs - ties_one) * (pairs - ties_two))
+    return agree / scale if scale else None
+
+
+def _rest(condition: ConditionResult, over: Sequence[str]) -> dict[str, str]:
+    """The settings but for ``over``; the word ``shots`` is kept in its parts where one varies."""
+    parts = derived(condition)
+    dropped = {*over}
+    if parts & dropped:
+        dropped.add("shots")
+    elif "shots" in dropped:
+        dropped |= parts
+    return {name: value for name, value in condition.settings.items() if name not in dropped}
+
+
+def name_over(condition: ConditionResult, over: Sequence[str]) -> str:
+    """A condition's values of the settings ``over``."""
+    return " ".join(condition.settings.get(name, "–") for name in over)

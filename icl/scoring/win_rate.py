@@ -1,0 +1,82 @@
+"""Row by row, which of two is better: wins, ties and losses, and the interval of the winner.
+
+Ties say nothing of who is better, so the share is of the decided rows (the sign test's), with
+Wilson's interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icl.core.errors import MetricError
+from icl.core.stats import wilson
+from icl.scoring.compare import Comparison
+
+__all__ = ["Wins", "wins"]
+
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Wins:
+    """How often the second of two is better, as good, and worse.
+
+    >>> print(Wins(15, 40, 5))
+    15 wins, 40 ties, 5 losses; 75.0 % of 20 decided [53.1, 88.8]
+    """
+
+    wins: int
+    ties: int
+    losses: int
+
+    @property
+    def decided(self) -> int:
+        """Rows that are no ties."""
+        return self.wins + self.losses
+
+    @property
+    def share(self) -> float | None:
+        """Of the decided rows those won, from 0 to 1; None where all are ties."""
+        return self.wins / self.decided if self.decided else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the share; 0 to 1 where all are ties."""
+        return wilson(self.wins, self.decided)
+
+    def __str__(self) -> str:
+        counts = f"{self.wins} wins, {self.ties} ties, {self.losses} losses"
+        if self.share is None:
+            return counts
+        low, high = self.interval
+        return (
+            f"{counts}; {100 * self.share:.1f} % of {self.decided} decided "
+            f"[{100 * low:.1f}, {100 * high:.1f}]"
+        )
+
+
+def wins(comparison: Comparison) -> Wins:
+    """On how many common examples ``b`` is better than ``a`` by the comparison's metric.
+
+    Where a row alone has no value, as item F1 of nothing, what counts is how the value of all
+    rows moves when ``b``'s row takes the place of ``a``'s.
+
+    Raises:
+        MetricError: there are no rows to compare, or the metric has no better side.
+    """
+    if comparison.sides is None:
+        raise MetricError(comparison.problem or "there is nothing to compare")
+    if comparison.better == "none":
+        raise MetricError(f"{comparison.title}: neither more nor less of it is better")
+    sign = -1 if comparison.better == "lower" else 1
+    (a, _), (b, _) = comparison.sides
+    total = a.rows.sum(axis=0)
+    counts = [0, 0, 0]
+    for one, two in zip(a.rows, b.rows, strict=True):
+        first, second = a.value(one), b.value(two)
+        if first is None or second is None:
+            first, second = a.value(total), a.value(total - one + two)
+        apart = 0.0 if first is None or second is None else sign * (second - first)
+        counts[1 if abs(apart) <= _ROUNDING else 0 if apart > 0 else 2] += 1
+    return Wins(*counts)

@@ -1,0 +1,115 @@
+"""What selectors by likeness share: the text compared, the falling order, whose likeness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from icl.core.errors import ConfigError
+from icl.core.registry import construct, did_you_mean, lookup, names
+from icl.core.types import JSON, Example
+from icl.selectors.random import in_id_order
+
+__all__ = ["By", "Near", "Scores", "falling", "field_names", "id_ranks", "near", "text_of"]
+
+
+Scores: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+By: TypeAlias = str | Mapping[str, JSON]
+"""A selector's name, or ``{select: NAME, OPTION: VALUE}``."""
+
+_FIRST = 64  # rows sorted at once; the rest of the pool only if more are taken
+
+
+class Near(Protocol):
+    """A selector that tells how near every row of the pool is."""
+
+    def fit(self, pool: Sequence[Example]) -> None: ...  # noqa: D102
+    def order(self, query: Example) -> Iterator[tuple[int, float | None]]: ...  # noqa: D102
+    def identity(self) -> dict[str, JSON]: ...  # noqa: D102
+
+    def scores(self, query: Example) -> Scores:
+        """How near each row is to the query, larger is nearer: (pool,)."""
+        ...
+
+    def between(self, index: int) -> Scores:
+        """How near each row is to the row of that index: (pool,)."""
+        ...
+
+
+def near(by: By, who: str) -> Near:
+    """The selector that ``by`` names.
+
+    Raises:
+        ConfigError: no such selector or option, or one that does not score the whole pool.
+    """
+    options = dict(by) if isinstance(by, Mapping) else {"select": by}
+    name = options.pop("select", None)
+    known = [one for one in names("selector") if hasattr(lookup("selector", one), "between")]
+    if name not in known:
+        raise ConfigError(
+            f"{who}: by is {by!r}; a selector that compares rows is needed"
+            f"{did_you_mean(str(name), known)}"
+        )
+    return cast(Near, construct("selector", str(name), options, f"{who}: by"))
+
+
+def id_ranks(pool: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The place of each row in the order of ids, by which equal scores are ordered: (pool,)."""
+    ranks = np.empty(len(pool), dtype=np.int64)  # (pool,)
+    ranks[in_id_order(pool)] = np.arange(len(pool))
+    return ranks
+
+
+def falling(
+    scores: Scores, ranks: np.ndarray[Any, np.dtype[np.int64]]
+) -> Iterator[tuple[int, float]]:
+    """Yield (index, score) by falling score, equal scores by rank; sorts only what is taken."""
+    low = -math.inf
+    if len(scores) > _FIRST:
+        low = float(np.partition(scores, -_FIRST)[-_FIRST])
+    for rows in (np.flatnonzero(scores >= low), np.flatnonzero(scores < low)):
+        best = rows[np.lexsort((ranks[rows], -scores[rows]))]
+        for index in best:
+            yield int(index), float(scores[index])
+
+
+def text_of(example: Example, fields: Sequence[str], who: str) -> str:
+    """The text inputs of a row that are compared, joined by spaces; all where none is named.
+
+    Raises:
+        ConfigError: a field is no text input of the row, or the row has none.
+    """
+    inputs = example.inputs
+    if not fields:
+        texts = [value for value in inputs.values() if isinstance(value, str)]
+        if not texts:
+            raise ConfigError(f"{who} compares text, but row {example.id!r} has no text input")
+        return " ".join(texts)
+    for name in fields:
+        if name not in inputs:
+            gives = " (it gives the answer away)" if name in example.gold else ""
+            raise ConfigError(
+                f"{who}: row {example.id!r} has no input field {name!r}{gives}"
+                f"{did_you_mean(name, inputs)}"
+            )
+    wrong = [name for name in fields if not isinstance(inputs[name], str)]
+    if wrong:
+        raise ConfigError(
+            f"{who} compares text, but field {wrong[0]!r} of row {example.id!r} is "
+            f"{inputs[wrong[0]]!r}; leave it out of fields:"
+        )
+    return " ".join(str(inputs[name]) for name in fields)
+
+
+def field_names(fields: object) -> tuple[str, ...]:
+    """``fields`` as a tuple of strings; experiment files give a list.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if isinstance(fields, list | tuple) and all(isinstance(name, str) for name in fields):
+        return tuple(fields)
+    raise ConfigError(f"fields is {fields!r}; a list of names is needed, like [utt]")

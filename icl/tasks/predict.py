@@ -1,0 +1,60 @@
+"""What a record answers: the likeliest choice, or the text as a parser reads it, by majority."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from icl.core.errors import ParseError
+from icl.core.registry import lookup
+from icl.core.types import Choice, Output, Prediction, Record
+
+__all__ = ["predict"]
+
+
+def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
+    """What a record answers: the likeliest choice, or the generated text as a parser reads it.
+
+    Of choices that are equally likely the first one is taken. Of several outputs the value that
+    most of them give is taken, of equally frequent ones the first; outputs that cannot be parsed
+    have no vote.
+
+    Args:
+        record: what the model answered.
+        choices: those that all records share; a record's own come first.
+        parser: a registered name.
+    """
+    labels = tuple(label for _, label, _ in record.shots if label is not None)
+    scores = tuple(score for _, label, score in record.shots if label is not None)
+    made = Prediction(record.id, None, "", labels, scores, shortened=bool(record.shortened))
+    answers = record.choices or choices
+    if record.logprobs:
+        best = record.logprobs.index(max(record.logprobs))  # of equals the first
+        return replace(made, value=answers[best].label, error=None)
+    values: list[str | None] = []
+    errors: list[str] = []
+    for output in record.outputs:
+        try:
+            values.append(_read(output, parser, answers))
+        except ParseError as error:
+            values.append(None)
+            errors.append(str(error))
+    made = replace(made, samples=len(values))
+    votes = Counter(value for value in values if value is not None)
+    if not votes:
+        return replace(made, error=errors[0], finish=record.outputs[0].finish, votes=0)
+    (value, most), *others = votes.most_common(2)  # of equals the first that was given
+    finish = record.outputs[values.index(value)].finish
+    tied = bool(others) and others[0][1] == most
+    return replace(made, value=value, error=None, finish=finish, votes=most, tied=tied)
+
+
+def _read(output: Output, parser: str, choices: Sequence[Choice]) -> str:
+    """The answer in an output; what ends inside its reasoning has none."""
+    if output.finish == "reasoning":
+        raise ParseError(
+            f"the reasoning did not end within {output.output_tokens} tokens; raise max_tokens, or "
+            "set thinking_tokens to close it"
+        )
+    return str(lookup("parser", parser)(output.text, choices))

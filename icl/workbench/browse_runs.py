@@ -1,0 +1,339 @@
+"""Runs of a folder, and the records of a condition: filtered, searched and paged.
+
+What was read is held while its files stay as they are, so that a page of ten thousand records
+costs no more than a page of ten.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from icl.core.errors import ConfigError, StoreError
+from icl.core.registry import did_you_mean
+from icl.core.types import Choice, Example
+from icl.prompts.render_again import HERE, Rendering
+from icl.records.results import ConditionResult, Run, load_run
+from icl.records.store import ConditionStore
+from icl.reports.card import card_of
+from icl.reports.errors import Answer, answers
+from icl.reports.safe_text import clean
+from icl.scoring.checks.answers import strays
+from icl.scoring.pairs import Side, common
+from icl.workbench.feedback import write_card
+from icl.workbench.row_cache import summary
+
+__all__ = ["Browser", "Line", "ORDERS", "Opened", "PAGE", "Page", "Query", "SHOWN", "save_card"]
+
+
+SHOWN = ("all", "wrong", "right", "unparsed", "off-target", "different")
+"""Which records a query wants; ``different`` needs another condition."""
+ORDERS = ("as run", "worst first", "surest first")
+_VERDICTS = {"wrong": ("wrong", "off target"), "off-target": ("off target",)}
+PAGE = 25
+"""Records of a page."""
+_MOST_RUNS, _MOST_OPEN = 8, 6
+"""Runs and conditions held; a condition of ten thousand records takes some 50 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which records are wanted, in which order."""
+
+    show: str = "all"
+    text: str = ""
+    """Words that must all stand in the row, its targets or its answer, in any case."""
+    order: str = "as run"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A record in a table."""
+
+    id: str
+    right: str
+    """The right answers."""
+    answer: str | None
+    other: str | None
+    """What the other condition answered; None without one, or where it could not be parsed."""
+    verdict: str
+    """``right``, ``wrong``, ``unparsed``, ``off target``, or ``–`` without a right answer."""
+    value: float | None
+    """The first metric of this row alone, 0 to 100."""
+    confidence: float | None
+    """The answer's share of the probability of all choices, 0 to 1."""
+    text: str
+    """The row's inputs in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the records that a query found."""
+
+    lines: tuple[Line, ...]
+    number: int
+    """Counted from 1."""
+    pages: int
+    found: int
+    """Records that the query found, on all pages."""
+    of: int
+    """Records of the condition."""
+
+
+class _ReadOnce(ConditionStore):
+    """A condition folder whose files are read once, however many of its records are opened."""
+
+    @cached_property
+    def _examples(self) -> dict[str, Example]:
+        return super().examples()
+
+    @cached_property
+    def _shots(self) -> dict[str, Example]:
+        return super().shots()
+
+    @cached_property
+    def _condition(self) -> dict[str, Any]:
+        return super().condition()
+
+    @cached_property
+    def _choices(self) -> list[Choice]:
+        return super().choices()
+
+    def examples(self) -> dict[str, Example]:
+        return self._examples
+
+    def shots(self) -> dict[str, Example]:
+        return self._shots
+
+    def condition(self) -> dict[str, Any]:
+        return self._condition
+
+    def choices(self) -> list[Choice]:
+        return self._choices
+
+
+class Opened:
+    """A condition of a run with every record read."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self.run, self.number = run, number
+        found = run.conditions[number - 1]
+        # Of its own, so that its records are given back with it.
+        self.condition: ConditionResult = replace(found, store=_ReadOnce(found.store.folder))
+
+    @property
+    def fingerprint(self) -> str:
+        """What permalinks and :meth:`icl.records.results.Run.condition` call it."""
+        return str(self.condition.entry["fingerprint"])
+
+    @cached_property
+    def answers(self) -> dict[str, Answer]:
+        """Every record with its prediction and row score, by id in the run's order."""
+        return {one.example.id: one for one in answers(self.condition)}
+
+    @cached_property
+    def _astray(self) -> frozenset[str]:
+        found = self.answers.items()
+        return frozenset(key for key, one in found if strays(one.prediction.value, one.example))
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        """What a search looks at."""
+        return {
+            key: "\n".join(
+                [key, *map(str, one.example.fields.values()), *one.example.targets,
+                 one.prediction.value or "", *(output.text for output in one.record.outputs)]
+            ).casefold()
+            for key, one in self.answers.items()
+        }  # fmt: skip
+
+    @cached_property
+    def side(self) -> Side:
+        """The condition as one side of a comparison."""
+        found = self.answers.items()
+        return Side(
+            self.fingerprint,
+            {key: one.example for key, one in found},
+            {key: one.prediction for key, one in found},
+            self.condition,
+        )
+
+    def key(self, text: str) -> str:
+        """The id of a record as a table shows it, where control characters have pictures.
+
+        Raises:
+            StoreError: the condition has no such record.
+        """
+        if text not in self.answers:
+            text = next((key for key in self.answers if clean(key) == text), text)
+        return self.condition.record(text).id
+
+    def verdict(self, key: str) -> str:
+        """What became of a record: see :attr:`Line.verdict`."""
+        one = self.answers[key]
+        if one.prediction.value is None:
+            return "unparsed"
+        if key in self._astray:
+            return "off target"
+        if not one.example.targets:
+            return "–"
+        return "right" if one.right or one.value == 100 else "wrong"
+
+    def page(self, query: Query, number: int = 1, other: Opened | None = None) -> Page:
+        """A page of what a query finds; a number beyond the last page is the last one.
+
+        Raises:
+            ConfigError: an unknown filter or order, or ``different`` without another condition.
+        """
+        found = self.find(query, other)
+        pages = max(1, -(-len(found) // PAGE))
+        number = max(1, min(number, pages))
+        keys = found[(number - 1) * PAGE : number * PAGE]
+        return Page(
+            tuple(self._line(key, other) for key in keys), number, pages, len(found),
+            len(self.answers),
+        )  # fmt: skip
+
+    def find(self, query: Query, other: Opened | None = None) -> list[str]:
+        """Ids of the records that a query wants; see :meth:`page`."""
+        for value, known in ((query.show, SHOWN), (query.order, ORDERS)):
+            if value not in known:
+                raise ConfigError(f"{value!r}: must be one of {', '.join(known)}")
+        words = query.text.casefold().split()
+        found = [
+            key for key in self._kept(query.show, other)
+            if all(word in self._texts[key] for word in words)
+        ]  # fmt: skip
+        return found if query.order == "as run" else self._ordered(found, query.order)
+
+    def _kept(self, show: str, other: Opened | None) -> Iterator[str]:
+        if show == "all":
+            yield from self.answers
+            return
+        if show == "different":
+            if other is None:
+                raise ConfigError("name another condition to see where the two differ")
+            same = set(common(self.side, other.side)[0])
+            for key, one in self.answers.items():
+                if key in same and one.prediction.value != other.answers[key].prediction.value:
+                    yield key
+            return
+        wanted = _VERDICTS.get(show, (show,))
+        for key in self.answers:
+            if self.verdict(key) in wanted:
+                yield key
+
+    def _ordered(self, found: Sequence[str], order: str) -> list[str]:
+        def worst(key: str) -> tuple[float, float]:
+            value = self.answers[key].value
+            return (101.0 if value is None else value, -(self.answers[key].confidence or 0.0))
+
+        def surest(key: str) -> float:
+            return -(self.answers[key].confidence or 0.0)
+
+        return sorted(found, key=worst if order == "worst first" else surest)
+
+    def _line(self, key: str, other: Opened | None) -> Line:
+        one = self.answers[key]
+        against = other.answers.get(key) if other is not None else None
+        return Line(
+            key, " | ".join(one.example.targets), one.prediction.value,
+            None if against is None else against.prediction.value,
+            self.verdict(key), one.value, one.confidence, summary(one.example, 90),
+        )  # fmt: skip
+
+
+class Browser:
+    """The runs of some folders, read when they are asked for; for several threads.
+
+    Args:
+        roots: folders that hold runs, the first one first; those that are not there are empty.
+        rendering: how prompts are made again of what the folders keep.
+    """
+
+    def __init__(self, roots: Sequence[Path], rendering: Rendering = HERE) -> None:
+        self.roots, self.rendering = tuple(roots), rendering
+        self._runs: OrderedDict[Path, tuple[object, Run]] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, str], tuple[object, Opened]] = OrderedDict()
+        self._lock = RLock()
+
+    def names(self) -> list[str]:
+        """Names of the runs, the newest first; of two of one name the one of the first root."""
+        found: dict[str, float] = {}
+        for root in self.roots:
+            for path in root.glob("*/manifest.json"):
+                found.setdefault(path.parent.name, path.stat().st_mtime)
+        return sorted(found, key=lambda name: (-found[name], name))
+
+    def run(self, name: str) -> Run:
+        """A run by its name in the list.
+
+        Raises:
+            StoreError: there is none of that name, or it cannot be read.
+        """
+        known = self.names()
+        if name not in known:  # also keeps what a browser sends from being a path
+            where = " or ".join(map(str, self.roots))
+            raise StoreError(f"no run {name!r} in {where}{did_you_mean(name, known)}")
+        folder = next(r / name for r in self.roots if (r / name / "manifest.json").is_file())
+        stamp = _stamps(folder / "manifest.json", folder / "scores.json")
+        with self._lock:
+            held = self._runs.get(folder)
+            if held is None or held[0] != stamp:
+                held = self._runs[folder] = stamp, load_run(folder, rendering=self.rendering)
+            self._runs.move_to_end(folder)
+            while len(self._runs) > _MOST_RUNS:
+                self._runs.popitem(last=False)
+        return held[1]
+
+    def open(self, name: str, condition: str) -> Opened:
+        """A condition with its records; ``condition`` as in
+        :meth:`icl.records.results.Run.condition`.
+
+        Raises:
+            StoreError: there is none, or its folder is corrupt.
+        """
+        run = self.run(name)
+        wanted = run.condition(condition)
+        number = next(at for at, one in enumerate(run.conditions, 1) if one is wanted)
+        key = (run.folder, str(wanted.entry["fingerprint"]))
+        folder = wanted.store.folder
+        stamp = _stamps(folder / "records.jsonl", folder / "condition.json")
+        with self._lock:
+            held = self._open.get(key)
+            if held is None or held[0] != stamp or held[1].run is not run:
+                held = self._open[key] = stamp, Opened(run, number)
+            self._open.move_to_end(key)
+            while len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+            _ = held[1].answers  # read once, whoever asks at the same time
+        return held[1]
+
+    def named(self, text: str, run: str) -> Opened:
+        """A condition as ``RUN#CONDITION``, or one of ``run`` where no ``#`` stands.
+
+        Raises:
+            StoreError: there is none.
+        """
+        name, mark, condition = text.rpartition("#")
+        return self.open(name if mark else run, condition)
+
+
+def _stamps(*paths: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Time and size of files; None where one is not there."""
+    states = [path.stat() if path.is_file() else None for path in paths]
+    return tuple(None if state is None else (state.st_mtime_ns, state.st_size) for state in states)
+
+
+def save_card(base: Path, opened: Opened, key: str) -> Path:
+    """Write a record as one page of HTML under ``base``, that of ``icl show RUN#ID --html``.
+
+    Raises:
+        StoreError: there is no such record, or the file cannot be written.
+    """
+    return write_card(base, card_of(opened.condition, opened.condition.record(key)))

@@ -1,0 +1,171 @@
+"""One answer calibrated: its ranking beside the plain one, by the calibrators of a batch.
+
+The numbers are those of ``icl run`` with the calibrator under ``calibrate:``; what it needs beside
+the row is asked at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from icl.calibrators import Calibrator, make_calibrator
+from icl.core.errors import CalibrationError, ConfigError
+from icl.core.probabilities import label_shares
+from icl.core.registry import names
+from icl.engines.protocol import Engine
+from icl.experiment.request import Request
+from icl.records.calibrated import answers_of, applied
+from icl.running.work import Requests, beside, calibrators
+from icl.scoring.scores import calibrator_entry
+from icl.workbench.answer import Answer, scored
+
+__all__ = ["Recalibrated", "offered", "recalibrated", "refused"]
+
+
+Entry = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """What a calibrator makes of one answer."""
+
+    name: str
+    answer: Answer
+    """The plain one."""
+    scores: tuple[float, ...]
+    """Of each choice; the highest wins, of equals the first."""
+    notes: tuple[str, ...] = ()
+    """What was chosen from data, and where what the calibrator assumes does not hold."""
+    asked: int = 0
+    """Prompts asked beside the row."""
+
+    @property
+    def ranking(self) -> list[tuple[str, float]]:
+        """(label, share of the calibrated probability), the likeliest first."""
+        labels = [choice.label for choice in self.answer.request.choices]
+        rows = zip(labels, self.scores, label_shares(self.scores), strict=True)
+        ordered = sorted(rows, key=lambda row: -row[1])
+        return [(label, share) for label, _, share in ordered]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the answer is another one than without calibration."""
+        return self.ranking[0][0] != self.answer.prediction.value
+
+    def words(self) -> str:
+        """Whether calibration changed the answer, and whether that was for the better."""
+        (best, share), before = self.ranking[0], self.answer.prediction.value
+        plain = dict(self.answer.ranking)[best]
+        said = f"{best} with {_percent(share)} instead of {_percent(plain)}"
+        if not self.changed:
+            verdict = "the answer stays"
+        else:
+            right = {True: ", which is right", False: ", which is wrong", None: ""}
+            verdict = f"the answer changes from {before} to {best}{right[self._right(best)]}"
+            if self._right(before):
+                verdict += f"; {before} was right"
+        return "; ".join([f"{self.name}: {verdict} ({said})", *self.notes])
+
+    def _right(self, label: str | None) -> bool | None:
+        targets = self.answer.targets
+        return label in targets if targets else None
+
+
+def refused(calibrator: Calibrator) -> str | None:
+    """Why a calibrator cannot be applied to one row alone; None where it can."""
+    if calibrator.compares_rows:
+        return "corrects a row by the other rows"
+    if calibrator.pool_rows:
+        return f"learns from {calibrator.pool_rows} pool rows"
+    return None
+
+
+def offered(entries: Sequence[Entry] = ()) -> tuple[list[str], dict[str, str]]:
+    """Calibrators that one row supports; and the others, each with the reason.
+
+    Args:
+        entries: those of an experiment under ``calibrate:``; they come first.
+
+    >>> offered()[0]
+    ['contextual', 'per_byte', 'per_char', 'per_token', 'pmi']
+    >>> offered()[1]["batch"]
+    'corrects a row by the other rows'
+    >>> offered([{"calibrator": "vote_mix", "weight": 0.3}])[0][0]
+    'vote_mix'
+    """
+    found: list[str] = []
+    others: dict[str, str] = {}
+    for entry in [*entries, *names("calibrator")]:
+        try:
+            name, calibrator = make_calibrator(entry)
+        except ConfigError as error:  # one of a stranger's that has to be given options
+            others.setdefault(str(entry), str(error))
+            continue
+        if name == "none" or name in found:
+            continue
+        reason = refused(calibrator)
+        if reason is None:
+            found.append(name)
+            others.pop(name, None)
+        else:
+            others.setdefault(name, reason)
+    return found, others
+
+
+def recalibrated(answer: Answer, chosen: str) -> Recalibrated:
+    """The answer under one of its condition's calibrators; asks what this needs beside the row.
+
+    Args:
+        answer: of a ranking.
+        chosen: :attr:`icl.workbench.screen.Screen.calibrator`.
+
+    Raises:
+        CalibrationError: it needs more than one row, refuses this one, or nothing was ranked.
+        EngineError: what the engine raised.
+    """
+    condition, request = answer.condition, answer.request
+    entry = calibrator_entry(chosen)
+    name = entry if isinstance(entry, str) else make_calibrator(entry)[0]
+    known = calibrators(condition)
+    if name not in known:
+        raise CalibrationError(
+            f"{name}: nothing is calibrated here, since this model's labels are not ranked each; "
+            "choose no calibration"
+        )
+    used = known[name]
+    reason = refused(used)
+    if reason is not None:
+        raise CalibrationError(
+            f"{name} {reason}, and here is one; write `calibrate: [{name}]` into the experiment's "
+            "task and run it"
+        )
+    found: dict[str, Requests] = {}
+    wanted = beside(condition, name, used, request, found)
+    probed = _probed(condition.engine, found)
+    answers = replace(
+        answers_of([answer.record], request.choices, ()),
+        probes=[[np.array(probed[probe.hash]) for probe in wanted]],
+        pool_labels=condition.labels,
+    )
+    made = applied(used, answers, [answer.record.id])
+    notes = (*([f"chosen on data: {made.fitted}"] if made.fitted else []), *made.warnings)
+    return Recalibrated(name, answer, tuple(made.scores[0].tolist()), notes, len(probed))
+
+
+def _probed(engine: Engine, found: Mapping[str, Requests]) -> dict[str, list[float]]:
+    """Hash -> log-probabilities of every probe; those of a role at once, as a run asks them."""
+    made: dict[str, list[float]] = {}
+    for probes in found.values():
+        requests: list[Request] = list(probes.values())
+        scores = iter(scored(engine, [item for request in requests for item in request.items]))
+        for request in requests:
+            made[request.hash] = [next(scores).logprob for _ in request.choices]
+    return made
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"

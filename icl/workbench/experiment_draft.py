@@ -1,0 +1,303 @@
+"""An experiment as a form, and as text that a page may run.
+
+The form writes YAML; the YAML is what counts. It is checked as ``icl run`` checks it, and for
+what a page must not do: run code or programs, or ask servers, that the experiment the app was
+started with does not name. Templates of the user's own render in the sandbox.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from icl.core.errors import ConfigError, IclError, one_line
+from icl.core.registry import lookup
+from icl.core.strict_yaml import StrictLoader, line_of
+from icl.core.types import canonical
+from icl.experiment.file import parse_experiment
+from icl.experiment.grid import Experiment, Point, points
+from icl.prompts.template import Template, edited
+from icl.records.results import Run, load_run
+from icl.running.estimate import Estimate, estimate, total
+from icl.running.run import run
+from icl.scoring.pairs import settings_of
+from icl.workbench.bounds import judges_of
+from icl.workbench.jobs import Watched
+from icl.workbench.screen import Collected, as_yaml
+from icl.workbench.session import Workplace
+from icl.workbench.template_files import template_text
+
+__all__ = [
+    "Checked",
+    "Draft",
+    "check",
+    "comparable",
+    "draft_yaml",
+    "estimated",
+    "fault",
+    "opened",
+    "run_draft",
+    "save_draft",
+]
+
+
+RUNS = "runs"
+WHERE = "experiment"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the form says."""
+
+    name: str
+    data: str
+    templates: Sequence[str]
+    models: Sequence[str]
+    locales: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    targets: Sequence[str] = ()
+    widths: Sequence[str] = ()
+    ks: Sequence[int] = (0,)
+    selectors: Sequence[str] = ("random",)
+    seeds: Sequence[int] = ()
+    """Draws of selectors that draw."""
+    n: int = 60
+    seed: int = 0
+    max_tokens: int = 64
+    compare: str = ""
+    """The setting whose values are compared after the run; empty: none."""
+
+
+def draft_yaml(work: Workplace, draft: Draft) -> str:
+    """The experiment file that a form stands for.
+
+    Raises:
+        ConfigError: unknown data, or nothing is chosen where something must be.
+    """
+    for part in ("templates", "models", "ks"):
+        if not getattr(draft, part):
+            raise ConfigError(f"{part}: choose at least one")
+    if draft.data not in work.sources:
+        raise ConfigError(f"unknown data {draft.data!r}; choose one of the list")
+    source = work.sources[draft.data]
+    given = copy.deepcopy(dict(source.task))
+    rows = given.pop("rows")
+    if source.locales:
+        rows["locale"] = _few(draft.locales)
+    if source.sources:
+        rows["pair"] = {"from": _few(draft.sources), "to": _few(draft.targets)}
+    rows |= {"n": draft.n, "seed": draft.seed}
+    task = {"task": given.pop("task"), "prompt": _few(draft.templates), "rows": rows} | given
+    if source.writes:
+        task["sampling"] = dict(task.get("sampling") or {}) | {"max_tokens": draft.max_tokens}
+    whole: dict[str, Any] = {
+        "name": draft.name or WHERE,
+        "models": {name: entry for name, entry in map(partial(_model, work), draft.models)},
+    }
+    used = {rows["data"], (task.get("pool") or {}).get("data")}
+    kept = {name: entry for name, entry in source.data.items() if name in used}
+    grid: dict[str, Any] = {"width": list(draft.widths)} if draft.widths else {}
+    whole |= ({"data": kept} if kept else {}) | {"tasks": [task]}
+    whole["grid"] = grid | {"shots": _shots(draft)}
+    return as_yaml(whole | ({"compare": {"by": draft.compare}} if draft.compare else {}))
+
+
+def _few(values: Sequence[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _model(work: Workplace, name: str) -> tuple[str, dict[str, Any]]:
+    """A short name for a model, and its entry."""
+    entry = dict(work.models.get(name) or {"source": name})
+    short = name.rstrip("/").rpartition("/")[2].removeprefix("pypi:")
+    return short if name == entry.get("source") else name, entry
+
+
+def _shots(draft: Draft) -> list[Any]:
+    made: list[Any] = [0] if 0 in draft.ks else []
+    for k in draft.ks:
+        for select in draft.selectors if k else ():
+            seeds = draft.seeds if lookup("selector", select).seeded else ()
+            drawn: dict[str, Any] = {"seeds": list(seeds)} if len(seeds) > 1 else {}
+            drawn |= {"seed": seeds[0]} if len(seeds) == 1 else {}
+            made.append({"k": k, "select": select, **drawn})
+    return made
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An experiment that a page may run."""
+
+    experiment: Experiment
+    points: Sequence[Point]
+
+    def __str__(self) -> str:
+        counts = {
+            "tasks": len({point.task.task for point in self.points}),
+            "prompts": len({point.prompt for point in self.points}),
+            "models": len({point.engine_key for point in self.points}),
+            "locales or pairs": len({point.axes["locale"] for point in self.points}),
+            "kinds of shots": len({point.axes["shots"] for point in self.points}),
+        }
+        parts = [f"{count} {name}" for name, count in counts.items() if count > 1]
+        plural = "" if len(self.points) == 1 else "s"
+        return f"fine; {len(self.points)} condition{plural}" + (
+            f" of {', '.join(parts)}" if parts else ""
+        )
+
+
+def check(work: Workplace, text: str) -> Checked:
+    """Read an experiment's text; nothing is loaded.
+
+    Raises:
+        ConfigError: what ``icl run`` refuses, or what a page must not do; see :func:`fault`.
+    """
+    _no_strange_plugins(work, text)
+    work.bounds.check_text(text)
+    made = parse_experiment(text, WHERE, work.base, WHERE)
+    found = points(made, WHERE)
+    _allowed(work, made, found)
+    work.bounds.check(made, found)
+    return Checked(made, found)
+
+
+def _no_strange_plugins(work: Workplace, text: str) -> None:
+    """Refuse modules that the app was not started with: parsing would load them."""
+    try:
+        raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError:
+        return  # parsing tells it, and loads nothing
+    own = isinstance(raw, dict) and _as_given(
+        work, work.base / Path(str(raw.get("base") or "")).expanduser()
+    )
+    known = work.given.plugins if work.given and own else ()
+    plugins = raw.get("plugins") if isinstance(raw, dict) else None
+    for plugin in plugins if isinstance(plugins, list) else [plugins] if plugins else []:
+        if plugin not in known:
+            raise _refused(f"the plug-in {str(plugin)!r} is Python code")
+
+
+def _as_given(work: Workplace, base: Path) -> bool:
+    """Whether paths start from the folder of the experiment that the app was started with."""
+    return work.given is not None and base.resolve() == work.given.base.resolve()
+
+
+def _allowed(work: Workplace, made: Experiment, found: Sequence[Point]) -> None:
+    """Refuse programs and servers that the app was not started with."""
+    known = points(work.given) if work.given else []
+    own = known if _as_given(work, made.base) else ()  # a program is a path in that folder
+    programs = {canonical(m) for point in own for m in point.task.metrics or ()}
+    for metric in (m for point in found for m in point.task.metrics or ()):
+        if (
+            not isinstance(metric, str)
+            and "command" in metric
+            and canonical(metric) not in programs
+        ):
+            raise _refused(f"the metric {str(metric['command'])!r} is an outside program")
+    entries = [*made.raw["models"].values(), *(dict(point.model) for point in found)]
+    for entry in entries:
+        kind = str(entry.get("engine", "hf"))
+        if kind != "hf" and canonical(entry) not in work.bounds.entries:
+            raise _refused(f"the engine {kind!r} may ask another machine")
+    for point in found:
+        if point.form != "f0" and point.prompt.endswith(".j2"):
+            raise _refused(f"formats of the template {point.prompt!r} are made outside its sandbox")
+
+
+def _refused(what: str) -> ConfigError:
+    return ConfigError(
+        f"{what}, which this page does not start: save the file and use icl run, or start the "
+        "workbench with it: icl app FILE"
+    )
+
+
+def fault(text: str, error: IclError) -> str:
+    """An error as a line of a page: with the line of the text that it speaks of, if it can tell."""
+    message = one_line(error)
+    line = line_of(text, message)
+    message = message.removeprefix(WHERE).lstrip(":")
+    if line is not None:
+        message = message.removeprefix(f"{line}:")
+    return f"line {line}: {message.strip()}" if line is not None else message.strip()
+
+
+@contextmanager
+def _sandboxed(work: Workplace, checked: Checked) -> Iterator[None]:
+    """Within it, the user's own templates are parsed and rendered in the sandbox."""
+    base = checked.experiment.base
+
+    def bind(name: str, tag: str, label_language: str | None, label_set: Sequence[str]) -> Template:
+        text = template_text(name, tag, base)
+        return work.sandbox.bind(text, name, tag, label_language, label_set)
+
+    names = {point.prompt for point in checked.points}
+    names |= {judge.prompt for judge in judges_of(checked.points)}
+    with ExitStack() as stack:
+        for name in sorted(name for name in names if name.endswith(".j2")):
+            stack.enter_context(edited(name, partial(bind, name)))
+        yield
+
+
+def estimated(work: Workplace, text: str, progress: Watched) -> tuple[list[list[str]], str]:
+    """A line for each condition, as :data:`icl.running.estimate.HEAD` heads it, and what all of
+    them take.
+
+    Raises:
+        Stopped: the progress was told to.
+        IclError: everything that running would refuse.
+    """
+    checked = check(work, text)
+    found: list[Estimate] = []
+    with _sandboxed(work, checked):
+        loader = work.loading(checked.experiment)
+        for one in estimate(checked.experiment, work.base / RUNS, progress, loader):
+            found.append(one)
+            progress.line = f"{len(found)} of {len(checked.points)} conditions and their judges"
+            progress.check()
+    return [one.cells() for one in found], total(found)
+
+
+def run_draft(work: Workplace, text: str, progress: Watched) -> Run:
+    """Run an experiment's text into ``runs/`` under the working folder; what is there is reused.
+
+    Raises:
+        Stopped: the progress was told to; whole batches are kept.
+        IclError: as :func:`icl.running.run.run`.
+    """
+    checked = check(work, text)
+    with _sandboxed(work, checked):
+        loader = work.loading(checked.experiment)
+        return run(checked.experiment, work.base / RUNS, progress, loader)
+
+
+def opened(work: Workplace, name: str) -> Run:
+    """A run of this page again, from its records.
+
+    Raises:
+        StoreError: it is gone.
+    """
+    return load_run(name, work.base / RUNS)
+
+
+def comparable(run: Run) -> dict[str, list[str]]:
+    """Settings of a run that have several values, with these: what it can be compared by."""
+    return {name: values for name, values in settings_of(run).items() if len(values) > 1}
+
+
+def save_draft(work: Workplace, text: str) -> Path:
+    """Write the text as ``NAME.yaml`` under the working folder; nothing else is written over.
+
+    Raises:
+        ConfigError: it is no experiment, so it has no name.
+        StoreError: another file has that name.
+    """
+    name = check(work, text).experiment.name
+    content = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return Collected({f"{name}.yaml": content}).write(work.base)[0]

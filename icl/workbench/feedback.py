@@ -1,0 +1,84 @@
+"""Answers kept: verdicts on them, and a page of HTML for each that is worth sending."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from icl.core.files import replace_file
+from icl.records.feedback import Feedback, append
+from icl.reports.card import Card, page
+from icl.workbench.answer import Answer
+
+__all__ = ["FEEDBACK", "card", "feedback_of", "note", "write_card"]
+
+
+FEEDBACK = "feedback.jsonl"
+
+
+def feedback_of(answer: Answer, verdict: str, correction: str | None, when: str) -> Feedback:
+    """A verdict with everything that says where the answer came from.
+
+    Raises:
+        DataError: an unknown verdict, or a correction without text.
+    """
+    request, record = answer.request, answer.record
+    value = answer.prediction.value
+    output = record.outputs[0].text if record.outputs else str(value)
+    corrected = correction if verdict == "corrected" else None
+    return Feedback(
+        verdict=verdict, id=record.id, fields=dict(request.example.fields),
+        targets=list(request.example.targets), prompt=request.sent, output=output, answer=value,
+        correction=corrected, request=record.request, condition=record.condition,
+        template=request.prompt.template, template_hash=request.prompt.template_hash,
+        model=answer.condition.engine.identity(), shots=[name for name, _, _ in record.shots],
+        when=when,
+    )  # fmt: skip
+
+
+def note(base: Path, answer: Answer, verdict: str, correction: str | None) -> Path:
+    """Append a verdict to ``feedback.jsonl`` under ``base``; its path.
+
+    Raises:
+        DataError: see :func:`feedback_of`.
+        StoreError: it cannot be written.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    path = base / FEEDBACK
+    append(path, feedback_of(answer, verdict, correction, now))
+    return path
+
+
+def card(base: Path, answer: Answer) -> Path:
+    """Write ``cards/ROW-HASH.html`` under ``base``; its path.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    request, condition = answer.request, answer.condition
+    identity = condition.engine.identity()
+    kind = " · ".join(str(identity[n]) for n in ("kind", "width") if identity.get(n))
+    made = Card(
+        f"{condition.task.name} · row {answer.record.id}",
+        {
+            "condition": answer.record.condition,
+            "model": f"{condition.point.model.get('source', '')} {kind}".strip(),
+            "template": request.prompt.template,
+        },
+        request.example, request.prompt, request.sent, answer.record, answer.prediction,
+        request.choices, answer.scores()[0],
+    )  # fmt: skip
+    return write_card(base, made)
+
+
+def write_card(base: Path, card: Card) -> Path:
+    """Write a card as ``cards/ROW-HASH.html`` under ``base``; its path.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    record = card.record
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in record.id)[:40]
+    path = base / "cards" / f"{safe}-{record.request[:8]}.html"
+    replace_file(path, page(card))
+    return path

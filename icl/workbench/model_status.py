@@ -1,0 +1,124 @@
+"""Models of a desk: the tokenizer of each is opened in the background, at first need."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from icl.core.errors import IclError
+from icl.core.types import Prompt
+from icl.engines.hf.weights.memory import gigabytes
+from icl.engines.hf.weights.progress import telling
+from icl.engines.hf.weights.proof import described
+from icl.engines.protocol import Engine, Loads, Proves
+
+__all__ = ["Opening", "Openings", "facts", "heat", "listed", "loading"]
+
+
+SHOWN = ("fp32", "bf16", "int8", "nf4")
+
+
+class Opening:
+    """Opens an engine's tokenizer in a thread, once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self.open = False
+        self.failure: str | None = None
+        """Why it could not be opened; the next :meth:`begin` tries again."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being opened right now."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin(self, engine: Engine) -> None:
+        """Begin to open, unless that is done or under way."""
+        with self._lock:
+            if self.open or self.busy:
+                return
+            self.failure = None
+            self._thread = threading.Thread(target=self._open, args=[engine], daemon=True)
+            self._thread.start()
+
+    def _open(self, engine: Engine) -> None:
+        try:
+            engine.tokens(Prompt(" "))
+        except IclError as error:
+            self.failure = str(error)
+        else:
+            self.open = True
+
+
+class Openings:
+    """An :class:`Opening` for each model entry."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Opening] = {}
+
+    def of(self, key: str) -> Opening:
+        """That of a point's ``engine_key``."""
+        return self._by_key.setdefault(key, Opening())
+
+
+def loading(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
+    """Load an engine's weights in a thread; says every ``every_s`` what it is at, and for how long.
+
+    Other threads may count tokens with the engine meanwhile, once its tokenizer is open.
+
+    Raises:
+        IclError: what loading raised.
+    """
+    if not isinstance(engine, Loads):
+        return
+    steps = ["beginning"]
+
+    def work() -> None:
+        with telling(steps.append):
+            engine.load()
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(1, "load") as pool:
+        future = pool.submit(work)
+        while not future.done():
+            yield f"{steps[-1]}, {time.monotonic() - began:.0f} s"
+            wait([future], timeout=every_s)
+        future.result()
+
+
+def facts(engine: Engine) -> str:
+    """What was found in memory after loading, in one line."""
+    found = engine.provenance() if isinstance(engine, Proves) else {}
+    return described(found) if found else "nothing to load"
+
+
+def listed() -> tuple[list[list[str]], str]:
+    """The models on this machine as rows of a table, and how much memory is free.
+
+    Columns: source, family, gigabytes at four widths, the widest width that fits.
+    """
+    from icl.experiment.models import models, room
+
+    device, free = room()
+    rows = []
+    for one in models():
+        sizes = one.sizes()
+        cells = [gigabytes(sizes[width]) if width in sizes else "–" for width in SHOWN]
+        rows.append([one.source, one.family or one.note, *cells, one.fits(free) or "–"])
+    return rows, f"{gigabytes(free)} free on {device}; {len(rows)} models here"
+
+
+def heat(logprob: float | None) -> str | None:
+    """How likely a token was, in four grades; None for the first one.
+
+    >>> heat(-0.1), heat(-9.0)
+    ('over 50 %', 'under 1 %')
+    """
+    if logprob is None:
+        return None
+    grades = ((0.5, "over 50 %"), (0.1, "10 to 50 %"), (0.01, "1 to 10 %"))
+    return next((name for least, name in grades if math.exp(logprob) >= least), "under 1 %")

@@ -1,0 +1,111 @@
+"""A record of a run as a screen of the desk, to go on from what was asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from icl.core.errors import DataError, IclError, one_line
+from icl.core.registry import names
+from icl.core.types import JSON, Prompt
+from icl.engines.table import Uncounted
+from icl.workbench.browse_runs import Opened
+from icl.workbench.row_sources import Source
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.session import Workplace
+from icl.workbench.template_files import fields_of, stand_in, template_choices
+
+__all__ = ["handed"]
+
+
+def handed(work: Workplace, opened: Opened, key: str) -> tuple[Screen, str]:
+    """The record's template, row and shots on the desk, and how near that comes in a sentence.
+
+    The row is turned to where the desk has its data, else it is typed; so are the shots pinned,
+    or chosen anew where its pool is not here.
+
+    Raises:
+        StoreError: there is no such record, or its folder is corrupt.
+        DataError: the desk has no data of that kind.
+    """
+    condition, record = opened.condition, opened.condition.record(key)
+    screen = _shots(_row(work, opened, key), opened, key)
+    sent = condition.prompt(record)
+    try:
+        made = _prompt(work, screen)
+    except IclError:
+        screen = replace(screen, hand=Hand())  # the pool of the run is not here
+        try:
+            made = _prompt(work, screen)
+        except IclError as error:
+            return screen, f"opened, but it cannot be asked here: {one_line(error)}"
+    if made.text == sent.text:
+        return screen, "opened in the playground: the prompt is the same, byte for byte"
+    return screen, (
+        "opened in the playground, but the prompt is NOT the same: it has other shots, words or "
+        "labels there"
+    )
+
+
+def _prompt(work: Workplace, screen: Screen) -> Prompt:
+    """The prompt of a screen, whatever fits the model."""
+    seen = work.seen(screen)
+    asked = replace(seen.condition, engine=Uncounted(window=10**9))
+    return asked.request(seen.example).prompt
+
+
+def _row(work: Workplace, opened: Opened, key: str) -> Screen:
+    """The template and the row, without shots."""
+    condition = opened.condition
+    kept, example = condition.store.condition(), opened.answers[key].example
+    template, (data, _, _, locale, pair) = kept["template"], kept["identity"]["rows"]
+    kind = condition.task.kind
+    source, known = _source(work, data, kind)
+    name = template["name"]
+    if name not in template_choices(work.base):
+        name = stand_in(kind)  # the text is the run's own
+    words = "en" if template["language"] == "en" else "row"
+    entry = condition.axes.get("model", "")
+    screen = Screen(
+        name, template["text"], source.name, locale=locale or next(iter(source.locales), None),
+        source=pair[0] if pair else None, target=pair[1] if pair else None, words=words, k=0,
+        model=entry if entry in work.models else next(iter(work.models)),
+        max_tokens=int((kept["sampling"] or {}).get("max_tokens", 64)),
+    )  # fmt: skip
+    if known:
+        for number, row in enumerate(work.rows(screen), 1):
+            if row.id == example.id and row.content == example.content:
+                return replace(screen, row=number)
+    fields = fields_of(work.template(screen).file)
+    own = {field: _typed(example.fields.get(field, "")) for field in fields}
+    return replace(screen, own=own, answer=next(iter(example.targets), ""))
+
+
+def _source(work: Workplace, data: str, kind: str) -> tuple[Source, bool]:
+    """The source of a data set and whether it is that one, else the first of that kind."""
+    fitting = [source for source in work.sources.values() if source.kind == kind]
+    for source in fitting:
+        if source.task["rows"]["data"] == data:
+            return source, True
+    if not fitting:
+        raise DataError(
+            f"the desk has no data to {kind}; start it with the experiment: icl app FILE"
+        )
+    return fitting[0], False
+
+
+def _shots(screen: Screen, opened: Opened, key: str) -> Screen:
+    """The screen with the record's shots pinned, beside the settings that chose them."""
+    shots = tuple(name for name, _, _ in opened.answers[key].record.shots)
+    settings = opened.condition.entry.get("settings") or {}
+    select = settings.get("select", "")
+    seed = settings.get("seed", "0")
+    return replace(
+        screen, k=len(shots), hand=Hand(pinned=shots, order=shots),
+        select=select if select in names("selector") and select != "fixed" else "random",
+        seed=int(seed) if seed.isdigit() else 0,
+    )  # fmt: skip
+
+
+def _typed(value: JSON) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,71 @@
+"""Rows of a source held in memory, so that turning the pages reads no file again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from icl.core.types import Example
+from icl.data import DataSpec, between, scan
+
+__all__ = ["Shelf", "search", "summary"]
+
+
+@dataclass
+class Shelf:
+    """The rows last read, by what was read; a few data sets at a time."""
+
+    most: int = 6
+    """Data sets held."""
+    _held: OrderedDict[str, tuple[Any, list[Example]]] = field(default_factory=OrderedDict)
+
+    def read(self, spec: DataSpec) -> Iterable[Example]:
+        """What :func:`icl.data.scan` yields, from memory where the files did not change."""
+        whole = replace(spec, lines=None)
+        key = repr(whole)
+        stamp = _stamp(whole)
+        known = self._held.get(key)
+        if known is None or known[0] != stamp:
+            self._held[key] = known = (stamp, list(scan(whole)))
+        self._held.move_to_end(key)
+        while len(self._held) > self.most:
+            self._held.popitem(last=False)
+        return between(known[1], spec)
+
+
+def _stamp(spec: DataSpec) -> tuple[int, int] | None:
+    """Time and size of a file; None for folders and patterns, which are taken as they were."""
+    if not spec.path.is_file():
+        return None
+    state = spec.path.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+def summary(example: Example, chars: int = 80) -> str:
+    """The texts of a row's inputs in one line.
+
+    >>> summary(Example("1", {"q": "What  is it?", "n": 3}))
+    'What is it?'
+    """
+    texts = [value for value in example.inputs.values() if isinstance(value, str)]
+    line = " ".join(" · ".join(texts).split())
+    return line if len(line) <= chars else line[: chars - 1] + "…"
+
+
+def search(rows: Sequence[Example], wanted: str, most: int = 50) -> list[tuple[int, Example]]:
+    """(row from 1, example) of the rows that hold all words wanted, in any case, in any field.
+
+    >>> search([Example("a", {"q": "One"}), Example("b", {"q": "Two"})], "two")[0][0]
+    2
+    """
+    words = wanted.casefold().split()
+    found = []
+    for number, row in enumerate(rows, 1):
+        held = " ".join([row.id, *(str(value) for value in row.fields.values())]).casefold()
+        if all(word in held for word in words):
+            found.append((number, row))
+            if len(found) == most:
+                break
+    return found

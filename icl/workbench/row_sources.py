@@ -1,0 +1,155 @@
+"""Where rows on the desk come from: the samples, the tasks of an experiment file, an uploaded file.
+
+A :class:`Source` is a task of an experiment file without its prompt, so that whatever is on the
+desk can be written as an experiment.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import DataError
+from icl.core.registry import lookup
+from icl.experiment.grid import Experiment
+from icl.experiment.samples import built_in_data, sample_task
+
+__all__ = ["Source", "first_of", "of_experiment", "of_samples", "of_upload"]
+
+
+_FOLDERS = (
+    "intent", "translation", "sentiment", "choose", "extract", "generate", "summarization",
+)  # fmt: skip
+_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A task of an experiment file without its prompt; locale and pair are chosen on the desk."""
+
+    name: str
+    task: Mapping[str, Any]
+    """Its entry; ``rows`` says which rows, without ``n``: all of them can be looked at."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Entries of data sets that do not ship with the project."""
+    locales: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    """Languages to translate from."""
+    targets: tuple[str, ...] = ()
+    label_field: str | None = None
+    """Of the template on the desk: the field in which a typed row's answer stands."""
+    prompt: str = ""
+    """The template that its experiment asks first; empty where none is named."""
+
+    @property
+    def kind(self) -> str:
+        """``classify``, ``choose``, ``generate`` or ``extract``."""
+        return str(lookup("task", self.task["task"]).kind)
+
+    @property
+    def method(self) -> str:
+        """``rank``, ``channel`` or ``generate``."""
+        return str(self.task.get("method") or lookup("task", self.task["task"]).methods[0])
+
+    @property
+    def writes(self) -> bool:
+        """Whether the model generates, instead of ranking choices."""
+        return self.method == "generate"
+
+    @property
+    def calibrators(self) -> tuple[str | Mapping[str, Any], ...]:
+        """Entries of its own under ``calibrate:``."""
+        return tuple(self.task.get("calibrate") or ())
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """The entry of its data set."""
+        name = self.task["rows"]["data"]
+        return self.data.get(name) or built_in_data()[name].model_dump(exclude_defaults=True)
+
+
+def of_samples() -> dict[str, Source]:
+    """The data sets that ship with the project, by their names in an experiment file."""
+    found = {}
+    for folder in _FOLDERS:
+        task = sample_task(f"{folder}/x", "")
+        name = f"samples/{folder}"
+        tags = _languages(name)
+        pairs = "pair" in task["rows"]
+        found[name] = _source(
+            name, task, {}, locales=() if pairs else tags, pairs=(tags, tags) if pairs else ((), ())
+        )
+    return found
+
+
+def of_experiment(experiment: Experiment) -> dict[str, Source]:
+    """The tasks of an experiment file, named by task and data; the same twice are numbered."""
+    found: dict[str, Source] = {}
+    data = copy.deepcopy(dict(experiment.raw.get("data") or {}))
+    for task in experiment.raw["tasks"]:
+        name = base = f"{task['task']}: {task['rows']['data']}"
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{base} ({number})"
+        rows = task["rows"]
+        pair = rows.get("pair") or {}
+        found[name] = _source(
+            name, task, data, _listed(rows.get("locale")),
+            (_listed(pair.get("from")), _listed(pair.get("to"))),
+        )  # fmt: skip
+    return found
+
+
+def of_upload(path: Path, kind: str, answer: str | None) -> Source:
+    """A file of rows that a user gave, as a task of the template's kind.
+
+    Where the answers are known the other rows of the file are the pool.
+
+    Raises:
+        DataError: the file is of no format that is known by its ending.
+    """
+    known = _FORMATS.get(path.suffix.lower())
+    if known is None:
+        raise DataError(f"{path.name}: the ending must be one of {', '.join(_FORMATS)}")
+    entry: dict[str, Any] = {"format": known, "path": str(path)}
+    task: dict[str, Any] = {"task": kind, "rows": {"data": "uploaded"}}
+    if answer:
+        entry["answer"], task["pool"] = answer, {}
+    return Source(path.name, task, {"uploaded": entry})
+
+
+def first_of(values: Sequence[str], wanted: str) -> str | None:
+    """The wanted one if it is there, else the first; None without any."""
+    return wanted if wanted in values else next(iter(values), None)
+
+
+def _source(
+    name: str, task: Mapping[str, Any], data: Mapping[str, Any], locales: Sequence[str],
+    pairs: tuple[Sequence[str], Sequence[str]],
+) -> Source:  # fmt: skip
+    kept = copy.deepcopy({key: value for key, value in task.items() if key != "prompt"})
+    kept["rows"] = {k: v for k, v in kept["rows"].items() if k not in ("n", "seed")}
+    prompt = (*_listed(task.get("prompt")), "")[0]
+    return Source(name, kept, data, tuple(locales), tuple(pairs[0]), tuple(pairs[1]), prompt=prompt)
+
+
+def _listed(value: Any) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+@cache
+def _languages(data: str) -> tuple[str, ...]:
+    """Locales or languages that a sample data set has, by its files; none where it has one file."""
+    path = Path(built_in_data()[data].path)
+    if "{lang}" in path.name:
+        found = path.parent.glob(path.name.replace("{lang}", "*"))
+    elif path.is_dir():
+        found = path.glob("*.jsonl")
+    else:
+        return ()
+    return tuple(sorted(file.stem for file in found))

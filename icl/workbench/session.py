@@ -1,0 +1,319 @@
+"""What all who sit at the desk share: sources of rows, models, what was loaded, the sandbox.
+
+The way to a prompt is that of ``icl run``: the screen becomes an experiment, the experiment a
+condition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from icl.core.errors import ConfigError, DataError
+from icl.core.files import replace_file
+from icl.core.registry import did_you_mean, lookup
+from icl.core.types import Example, digest
+from icl.data import DataSpec
+from icl.engines.protocol import Engine
+from icl.experiment.condition import Condition, build
+from icl.experiment.entries import DataEntry, RowsEntry
+from icl.experiment.file import parse_experiment
+from icl.experiment.grid import Experiment, points
+from icl.experiment.loader import Loader
+from icl.prompts.child_process import Limits, Sandbox
+from icl.prompts.template import Template, edited
+from icl.workbench.bounds import Bounds
+from icl.workbench.row_cache import Shelf
+from icl.workbench.row_sources import Source, first_of, of_experiment, of_samples, of_upload
+from icl.workbench.screen import Collected, Files, Hand, Kept, Screen, arranged, as_yaml, experiment
+from icl.workbench.template_files import stand_in, template_choices, template_text
+
+__all__ = ["Export", "Seen", "UPLOAD", "Workplace"]
+
+
+UPLOAD = "uploads"
+_MOST_HELD = 64
+"""Samples and pools held before all of them are forgotten: each edit of a template adds some."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A screen as a condition, with what its selector had chosen."""
+
+    condition: Condition
+    scores: Mapping[str, float | None]
+    """Id of each shot that the selector chose -> its retrieval score."""
+
+    @property
+    def example(self) -> Example:
+        """The one row."""
+        return self.condition.examples[0]
+
+
+@dataclass(frozen=True)
+class Export:
+    """An experiment file and the files that it names."""
+
+    text: str
+    files: Mapping[str, bytes]
+    """Path from the experiment's folder -> content: a template, shots, rows, where not on disk."""
+
+
+class Workplace:
+    """Shared by all sessions; nothing of one session is kept here but by the hash of its content.
+
+    Args:
+        models: name -> model entry, as in an experiment file; the first one is the default.
+        base: folder that relative paths start from, as in an experiment file that lies there.
+        private: folder for what only this process needs.
+        given: an experiment whose tasks are sources, too.
+    """
+
+    def __init__(
+        self, models: Mapping[str, Mapping[str, Any]], base: Path, private: Path,
+        given: Experiment | None = None,
+    ) -> None:  # fmt: skip
+        self.models = {name: dict(entry) for name, entry in models.items()}
+        self.base, self.private, self.given = base, private, given
+        self.bounds = Bounds(base, private, self.models, given)
+        self.sandbox = Sandbox(Limits())
+        self.shelf = Shelf()
+        self.kept = Kept(private)
+        self.sources = {**(of_experiment(given) if given else {}), **of_samples()}
+        self._loader: Loader | None = None
+
+    def first_screen(self) -> Screen:
+        """What a page shows that was just opened: the first source, under its own template."""
+        data, source = next(iter(self.sources.items()))
+        own = source.prompt in template_choices(self.base)
+        name = source.prompt if own else stand_in(source.kind)
+        return Screen(
+            name, template_text(name, "en", self.base), data,
+            locale=first_of(source.locales, "en-US"), source=first_of(source.sources, "eng_Latn"),
+            target=first_of(source.targets, "deu_Latn"),
+            k=3 if source.task.get("pool") is not None else 0, model=next(iter(self.models)),
+        )  # fmt: skip
+
+    # ---- rows
+
+    def read(self, spec: DataSpec) -> Iterable[Example]:
+        """The rows of a spec, held in memory.
+
+        Raises:
+            ConfigError: what it names is none of the files that the page reads.
+        """
+        self.bounds.check_spec(spec)
+        return self.shelf.read(spec)
+
+    def source(self, screen: Screen) -> Source:
+        """The rows' source.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if screen.data.startswith(f"{UPLOAD}/"):
+            return self._uploaded(screen)
+        if screen.data not in self.sources:
+            known = did_you_mean(screen.data, self.sources)
+            raise ConfigError(f"unknown data {screen.data!r}{known}")
+        return self.sources[screen.data]
+
+    def _asked(self, screen: Screen) -> Source:
+        """The source, and where the answer of a typed row stands."""
+        found = self.source(screen)
+        if not screen.own:
+            return found
+        return replace(found, label_field=self.template(screen).file.head.label_field)
+
+    def upload(self, name: str, content: bytes) -> str:
+        """Keep a file of rows for this process; its name as a source.
+
+        The name ends in so much of the content's hash that only who has the content knows it.
+        """
+        stem, dot, ending = Path(name).name.rpartition(".")
+        clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)[:40] or "rows"
+        made = f"{UPLOAD}/{clean}-{hashlib.sha256(content).hexdigest()[:16]}{dot}{ending.lower()}"
+        of_upload(Path(name), "generate", None)  # refuses an unknown ending before it is written
+        path = self.private / made
+        if not path.is_file():
+            try:
+                replace_file(path, content.decode("utf-8-sig"))
+            except UnicodeDecodeError as error:
+                raise DataError(f"{name}: not UTF-8 text ({error})") from error
+        return made
+
+    def _uploaded(self, screen: Screen) -> Source:
+        path = self.private / screen.data
+        if path.parent != self.private / UPLOAD or not path.is_file():
+            raise DataError(f"{screen.data} is no longer here; upload the file again")
+        kind = self.template(screen).file.kind
+        return replace(of_upload(path, kind, screen.column or None), name=screen.data)
+
+    def columns(self, data: str) -> list[str]:
+        """The columns of an uploaded file."""
+        path = self.private / data
+        rows = self.read(of_spec(of_upload(path, "generate", None), self.base, Screen("", "")))
+        return list(next(iter(rows)).fields)
+
+    def rows(self, screen: Screen) -> list[Example]:
+        """All rows that can be asked, in the order of the file."""
+        return list(self.read(of_spec(self.source(screen), self.base, screen)))
+
+    # ---- prompts
+
+    def template(self, screen: Screen) -> Template:
+        """The template in the editor, parsed in the sandbox."""
+        return self.sandbox.bind(screen.text, screen.name, "en")
+
+    def model(self, screen: Screen) -> dict[str, Any]:
+        """The whole entry of the model that is chosen.
+
+        Raises:
+            ConfigError: it is neither here nor one that the app was started with.
+        """
+        name = screen.model or next(iter(self.models))
+        entry = dict(self.models.get(name) or {"source": name})
+        if name not in self.models:
+            self.bounds.check_model(entry)
+        engine = lookup("engine", entry.get("engine", "hf"))
+        for key in ("width", "chat"):
+            value = getattr(screen, key)
+            if value and key in getattr(engine, "__dataclass_fields__", {}):
+                entry[key] = value
+        return entry
+
+    def seen(self, screen: Screen) -> Seen:
+        """The one condition of the screen's experiment; its template renders in the sandbox.
+
+        Raises:
+            IclError: whatever ``icl run`` of the experiment would refuse.
+        """
+        plain = self._build(screen, None)
+        row = plain.examples[0]
+        wanted = screen.k + len(screen.hand.removed)
+        picks = plain.selector.select(row, wanted) if plain.selector and screen.k else []
+        scores = {shot.example.id: shot.score for shot in picks}
+        if not screen.hand:
+            return Seen(plain, scores)
+        return Seen(self._build(screen, arranged(scores, screen.hand, screen.k)), scores)
+
+    def drawn(self, screen: Screen, n: int, seed: int, halved: bool = False) -> Condition:
+        """The screen's condition on ``n`` rows drawn, instead of the one on the screen.
+
+        Where ``halved``, they are drawn from the first half of the data, and the other half is
+        the pool.
+
+        Raises:
+            IclError: whatever ``icl run`` of it would refuse.
+        """
+        drawn: dict[str, Any] = {"n": n, "seed": seed}
+        if halved:
+            count = len(self.rows(screen))
+            drawn |= {"lines": [1, max(1, count // 2)], "pool": [count // 2 + 1, count]}
+        return self._build(replace(screen, hand=Hand()), None, drawn)
+
+    def engine(self, screen: Screen) -> Engine:
+        """The engine of the model that is chosen; others give their memory back."""
+        condition = self._build(replace(screen, hand=Hand()), None)
+        self.only(condition)
+        return condition.engine
+
+    def only(self, condition: Condition) -> None:
+        """Let every engine but this condition's give its memory back."""
+        if self._loader is not None:
+            self._loader.only(condition.engine)
+
+    def _build(
+        self, screen: Screen, shots: Sequence[str] | None, drawn: Mapping[str, Any] | None = None
+    ) -> Condition:
+        source = self._asked(screen)
+        whole = experiment(screen, source, self.model(screen), self.kept, shots)
+        if drawn:
+            task, own = whole["tasks"][0], dict(drawn)
+            task["rows"].pop("lines", None)
+            if pool := own.pop("pool", None):
+                task["pool"] = {"lines": pool}
+            elif source.name.startswith(f"{UPLOAD}/"):  # all of its rows may be drawn
+                task.pop("pool", None)
+            lines = source.task["rows"].get("lines")
+            task["rows"].update({**({"lines": lines} if lines else {}), **own})
+        made = parse_experiment(as_yaml(whole), "playground", self.base, "playground")
+        (point,) = points(made)
+        with edited(screen.name, partial(self.sandbox.bind, screen.text, screen.name)):
+            return build(point, self.loading(made))
+
+    def loading(self, made: Experiment) -> Loader:
+        """A loader of this experiment that shares what others have loaded."""
+        known = self._loader
+        if known is None:
+            known = self._loader = Loader(made, read=self.read)
+        if known.held > _MOST_HELD:
+            known = self._loader = Loader(made, known.engines, read=self.read)
+        return replace(known, experiment=made)
+
+    # ---- to keep
+
+    def export(self, screen: Screen) -> Export:
+        """The experiment that asks what the screen asks, with every file it needs."""
+        files = Collected()
+        name, kept = self._saved(screen, files), replace(screen)
+        shots = None
+        if screen.hand:
+            seen = self.seen(screen)
+            shots = arranged(seen.scores, screen.hand, screen.k)
+        source = self._carried(self._asked(screen), files)
+        whole = experiment(replace(kept, name=name), source, self.model(screen), files, shots)
+        return Export(as_yaml(whole), files.files)
+
+    def _saved(self, screen: Screen, files: Files) -> str:
+        """The name under which the template's text lies on disk, or will."""
+        spoken = self.spoken(screen)
+        if screen.text == template_text(screen.name, spoken, self.base):
+            return screen.name
+        stem = screen.name.removesuffix(".j2").rpartition("/")[2]
+        text = screen.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return files.keep(f"prompts/{stem}-{digest(text)[:8]}.j2", text.encode())
+
+    def _carried(self, source: Source, files: Files) -> Source:
+        """The source with an uploaded file beside the experiment."""
+        if not source.name.startswith(f"{UPLOAD}/"):
+            return source
+        path = Path(source.data["uploaded"]["path"])
+        name = files.keep(f"data/{path.name}", path.read_bytes())
+        return replace(source, data={"uploaded": {**source.data["uploaded"], "path": name}})
+
+    def spoken(self, screen: Screen) -> str:
+        """Tag of the prompt language."""
+        if screen.words != "row":
+            return "en"
+        pairs = self.source(screen).sources
+        return (screen.target if pairs else screen.locale) or "en"
+
+    def write(self, export: Export, name: str) -> Path:
+        """Write an export as ``NAME.yaml`` under the base, and its files; nothing is written over.
+
+        Raises:
+            StoreError: another file has that name.
+            ConfigError: a name that is no plain file name.
+        """
+        stem = name.strip().removesuffix(".yaml")
+        if not stem or not all(c.isalnum() or c in "-_" for c in stem):
+            raise ConfigError(
+                f"{name!r} cannot name an experiment; accepted: letters, digits, - and _"
+            )
+        text = export.text.replace("name: playground", f"name: {stem}", 1)
+        files = Collected({**export.files, f"{stem}.yaml": text.encode()})
+        return files.write(self.base)[-1]
+
+
+def of_spec(source: Source, base: Path, screen: Screen) -> Any:
+    """What a source reads for the locale and pair on the screen."""
+    asked = {k: v for k, v in source.task["rows"].items() if k not in ("locale", "pair")}
+    rows = RowsEntry.model_validate(asked)
+    entry = DataEntry.model_validate(source.entry)
+    pair = (screen.source or "", screen.target or "") if source.sources else None
+    return entry.spec(base, screen.locale if source.locales else None, pair, rows)

@@ -1,0 +1,87 @@
+"""What each shot does to an answer: it is left out, and the rest is scored again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from icl.core.errors import ConfigError
+from icl.core.probabilities import label_shares
+from icl.core.types import Choice, Prompt
+from icl.workbench.answer import Answer, score
+
+__all__ = ["Influence", "influence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """The answer without one shot."""
+
+    shot: str
+    label: str | None
+    """What is answered without the shot; None for free text."""
+    flips: bool
+    """Whether that is another answer than with it."""
+    right: bool | None
+    """Whether the answer without the shot is right; None where that is not known."""
+    adds: float
+    """Nats that the shot adds to the log-probability of the right answer (of the answer given,
+    where no right one is known): with the shot less without it."""
+
+
+def influence(answer: Answer) -> list[Influence]:
+    """Leave each shot out in turn: k + 1 prompts that share most of their tokens.
+
+    Choices are ranked again, and compared by their share of the choices' probability. For free
+    text the right answer is scored as a continuation.
+
+    Raises:
+        ConfigError: the answer is the noisy channel's.
+    """
+    request = answer.request
+    if request.prompts:
+        raise ConfigError(
+            "leaving shots out is not worked out for the noisy channel, where every choice has a "
+            "prompt of its own; take method: rank in the task"
+        )
+    shots = list(request.shots)
+    kept = [shots] + [shots[:place] + shots[place + 1 :] for place in range(len(shots))]
+    template = answer.condition.template
+    prompts = [template.prompt(request.example, chosen) for chosen in kept]
+    made = _ranked if answer.record.logprobs else _written
+    return made(answer, prompts)
+
+
+def _ranked(answer: Answer, prompts: Sequence[Prompt]) -> list[Influence]:
+    request, choices = answer.request, answer.request.choices
+    targets, given = request.example.targets, answer.prediction.value
+    labels = [choice.label for choice in choices]
+    wanted = labels.index(targets[0] if targets[:1] and targets[0] in labels else str(given))
+    found = score(answer.condition.engine, [(p, c) for p in prompts for c in choices])
+    size = len(choices)
+    rows = [found[start : start + size] for start in range(0, len(found), size)]
+    shares = [label_shares(row)[wanted] for row in rows]
+    made = []
+    for place, shot in enumerate(request.shots, 1):
+        row = rows[place]
+        best = labels[max(range(size), key=row.__getitem__)]
+        right = best in targets if targets else None
+        adds = math.log(max(shares[0], 1e-300)) - math.log(max(shares[place], 1e-300))
+        made.append(Influence(shot.example.id, best, best != given, right, adds))
+    return made
+
+
+def _written(answer: Answer, prompts: Sequence[Prompt]) -> list[Influence]:
+    example = answer.request.example
+    text = answer.record.outputs[0].text
+    if answer.targets:
+        text = answer.condition.template.target(example)
+    if not text:
+        return []
+    target = Choice("", text)
+    whole, *without = score(answer.condition.engine, [(prompt, target) for prompt in prompts])
+    return [
+        Influence(shot.example.id, None, False, None, whole - logprob)
+        for shot, logprob in zip(answer.request.shots, without, strict=True)
+    ]

@@ -1,0 +1,249 @@
+"""Up to four ways of asking the same rows, beside each other: their prompts, answers and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from icl.core.errors import IclError, MetricError
+from icl.core.stats import score
+from icl.core.types import Example
+from icl.engines.table import Uncounted
+from icl.experiment.condition import Condition, Request
+from icl.records.results import ConditionResult
+from icl.running.run import run_condition
+from icl.scoring.compare import Comparison, compare_sides, corrected
+from icl.scoring.pairs import primary, side
+from icl.scoring.win_rate import wins
+from icl.workbench.jobs import Watched
+from icl.workbench.row_cache import summary
+from icl.workbench.screen import Screen
+from icl.workbench.session import UPLOAD, Workplace
+from icl.workbench.template_files import template_text
+
+__all__ = ["Bench", "Column", "Compared", "LETTERS", "asked", "condition_of", "run_columns"]
+
+
+LETTERS = "ABCD"
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The rows that all columns are asked."""
+
+    data: str
+    locale: str | None = None
+    source: str | None = None
+    target: str | None = None
+    n: int = 1
+    """Rows drawn; 1 is the row ``row``. A typed row is the only one."""
+    row: int = 1
+    """Counted from 1."""
+    seed: int = 0
+    """Of the draw."""
+    max_tokens: int = 64
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Fields of a row typed by hand, as of a :class:`~icl.workbench.screen.Screen`."""
+    answer: str = ""
+    """The right answer of a typed row, if any."""
+    column: str = ""
+    """Of uploaded data: the column that holds the right answer."""
+
+    halved: bool = False
+    """Of an uploaded file the first half is asked and the other is the pool, for shots."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one row, and that one known."""
+        return self.n == 1 or bool(self.own)
+
+    @classmethod
+    def of(cls, screen: Screen, n: int, seed: int, shots: bool) -> Bench:
+        """The row on a screen, typed or not, or with ``n`` over 1 rows drawn from its data.
+
+        ``shots`` says whether any column has some.
+        """
+        halved = screen.data.startswith(f"{UPLOAD}/") and shots and n > 1 and not screen.own
+        return cls(
+            screen.data, screen.locale, screen.source, screen.target, n, screen.row, seed,
+            screen.max_tokens, screen.own, screen.answer, screen.column, halved,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is asked of the rows."""
+
+    template: str
+    model: str = ""
+    width: str = ""
+    select: str = "random"
+    k: int = 0
+    seed: int = 0
+
+    def title(self) -> str:
+        """In a few words."""
+        shots = f"{self.k} {self.select}" if self.k else "no shots"
+        seed = f"seed {self.seed}" if self.k and self.seed else ""
+        return " · ".join(filter(None, [self.template, self.model, self.width, shots, seed]))
+
+
+def condition_of(work: Workplace, bench: Bench, column: Column) -> Condition:
+    """The column as a condition; its template renders in the sandbox.
+
+    Raises:
+        IclError: whatever ``icl run`` of it would refuse.
+    """
+    known = work.sources.get(bench.data)  # what is uploaded has no languages
+    spoken = bench.target if known and known.sources else bench.locale
+    text = template_text(column.template, spoken or "en", work.base)
+    screen = Screen(
+        column.template, text, bench.data, bench.locale, bench.source, bench.target,
+        row=bench.row, select=column.select, k=column.k, seed=column.seed,
+        max_tokens=bench.max_tokens, model=column.model, width=column.width,
+        own=bench.own, answer=bench.answer, column=bench.column,
+    )  # fmt: skip
+    if bench.single:
+        return work.seen(screen).condition
+    return work.drawn(screen, bench.n, bench.seed, bench.halved)
+
+
+def asked(condition: Condition, row: str | None, counted: bool) -> Request:
+    """What is sent for the row of that id, else for the first one.
+
+    Args:
+        condition: of a column.
+        row: id of one of its rows.
+        counted: whether the model's tokenizer may be used; without it all shots are shown.
+    """
+    rows = {example.id: example for example in condition.examples}
+    example = rows.get(row or "") or condition.examples[0]
+    used = condition if counted else replace(condition, engine=Uncounted(window=10**9))
+    return used.request(example)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the columns answered, the first being the baseline."""
+
+    titles: Sequence[str]
+    conditions: Sequence[Condition]
+    results: Sequence[ConditionResult]
+
+    @cached_property
+    def examples(self) -> dict[str, Example]:
+        """Rows that all columns answered, by id, in the order of the first."""
+        shared = set.intersection(*({*result.records} for result in self.results))
+        return {one.id: one for one in self.results[0].examples if one.id in shared}
+
+    @cached_property
+    def answers(self) -> list[dict[str, str]]:
+        """Of each column, id -> its answer: the label it ranks first, or the text it wrote."""
+        return [
+            {
+                made.id: record.outputs[0].text if record.outputs else str(made.value)
+                for made, record in zip(
+                    result.predictions(), result.records.values(), strict=True
+                )
+            }
+            for result in self.results
+        ]  # fmt: skip
+
+    @cached_property
+    def right(self) -> list[dict[str, bool]]:
+        """Of each column, id -> whether its parsed answer is one of the targets."""
+        return [
+            {
+                made.id: made.value in self.examples[made.id].targets
+                for made in result.predictions() if made.id in self.examples
+            }
+            for result in self.results
+        ]  # fmt: skip
+
+    def different(self) -> list[str]:
+        """Ids of the rows that not all columns answer alike."""
+        return [
+            name for name in self.examples
+            if len({answers[name] for answers in self.answers}) > 1
+        ]  # fmt: skip
+
+    def rows(self, different: bool, start: int = 0, most: int = 25) -> list[list[str]]:
+        """Id, input, reference and the answer of each column; right ones carry a tick."""
+        names = self.different() if different else list(self.examples)
+        made = []
+        for name in names[start : start + most]:
+            example = self.examples[name]
+            answers = [
+                f"{'✓ ' if right[name] else ''}{answers[name]}"
+                for answers, right in zip(self.answers, self.right, strict=True)
+            ]
+            made.append([name, summary(example, 160), " / ".join(example.targets), *answers])
+        return made
+
+    def comparisons(self) -> list[Comparison]:
+        """Every other column against the first, by the task's first metric (Holm corrected)."""
+        name, metric = primary(self.results[0])[0]
+        sides = [side(one, title) for one, title in zip(self.results, LETTERS, strict=False)]
+        return corrected([compare_sides(sides[0], one, name, metric, {}) for one in sides[1:]])
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Headers and a line for each column: score with interval, and how it differs from A."""
+        _, metric = primary(self.results[0])[0]
+        head = ["", "asked", metric.label, "n", "against A", "wins – ties – losses", "p"]
+        lines = []
+        compared = [None, *self.comparisons()]
+        for place, (result, found) in enumerate(zip(self.results, compared, strict=True)):
+            made = score(metric.label, metric.stats(result.predictions(), result.examples))
+            cells = [LETTERS[place], self.titles[place],
+                     _interval(made.value, made.low, made.high), str(made.n)]  # fmt: skip
+            lines.append([*cells, *(_against(found) if found else ["baseline", "", ""])])
+        return head, lines
+
+
+def _against(found: Comparison) -> list[str]:
+    if found.problem:
+        return [found.problem, "", ""]
+    apart, p = found.difference, found.p_holm
+    try:
+        won = str(wins(found))
+    except MetricError as error:
+        won = str(error)
+    return [
+        _interval(apart.value, apart.low, apart.high, "+"),
+        won,
+        "" if p is None else f"{p:.3f}",
+    ]
+
+
+def _interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
+    if value is None:
+        return "–"
+    around = "" if low is None or high is None else f" [{low:{sign}.1f}, {high:{sign}.1f}]"
+    return f"{value:{sign}.1f}{around}"
+
+
+def run_columns(
+    work: Workplace, bench: Bench, columns: Sequence[Column], progress: Watched
+) -> Compared:
+    """Ask every column its rows; records of several rows are kept under ``runs/``, and reused.
+
+    Raises:
+        Stopped: the progress was told to; whole batches are kept.
+        IclError: anything wrong with a column, which is named.
+    """
+    conditions = []
+    for letter, column in zip(LETTERS, columns, strict=False):
+        try:
+            conditions.append(condition_of(work, bench, column))
+        except IclError as error:
+            raise type(error)(f"column {letter}: {error}") from error
+    # A row alone would leave a folder for each row that was ever looked at.
+    root = work.private / "compared" if bench.single else work.base / RUNS
+    results: list[ConditionResult] = []
+    for condition in conditions:
+        progress.check()
+        work.only(condition)
+        results += run_condition(condition, root, progress, work.base).conditions
+    return Compared([column.title() for column in columns], conditions, results)

@@ -1,0 +1,178 @@
+"""Templates to open and to save: the library's, the user's own files, and their earlier versions.
+
+Own templates are ``.j2`` files under the desk's folder. Every text that is saved or run is kept as
+a numbered version under ``.icl/versions/``, so that nothing that was tried is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from icl.core.errors import StoreError, TemplateError
+from icl.core.files import replace_file
+from icl.core.languages import language
+from icl.core.registry import did_you_mean
+from icl.prompts.child_process import Limits
+from icl.prompts.template_file import TemplateFile, library, read_template, template_names
+
+__all__ = [
+    "FOLDER",
+    "Version",
+    "fields_of",
+    "keep_version",
+    "own_templates",
+    "save_template",
+    "stand_in",
+    "template_choices",
+    "template_text",
+    "version_text",
+    "versions",
+]
+
+
+FOLDER = "prompts"
+"""Where a template is saved whose name has no folder."""
+VERSIONS = ".icl/versions"
+_PART = re.compile(r"\w[\w.-]{0,63}")
+_MOST_TEMPLATES = 500
+_RESERVED = {
+    "words", "labels", "label", "target", "targets", "choice", "prompt_language", "language",
+    "source_language", "target_language",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Version:
+    """An earlier text of a template."""
+
+    number: int
+    when: datetime
+    """UTC."""
+    path: Path
+
+
+def own_templates(base: Path) -> list[str]:
+    """Paths of the ``.j2`` files under ``base``, at most three folders deep, library left out."""
+    found = []
+    for pattern in ("*.j2", "*/*.j2", "*/*/*.j2"):
+        for path in islice(base.glob(pattern), _MOST_TEMPLATES):
+            inside = path.relative_to(base)
+            shipped = path.resolve().is_relative_to(library().resolve())
+            hidden = any(part.startswith(".") for part in inside.parts)
+            linked = path.is_symlink() or not path.resolve().is_relative_to(base.resolve())
+            if not hidden and not linked and not (shipped and len(inside.parts) > 2):
+                found.append(inside.as_posix())
+    return sorted(found)
+
+
+def template_choices(base: Path) -> list[str]:
+    """The user's own templates, then those of the library."""
+    return [*own_templates(base), *template_names()]
+
+
+def stand_in(kind: str) -> str:
+    """The library's template of a kind that a beginner starts from."""
+    known = {"choose": "choose/instructed", "extract": "extract/json",
+             "generate": "generate/question"}  # fmt: skip
+    return known.get(kind, "intent/plain")
+
+
+def template_text(name: str, tag: str, base: Path) -> str:
+    """The text of a template in the list, as it is on disk; own ones may be malformed.
+
+    Raises:
+        TemplateError: not in the list, or not readable.
+    """
+    known = template_choices(base)
+    if name not in known:
+        raise TemplateError(f"unknown template {name!r}{did_you_mean(name, known)}")
+    if not name.endswith(".j2"):
+        return read_template(name, tag).text
+    variant = base / f"{name.removesuffix('.j2')}.{language(tag).code}.j2"
+    path = variant if variant.is_file() and not variant.is_symlink() else base / name
+    try:
+        return path.read_text("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"{name}: cannot be read as UTF-8 text: {error}") from error
+
+
+def save_template(base: Path, name: str, text: str, current: str) -> str:
+    """Write a template of the user's own; returns its name in the list.
+
+    Only the template that is open may be written over, and its text is kept as a version.
+
+    Raises:
+        StoreError: a name that is no plain path, one that is taken, or no room.
+    """
+    stem = name.strip().removesuffix(".j2")
+    parts = stem.split("/")
+    if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts):
+        raise StoreError(
+            f"{name!r} cannot name a template; accepted: letters, digits, - and _, as in "
+            "my-intents, or with up to two folders before it, as in drafts/my-intents"
+        )
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > Limits().source_bytes:
+        raise StoreError(f"the template has {size:,} bytes, {Limits().source_bytes:,} are accepted")
+    made = f"{stem if len(parts) > 1 else f'{FOLDER}/{stem}'}.j2"
+    path = base / made
+    if not path.parent.resolve().is_relative_to(base.resolve()) or path.is_symlink():
+        raise StoreError(f"{made} is a link to another place; take another name")
+    if path.resolve().is_relative_to(library().resolve()) and len(parts) > 2:
+        raise StoreError(f"{made} is a folder of the library; take another name")
+    if path.exists() and made != current:
+        raise StoreError(f"{made} is there already; open it from the list, or take another name")
+    if path.exists():
+        keep_version(base, made, template_text(made, "en", base))
+    replace_file(path, _whole(text))
+    keep_version(base, made, text)
+    return made
+
+
+def keep_version(base: Path, name: str, text: str) -> Version | None:
+    """Keep a text of a template, unless it is that of the newest version."""
+    known = versions(base, name)
+    if known and version_text(known[0]) == text:
+        return None
+    number = known[0].number + 1 if known else 1
+    path = _folder(base, name) / f"{number:04}.j2"
+    replace_file(path, _whole(text))
+    return Version(number, datetime.now(UTC), path)
+
+
+def versions(base: Path, name: str) -> list[Version]:
+    """The kept texts of a template, the newest first."""
+    found = [path for path in _folder(base, name).glob("*.j2") if path.stem.isdigit()]
+    made = [
+        Version(int(path.stem), datetime.fromtimestamp(path.stat().st_mtime, UTC), path)
+        for path in found
+    ]
+    return sorted(made, key=lambda version: -version.number)
+
+
+def version_text(version: Version) -> str:
+    """The text that was kept."""
+    return version.path.read_text("utf-8")
+
+
+def fields_of(file: TemplateFile) -> list[str]:
+    """The fields that a template's inputs read, in the order of their lines."""
+    found: dict[str, int] = {}
+    for half in (file.system, file.instruction, file.query or file.input):
+        if half is not None:
+            found |= {field: line for field, line in half.names.items() if field not in found}
+    found |= dict.fromkeys(file.head.choices, 10**6)
+    return [field for field in sorted(found, key=found.__getitem__) if field not in _RESERVED]
+
+
+def _folder(base: Path, name: str) -> Path:
+    return base / VERSIONS / name.removesuffix(".j2")
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which UTF-8 cannot hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

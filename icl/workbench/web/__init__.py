@@ -1,0 +1,1 @@
+"""The Gradio page of the workbench, one file or folder a tab."""

@@ -1,0 +1,185 @@
+"""The tab Blind A/B: two outputs without names, and which of them is better.
+
+Nothing is decided here, see :mod:`icl.scoring.blind_ab`. Texts go only to components that show them
+as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import gradio as gr
+
+from icl.core.errors import ConfigError, IclError
+from icl.records.results import ConditionResult, load_run, varying
+from icl.scoring.blind_ab import Pair, append, preferences, read, tally, write
+from icl.workbench.web.form_values import shown, told, wrong
+from icl.workbench.web.tabs import QUICK, App
+from icl.workbench.web.widgets import chooser
+
+__all__ = ["Blind"]
+
+
+FILE = "blind.jsonl"
+EXPORT = "preferences.jsonl"
+RUNS = "runs"
+
+
+@dataclass
+class _Reading:
+    """What one session reads."""
+
+    pair: Pair
+    rows: list[str]
+    place: int = 0
+
+
+class Blind:
+    """The tab: its components, and what happens when they change."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        self._reading: dict[str, _Reading] = {}
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        with gr.Row(elem_classes="running"):
+            self.run = chooser(self._runs(), value=None, label="Run", elem_id="b-run", scale=3,
+                               min_width=140)  # fmt: skip
+            self.a = chooser([], value=None, label="One condition", elem_id="b-a", scale=4,
+                             min_width=160)  # fmt: skip
+            self.b = chooser([], value=None, label="Another", elem_id="b-b", scale=4,
+                             min_width=160)  # fmt: skip
+            start = gr.Button("Begin", variant="primary", elem_id="b-begin", size="md",
+                              elem_classes="runs", min_width=80)  # fmt: skip
+        self.input = gr.Textbox(label="Row", lines=2, max_lines=8, interactive=False,
+                                elem_id="b-input")  # fmt: skip
+        with gr.Row():
+            self.left = gr.Textbox(label="Left", lines=5, max_lines=20, interactive=False,
+                                   elem_id="b-left", min_width=260)  # fmt: skip
+            self.right = gr.Textbox(label="Right", lines=5, max_lines=20, interactive=False,
+                                    elem_id="b-right", min_width=260)  # fmt: skip
+        with gr.Row():
+            buttons = {
+                name: gr.Button(title, elem_id=f"b-{name}-wins", size="md", min_width=90)
+                for name, title in (("left", "1 · Left is better"), ("tie", "2 · Neither"),
+                                    ("right", "3 · Right is better"), ("skip", "4 · Skip"))
+            }  # fmt: skip
+        self.told = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
+                               max_lines=8, elem_id="b-told", label="State",
+                               placeholder=f"verdicts go to {FILE}; names stay hidden until you "
+                               "reveal them")  # fmt: skip
+        with gr.Row():
+            reveal = gr.Button("Reveal who is preferred", elem_id="b-reveal", size="md",
+                               min_width=140)  # fmt: skip
+            export = gr.Button(f"Export to {EXPORT}", elem_id="b-export", size="md",
+                               min_width=140)  # fmt: skip
+        view = [self.input, self.left, self.right, self.told]
+        self.run.focus(lambda: gr.Dropdown(self._runs()), None, self.run, **QUICK)
+        self.run.change(self.conditions, self.run, [self.a, self.b, self.told], **QUICK)
+        start.click(self.begin, [self.run, self.a, self.b], view, **QUICK)
+        for name, button in buttons.items():
+            button.click(self.judge, gr.State(name), view, **QUICK)
+        reveal.click(self.reveal, None, self.told, **QUICK)
+        export.click(self.export, None, self.told, **QUICK)
+        self.app.leaves.append(self.leave)
+
+    def _runs(self) -> list[str]:
+        found = (self.work.base / RUNS).glob("*/manifest.json")
+        return sorted(path.parent.name for path in found)
+
+    def leave(self, request: gr.Request) -> None:
+        """A page that is closed leaves nothing behind."""
+        self._reading.pop(str(request.session_hash), None)
+
+    def _load(self, name: Any) -> Any:
+        if name not in self._runs():
+            raise ConfigError(f"no run {str(name)!r} in {RUNS}/; run an experiment first")
+        return load_run(str(name), self.work.base / RUNS)
+
+    def conditions(self, run: str) -> list[Any]:
+        """The conditions of a run, by number."""
+        try:
+            found = self._load(run).conditions
+        except IclError as error:
+            return [gr.skip(), gr.skip(), wrong(error)]
+        apart = varying(found)
+        names = [
+            (shown(f"{number}: {_named(one, apart)}", 200), str(number))
+            for number, one in enumerate(found, 1)
+        ]
+        second = "2" if len(names) > 1 else None
+        return [gr.Dropdown(names, value="1"), gr.Dropdown(names, value=second), told("")]
+
+    def begin(self, run: str, a: str, b: str, request: gr.Request) -> list[Any]:
+        """The first row without a verdict."""
+        try:
+            loaded = self._load(run)
+            pair = Pair(loaded.name, *(loaded.condition(str(one or "")) for one in (a, b)))
+            rows = pair.rows(read(self.work.base / FILE))
+            made = self._reading[str(request.session_hash)] = _Reading(pair, rows)
+            return self._shown(made)
+        except IclError as error:
+            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+
+    def _shown(self, made: _Reading, note: str = "") -> list[Any]:
+        left = len(made.rows) - made.place
+        if not left:
+            done = (
+                "every row that the two answer differently has a verdict; reveal who is preferred"
+            )
+            return ["", "", "", told(done)]
+        name = made.rows[made.place]
+        sides = made.pair.sides(name)
+        example = sides[0].store.examples()[name]
+        fields = "\n".join(f"{key}: {value}" for key, value in example.inputs.items())
+        texts = [shown(made.pair.output(one, name)) for one in sides]
+        return [shown(fields, 20_000), *texts, told(f"{note}{left} rows to read")]
+
+    def judge(self, choice: str, request: gr.Request) -> list[Any]:
+        """Keep a verdict, and show the next row."""
+        made = self._reading.get(str(request.session_hash))
+        if made is None or made.place >= len(made.rows):
+            return [gr.skip(), gr.skip(), gr.skip(), told("begin first: there is no row to judge")]
+        note = "skipped; "
+        try:
+            if choice != "skip":
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                append(self.work.base / FILE, made.pair.judged(made.rows[made.place], choice, now))
+                note = f"kept in {FILE}; "
+            made.place += 1
+            return self._shown(made, note)
+        except IclError as error:
+            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+
+    def reveal(self, request: gr.Request) -> Any:
+        """Who is preferred, with the interval."""
+        made = self._reading.get(str(request.session_hash))
+        if made is None:
+            return told("begin first: then this says who is preferred")
+        try:
+            found = tally(read(self.work.base / FILE), *made.pair.names)
+        except IclError as error:
+            return wrong(error)
+        pair = made.pair.a, made.pair.b
+        one, two = (_named(condition, varying(pair)) for condition in pair)
+        return told(f"“{two}” against “{one}”: {found}")
+
+    def export(self) -> Any:
+        """All verdicts as rows of chosen and rejected outputs."""
+        path = self.work.base / EXPORT
+        try:
+            rows = preferences(read(self.work.base / FILE))
+            write(path, rows)
+        except IclError as error:
+            return wrong(error)
+        return told(f"{len(rows)} pairs of chosen and rejected outputs in {EXPORT}")
+
+
+def _named(condition: ConditionResult, apart: Sequence[str]) -> str:
+    """A condition by the settings in which it may differ from others."""
+    words = filter(None, (condition.axes.get(axis) for axis in apart))
+    return " ".join(words) or " ".join(filter(None, condition.axes.values()))

@@ -1,0 +1,455 @@
+"""The components of the tab Compare, and where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from icl.core.errors import IclError
+from icl.core.registry import names
+from icl.workbench.jobs import watched
+from icl.workbench.row_sources import Source
+from icl.workbench.screen import Screen
+from icl.workbench.side_by_side import (
+    LETTERS,
+    Bench,
+    Column,
+    Compared,
+    asked,
+    condition_of,
+    run_columns,
+)
+from icl.workbench.template_files import template_choices
+from icl.workbench.web.form_values import one_line, screen_of, shown, told, wrong
+from icl.workbench.web.tabs import ENGINE, QUICK, App
+from icl.workbench.web.widgets import (
+    SECRET,
+    WIDTHS,
+    Stops,
+    chooser,
+    in_turn,
+    number,
+    running,
+    turned,
+)
+from icl.workbench.word_diff import LEFT, RIGHT, word_diff
+
+__all__ = ["BENCH", "COLUMN", "Compare", "CompareLayout", "DIFFERS", "PLACES", "row_widths"]
+
+
+BENCH = ("data", "locale", "source", "target", "n", "row", "seed", "max_tokens", "desk", "many")
+"""What all columns share."""
+PLACES = ("data", "locale", "source", "target", "row", "max_tokens")
+"""Of these, what says which rows; hidden where the Playground says it."""
+COLUMN = ("template", "model", "width", "select", "k", "seed")
+"""What each column has of its own."""
+DIFFERS = {"only A": "#cf3b3b", "only the other": "#2e9e5b"}
+
+
+def row_widths(columns: int) -> list[int]:
+    """Pixels of id, input, reference and each column's answers, that fit a page of 1280."""
+    unit = 1110 // (5 + 2 * columns)
+    return [90, 3 * unit, 2 * unit, *[2 * unit] * columns]
+
+
+class CompareLayout:
+    """Lays out the tab inside an open ``gr.Tab``."""
+
+    def __init__(
+        self, templates: Sequence[str], data: Sequence[str], source: Source,
+        models: Sequence[str], first: str,
+    ) -> None:  # fmt: skip
+        self.bench: dict[str, Any] = {}
+        self.columns: list[dict[str, Any]] = []
+        self.groups: list[Any] = []
+        with gr.Row():
+            self._bench(data, source)
+        with gr.Row(elem_classes="columns"):
+            for place in range(len(LETTERS)):
+                self._column(place, templates, models, first)
+        with gr.Row(elem_classes="running"):
+            self.run, self.stop, self.told = running(
+                "c",
+                "Run all",
+                "Ctrl+Enter runs; answers of several rows are kept and reused",
+            )
+        self.table = gr.Dataframe(
+            headers=["", "asked", "score", "n", "against A", "wins – ties – losses", "p"],
+            datatype="str", type="array", interactive=False, wrap=True, elem_id="c-table",
+            label="Scores, with 95 % intervals; differences on the same rows", visible=False,
+            column_widths=[40, 250, 150, 50, 190, 450, 70],
+        )  # fmt: skip
+        self._prompts()
+        self._answers()
+
+    def _bench(self, data: Sequence[str], of: Source) -> None:
+        made = self.bench
+        made["data"] = chooser(list(data), value=of.name, label="Data", elem_id="c-data", scale=3,
+                               min_width=150)  # fmt: skip
+        for part, title, values in (
+            ("locale", "Locale", of.locales), ("source", "From", of.sources),
+            ("target", "To", of.targets),
+        ):  # fmt: skip
+            made[part] = chooser(list(values), value=None, label=title, elem_id=f"c-{part}",
+                                 visible=bool(values), scale=2, min_width=110)  # fmt: skip
+        made["n"] = gr.Number(20, label="Rows drawn (1: one row)", precision=0, elem_id="c-n",
+                              scale=2, min_width=110)  # fmt: skip
+        made["row"] = gr.Number(1, label="The one row", precision=0, elem_id="c-row", scale=1,
+                                min_width=80)  # fmt: skip
+        made["seed"] = gr.Number(0, label="Draw", precision=0, elem_id="c-seed", scale=1,
+                                 min_width=70)  # fmt: skip
+        made["max_tokens"] = gr.Number(
+            64, label="Longest answer", precision=0, elem_id="c-max_tokens", scale=1,
+            min_width=90, visible=of.writes,
+        )  # fmt: skip
+        made["desk"] = gr.Checkbox(False, label="The Playground's row", elem_id="c-desk", scale=2,
+                                   min_width=150, container=True)  # fmt: skip
+        made["many"] = gr.Radio([2, 3, 4], value=2, label="Columns", elem_id="c-many", scale=2,
+                                min_width=130)  # fmt: skip
+
+    def _column(
+        self, place: int, templates: Sequence[str], models: Sequence[str], first: str
+    ) -> None:
+        letter, made = LETTERS[place], {}
+        with gr.Column(min_width=230, visible=place < 2, elem_id=f"c-{letter}") as group:
+            made["template"] = chooser(list(templates), value=first, elem_id=f"c-template{letter}",
+                                       label=f"{letter}: template")  # fmt: skip
+            with gr.Row():
+                made["model"] = chooser(list(models), value=models[0], label="Model", scale=3,
+                                        elem_id=f"c-model{letter}", min_width=110)  # fmt: skip
+                made["width"] = chooser(
+                    [("as given", ""), *[(w, w) for w in WIDTHS[1:]]], value="", label="Width",
+                    elem_id=f"c-width{letter}", scale=2, min_width=80,
+                )  # fmt: skip
+            with gr.Row():
+                selectors = [name for name in names("selector") if name != "fixed"]
+                made["select"] = chooser(selectors, value="random", label="Shots", scale=3,
+                                         elem_id=f"c-select{letter}", min_width=90)  # fmt: skip
+                made["k"] = gr.Number(0 if place == 0 else 4, label="k", precision=0, scale=2,
+                                      elem_id=f"c-k{letter}", min_width=50)  # fmt: skip
+                made["seed"] = gr.Number(0, label="Seed", precision=0, scale=2, min_width=50,
+                                         elem_id=f"c-seed{letter}")  # fmt: skip
+        self.columns.append(made)
+        self.groups.append(group)
+
+    def _prompts(self) -> None:
+        with gr.Row():
+            self.other = gr.Radio(["B"], value="B", label="Prompt of A against that of",
+                                  elem_id="c-other", scale=2, min_width=160)  # fmt: skip
+            self.chosen = gr.Textbox("", label="Row id (click a row below, or type one)",
+                                     elem_id="c-chosen", max_lines=1, scale=3,
+                                     min_width=160)  # fmt: skip
+            self.check = gr.Textbox(label="Check", interactive=False, lines=1, max_lines=3,
+                                    elem_id="c-check", scale=5, min_width=200)  # fmt: skip
+        self.diff = gr.HighlightedText(
+            label="Prompts, word by word", show_legend=True, show_inline_category=False,
+            color_map=DIFFERS, elem_id="c-diff", interactive=False, show_label=False,
+        )  # fmt: skip
+
+    def _answers(self) -> None:
+        with gr.Row(elem_classes="columns"):
+            self.outputs = [
+                gr.Textbox(label=f"{letter} answers", lines=2, max_lines=10, interactive=False,
+                           visible=place < 2, elem_id=f"c-output{letter}", min_width=160)
+                for place, letter in enumerate(LETTERS)
+            ]  # fmt: skip
+            self.reference = gr.Textbox(label="Reference", lines=2, max_lines=10, min_width=160,
+                                        interactive=False, elem_id="c-reference")  # fmt: skip
+        with gr.Row(elem_classes="running"):
+            self.different = gr.Checkbox(False, label="Only rows answered differently",
+                                         elem_id="c-different", min_width=220)  # fmt: skip
+            self.page = gr.Number(1, label="Page", precision=0, elem_id="c-page", min_width=90)
+            self.counted = gr.Textbox(show_label=False, container=False, interactive=False,
+                                      lines=1, elem_id="c-counted", scale=4, min_width=160,
+                                      label="Rows")  # fmt: skip
+        self.rows = gr.Dataframe(
+            headers=["id", "input", "reference", *LETTERS[:2]], datatype="str", type="array",
+            interactive=False, wrap=True, elem_id="c-rows", label="Answers; click a row",
+            max_height=420, column_widths=row_widths(2),
+        )  # fmt: skip
+
+
+KEY = "icl-compare"
+PAGE = 25
+MOST_ROWS = 2000
+_CELL = 300
+"""Characters of a cell; a click shows the whole."""
+
+
+class Compare:
+    """The tab: its components, and what happens when they change."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        self.stops = Stops()
+        self._made: dict[str, Compared] = {}
+        self.first = app.tabs["Playground"].first
+        self.openings = app.tabs["Playground"].openings
+        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        work = self.work
+        source = work.sources[self.first.data]
+        at = self.at = CompareLayout(template_choices(work.base), list(work.sources), source,
+                                     list(work.models), self.first.name)  # fmt: skip
+        for part in ("locale", "source", "target"):
+            at.bench[part].value = getattr(self.first, part)
+        self.inputs = [at.bench[part] for part in BENCH]
+        self.inputs += [column[part] for column in at.columns for part in COLUMN]
+        self.asked = [*self.inputs, *self.app.tabs["Playground"].inputs]
+        ready, store = gr.State(False), self.store
+        seen = {"fn": self.preview, "inputs": [ready, at.chosen, at.other, *self.asked],
+                "outputs": [at.diff, at.check, store]}  # fmt: skip
+        changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
+        gr.on(changed, trigger_mode="always_last", **seen, **QUICK)
+        # Not when the page opens, but when the tab does: the Playground has another row by then.
+        self.app.page.select(**seen, **QUICK)
+        gr.on([at.bench["data"].change, at.bench["desk"].change], self.turn_to, self.inputs,
+              [at.bench[part] for part in PLACES], **QUICK)  # fmt: skip
+        at.bench["many"].change(self.spread, at.bench["many"],
+                                [*at.groups, *at.outputs, at.other], **QUICK)  # fmt: skip
+        self._wire_run(at)
+        listed = [at.rows, at.counted]
+        at.different.change(self.turn_over, at.different, [at.page, *listed], **QUICK)
+        at.page.change(self.turn, [at.different, at.page], listed, **QUICK)
+        at.rows.select(self.choose, None, at.chosen, **QUICK)
+        gr.on([at.chosen.change], self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
+        restoring = {"fn": self.restore, "inputs": store, "outputs": [*self.inputs, ready]}
+        self.app.loads.append([restoring])
+        self.app.leaves.append(self.leave)
+
+    def _wire_run(self, at: CompareLayout) -> None:
+        buttons = [at.run, at.stop]
+        asking = at.run.click(self.arm, None, [at.told, *buttons], **QUICK).then(
+            in_turn(self.app.turns, "a comparison", at.told, self.answer, self.stops.of),
+            self.asked, [at.told, at.table], **ENGINE,
+        )  # fmt: skip
+        asking.failure(self.fail, None, at.told, **QUICK)
+        asking.then(lambda: turned(False), None, buttons, **QUICK).then(
+            self.first_page, at.different, [at.page, at.rows, at.counted, at.chosen], **QUICK
+        ).then(self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
+        at.stop.click(self.stops.halt, None, at.stop, **QUICK)
+
+    # ---- what is set
+
+    def read(self, values: Sequence[Any]) -> tuple[Bench, list[Column]]:
+        """The components' values, which a browser may send as it likes.
+
+        Raises:
+            ConfigError: a number out of bounds.
+        """
+        given = dict(zip(BENCH, values, strict=False))
+
+        def whole(part: str, low: int, high: int) -> int:
+            return number(given[part], part, low, high)
+
+        n, seed = whole("n", 1, MOST_ROWS), whole("seed", 0, 2**31)
+        columns = self._columns(values, whole("many", 2, len(LETTERS)))
+        if given["desk"]:
+            shots = any(column.k for column in columns)
+            bench = Bench.of(self._desk(values[len(self.inputs) :]), n, seed, shots)
+        else:
+            bench = Bench(
+                str(given["data"]), _word(given["locale"]), _word(given["source"]),
+                _word(given["target"]), n, whole("row", 1, 10**9), seed,
+                whole("max_tokens", 1, 4096),
+            )  # fmt: skip
+        return bench, columns
+
+    def _columns(self, values: Sequence[Any], many: int) -> list[Column]:
+        count = len(COLUMN)
+        starts = range(len(BENCH), len(BENCH) + many * count, count)
+        return [
+            _column(letter, values[start : start + count])
+            for letter, start in zip(LETTERS, starts, strict=False)
+        ]
+
+    def _desk(self, values: Sequence[Any]) -> Screen:
+        """What is set in the Playground of this page."""
+        try:
+            return screen_of(self.work, values)
+        except IclError as error:
+            raise type(error)(f"the Playground: {error}") from error
+
+    def restore(self, kept: Any) -> list[Any]:
+        """What the browser kept, where it can still be set."""
+        if not isinstance(kept, list) or len(kept) != len(self.inputs):
+            return [*[gr.skip()] * len(self.inputs), True]
+        values = list(kept)
+        if values[0] not in self.work.sources:
+            values[0] = self.first.data
+        given = dict(zip(BENCH, values, strict=False))
+        for part, made in zip(PLACES, self._places(given), strict=True):
+            values[BENCH.index(part)] = made
+        return [*values, True]
+
+    def turn_to(self, *values: Any) -> list[Any]:
+        """Show what belongs to a data set and hide the rest; all of it for the Playground's row."""
+        return self._places(dict(zip(BENCH, values, strict=False)))
+
+    def _places(self, given: dict[str, Any]) -> list[Any]:
+        source = self.work.sources.get(str(given["data"]))
+        if source is None:
+            return [gr.skip()] * len(PLACES)
+        here = not given["desk"]
+        made: list[Any] = [gr.Dropdown(value=source.name, visible=here)]
+        for part, values in (("locale", source.locales), ("source", source.sources),
+                             ("target", source.targets)):  # fmt: skip
+            wanted = (given[part], getattr(self.first, part), *values)
+            value = next((one for one in wanted if one in values), None)
+            made.append(gr.Dropdown(list(values), value=value, visible=here and bool(values)))
+        longest = gr.Number(value=given["max_tokens"], visible=here and source.writes)
+        return [*made, gr.Number(value=given["row"], visible=here), longest]
+
+    def spread(self, many: Any) -> list[Any]:
+        """Show so many columns."""
+        many = many if many in (2, 3, 4) else 2
+        shows = [place < many for place in range(len(LETTERS))]
+        return [
+            *(gr.Column(visible=show) for show in shows),
+            *(gr.Textbox(visible=show) for show in shows),
+            gr.Radio(list(LETTERS[1:many]), value="B"),
+        ]
+
+    # ---- prompts
+
+    def preview(self, ready: bool, row: str, other: str, *values: Any) -> list[Any]:
+        """The prompts of A and another column for one row, word by word."""
+        keep = list(values[: len(self.inputs)]) if ready else gr.skip()
+        try:
+            bench, columns = self.read(values)
+            place = LETTERS.find(str(other))
+            place = place if 0 < place < len(columns) else 1
+            first, second = (self._sent(bench, columns[at], row, LETTERS[at])
+                             for at in (0, place))  # fmt: skip
+        except IclError as error:
+            return [gr.HighlightedText(elem_classes="stale"), wrong(error), keep]
+        name = dict(zip((LEFT, RIGHT), DIFFERS, strict=True))
+        pieces = [(shown(text), name.get(kind or "")) for text, kind in word_diff(first, second)]
+        same = "the same prompt" if first == second else "two prompts"
+        where = "the row typed in the Playground" if bench.own else "this row"
+        where += "; the first half of the file is asked, the other is the pool" * bench.halved
+        return [gr.HighlightedText(pieces, elem_classes=[]),
+                told(f"A and {LETTERS[place]}: {same} for {where}"), keep]  # fmt: skip
+
+    def _sent(self, bench: Bench, column: Column, row: str, letter: str) -> str:
+        try:
+            condition = condition_of(self.work, bench, column)
+            opening = self.openings.of(condition.point.engine_key)
+            return shown(asked(condition, row, opening.open).sent)
+        except IclError as error:
+            raise type(error)(f"column {letter}: {error}") from error
+
+    # ---- running
+
+    def arm(self, request: gr.Request) -> list[Any]:
+        """Before a run waits its turn."""
+        self.leave(request)
+        self.stops.arm(request)
+        return [told("waiting for the model"), *turned(True)]
+
+    def leave(self, request: gr.Request) -> None:
+        """A page that is closed stops what it asked for, and leaves nothing behind."""
+        self.stops.leave(request)
+        self._made.pop(str(request.session_hash), None)
+
+    def fail(self) -> Any:
+        """After a run that broke off by a fault of our own, or found no place to wait."""
+        message = "failed: too many are waiting, or the terminal that runs the app says why"
+        return gr.Textbox(message, elem_classes="wrong")
+
+    def answer(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        """Ask every column; says where it is four times a second."""
+        stop = self.stops.of(request)
+        try:
+            bench, columns = self.read(values)
+            for line, made in watched(
+                lambda progress: run_columns(self.work, bench, columns, progress), stop
+            ):
+                if made is None:
+                    yield [told(line), gr.skip()]
+                    continue
+                self._made[str(request.session_hash)] = made
+                head, lines = made.table()
+                cells = [[shown(cell, _CELL) for cell in one] for one in lines]
+                yield [told(_summary(made)), gr.Dataframe(cells, headers=head, visible=True)]
+        except IclError as error:
+            yield [wrong(error), gr.skip()]
+
+    # ---- answers
+
+    def first_page(self, different: bool, request: gr.Request) -> list[Any]:
+        """The first rows of what was just answered, the first of them chosen."""
+        made = self._made.get(str(request.session_hash))
+        if made is None:
+            return [gr.skip()] * 4
+        names = made.different() if different else list(made.examples)
+        return [1, *self._page(made, different, 1), next(iter(names), "")]
+
+    def turn_over(self, different: bool, request: gr.Request) -> list[Any]:
+        """The first page of other rows."""
+        return [1, *self.turn(different, 1, request)]
+
+    def turn(self, different: bool, page: Any, request: gr.Request) -> list[Any]:
+        """One page of rows, filtered here."""
+        made = self._made.get(str(request.session_hash))
+        if made is None:
+            return [gr.skip(), told("run first: then the rows stand here")]
+        try:
+            return self._page(made, different, number(page, "the page", 1, 10**6))
+        except IclError as error:
+            return [gr.skip(), told(one_line(error))]
+
+    def _page(self, made: Compared, different: bool, page: int) -> list[Any]:
+        count = len(made.different() if different else made.examples)
+        pages = max(1, -(-count // PAGE))
+        page = min(page, pages)
+        rows = made.rows(different, (page - 1) * PAGE, PAGE)
+        cells = [[name, *(shown(cell, _CELL) for cell in rest)] for name, *rest in rows]
+        head = ["id", "input", "reference", *LETTERS[: len(made.results)]]
+        kind = "answered differently" if different else "answered"
+        line = f"{count} of {len(made.examples)} rows {kind}; page {page} of {pages}"
+        widths = row_widths(len(made.results))
+        return [gr.Dataframe(cells, headers=head, column_widths=widths), told(line)]
+
+    def choose(self, event: gr.SelectData) -> Any:
+        """The id of the row that was clicked, from the row itself."""
+        row = event.row_value
+        return str(row[0]) if row else gr.skip()
+
+    def answers(self, row: str, request: gr.Request) -> list[Any]:
+        """What each column answered to one row, and what is right."""
+        made = self._made.get(str(request.session_hash))
+        if made is None or row not in made.examples:
+            return ["" for _ in range(len(LETTERS) + 1)]
+        texts = []
+        for letter, answers, right in zip(LETTERS, made.answers, made.right, strict=False):
+            verdict = ", right" if right[row] else ""
+            texts.append(gr.Textbox(shown(answers[row]), label=f"{letter} answers{verdict}"))
+        texts += [gr.Textbox("")] * (len(LETTERS) - len(texts))
+        return [*texts, shown("\n".join(made.examples[row].targets))]
+
+
+def _summary(made: Compared) -> str:
+    count, differ = len(made.examples), len(made.different())
+    if count == 1:
+        return f"1 row; answered {'differently' if differ else 'alike'}"
+    return f"{count} rows; {differ} of them answered differently"
+
+
+def _column(letter: str, values: Sequence[Any]) -> Column:
+    one = dict(zip(COLUMN, values, strict=True))
+    template, model, width, select = (
+        str(one[part] or "") for part in ("template", "model", "width", "select")
+    )
+    k, seed = number(one["k"], f"k of {letter}", 0, 64), one["seed"]
+    return Column(
+        template, model, width, select, k, number(seed, f"the seed of {letter}", 0, 2**31)
+    )
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,76 @@
+"""Differences between conditions of a run by a setting, as ``icl compare RUN --by`` prints them.
+
+Nothing is decided here, see :func:`icl.reports.comparison.compared`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from icl.core.errors import IclError
+from icl.records.results import Run
+from icl.reports.comparison import compared
+from icl.workbench.experiment_draft import comparable, opened
+from icl.workbench.session import Workplace
+from icl.workbench.web.form_values import shown, wrong
+from icl.workbench.web.tabs import QUICK
+from icl.workbench.web.widgets import chooser
+
+__all__ = ["Differences"]
+
+
+class Differences:
+    """Two choosers and a text box, hidden until there is a run with something to compare."""
+
+    def __init__(self, work: Workplace) -> None:
+        self.work = work
+
+    def build(self) -> None:
+        """Lay them out in an open column, and say what calls what."""
+        self.run = gr.State("")
+        with gr.Row(visible=False, elem_id="x-differences") as self.row:
+            self.by = chooser([], label="Compare by", elem_id="x-by", min_width=120)
+            self.baseline = chooser([], label="Against", elem_id="x-baseline", min_width=120)
+        self.text = gr.Textbox(label="Differences, with 95 % intervals", interactive=False, lines=6,
+                               max_lines=40, elem_id="x-compared", elem_classes="printed",
+                               visible=False)  # fmt: skip
+        self.outputs = [self.run, self.row, self.by, self.baseline, self.text]
+        self.by.input(self.turn, [self.run, self.by], [self.baseline, self.text], **QUICK)
+        self.baseline.input(self.show, [self.run, self.by, self.baseline], self.text, **QUICK)
+
+    def of(self, run: Run) -> list[Any]:
+        """Values of :attr:`outputs` for a run that is there now: what its file asks, at first."""
+        settings = comparable(run)
+        asked = run.manifest.get("compare") or {}
+        by = asked.get("by") or next(iter(settings), "")
+        baseline = None if asked.get("baseline") is None else str(asked["baseline"])
+        against, text = self._by(run.name, settings, by, baseline)
+        return [
+            run.name, gr.Row(visible=bool(settings)),
+            gr.Dropdown(list(settings), value=by or None), against, text,
+        ]  # fmt: skip
+
+    def turn(self, run: str, by: str) -> list[Any]:
+        """Compare by another setting."""
+        try:
+            return self._by(run, comparable(opened(self.work, run)), str(by), None)
+        except IclError as error:
+            return [gr.skip(), wrong(error)]
+
+    def _by(
+        self, run: str, settings: dict[str, list[str]], by: str, baseline: str | None
+    ) -> list[Any]:
+        values = settings.get(by, [])
+        baseline = baseline or next(iter(values), None)
+        against = gr.Dropdown([(shown(value, 200), value) for value in values], value=baseline)
+        return [against, self.show(run, by, baseline or "") if by else gr.Textbox(visible=False)]
+
+    def show(self, run: str, by: str, baseline: str) -> Any:
+        """The table and what it shows, in words."""
+        try:
+            text = compared(opened(self.work, run), str(by), str(baseline or "") or None)
+        except IclError as error:
+            return wrong(error)
+        return gr.Textbox(shown(text), visible=True, elem_classes="printed")

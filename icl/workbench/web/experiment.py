@@ -1,0 +1,353 @@
+"""The tab Experiment: a grid as a form, its YAML beside it, what it will cost, and its run.
+
+The YAML is what counts: the form writes it until it is edited by hand, and then only when asked.
+Nothing is decided here, see :mod:`icl.workbench.experiment_draft`. Texts go only to components that
+show them as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from icl.core.errors import ConfigError, IclError
+from icl.core.registry import names
+from icl.reports.tables import render
+from icl.running.estimate import HEAD
+from icl.workbench.experiment_draft import (
+    Draft,
+    check,
+    draft_yaml,
+    estimated,
+    fault,
+    run_draft,
+    save_draft,
+)
+from icl.workbench.jobs import Watched, watched
+from icl.workbench.template_files import template_choices
+from icl.workbench.web.differences import Differences
+from icl.workbench.web.form_values import shown, told, wrong
+from icl.workbench.web.tabs import ENGINE, QUICK, App
+from icl.workbench.web.widgets import (
+    SECRET,
+    WIDTHS,
+    Stops,
+    chooser,
+    in_turn,
+    number,
+    running,
+    turned,
+)
+
+__all__ = ["Experiment"]
+
+
+KEY = "icl-experiment"
+FORM = ("name", "data", "locales", "sources", "targets", "templates", "models", "widths", "ks",
+        "selectors", "seeds", "n", "seed", "max_tokens", "compare")  # fmt: skip
+COMPARED = [("nothing", ""), *((name, name) for name in ("prompt", "model", "width", "shots", "k",
+                                                        "select", "locale"))]  # fmt: skip
+
+
+class Experiment:
+    """The tab: its components, and what happens when they change."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        self.stops = Stops()
+        self.differences = Differences(app.work)
+        self.first = app.tabs["Playground"].first
+        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+        self.text_store = gr.BrowserState(None, storage_key=f"{KEY}-text", secret=SECRET)
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        self.form: dict[str, Any] = {}
+        with gr.Row():
+            with gr.Column(scale=4, min_width=320):
+                self._form()
+            with gr.Column(scale=5, min_width=320):
+                self._text()
+        self._results()
+        self._wire()
+
+    # ---- layout
+
+    def _form(self) -> None:
+        work, first = self.work, self.first
+        of, made = work.sources[first.data], self.form
+        with gr.Row():
+            made["name"] = gr.Textbox("grid", label="Name", max_lines=1, elem_id="x-name",
+                                      min_width=110)  # fmt: skip
+            made["data"] = chooser(list(work.sources), value=first.data, label="Data",
+                                   elem_id="x-data", min_width=150)  # fmt: skip
+        with gr.Row():
+            for part, title, values, one in (
+                ("locales", "Locales", of.locales, first.locale),
+                ("sources", "From", of.sources, first.source),
+                ("targets", "To", of.targets, first.target),
+            ):
+                made[part] = _several(list(values), [one] if one in values else [], title,
+                                      f"x-{part}", visible=bool(values))  # fmt: skip
+        made["templates"] = _several(template_choices(work.base), [first.name], "Templates",
+                                     "x-templates")  # fmt: skip
+        with gr.Row():
+            made["models"] = _several(list(work.models), [first.model], "Models", "x-models")
+            made["widths"] = _several(list(WIDTHS[1:]), [], "Widths (none: as given)", "x-widths")
+        with gr.Row():
+            made["ks"] = gr.Textbox("0, 4", label="Shots: k", max_lines=1, elem_id="x-ks",
+                                    min_width=80)  # fmt: skip
+            selectors = [name for name in names("selector") if name != "fixed"]
+            made["selectors"] = _several(selectors, ["random"], "Chosen by", "x-selectors", scale=2)
+            made["seeds"] = gr.Textbox("0", label="Seeds of draws", max_lines=1,
+                                       elem_id="x-seeds", min_width=80)  # fmt: skip
+        with gr.Row():
+            made["n"] = gr.Number(60, label="Rows", precision=0, elem_id="x-n", min_width=80)
+            made["seed"] = gr.Number(0, label="Draw of rows", precision=0, elem_id="x-seed",
+                                     min_width=80)  # fmt: skip
+            made["max_tokens"] = gr.Number(64, label="Longest answer", precision=0, min_width=90,
+                                           elem_id="x-max_tokens", visible=of.writes)  # fmt: skip
+            made["compare"] = chooser(COMPARED, value="", label="Compare by", elem_id="x-compare",
+                                      min_width=110)  # fmt: skip
+
+    def _text(self) -> None:
+        self.text = gr.Code(language="yaml", label="Experiment file: edit it as you like",
+                            interactive=True, lines=16, max_lines=16, elem_id="x-yaml",
+                            wrap_lines=True, buttons=["copy"])  # fmt: skip
+        self.text.postprocess = lambda text: text  # Gradio's own strips white space
+        self.check = gr.Textbox(label="Check", interactive=False, lines=2, max_lines=4,
+                                elem_id="x-check")  # fmt: skip
+        with gr.Row(elem_classes="running"):
+            self.write = gr.Button("Write from form", elem_id="x-write", size="md", min_width=120)
+            self.back = gr.Button("Text before that", elem_id="x-back", size="md", min_width=120)
+            self.save = gr.Button("Save file", elem_id="x-save", size="md", min_width=90)
+
+    def _results(self) -> None:
+        with gr.Row(elem_classes="running"):
+            self.estimate = gr.Button("Estimate", elem_id="x-estimate", size="md", min_width=90)
+            self.run, self.stop, self.told = running(
+                "x", "Run", "Stop ends after the batch; running again goes on where it was"
+            )
+        self.costs = gr.Dataframe(
+            headers=list(HEAD), datatype="str", type="array", interactive=False, wrap=True,
+            elem_id="x-costs", visible=False, label="What is left to compute", max_height=300,
+        )  # fmt: skip
+        self.scores = gr.Textbox(label="Scores", interactive=False, lines=6, max_lines=40,
+                                 elem_id="x-scores", elem_classes="printed",
+                                 visible=False)  # fmt: skip
+        self.differences.build()
+
+    # ---- what calls what
+
+    def _wire(self) -> None:
+        inputs = [self.form[part] for part in FORM]
+        ready, written, before = gr.State(False), gr.State(""), gr.State("")
+        filling: dict[str, Any] = {
+            "fn": self.fill, "inputs": [ready, self.text, written, *inputs],
+            "outputs": [self.text, written, self.check, self.store],
+        }  # fmt: skip
+        gr.on([part.change for part in inputs], trigger_mode="always_last", **filling, **QUICK)
+        self.text.change(self.look, [ready, self.text, written], [self.check, self.text_store],
+                         trigger_mode="always_last", **QUICK)  # fmt: skip
+        self.form["data"].change(
+            self.turn_to, self.form["data"],
+            [self.form[part] for part in ("locales", "sources", "targets", "max_tokens")], **QUICK,
+        )  # fmt: skip
+        self.write.click(self.overwrite, [self.text, *inputs],
+                         [self.text, written, before, self.check], **QUICK)  # fmt: skip
+        self.back.click(self.swap, [self.text, before], [self.text, before], **QUICK)
+        self.save.click(self.keep, self.text, self.told, **QUICK)
+        self._wire_work(self.estimate, "an estimate", self.count, [self.told, self.costs])
+        self._wire_work(
+            self.run,
+            "an experiment",
+            self.start,
+            [self.told, self.costs, self.scores, *self.differences.outputs],
+        )
+        self.stop.click(self.stops.halt, None, self.stop, **QUICK)
+        restoring = {"fn": self.restore, "inputs": [self.store, self.text_store],
+                     "outputs": [*inputs, self.text, written, ready]}  # fmt: skip
+        self.app.loads.append([restoring])
+        self.app.page.select(**{**filling, "fn": self.first_fill}, **QUICK)
+        self.app.leaves.append(self.stops.leave)
+
+    def _wire_work(
+        self, button: Any, what: str, work: Callable[..., Any], outputs: list[Any]
+    ) -> None:
+        turning = [self.estimate, self.run, self.stop]
+        asked = button.click(self.arm, None, [self.told, *turning], **QUICK).then(
+            in_turn(self.app.turns, what, self.told, work, self.stops.of),
+            self.text, outputs, **ENGINE,
+        )  # fmt: skip
+        asked.failure(self.fail, None, self.told, **QUICK)
+        asked.then(lambda: [gr.Button(interactive=True), *turned(False)], None, turning, **QUICK)
+
+    # ---- form and text
+
+    def read(self, values: Sequence[Any]) -> Draft:
+        """The form, which a browser may send as it likes.
+
+        Raises:
+            ConfigError: a number out of bounds, or a list of numbers that is none.
+        """
+        given = dict(zip(FORM, values, strict=True))
+        lists = {part: [str(one) for one in given[part] or ()]
+                 for part in ("locales", "sources", "targets", "templates", "models", "widths",
+                              "selectors")}  # fmt: skip
+        return Draft(
+            name=str(given["name"] or "").strip(), data=str(given["data"]), **lists,
+            ks=_numbers(given["ks"], "k", 64), seeds=_numbers(given["seeds"], "seeds", 2**31),
+            n=number(given["n"], "rows", 1, 10**7), seed=number(given["seed"], "draw", 0, 2**31),
+            max_tokens=number(given["max_tokens"], "longest answer", 1, 4096),
+            compare=str(given["compare"] or ""),
+        )  # fmt: skip
+
+    def fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
+        """Write what the form says, unless the text was edited by hand."""
+        keep = dict(zip(FORM, values, strict=True)) if ready else gr.skip()
+        # The editor leaves out the last line break.
+        if (text or "").rstrip() != written.rstrip():
+            note = "the text was edited by hand, so the form leaves it; Write from form replaces it"
+            return [gr.skip(), gr.skip(), told(note), keep]
+        try:
+            made = draft_yaml(self.work, self.read(values))
+        except IclError as error:
+            return [gr.skip(), gr.skip(), wrong(error), keep]
+        return [shown(made), made, self._checked(made), keep]
+
+    def first_fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
+        """What stands in the tab when it is opened for the first time."""
+        return [gr.skip()] * 4 if written else self.fill(ready, text, written, *values)
+
+    def look(self, ready: bool, text: str, written: str) -> list[Any]:
+        """Whether the text is an experiment; where not, on which line."""
+        keep = {"text": text, "written": written} if ready else gr.skip()
+        return [self._checked(text or ""), keep]
+
+    def _checked(self, text: str) -> Any:
+        try:
+            return told(str(check(self.work, text)))
+        except IclError as error:
+            return gr.Textbox(shown(fault(text, error), 4000), elem_classes="wrong")
+
+    def overwrite(self, text: str, *values: Any) -> list[Any]:
+        """Write what the form says; the text that stood there can be had back."""
+        try:
+            made = draft_yaml(self.work, self.read(values))
+        except IclError as error:
+            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+        return [shown(made), made, text if text != made else gr.skip(), self._checked(made)]
+
+    def swap(self, text: str, before: str) -> list[Any]:
+        """The text that stood there before, and back again."""
+        return [before, text] if before else [gr.skip(), gr.skip()]
+
+    def keep(self, text: str) -> Any:
+        """Write the text as a file of the working folder."""
+        try:
+            path = save_draft(self.work, text or "")
+        except IclError as error:
+            return gr.Textbox(shown(fault(text or "", error), 4000), elem_classes="wrong")
+        return told(f"saved {path.name}; the same from a terminal: icl run {path.name}")
+
+    def turn_to(self, data: str) -> list[Any]:
+        """Show what belongs to a data set and hide the rest."""
+        source = self.work.sources.get(str(data))
+        if source is None:
+            return [gr.skip()] * 4
+        made: list[Any] = []
+        for values, first in ((source.locales, self.first.locale),
+                              (source.sources, self.first.source),
+                              (source.targets, self.first.target)):  # fmt: skip
+            value = [first if first in values else values[0]] if values else []
+            made.append(gr.Dropdown(list(values), value=value, visible=bool(values)))
+        return [*made, gr.Number(visible=source.writes)]
+
+    def restore(self, kept: Any, text: Any) -> list[Any]:
+        """What the browser kept, where it can still be set."""
+        values: list[Any] = [gr.skip()] * len(FORM)
+        if isinstance(kept, dict) and set(kept) == set(FORM):
+            values = [kept[part] for part in FORM]
+            source = self.work.sources.get(str(kept["data"]))
+            for part in ("locales", "sources", "targets") if source else ():
+                choices = list(getattr(source, part))
+                values[FORM.index(part)] = gr.Dropdown(
+                    choices, value=kept[part], visible=bool(choices)
+                )
+            if source is not None:
+                longest = gr.Number(kept["max_tokens"], visible=source.writes)
+                values[FORM.index("max_tokens")] = longest
+        texts = [gr.skip(), gr.skip()]
+        if isinstance(text, dict) and set(text) == {"text", "written"}:
+            texts = [text["text"], text["written"]]
+        return [*values, *texts, True]
+
+    # ---- work
+
+    def arm(self, request: gr.Request) -> list[Any]:
+        """Before work waits its turn."""
+        self.stops.arm(request)
+        off = gr.Button(interactive=False)
+        return [told("waiting for the model"), off, *turned(True)]
+
+    def fail(self) -> Any:
+        """After work that broke off by a fault of our own, or found no place to wait."""
+        message = "failed: too many are waiting, or the terminal that runs the app says why"
+        return gr.Textbox(message, elem_classes="wrong")
+
+    def count(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
+        """What is left to compute, and how long it will take."""
+
+        def work(progress: Watched) -> tuple[list[list[str]], str]:
+            return estimated(self.work, text or "", progress)
+
+        for line, made in self._watched(text, work, request):
+            if made is None:
+                yield [line, gr.skip()]
+            else:
+                cells = [[shown(cell, 300) for cell in one] for one in made[0]]
+                yield [told(made[1]), gr.Dataframe(cells, visible=True)]
+
+    def start(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
+        """Run what is missing; then its scores."""
+        for line, made in self._watched(
+            text, lambda progress: run_draft(self.work, text or "", progress), request
+        ):
+            if made is None:
+                yield [line, *[gr.skip()] * (2 + len(self.differences.outputs))]
+                continue
+            done = (f"{made.computed} records computed, {made.reused} reused; all of them in "
+                    f"runs/{made.name}")  # fmt: skip
+            scores = gr.Textbox(shown(render(made, 110)), visible=True)
+            outdated = gr.Dataframe(visible=False)
+            yield [told(done), outdated, scores, *self.differences.of(made)]
+
+    def _watched(
+        self, text: str, work: Callable[[Watched], Any], request: gr.Request
+    ) -> Iterator[tuple[Any, Any]]:
+        """(what is told, the result once it is there)."""
+        try:
+            for line, made in watched(work, self.stops.of(request)):
+                yield told(line), made
+        except IclError as error:
+            yield gr.Textbox(shown(fault(text or "", error), 4000), elem_classes="wrong"), None
+
+
+def _several(choices: list[str], value: list[str], label: str, name: str, **more: Any) -> Any:
+    return chooser(choices, value=value, label=label, multiselect=True, elem_id=name,
+                   min_width=140, **more)  # fmt: skip
+
+
+def _numbers(text: Any, name: str, most: int) -> list[int]:
+    """``0, 4 8`` as numbers.
+
+    Raises:
+        ConfigError: another word, or a number that is too large.
+    """
+    found = str(text or "").replace(",", " ").split()
+    wrong = [one for one in found if not one.isdecimal() or int(one) > most]
+    if wrong:
+        raise ConfigError(f"{name}: {wrong[0]!r} is no number from 0 to {most}; write: 0, 4, 8")
+    return list(dict.fromkeys(map(int, found)))

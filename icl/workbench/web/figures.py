@@ -1,0 +1,164 @@
+"""The plots of a run as HTML made of numbers, names and labels, each of them escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from threading import Lock
+
+from icl.core.types import Score
+from icl.records.results import Run
+from icl.reports.errors import Confusion
+from icl.reports.groups import Group, groups, title
+from icl.reports.page import plots
+from icl.reports.page.interval_strips import Scale, Strip, scale
+from icl.reports.page.sections import locales
+from icl.reports.safe_text import clean, short
+from icl.reports.summary import interval
+from icl.reports.tables import number
+from icl.scoring.sensitivity import Spread
+from icl.workbench.run_tables import settings, task_of
+
+__all__ = ["figures", "matrix", "spread_figure"]
+
+
+PANELS = 12
+"""Most plots of a task."""
+_DRAWING = Lock()
+"""matplotlib's settings belong to the process."""
+
+
+def figures(run: Run) -> str:
+    """Score against shots and scores by locale, for each task where there are several."""
+    parts = []
+    for place, group in enumerate(groups(run)):
+        made = [*_shots(group, f"ui{place}"), *_locales(group)]
+        if made:
+            parts += [f"<h3>{_text(group.task)}</h3>", *made]
+    if not parts:
+        return "<p>Plots need several numbers of shots, or several locales, of one task.</p>"
+    if not plots.available():
+        parts.insert(0, "<p>Drawn with matplotlib: pip install 'icl-workbench[report]'</p>")
+    return f'<div class="figures">{"".join(parts)}</div>'
+
+
+def _shots(group: Group, anchor: str) -> list[str]:
+    if group.best is None or group.best.primary is None:
+        return []
+    label = title(group.best.primary.name)
+    made = []
+    for place, panel in enumerate(plots.shots_panels(group)[:PANELS]):
+        drawn = f"<p>{_text(panel.described)}</p>"
+        if plots.available():
+            with _DRAWING:
+                drawn = plots.shots_svg(panel, label, f"{anchor}-shots{place}")
+        said = "; bands are 95 % intervals" + (", or all draws" if panel.several else "")
+        made.append(f"<figure><figcaption>{_text(panel.title or label)}{said}</figcaption>{drawn}"
+                    "</figure>")  # fmt: skip
+    return made
+
+
+def _locales(group: Group) -> list[str]:
+    """A table for each set of conditions, all on one line, so that they can be compared."""
+    found = locales(group)
+    rows = [place.row for _, _, places, _ in found for place in places]
+    line = scale([one for row in rows for one in (row.primary, *row.baselines()) if one])
+    plain = dict.fromkeys(one.name.partition("/")[0] for row in rows for one in row.baselines())
+    made = []
+    for name, _, places, left in found:
+        cells = [
+            (place.name, place.row.primary, _strip(line.strip(place.row.primary,
+                                                              place.row.baselines())))
+            for place in places if place.row.primary is not None
+        ]  # fmt: skip
+        lines = "".join(
+            f"<tr><th>{_text(place)}</th><td>{number(score.value)}</td><td>{interval(score)}</td>"
+            f"<td>{strip}</td><td>{score.n:,}</td></tr>"
+            for place, score, strip in cells
+        )
+        more = f"<p>{left} more locales</p>" if left else ""
+        made.append(
+            f"<figure><figcaption>{_text(name) or 'by locale'}</figcaption>"
+            '<table class="strips"><tr><td></td><td>score</td><td>95 %</td>'
+            f'<td class="line">{_ends(line)}</td><td>rows</td></tr>{lines}</table>{more}</figure>'
+        )
+    if made:
+        ticks = f"; orange ticks: {_text(', '.join(plain))}" if plain else ""
+        made.insert(0, f"<p>By locale, the {len(made)} best settings first{ticks}.</p>")
+    return made
+
+
+def spread_figure(found: Sequence[Spread]) -> str:
+    """A dot for each condition of every spread, on one line for each metric."""
+    names, parts = settings(found), []
+    for task, metric in dict.fromkeys((task_of(one), one.title) for one in found):
+        own = [(name, one) for name, one in zip(names, found, strict=True)
+               if (task_of(one), one.title) == (task, metric)]  # fmt: skip
+        values = [value for _, one in own for value in one.values]
+        line = scale([Score(metric, value, None, None, 0, "") for value in values])
+        rows = "".join(
+            f"<tr><th>{_text(name)}</th><td>{len(one.values)}: {_text(', '.join(one.over))}</td>"
+            f"<td>{_dots(line, one)}</td><td>{number(one.spread)}</td>"
+            f"<td>{number(one.by_chance)}</td></tr>"
+            for name, one in own
+        )
+        parts.append(
+            f"<figure><figcaption>{_text(task)}: {_text(metric)}, a dot a condition</figcaption>"
+            f'<table class="strips"><tr><td></td><td>over</td><td class="line">{_ends(line)}</td>'
+            f"<td>spread</td><td>by chance</td></tr>{rows}</table></figure>"
+        )
+    return f'<div class="figures">{"".join(parts)}</div>' if parts else ""
+
+
+def matrix(found: Confusion) -> str:
+    """Right labels in rows, answers in columns, the darker the more; the diagonal is right."""
+    names = [_text(name) for name in found.labels]
+    more = [f"<em>{found.joined} others</em>"] if found.joined else []
+    none = ["<em>no answer</em>"] if found.unanswered else []
+    heads = "".join(f"<th><span>{name}</span></th>" for name in [*names, *more, *none])
+    lines = []
+    for at, (name, counts) in enumerate(zip([*names, *more], found.counts, strict=True)):
+        cells = "".join(
+            f'<td class="{"same" if place == at < len(names) else ""}" '
+            f'style="--share: {min(count / (found.most or 1), 1):.2f}">{count or "·"}</td>'
+            for place, count in enumerate(counts)
+        )
+        lines.append(f"<tr><th>{name}</th>{cells}</tr>")
+    return (
+        '<div class="heat" tabindex="0" role="region" aria-label="Confusion matrix"><table>'
+        f"<tr><td>right ↓ answered →</td>{heads}</tr>{''.join(lines)}</table></div>"
+    )
+
+
+def _ends(line: Scale) -> str:
+    return f'<span class="ends"><span>{line.bottom:g}</span><span>{line.top:g}</span></span>'
+
+
+def _strip(strip: Strip | None) -> str:
+    if strip is None:
+        return ""
+    ticks = "".join(
+        f'<rect class="tick" x="{at}%" y="2" width="2" height="12"></rect>' for at in strip.ticks
+    )
+    return _line(
+        strip.low, strip.high, f'{ticks}<circle cx="{strip.value}%" cy="8" r="4"></circle>'
+    )
+
+
+def _dots(line: Scale, one: Spread) -> str:
+    dots = "".join(
+        f'<circle class="one" cx="{line.at(value)}%" cy="8" r="4"></circle>' for value in one.values
+    )
+    return _line(line.at(min(one.values)), line.at(max(one.values)), dots)
+
+
+def _line(low: float, high: float, marks: str) -> str:
+    return (
+        '<svg class="strip" width="100%" height="16" aria-hidden="true">'
+        '<line class="whole" x1="0" x2="100%" y1="8" y2="8"></line>'
+        f'<line class="int" x1="{low}%" x2="{high}%" y1="8" y2="8"></line>{marks}</svg>'
+    )
+
+
+def _text(text: str) -> str:
+    return escape(clean(short(text, 200)))

@@ -1,0 +1,110 @@
+"""What a browser sends, as a :class:`~icl.workbench.screen.Screen`; and texts it can be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from icl.core.errors import ConfigError
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.session import Workplace
+from icl.workbench.template_files import fields_of, template_text
+
+__all__ = ["FIELDS", "PARTS", "Whole", "one_line", "screen_of", "shown", "stored", "told", "wrong"]
+
+
+FIELDS = 6
+"""Fields of a row that can be typed; more need a file."""
+PARTS = (
+    "name", "text", "data", "locale", "source", "target", "words", "row", "select", "k", "seed",
+    "max_tokens", "model", "width", "chat", "calibrator", "column", "typed", "answer", "hand",
+    *(f"field{number}" for number in range(FIELDS)),
+)  # fmt: skip
+"""The components that a screen is read from."""
+
+BOUNDS = {"row": (1, 10**9), "k": (0, 64), "seed": (0, 2**31), "max_tokens": (1, 4096)}
+"""What the screen's numbers may be."""
+_MOST_SHOWN = 100_000
+"""Characters of one text in the browser; what is sent is never cut."""
+
+
+class Whole(str):
+    r"""A text for the editor that keeps the white space at its ends, which is sent.
+
+    Gradio's editor strips what it is given.
+
+    >>> Whole(" a\n").strip()
+    ' a\n'
+    """
+
+    __slots__ = ()
+
+    def strip(self, chars: str | None = None, /) -> str:
+        """The text itself."""
+        return self
+
+
+def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:
+    """The components' values, which a browser may send as it likes.
+
+    Raises:
+        ConfigError: a number out of bounds, or more fields than can be typed.
+        TemplateError: a template that is not in the list.
+    """
+    given = dict(zip(PARTS, values, strict=True))
+    fields = [str(given.pop(f"field{number}") or "") for number in range(FIELDS)]
+    typed = bool(given.pop("typed"))
+    for part, (low, high) in BOUNDS.items():
+        value = given[part]
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise ConfigError(f"{part} is {value!r}; a number from {low} to {high} is needed")
+        given[part] = int(value)
+    hand = Hand.of(given.pop("hand"))
+    texts: dict[str, Any] = dict(given)
+    for part in ("model", "width", "chat", "calibrator", "column", "answer"):
+        texts[part] = str(texts[part] or "")
+    screen = Screen(hand=hand, **texts)
+    template_text(screen.name, "en", work.base)  # says which there are
+    if not typed:
+        return replace(screen, answer="")
+    names = fields_of(work.template(screen).file)
+    if len(names) > FIELDS:
+        raise ConfigError(
+            f"{screen.name} reads {len(names)} fields, {FIELDS} can be typed; upload a file"
+        )
+    own = dict(zip(names, fields, strict=False))
+    return replace(screen, own=own)
+
+
+def stored(values: Sequence[Any]) -> dict[str, Any]:
+    """What the browser keeps, so that nothing typed is lost on reload."""
+    return dict(zip(PARTS, values, strict=True))
+
+
+def told(text: str) -> Any:
+    """A message in a text box."""
+    return gr.Textbox(shown(text, 4000), elem_classes=[])
+
+
+def wrong(error: BaseException) -> Any:
+    """An error in a text box."""
+    return gr.Textbox(shown(str(error), 4000), elem_classes="wrong")
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line."""
+    return shown(" ".join(str(error).split()), 300)
+
+
+def shown(text: str, most: int = _MOST_SHOWN) -> str:
+    r"""Text as a browser can be sent it: without halves of characters, long ones cut.
+
+    >>> shown("a\ud800b"), shown("abcdef", 3)
+    ('a\ufffdb', 'abc… (3 more characters)')
+    """
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    left = len(whole) - most
+    return whole if left <= 0 else f"{whole[:most]}… ({left:,} more characters)"

@@ -1,0 +1,314 @@
+"""Who may speak to the page: its own host names, its own origin, and the bearer of its token.
+
+A page that any browser shows can send requests to an app on the same machine, and by DNS rebinding
+read the answers, too: its name is made to point at this machine. So the name that a request asks
+for must be one of ours, a page that sends it must be ours, and it must carry a secret of this
+start. As in Jupyter, the secret comes in the address that is printed, and becomes a cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import html
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote_plus, urlsplit
+
+__all__ = ["Guard", "LOOPBACK", "TOKEN", "cookie_name"]
+
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Names of this machine that no other one can take."""
+TOKEN = "token"  # noqa: S105 - the name of a parameter
+"""Parameter of the address that carries the token."""
+SAFE = ("GET", "HEAD")
+OFF = (
+    "/openapi.json", "/docs", "/redoc", "/monitoring", "/gradio_api/openapi.json",
+    "/gradio_api/info", "/gradio_api/deep_link", "/gradio_api/proxy=", "/gradio_api/dev/",
+    "/gradio_api/runs", "/gradio_api/run-history", "/gradio_api/vibe-", "/gradio_api/undo-vibe-",
+    "/gradio_api/profiling", "/gradio_api/call/", "/gradio_api/api/", "/gradio_api/mcp",
+)  # fmt: skip
+"""Beginnings of the paths of Gradio that the page never asks for."""
+MOST_GUESSES = 8
+"""Passwords of one client that wait to be looked at."""
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?")
+_LOCKED = (
+    "this page answers only its own address: open the one that icl app printed in its terminal, "
+    "with ?token=… in it; it changes with every start"
+)
+
+
+def cookie_name(port: str | int) -> str:
+    """Name of the cookie; with the port, since cookies of one host are shared by all its ports."""
+    return f"icl-token-{port}"
+
+
+@dataclass
+class Guard:
+    """An ASGI app before another one, which hears of no request that is refused here."""
+
+    app: Application
+    hosts: Iterable[str] = LOOPBACK
+    """Names and addresses of this machine that a request may ask for, whatever the port: one that
+    is forwarded (``ssh -L``) is another than the one listened on."""
+    token: str | None = None
+    """What must come with every request; None where a password is asked for instead."""
+    here: bool = False
+    """Whether the address that a connection came in at is accepted as well, for a server that
+    listens on all of them."""
+    delay_s: float = 1.0
+    """Seconds that a wrong password takes."""
+    _guesses: dict[str, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock), init=False, repr=False
+    )
+    _waiting: dict[str, int] = field(
+        default_factory=lambda: defaultdict(int), init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        self.hosts = frozenset(map(_plain, self.hosts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, let the token in, or hand the request on."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # the page opens no web sockets
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        asked = _Asked(scope)
+        if (why := self._refused(asked)) is not None:
+            await _answer(send, asked, 403, why)
+        elif self.token is not None and (given := asked.given_token) is not None:
+            right = hmac.compare_digest(given.encode(), self.token.encode())
+            if right and asked.method in SAFE:
+                await self._let_in(send, asked, self.token)
+            else:
+                await _answer(send, asked, 403, _LOCKED)
+        elif self.token is not None and not asked.carries(self.token):
+            await _answer(send, asked, 403, _LOCKED)
+        elif asked.path.startswith(OFF):
+            await _answer(send, asked, 404, "there is nothing here")
+        elif self.token is None and asked.method == "POST" and asked.path.strip("/") == "login":
+            await self._login(scope, receive, send, asked)
+        else:
+            await self.app(scope, receive, send)
+
+    # ---- what is refused
+
+    def _refused(self, asked: _Asked) -> str | None:
+        """Why a request is not for this page, or not from it; None where it is."""
+        if asked.host is None or not self._ours(asked.host[0], asked):
+            shown = ", ".join(asked.header("host")) or "none"
+            return (
+                f"the host {shown[:200]!r} is not this page's; accepted: "
+                f"{', '.join(sorted(self.hosts))}; further names: ICL_APP_HOSTS=NAME,NAME"
+            )
+        sent = asked.header("origin")
+        if not sent and asked.method not in SAFE:
+            sent = asked.header("referer")  # what old browsers send with a form
+        if sent and not (sent == ["null"] and asked.method in SAFE):
+            found = _origin(sent[0]) if len(sent) == 1 else None
+            if found is None or found != asked.host:
+                return f"the page {sent[0][:200]!r} is not this one, so it may ask nothing here"
+        return _strange_frame(asked)
+
+    def _ours(self, name: str, asked: _Asked) -> bool:
+        return name in self.hosts or (self.here and name == asked.reached)
+
+    # ---- who comes in
+
+    async def _let_in(self, send: Send, asked: _Asked, token: str) -> None:
+        """Keep the token as a cookie, and go on to the address without it.
+
+        ``Lax``, not ``Strict``: a link to a record that a colleague sent is opened from a chat or
+        mail, and would come without a strict cookie. What changes anything is no plain link, and
+        has its origin checked.
+        """
+        assert asked.host is not None
+        name = cookie_name(asked.host[1])
+        cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Lax"
+        await _send(send, 303, b"", [("location", asked.without_token), ("set-cookie", cookie)])
+
+    async def _login(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
+        """Hand a password on, one at a time for each client; a wrong one takes its time."""
+        client = asked.client
+        if self._waiting[client] >= MOST_GUESSES:
+            await _answer(send, asked, 429, "too many passwords at once; try again in a while")
+            return
+        self._waiting[client] += 1
+        try:
+            async with self._guesses[client]:
+
+                async def late(message: Message) -> None:
+                    if message["type"] == "http.response.start" and message["status"] >= 400:
+                        await asyncio.sleep(self.delay_s)
+                    await send(message)
+
+                await self.app(scope, receive, late)
+        finally:
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client], self._guesses[client]
+
+
+class _Asked:
+    """What a request says of itself."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.method = str(scope["method"])
+        self.path = str(scope["path"])
+        hosts = self.header("host")
+        self.host = _host(hosts[0], scope.get("scheme", "http")) if len(hosts) == 1 else None
+        """Name and port; None where there is none, several, or a malformed one."""
+
+    def header(self, name: str) -> list[str]:
+        """All values of a header."""
+        return [v.decode("latin-1") for k, v in self.scope["headers"] if k == name.encode()]
+
+    @property
+    def client(self) -> str:
+        """Who asks: an address, of IPv6 the network, of which one machine has all addresses."""
+        address = str((self.scope.get("client") or ("",))[0])
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return address
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+            return str(ipaddress.ip_network((parsed, 64), strict=False))
+        return address
+
+    @property
+    def reached(self) -> str:
+        """The address of this machine that the connection came in at."""
+        return _plain(str((self.scope.get("server") or ("",))[0]))
+
+    @property
+    def _pairs(self) -> list[bytes]:
+        return [pair for pair in self.scope["query_string"].split(b"&") if pair]
+
+    @property
+    def given_token(self) -> str | None:
+        """The token in the address, if there is one."""
+        for pair in self._pairs:
+            name, _, value = pair.decode("latin-1").partition("=")
+            if unquote_plus(name) == TOKEN:
+                return unquote_plus(value)
+        return None
+
+    @property
+    def without_token(self) -> str:
+        """The address, from its root, without the token; the rest of the query as it was sent."""
+        # One slash: two would be the begin of another host's address.
+        path = "/" + quote(self.path.lstrip("/\\"))
+        kept = [
+            pair for pair in self._pairs
+            if unquote_plus(pair.decode("latin-1").partition("=")[0]) != TOKEN
+        ]  # fmt: skip
+        query = quote(b"&".join(kept), safe="%&=+/:;,?@!$'()*~-._")
+        return f"{path}?{query}" if kept else path
+
+    def carries(self, token: str) -> bool:
+        """Whether its cookie is the token."""
+        assert self.host is not None
+        wanted = cookie_name(self.host[1])
+        for line in self.header("cookie"):
+            for pair in line.split(";"):
+                name, _, value = pair.strip().partition("=")
+                if name == wanted and hmac.compare_digest(value.encode(), token.encode()):
+                    return True
+        return False
+
+
+def _strange_frame(asked: _Asked) -> str | None:
+    """Refuse what a browser says another page embeds: a script, a picture, a frame."""
+    site = asked.header("sec-fetch-site") or ["none"]
+    if site in (["none"], ["same-origin"]):
+        return None
+    opened = asked.header("sec-fetch-mode") == ["navigate"]
+    if asked.method in SAFE and opened and asked.header("sec-fetch-dest") == ["document"]:
+        return None  # a link on another page
+    return "another page asks for this one, which may only be opened by itself"
+
+
+def _plain(name: str) -> str:
+    """A host as it is compared: small letters, no brackets, no last dot, one way of an address.
+
+    >>> _plain("LOCALHOST."), _plain("[0:0::1]"), _plain("::ffff:10.0.0.7")
+    ('localhost', '::1', '10.0.0.7')
+    """
+    bare = name.strip("[]").lower()
+    try:
+        address = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return bare.removesuffix(".")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _host(text: str, scheme: str) -> tuple[str, int] | None:
+    """Name and port of a ``Host`` header.
+
+    >>> _host("[::1]:7860", "http"), _host("localhost", "http"), _host("a b", "http")
+    (('::1', 7860), ('localhost', 80), None)
+    """
+    found = _HOST.fullmatch(text)
+    if found is None:
+        return None
+    port = int(found[2]) if found[2] else (443 if scheme == "https" else 80)
+    return _plain(found[1]), port
+
+
+def _origin(text: str) -> tuple[str, int] | None:
+    """Name and port of an origin or address; None where it is none of the web."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or "@" in parts.netloc:
+        return None
+    return _host(parts.netloc, parts.scheme)
+
+
+async def _answer(send: Send, asked: _Asked, status: int, why: str) -> None:
+    """One plain line; a page of it where a browser shows it."""
+    if asked.method in SAFE and "text/html" in "".join(asked.header("accept")):
+        body, kind = _page(why), "text/html; charset=utf-8"
+    else:
+        body, kind = f"{why}\n", "text/plain; charset=utf-8"
+    sent = b"" if asked.method == "HEAD" else body.encode("utf-8", "replace")
+    await _send(send, status, sent, [("content-type", kind)])
+
+
+def _page(why: str) -> str:
+    sentence = html.escape(f"{why[:1].upper()}{why[1:]}.")
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>icl workbench</title>'
+        '<meta name="viewport" content="width=device-width">'
+        "<style>:root{color-scheme:light dark}body{font:1rem/1.6 system-ui,sans-serif;"
+        "max-width:36rem;margin:18vh auto;padding:0 1.5rem}h1{font-size:1.2rem}</style>"
+        f"<h1>icl workbench</h1><p>{sentence}</p></html>\n"
+    )
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
+    own = [
+        ("content-length", str(len(body))), ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'"),
+    ]  # fmt: skip
+    made = [(name.encode(), value.encode("latin-1")) for name, value in [*headers, *own]]
+    await send({"type": "http.response.start", "status": status, "headers": made})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""The tab in which one prompt is edited and answered."""

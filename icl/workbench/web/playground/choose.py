@@ -1,0 +1,143 @@
+"""Choosing a template or a data set: all that belongs to it changes in one answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from icl.core.errors import IclError
+from icl.workbench.row_sources import Source, first_of
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.template_files import keep_version, template_text
+from icl.workbench.web.form_values import Whole, stored, told, wrong
+from icl.workbench.web.playground.layout import Layout, calibrations
+from icl.workbench.web.playground.save import version_choices
+from icl.workbench.web.tabs import QUICK
+
+__all__ = ["Turning", "places"]
+
+
+if TYPE_CHECKING:
+    from icl.workbench.web.playground.tab import Playground
+
+
+class Turning:
+    """The choosers of template and data."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+        self.turning: dict[str, Any] = {}
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what.
+
+        A chooser of Gradio's says ``input`` again when it is left, changed or not: a template that
+        is open is not opened again, which would lose what was typed into it.
+        """
+        self.template = [at.text, at.problem, at.file, at.version, at.saved]
+        self.rows = [at.locale, at.source, at.target, at.max_tokens, at.calibrator, at.labels,
+                     at.calibration, at.output, at.reference, at.told, at.row, at.column,
+                     at.hand]  # fmt: skip
+        template = {
+            "fn": self.turn, "inputs": [at.opened, at.turned, *self.tab.inputs],
+            "outputs": [at.opened, at.turned, at.data, *self.template, *self.rows],
+        }  # fmt: skip
+        self.turning = {
+            "fn": self.turn_data, "inputs": [at.turned, *self.tab.inputs],
+            "outputs": [at.turned, *self.rows],
+        }  # fmt: skip
+        at.name.input(trigger_mode="always_last", **template, **QUICK)
+        at.data.input(trigger_mode="always_last", **self.turning, **QUICK)
+
+    def turn(self, opened: str, turned: str, *values: Any) -> list[Any]:
+        """What another template changes, its data set included; nothing if it is open.
+
+        When the chooser is left, the page may not hold the data set of the first answer yet: what
+        it says of the data set then is of no account.
+        """
+        given = stored(values)
+        name, data, text = str(given["name"]), str(given["data"] or ""), str(given["text"])
+        outputs = 3 + len(self.template) + len(self.rows)
+        if name == opened:
+            return [gr.skip()] * outputs
+        try:
+            edited = self.keep(opened, text)
+            text = template_text(name, "en", self.work.base)
+            data = self._data_for(name, text, data)
+        except IclError as error:
+            made = [gr.skip()] * outputs
+            made[3 + self.template.index(self.tab.at.problem)] = wrong(error)
+            return made
+        own = name.removesuffix(".j2") if name.endswith(".j2") else ""
+        template = [Whole(text), gr.skip(), own, version_choices(self.work.base, name), edited]
+        return [name, data, data, *template, *self._turned(turned, {**given, "text": text}, data)]
+
+    def turn_data(self, turned: str, *values: Any) -> list[Any]:
+        """What another data set changes; nothing if it is the one before."""
+        given = stored(values)
+        data = str(given["data"] or "")
+        return [data, *self._turned(turned, given, data)]
+
+    def _turned(self, turned: str, given: dict[str, Any], data: str) -> list[Any]:
+        """What belongs to a data set, where it is not the one before."""
+        if data == turned:
+            return [gr.skip()] * len(self.rows)
+        column = str(given["column"] or "")
+        return self._rows(
+            Screen(str(given["name"]), str(given["text"]), data, column=column), given
+        )
+
+    def keep(self, name: str, text: str) -> Any:
+        """Keep what was typed into the template that is left; says so."""
+        try:
+            if text == template_text(name, "en", self.work.base):
+                return ""
+        except IclError:  # it is gone from the disk: all the more
+            pass
+        keep_version(self.work.base, name, text)
+        return told(f"the edited text of {name} is kept: open it again, then Undo")
+
+    def _data_for(self, name: str, text: str, data: str) -> str:
+        """The data set itself if it fits the template, else the samples that do."""
+        try:
+            kind = self.work.sandbox.bind(text, name, "en").file.kind
+        except IclError:  # an own template may be malformed; it is opened to be mended
+            return data
+        known = self.work.sources.get(data)
+        folder = f"samples/{name.partition('/')[0]}"
+        if known is not None and known.kind == kind and not (
+            data.startswith("samples/") and folder in self.work.sources
+        ):  # fmt: skip
+            return data
+        if folder in self.work.sources and self.work.sources[folder].kind == kind:
+            return folder
+        fitting = [n for n, source in self.work.sources.items() if source.kind == kind]
+        return data if data in fitting or not fitting else fitting[0]
+
+    def _rows(self, screen: Screen, given: dict[str, Any]) -> list[Any]:
+        """Show what belongs to a data set and hide the rest."""
+        try:
+            source = self.work.source(screen)
+        except IclError:  # the preview tells it
+            return [gr.skip()] * len(self.rows)
+        writes = source.writes
+        return [
+            *places(source, given["locale"], given["source"], given["target"]).values(),
+            gr.Number(visible=writes), calibrations(source), gr.Label(None, visible=not writes),
+            gr.Column(visible=False), gr.Textbox("", visible=writes), gr.Textbox(visible=writes),
+            "", 1, gr.Dropdown(visible=screen.data.startswith("uploads/")), Hand().plain(),
+        ]  # fmt: skip
+
+
+def places(source: Source, locale: Any, one: Any, other: Any) -> dict[str, Any]:
+    """The choosers of locale and languages, with what the source has."""
+    made = {}
+    for part, values, wanted, first in (
+        ("locale", source.locales, locale, "en-US"),
+        ("source", source.sources, one, "eng_Latn"),
+        ("target", source.targets, other, "deu_Latn"),
+    ):
+        value = wanted if wanted in values else first_of(values, first)
+        made[part] = gr.Dropdown(list(values), value=value, visible=bool(values))
+    return made

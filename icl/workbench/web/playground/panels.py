@@ -1,0 +1,281 @@
+"""The panels beside the template: which row, which shots, which model, what each token is worth."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from icl.core.errors import IclError
+from icl.core.types import Expected
+from icl.engines.protocol import Closes, Inspects
+from icl.workbench.model_status import facts, heat, listed, loading
+from icl.workbench.row_cache import search, summary
+from icl.workbench.screen import Collected, Hand, Screen, arranged, as_file
+from icl.workbench.web.form_values import screen_of, shown, told, wrong
+from icl.workbench.web.playground.layout import Layout
+from icl.workbench.web.tabs import ENGINE, QUICK
+from icl.workbench.web.widgets import in_turn
+
+__all__ = ["ModelPanel", "RowPanel", "ShotPanel", "TokenPanel"]
+
+
+if TYPE_CHECKING:
+    from icl.workbench.web.playground.tab import Playground
+
+
+class RowPanel:
+    """Search, a row at random, a file of rows."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what."""
+        inputs = self.tab.inputs
+        gr.on([at.wanted.submit, at.wanted.change], self.find, [at.wanted, *inputs], at.found,
+              trigger_mode="always_last", **QUICK)  # fmt: skip
+        at.found.input(lambda row: row or gr.skip(), at.found, at.row, **QUICK)
+        at.chance.click(self.chance, inputs, at.row, **QUICK)
+        at.upload.upload(
+            self.upload, at.upload, [at.data, at.column, at.uploaded], **QUICK
+        ).success(**self.tab.turning.turning, **QUICK)
+
+    def find(self, wanted: str, *values: Any) -> Any:
+        """The rows that hold the words."""
+        try:
+            rows = self.work.rows(screen_of(self.work, values))
+        except IclError as error:
+            return gr.Dropdown([], value=None, label=shown(str(error), 200))
+        found = search(rows, wanted)
+        choices = [(shown(f"{n} · {summary(row)}", 200), n) for n, row in found]
+        more = "the first 50 of more" if len(found) == 50 else f"{len(found)} rows"
+        return gr.Dropdown(choices, value=None, label=f"Found: {more}")
+
+    def chance(self, *values: Any) -> Any:
+        """Any row."""
+        try:
+            return random.randint(1, len(self.work.rows(screen_of(self.work, values))))
+        except IclError:  # the preview tells it
+            return gr.skip()
+
+    def upload(self, path: str) -> list[Any]:
+        """Take a file of rows; the browser sent it into the app's private folder."""
+        try:
+            file = Path(path)
+            name = self.work.upload(file.name, file.read_bytes())
+            columns = self.work.columns(name)
+        except IclError as error:
+            return [gr.skip(), gr.skip(), wrong(error)]
+        sources = [*self.work.sources, name]
+        guess = next((c for c in ("answer", "label", "target", "intent") if c in columns), "")
+        return [
+            gr.Dropdown(sources, value=name),
+            gr.Dropdown(["", *columns], value=guess, visible=True),
+            told(f"{name}: columns {', '.join(columns)}"),
+        ]
+
+
+class ShotPanel:
+    """The shots in their order, by hand where wanted."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what."""
+        inputs = self.tab.inputs
+        for button, change in (
+            (at.up, partial(_moved, -1)), (at.down, partial(_moved, 1)), (at.pin, _pinned),
+            (at.remove, _removed),
+        ):  # fmt: skip
+            button.click(partial(self.change, change), [at.shots, *inputs],
+                         [at.hand, at.shots_told], **QUICK).then(
+                **self.tab.previewing, **QUICK
+            )  # fmt: skip
+        at.reset.click(lambda: [Hand().plain(), ""], None, [at.hand, at.shots_told], **QUICK).then(
+            **self.tab.previewing, **QUICK
+        )
+        gr.on([at.pool_wanted.submit, at.pool_wanted.change], self.find,
+              [at.pool_wanted, *inputs], at.pool_found, trigger_mode="always_last",
+              **QUICK)  # fmt: skip
+        at.pool_found.input(self.add, [at.pool_found, *inputs], [at.hand, at.shots_told],
+                            **QUICK).then(**self.tab.previewing, **QUICK)  # fmt: skip
+        at.keep_shots.click(self.keep, [at.shot_file, *inputs], at.shots_told, **QUICK)
+
+    def _ids(self, screen: Screen) -> list[str]:
+        seen = self.work.seen(screen)
+        return arranged(seen.scores, screen.hand, screen.k)
+
+    def change(
+        self, change: Callable[[Screen, Sequence[str], str], Hand], name: str | None, *values: Any
+    ) -> list[Any]:
+        """Move, pin or remove the shot that is marked."""
+        try:
+            screen = screen_of(self.work, values)
+            ids = self._ids(screen)
+        except IclError as error:
+            return [gr.skip(), wrong(error)]
+        if name not in ids:
+            return [gr.skip(), told("mark a shot in the list first")]
+        return [change(screen, ids, str(name)).plain() | {"marked": name}, told("")]
+
+    def find(self, wanted: str, *values: Any) -> Any:
+        """The pool rows that hold the words."""
+        try:
+            pool = self.work.seen(screen_of(self.work, values)).condition.pool
+        except IclError as error:
+            return gr.Dropdown([], value=None, label=shown(str(error), 200))
+        found = search(pool, wanted)
+        choices = [(shown(f"{row.id} · {', '.join(row.targets[:1])} · {summary(row)}", 200), row.id)
+                   for _, row in found]  # fmt: skip
+        return gr.Dropdown(choices, value=None, label=f"Add a shot: {len(found)} found")
+
+    def add(self, name: str | None, *values: Any) -> list[Any]:
+        """Pin a pool row."""
+        screen = screen_of(self.work, values)
+        if not name or name in screen.hand.pinned:
+            return [gr.skip(), gr.skip()]
+        return [screen.hand.pinning(name).plain(), told(f"{name} is pinned")]
+
+    def keep(self, file: str, *values: Any) -> Any:
+        """Write the shots that are sent as a shot file."""
+        try:
+            view = self.tab.view(screen_of(self.work, values))
+            name, content = as_file(file, view.request.shots)
+            Collected({name: content}).write(self.work.base)
+        except IclError as error:
+            return wrong(error)
+        return told(f"saved {name}; in an experiment: shots: [{{file: {name}}}]")
+
+
+def _moved(by: int, screen: Screen, ids: Sequence[str], name: str) -> Hand:
+    return screen.hand.moved(ids, name, by)
+
+
+def _pinned(screen: Screen, ids: Sequence[str], name: str) -> Hand:
+    return screen.hand.pinning(name)
+
+
+def _removed(screen: Screen, ids: Sequence[str], name: str) -> Hand:
+    return screen.hand.without(name)
+
+
+class ModelPanel:
+    """Which model, in which width; what is here and fits."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what."""
+        turns, told = self.tab.app.turns, at.model_told
+        look = in_turn(turns, "a look at the models here", told, self.look)
+        at.look.click(look, None, [at.here, at.model, told], **ENGINE)
+        load = in_turn(turns, "the loading of a model", told, self.load)
+        at.load.click(load, self.tab.inputs, told, **ENGINE).then(**self.tab.previewing, **QUICK)
+        unload = in_turn(turns, "the unloading of a model", told, self.unload)
+        at.unload.click(unload, self.tab.inputs, told, **ENGINE)
+
+    def look(self, request: gr.Request) -> Iterator[list[Any]]:
+        """The models on this machine, without the network."""
+        yield [gr.skip(), gr.skip(), "looking at what is here"]
+        rows, room = listed()
+        known = dict.fromkeys([*self.work.models, *(row[0] for row in rows)])
+        shown_rows = [[shown(cell, 300) for cell in row] for row in rows]
+        yield [gr.Dataframe(shown_rows, visible=True), gr.Dropdown(list(known)), room]
+
+    def load(self, request: gr.Request, *values: Any) -> Iterator[Any]:
+        """Load the weights; four times a second where that is."""
+        try:
+            engine = self.work.engine(screen_of(self.work, values))
+            began = time.perf_counter()
+            for step in loading(engine):
+                yield told(step)
+            yield told(f"{facts(engine)}; loaded in {time.perf_counter() - began:.1f} s")
+        except IclError as error:
+            yield wrong(error)
+
+    def unload(self, request: gr.Request, *values: Any) -> Any:
+        """Give the weights' memory back."""
+        try:
+            engine = self.work.engine(screen_of(self.work, values))
+        except IclError as error:
+            return wrong(error)
+        if not isinstance(engine, Closes):
+            return told("this engine holds no weights")
+        engine.close()
+        return told("unloaded; the next run loads it again")
+
+
+class TokenPanel:
+    """The probability of every token, and what else could have stood there."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+        self._seen: dict[str, list[Expected]] = {}
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what."""
+        self.tab.app.leaves.append(self.leave)
+        inspect = in_turn(self.tab.app.turns, "a look at tokens", at.expected, self.inspect)
+        at.inspect.click(inspect, [at.output, *self.tab.inputs], [at.heat, at.expected], **ENGINE)
+        at.heat.select(self.select, None, at.place, **QUICK)
+        at.place.change(self.look, at.place, at.expected, trigger_mode="always_last", **QUICK)
+
+    def leave(self, request: gr.Request) -> None:
+        """A page that is closed leaves nothing behind."""
+        self._seen.pop(str(request.session_hash), None)
+
+    def inspect(self, request: gr.Request, output: str, *values: Any) -> Iterator[list[Any]]:
+        """Every token of the prompt, and of what was written or the right label behind it."""
+        yield [gr.skip(), "asking the model"]
+        try:
+            screen = screen_of(self.work, values)
+            seen = self.work.seen(screen)
+            self.work.only(seen.condition)
+            asked = seen.condition.request(seen.example)
+            engine = seen.condition.engine
+            if not isinstance(engine, Inspects):
+                yield [gr.skip(), "this engine does not tell the probabilities of tokens"]
+                return
+            answer = output if seen.condition.method == "generate" else self._label(seen, asked)
+            found = engine.inspect(asked.prompt, answer)
+        except IclError as error:
+            yield [gr.skip(), wrong(error)]
+            return
+        self._seen[str(request.session_hash)] = found
+        pieces = [(shown(one.token.text), heat(one.logprob)) for one in found]
+        yield [pieces, told(f"{len(found)} tokens; click one, or give its number")]
+
+    def _label(self, seen: Any, asked: Any) -> str:
+        right = seen.condition.template.label(asked.example)
+        return next((choice.text for choice in asked.choices if choice.label == right), "")
+
+    def select(self, event: gr.SelectData) -> int:
+        """The token that was clicked, counted from 1."""
+        index = event.index
+        return int(index[0] if isinstance(index, list | tuple) else index) + 1
+
+    def look(self, request: gr.Request, place: float | None) -> Any:
+        """One token, and the likeliest ones in its place."""
+        found = self._seen.get(str(request.session_hash), [])
+        if not place or not 1 <= place <= len(found):
+            return told(f"there are the tokens 1 to {len(found)}" if found else "")
+        one = found[int(place) - 1]
+        if one.logprob is None:
+            return told(f"{one.token.text!r} stands first, so nothing expects it")
+        lines = [f"{one.token.text!r} {_percent(one.logprob)}, rank {one.rank}"]
+        lines += [f"{_percent(logprob):>8}  {text!r}" for text, logprob in one.alternatives]
+        return told("\n".join(lines))
+
+
+def _percent(logprob: float) -> str:
+    import math
+
+    return f"{100 * math.exp(logprob):.3g} %"

@@ -1,0 +1,104 @@
+"""What is saved from the playground: templates and their versions, the screen as an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from icl.core.errors import IclError
+from icl.workbench.template_files import (
+    keep_version,
+    save_template,
+    template_choices,
+    version_text,
+    versions,
+)
+from icl.workbench.web.form_values import Whole, screen_of, told, wrong
+from icl.workbench.web.playground.layout import Layout
+from icl.workbench.web.tabs import QUICK
+
+__all__ = ["Saving", "version_choices"]
+
+
+if TYPE_CHECKING:
+    from icl.workbench.web.playground.tab import Playground
+
+
+def version_choices(base: Path, name: str) -> Any:
+    """The kept texts of a template, as a list to choose from."""
+    found = versions(base, name)
+    choices = [(f"{one.number} · {one.when:%Y-%m-%d %H:%M}", one.number) for one in found]
+    return gr.Dropdown(choices, value=None)
+
+
+class Saving:
+    """The buttons below the editor and below the experiment."""
+
+    def __init__(self, tab: Playground) -> None:
+        self.tab, self.work = tab, tab.work
+
+    def wire(self, at: Layout) -> None:
+        """Say what calls what."""
+        shelf = [at.version, at.saved]
+        at.save.click(
+            self.save_as, [at.file, at.text, at.name], [at.name, at.opened, *shelf], **QUICK
+        ).then(**self.tab.previewing, **QUICK)
+        at.version.input(self.open_version, [at.name, at.version], [at.text, at.saved], **QUICK)
+        at.undo.click(self.undo, [at.name, at.text], [at.text, *shelf], **QUICK)
+        inputs = [at.export_name, *self.tab.inputs]
+        at.export_save.click(self.save_export, inputs, at.exported, **QUICK)
+
+    def save_as(self, file: str, text: str, name: str) -> list[Any]:
+        """Write the editor's text under a name of the user's own."""
+        try:
+            made = save_template(self.work.base, file, text, name)
+        except IclError as error:
+            return [*[gr.skip()] * 3, wrong(error)]
+        choices = template_choices(self.work.base)
+        return [
+            gr.Dropdown(choices, value=made),
+            made,
+            version_choices(self.work.base, made),
+            told(f"saved {made}"),
+        ]
+
+    def open_version(self, name: str, number: int | None) -> list[Any]:
+        """An earlier text of the template, into the editor."""
+        for one in versions(self.work.base, name):
+            if one.number == number:
+                return [Whole(version_text(one)), told(f"version {number}; save it to keep it")]
+        return [gr.skip(), gr.skip()]
+
+    def undo(self, name: str, text: str) -> list[Any]:
+        """The kept text before the one in the editor; what stands there is kept first."""
+        try:
+            keep_version(self.work.base, name, text)
+            kept = versions(self.work.base, name)
+        except (IclError, OSError) as error:
+            return [gr.skip(), gr.skip(), wrong(error)]
+        same = [place for place, one in enumerate(kept) if version_text(one) == text]
+        place = same[-1] + 1 if same else 0
+        if place >= len(kept):
+            return [
+                gr.skip(),
+                version_choices(self.work.base, name),
+                told("nothing was kept before this text"),
+            ]
+        before = f"version {kept[place].number} again; nothing is lost, see the list"
+        return [
+            Whole(version_text(kept[place])),
+            version_choices(self.work.base, name),
+            told(before),
+        ]
+
+    def save_export(self, name: str, *values: Any) -> Any:
+        """The experiment and the files it needs, into the working folder."""
+        try:
+            export = self.work.export(screen_of(self.work, values))
+            path = self.work.write(export, name or "playground")
+        except IclError as error:
+            return wrong(error)
+        more = f" with {', '.join(export.files)}" if export.files else ""
+        return told(f"saved {path.name}{more}; now: icl run {path.name}")

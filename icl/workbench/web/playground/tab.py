@@ -1,0 +1,331 @@
+"""The tab Playground: a template, one row, its exact prompt, and what the model answers.
+
+Nothing is decided here: every handler turns the screen into a
+:class:`~icl.workbench.screen.Screen` and shows what the functions of :mod:`icl.workbench` say.
+Texts go only to components that show them as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from icl.core.errors import IclError
+from icl.engines.table import Uncounted
+from icl.experiment.condition import Condition, Request
+from icl.reports.card import pieces
+from icl.workbench.model_status import Openings
+from icl.workbench.row_cache import summary
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.session import Seen
+from icl.workbench.template_files import fields_of, template_choices
+from icl.workbench.web.form_values import (
+    FIELDS,
+    PARTS,
+    Whole,
+    one_line,
+    screen_of,
+    shown,
+    stored,
+    told,
+    wrong,
+)
+from icl.workbench.web.playground.answer import Answering
+from icl.workbench.web.playground.choose import Turning, places
+from icl.workbench.web.playground.layout import Layout, calibrations
+from icl.workbench.web.playground.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
+from icl.workbench.web.playground.save import Saving
+from icl.workbench.web.tabs import QUICK, App
+from icl.workbench.window_meter import Meter, measured
+
+__all__ = ["Playground"]
+
+
+KEY = "icl-playground"
+"""Under which the browser keeps what is set."""
+SECRET = "nothing secret: it stays in this browser"
+"""Fixed, so that another start of the app can read what was kept."""
+SHADES = {"special": "#888888", "instruction": "#8a63d2", "shots": "#2f81c7", "query": "#d9822b",
+          "answer": "#b0b0b0"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _View:
+    """What a preview found."""
+
+    seen: Seen
+    request: Request
+    counted: bool
+
+    @property
+    def condition(self) -> Condition:
+        return self.seen.condition
+
+
+class Playground:
+    """The tab: its components, and what happens when they change."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        self.openings = Openings()
+        self._previewed: dict[str, tuple[Any, ...]] = {}
+        self.first = self.work.first_screen()
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        at = self.at = Layout(
+            self.first, template_choices(self.work.base), list(self.work.sources),
+            self.work.sources[self.first.data], list(self.work.models),
+        )  # fmt: skip
+        self.inputs = [getattr(at, part) for part in PARTS]
+        self.ready = gr.State(False)
+        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+        self.previewed = [at.prompt, at.counts, at.meter, at.problem, at.reference, at.row,
+                          at.export, at.shots, at.timer, self.store]  # fmt: skip
+        self.previewing: dict[str, Any] = {
+            "fn": self.preview, "inputs": [self.ready, *self.inputs], "outputs": self.previewed,
+        }  # fmt: skip
+        # One event for all, so that a late answer never overwrites a newer one.
+        chosen = (at.name, at.data)  # they open more than themselves: previewed once that is done
+        parts = [part for part in self.inputs if part not in chosen and part is not at.hand]
+        changed = [part.change for part in (*parts, at.opened, at.turned)]
+        gr.on([*changed, at.timer.tick], trigger_mode="always_last",
+              **{**self.previewing, "fn": self.follow}, **QUICK)  # fmt: skip
+        self._wire_template(at)
+        self.turning = Turning(self)
+        self.turning.wire(at)
+        Saving(self).wire(at)
+        RowPanel(self).wire(at)
+        ShotPanel(self).wire(at)
+        ModelPanel(self).wire(at)
+        TokenPanel(self).wire(at)
+        self.answering = Answering(self)
+        self.answering.wire(at)
+        self.typed = [at.file, at.wanted, at.correction, at.pool_wanted, at.shot_file,
+                      at.export_name]  # fmt: skip
+        self.whole = [*self.inputs, at.opened, at.turned, self.ready]  # what restore sets
+        self.handed = [*self.whole, at.labels, at.calibration, at.output, at.reference, at.told]
+        restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.whole}
+        first = {"fn": self.first_preview, "inputs": [self.store, *self.inputs],
+                 "outputs": self.previewed}  # fmt: skip
+        self.app.loads += [[restoring], [first]]
+        self.app.leaves.append(self.leave)
+
+    def _wire_template(self, at: Layout) -> None:
+        for button, step in ((at.back, -1), (at.forth, 1)):
+            button.click(partial(self.move, step), self.inputs, at.row, **QUICK)
+        gr.on([at.text.change, at.typed.change], self.show_fields, [at.typed, at.text, at.name],
+              [*at.fields, at.answer], trigger_mode="always_last", **QUICK)  # fmt: skip
+
+    # ---- what is set
+
+    def restore(self, kept: Any) -> list[Any]:
+        """What the browser kept, where it can still be set; the templates that are there now."""
+        choices = template_choices(self.work.base)
+        if not _restorable(kept):
+            return [gr.Dropdown(choices=choices), *[gr.skip()] * (len(PARTS) + 1), True]
+        made = {part: kept[part] for part in PARTS}
+        if made["name"] not in choices:
+            made["name"] = self.first.name
+        source = self.work.sources.get(str(made["data"]))
+        if source is None:  # an upload of an earlier start, or another experiment
+            made["data"] = self.first.data
+            source = self.work.sources[self.first.data]
+        made["hand"] = Hand.of(made["hand"]).plain()
+        made["text"] = Whole(made["text"] or "")
+        shape = {
+            "name": gr.Dropdown(choices=choices, value=made["name"]),
+            **places(source, made["locale"], made["source"], made["target"]),
+            "calibrator": calibrations(source, str(made["calibrator"] or "")),
+            "max_tokens": gr.Number(value=made["max_tokens"], visible=source.writes),
+        }
+        return [*({**made, **shape}[part] for part in PARTS), made["name"], made["data"], True]
+
+    def hand_over(self, screen: Screen) -> list[Any]:
+        """What puts a screen on the page: values of :attr:`handed`."""
+        own = dict(zip([f"field{n}" for n in range(FIELDS)], screen.own.values(), strict=False))
+        texts = {part: getattr(screen, part) for part in PARTS if hasattr(screen, part)}
+        typed = {"typed": bool(screen.own), "hand": screen.hand.plain()}
+        writes = self.work.source(screen).writes
+        made = self.restore({**dict.fromkeys(PARTS, ""), **texts, **own, **typed})
+        bars = [gr.Label(None, visible=not writes), gr.Column(visible=bool(screen.calibrator))]
+        return [*made, *bars, gr.Textbox("", visible=writes),
+                gr.Textbox(visible=writes), ""]  # fmt: skip
+
+    def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
+        """The preview of a page that was opened; what is restored makes one of its own."""
+        if _restorable(kept) and kept != stored(values):
+            return [gr.skip()] * len(self.previewed)
+        return self.preview(request, False, *values)
+
+    def follow(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
+        """The preview, unless just that stands there: one choice changes several components."""
+        if self._previewed.get(str(request.session_hash)) == values:
+            return [gr.skip()] * len(self.previewed)
+        return self.preview(request, ready, *values)
+
+    def leave(self, request: gr.Request) -> None:
+        """A page that is closed leaves nothing behind."""
+        self._previewed.pop(str(request.session_hash), None)
+
+    def preview(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
+        """The exact prompt of what is set, its tokens, and the experiment that sends it."""
+        self.leave(request)
+        keep = stored(values) if ready else gr.skip()
+        try:
+            screen = screen_of(self.work, values)
+            view = self._view(screen)
+            export = self.work.export(screen)
+        except IclError as error:
+            return [
+                gr.HighlightedText(elem_classes="stale"), gr.Textbox(elem_classes="stale"),
+                gr.skip(), wrong(error), gr.skip(), gr.skip(), f"# {one_line(error)}", gr.skip(),
+                gr.Timer(active=False), keep,
+            ]  # fmt: skip
+        opening = self.openings.of(view.condition.point.engine_key)
+        waits = screen != self.first and not view.counted and opening.failure is None
+        meter = self._meter(view)
+        count = 1 if screen.own else len(self.work.rows(screen))
+        if not waits and ready:
+            self._previewed[str(request.session_hash)] = values
+        return [
+            gr.HighlightedText(_pieces(view.request), elem_classes=[]),
+            gr.Textbox(self._counts(view, meter), elem_classes=[]),
+            _bar(meter) if meter else gr.skip(),
+            told(_check(view)),
+            shown("\n".join(view.request.example.targets)),
+            gr.Number(label=f"Row of {count}"),
+            shown(_header(screen, export.files) + export.text),
+            _radio(shot_choices(view.seen, view.request, screen), keep_marked(values)),
+            gr.Timer(active=waits),
+            keep,
+        ]
+
+    def view(self, screen: Screen) -> _View:
+        """The prompt of a screen, for panels; opens the model's tokenizer."""
+        return self._view(screen)
+
+    def _view(self, screen: Screen) -> _View:
+        seen = self.work.seen(screen)
+        condition = seen.condition
+        opening = self.openings.of(condition.point.engine_key)
+        if screen != self.first:  # a page that was only opened needs no model
+            opening.begin(condition.engine)
+        asked = condition if opening.open else replace(condition, engine=Uncounted(window=10**9))
+        return _View(seen, asked.request(seen.example), opening.open)
+
+    def _meter(self, view: _View) -> Meter | None:
+        if not view.counted:
+            return None
+        return measured(view.condition, view.request)
+
+    def _counts(self, view: _View, meter: Meter | None) -> str:
+        if meter is None:
+            opening = self.openings.of(view.condition.point.engine_key)
+            if opening.failure is not None:
+                return shown(opening.failure, 2000)
+            if opening.busy:
+                return "opening the model's tokenizer; until then all shots are shown, fit or not"
+            return "counted once something changes or runs, which opens the model's tokenizer"
+        return shown(meter.text(), 2000)
+
+    def show_fields(self, typed: bool, text: str, name: str) -> list[Any]:
+        """A text box for each field that the template reads, while a row is typed."""
+        names: list[str] = []
+        if typed:
+            try:
+                names = fields_of(self.work.sandbox.bind(text, name, "en").file)[:FIELDS]
+            except IclError:  # the preview tells it; the boxes stay as they are meanwhile
+                return [gr.skip()] * (FIELDS + 1)
+        boxes = [
+            gr.Textbox(label=shown(names[n], 60), visible=True) if n < len(names)
+            else gr.Textbox(visible=False)
+            for n in range(FIELDS)
+        ]  # fmt: skip
+        return [*boxes, gr.Textbox(visible=typed)]
+
+    # ---- rows
+
+    def move(self, step: int, *values: Any) -> Any:
+        """The next or previous row, within what is there."""
+        try:
+            count = len(self.work.rows(screen_of(self.work, values)))
+        except IclError:
+            return gr.skip()
+        row = stored(values)["row"]
+        return max(1, min(int(row or 1) + step, count))
+
+
+def shot_choices(seen: Seen, request: Request, screen: Screen) -> list[tuple[str, str]]:
+    """(what is said of a shot, its id) in the order sent, dropped ones last."""
+    found = []
+    template = seen.condition.template
+    for place, shot in enumerate(request.shots, 1):
+        name = shot.example.id
+        score = seen.scores.get(name)
+        facts = [f"{place}", name, template.label(shot.example) or ""]
+        facts += [f"score {score:.3f}"] if score is not None else []
+        facts += ["pinned"] if name in screen.hand.pinned else []
+        facts += [] if name in seen.scores else ["by hand"]
+        facts.append(summary(shot.example, 60))
+        found.append((shown(" · ".join(filter(None, facts)), 200), name))
+    return found + [(f"dropped to fit · {name}", name) for name in request.prompt.dropped]
+
+
+def _restorable(kept: Any) -> bool:
+    """Whether a browser kept what this page can set."""
+    return isinstance(kept, dict) and set(kept) == set(PARTS)
+
+
+def keep_marked(values: Sequence[Any]) -> str | None:
+    """The shot that was moved or pinned last."""
+    hand = stored(values)["hand"]
+    return hand.get("marked") if isinstance(hand, dict) else None
+
+
+def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
+    """The shots to mark one of; a mark on one that is gone would be refused by Gradio."""
+    there = any(name == marked for _, name in choices)
+    return gr.Radio(choices, value=marked if there else None)
+
+
+def _pieces(request: Request) -> list[tuple[str, str | None]]:
+    """The prompt's pieces for the browser; together at most what it can show."""
+    left, found = 100_000, []
+    for text, kind in pieces(request.prompt):
+        found.append((shown(text, left), kind))
+        left -= len(text)
+        if left <= 0:
+            break
+    return found
+
+
+def _bar(meter: Meter) -> str:
+    """The window as a bar: numbers and names of ours alone."""
+    parts = "".join(
+        f'<i style="width:{100 * count / meter.window:.2f}%;background:{SHADES[part]}" '
+        f'title="{part}: {count}"></i>'
+        for part, count in meter.shares().items()
+    )
+    return f'<div class="meter" role="img" aria-label="{meter.window} tokens">{parts}</div>'
+
+
+def _check(view: _View) -> str:
+    """What the template is, where nothing is wrong with it."""
+    condition, shots = view.condition, view.request.shots
+    chosen = ", ".join(shot.example.id for shot in shots) or "none"
+    choices = view.request.choices
+    labels = f"ranks {len(choices)} labels" if condition.method == "rank" else "writes"
+    fallbacks = condition.template.fallbacks
+    missing = f"; taken from the fallback language: {', '.join(fallbacks[:5])}" if fallbacks else ""
+    return f"fine; {labels}; row id {view.request.example.id}; shots: {chosen}{missing}"
+
+
+def _header(screen: Screen, files: Any) -> str:
+    """What to do with the experiment."""
+    more = f", with {', '.join(files)} beside it" if files else ""
+    return f"# Save below as a file{more}, then: icl run NAME.yaml\n"

@@ -1,0 +1,399 @@
+"""The components of the tab Results, and where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from icl.core.errors import IclError
+from icl.records.results import Run
+from icl.reports.safe_text import short
+from icl.scoring.sensitivity import spreads
+from icl.workbench.browse_runs import ORDERS, SHOWN, Browser, Query, save_card
+from icl.workbench.record_to_screen import handed
+from icl.workbench.run_tables import (
+    Table,
+    condition_table,
+    mix_ups,
+    page_table,
+    record_view,
+    spread_table,
+)
+from icl.workbench.web.figures import figures, matrix, spread_figure
+from icl.workbench.web.form_values import shown, told, wrong
+from icl.workbench.web.style import COLOURS
+from icl.workbench.web.tabs import QUICK, App
+from icl.workbench.web.widgets import chooser
+
+__all__ = ["Results", "ResultsLayout"]
+
+
+class ResultsLayout:
+    """Lays out the tab inside an open ``gr.Tab``."""
+
+    def __init__(self) -> None:
+        self.condition = gr.State("")
+        self.record = gr.State("")
+        self.number = gr.State(1)
+        with gr.Row():
+            self.run = gr.Dropdown([], value=None, label="Run", elem_id="result-run", scale=4,
+                                   allow_custom_value=True, min_width=180)  # fmt: skip
+            self.link = gr.Textbox("", label="Link to what is shown", elem_id="result-link",
+                                   interactive=False, max_lines=1, scale=6, min_width=200,
+                                   buttons=["copy"])  # fmt: skip
+            self.again = gr.Button("Read again", elem_id="result-again", size="md", scale=1,
+                                   min_width=90)  # fmt: skip
+        self.told = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
+                               max_lines=4, elem_id="result-told", label="State")  # fmt: skip
+        self.conditions = _text_table(
+            "result-conditions", "Conditions: click one to see its records", 220
+        )
+        with gr.Row():
+            with gr.Column(scale=11, min_width=320), gr.Tabs():
+                with gr.Tab("Records", render_children=True):
+                    self._records()
+                with gr.Tab("Plots", elem_id="tab-plots", id="plots") as self.plots_tab:
+                    self.plots = gr.HTML("", elem_id="result-plots")
+                with gr.Tab("Confusion", id="confusion") as self.confusion_tab:
+                    self.confusion = gr.HTML("", elem_id="result-confusion")
+                    self.pairs = _text_table("result-pairs", "Most frequent mix-ups", 300)
+                with gr.Tab("Spread", id="spread") as self.spread_tab:
+                    self.spreads = gr.HTML("", elem_id="result-spreads")
+                    self.spread = _text_table(
+                        "result-spread", "Spread over what should not matter", 420
+                    )
+            with gr.Column(scale=9, min_width=320):
+                self._record()
+
+    def _records(self) -> None:
+        with gr.Row():
+            self.show = chooser(list(SHOWN), value="all", label="Show", elem_id="result-show",
+                                 scale=2, min_width=110)  # fmt: skip
+            self.order = chooser(list(ORDERS), value=ORDERS[0], label="Order",
+                                  elem_id="result-order", scale=2, min_width=110)  # fmt: skip
+            self.other = chooser([], value=None, label="Against, or RUN#CONDITION",
+                                  elem_id="result-other", scale=3, min_width=150)  # fmt: skip
+            self.text = gr.Textbox("", label="Search", max_lines=1, elem_id="result-text", scale=3,
+                                   min_width=110)  # fmt: skip
+        self.records = _text_table("result-records", "Records: click one to open it", 620)
+        with gr.Row(elem_id="result-pages"):
+            self.back = gr.Button("◀", elem_id="result-back", size="md")
+            self.page = gr.Textbox("", show_label=False, container=False, interactive=False,
+                                   max_lines=1, elem_id="result-page", label="Page")  # fmt: skip
+            self.forth = gr.Button("▶", elem_id="result-forth", size="md")
+
+    def _record(self) -> None:
+        self.facts = gr.Textbox("", label="Record", lines=5, max_lines=14, interactive=False,
+                                elem_id="result-facts",
+                                placeholder="click a record to open it")  # fmt: skip
+        with gr.Row():
+            self.card = gr.Button("Save card", elem_id="result-card", size="sm", min_width=80)
+            self.hand = gr.Button("Open in playground", elem_id="result-hand", size="sm",
+                                  min_width=120)  # fmt: skip
+        self.noted = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
+                                max_lines=3, elem_id="result-noted", label="Saved",
+                                placeholder="a card is one HTML file, to be sent")  # fmt: skip
+        self.output = gr.Textbox("", label="Output", lines=3, max_lines=12, interactive=False,
+                                 visible=False, elem_id="result-output")  # fmt: skip
+        self.labels = gr.Label(None, label="The most probable labels, and the right one",
+                               num_top_classes=20, show_heading=False, visible=False,
+                               elem_id="result-labels")  # fmt: skip
+        self.prompt = gr.HighlightedText(
+            None, label="Exact prompt", show_legend=True, show_inline_category=False,
+            color_map=COLOURS, elem_id="result-prompt", interactive=False, show_label=False,
+        )  # fmt: skip
+
+
+def _text_table(name: str, label: str, height: int) -> Any:
+    """A table whose every cell is text."""
+    return gr.Dataframe(
+        {"headers": [""], "data": []}, datatype="str", interactive=False, type="array",
+        label=label, elem_id=name, max_height=height, buttons=[], wrap=False,
+    )  # fmt: skip
+
+
+PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
+"""Kinds of pieces that the prompt's colours call otherwise."""
+KINDS = {"instruction", "shot input", "shot target", "query"}
+LONGEST = 300
+"""Characters of a name in a link; messages quote it."""
+LINK = """query => {
+  const link = new URL(query || location.pathname, location.href);
+  const theme = new URLSearchParams(location.search).get("__theme");
+  if (theme) link.searchParams.set("__theme", theme);
+  history.replaceState(null, "", link);
+  return link.href;
+}"""
+"""Puts the link into the address bar; what it returns is unchanged by a second call."""
+
+
+class Results:
+    """The tab: its components, and what happens when they change."""
+
+    def __init__(self, app: App) -> None:
+        self.app, self.work = app, app.work
+        roots = [self.work.base / "runs", Path.cwd() / "runs"]
+        unique = list(dict.fromkeys(root.resolve() for root in roots))
+        self.browser = Browser(unique, self.work.sandbox.rendering)
+
+    def build(self) -> None:
+        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        at = self.at = ResultsLayout()
+        self.place = [at.run, at.condition]
+        self.asked = [at.show, at.text, at.order, at.other]
+        self.typed = [at.text]
+        self.listed = [at.records, at.page, at.number, at.told]
+        self.opened = [at.facts, at.prompt, at.labels, at.output, at.record, at.noted]
+        self._wire_run(at)
+        self._wire_records(at)
+        for tab, make, parts in (
+            (at.plots_tab, self.plots, [at.plots]),
+            (at.confusion_tab, self.confusion, [at.confusion, at.pairs]),
+            (at.spread_tab, self.spread, [at.spreads, at.spread]),
+        ):
+            tab.select(make, self.place, [*parts, at.told], **QUICK)
+        at.link.change(None, at.link, at.link, js=LINK, **QUICK)
+
+    def _wire_run(self, at: ResultsLayout) -> None:
+        run = [at.conditions, at.condition, at.other, at.told]
+        records = {"fn": self.records, "inputs": [*self.place, at.number, *self.asked],
+                   "outputs": self.listed}  # fmt: skip
+        record = {"fn": self.record, "inputs": [*self.place, at.record], "outputs": self.opened}
+        link = {"fn": self.link, "inputs": [*self.place, at.record], "outputs": at.link}
+        follow = (records, record, link)
+        arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
+        show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
+        self.app.loads.append([arrive])
+        event = self.app.page.select(self.look, at.run, at.run, **QUICK)
+        for step in (show, records, record, {**link, "fn": self.arrived}):
+            event = event.then(**step, **QUICK)
+        event = at.run.input(
+            self.turn_to, self.place, [at.condition, at.record, at.number, at.other], **QUICK
+        ).then(**show, **QUICK)
+        for step in follow:
+            event = event.then(**step, **QUICK)
+        event = at.again.click(self.again, at.run, at.run, **QUICK).then(**show, **QUICK)
+        for step in follow:
+            event = event.then(**step, **QUICK)
+        event = at.conditions.select(self.choose, None, [at.condition, at.record, at.number],
+                                     **QUICK)  # fmt: skip
+        for step in follow:
+            event = event.then(**step, **QUICK)
+        self.follow = {"record": record, "link": link, "records": records}
+
+    def _wire_records(self, at: ResultsLayout) -> None:
+        asked = [*self.place, at.number, *self.asked]
+        gr.on([at.show.change, at.order.change, at.other.change, at.text.change],
+              partial(self.records, step=None), asked, self.listed, trigger_mode="always_last",
+              **QUICK)  # fmt: skip
+        for button, step in ((at.back, -1), (at.forth, 1)):
+            button.click(partial(self.records, step=step), asked, self.listed, **QUICK)
+        at.records.select(self.pick, None, at.record, **QUICK).then(
+            **self.follow["record"], **QUICK
+        ).then(**self.follow["link"], **QUICK)
+        self._wire_hand(at)
+        at.card.click(self.save, [*self.place, at.record], at.noted, **QUICK)
+
+    def _wire_hand(self, at: ResultsLayout) -> None:
+        desk = self.app.tabs["Playground"]
+        parts = [*desk.handed, desk.at.saved, self.app.top, at.noted, at.link]
+        asked = [*self.place, at.record, desk.at.opened, desk.at.text]
+        at.hand.click(self.hand_over, asked, parts, **QUICK).then(**desk.previewing, **QUICK)
+
+    # ---- which run, condition and record
+
+    def arrive(self, request: gr.Request) -> list[Any]:
+        """What a permalink asks for; without one nothing, until the tab is opened."""
+        asked = {key: short(value, LONGEST) for key, value in request.query_params.items()}
+        if not asked.get("run"):
+            return [gr.skip()] * 4
+        return [gr.Tabs(selected="results"), gr.Dropdown(self.browser.names(), value=asked["run"]),
+                asked.get("condition", ""), asked.get("record", "")]  # fmt: skip
+
+    def look(self, run: str | None) -> Any:
+        """The runs that are here when the tab is opened; the newest, where none is open."""
+        names = self.browser.names()
+        return gr.Dropdown(names, value=run or next(iter(names), None))
+
+    def arrived(self, request: gr.Request, *place: Any) -> Any:
+        """The link of a page that a permalink opened; any other keeps its address for a reload."""
+        return self.link(*place) if request.query_params.get("run") else gr.skip()
+
+    def again(self, run: str | None) -> Any:
+        """The runs that are here now."""
+        return gr.Dropdown(self.browser.names(), value=run)
+
+    def turn_to(self, run: str | None, condition: str) -> list[Any]:
+        """Nothing of the run before; what is open stays where its chooser was only looked at."""
+        try:
+            found = self.browser.run(run or "").conditions
+        except IclError:  # what shows the run tells it
+            found = ()
+        stays = any(condition and one.entry["fingerprint"] == condition for one in found)
+        return [gr.skip()] * 4 if stays else ["", "", 1, None]
+
+    def show_run(self, run: str | None, condition: str) -> list[Any]:
+        """The conditions of a run; without one that is chosen the first is."""
+        if not run:
+            where = " and ".join(str(root) for root in self.browser.roots)
+            return [_table(None), "", gr.skip(), told(f"no runs in {where} yet: icl run FILE")]
+        try:
+            made = self.browser.run(run)
+            first = made.conditions[0].entry["fingerprint"] if made.conditions else ""
+            others = [(_named(made, one.entry["fingerprint"]), one.entry["fingerprint"])
+                      for one in made.conditions]  # fmt: skip
+            state = "" if made.manifest.get("finished", True) else "; not finished"
+            return [
+                _table(condition_table(made)), condition or first,
+                gr.Dropdown(others),
+                told(f"{len(made.conditions)} conditions in {made.folder}{state}"),
+            ]  # fmt: skip
+        except IclError as error:
+            return [_table(None), "", gr.skip(), wrong(error)]
+
+    def choose(self, event: gr.SelectData) -> list[Any]:
+        """The condition whose row was clicked, by the digits that stand in it."""
+        return [str(event.row_value[0]), "", 1]
+
+    def pick(self, event: gr.SelectData) -> str:
+        """The record whose row was clicked, by its id."""
+        return str(event.row_value[0])
+
+    def link(self, run: str | None, condition: str, record: str) -> str:
+        """Query parameters that bring back what is shown; of what was not clicked, none."""
+        if not run or not record and not condition:
+            return ""
+        parts = {"run": run, "condition": condition[:8], "record": record}
+        return "?" + urlencode({name: value for name, value in parts.items() if value})
+
+    # ---- records
+
+    def records(
+        self, run: str | None, condition: str, number: int, show: str, text: str, order: str,
+        other: str | None, step: int | None = 0,
+    ) -> list[Any]:  # fmt: skip
+        """A page of the records that are asked for; without a step, the first one."""
+        if not run or not condition:
+            return [_table(None), "", 1, gr.skip()]
+        try:
+            opened = self.browser.open(run, condition)
+            against = self.browser.named(other, run) if other else None
+            wanted = 1 if step is None else int(number or 1) + step
+            page = opened.page(Query(show, text or "", order), wanted, against)
+        except IclError as error:
+            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+        said = f"page {page.number} of {page.pages}: {page.found:,} of {page.of:,} records"
+        name = _named(opened.run, opened.fingerprint)
+        return [_table(page_table(page, against is not None)), said, page.number,
+                told(f"condition {name}")]  # fmt: skip
+
+    def record(self, run: str | None, condition: str, key: str) -> list[Any]:
+        """A record with its prompt and its answer."""
+        if not run or not condition or not key:
+            return ["", None, gr.Label(None, visible=False), gr.Textbox("", visible=False), "", ""]
+        try:
+            opened = self.browser.open(run, condition)
+            view = record_view(opened, opened.key(key))
+        except IclError as error:
+            return [wrong(error), None, gr.Label(None, visible=False),
+                    gr.Textbox("", visible=False), "", gr.skip()]  # fmt: skip
+        pieces = [(shown(piece.text), _kind(piece.kind)) for piece in view.prompt]
+        return [
+            told(f"record     {opened.key(key)}\n{view.facts}"), pieces,
+            gr.Label(dict(view.bars) or None, visible=bool(view.bars)),
+            gr.Textbox(shown(view.output), visible=bool(view.output)), key, "",
+        ]  # fmt: skip
+
+    def save(self, run: str | None, condition: str, key: str) -> Any:
+        """Write the record as one page of HTML."""
+        if not run or not key:
+            return told("open a record first: a card shows an answer")
+        try:
+            opened = self.browser.open(run, condition)
+            path = save_card(self.work.base, opened, opened.key(key))
+        except IclError as error:
+            return wrong(error)
+        return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
+
+    def hand_over(
+        self, run: str | None, condition: str, key: str, name: str, text: str
+    ) -> list[Any]:
+        """Open the record in the playground; what was edited there is kept as a version."""
+        desk = self.app.tabs["Playground"]
+        none = [gr.skip()] * (len(desk.handed) + 2)
+        if not run or not key:
+            return [*none, told("open a record first"), gr.skip()]
+        try:
+            opened = self.browser.open(run, condition)
+            edited = desk.turning.keep(name, text)
+            screen, said = handed(self.work, opened, opened.key(key))
+        except IclError as error:
+            return [*none, wrong(error), gr.skip()]
+        return [*desk.hand_over(screen), edited, gr.Tabs(selected="playground"), told(said), ""]
+
+    # ---- beside the records
+
+    def plots(self, run: str | None, condition: str) -> list[Any]:
+        """Score against shots, and by locale."""
+        try:
+            return ["" if not run else figures(self.browser.run(run)), gr.skip()]
+        except IclError as error:
+            return [gr.skip(), wrong(error)]
+
+    def confusion(self, run: str | None, condition: str) -> list[Any]:
+        """Which labels the condition mixes up."""
+        if not run or not condition:
+            return [gr.skip(), gr.skip(), gr.skip()]
+        try:
+            found = mix_ups(self.browser.open(run, condition))
+        except IclError as error:
+            return ["", _table(None), wrong(error)]
+        if found is None:
+            return ["", _table(None), told("no labels with right answers to mix up here")]
+        return [matrix(found[0]), _table(found[1]), gr.skip()]
+
+    def spread(self, run: str | None, condition: str) -> list[Any]:
+        """How far the scores depend on what should not matter."""
+        try:
+            found = [] if not run else spreads(_fresh(self.browser.run(run)))
+        except IclError as error:
+            return ["", _table(None), wrong(error)]
+        if not found:
+            return [
+                "",
+                _table(None),
+                told("no conditions differ only in seed, order, prompt or format"),
+            ]
+        return [spread_figure(found), _table(spread_table(found)), gr.skip()]
+
+
+def _fresh(run: Run) -> Run:
+    """The run again, so that the records read for it are given back afterwards."""
+    return replace(run, conditions=tuple(replace(one) for one in run.conditions))
+
+
+def _named(run: Run, fingerprint: str) -> str:
+    """A condition's first digits and its settings."""
+    condition = next(one for one in run.conditions if one.entry["fingerprint"] == fingerprint)
+    words = " · ".join(filter(None, condition.axes.values()))
+    return shown(f"{fingerprint[:8]}  {words}", 200)
+
+
+def _kind(kind: str) -> str | None:
+    """What the colours call a piece of a prompt; None for what joins them."""
+    named = PARTS.get(kind, kind)
+    return named if named in KINDS else None
+
+
+def _table(found: Table | None) -> Mapping[str, Any]:
+    """A table as its component takes it."""
+    if found is None:
+        return {"headers": [""], "data": []}
+    return {"headers": [shown(head) for head in found.headers],
+            "data": [[shown(cell) for cell in row] for row in found.rows]}  # fmt: skip

@@ -1,0 +1,83 @@
+"""How the window is filled: tokens of instruction, shots and query, room kept for the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from icl.core.types import Prompt, Token
+from icl.experiment.condition import Condition, Request
+from icl.reports.card import pieces
+
+__all__ = ["Meter", "measured", "part_counts"]
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Tokens of one request."""
+
+    parts: dict[str, int]
+    """``special``, ``instruction``, ``shots``, ``query``."""
+    tokens: int
+    room: int
+    """Tokens that the prompt may have beside the longest answer."""
+    window: int
+    dropped: tuple[str, ...] = ()
+    """Ids of the shots left out to fit."""
+
+    @property
+    def left(self) -> int:
+        """Tokens that could still be added."""
+        return self.room - self.tokens
+
+    def shares(self) -> dict[str, int]:
+        """The parts with the room kept for the answer, those without tokens left out."""
+        answer = max(0, self.window - self.room)
+        return {part: n for part, n in {**self.parts, "answer": answer}.items() if n}
+
+    def text(self) -> str:
+        """All of it in a line or two."""
+        parts = ", ".join(f"{part} {n}" for part, n in self.parts.items() if n)
+        gone = f"\ndropped to fit: {', '.join(self.dropped)}" if self.dropped else ""
+        return f"{self.tokens:,} = {parts}; room for {self.left:,} more of {self.window:,}{gone}"
+
+
+def measured(condition: Condition, request: Request) -> Meter:
+    """The tokens of a request, by its engine."""
+    counts = part_counts(request.prompt, condition.engine.tokens(request.prompt), request.sent)
+    room = condition.room
+    return Meter(counts, request.tokens, room, condition.engine.window, request.prompt.dropped)
+
+
+def part_counts(prompt: Prompt, tokens: Iterable[Token], sent: str | None = None) -> dict[str, int]:
+    """Tokens by part; a separator counts to what stands before it.
+
+    A token that spans a border counts where it begins. ``special`` are those that the tokenizer
+    adds, such as a begin of text, and in a chat what the chat template writes around the parts.
+
+    Args:
+        prompt: what was rendered.
+        tokens: those sent.
+        sent: the text they cover, where it is not the flat prompt.
+    """
+    text = prompt.text if sent is None else sent
+    borders: list[tuple[int, str]] = []  # (end, part), in the order of the text
+    end, part = 0, "instruction"
+    for piece, kind in pieces(prompt):
+        part = {None: part, "shot input": "shots", "shot target": "shots"}.get(kind, str(kind))
+        words = piece if text.startswith(piece, end) else piece.strip()
+        at = text.find(words, end) if words else -1
+        if at < 0:  # a separator that the chat template writes otherwise
+            continue
+        if at > end:
+            borders.append((at, "special"))
+        end = at + len(words)
+        borders.append((end, part))
+    borders.append((len(text) + 1, "special" if borders and end < len(text) else part))
+    counts = dict.fromkeys(("special", "instruction", "shots", "query"), 0)
+    place = 0
+    for token in tokens:
+        while place < len(borders) - 1 and token.start >= borders[place][0]:
+            place += 1
+        counts["special" if not token.text else borders[place][1]] += 1
+    return counts

@@ -1,0 +1,81 @@
+"""Two texts word by word: what both have, and what stands in one of them alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+__all__ = ["LEFT", "Piece", "RIGHT", "word_diff"]
+
+
+LEFT, RIGHT = "only left", "only right"
+_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+_MOST = 1_000_000
+"""Pairs of parts looked at; more of them, and the texts between are called different whole."""
+
+Piece = tuple[str, str | None]
+"""A text and where it stands: :data:`LEFT`, :data:`RIGHT`, or None for both."""
+
+
+def word_diff(left: str, right: str) -> list[Piece]:
+    """Both texts as one sequence of pieces, first by lines, then by words within changed lines.
+
+    The pieces without :data:`RIGHT` joined are the left text, those without :data:`LEFT` the
+    right one; no two that follow each other are of one kind.
+
+    >>> word_diff("Name the intent.", "Name its intent.")
+    [('Name ', None), ('the', 'only left'), ('its', 'only right'), (' intent.', None)]
+    """
+    found: list[Piece] = []
+    for a, b in _apart(left.splitlines(keepends=True), right.splitlines(keepends=True)):
+        if a == b:
+            found.append((a, None))
+            continue
+        for one, other in _apart(_WORD.findall(a), _WORD.findall(b)):
+            found += [(one, None)] if one == other else [(one, LEFT), (other, RIGHT)]
+    return _joined(found)
+
+
+def _apart(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Stretches of the two sequences, equal and different ones in turn."""
+    start = 0
+    while start < min(len(left), len(right)) and left[start] == right[start]:
+        start += 1
+    end = 0
+    while end < min(len(left), len(right)) - start and left[-1 - end] == right[-1 - end]:
+        end += 1
+    same = "".join(left[:start])
+    yield same, same
+    a, b = left[start : len(left) - end], right[start : len(right) - end]
+    if len(a) * len(b) > _MOST:
+        yield "".join(a), "".join(b)
+    else:
+        for _, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+            yield "".join(a[i:j]), "".join(b[k:m])
+    same = "".join(left[len(left) - end :])
+    yield same, same
+
+
+def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """Without empty pieces; of a changed stretch first all of the left, then all of the right."""
+    made: list[Piece] = []
+    waiting = {LEFT: "", RIGHT: ""}
+
+    def flush() -> None:
+        made.extend((waiting[kind], kind) for kind in (LEFT, RIGHT) if waiting[kind])
+        waiting.update({LEFT: "", RIGHT: ""})
+
+    for text, kind in pieces:
+        if not text:
+            continue
+        if kind is not None:
+            waiting[kind] += text
+            continue
+        flush()
+        if made and made[-1][1] is None:
+            made[-1] = (made[-1][0] + text, None)
+        else:
+            made.append((text, None))
+    flush()
+    return made

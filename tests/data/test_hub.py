@@ -1,0 +1,116 @@
+"""A data set of the hub, from a hub on loopback: pinned, kept, and read again without it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.fakehub import NEW, OLD, hub
+
+pytest.importorskip("datasets")
+
+CODE = """
+import json, sys
+from pathlib import Path
+from icl.data import DataSpec, load, pinned
+from icl.core.errors import IclError
+
+for revision in json.loads(sys.argv[1]):
+    name = "org/nix" if revision == "other" else "org/reviews"
+    spec = DataSpec("hf", Path(name), split="test", answer="label", revision=revision)
+    try:
+        print(json.dumps([pinned(spec).revision, [row.targets[0] for row in load(spec)]]))
+    except IclError as error:
+        print(json.dumps([str(error)]))
+"""
+
+
+TEMPLATE = """---
+task: classify
+labels: {old: old, new: new}
+---
+{{ text }}:||| {{ label }}
+"""
+
+
+def environment(folder, url):
+    """A process that knows that hub only, none without an address."""
+    return {
+        **os.environ,
+        "HF_ENDPOINT": url,
+        "HF_HUB_OFFLINE": "0" if url else "1",
+        "HF_HOME": str(folder / "hf"),
+        "ICL_CACHE": str(folder / "icl"),
+    }
+
+
+def read(folder, url, revisions):
+    """[commit, labels] or [error] for each revision."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, json.dumps(revisions)],
+        env=environment(folder, url),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_revision_is_resolved_fetched_once_and_read_again_without_the_hub(tmp_path):
+    with hub() as (url, asked):
+        found = read(tmp_path, url, [None, OLD, "v1", "nix", "other"])
+        assert found[:3] == [[NEW, ["new"] * 4], [OLD, ["old"] * 4], [OLD, ["old"] * 4]]
+        assert found[3][0].startswith(
+            "the hub has no such revision: data set 'org/reviews' at revision 'nix'; check its"
+        )
+        assert found[4][0].startswith("the hub has no such data set: data set 'org/nix' at")
+        del asked[:]
+        assert read(tmp_path, url, [OLD, NEW]) == [found[1], found[0]]
+        assert not [request for request in asked if "/datasets/" in request]
+        assert sum("test.jsonl" in request for request in asked) == 0
+    (down,) = read(tmp_path, "http://127.0.0.1:9", [None])
+    assert down[0].startswith("the hub cannot be reached for the data set 'org/reviews' (Connect")
+    offline = read(tmp_path, "", [NEW, None, "f" * 40])
+    assert offline[0] == found[0]
+    for (error,) in offline[1:]:
+        assert error.startswith("the hub cannot be reached for the data set 'org/reviews'")
+        assert error.endswith(f"(there: {OLD}, {NEW})")
+
+
+def test_a_run_says_the_commit_it_read_and_keeps_it(tmp_path):
+    (tmp_path / "t.j2").write_text(TEMPLATE)
+    data = {"format": "hf", "path": "org/reviews", "answer": "label"}
+    task = {"task": "intent", "prompt": "t.j2", "rows": {"data": "reviews", "split": "test"}}
+    models = {"t": {"engine": "table", "default": "hash"}}
+    told, revisions = {}, {}
+    with hub() as (url, _):
+        for name, extra in (
+            ("newest", {}),
+            ("pinned", {"revision": NEW}),
+            ("old", {"revision": OLD}),
+        ):
+            text = {"models": models, "data": {"reviews": data | extra}, "tasks": [task]}
+            (tmp_path / f"{name}.yaml").write_text(json.dumps(text))
+            done = subprocess.run(
+                [sys.executable, "-m", "icl.cli", "run", tmp_path / f"{name}.yaml"],
+                env=environment(tmp_path, url) | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert not done.returncode, done.stderr
+            told[name] = " ".join(done.stderr.split())
+            manifest = json.loads((tmp_path / "runs" / name / "manifest.json").read_text())
+            folder = tmp_path / "runs" / "conditions" / manifest["conditions"][0]["folder"]
+            about = json.loads((folder / "condition.json").read_text())
+            revisions[name] = (folder, about["identity"]["revisions"])
+    note = f"data reviews: read at the newest revision; write `revision: {NEW}` to keep it"
+    assert note in told["newest"]
+    assert "revision" not in told["old"]
+    assert revisions["newest"][1] == {"reviews": NEW}
+    assert revisions["old"][1] == {"reviews": OLD}
+    assert revisions["old"][0] != revisions["newest"][0]

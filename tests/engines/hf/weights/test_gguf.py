@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers as hf
+
+from icl.core.errors import ModelError
+from icl.core.types import Prompt
+from icl.engines.hf.engine import HFEngine
+from icl.engines.hf.weights import gguf as gguf_file
+from icl.engines.hf.weights.find import resolve
+from icl.engines.hf.weights.gguf import Header, read_header
+from icl.engines.hf.weights.hashes import cache_dir, quiet
+
+HIDDEN, LAYERS, HEADS, INNER = 32, 2, 2, 64
+
+
+def write_gguf(path: Path, architecture: str = "llama") -> Path:
+    """A random Llama of two layers, matrices in Q8_0, written by the gguf library."""
+    import gguf
+
+    from tests.conftest import make_tokenizer
+
+    writer = gguf.GGUFWriter(path, architecture)
+    vocabulary = make_tokenizer().backend_tokenizer
+    tokens = [vocabulary.id_to_token(i) for i in range(vocabulary.get_vocab_size())]
+    writer.add_name("tiny")
+    writer.add_license("apache-2.0")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_context_length(128)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(len(tokens))
+    _add_tokenizer(writer, tokens, vocabulary)
+    random = np.random.default_rng(0)
+    for name, shape in _shapes(len(tokens)).items():
+        values = random.normal(0, 0.3, shape).astype(np.float32)
+        if len(shape) == 1:
+            writer.add_tensor(name, values)
+            continue
+        kind = gguf.GGMLQuantizationType.Q8_0
+        writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _add_tokenizer(writer: Any, tokens: list[str], vocabulary: Any) -> None:
+    import json
+
+    merges = json.loads(vocabulary.to_str())["model"]["merges"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3, 3] + [1] * (len(tokens) - 2))
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_add_bos_token(True)
+
+
+def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (vocabulary, HIDDEN),
+        "output.weight": (vocabulary, HIDDEN),
+        "output_norm.weight": (HIDDEN,),
+    }
+    for i in range(LAYERS):
+        shapes |= {
+            f"blk.{i}.attn_norm.weight": (HIDDEN,),
+            f"blk.{i}.ffn_norm.weight": (HIDDEN,),
+            **{f"blk.{i}.attn_{n}.weight": (HIDDEN, HIDDEN) for n in ("q", "k", "v", "output")},
+            f"blk.{i}.ffn_gate.weight": (INNER, HIDDEN),
+            f"blk.{i}.ffn_up.weight": (INNER, HIDDEN),
+            f"blk.{i}.ffn_down.weight": (HIDDEN, INNER),
+        }
+    return shapes
+
+
+def test_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_gguf(tmp_path / "m.gguf")
+    assert read_header(path) == Header("llama", "Q8_0", "apache-2.0")
+    with monkeypatch.context() as patched:
+        patched.setattr(gguf_file, "_read_header", lambda path: pytest.fail("was read again"))
+        assert read_header(path) == Header("llama", "Q8_0", "apache-2.0")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match="truncated"):
+        read_header(path)
+
+
+def test_conversion_is_bit_faithful_and_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    path = write_gguf(tmp_path / "m.gguf")
+    monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))
+    weights = resolve(str(path))
+    with quiet():
+        direct = AutoModelForCausalLM.from_pretrained(
+            tmp_path,
+            gguf_file="m.gguf",
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+    cached = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=torch.bfloat16)
+    ours, theirs = cached.state_dict(), direct.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    def fail(*args: Any) -> None:
+        raise AssertionError("converted again")
+
+    monkeypatch.setattr(gguf_file, "_write_safetensors", fail)
+    assert resolve(str(path)) == weights
+    (weights.folder / "complete").unlink()  # half-written, as if the process had been killed
+    with pytest.raises(AssertionError, match="converted again"):
+        resolve(str(path))
+    leftovers = [p.name for p in (cache_dir() / "gguf").iterdir() if "partial" in p.name]
+    assert leftovers == []
+
+
+def test_engine_runs_a_gguf_file(tmp_path: Path) -> None:
+    engine = HFEngine(str(write_gguf(tmp_path / "m.gguf")), device="cpu", width="fp32")
+    identity = engine.identity()
+    assert identity["precision"] == "Q8_0"
+    assert identity["width"] == "fp32"
+    assert engine.window == 128
+    assert engine.weights.licence == "apache-2.0"
+    prompt = Prompt("wake me up:")
+    assert "".join(token.text for token in engine.tokens(prompt)) == prompt.text
+    items = [(prompt, " alarm"), (prompt, " volume set")]
+    found = [score.logprob for _, score in engine.score(items)]
+    plain = [score.logprob for _, score in engine.score_plain(items)]
+    assert found == pytest.approx(plain, abs=1e-4)
+
+
+def test_the_tokenizer_read_straight_is_that_of_transformers(tmp_path: Path) -> None:
+    engine = HFEngine(str(write_gguf(tmp_path / "m.gguf")), device="cpu").open()
+    quick = engine.codec.tokenizer
+    slow = hf.AutoTokenizer.from_pretrained(engine.weights.folder, local_files_only=True)
+    assert type(quick) is hf.PreTrainedTokenizerFast
+    for text in ("wake me up", "  two  spaces\n\n", "金曜日 Ünïcode", "<s> a </s>"):
+        assert quick(text)["input_ids"] == slow(text)["input_ids"]
+        assert quick.decode(quick(text)["input_ids"]) == slow.decode(slow(text)["input_ids"])
+    assert quick.special_tokens_map == slow.special_tokens_map
+    assert quick.model_max_length == slow.model_max_length
+
+
+def test_two_processes_convert_once(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    path = write_gguf(tmp_path / "m.gguf")
+    code = (
+        "import sys; from icl.engines.hf.weights.find import resolve; "
+        "print(resolve(sys.argv[1]).folder)"
+    )
+    environment = os.environ | {"ICL_CACHE": str(tmp_path / "cache")}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(path)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    done = [process.communicate(timeout=600) for process in running]
+    assert [process.returncode for process in running] == [0, 0], done
+    assert done[0][0] == done[1][0]
+    assert sum(err.count("converting") for _, err in done) == 1
+    assert (Path(done[0][0].strip()) / "complete").is_file()
+
+
+def good(version: int = 3, tensors: int = 0, fields: int = 0) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", version, tensors, fields)
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+ARCHITECTURE = text("general.architecture") + struct.pack("<I", 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty, not a GGUF file; download it again"),
+        (
+            b"PK\x03\x04abcdef",
+            r"is no GGUF file: it begins with b'PK\\x03\\x04' instead of b'GGUF'",
+        ),
+        (b"GG", "is no GGUF file: it begins with b'GG'"),
+        (b"GGUF\x03", "is truncated: it needs at least 8 bytes and has 5; download it again"),
+        (good(version=1), "has GGUF version 1, accepted are 2 and 3"),
+        (good(fields=2**60), "is damaged: it has 0 tensors and 1,152,921,504,606,846,976 metadata"),
+        (good(), "is damaged: it has no general.architecture"),
+        (good(fields=1), "is truncated: it needs at least 32 bytes and has 24"),
+        (good(fields=1) + struct.pack("<Q", 2**62), "is truncated: it needs at least"),
+        (good(fields=1) + text("k") + struct.pack("<I", 99), "metadata of the unknown type 99"),
+        (good(fields=1) + text("k") + struct.pack("<IIQ", 9, 8, 2**62), "is truncated"),
+        (good(fields=1) + text("k") + struct.pack("<IIQ", 9, 4, 2**62), "is truncated"),
+        (
+            good(tensors=1, fields=1) + ARCHITECTURE + text("llama") + text("t") + b"\xff" * 4,
+            "a tensor of 4294967295 dimensions",
+        ),
+        (
+            good(tensors=1, fields=1)
+            + ARCHITECTURE
+            + text("llama")
+            + text("t")
+            + struct.pack("<IQIQ", 1, 32, 9999, 0),
+            "the unknown storage type 9999 in tensor 't'",
+        ),
+    ],
+)
+def test_damaged_files(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        resolve(str(path))
+
+
+def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+    whole = write_gguf(tmp_path / "m.gguf").read_bytes()
+    short = tmp_path / "short.gguf"
+    for size in [*range(5, 4000, 331), len(whole) // 2, len(whole) - 1]:
+        short.write_bytes(whole[:size])
+        with pytest.raises(ModelError, match="is truncated"):
+            read_header(short)
+
+
+def test_unknown_architecture_lists_what_is_known(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "m.gguf", architecture="rwkv9")
+    message = "has the architecture 'rwkv9', which transformers cannot read .* gemma3, .* llama,"
+    with pytest.raises(ModelError, match=message):
+        resolve(str(path))

@@ -1,0 +1,353 @@
+"""The generic kinds through the whole line, on the table engine: a template and a YAML file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icl import load_run, run, score_run
+from icl.core.errors import (
+    ChoiceError,
+    CommandRefused,
+    ConfigError,
+    DataError,
+    MetricError,
+    TemplateError,
+    WindowError,
+)
+from icl.core.types import Choice, Output, Record
+from icl.experiment.condition import build
+from icl.experiment.file import load_experiment
+from icl.experiment.grid import points
+from icl.experiment.loader import Loader
+from icl.reports.tables import card, render
+from icl.running.estimate import estimate
+from icl.tasks.predict import predict
+
+COPA = """---
+task: choose
+choices: [a, b]
+label_field: label
+stop: ["\\n"]
+---
+{{ premise }} so||| {{ choice }}
+"""
+ROWS = [
+    {"id": str(i), "premise": f"P{i}", "a": f"left {i}", "b": f"left {i} or right", "label": i % 2,
+     "split": "test" if i < 6 else "train"}
+    for i in range(9)
+]  # fmt: skip
+
+
+def small(folder: Path, template: str, rows: list[dict[str, Any]], task: str, **keys: Any) -> Path:
+    """An experiment with one task on ``rows``; ``keys`` are added to the task."""
+    (folder / "t.j2").write_text(template, "utf-8")
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / "rows.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    data = {"format": "jsonl", "path": "rows.jsonl"} | keys.pop("data", {})
+    models = keys.pop("model", {"engine": "table", "default": "hash"})
+    entry = {"task": task, "prompt": "t.j2", "rows": {"data": "d", "split": "test"},
+             "pool": {"split": "train"}, **keys}  # fmt: skip
+    made = {"name": "k", "models": {"t": models}, "data": {"d": data}, "tasks": [entry],
+            "grid": {"shots": [{"k": 1, "select": "random"}]}, "batch_size": 4}  # fmt: skip
+    (folder / "k.yaml").write_text(json.dumps(made))
+    return folder / "k.yaml"
+
+
+def scores(done: Any) -> dict[str, Any]:
+    return {score.name: score.value for score in done.conditions[0].scores}
+
+
+def test_choices_of_the_row_are_scored_kept_and_rendered_again(tmp_path: Path) -> None:
+    file = small(tmp_path, COPA, ROWS, "choose")
+    done = run(file, tmp_path / "runs")
+    condition = done.conditions[0]
+    record = condition.record("3")
+    assert record.choices == (
+        Choice("0", " left 3", "\n"), Choice("1", " left 3 or right"),
+    ), "the shorter one begins the longer one, so it is scored to its end"  # fmt: skip
+    assert len(record.logprobs) == len(record.choice_tokens) == 2
+    assert not (condition.store.folder / "choices.json").exists()
+    assert "the same as was sent" in card(condition, record)
+    assert "1  left 3 or right" in card(condition, record)
+    found = scores(done)
+    assert found["chance/accuracy"] == 50 and found["accuracy"] is not None
+    (tmp_path / "t.j2").unlink()
+    again = score_run(load_run(tmp_path / "runs" / "k"))
+    assert scores(again) == found, "scored without the template"
+    assert [p.value for p in again.conditions[0].predictions()] == [
+        ("0", "1")[r.logprobs[1] > r.logprobs[0]] for r in condition.records.values()
+    ]
+
+
+def test_another_run_reuses_the_records_and_a_new_choice_computes_one_again(tmp_path: Path) -> None:
+    run(small(tmp_path, COPA, ROWS, "choose"), tmp_path / "runs")
+    assert run(tmp_path / "k.yaml", tmp_path / "runs").reused == 6
+    changed = [*ROWS]
+    changed[2] = {**ROWS[2], "b": "right"}
+    done = run(small(tmp_path, COPA, changed, "choose"), tmp_path / "runs")
+    assert (done.computed, done.reused) == (1, 5)
+    other = run(small(tmp_path, COPA, ROWS, "choose", choice_end="never"), tmp_path / "runs")
+    assert other.computed == 6, "the terminators are part of the fingerprint"
+
+
+def test_a_condition_with_shared_choices_keeps_them_out_of_its_records(tmp_path: Path) -> None:
+    template = "---\ntask: classify\nlabel_field: label\n---\n{{ premise }}:||| {{ label }}\n"
+    done = run(small(tmp_path, template, ROWS, "classify"), tmp_path / "runs")
+    text = (done.conditions[0].store.folder / "records.jsonl").read_text()
+    assert '"choices"' not in text and all(len(line) < 600 for line in text.splitlines())
+
+
+def test_labels_are_those_of_the_label_field_where_the_data_names_no_answer(tmp_path: Path) -> None:
+    template = "---\ntask: classify\nlabel_field: label\n---\n{{ premise }}:||| {{ label }}\n"
+    rows = [*ROWS, {**ROWS[0], "id": "9", "split": "train"}]
+    file = small(tmp_path, template, rows, "classify")
+    experiment = load_experiment(file)
+    made = build(points(experiment)[0], Loader(experiment))
+    assert [choice.label for choice in made.choices] == ["0", "1"]
+    assert made.left_out == 1, "the answer is no part of the content that pool and test share"
+
+
+def test_classify_can_be_generated_and_parsed(tmp_path: Path) -> None:
+    template = "---\ntask: classify\nlabels: {'0': no, '1': yes}\nlabel_field: label\n---\n"
+    template = template.replace("no", '"no"').replace("yes", '"yes"')
+    answers = {f"P{i}:": " Yes." for i in range(6)}
+    file = small(
+        tmp_path, template + "{{ premise }}:||| {{ label }}\n", ROWS, "classify",
+        method="generate", model={"engine": "table", "answers": answers},
+    )  # fmt: skip
+    found = scores(run(file, tmp_path / "runs"))
+    assert (found["accuracy"], found["unparsed"], found["chance/accuracy"]) == (50, 0, 50)
+
+
+def test_choose_can_be_generated_and_parsed(tmp_path: Path) -> None:
+    answers = {f"P{i} so": f" Left {i} or right!" for i in range(6)}
+    file = small(tmp_path, COPA, ROWS, "choose", method="generate",
+                 model={"engine": "table", "answers": answers})  # fmt: skip
+    found = scores(run(file, tmp_path / "runs"))
+    assert (found["accuracy"], found["unparsed"], found["chance/accuracy"]) == (50, 0, 50)
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "rows_label"),
+    [('["1", "2"]', "2", "2"), ("[A, B]", "B", "B"), ("text", "y", "y"), ("index", "1", 1)],
+)
+def test_how_an_answer_names_a_choice(
+    tmp_path: Path, labels: str, answer: str, rows_label: Any
+) -> None:
+    template = COPA.replace("choices: [a, b]", f"choices: options\nchoice_labels: {labels}")
+    rows = [{"id": "0", "premise": "P", "options": ["x", "y"], "label": rows_label, "split": s}
+            for s in ("test",)] + [{"id": "1", "premise": "Q", "options": ["x", "y", "z"][:2],
+            "label": rows_label, "split": "train"}]  # fmt: skip
+    experiment = load_experiment(small(tmp_path, template, rows, "choose"))
+    made = build(points(experiment)[0], Loader(experiment))
+    request = made.request(made.examples[0])
+    assert request.prompt.text == "Q so y\n\nP so"
+    assert request.example.targets == (answer,)
+    assert [choice.text for choice in request.choices] == [" x", " y"]
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "message"),
+    [
+        ({"b": ""}, ChoiceError, "example '0': the choice for label '1' is empty; repair the row"),
+        ({"b": "left 0"}, ChoiceError, "labels '0' and '1' give the same choice ' left 0'; repair"),
+        ({"b": None}, TemplateError, "example '0': the choice 2 of 2 is null"),
+        ({"label": 2}, DataError, "example '0' has the label '2', which is not among the 2 labels"),
+    ],
+)
+def test_rows_that_cannot_be_ranked(
+    tmp_path: Path, row: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    file = small(tmp_path, COPA, [{**ROWS[0], **row}, *ROWS[1:]], "choose")
+    with pytest.raises(error) as caught:
+        run(file, tmp_path / "runs")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert not list((tmp_path / "runs").glob("conditions/*/records.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("choices: [a, b]\n", "", "choices: names the fields that hold the choices of a row, in a"),
+        ("[a, b]", "[a, c]", "choices: no field 'c'"),
+        ("[a, b]", "a", "choices: the field 'a' must hold a list of texts, or name a field for"),
+        ("{{ choice }}", "{{ a }}", "the target of a choose template must read `choice`, as in"),
+        ("{{ choice }}", "{{ choice }}{{ label }}", "so it cannot read the answer ['label']"),
+        ("[a, b]\n", "[a, b]\nchoice_labels: [A]\n", "2 choices, but `choice_labels:` has 1"),
+    ],
+)
+def test_templates_that_cannot_choose(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = small(tmp_path, COPA.replace(old, new), ROWS, "choose")
+    with pytest.raises(TemplateError) as caught:
+        run(file, tmp_path / "runs")
+    assert message in str(caught.value)
+
+
+EXTRACT = (
+    "---\ntask: extract\nlabel_field: found\nstop: ['\\n']\n---\n{{ t }}:||| {{ found | json }}\n"
+)
+FOUND = [{"id": str(i), "t": f"T{i}", "found": {"who": [f"n{i}"]}, "split": s}
+         for i, s in enumerate(["test", "test", "test", "train"])]  # fmt: skip
+
+
+def test_extraction_from_json_to_f1(tmp_path: Path) -> None:
+    answers = {"T0:": ' {"who": "N0", "where": "x"}', "T1:": " who: n1", "T2:": " no idea"}
+    file = small(tmp_path, EXTRACT, FOUND, "extract", model={"engine": "table", "answers": answers})
+    done = run(file, tmp_path / "runs")
+    assert scores(done)["item_f1"] == pytest.approx(100 * 2 * 2 / (3 + 3))
+    assert scores(done)["exact_match"] == pytest.approx(100 / 3)
+    assert scores(done)["unparsed"] == pytest.approx(100 / 3)
+    assert '{"who": ["n3"]}' in done.conditions[0].prompt(done.conditions[0].record("0")).text
+    assert "neither JSON" in card(done.conditions[0], done.conditions[0].record("2"))
+
+
+@pytest.mark.parametrize(
+    ("template", "data", "message"),
+    [
+        (EXTRACT.replace("label_field: found", "answer_fields: [found]"), {"answer": "t"},
+         ": an extract task compares fields, so the front matter of t.j2 must name"),
+        (EXTRACT.replace("found", "t"), {},
+         "the answer in 't' of an extract task must be a JSON object or list"),
+    ],
+)  # fmt: skip
+def test_extraction_needs_fields(
+    tmp_path: Path, template: str, data: dict[str, str], message: str
+) -> None:
+    template = template.replace("{{ t }}:", "x:")
+    with pytest.raises(DataError) as caught:
+        run(small(tmp_path, template, FOUND, "extract", data=data), tmp_path / "runs")
+    assert message in str(caught.value)
+
+
+VOTES = [
+    ([" a", " b", " b"], "b", 2, False, "stop"),
+    ([" b", " a", " a", " b"], "b", 2, True, "end"),
+    (["", " a", ""], "a", 1, False, "stop"),
+    (["", " "], None, 0, False, "end"),
+    ([" a"], "a", 1, False, "end"),
+]
+
+
+@pytest.mark.parametrize(("texts", "value", "votes", "tied", "finish"), VOTES)
+def test_the_answer_is_that_of_most_samples(
+    texts: list[str], value: str | None, votes: int, tied: bool, finish: str
+) -> None:
+    outputs = [Output(text, "stop" if i else "end", 3, 1, i) for i, text in enumerate(texts)]
+    found = predict(Record("0", "c", "h", outputs=tuple(outputs)), (), "text")
+    assert (found.value, found.votes, found.tied) == (value, votes, tied)
+    assert (found.samples, found.finish) == (len(texts), finish)
+    assert (found.error is None) == (value is not None)
+
+
+def test_samples_are_drawn_kept_and_counted(tmp_path: Path) -> None:
+    template = "---\nstop: ['\\n']\n---\n{{ t }}:||| {{ target }}\n"
+    file = small(tmp_path, template, FOUND, "generate", data={"answer": "id"},
+                 sampling={"n": 3, "temperature": 0.7, "max_tokens": 4})  # fmt: skip
+    assert next(estimate(load_experiment(file), tmp_path / "runs")).answer_tokens == 3 * 3 * 4
+    done = run(file, tmp_path / "runs")
+    assert [output.sample for output in done.conditions[0].record("1").outputs] == [0, 1, 2]
+    assert scores(done)["agreement"] == 100
+    assert "votes      3 of 3 samples" in card(done.conditions[0], done.conditions[0].record("1"))
+    with pytest.raises(ConfigError, match="n is 3, and at temperature 0 all outputs are the same"):
+        load_experiment(small(tmp_path, template, FOUND, "generate", sampling={"n": 3}))
+
+
+SUMMARIZE = "---\nstop: ['\\n']\n---\n{{ document | fit }}\nSum:||| {{ target }}\n"
+NEWS = [{"id": str(i), "document": "One two three. Four five six. " * (i + 1), "ref": "One two.",
+         "split": "train" if i == 5 else "test"} for i in range(6)]  # fmt: skip
+
+
+def summarize(folder: Path, **keys: Any) -> Path:
+    keys.setdefault("model", {"engine": "table", "default": "hash", "window": 24})
+    keys.setdefault("sampling", {"max_tokens": 4})
+    return small(folder, SUMMARIZE, NEWS, "summarization", data={"answer": "ref"}, **keys)
+
+
+def test_a_long_document_is_shortened_counted_and_shown(tmp_path: Path) -> None:
+    done = run(summarize(tmp_path), tmp_path / "runs")
+    found = scores(done)
+    assert found["shortened"] == 40 and "lead3/rougeL" in found
+    condition = done.conditions[0]
+    record = condition.record("4")
+    kept, whole = record.shortened
+    assert kept < whole == len(NEWS[4]["document"])
+    text = card(condition, record)
+    assert "the same as was sent" in text and f"{kept} of {whole} characters of the marked" in text
+    assert "2 prompts lost the end of their marked span" in render(done)
+
+
+def test_a_document_too_long_even_then_stops_before_anything_runs(tmp_path: Path) -> None:
+    file = summarize(tmp_path, model={"engine": "table", "default": "hash", "window": 5})
+    with pytest.raises(WindowError) as caught:
+        run(file, tmp_path / "runs")
+    assert "with the span marked `fit` left empty, 1 fit the model's window" in str(caught.value)
+
+
+def test_an_outside_metric_runs_in_the_experiments_folder(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("import sys\nfor _ in open(sys.argv[1]): print(0.5)\n")
+    command = f"{sys.executable} m.py {{hypothesis}} {{document}}"
+    metrics = ["rougeL", {"command": command, "scale": 100, "name": "half"}]
+    done = run(summarize(tmp_path, metrics=metrics), tmp_path / "runs")
+    assert scores(done)["half"] == 50 and "lead3/half" not in scores(done)
+    (tmp_path / "m.py").write_text("raise SystemExit('broken')\n")
+    again = score_run(load_run(tmp_path / "runs" / "k"))
+    assert scores(again)["half"] == 50, "a run folder starts no program unless it is asked for"
+    with pytest.raises(CommandRefused, match="'half' is a program that the run's manifest names"):
+        score_run(again, ["half"])
+    allowed = load_run(tmp_path / "runs" / "k", allow_commands=True)
+    with pytest.raises(MetricError, match="the metric 'half' ended with code 1: broken"):
+        score_run(allowed, ["half"])
+    asked = f"{{command: \"{sys.executable} -c 'print(1)' {{hypothesis}}\", name: one}}"
+    with pytest.raises(MetricError, match="'one' printed 1 lines for 5 rows"):
+        score_run(again, [asked])
+    with pytest.raises(ConfigError, match=r"unknown metric 'hlf'. Did you mean 'half'\?"):
+        score_run(again, ["hlf"])
+
+
+def test_a_failing_program_loses_nothing(tmp_path: Path) -> None:
+    metrics = [{"command": "false {hypothesis}"}, "rougeL"]
+    file = summarize(tmp_path, metrics=metrics)
+    with pytest.raises(MetricError) as caught:
+        run(file, tmp_path / "runs")
+    assert str(caught.value) == (
+        "the metric 'false' ended with code 1: it said nothing (all other scores of k are kept)"
+    )
+    kept = load_run(tmp_path / "runs" / "k")
+    assert {"rougeL", "lead3/rougeL", "unparsed"} <= set(scores(kept))
+    assert len(kept.conditions[0].records) == 5
+
+
+def test_references_that_are_missing_are_one_line(tmp_path: Path) -> None:
+    rows = [{**row, "ref": None} if row["id"] == "2" else row for row in NEWS]
+    file = small(tmp_path, SUMMARIZE, rows, "summarization", data={"answer": "ref"},
+                 sampling={"max_tokens": 4})  # fmt: skip
+    with pytest.raises(MetricError, match="R-L needs a target, and example '2' has none: score"):
+        run(file, tmp_path / "runs")
+    assert len(load_run(tmp_path / "runs" / "k").conditions[0].records) == 5
+
+
+@pytest.mark.parametrize("locale", ["sw", "zh"])
+def test_xcopa(tmp_path: Path, locale: str) -> None:
+    folder = Path(__file__).parents[2].parent / "shared/data/xcopa"
+    if not folder.is_dir():
+        pytest.skip("XCOPA is not beside this checkout")
+    file = Path(__file__).parents[2] / "experiments" / "xcopa.yaml"
+    experiment = load_experiment(file)
+    raw = {**experiment.raw, "models": {"gemma": {"engine": "table", "default": "hash"}}}
+    raw["data"] = {"xcopa": {**raw["data"]["xcopa"], "path": str(
+        folder / "{locale}" / "{split}.{locale}.jsonl")}}  # fmt: skip
+    found = [p for p in points(replace(experiment, raw=raw)) if p.locale == locale]
+    made = build(found[0], Loader(replace(experiment, raw=raw)))
+    request = made.request(next(example for example in made.examples if example.id == "test100-1"))
+    if locale == "sw":
+        assert request.prompt.text == "Niliiacha mitupu mifuko yangu kwa hiyo"
+        assert [c.text for c in request.choices] == [
+            " nilikipata tena kipande cha tiketi.", " niliona silaha.",
+        ]  # fmt: skip
+    assert len(made.examples) == 100 and len(made.pool) == 100

@@ -1,0 +1,385 @@
+"""Paired tests against SciPy, sacreBLEU, published tables, and what must hold of any of them."""
+
+from __future__ import annotations
+
+import math
+import random
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
+from scipy.stats import binom, binomtest
+
+import icl.core.stats
+from icl.core.errors import MetricError
+from icl.core.stats import Stats, aggregate, mean, proportion, score
+from icl.core.types import Example, Prediction
+from icl.metrics.macro_f1 import MacroF1
+from icl.scoring.significance import (
+    approximate_randomization,
+    bootstrap_differences,
+    difference,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    power,
+    together,
+)
+
+
+def counted(both: int, only_a: int, only_b: int, neither: int) -> tuple[Stats, Stats]:
+    """Two proportions with this table of pairs."""
+    a = [True] * (both + only_a) + [False] * (only_b + neither)
+    b = [True] * both + [False] * only_a + [True] * only_b + [False] * neither
+    return proportion(a, "accuracy"), proportion(b, "accuracy")
+
+
+PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40)
+SHARES = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=25)
+
+
+def hits(pairs: list[tuple[bool, bool]]) -> tuple[Stats, Stats]:
+    return proportion([a for a, _ in pairs], "x"), proportion([b for _, b in pairs], "x")
+
+
+def shares(pairs: list[tuple[int, int]]) -> tuple[Stats, Stats]:
+    return mean([a / 8 for a, _ in pairs], "x"), mean([b / 8 for _, b in pairs], "x")
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b"), [(0, 0), (1, 0), (1, 7), (3, 3), (4, 5), (20, 40), (300, 340), (700, 900)]
+)
+def test_mcnemar_equals_the_binomial_test_of_scipy(only_a: int, only_b: int) -> None:
+    made = mcnemar(*counted(5, only_a, only_b, 7))
+    wanted = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    assert made.p == pytest.approx(wanted, rel=1e-9)
+    n = 12 + only_a + only_b
+    assert made.value == pytest.approx(100 * (only_b - only_a) / n)
+    assert (made.test, made.n) == ("mcnemar:exact|ci:newcombe10", n)
+
+
+def test_interval_and_p_equal_published_values() -> None:
+    """Cavo et al. 2012, in chapter 8 of Fagerland, Lydersen and Laake 2017.
+
+    (Statistical Analysis of Contingency Tables; the tests of the R package contingencytables hold
+    the same values.) The interval leaves zero out and the exact p is above 0.05: they are two
+    methods, and may disagree where it is close.
+    """
+    made = mcnemar(*counted(both=59, only_a=16, only_b=6, neither=80))
+    assert (made.low, made.high) == pytest.approx((-11.86, -0.46), abs=0.005)
+    assert made.p == pytest.approx(0.052479, abs=5e-7)
+
+
+@given(PAIRS)
+def test_mcnemar_is_symmetric_and_does_not_know_the_order(pairs: list[tuple[bool, bool]]) -> None:
+    a, b = hits(pairs)
+    made, swapped, turned = mcnemar(a, b), mcnemar(b, a), mcnemar(*hits(pairs[::-1]))
+    assert made == turned
+    assert made.p == swapped.p
+    assert 0 < made.p <= 1
+    assert -100 <= made.low <= made.value <= made.high <= 100
+    assert (swapped.value, swapped.low, swapped.high) == pytest.approx(
+        (-made.value, -made.high, -made.low)
+    )
+    assert mcnemar(a, a).p == 1.0
+
+
+@given(SHARES)
+@settings(max_examples=30, deadline=None)
+def test_resampling_is_symmetric_and_sees_no_difference_in_itself(
+    pairs: list[tuple[int, int]],
+) -> None:
+    a, b = shares(pairs)
+    for test in (
+        lambda x, y: paired_bootstrap(x, y, 200),
+        lambda x, y: approximate_randomization(x, y, 300, samples=50),
+    ):
+        made, swapped, same = test(a, b), test(b, a), test(a, a)
+        assert 0 < made.p <= 1
+        assert made.p == swapped.p
+        assert made.value == pytest.approx(-swapped.value)
+        if len(pairs) > 1:
+            assert (made.low, made.high) == pytest.approx((-swapped.high, -swapped.low))
+        assert (same.value, same.p) == (0.0, 1.0)
+
+
+@given(SHARES, st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_randomization_depends_on_the_order_by_chance_alone(
+    pairs: list[tuple[int, int]], chance: random.Random
+) -> None:
+    shuffled = list(pairs)
+    chance.shuffle(shuffled)
+    p, again = (
+        approximate_randomization(*shares(x), 2000, samples=10).p for x in (pairs, shuffled)
+    )
+    assert abs(p - again) <= 6 * math.sqrt(2 * 0.25 / 2000)
+
+
+@given(PAIRS)
+@settings(max_examples=30, deadline=None)
+def test_randomization_of_hits_is_the_exact_test(pairs: list[tuple[bool, bool]]) -> None:
+    a, b = hits(pairs)
+    p = approximate_randomization(a, b, 4000, samples=10).p
+    assert abs(p - mcnemar(a, b).p) <= 6 * math.sqrt(0.25 / 4000)
+
+
+def systems(n: int = 60) -> tuple[list[str], list[str], list[str]]:
+    """References and two corruptions of them, the second the better one."""
+    chance = random.Random(3)
+    words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "seven", "cats"]
+    references = [" ".join(chance.choices(words, k=chance.randint(4, 12))) for _ in range(n)]
+
+    def spoilt(share: float) -> list[str]:
+        return [
+            " ".join(chance.choice(words) if chance.random() < share else w for w in line.split())
+            for line in references
+        ]
+
+    return references, spoilt(0.44), spoilt(0.30)
+
+
+def stats_of(scorer: Any, hypotheses: list[str], references: list[str]) -> Stats:
+    rows = np.array(scorer._extract_corpus_statistics(hypotheses, [references]), dtype=np.float64)
+    return Stats(rows, lambda r: scorer._compute_score_from_stats(r.tolist()).score, "x")
+
+
+@pytest.mark.parametrize("scorer", [BLEU(force=True), CHRF(word_order=2)], ids=["bleu", "chrf"])
+def test_both_tests_draw_and_count_as_sacrebleu_does(
+    scorer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SACREBLEU_SEED", "12345")
+    references, one, two = systems()
+    a, b = stats_of(scorer, one, references), stats_of(scorer, two, references)
+    found = {}
+    for test, n in (("ar", 2000), ("bs", 500)):
+        theirs = PairedTest([("a", one), ("b", two)], {"x": scorer}, [references], test, n)()[1]
+        found[test] = next(results for name, results in theirs.items() if name != "System")
+    made = approximate_randomization(a, b, 2000, seed=12345, samples=500)
+    assert made.value == pytest.approx(found["ar"][1].score - found["ar"][0].score)
+    assert made.p == pytest.approx(found["ar"][1].p_value, abs=1e-12)
+    assert 0.001 < made.p < 0.6  # the comparison says something
+    drawn = np.abs(bootstrap_differences(a, b, 500, seed=12345))
+    beyond = int((drawn - drawn.mean() > abs(made.value)).sum())  # their count, of our draws
+    again = PairedTest([("a", one), ("b", one)], {"x": scorer}, [references], "ar", 100)()[1]
+    alike = next(results for name, results in again.items() if name != "System")
+    assert (alike[1].p_value, approximate_randomization(a, a, 100).p) == (1 / 101, 1.0)
+    assert (beyond + 1) / 501 == pytest.approx(found["bs"][1].p_value, abs=1e-12)
+
+
+def test_the_bootstrap_counts_as_koehn_2004() -> None:
+    a, b = shares([(1, 3), (4, 4), (2, 5), (6, 5), (0, 3), (7, 7), (3, 2), (1, 4)])
+    drawn = bootstrap_differences(a, b, 1000, seed=0)
+    made = paired_bootstrap(a, b)
+    assert made.p == pytest.approx(2 * (int((drawn <= 1e-9).sum()) + 1) / 1001)
+    assert (made.low, made.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+    assert (made.p < 0.05) == (made.low > 0)
+    assert made.test == "bootstrap1000-seed0|ci:bootstrap1000-seed0"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        # The first is the worked example of Wikipedia's article "Holm–Bonferroni method"; the
+        # others follow from the definition: (m - rank + 1) p, not below the one before, at most 1.
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.02, 0.02, 0.02], [0.06, 0.06, 0.06]),
+        ([0.001, 0.5, 0.9], [0.003, 1.0, 1.0]),
+        ([0.04], [0.04]),
+        ([], []),
+    ],
+)
+def test_holm_equals_known_tables(given: list[float], wanted: list[float]) -> None:
+    assert holm(given) == pytest.approx(wanted)
+
+
+@given(st.lists(st.floats(0, 1), max_size=12), st.randoms(use_true_random=False))
+def test_holm_only_raises_keeps_the_ranks_and_knows_no_order(
+    ps: list[float], chance: random.Random
+) -> None:
+    made = holm(ps)
+    assert all(p <= high <= 1 for p, high in zip(ps, made, strict=True))
+    assert all(x <= y for p, x in zip(ps, made, strict=True) for q, y in zip(ps, made, strict=True)
+               if p < q)  # fmt: skip
+    order = list(range(len(ps)))
+    chance.shuffle(order)
+    assert holm([ps[i] for i in order]) == pytest.approx([made[i] for i in order])
+
+
+def test_holm_refuses_what_is_no_p() -> None:
+    with pytest.raises(MetricError, match=r"^1\.5 is no p value: give numbers from 0 to 1"):
+        holm([0.1, 1.5])
+
+
+def chance_to_see(n: int, only_a: float, only_b: float) -> float:
+    """Exact probability that the asymptotic McNemar test of n pairs is below 5 %."""
+    found = 0.0
+    pairs = np.arange(n + 1)
+    for m, p in zip(pairs, binom.pmf(pairs, n, only_a + only_b), strict=True):
+        if p > 1e-12 and m:
+            k = np.arange(m + 1)
+            seen = np.abs(2 * k - m) > 1.959964 * math.sqrt(m)
+            found += p * binom.pmf(k[seen], m, only_b / (only_a + only_b)).sum()
+    return float(found)
+
+
+@pytest.mark.parametrize("points", [5.0, 10.0])
+def test_as_many_rows_as_told_see_the_difference_in_four_of_five_cases(points: float) -> None:
+    a, b = counted(40, 12, 18, 30)  # 30 % of the pairs are discordant
+    n = power(a, b, points)
+    assert n is not None
+    assert chance_to_see(n, 0.15 - points / 200, 0.15 + points / 200) == pytest.approx(
+        0.8, abs=0.02
+    )
+
+
+def test_power_of_other_metrics_follows_from_the_variance() -> None:
+    chance = np.random.default_rng(1)
+    one, two = chance.uniform(0, 1, 400), chance.uniform(0, 1, 400)
+    n = power(mean(list(one), "x"), mean(list(two), "x"), 5)
+    sd = 100 * (two - one).std()
+    assert n == pytest.approx((1.959964 + 0.841621) ** 2 * (sd / 5) ** 2, rel=0.1)
+
+
+def test_power_of_what_does_not_differ_is_not_told() -> None:
+    a, b = counted(5, 0, 0, 5)
+    assert power(a, b) is None
+    assert power(mean([0.5] * 9, "x"), mean([0.5] * 9, "x")) is None
+    assert power(*counted(0, 1, 0, 0)) is None  # one row
+    with pytest.raises(MetricError, match="^points is 0: give the difference to be seen, such as"):
+        power(a, b, 0)
+
+
+def test_more_needed_for_fewer_points_and_never_less_than_the_points_allow() -> None:
+    a, b = counted(95, 1, 0, 4)
+    needed = [power(a, b, points) for points in (1, 2, 5, 20)]
+    assert needed == sorted(needed, reverse=True)
+    assert power(a, b, 20) == math.ceil((1.959964 * math.sqrt(0.2) + 0.841621 * 0.4) ** 2 / 0.04)
+
+
+def test_one_row_and_none_show_nothing() -> None:
+    one = approximate_randomization(mean([0.2], "x"), mean([0.9], "x"))
+    assert (one.p, one.low, one.high) == (1.0, None, None)
+    assert one.value == pytest.approx(70)
+    assert one.test == "randomization10000-seed0|ci:none"
+    none = difference(mean([], "x"), mean([], "x"))
+    assert (none.value, none.low, none.p, none.n) == (None, None, None, 0)
+    assert difference(proportion([], "x"), proportion([], "x")).p is None
+    pair = mcnemar(*counted(0, 0, 1, 0))
+    assert (pair.p, pair.value) == (1.0, 100.0)
+    assert pair.low < 0
+
+
+def test_constant_differences_have_no_width_and_a_small_p() -> None:
+    made = difference(mean([0.2] * 20, "x"), mean([0.4] * 20, "x"))
+    assert (made.low, made.high) == pytest.approx((20, 20))
+    assert made.p < 0.001
+
+
+def test_what_is_undefined_is_none() -> None:
+    never = Stats(np.ones((4, 2)), lambda row: None, "x")
+    for test in (paired_bootstrap, approximate_randomization):
+        made = test(never, never)
+        assert (made.value, made.low, made.high, made.p) == (None, None, None, None)
+    assert power(never, never) is None
+
+
+def test_rows_that_do_not_run_parallel_are_refused() -> None:
+    a, b = mean([0.1, 0.2], "x"), mean([0.1], "x")
+    for test in (paired_bootstrap, approximate_randomization, power, difference):
+        with pytest.raises(MetricError, match="same rows of both systems, and there are 2 and 1"):
+            test(a, b)
+    wide = Stats(np.ones((2, 3)), lambda row: 1.0, "x")
+    with pytest.raises(MetricError, match="2 and 3 columns, which cannot be exchanged: make both"):
+        approximate_randomization(a, wide)
+    with pytest.raises(MetricError, match="compares proportions such as accuracy; for this metric"):
+        mcnemar(a, a)
+    with pytest.raises(MetricError, match="^samples is 0: give at least 1"):
+        paired_bootstrap(a, a, 0)
+
+
+def test_together_gives_both_the_same_columns() -> None:
+    examples = [Example(str(i), {}, (label,)) for i, label in enumerate("abca")]
+    a = [Prediction(str(i), value) for i, value in enumerate("abbb")]
+    b = [Prediction(str(i), value) for i, value in enumerate("zbca")]
+    one, two = together(MacroF1(), a, b, examples)
+    assert one.rows.shape == two.rows.shape == (4, 12)
+    for stats, predictions in ((one, a), (two, b)):
+        alone = MacroF1().stats(predictions, examples)
+        assert stats.value(stats.rows.sum(0)) == alone.value(alone.rows.sum(0))
+    assert 0 < approximate_randomization(one, two, 200, samples=50).p <= 1
+
+
+def test_rows_of_one_example_are_drawn_together() -> None:
+    """Ten copies of ten rows say as much as ten rows; taken as 100 they would say too much."""
+    chance = random.Random(2)
+    one = [chance.randint(0, 8) / 8 for _ in range(10)]
+    two = [chance.randint(0, 8) / 8 for _ in range(10)]
+    keys = [str(i) for i in range(10)]
+    a = aggregate([(mean(one, "x"), keys)] * 10)
+    b = aggregate([(mean(two, "x"), keys)] * 10)
+    alone = difference(mean(one, "x"), mean(two, "x"))
+    copied = difference(mean(one * 10, "x"), mean(two * 10, "x"))
+    clustered = difference(a, b)
+    assert (clustered.value, clustered.p) == pytest.approx((alone.value, alone.p))
+    assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high))
+    assert clustered.n == 10
+    assert copied.high - copied.low < 0.5 * (clustered.high - clustered.low)
+
+
+def test_rows_taken_for_independent_show_what_is_not_there() -> None:
+    """40 examples in 6 locales, both systems as good: clusters keep to 5 % false alarms."""
+    alone = clustered = 0
+    for seed in range(120):
+        chance = np.random.default_rng(seed)
+        a, b = (
+            (chance.random(40) < 0.5)[None, :] ^ (chance.random((6, 40)) < 0.1) for _ in range(2)
+        )  # hits, shared by the locales but for one in ten  # (locales, n)
+        alone += mcnemar(*(proportion(x.ravel().tolist(), "x") for x in (a, b))).p < 0.05
+        keys = [str(i) for i in range(40)]
+        one, two = (aggregate([(proportion(r.tolist(), "x"), keys) for r in x]) for x in (a, b))
+        clustered += approximate_randomization(one, two, 300, samples=1).p < 0.05
+    assert alone > 0.2 * 120
+    assert clustered < 0.12 * 120
+
+
+def test_aggregate_is_the_mean_of_scores_and_of_one_part_the_score() -> None:
+    german, swahili = mean([1.0, 0.5, 0.0], "f1"), mean([0.25], "f1")
+    both = aggregate([(german, ["a", "b", "c"]), (swahili, ["b"])])
+    made = score("f1", both)
+    assert made.value == pytest.approx((50 + 25) / 2)
+    assert made.n == 3
+    assert made.signature == "mean:2|f1|clusters:3|ci:bootstrap1000-seed0"
+    assert made.low < made.value < made.high
+    pooled = score("f1", aggregate([(german, ["a", "a", "c"])]))
+    assert (pooled.value, pooled.n) == (pytest.approx(50), 2)
+
+
+def test_aggregate_refuses_no_parts_and_missing_keys() -> None:
+    with pytest.raises(MetricError, match="^a mean over no conditions is not defined"):
+        aggregate([])
+    with pytest.raises(MetricError, match="^1 keys for 2 rows: give one a row"):
+        aggregate([(mean([0.1, 0.2], "x"), ["a"])])
+
+
+def test_randomization_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = shares([(i % 9, (i * 5) % 9) for i in range(37)])
+    whole = approximate_randomization(a, b, 1000)
+    for cells in (1, 37 * 64, 37 * 999):
+        monkeypatch.setattr(icl.core.stats, "CHUNK_CELLS", cells)
+        assert approximate_randomization(a, b, 1000) == whole
+
+
+def test_memory_stays_bounded_on_10_000_rows() -> None:
+    chance = np.random.default_rng(0)
+    a, b = (mean(list(chance.uniform(0, 1, 10_000)), "x") for _ in range(2))
+    tracemalloc.start()
+    approximate_randomization(a, b, 1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6  # all draws at once: 80 MB for the bootstrap, 90 MB for the exchanges

@@ -1,0 +1,117 @@
+"""The line before the model: one at a time, in order, and a place that is given up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icl.workbench.queue import Turns
+
+
+@dataclass
+class Page:
+    """What a handler reads of a request."""
+
+    session_hash: str
+
+
+def test_a_waiting_page_is_told_its_place_and_for_what() -> None:
+    turns = Turns()
+    first = turns.join("an experiment", "p1")
+    assert turns.come(first)
+    second, third = turns.join("an answer", "p2"), turns.join("a comparison", "p1")
+    assert not turns.come(second) and not turns.come(third)
+    assert turns.told(second) == (
+        "waiting, number 1 in the queue: an experiment of another page is going on, 0 s so far"
+    )
+    assert turns.told(third).startswith(
+        "waiting, number 2 in the queue: an experiment of this page"
+    )
+    turns.leave(second)  # it stopped waiting
+    assert turns.told(third).startswith("waiting, number 1 ")
+    turns.leave(first)
+    assert turns.come(third)
+
+
+def test_a_turn_that_comes_wakes_who_waits() -> None:
+    turns = Turns()
+    first, second = turns.join("an answer", "p1"), turns.join("an answer", "p2")
+    came = threading.Event()
+
+    def wait() -> None:
+        if turns.come(second, 60):
+            came.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not came.is_set()
+    turns.leave(first)
+    waiting.join(60)
+    assert came.is_set()
+
+
+@given(st.lists(st.integers(0, 9), max_size=40))
+def test_one_at_a_time_in_the_order_they_came(steps: list[int]) -> None:
+    """0 to 4 leave the line at that place, the others join it."""
+    turns, line = Turns(), []
+    for step in steps:
+        if step > 4:
+            line.append(turns.join("an answer", str(step)))
+        elif step < len(line):
+            turns.leave(line.pop(step))
+        assert [turns.come(turn) for turn in line] == [place == 0 for place in range(len(line))]
+
+
+WIRED = """
+import sys, pathlib, tempfile
+import gradio as gr
+from icl.workbench.web.tabs import App, build
+from icl.workbench.session import Workplace
+with tempfile.TemporaryDirectory() as folder, gr.Blocks() as page:
+    base = pathlib.Path(folder)
+    work = Workplace({"t": {"engine": "table", "default": "hash"}}, base, base / "private")
+    build(App(work))
+    work.sandbox.close()
+asking = [event.fn for event in page.fns.values() if event.concurrency_id == "engine"]
+print(len(asking) >= 8, {fn.__qualname__ for fn in asking})
+"""
+
+
+def test_whatever_asks_the_model_waits_in_the_line() -> None:
+    pytest.importorskip("gradio")
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WIRED], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "True {'in_turn.<locals>.asking'}\n"
+
+
+def test_a_handler_that_ends_or_is_closed_leaves_the_line() -> None:
+    pytest.importorskip("gradio")
+    from icl.workbench.web.widgets import in_turn
+
+    turns, stop, request = Turns(), threading.Event(), Page("p")
+
+    def work(request: Any, text: str) -> Iterator[str]:
+        yield f"asked {text}"
+        yield "done"
+
+    handler = in_turn(turns, "an answer", "told", work, lambda request: stop)
+    assert list(handler(request, "a")) == ["asked a", "done"]
+    closed = handler(request, "b")
+    assert next(closed) == "asked b"
+    waiting = handler(request, "c")
+    said = next(waiting)["told"].value
+    assert said.startswith("waiting, number 1 in the queue: an answer of this page is going on")
+    assert said.endswith("; Stop leaves the queue")
+    stop.set()
+    assert [one["told"].value for one in waiting] == ["stopped while waiting: nothing was asked"]
+    closed.close()
+    assert turns.come(turns.join("an answer", "q"))

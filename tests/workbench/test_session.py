@@ -1,0 +1,272 @@
+"""What is on the desk is what ``icl run`` of its export sends, to the byte."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icl.core.errors import ConfigError, DataError, IclError, StoreError, TemplateError
+from icl.engines.table import TableEngine, Uncounted
+from icl.experiment.condition import Condition, build
+from icl.experiment.file import load_experiment
+from icl.experiment.grid import points
+from icl.experiment.loader import Loader
+from icl.records.store import ConditionStore
+from icl.running.run import run
+from icl.workbench.screen import Hand, Screen
+from icl.workbench.session import Workplace
+from icl.workbench.template_files import save_template
+from tests.table_experiment import write
+from tests.workbench.conftest import TABLE, screen
+
+OWN = """---
+task: generate
+---
+[[example]]
+{{ source_language }}> {{ source }}  
+{{ target_language }}>||| {{ target }}
+
+"""  # noqa: W291 - white space at a line's end is sent
+TEMPLATES = {
+    "samples/sentiment": "sentiment/plain",
+    "samples/choose": "choose/copa",
+    "samples/extract": "extract/json",
+    "samples/generate": "generate/question",
+    "samples/summarization": "summarization/plain",
+}
+
+
+def screens(work: Workplace) -> list[Screen]:
+    """Every task, selector, k, locale, seed and word language at least once."""
+    save_template(work.base, "own", OWN, "")
+    made = []
+    turns = itertools.cycle(
+        itertools.product(("random", "balanced", "bm25"), (0, 1, 5), (0, 7), ("en", "row"))
+    )
+    for number in range(3):
+        for name in ("intent/plain", "intent/native", "intent/instructed"):
+            select, k, seed, words = next(turns)
+            locale = ("en-US", "sw-KE", "de-DE")[number % 3]
+            made.append(screen(work, name, locale=locale, row=1 + 13 * number, select=select, k=k,
+                               seed=seed, words=words))  # fmt: skip
+        for name in ("translation/plain", "translation/native", "prompts/own.j2"):
+            select, k, seed, words = next(turns)
+            if select == "balanced":
+                select = "bm25"  # every line is a label of its own
+            made.append(screen(work, name, data="samples/translation", target="swh_Latn",
+                               row=1 + 17 * number, select=select, k=k, seed=seed, words=words,
+                               max_tokens=8 + number))  # fmt: skip
+        for data, name in TEMPLATES.items():
+            made.append(screen(work, name, data=data, row=1 + number, k=number, select="bm25"))
+    return made
+
+
+def reproduced(work: Workplace, one: Screen, name: str = "mine") -> Condition:
+    """The condition that ``icl run`` builds of a saved export, compared with the screen's."""
+    here = work.seen(one).condition
+    asked = here.request(here.examples[0])
+    file = work.write(work.export(one), name)
+    experiment = load_experiment(file)
+    (point,) = points(experiment)
+    there = build(point, Loader(experiment))
+    (row,) = there.examples
+    again = there.request(row)
+    assert again.prompt.text.encode("utf-8") == asked.prompt.text.encode("utf-8"), one
+    assert (again.hash, there.fingerprint) == (asked.hash, here.fingerprint), one
+    return there
+
+
+def test_the_export_sends_the_same_bytes(work: Workplace) -> None:
+    for number, one in enumerate(screens(work)):
+        made = reproduced(work, one, f"e{number}")
+        assert len(made.request(made.examples[0]).shots) == one.k
+        if number % 9 == 0:
+            done = run(work.base / f"e{number}.yaml", work.base / "runs")
+            store = ConditionStore(work.base / "runs" / "conditions" / made.folder)
+            (record,) = store.records().values()
+            assert record.request == made.request(made.examples[0]).hash
+            assert list(done.conditions[0].ids) == [made.examples[0].id]
+
+
+def test_an_edited_template_is_exported_with_the_experiment(work: Workplace) -> None:
+    first = screen(work, "intent/plain")
+    edited = replace(first, text=first.text.replace("Utterance", "Say"))
+    assert not work.export(first).files
+    (name,) = work.export(edited).files
+    assert name.startswith("prompts/plain-")
+    made = reproduced(work, edited)
+    assert made.request(made.examples[0]).prompt.query.startswith("Say: ")
+    assert work.seen(first).condition.request(made.examples[0]).prompt.query.startswith("Utter")
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "own", "answer"),
+    [
+        ("samples/intent", "intent/plain", {"utt": 'wake me\n"now" ✓'}, "alarm_set"),
+        ("samples/intent", "intent/plain", {"utt": "no answer known"}, ""),
+        ("samples/translation", "translation/plain", {"source": "Good day."}, "Guten Tag."),
+        ("samples/translation", "translation/plain", {"source": "Good day."}, ""),
+        ("samples/choose", "choose/copa",
+         {"premise": "It rained.", "question": "effect", "choice1": "He sang.", "choice2": "Wet."},
+         "1"),
+        ("samples/extract", "extract/json", {"text": "Ann was in Rome."}, '{"person": ["Ann"]}'),
+    ],
+)  # fmt: skip
+def test_a_typed_row_is_exported_too(
+    work: Workplace, data: str, name: str, own: dict[str, str], answer: str
+) -> None:
+    one = screen(work, name, data=data, own=own, answer=answer, k=2, words="row")
+    made = reproduced(work, one)
+    (row,) = made.examples
+    assert {key: row.fields[key] for key in own} == own
+    assert any(row.targets) == bool(answer)  # an aligned line may be blank, never missing
+    assert len(made.request(row).shots) == 2
+
+
+def test_shots_by_hand_are_exported_too(work: Workplace) -> None:
+    plain = screen(work, "intent/plain", select="bm25")
+    ids = list(work.seen(plain).scores)
+    pool = [row.id for row in work.seen(plain).condition.pool]
+    extra = next(name for name in pool if name not in ids)
+    hand = Hand().pinning(extra).without(ids[0])
+    hand = hand.moved([extra, *ids[1:]], extra, 1)
+    one = replace(plain, hand=hand)
+    made = reproduced(work, one)
+    sent = [shot.example.id for shot in made.request(made.examples[0]).shots]
+    assert sent[:2] == [ids[1], extra]
+    assert ids[0] not in sent and len(sent) == 3
+    assert all(score is not None for score in work.seen(one).scores.values())
+    none = replace(plain, k=1, hand=Hand(removed=tuple(pool)))
+    assert reproduced(work, none, "none").selector is None
+
+
+def test_an_uploaded_file_is_a_source(work: Workplace) -> None:
+    name = work.upload("my rows.CSV", b"utt,intent\nwake me,alarm_set\nplay jazz,play_music\n")
+    assert work.upload("my rows.CSV", (work.private / name).read_bytes()) == name
+    assert work.columns(name) == ["utt", "intent"]
+    one = screen(work, "intent/plain", data=name, column="intent", row=2, k=1)
+    made = reproduced(work, one)
+    assert made.examples[0].targets == ("play_music",)
+    assert [shot.example.fields["utt"] for shot in made.request(made.examples[0]).shots] == [
+        "wake me"
+    ]
+    with pytest.raises(DataError, match=r"rows.exe: the ending must be one of .csv, .tsv, .jsonl"):
+        work.upload("rows.exe", b"x")
+    with pytest.raises(DataError, match="not UTF-8 text"):
+        work.upload("rows.csv", b"\xff\xfe\xff")
+    for data in ("uploads/gone.csv", "uploads/../../../etc/passwd.csv"):
+        with pytest.raises(DataError, match="no longer here; upload the file again"):
+            work.seen(replace(one, data=data))
+
+
+def test_a_row_is_never_that_of_an_earlier_question(work: Workplace) -> None:
+    """Typed rows and uploads have one name in every experiment, whatever they hold."""
+    plain = screen(work, "intent/plain")
+    for text in ("", "wake me", "play jazz"):
+        seen = work.seen(replace(plain, own={"utt": text}))
+        assert seen.example.fields["utt"] == text
+    for text, shot in (("wake me", "play jazz"), ("lights on", "what time is it")):
+        name = work.upload("a.csv", f"utt,intent\n{text},alarm_set\n{shot},qa_stock\n".encode())
+        one = replace(plain, data=name, column="intent", k=1)
+        asked = work.seen(one).condition.request(work.seen(one).example)
+        assert asked.example.fields["utt"] == text
+        assert [one.example.fields["utt"] for one in asked.shots] == [shot]
+
+
+def test_the_tasks_of_an_experiment_are_sources(tmp_path: Path) -> None:
+    given = load_experiment(write(tmp_path))
+    work = Workplace({"t": TABLE}, given.base, tmp_path / "private", given)
+    try:
+        assert list(work.sources)[:2] == ["intent: rows", "translation: pairs"]
+        first = work.first_screen()  # its own template: another may read fields it does not have
+        assert (first.name, first.data) == ("intent.j2", "intent: rows")
+        assert work.seen(first).condition.template.name == "intent.j2"
+        one = screen(work, "intent.j2", data="intent: rows", row=11, k=2)
+        assert len(work.rows(one)) == 12  # all of the split, though the experiment draws 10
+        assert reproduced(work, one).examples[0].id == "r10"
+        pairs = screen(work, "copy.j2", data="translation: pairs", source="en", target="de", row=3)
+        assert reproduced(work, pairs, "pairs").examples[0].fields["source"] == "line 2 of text"
+    finally:
+        work.sandbox.close()
+
+
+def test_nothing_is_written_over(work: Workplace) -> None:
+    one = screen(work, "intent/plain")
+    file = work.write(work.export(one), "mine")
+    before = file.read_bytes()
+    assert work.write(work.export(one), "mine") == file
+    with pytest.raises(StoreError, match=r"mine.yaml is there already with other content"):
+        work.write(work.export(replace(one, row=2)), "mine")
+    assert file.read_bytes() == before
+    for name in ("", "../x", "a b", "/etc/x"):
+        with pytest.raises(ConfigError, match="cannot name an experiment; accepted: letters"):
+            work.write(work.export(one), name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"row": 1000}, DataError, r"lines \[1000, 1000\] are asked for, but there are 164 rows"),
+        ({"row": 0}, DataError, "1 <= first <= last is needed"),
+        ({"locale": "xx-XX"}, DataError, "no locale 'xx-XX'"),
+        ({"locale": None}, DataError, "massive needs a locale"),
+        ({"select": "dense2"}, ConfigError, "unknown selector 'dense2'"),
+        ({"data": "/etc/passwd"}, ConfigError, "unknown data '/etc/passwd'. There are: samples/"),
+        ({"data": "samples/translation"}, ConfigError, "the task 'translation' needs 'generate'"),
+        ({"text": "a ||| {{ b"}, TemplateError, r"intent/plain:1: "),
+        ({"text": "x {{ ut }}||| {{ label }}"}, ConfigError, "is of kind 'generate'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    work: Workplace, changes: dict[str, Any], kind: type[IclError], message: str
+) -> None:
+    one = replace(screen(work, "intent/plain"), **changes)
+    with pytest.raises(kind, match=message) as caught:
+        seen = work.seen(one)
+        seen.condition.request(seen.example)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_field_says_line_and_fields(work: Workplace) -> None:
+    first = screen(work, "intent/plain")
+    seen = work.seen(replace(first, text=first.text.replace("utt }}", "uttt }}")))
+    with pytest.raises(TemplateError, match=r"plain:12: 'uttt' is undefined\. Did you mean 'utt'"):
+        seen.condition.request(seen.example)
+
+
+def test_a_translation_row_is_none_of_the_pool(work: Workplace) -> None:
+    one = screen(work, "translation/plain", data="samples/translation", row=121)
+    with pytest.raises(DataError, match="has the rows 1 to 120"):
+        work.seen(one)
+
+
+def test_a_line_of_parallel_text_holds_no_break(work: Workplace) -> None:
+    one = screen(work, "translation/plain", data="samples/translation", own={"source": "a\nb"})
+    with pytest.raises(DataError, match="a row of parallel text is one line"):
+        work.seen(one)
+
+
+def test_editing_holds_no_more_and_more(work: Workplace) -> None:
+    first = screen(work, "intent/plain")
+    for number in range(60):
+        work.seen(replace(first, text=f"{first.text}{number}"))
+    assert work._loader is not None and work._loader.held <= 70
+
+
+def test_a_prompt_is_not_counted_before_the_tokenizer_is_open(work: Workplace) -> None:
+    condition = work.seen(screen(work, "intent/plain", k=8)).condition
+    small = replace(condition, engine=TableEngine(default="hash", window=60))
+    assert small.request(small.examples[0]).prompt.dropped
+    free = replace(condition, engine=Uncounted(window=10**9))
+    asked = free.request(free.examples[0])
+    assert (asked.tokens, asked.prompt.dropped, len(asked.shots)) == (0, (), 8)
+
+
+def test_the_width_and_chat_go_into_the_models_entry(work: Workplace) -> None:
+    one = Screen("x", "", model="./folder", width="int8", chat="auto")
+    assert work.model(one) == {"source": "./folder", "width": "int8", "chat": "auto"}
+    assert work.model(replace(one, model="t")) == TABLE  # that engine has no width
