@@ -30,13 +30,19 @@ def continuous(engine: HFEngine, prompts: Sequence[Prompt], max_tokens: int) -> 
     ids = [list(found) for found in codec.encode([prompt.text for prompt in prompts])]
     each = (max(map(len, ids)) + max_tokens) // PAGE + 2
     settings: Any = ContinuousBatchingConfig(
-        page_size=PAGE, num_blocks=each * len(ids), max_batch_tokens=512, use_cuda_graph=False,
-        use_async_batching=False, max_requests_per_batch=len(ids),
-    )  # fmt: skip
+        page_size=PAGE,
+        num_blocks=each * len(ids),
+        max_batch_tokens=512,
+        use_cuda_graph=False,
+        use_async_batching=False,
+        max_requests_per_batch=len(ids),
+    )
     greedy = GenerationConfig(
-        max_new_tokens=max_tokens, do_sample=False, eos_token_id=line_ends(codec.tokenizer),
+        max_new_tokens=max_tokens,
+        do_sample=False,
+        eos_token_id=line_ends(codec.tokenizer),
         pad_token_id=0,
-    )  # fmt: skip
+    )
     with quiet():
         found = model.generate_batch(
             ids, generation_config=greedy, continuous_batching_config=settings

@@ -52,16 +52,21 @@ def first_page(command: Sequence[str], folder: Path) -> float:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     environment = {
-        **os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1",
+        **os.environ,
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }  # fmt: skip
+    }
     printed = folder / f"printed-{port}"
     began = time.perf_counter()
     with printed.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", *command, port], cwd=folder, env=environment,
-            stdout=out, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-W", "ignore", "-c", *command, port],
+            cwd=folder,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.PIPE,
+        )
     try:
         while not _answers(f"http://127.0.0.1:{port}/", printed):
             if process.poll() is not None or time.perf_counter() - began > WAIT_S:

@@ -102,9 +102,10 @@ def theirs(tools: Tools, prompts: Sequence[Prompt], batch_size: int) -> Texts:
 
 
 def _timed(
-    tools: Tools, prompts: Sequence[Prompt],
+    tools: Tools,
+    prompts: Sequence[Prompt],
     generate: Callable[[HFEngine, Sequence[Prompt], int], list[str]],
-) -> Texts:  # fmt: skip
+) -> Texts:
     """All prompts by one call of another way to generate, on the same loaded weights."""
     generate(tools.engine, prompts[:2], 2)  # the first pass is slower
     began = clocks()
@@ -132,21 +133,36 @@ def llama(path: str, tools: Tools, prompts: Sequence[Prompt]) -> Texts:
 
 
 def _compared(
-    name: str, tools: Tools, prompts: Sequence[Prompt], mine: Texts, other: Texts, size: int,
+    name: str,
+    tools: Tools,
+    prompts: Sequence[Prompt],
+    mine: Texts,
+    other: Texts,
+    size: int,
     who: str = "lm-eval",
-) -> Result:  # fmt: skip
+) -> Result:
     texts = [prompt.text + text for prompt, text in zip(prompts, mine.texts, strict=True)]
     same = sum(a.strip() == b.strip() for a, b in zip(mine.texts, other.texts, strict=True))
     n = len(prompts)
     return Result(
-        name=name, queries=n, requests=n, ours_s=mine.seconds, theirs_queries=n,
-        theirs_s=other.seconds, ours_cpu_s=mine.cpu_seconds, theirs_cpu_s=other.cpu_seconds,
-        theirs_batch_size=size, max_abs_diff=None, argmax_equal=same, argmax_of=n,
+        name=name,
+        queries=n,
+        requests=n,
+        ours_s=mine.seconds,
+        theirs_queries=n,
+        theirs_s=other.seconds,
+        ours_cpu_s=mine.cpu_seconds,
+        theirs_cpu_s=other.cpu_seconds,
+        theirs_batch_size=size,
+        max_abs_diff=None,
+        argmax_equal=same,
+        argmax_of=n,
         forwarded_tokens=mine.forwarded_tokens,
         unique_tokens=unique_tokens(tools.engine.codec.encode(texts)),
         dtype=tools.engine.formats.compute,
-        device=str(tools.engine.torch_device), other=who,
-    )  # fmt: skip
+        device=str(tools.engine.torch_device),
+        other=who,
+    )
 
 
 if __name__ == "__main__":

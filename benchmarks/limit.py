@@ -63,17 +63,32 @@ def bare(engine: HFEngine, n_tokens: int, n_rows: int, chunk: int) -> tuple[floa
 
 
 def _result(
-    name: str, n: int, mine: Answers, bare: tuple[float, float], ids: Sequence[tuple[int, ...]],
+    name: str,
+    n: int,
+    mine: Answers,
+    bare: tuple[float, float],
+    ids: Sequence[tuple[int, ...]],
     engine: HFEngine,
-) -> Result:  # fmt: skip
+) -> Result:
     return Result(
-        name=f"limit {name}", queries=n, requests=len(ids), ours_s=mine.seconds,
-        theirs_queries=n, theirs_s=bare[0], ours_cpu_s=mine.cpu_seconds, theirs_cpu_s=bare[1],
-        theirs_batch_size=1, max_abs_diff=None, argmax_equal=0, argmax_of=0,
-        forwarded_tokens=mine.forwarded_tokens, unique_tokens=unique_tokens(ids),
+        name=f"limit {name}",
+        queries=n,
+        requests=len(ids),
+        ours_s=mine.seconds,
+        theirs_queries=n,
+        theirs_s=bare[0],
+        ours_cpu_s=mine.cpu_seconds,
+        theirs_cpu_s=bare[1],
+        theirs_batch_size=1,
+        max_abs_diff=None,
+        argmax_equal=0,
+        argmax_of=0,
+        forwarded_tokens=mine.forwarded_tokens,
+        unique_tokens=unique_tokens(ids),
         dtype=engine.formats.compute,
-        device=str(engine.torch_device), other="bare model",
-    )  # fmt: skip
+        device=str(engine.torch_device),
+        other="bare model",
+    )
 
 
 def check(results: Sequence[Result]) -> None:

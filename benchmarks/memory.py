@@ -38,13 +38,25 @@ def run(options: Options) -> list[Result]:
             apart = [abs(a - b) for a, b in zip(tree["sums"], plain["sums"], strict=True)]
             results.append(
                 Result(
-                    name=f"peak MB, {name}", queries=1, requests=n, ours_s=tree["peak_mb"],
-                    theirs_queries=1, theirs_s=plain["peak_mb"], ours_cpu_s=0.0, theirs_cpu_s=0.0,
-                    theirs_batch_size=1, max_abs_diff=max(apart), argmax_equal=0, argmax_of=0,
-                    forwarded_tokens=tree["forwarded"], unique_tokens=tree["unique"],
-                    dtype=tree["dtype"], device=tree["device"], other="plain way",
+                    name=f"peak MB, {name}",
+                    queries=1,
+                    requests=n,
+                    ours_s=tree["peak_mb"],
+                    theirs_queries=1,
+                    theirs_s=plain["peak_mb"],
+                    ours_cpu_s=0.0,
+                    theirs_cpu_s=0.0,
+                    theirs_batch_size=1,
+                    max_abs_diff=max(apart),
+                    argmax_equal=0,
+                    argmax_of=0,
+                    forwarded_tokens=tree["forwarded"],
+                    unique_tokens=tree["unique"],
+                    dtype=tree["dtype"],
+                    device=tree["device"],
+                    other="plain way",
                 )
-            )  # fmt: skip
+            )
     return results
 
 

@@ -41,10 +41,13 @@ def grown(engine: HFEngine, prompts: Sequence[Prompt], max_tokens: int) -> list[
     active = list(range(len(ids)))
     while active:
         rows = np.array([row for row in active for _ in new[row]])  # (nodes,)
-        at = np.array([
-            len(ids[row]) + len(made[row]) - len(new[row]) + i
-            for row in active for i in range(len(new[row]))
-        ])  # fmt: skip
+        at = np.array(
+            [
+                len(ids[row]) + len(made[row]) - len(new[row]) + i
+                for row in active
+                for i in range(len(new[row]))
+            ]
+        )
         owners, places = np.append(owners, rows), np.append(places, at)
         sees = (owners == rows[:, None]) | (owners == -1)  # (nodes, keys)
         sees &= places <= at[:, None]

@@ -38,9 +38,13 @@ def write_run(folder: Path, records: int, labels: int = 60) -> None:
     names = [f"label_{number}" for number in range(labels)]
     words = [f"word{number}" for number in range(500)]
     rows = [
-        {"id": f"row-{number}", "utt": " ".join(draw.choices(words, k=12)),
-         "intent": draw.choice(names)} for number in range(records)
-    ]  # fmt: skip
+        {
+            "id": f"row-{number}",
+            "utt": " ".join(draw.choices(words, k=12)),
+            "intent": draw.choice(names),
+        }
+        for number in range(records)
+    ]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     known = json.dumps({name: name.replace("_", " ") for name in names})
     (folder / "plain.j2").write_text(TEMPLATE.format(labels=known))

@@ -120,11 +120,17 @@ def main() -> None:
         sys.exit(f"error: {error}")
     if given.json is not None:
         rows = [
-            asdict(point) | {"name": f"{point.axis} {point.size}", "ratio": point.ratio,
-                             "theirs_s": None, "max_abs_diff": None, "argmax_equal": None}
+            asdict(point)
+            | {
+                "name": f"{point.axis} {point.size}",
+                "ratio": point.ratio,
+                "theirs_s": None,
+                "max_abs_diff": None,
+                "argmax_equal": None,
+            }
             | made_with()
             for point in points
-        ]  # fmt: skip
+        ]
         given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     show(points, Console(width=80))
 

@@ -149,20 +149,38 @@ def _pair(engine: HFEngine, width: str, n: int) -> Iterator[Result]:
 
 
 def _result(
-    name: str, n: int, mine: Answers, other: tuple[float, float], n_other: int, items: Items,
-    engine: HFEngine, who: str,
-) -> Result:  # fmt: skip
+    name: str,
+    n: int,
+    mine: Answers,
+    other: tuple[float, float],
+    n_other: int,
+    items: Items,
+    engine: HFEngine,
+    who: str,
+) -> Result:
     ids = engine.codec.encode([prompt.text + choice for prompt, choice in items])
     counts = (mine.forwarded_tokens, unique_tokens(ids))
     if who == "plain":  # of two texts each, for which the floor is not counted
         counts = (0, 0)
     return Result(
-        name=name, queries=n, requests=len(items), ours_s=mine.seconds, theirs_queries=n_other,
-        theirs_s=other[0], ours_cpu_s=mine.cpu_seconds, theirs_cpu_s=other[1],
-        theirs_batch_size=1, max_abs_diff=None, argmax_equal=0, argmax_of=0,
-        forwarded_tokens=counts[0], unique_tokens=counts[1],
-        dtype=engine.formats.compute, device=str(engine.torch_device), other=who,
-    )  # fmt: skip
+        name=name,
+        queries=n,
+        requests=len(items),
+        ours_s=mine.seconds,
+        theirs_queries=n_other,
+        theirs_s=other[0],
+        ours_cpu_s=mine.cpu_seconds,
+        theirs_cpu_s=other[1],
+        theirs_batch_size=1,
+        max_abs_diff=None,
+        argmax_equal=0,
+        argmax_of=0,
+        forwarded_tokens=counts[0],
+        unique_tokens=counts[1],
+        dtype=engine.formats.compute,
+        device=str(engine.torch_device),
+        other=who,
+    )
 
 
 if __name__ == "__main__":

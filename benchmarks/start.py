@@ -63,25 +63,48 @@ def run(options: Options) -> list[Result]:
     best = {name: min(one["seconds"] for one in ones[1:]) for name, ones in made.items()}
     same = made["ours"][-1]["text"].strip() == made["theirs"][-1]["text"].strip()
     shared: dict[str, Any] = {
-        "queries": 1, "requests": 1, "theirs_queries": 1, "theirs_batch_size": 1,
-        "ours_cpu_s": 0.0, "theirs_cpu_s": 0.0, "max_abs_diff": None, "forwarded_tokens": 0,
-        "unique_tokens": 0, "dtype": engine.formats.compute, "device": str(engine.torch_device),
+        "queries": 1,
+        "requests": 1,
+        "theirs_queries": 1,
+        "theirs_batch_size": 1,
+        "ours_cpu_s": 0.0,
+        "theirs_cpu_s": 0.0,
+        "max_abs_diff": None,
+        "forwarded_tokens": 0,
+        "unique_tokens": 0,
+        "dtype": engine.formats.compute,
+        "device": str(engine.torch_device),
         "other": "transformers",
-    }  # fmt: skip
+    }
     return [
-        Result("first token", ours_s=best["ours"], theirs_s=best["theirs"], argmax_equal=same,
-               argmax_of=1, **shared),
-        Result("imports", ours_s=best["floor"], theirs_s=best["floor"], argmax_equal=0,
-               argmax_of=0, **shared),
-    ]  # fmt: skip
+        Result(
+            "first token",
+            ours_s=best["ours"],
+            theirs_s=best["theirs"],
+            argmax_equal=same,
+            argmax_of=1,
+            **shared,
+        ),
+        Result(
+            "imports",
+            ours_s=best["floor"],
+            theirs_s=best["floor"],
+            argmax_equal=0,
+            argmax_of=0,
+            **shared,
+        ),
+    ]
 
 
 def _fresh(code: str, given: tuple[str, ...]) -> dict[str, Any]:
     """What a new process says about itself."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _CLOCK + code + _TOLD, *given],
-        capture_output=True, text=True, check=True, env=ENVIRONMENT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
+    )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

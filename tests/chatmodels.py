@@ -60,10 +60,27 @@ TEMPLATES = {
     "qwen3": QWEN3,
     "r1": R1,
 }
-SPECIAL = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start|>", "<|header|>", "<|eot|>",
-           "<start_of_turn>", "<end_of_turn>", "<|User|>", "<|Assistant|>"]  # fmt: skip
-TURN_END = {"chatml": "<|im_end|>", "llama3": "<|eot|>", "gemma": "<end_of_turn>",
-            "mistral": "</s>", "qwen3": "<|im_end|>", "r1": "</s>"}  # fmt: skip
+SPECIAL = [
+    "<s>",
+    "</s>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|start|>",
+    "<|header|>",
+    "<|eot|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|User|>",
+    "<|Assistant|>",
+]
+TURN_END = {
+    "chatml": "<|im_end|>",
+    "llama3": "<|eot|>",
+    "gemma": "<end_of_turn>",
+    "mistral": "</s>",
+    "qwen3": "<|im_end|>",
+    "r1": "</s>",
+}
 """What ends an answer, by template."""
 
 

@@ -52,11 +52,20 @@ def hostile_run(folder: Path) -> Run:
     )
     answers = {row["utt"]: " " + row["utt"] for row in rows if len(row["utt"]) < 500}
     tasks = [
-        {"task": "intent", "prompt": name, "rows": {"data": "rows", "split": "test"},
-         "pool": {"split": "train"}},
-        {"task": "generate", "prompt": "echo.j2", "rows": {"data": "rows", "split": "test"},
-         "pool": {"split": "train"}, "sampling": {"max_tokens": 50}},
-    ]  # fmt: skip
+        {
+            "task": "intent",
+            "prompt": name,
+            "rows": {"data": "rows", "split": "test"},
+            "pool": {"split": "train"},
+        },
+        {
+            "task": "generate",
+            "prompt": "echo.j2",
+            "rows": {"data": "rows", "split": "test"},
+            "pool": {"split": "train"},
+            "sampling": {"max_tokens": 50},
+        },
+    ]
     engine = {"engine": "table", "default": "hash", "answers": answers, "window": 9000}
     grid = {"shots": [0, {"k": 2, "select": "bm25"}, {"k": 3, "select": "bm25"}]}
     models = {"<q>$m$": engine}

@@ -68,17 +68,23 @@ def made(folder: Path, *conditions: Made, name: str = "made") -> Run:
             {
                 "axes": axes,
                 "settings": {k: v for k, v in axes.items() if v} | dict(one.settings),
-                "also": [], "fingerprint": fingerprint, "folder": fingerprint, "task": task,
-                "method": "rank" if one.labels else "generate", "ranking": None,
+                "also": [],
+                "fingerprint": fingerprint,
+                "folder": fingerprint,
+                "task": task,
+                "method": "rank" if one.labels else "generate",
+                "ranking": None,
                 "parser": "label" if one.labels else "text",
                 "metrics": list(one.metrics) or (["accuracy"] if one.labels else ["chrf"]),
-                "labels": len(one.labels), "rows": digest(ids)[:12], "cite": dict(one.cite),
+                "labels": len(one.labels),
+                "rows": digest(ids)[:12],
+                "cite": dict(one.cite),
                 "rows_available": len(ids),
                 "rows_hash": data_hash(_example(n, row, one) for n, row in enumerate(one.rows)),
                 "pool": {"n": 9, "hash": "0", "left_out": 0, "labels": dict(one.pool_labels)},
                 "fallbacks": [],
             }
-        )  # fmt: skip
+        )
     (folder / name).mkdir(parents=True, exist_ok=True)
     manifest = {
         "name": name, "finished": True, "experiment": "name: made\n", "command": ["icl", "run"],
@@ -97,8 +103,11 @@ def _write(folder: Path, fingerprint: str, one: Made) -> None:
         store.begin(_condition(fingerprint, one))
         if choices:
             store.keep_choices(choices, [1] * len(choices))
-        pool = {shot[0]: Example(shot[0], {"text": f"text of {shot[0]}"}, (shot[1] or "shot",))
-                for record in records for shot in record.shots}  # fmt: skip
+        pool = {
+            shot[0]: Example(shot[0], {"text": f"text of {shot[0]}"}, (shot[1] or "shot",))
+            for record in records
+            for shot in record.shots
+        }
         store.plan([[example.id for example in examples]], examples, pool.values())
         if records:
             store.commit(0, records, {"seconds": 1.0, "tokens": 1})
@@ -109,12 +118,15 @@ def _condition(fingerprint: str, one: Made) -> dict[str, Any]:
     text = TEMPLATE.format(
         kind="classify" if labels else "generate",
         labels=f"labels: {json.dumps(labels)}\n" if labels else "",
-        field="text" if labels else "source", target="label" if labels else "target",
-    )  # fmt: skip
+        field="text" if labels else "source",
+        target="label" if labels else "target",
+    )
     identity = {
-        "format": 1, "engine": dict(one.engine), "shots": None,
+        "format": 1,
+        "engine": dict(one.engine),
+        "shots": None,
         "rows": ["made", "test", [], None, []],
-    }  # fmt: skip
+    }
     kept = {
         "name": one.template,
         "text": text,
@@ -123,8 +135,14 @@ def _condition(fingerprint: str, one: Made) -> dict[str, Any]:
         "labels": labels,
         "fallbacks": [],
     }
-    return {"fingerprint": fingerprint, "identity": identity, "task": "classify",
-            "method": "rank", "sampling": None, "template": kept}  # fmt: skip
+    return {
+        "fingerprint": fingerprint,
+        "identity": identity,
+        "task": "classify",
+        "method": "rank",
+        "sampling": None,
+        "template": kept,
+    }
 
 
 def _example(number: int, row: Row, one: Made) -> Example:

@@ -113,8 +113,13 @@ class Server:
 
     def entry(self, **options: Any) -> dict[str, Any]:
         """A model entry for it, with short pauses."""
-        return {"engine": "openai", "source": self.url, "model": self.name, "backoff_s": 0.001,
-                **options}  # fmt: skip
+        return {
+            "engine": "openai",
+            "source": self.url,
+            "model": self.name,
+            "backoff_s": 0.001,
+            **options,
+        }
 
     def complete(self, prompt: str, body: dict[str, Any], seed: str = "") -> tuple[str, str, int]:
         text, made = "", 0
@@ -136,8 +141,11 @@ class Server:
             text, finish, made = self.complete(prompt, body, seed)
             total += made
             choice: dict[str, Any] = {"index": index, "finish_reason": finish, "logprobs": None}
-            choice |= {"message": {"role": "assistant", "content": text}} if chat else {
-                "text": (prompt if body.get("echo") and self.echo else "") + text}  # fmt: skip
+            choice |= (
+                {"message": {"role": "assistant", "content": text}}
+                if chat
+                else {"text": (prompt if body.get("echo") and self.echo else "") + text}
+            )
             choice["logprobs"] = self.numbers(prompt, text, body, chat)
             choices.append(choice)
         usage = {"prompt_tokens": len(listed), "completion_tokens": total}
@@ -150,8 +158,9 @@ class Server:
             return None
         if chat and self.top:
             top = self.model.top(prompt, body["top_logprobs"])
-            return {"content": [{"top_logprobs": [{"token": t, "logprob": v}
-                                                  for t, v in top.items()]}]}  # fmt: skip
+            return {
+                "content": [{"top_logprobs": [{"token": t, "logprob": v} for t, v in top.items()]}]
+            }
         if body.get("echo") and self.echo:
             skip = 0 if self.list_bos else 1
             made = [text] if text else []
@@ -160,8 +169,11 @@ class Server:
                 logprobs[0] = None
             return {"tokens": self.model.tokens(prompt)[skip:] + made, "token_logprobs": logprobs}
         if self.top:
-            return {"tokens": [text], "token_logprobs": [-1.0],
-                    "top_logprobs": [self.model.top(prompt, body["logprobs"])]}  # fmt: skip
+            return {
+                "tokens": [text],
+                "token_logprobs": [-1.0],
+                "top_logprobs": [self.model.top(prompt, body["logprobs"])],
+            }
         return None
 
 
@@ -210,8 +222,15 @@ class Handler(BaseHTTPRequestHandler):
             strings = own.model.tokens(body["prompt"])
             self.send(200, {"tokens": list(range(len(strings))), "token_strs": strings})
         elif body.get("model") != own.name:
-            self.send(404, {"error": {"message": f"The model `{body.get('model')}` does not exist",
-                                      "code": "model_not_found"}})  # fmt: skip
+            self.send(
+                404,
+                {
+                    "error": {
+                        "message": f"The model `{body.get('model')}` does not exist",
+                        "code": "model_not_found",
+                    }
+                },
+            )
         elif self.path == "/v1/chat/completions" or (
             self.path == "/v1/completions" and own.completions
         ):
@@ -301,8 +320,9 @@ FAULTS: dict[str, Callable[[Handler, Server, dict[str, Any]], None]] = {
         429, {"error": "slow down"}, Retry_After="Sun, 06 Nov 1994 08:49:37 GMT"
     ),
     "429 late": lambda h, s, b: h.send(429, {"error": "come tomorrow"}, Retry_After="90000"),
-    "quota": lambda h, s, b: h.send(429, {"error": {"message": "You exceeded your quota",
-                                                    "code": "insufficient_quota"}}),
+    "quota": lambda h, s, b: h.send(
+        429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
+    ),
     "500": lambda h, s, b: h.send(500, "worker died", "text/plain"),
     "503": lambda h, s, b: h.send(503, {"error": {"message": "loading"}}),
     "502 page": lambda h, s, b: h.send(502, "<html><h1>Bad Gateway</h1></html>", "text/html"),
@@ -323,11 +343,18 @@ FAULTS: dict[str, Callable[[Handler, Server, dict[str, Any]], None]] = {
     "null text": lambda h, s, b: h.altered(
         s, b, lambda made: made["choices"][0].update(text=7, logprobs=None)
     ),
-    "too long": lambda h, s, b: h.send(400, {"error": {"message":
-        "This model's maximum context length is 10 tokens", "code": "context_length_exceeded"}}),
+    "too long": lambda h, s, b: h.send(
+        400,
+        {
+            "error": {
+                "message": "This model's maximum context length is 10 tokens",
+                "code": "context_length_exceeded",
+            }
+        },
+    ),
     "refused": lambda h, s, b: h.send(401, {"error": {"message": "key expired"}}),
     "cut stream": lambda h, s, b: h.cut_stream(s, b),
-}  # fmt: skip
+}
 MENDING = ("429", "429 after", "429 date", "500", "503", "502 page", "page", "reset", "cut", "drip",
            "no json", "shape", "list", "no choice", "two choices", "doubled", "null text",
            )  # fmt: skip

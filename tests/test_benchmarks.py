@@ -83,9 +83,13 @@ def test_table_fits_80_columns_and_names_what_stands_apart(
 ) -> None:
     monkeypatch.setattr(results, "version", lambda name: "0.4.13")
     border = replace(
-        RESULT, name="parity border", max_abs_diff=None, apart=120, apart_equal=60,
+        RESULT,
+        name="parity border",
+        max_abs_diff=None,
+        apart=120,
+        apart_equal=60,
         apart_max_abs_diff=10.25,
-    )  # fmt: skip
+    )
     show([RESULT, border], Console(width=80))
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80

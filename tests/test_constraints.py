@@ -84,8 +84,11 @@ def apart(text: str, requirements: list[str]) -> list[str]:
             continue
         version = distribution(name).version
         here = [pin for pin in lines.get(name, ()) if not pin.marker or pin.marker.evaluate()]
-        found += [f"{name} {version}, pinned: {pin.specifier}" for pin in here
-                  if not pin.specifier.contains(version, prereleases=True)]  # fmt: skip
+        found += [
+            f"{name} {version}, pinned: {pin.specifier}"
+            for pin in here
+            if not pin.specifier.contains(version, prereleases=True)
+        ]
     return found
 
 

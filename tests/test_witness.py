@@ -30,8 +30,14 @@ from tests.witness import (
 
 REWRITE = "if a number was corrected, `python -m tests.witness` writes it anew"
 CONDITIONS = RUNS / "conditions"
-NUMBERS = {"manifest.json", "timings.jsonl", "search.json", "search.jsonl", "scores.json",
-           "calibrations.json"}  # fmt: skip
+NUMBERS = {
+    "manifest.json",
+    "timings.jsonl",
+    "search.json",
+    "search.jsonl",
+    "scores.json",
+    "calibrations.json",
+}
 """Files that hold numbers, versions or seconds; everything else is the same bytes for ever."""
 
 
@@ -97,8 +103,11 @@ def test_every_fingerprint_and_request_is_the_hash_of_the_same_json() -> None:
             for role, asked in own.items():
                 about = loaded(asked.store.folder / "condition.json")
                 for record in asked.records.values():
-                    assert record.request == asked.hash_again(record) == request(asked, record,
-                        about["sampling"])  # fmt: skip
+                    assert (
+                        record.request
+                        == asked.hash_again(record)
+                        == request(asked, record, about["sampling"])
+                    )
                     requests[role] += 1
     assert requests == {"test": 144, "content_free": 24, "domain": 12, "pool": 6}
 
@@ -109,8 +118,14 @@ def request(asked: Any, record: Any, sampling: Any) -> str:
     if asked.entry["method"] == "channel":
         return sha({"prompts": [one.text for one in prompts], "scored": asked.scored(record)})
     choices = [choice.text + choice.end for choice in asked.choices(record)]
-    return sha({"prompt": prompts[0].text, "choices": choices, "stop": list(prompts[0].stop),
-                "sampling": sampling})  # fmt: skip
+    return sha(
+        {
+            "prompt": prompts[0].text,
+            "choices": choices,
+            "stop": list(prompts[0].stop),
+            "sampling": sampling,
+        }
+    )
 
 
 def test_what_is_hashed_has_no_field_more_and_none_less(fresh: Path) -> None:
@@ -122,8 +137,13 @@ def test_what_is_hashed_has_no_field_more_and_none_less(fresh: Path) -> None:
         assert {one["identity"]["format"] for one in made} == {1}
         shots = {tuple(one["identity"]["shots"] or ()) for one in made}
         plain = ("k", "order", "selector", "options", "pool")
-        assert shots == {(), plain, (*plain, "parallel"), (*plain, "labels"),
-                         (*plain, "labels", "label_seed", "label_draw")}  # fmt: skip
+        assert shots == {
+            (),
+            plain,
+            (*plain, "parallel"),
+            (*plain, "labels"),
+            (*plain, "labels", "label_seed", "label_draw"),
+        }
         samplings = {json.dumps(one["identity"]["sampling"]) for one in made}
         assert samplings == {
             "null",

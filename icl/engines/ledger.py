@@ -89,9 +89,14 @@ def _summed(parts: Sequence[Traffic]) -> Traffic:
 
 def _of_answer(answer: Answer) -> Traffic:
     return Traffic(
-        1, answer.retries, answer.prompt_tokens, answer.output_tokens, answer.cost, [answer.ms],
+        1,
+        answer.retries,
+        answer.prompt_tokens,
+        answer.output_tokens,
+        answer.cost,
+        [answer.ms],
         {answer.model: 1} if answer.model else {},
-    )  # fmt: skip
+    )
 
 
 class Ledger:
@@ -167,9 +172,12 @@ class Remote(Protocol):
         ...
 
     def cost_of(
-        self, prompt_tokens: int, choice_tokens: Sequence[int], ranking: str | None,
+        self,
+        prompt_tokens: int,
+        choice_tokens: Sequence[int],
+        ranking: str | None,
         sampling: Sampling,
-    ) -> float | None:  # fmt: skip
+    ) -> float | None:
         """Money for one prompt at most; None without a price table."""
         ...
 

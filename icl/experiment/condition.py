@@ -95,10 +95,15 @@ class Condition:
             "choices": self._choice_identity(),
             "sampling": self.sampling.identity() if self.method == "generate" else None,
             "shots": shots,
-            "rows": [rows.data, rows.split, list(rows.lines or ()), self.point.locale,
-                     list(self.point.pair or ())],
+            "rows": [
+                rows.data,
+                rows.split,
+                list(rows.lines or ()),
+                self.point.locale,
+                list(self.point.pair or ()),
+            ],
             **({"revisions": dict(self.revisions)} if self.revisions else {}),
-        }  # fmt: skip
+        }
 
     @cached_property
     def order(self) -> str:
@@ -218,9 +223,16 @@ class Condition:
             for prompt in prompts
         ]
         return Request(
-            example, prompts[0], fitted.shots, channel_hash(sent, scored), fitted.tokens, sent[0],
-            choices, prompts=prompts, scored=scored,
-        )  # fmt: skip
+            example,
+            prompts[0],
+            fitted.shots,
+            channel_hash(sent, scored),
+            fitted.tokens,
+            sent[0],
+            choices,
+            prompts=prompts,
+            scored=scored,
+        )
 
     @cached_property
     def _longest(self) -> str:
@@ -292,14 +304,23 @@ def build(point: Point, loader: Loader) -> Condition:
     sampling = Sampling(**entry.sampling.model_dump())
     named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
     made = Condition(
-        point=point, task=task, method=method, template=template, examples=test.examples,
-        available=test.available, pool=pool, left_out=left_out,
-        selector=loader.selector(point, pool, test.examples), choices=choices,
-        sampling=sampling, engine=engine, ranking=ranking,
+        point=point,
+        task=task,
+        method=method,
+        template=template,
+        examples=test.examples,
+        available=test.available,
+        pool=pool,
+        left_out=left_out,
+        selector=loader.selector(point, pool, test.examples),
+        choices=choices,
+        sampling=sampling,
+        engine=engine,
+        ranking=ranking,
         batch_size=loader.experiment.batch_size,
         labels=Counter(example.targets[0] for example in pool if example.targets),
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
-    )  # fmt: skip
+    )
     check_answers(made)
     check_labels(point.shots, template, method, engine.identity())
     return made

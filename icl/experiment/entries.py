@@ -194,9 +194,12 @@ class DataEntry(Entry):
         return columns
 
     def spec(
-        self, base: Path, locale: str | None = None, pair: tuple[str, str] | None = None,
+        self,
+        base: Path,
+        locale: str | None = None,
+        pair: tuple[str, str] | None = None,
         rows: RowsEntry | PoolEntry | DevEntry | None = None,
-    ) -> DataSpec:  # fmt: skip
+    ) -> DataSpec:
         """What the entry and the rows that are asked of it say, for a reader.
 
         A path is relative to ``base``; for ``hf``, what is no path there is an id of the hub.
@@ -206,12 +209,22 @@ class DataEntry(Entry):
             path = Path(self.path)
         source, target = pair or (None, None)
         return DataSpec(
-            format=self.format, path=path, locale=locale, source=source, target=target,
-            split=rows.split if rows else None, lines=rows.lines if rows else None,
-            fields=self.fields, answer=self.answer, id=self.id, gold=tuple(self.gold),
-            encoding=self.encoding, columns=tuple(self.columns), config=self.config,
+            format=self.format,
+            path=path,
+            locale=locale,
+            source=source,
+            target=target,
+            split=rows.split if rows else None,
+            lines=rows.lines if rows else None,
+            fields=self.fields,
+            answer=self.answer,
+            id=self.id,
+            gold=tuple(self.gold),
+            encoding=self.encoding,
+            columns=tuple(self.columns),
+            config=self.config,
             revision=self.revision,
-        )  # fmt: skip
+        )
 
 
 class PairEntry(Entry):

@@ -123,8 +123,9 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
         entry = validate(ExperimentEntry, _apply(raw, chosen, where), where)
         model = str(chosen["model"])
         if model not in entry.models:
-            raise ConfigError(f"{where}: grid.model: unknown {model!r}"
-                              f"{did_you_mean(model, entry.models)}")  # fmt: skip
+            raise ConfigError(
+                f"{where}: grid.model: unknown {model!r}{did_you_mean(model, entry.models)}"
+            )
         options = {axis: str(v) for axis, v in chosen.items() if axis not in ("model", "shots")}
         shots = validate(ShotsHolder, {"shots": chosen["shots"]}, f"{where}: grid").shots
         for task in entry.tasks:
@@ -135,8 +136,11 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
                     raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
             citations(task.data_sets, data, experiment.base)
             for point in _expand(model, entry.models[model], task, shots, data):
-                own = {a: v for a, v in options.items() if not a.endswith(".method")
-                       and _touches(a, task, model, entry.models[model])}  # fmt: skip
+                own = {
+                    a: v
+                    for a, v in options.items()
+                    if not a.endswith(".method") and _touches(a, task, model, entry.models[model])
+                }
                 found.append(Point(**{**vars(point), "axes": {**point.axes, **own}}))
     unique: dict[str, Point] = {}
     for point in found:
@@ -165,8 +169,9 @@ def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dic
             hits = [task for task in changed["tasks"] if task.get("task") == name]
             if not hits:
                 known = [str(task.get("task")) for task in changed["tasks"]]
-                raise ConfigError(f"{where}: grid: {axis!r}: no task {name!r}"
-                                  f"{did_you_mean(name, known)}")  # fmt: skip
+                raise ConfigError(
+                    f"{where}: grid: {axis!r}: no task {name!r}{did_you_mean(name, known)}"
+                )
             for task in hits:
                 _set(task, path, value)
         else:
@@ -253,9 +258,12 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
 
 
 def _expand(
-    model: str, options: Mapping[str, Any], task: TaskEntry, shots: ShotsEntry,
+    model: str,
+    options: Mapping[str, Any],
+    task: TaskEntry,
+    shots: ShotsEntry,
     data: Mapping[str, DataEntry],
-) -> Iterator[Point]:  # fmt: skip
+) -> Iterator[Point]:
     rows = task.rows
     pairs: list[tuple[str, str] | None] = [None]
     if rows.pair:
@@ -266,10 +274,19 @@ def _expand(
         task.prompt, task.formats, task.prompt_language, locales, pairs, pools, each(shots)
     ):
         yield Point(
-            model, options, task, prompt, locale, pair, spoken,
-            one.model_copy(update={"seeds": None}), data,
+            model,
+            options,
+            task,
+            prompt,
+            locale,
+            pair,
+            spoken,
+            one.model_copy(update={"seeds": None}),
+            data,
             {
-                "task": task.task, "prompt": prompt, "model": model,
+                "task": task.task,
+                "prompt": prompt,
+                "model": model,
                 "locale": "→".join(pair) if pair else (locale or ""),
                 "format": "" if task.formats == ["f0"] else form,
                 "method": task.method or "",
@@ -277,5 +294,6 @@ def _expand(
                 "pool": pool if len(pools) > 1 else "",
                 "shots": shots_name(one),
             },
-            locale if pool == "same" else pool, form,
-        )  # fmt: skip
+            locale if pool == "same" else pool,
+            form,
+        )

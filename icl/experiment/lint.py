@@ -361,8 +361,12 @@ def _row_choices(condition: Condition, ended: bool) -> Iterator[str]:
 def _cut_answers(condition: Condition) -> Iterator[str]:
     template = condition.template
     rows = [row for row in _rows([*condition.pool, *condition.examples]) if row.targets]
-    cut = [(row.id, stop) for row in rows for stop in template.file.stop
-           if stop in template.target(row)]  # fmt: skip
+    cut = [
+        (row.id, stop)
+        for row in rows
+        for stop in template.file.stop
+        if stop in template.target(row)
+    ]
     if cut:
         yield (
             f"the answers of {len({name for name, _ in cut})} of {len(rows)} rows hold the stop "

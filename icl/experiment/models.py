@@ -211,6 +211,12 @@ def table(found: Sequence[Model], free: int) -> Table:
     for one in found:
         sizes = one.sizes()
         cells = [gigabytes(sizes[width]) if width in sizes else "–" for width in SHOWN]
-        shown.add_row(one.source, one.family, (one.licence or "–")[:40], one.precision or "–",
-                      *cells, one.fits(free) or "–")  # fmt: skip
+        shown.add_row(
+            one.source,
+            one.family,
+            (one.licence or "–")[:40],
+            one.precision or "–",
+            *cells,
+            one.fits(free) or "–",
+        )
     return shown

@@ -21,26 +21,24 @@ def samples() -> Path:
 def built_in_data() -> dict[str, DataEntry]:
     """Data sets that ship with the project, by name."""
     return {
-        "samples/intent": DataEntry(
-            format="massive", path=str(samples() / "intent"), cite="none"
-        ),
+        "samples/intent": DataEntry(format="massive", path=str(samples() / "intent"), cite="none"),
         "samples/translation": DataEntry(
             format="lines", path=str(samples() / "translation" / "{lang}.txt")
         ),
         "samples/summarization": DataEntry(
-            format="jsonl", path=str(samples() / "summarization" / "news.eng.jsonl"),
-            answer="references", gold=["summary"],
+            format="jsonl",
+            path=str(samples() / "summarization" / "news.eng.jsonl"),
+            answer="references",
+            gold=["summary"],
         ),
         "samples/generate": DataEntry(
             format="jsonl", path=str(samples() / "generate" / "eng.jsonl"), answer="answers"
         ),
         **{
-            f"samples/{kind}": DataEntry(
-                format="jsonl", path=str(samples() / kind / "eng.jsonl")
-            )
+            f"samples/{kind}": DataEntry(format="jsonl", path=str(samples() / kind / "eng.jsonl"))
             for kind in ("sentiment", "choose", "extract")
         },
-    }  # fmt: skip
+    }
 
 
 def sample_task(template: str, kind: str) -> dict[str, Any]:
@@ -54,8 +52,11 @@ def sample_task(template: str, kind: str) -> dict[str, Any]:
     if data == "translation":
         pair = {"from": "eng_Latn", "to": "deu_Latn"}
         rows: dict[str, Any] = {"pair": pair, "lines": [1, 120]}
-        return {"task": task, "rows": {"data": f"samples/{data}", **rows},
-                "pool": {"lines": [121, 180]}}  # fmt: skip
+        return {
+            "task": task,
+            "rows": {"data": f"samples/{data}", **rows},
+            "pool": {"lines": [121, 180]},
+        }
     locale = {"locale": "en-US"} if data == "intent" else {}
     rows = {"data": f"samples/{data}", **split["rows"], **locale}
     return {"task": task, "rows": rows, "pool": split["pool"]}

@@ -96,8 +96,7 @@ def relabel(
         if own is None:  # rendering it says what is wrong
             made.append(shot)
             continue
-        labels = [one for one in template.label_set(shot.example)
-                  if how == "random" or one != own]  # fmt: skip
+        labels = [one for one in template.label_set(shot.example) if how == "random" or one != own]
         if not labels:
             raise DataError(
                 f"example {shot.example.id!r} has no label but {own!r} to be shown with; leave it "

@@ -122,9 +122,13 @@ class Command:
         try:
             with out.open("wb") as stdout, err.open("wb") as stderr:
                 process = subprocess.Popen(
-                    arguments, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-                    cwd=self.folder, start_new_session=True,
-                )  # fmt: skip
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout,
+                    stderr=stderr,
+                    cwd=self.folder,
+                    start_new_session=True,
+                )
         except OSError as error:
             raise MetricError(
                 f"the metric {self.name!r} cannot be started: {error.strerror}: "

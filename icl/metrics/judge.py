@@ -69,8 +69,9 @@ class Judge:
             guess = did_you_mean(str(self.method), METHODS)
             raise MetricError(f"{self.title}: unknown method {self.method!r}{guess}")
         if not isinstance(self.max_tokens, int) or self.max_tokens < 1:
-            raise MetricError(f"{self.title}: max_tokens is {self.max_tokens!r}; at least 1 is "
-                              "needed")  # fmt: skip
+            raise MetricError(
+                f"{self.title}: max_tokens is {self.max_tokens!r}; at least 1 is needed"
+            )
 
     @property
     def name(self) -> str:

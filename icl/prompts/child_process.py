@@ -103,13 +103,17 @@ def _file(made: Mapping[str, Any], turn: _Turn) -> TemplateFile:
         key: tuple(v) if isinstance(v, list) else v for key, v in made["head"].items()
     }
     halves = {
-        part: half and _ChildHalf(
-            half["where"], half["source"], half["first_line"],
+        part: half
+        and _ChildHalf(
+            half["where"],
+            half["source"],
+            half["first_line"],
             tuple((name, line) for name, line in half["names"]),
-            None if half["words"] is None else tuple(half["words"]), turn,
+            None if half["words"] is None else tuple(half["words"]),
+            turn,
         )
         for part, half in made["halves"].items()
-    }  # fmt: skip
+    }
     return TemplateFile(turn.name, Path(turn.name), made["text"], FrontMatter(**head), **halves)
 
 
@@ -243,9 +247,13 @@ class Sandbox:
             limits = json.dumps(asdict(self.limits))
             self._process = subprocess.Popen(
                 [sys.executable, "-I", __file__, str(there.fileno()), limits],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                pass_fds=[there.fileno()], env=kept, cwd=os.sep, start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[there.fileno()],
+                env=kept,
+                cwd=os.sep,
+                start_new_session=True,
+            )
         self._line, self._greeted = here, False
 
     def _end(self) -> int | None:

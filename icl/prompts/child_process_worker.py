@@ -21,8 +21,16 @@ __all__ = ["CHAT", "Limits", "answered"]
 
 CHAT = "the chat template that was kept"
 """What messages call it."""
-_WRONG = (JinjaError, ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError,
-          TypeError, ValueError)  # fmt: skip
+_WRONG = (
+    JinjaError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 """What a chat template, or what is kept beside it, may raise."""
 _LONGEST_MESSAGE = 2000
 """Characters of an error message: a template may write what is quoted in it."""

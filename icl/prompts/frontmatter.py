@@ -125,9 +125,13 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
 
 
 def check_kind(
-    path: Path, head: FrontMatter, target: Half, before: Half, query: Half | None,
+    path: Path,
+    head: FrontMatter,
+    target: Half,
+    before: Half,
+    query: Half | None,
     others: Sequence[Half | None],
-) -> None:  # fmt: skip
+) -> None:
     """Check what a target half reads, and where a span is marked ``fit``.
 
     Raises:

@@ -102,9 +102,14 @@ class TemplateFile:
         """Keys of the words table that some half reads; None if only rendering can tell."""
         used: set[str] = set()
         for half in (
-            self.system, self.instruction, self.input, self.target, self.query,
-            self.given, self.scored,
-        ):  # fmt: skip
+            self.system,
+            self.instruction,
+            self.input,
+            self.target,
+            self.query,
+            self.given,
+            self.scored,
+        ):
             if half is not None:
                 keys = half.words_used
                 if keys is None:

@@ -121,12 +121,14 @@ def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
     drawn = "label_draw" in (about["identity"]["shots"] or {})  # labels that are not the shots' own
     wanted = [
         asked(
-            calibrator, template, examples[record.id],
+            calibrator,
+            template,
+            examples[record.id],
             [shown(name, label if drawn else None) for name, label, _ in record.shots],
             record.choices,
         )
         for record in shelf.records
-    ]  # fmt: skip
+    ]
     roles = dict.fromkeys(probe.role for row in wanted for probe in row)
     found = {role: shelf.beside(role).records() for role in roles}
     for role in roles:

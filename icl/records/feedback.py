@@ -57,8 +57,9 @@ class Feedback:
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):
-            raise DataError(f"unknown verdict {self.verdict!r}"
-                            f"{did_you_mean(self.verdict, get_args(Verdict))}")  # fmt: skip
+            raise DataError(
+                f"unknown verdict {self.verdict!r}{did_you_mean(self.verdict, get_args(Verdict))}"
+            )
         if self.verdict == "corrected" and not (self.correction or "").strip():
             raise DataError("a corrected output needs the text that it should have been")
 

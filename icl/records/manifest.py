@@ -69,9 +69,12 @@ def check_folder(folder: Path) -> None:
 
 
 def write_manifest(
-    folder: Path, experiment: Experiment, entries: Sequence[dict[str, Any]],
-    rows: dict[str, list[str]], finished: bool,
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path,
+    experiment: Experiment,
+    entries: Sequence[dict[str, Any]],
+    rows: dict[str, list[str]],
+    finished: bool,
+) -> dict[str, Any]:
     """Replace the manifest, and remember that this user ran the experiment's plug-ins.
 
     Returns it as whoever reads the file will find it.

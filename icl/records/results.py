@@ -192,8 +192,10 @@ class ConditionResult:
         pool = self.store.shots()
         bare = self.store.condition().get("labels") == "none"
         try:
-            return [Shot(pool[name], score, "" if bare else label)
-                    for name, label, score in record.shots]  # fmt: skip
+            return [
+                Shot(pool[name], score, "" if bare else label)
+                for name, label, score in record.shots
+            ]
         except KeyError as error:
             raise self._missing(error) from error
 
@@ -220,8 +222,10 @@ class ConditionResult:
         keep = record.shortened[0] if record.shortened else None
         if self.entry["method"] == "channel":
             channel = Channel(template)
-            made = [replace(channel, given=choice.text).prompt(example, shots)
-                    for choice in self.choices(record)]  # fmt: skip
+            made = [
+                replace(channel, given=choice.text).prompt(example, shots)
+                for choice in self.choices(record)
+            ]
         else:
             made = [probe_prompt(record.role, template, example, shots, keep)]
         return [
@@ -379,13 +383,17 @@ def opened_run(
             entry,
             manifest["rows"][entry["rows"]],
             ConditionStore(root / entry["folder"], place.parent),
-            tuple(Score(**row["score"]) for row in kept
-                  if row["condition"] == entry["fingerprint"]),
-            tuple(Calibration(**row["calibration"]) for row in calibrated
-                  if row["condition"] == entry["fingerprint"]),
+            tuple(
+                Score(**row["score"]) for row in kept if row["condition"] == entry["fingerprint"]
+            ),
+            tuple(
+                Calibration(**row["calibration"])
+                for row in calibrated
+                if row["condition"] == entry["fingerprint"]
+            ),
             rendering,
             allow_commands,
         )
         for entry in manifest["conditions"]
-    )  # fmt: skip
+    )
     return Run(place, manifest, conditions)

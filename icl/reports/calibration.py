@@ -44,9 +44,14 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
 
-    metrics = list(dict.fromkeys(
-        score.name.partition("+")[0] for row in rows for score in row.scores if "+" in score.name
-    ))  # fmt: skip
+    metrics = list(
+        dict.fromkeys(
+            score.name.partition("+")[0]
+            for row in rows
+            for score in row.scores
+            if "+" in score.name
+        )
+    )
     metrics.sort(key=lambda name: name == "ece")  # the metrics in their order, then ECE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     for axis in varying:

@@ -123,9 +123,16 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table
         ps = [_p(row.difference.p), *([_p(row.p_holm)] if corrected else [])]
         ps[-1] += "*" if row.shown else " "
         cells = [
-            *places, *([row.a] if several else []), _name(row, varying), _number(row.value_a),
-            _number(row.value_b), _signed(row.difference.value), _interval(row), *ps, str(row.n),
-        ]  # fmt: skip
+            *places,
+            *([row.a] if several else []),
+            _name(row, varying),
+            _number(row.value_a),
+            _number(row.value_b),
+            _signed(row.difference.value),
+            _interval(row),
+            *ps,
+            str(row.n),
+        ]
         table.add_row(*cells, style="bold" if row.shown else None)
     return table
 
@@ -167,12 +174,15 @@ def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
         some = [row for row in rows if (row.pairs > 1) is means]
         if some:
             lines += [verdict(row, axes) for row in some] if len(some) <= FEW else _summed(some)
-    lines += [f"test: {test}" for test in dict.fromkeys(row.difference.test for row in rows
-                                                        if not row.problem)]  # fmt: skip
+    lines += [
+        f"test: {test}"
+        for test in dict.fromkeys(row.difference.test for row in rows if not row.problem)
+    ]
     singles = [row for row in rows if row.pairs == 1 and row.p_holm is not None]
     if singles and singles[0].compared > 1:
-        lines.append(f"Holm: p corrected for the {singles[0].compared} comparisons made here; "
-                     "* below 0.05")  # fmt: skip
+        lines.append(
+            f"Holm: p corrected for the {singles[0].compared} comparisons made here; * below 0.05"
+        )
     if any(row.pairs > 1 for row in rows):
         lines.append("mean of: the rows of one example are drawn together, n counts examples")
     left_out = max(row.left_out for row in rows)
@@ -303,9 +313,10 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     names = [_where(row.where) for row in rows]
     varying = [
-        axis for axis in dict.fromkeys(axis for name in names for axis in name)
+        axis
+        for axis in dict.fromkeys(axis for name in names for axis in name)
         if len({name.get(axis) for name in names}) > 1
-    ] or ["shots"]  # fmt: skip
+    ] or ["shots"]
     for axis in varying:
         table.add_column(axis, overflow="fold")
     apart = len({row.over for row in rows}) > 1
@@ -320,10 +331,15 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
         interval = f"[{row.mean.low:.1f}, {row.mean.high:.1f}]" if row.mean.low is not None else ""
         numbers = (row.sd, row.worst, row.best, row.spread, row.by_chance)
         table.add_row(
-            *(name.get(axis, "") for axis in varying), *([", ".join(row.over)] if apart else []),
-            str(len(row.values)), _number(row.mean.value), interval, *map(_number, numbers),
-            _p(row.p), str(row.mean.n),
-        )  # fmt: skip
+            *(name.get(axis, "") for axis in varying),
+            *([", ".join(row.over)] if apart else []),
+            str(len(row.values)),
+            _number(row.mean.value),
+            interval,
+            *map(_number, numbers),
+            _p(row.p),
+            str(row.mean.n),
+        )
     return table
 
 
@@ -332,8 +348,7 @@ def _where(where: Mapping[str, str]) -> dict[str, str]:
     found = {name: word for name, word in where.items() if name not in PARTS}
     if "shots" not in found:
         parts = [where[name] for name in ("k", "select") if name in where]
-        options = [word for name, word in where.items()
-                   if name == "order" and word != "selected"]  # fmt: skip
+        options = [word for name, word in where.items() if name == "order" and word != "selected"]
         found["shots"] = " ".join([*parts, *options])
     return found
 

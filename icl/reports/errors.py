@@ -65,8 +65,11 @@ def _row_values(
 ) -> list[float | None]:
     """The first metric that needs no outside program, of each row alone."""
     undefined: list[float | None] = [None] * len(predictions)
-    own = [metric for _, metric in map(make_metric, condition.entry["metrics"])
-           if not isinstance(metric, Command)]  # fmt: skip
+    own = [
+        metric
+        for _, metric in map(make_metric, condition.entry["metrics"])
+        if not isinstance(metric, Command)
+    ]
     if not own or not predictions:
         return undefined
     try:

@@ -295,8 +295,10 @@ def _docstring(frozen: Frozen, reasons: Sequence[str], openai: bool) -> str:
         "messages(row)  the same as chat turns",
     ]
     if openai:
-        lines += ["completion(row, model), chat(row, model)  bodies for /v1/completions and",
-                  "               /v1/chat/completions of a compatible server"]  # fmt: skip
+        lines += [
+            "completion(row, model), chat(row, model)  bodies for /v1/completions and",
+            "               /v1/chat/completions of a compatible server",
+        ]
     if frozen.choices:
         lines += ["label(text)    the label of a written answer, or None"]
     lines += ["check()        compares the golden rows; `python FILE` does it too"]

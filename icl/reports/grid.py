@@ -95,17 +95,28 @@ def _grid(
     axes = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
     fixed = [value for axis, value in rows[0].axes.items() if axis not in axes and value]
     baselines = _baselines(rows, scored)
-    facts = [name for name in of_kind(rows, "count")
-             if any(s.value for row in rows for s in row.scores if s.name == name)]  # fmt: skip
+    facts = [
+        name
+        for name in of_kind(rows, "count")
+        if any(s.value for row in rows for s in row.scores if s.name == name)
+    ]
     heads = [*axes, *(head for name in scored for head in (metric_title(name), "95 % interval"))]
     heads += [name.partition("/")[0] for name in baselines]
     heads += [*(FACTS.get(name, name) for name in facts), "n"]
     align = "l" * len(axes) + "rl" * len(scored) + "r" * (len(baselines) + len(facts) + 1)
     body = tuple(
-        tuple(map(Cell, [*(row.axes.get(axis, "") for axis in axes),
-                         *_numbers(row, scored, [*baselines, *facts]), _rows(row)]))
+        tuple(
+            map(
+                Cell,
+                [
+                    *(row.axes.get(axis, "") for axis in axes),
+                    *_numbers(row, scored, [*baselines, *facts]),
+                    _rows(row),
+                ],
+            )
+        )
         for row in rows
-    )  # fmt: skip
+    )
     notes = tuple(_signatures(rows, [*scored, *baselines]))
     name = f"{run}-{rows[0].entry['task']}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)

@@ -84,8 +84,11 @@ class Row:
         if not self.kept:
             return ""
         data, split, lines, locale, pair = self.kept["identity"]["rows"]
-        more = [f"split {split}" if split else "", f"lines {lines[0]} to {lines[1]}" if lines
-                else "", locale or "→".join(pair)]  # fmt: skip
+        more = [
+            f"split {split}" if split else "",
+            f"lines {lines[0]} to {lines[1]}" if lines else "",
+            locale or "→".join(pair),
+        ]
         inside = ", ".join(filter(None, more))
         return f"{data} ({inside})" if inside else str(data)
 

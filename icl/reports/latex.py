@@ -71,22 +71,35 @@ def _table(grid: Grid) -> str:
     lines += [[_cell(cell) for cell in row] for row in grid.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [
-        "  " + " & ".join(
+        "  "
+        + " & ".join(
             text.rjust(width) if side == "r" else text.ljust(width)
             for text, width, side in zip(line, widths, grid.align, strict=True)
-        ) + r" \\"
+        )
+        + r" \\"
         for line in lines
-    ]  # fmt: skip
+    ]
     label = re.sub(r"[^A-Za-z0-9.-]+", "-", grid.name).strip("-")
     notes = [latex_text(note) + r"\\" for note in grid.notes]
     comments = [f"% {' '.join(clean(line).split())}" for line in grid.warnings]
-    return "\n".join([
-        *comments,
-        r"\begin{table}[t]", r"\centering\small", rf"\caption{{{latex_text(grid.title)}}}",
-        rf"\label{{tab:{label}}}", rf"\begin{{tabular}}{{{grid.align}}}", r"\toprule", body[0],
-        r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}",
-        *([r"\par\smallskip\footnotesize", *notes] if notes else []), r"\end{table}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *comments,
+            r"\begin{table}[t]",
+            r"\centering\small",
+            rf"\caption{{{latex_text(grid.title)}}}",
+            rf"\label{{tab:{label}}}",
+            rf"\begin{{tabular}}{{{grid.align}}}",
+            r"\toprule",
+            body[0],
+            r"\midrule",
+            *body[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            *([r"\par\smallskip\footnotesize", *notes] if notes else []),
+            r"\end{table}",
+        ]
+    )
 
 
 def _cell(cell: Cell) -> str:
@@ -103,11 +116,13 @@ def _appendix(made: Appendix) -> Iterator[str]:
     texts = [clean(one.text) for one in made.templates]
     texts += [clean(one.text) for one in made.prompts]
     name = _environment(texts)
-    yield "\n".join([
-        *_fonts(texts),
-        rf"\DefineVerbatimEnvironment{{{name}}}{{Verbatim}}"
-        r"{breaklines,breakanywhere,fontsize=\footnotesize,frame=leftline}",
-    ])  # fmt: skip
+    yield "\n".join(
+        [
+            *_fonts(texts),
+            rf"\DefineVerbatimEnvironment{{{name}}}{{Verbatim}}"
+            r"{breaklines,breakanywhere,fontsize=\footnotesize,frame=leftline}",
+        ]
+    )
     yield r"\section*{Templates}"
     for source in made.templates:
         yield rf"\paragraph{{{latex_text(source.name)} ({latex_text(source.language)})}}"

@@ -69,16 +69,23 @@ def _markdown_grid(grid: Grid) -> Iterator[str]:
     lines = [[markdown_text(head) for head in grid.heads]]
     for row in grid.rows:
         cells = [markdown_text(cell.text) for cell in row]
-        lines.append([f"**{text}**" if cell.bold else text
-                      for text, cell in zip(cells, row, strict=True)])  # fmt: skip
+        lines.append(
+            [f"**{text}**" if cell.bold else text for text, cell in zip(cells, row, strict=True)]
+        )
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    rule = [("-" * (width - 1) + ":") if side == "r" else "-" * width
-            for side, width in zip(grid.align, widths, strict=True)]  # fmt: skip
+    rule = [
+        ("-" * (width - 1) + ":") if side == "r" else "-" * width
+        for side, width in zip(grid.align, widths, strict=True)
+    ]
     yield "\n".join(
-        "| " + " | ".join(_padded(text, width, side) for text, width, side in
-                          zip(line, widths, grid.align, strict=True)) + " |"
+        "| "
+        + " | ".join(
+            _padded(text, width, side)
+            for text, width, side in zip(line, widths, grid.align, strict=True)
+        )
+        + " |"
         for line in [lines[0], rule, *lines[1:]]
-    )  # fmt: skip
+    )
     if grid.notes:
         yield "\n".join(f"- {markdown_text(note)}" for note in grid.notes)
     if grid.warnings:
@@ -134,12 +141,21 @@ def _pivot_rows(made: Pivot) -> Iterator[dict[str, JSON]]:
     for one in made.places:
         single = one.scores[0] if len(one.scores) == 1 else None
         yield {
-            "run": made.run, "task": made.task, "score": made.metric, made.rows: one.row,
-            **({made.cols: one.col} if made.cols else {}), "value": one.value,
-            "low": single.low if single else None, "high": single.high if single else None,
-            "sd": one.sd, "conditions": len(one.scores), "over": " ".join(made.over),
-            "n": min(score.n for score in one.scores), "best": one.best, "p_holm": one.p,
-        }  # fmt: skip
+            "run": made.run,
+            "task": made.task,
+            "score": made.metric,
+            made.rows: one.row,
+            **({made.cols: one.col} if made.cols else {}),
+            "value": one.value,
+            "low": single.low if single else None,
+            "high": single.high if single else None,
+            "sd": one.sd,
+            "conditions": len(one.scores),
+            "over": " ".join(made.over),
+            "n": min(score.n for score in one.scores),
+            "best": one.best,
+            "p_holm": one.p,
+        }
 
 
 def as_csv(
@@ -150,8 +166,11 @@ def as_csv(
     ``excel`` puts an apostrophe before text that a spreadsheet would run as a formula, and begins
     with a byte order mark, without which Excel reads UTF-8 as something else.
     """
-    found = [row for one in pivots for row in _pivot_rows(one)] if pivots else list(
-        _score_rows(run, metric))  # fmt: skip
+    found = (
+        [row for one in pivots for row in _pivot_rows(one)]
+        if pivots
+        else list(_score_rows(run, metric))
+    )
     heads = _heads(found)
     lines: list[list[Any]] = [
         heads,
@@ -203,10 +222,14 @@ def as_json(
     }
     if pivots:
         body["pivots"] = [
-            {"rows": one.rows, "cols": one.cols, "notes": one.notes,
-             "places": list(_pivot_rows(one))}
+            {
+                "rows": one.rows,
+                "cols": one.cols,
+                "notes": one.notes,
+                "places": list(_pivot_rows(one)),
+            }
             for one in pivots
-        ]  # fmt: skip
+        ]
     if appendix is not None:
         body["appendix"] = asdict(appendix)
     text = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False)

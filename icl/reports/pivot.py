@@ -147,9 +147,16 @@ def _pivot(
         places = _best_marked(places, way)
     tested, notes = _tested(places, metric)
     return Pivot(
-        run.name, conditions[0].entry["task"], metric, *axes, tuple(row_values),
-        tuple(col_values), tuple(tested), _averaged(places, axes), tuple(notes),
-    )  # fmt: skip
+        run.name,
+        conditions[0].entry["task"],
+        metric,
+        *axes,
+        tuple(row_values),
+        tuple(col_values),
+        tuple(tested),
+        _averaged(places, axes),
+        tuple(notes),
+    )
 
 
 def _best_marked(places: Sequence[Place], way: str) -> list[Place]:
@@ -192,8 +199,11 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
             f"{compared}); bold: best of its row"
         )
     if left := len(pairs) - len(known):
-        whom = "1 place was not tested: nothing pairs it" if left == 1 else (
-            f"{left} places were not tested: nothing pairs them")  # fmt: skip
+        whom = (
+            "1 place was not tested: nothing pairs it"
+            if left == 1
+            else (f"{left} places were not tested: nothing pairs them")
+        )
         notes.append(whom)
     return made, notes
 
@@ -277,7 +287,9 @@ def pivot_grid(made: Pivot) -> Grid:
         notes.append(f"n = {shown} rows a condition{'; [95 % interval]' if single else ''}")
     signatures = dict.fromkeys(s.signature for one in made.places for s in one.scores)
     notes += [f"{made.metric}: {signature}" for signature in signatures]
-    heads = (f"{made.rows} \\ {made.cols}" if made.cols else made.rows,
-             *(col or metric_title(made.metric) for col in made.col_values))  # fmt: skip
+    heads = (
+        f"{made.rows} \\ {made.cols}" if made.cols else made.rows,
+        *(col or metric_title(made.metric) for col in made.col_values),
+    )
     name = "-".join(filter(None, (made.run, made.task, made.rows, made.cols)))
     return Grid(name, title, heads, "l" + "r" * (len(heads) - 1), tuple(rows), tuple(notes))

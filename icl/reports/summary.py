@@ -100,9 +100,11 @@ def _against_baselines(best: Row, score: Score) -> Iterator[str]:
         yield f"{said}: the model does not beat it."
         return
     gain = number(abs(score.value - (top.value or 0.0)))
-    inside = score.low is not None and score.high is not None and (
-        score.low <= (top.value or 0.0) <= score.high
-    )  # fmt: skip
+    inside = (
+        score.low is not None
+        and score.high is not None
+        and (score.low <= (top.value or 0.0) <= score.high)
+    )
     shown = (
         "which lies inside the interval of the best: that it adds anything is not shown"
         if inside

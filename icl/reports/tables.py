@@ -170,11 +170,15 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     for axis in varying:
         told = [row.axes.get(axis, "") for row in rows]
         words = [axis, *(word for one in told for word in one.split())]
-        yield _Column(axis, told, {
-            "overflow": "fold",
-            "no_wrap": axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
-            "min_width": min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
-        })  # fmt: skip
+        yield _Column(
+            axis,
+            told,
+            {
+                "overflow": "fold",
+                "no_wrap": axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
+                "min_width": min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
+            },
+        )
     right = {"justify": "right", "no_wrap": True}
     models = _uncalibrated(rows)
     primary = models[0] if models else ""
@@ -191,8 +195,9 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     for name in plain:
         cells = [number(_value(f.get(name))) for f in found]
         yield _Column(name.split("/")[0], cells, {**right, "style": "cyan"}, "baseline")
-    facts = [name for name in of_kind(rows, "count")
-             if any(f[name].value for f in found if name in f)]  # fmt: skip
+    facts = [
+        name for name in of_kind(rows, "count") if any(f[name].value for f in found if name in f)
+    ]
     for name in facts:
         cells = [number(_value(f.get(name))) for f in found]
         yield _Column(_fact_title(name), cells, right, "count")
@@ -219,8 +224,9 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
             settings, _, interval = signature.partition("|ci:")
             yield f"{metric_title(name)}: {settings}"
             yield f"  interval: {interval}"
-    ended = {choice.label: choice.end for row in rows for choice in row.store.choices()
-             if choice.end}  # fmt: skip
+    ended = {
+        choice.label: choice.end for row in rows for choice in row.store.choices() if choice.end
+    }
     if ended:
         shown = ", ".join(list(ended)[:3]) + (", …" if len(ended) > 3 else "")
         yield f"scored to their end {next(iter(ended.values()))!r}: {shown}"
@@ -229,8 +235,9 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     )
     yield from _shared(rows)
     yield from shot_notes(rows)
-    shortened = [record.shortened for row in rows for record in row.records.values()
-                 if record.shortened]  # fmt: skip
+    shortened = [
+        record.shortened for row in rows for record in row.records.values() if record.shortened
+    ]
     if shortened:
         left = 100 * sum(kept for kept, _ in shortened) / sum(whole for _, whole in shortened)
         yield (

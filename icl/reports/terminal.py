@@ -50,8 +50,9 @@ def _grid_parts(grid: Grid) -> Iterator[RenderableType]:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for head, side in zip(grid.heads, grid.align, strict=True):
-        table.add_column(Text(clean(head)), justify="right" if side == "r" else "left",
-                         overflow="fold")  # fmt: skip
+        table.add_column(
+            Text(clean(head)), justify="right" if side == "r" else "left", overflow="fold"
+        )
     for row in grid.rows:
         table.add_row(
             *(

@@ -53,8 +53,14 @@ class Estimate:
         if self.cost is not None:
             took = f"costs {self.cost:.4g}" + (f", {took}" if self.measured else "")
         longest = str(self.prompt.tokens) if self.prompt else "–"
-        return [axes, str(self.rows), f"{self.prompt_tokens:,}", f"{self.answer_tokens:,}",
-                longest, took]  # fmt: skip
+        return [
+            axes,
+            str(self.rows),
+            f"{self.prompt_tokens:,}",
+            f"{self.answer_tokens:,}",
+            longest,
+            took,
+        ]
 
 
 def _axes(condition: Condition) -> str:
@@ -106,8 +112,9 @@ def _todo(condition: Condition, root: Path) -> list[Request]:
     todo: list[Request] = []
     for store, requests in work(condition, root):
         have = store.records()
-        todo += [r for name, r in requests.items() if name not in have
-                 or have[name].request != r.hash]  # fmt: skip
+        todo += [
+            r for name, r in requests.items() if name not in have or have[name].request != r.hash
+        ]
     return sorted(todo, key=lambda request: request.tokens)
 
 

@@ -68,14 +68,24 @@ class Bench:
         template = load_template(judge.prompt, base=str(experiment.base))
         _check(name, judge, template)
         entry = TaskEntry(
-            task="judge", prompt=[judge.prompt], rows=RowsEntry(data="outputs"),
+            task="judge",
+            prompt=[judge.prompt],
+            rows=RowsEntry(data="outputs"),
             method="generate" if judge.method == "generate" else "rank",
             sampling=SamplingEntry(max_tokens=judge.max_tokens),
-        )  # fmt: skip
+        )
         point = Point(
-            judge.model, models[judge.model], entry, judge.prompt, None, None, "en",
-            ShotsEntry(k=0), {}, {"judge": name, "prompt": judge.prompt, "model": judge.model},
-        )  # fmt: skip
+            judge.model,
+            models[judge.model],
+            entry,
+            judge.prompt,
+            None,
+            None,
+            "en",
+            ShotsEntry(k=0),
+            {},
+            {"judge": name, "prompt": judge.prompt, "model": judge.model},
+        )
         return cls(name, judge, point, template, loader, _human(judge, experiment))
 
     def condition(self, judged: Condition, result: ConditionResult) -> Condition:
@@ -100,11 +110,21 @@ class Bench:
         engine = self.loader.engine(self.point)
         method, ranking, choices = answering(self.judge.method, self.template, engine)
         return Condition(
-            point=point, task=TASK, method=method, template=self.template, examples=examples,
-            available=len(examples), pool=[], left_out=0, selector=None, choices=choices,
-            sampling=Sampling(max_tokens=self.judge.max_tokens), engine=engine, ranking=ranking,
+            point=point,
+            task=TASK,
+            method=method,
+            template=self.template,
+            examples=examples,
+            available=len(examples),
+            pool=[],
+            left_out=0,
+            selector=None,
+            choices=choices,
+            sampling=Sampling(max_tokens=self.judge.max_tokens),
+            engine=engine,
+            ranking=ranking,
             batch_size=self.loader.experiment.batch_size,
-        )  # fmt: skip
+        )
 
 
 def _parser(condition: Condition) -> str:
@@ -136,8 +156,9 @@ def _check(name: str, judge: Judge, template: Template) -> None:
         )
     halves = [half for half in (file.system, file.instruction, file.input, file.query) if half]
     if not any("output" in half.names for half in halves):
-        raise ConfigError(f"metrics: {name}: {file.name} does not read `output`, so there is "
-                          "nothing to judge")  # fmt: skip
+        raise ConfigError(
+            f"metrics: {name}: {file.name} does not read `output`, so there is nothing to judge"
+        )
     for half in halves:
         for line in half.unquoted("output"):
             raise ConfigError(
@@ -190,7 +211,7 @@ def judge_all(
     root: Path,
     shown: Progress,
     complete: Callable[[Condition, ConditionStore, Mapping[str, Request], Progress], object],
-) -> None:  # fmt: skip
+) -> None:
     """Ask every judge about every condition that names it, model by model.
 
     Args:

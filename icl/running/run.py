@@ -168,9 +168,12 @@ def _title(condition: Condition) -> str:
 
 
 def _complete_noted(
-    worked: list[ConditionStore], condition: Condition, store: ConditionStore,
-    requests: Mapping[str, Request], progress: Progress,
-) -> int:  # fmt: skip
+    worked: list[ConditionStore],
+    condition: Condition,
+    store: ConditionStore,
+    requests: Mapping[str, Request],
+    progress: Progress,
+) -> int:
     """Compute the records that are missing, and note the store to be checked in the end."""
     worked.append(store)
     return _complete(condition, store, requests, progress)

@@ -68,9 +68,12 @@ def _probes(
 
 
 def beside(
-    condition: Condition, name: str, calibrator: Calibrator, request: Request,
+    condition: Condition,
+    name: str,
+    calibrator: Calibrator,
+    request: Request,
     found: dict[str, Requests],
-) -> list[Request]:  # fmt: skip
+) -> list[Request]:
     """The probes of one test row, in the order in which its calibrator reads them.
 
     Args:
@@ -101,9 +104,12 @@ def beside(
 
 
 def _ask_pool(
-    condition: Condition, name: str, calibrator: Calibrator, found: dict[str, Requests],
+    condition: Condition,
+    name: str,
+    calibrator: Calibrator,
+    found: dict[str, Requests],
     limit: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Add the pool rows that a calibrator learns from; a selector never gives a row itself."""
     if not condition.pool:
         raise ConfigError(

@@ -77,9 +77,10 @@ class Pair:
         found = sorted(self.a.records.keys() & self.b.records.keys())
         Random(":".join(sorted(self.names))).shuffle(found)
         return [
-            name for name in found
+            name
+            for name in found
             if name not in done and self.output(self.a, name) != self.output(self.b, name)
-        ]  # fmt: skip
+        ]
 
     def sides(self, name: str) -> tuple[ConditionResult, ConditionResult]:
         """Who stands on the left and on the right of a row: drawn, the same at every look."""
@@ -108,11 +109,17 @@ class Pair:
         left, right = (str(one.entry["fingerprint"]) for one in sides)
         example = sides[0].store.examples()[name]
         return Preferred(
-            self.run, name, {"left": left, "right": right}.get(choice), left, right,
-            dict(example.fields), list(example.targets),
+            self.run,
+            name,
+            {"left": left, "right": right}.get(choice),
+            left,
+            right,
+            dict(example.fields),
+            list(example.targets),
             {str(one.entry["fingerprint"]): self.output(one, name) for one in sides},
-            {str(one.entry["fingerprint"]): one.record(name).request for one in sides}, when,
-        )  # fmt: skip
+            {str(one.entry["fingerprint"]): one.record(name).request for one in sides},
+            when,
+        )
 
 
 def append(path: Path, made: Preferred) -> None:
@@ -149,10 +156,15 @@ def preferences(verdicts: Iterable[Preferred]) -> list[dict[str, Any]]:
     """
     last = {(one.id, one.pair): one for one in verdicts}
     return [
-        {"id": one.id, "fields": dict(one.fields), "chosen": one.outputs[one.better],
-         "rejected": one.outputs[next(iter(one.pair - {one.better}))]}
-        for one in last.values() if one.better is not None
-    ]  # fmt: skip
+        {
+            "id": one.id,
+            "fields": dict(one.fields),
+            "chosen": one.outputs[one.better],
+            "rejected": one.outputs[next(iter(one.pair - {one.better}))],
+        }
+        for one in last.values()
+        if one.better is not None
+    ]
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -144,9 +144,17 @@ def compare_sides(
     ids, left_out = common(a, b)
     better = str(getattr(metric, "better", "higher"))
     plain = Comparison(
-        name, metric.label, a.name, b.name, where, len(a.examples), len(b.examples), len(ids),
-        left_out, better=better,
-    )  # fmt: skip
+        name,
+        metric.label,
+        a.name,
+        b.name,
+        where,
+        len(a.examples),
+        len(b.examples),
+        len(ids),
+        left_out,
+        better=better,
+    )
     if not ids:
         return replace(plain, problem=_nothing_common(plain))
     try:
@@ -195,9 +203,10 @@ def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     made = list(comparisons)
     for means in (False, True):
         places = [
-            i for i, one in enumerate(made)
+            i
+            for i, one in enumerate(made)
             if (one.pairs > 1) is means and one.difference.p is not None
-        ]  # fmt: skip
+        ]
         ps = holm([made[i].difference.p or 0.0 for i in places])
         for i, p in zip(places, ps, strict=True):
             made[i] = replace(made[i], p_holm=p, compared=len(places))
@@ -304,15 +313,23 @@ def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
     a, b = (aggregate([pair[place] for pair in sides]) for place in (0, 1))
     first = found[0]
     where = {
-        axis: word for axis, word in first.where.items()
+        axis: word
+        for axis, word in first.where.items()
         if all(one.where.get(axis) == word for one in found)
-    }  # fmt: skip
+    }
     ids = [str(place) for place in range(len(a.rows))]
     plain = Comparison(
-        first.metric, first.title, shared_words([one.a for one in found]),
-        shared_words([one.b for one in found]), where, len(ids), len(ids), len(ids),
-        better=first.better, pairs=len(sides),
-    )  # fmt: skip
+        first.metric,
+        first.title,
+        shared_words([one.a for one in found]),
+        shared_words([one.b for one in found]),
+        where,
+        len(ids),
+        len(ids),
+        len(ids),
+        better=first.better,
+        pairs=len(sides),
+    )
     yield _measured(plain, (a, ids), (b, ids))
 
 
@@ -332,9 +349,8 @@ def compare_runs(
     else:
         ignored = telling_apart(a, b)
         pairs = [
-            (one, two) for one in a.conditions for two in b.conditions
-            if alike(one, two, ignored)
-        ]  # fmt: skip
+            (one, two) for one in a.conditions for two in b.conditions if alike(one, two, ignored)
+        ]
     if not pairs:
         raise ConfigError(
             f"no condition of {a.name} is alike to one of {b.name}; name one of each, as in "

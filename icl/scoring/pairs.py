@@ -76,9 +76,10 @@ def telling_apart(a: Run, b: Run) -> set[str]:
     """Settings of one value in each run, and of another in the other."""
     one, two = settings_of(a), settings_of(b)
     return {
-        name for name in one.keys() & two.keys()
+        name
+        for name in one.keys() & two.keys()
         if len(one[name]) == len(two[name]) == 1 and one[name] != two[name]
-    }  # fmt: skip
+    }
 
 
 def own_settings(a: ConditionResult, b: ConditionResult) -> tuple[tuple[str, str], ...]:

@@ -67,11 +67,14 @@ def reliability(
     sums = stats.rows.sum(axis=0).reshape(bins, 3)
     found = tuple(
         Bin(
-            100 * place / bins, 100 * (place + 1) / bins, round(n),
-            100 * confidence / n if n else None, 100 * hits / n if n else None,
+            100 * place / bins,
+            100 * (place + 1) / bins,
+            round(n),
+            100 * confidence / n if n else None,
+            100 * hits / n if n else None,
         )
         for place, (n, confidence, hits) in enumerate(sums.tolist())
-    )  # fmt: skip
+    )
     name = calibrator if isinstance(calibrator, str) else getattr(calibrator, "name", "none")
     return Reliability(found, score(f"ece+{name}", stats))
 

@@ -288,9 +288,13 @@ def _scores(
         sizes = [len(condition.choices(record)) for record in condition.records.values()]
         try:
             scores += baselines(
-            condition.task, defined, examples, predictions, condition.entry["pool"]["labels"],
-            sizes if condition.entry["labels"] == 0 else condition.entry["labels"],
-            )  # fmt: skip
+                condition.task,
+                defined,
+                examples,
+                predictions,
+                condition.entry["pool"]["labels"],
+                sizes if condition.entry["labels"] == 0 else condition.entry["labels"],
+            )
         except MetricError as error:
             failed.setdefault("baselines", error)
     mark = suffix if other else ""
@@ -298,9 +302,12 @@ def _scores(
 
 
 def _judged(
-    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction],
+    condition: ConditionResult,
+    name: str,
+    judge: Judge,
+    predictions: Sequence[Prediction],
     reread: bool,
-) -> list[Score]:  # fmt: skip
+) -> list[Score]:
     if reread:
         raise MetricError(
             f"{name}: its verdicts are on outputs as the parser {condition.entry['parser']!r} "

@@ -166,10 +166,17 @@ def _spread(
         return None
     by_chance, p = _by_chance(parts, max(known) - min(known))
     return Spread(
-        over, _rest(group[0], over), name, metric.label, tuple(one.name for one in sides),
-        tuple(known), score(name, aggregate([(part, ids) for part in parts])),
-        str(getattr(metric, "better", "higher")), by_chance, p,
-    )  # fmt: skip
+        over,
+        _rest(group[0], over),
+        name,
+        metric.label,
+        tuple(one.name for one in sides),
+        tuple(known),
+        score(name, aggregate([(part, ids) for part in parts])),
+        str(getattr(metric, "better", "higher")),
+        by_chance,
+        p,
+    )
 
 
 def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[Stats], list[str]]:
@@ -222,9 +229,11 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
             continue  # outside programs alone: their scores are theirs
         name, metric = wanted[0]
         scores = {
-            member.settings.get(of, ""): one.value for member in group for one in member.scores
+            member.settings.get(of, ""): one.value
+            for member in group
+            for one in member.scores
             if one.kind == "model" and one.name == name and one.value is not None
-        }  # fmt: skip
+        }
         task = group[0].entry["task"]
         metrics[task] = name, str(getattr(metric, "better", "higher"))
         tasks.setdefault(task, []).append(scores)

@@ -76,13 +76,17 @@ class RBM25(Selector):
         rest = (index for index, _ in self._bm25.order(query) if is_apart(index))
         asked = _grams(self._units(query))
         weights: Grams = {gram: float(count) for gram, count in asked.items()}
-        totals = [sum(n for gram, n in asked.items() if len(gram) == size)
-                  for size in range(1, ORDER + 1)]  # fmt: skip
+        totals = [
+            sum(n for gram, n in asked.items() if len(gram) == size) for size in range(1, ORDER + 1)
+        ]
         left = {
-            index: {gram: n for gram, n in _grams(self._units(self.pool[index])).items()
-                    if gram in asked}
+            index: {
+                gram: n
+                for gram, n in _grams(self._units(self.pool[index])).items()
+                if gram in asked
+            }
             for index in islice(rest, self.candidates)
-        }  # fmt: skip
+        }
         while left:
             scores = {index: _score(grams, weights, totals) for index, grams in left.items()}
             best = max(scores, key=scores.__getitem__)  # of equals the first by BM25

@@ -128,8 +128,11 @@ def fields(output: str, choices: Sequence[Choice] = ()) -> str:
         try:
             found, _ = json.JSONDecoder().raw_decode(answer)
         except (ValueError, RecursionError) as error:
-            fault = f"{error.msg} at character {error.pos + 1}" if isinstance(
-                error, json.JSONDecodeError) else "nested too deeply"  # fmt: skip
+            fault = (
+                f"{error.msg} at character {error.pos + 1}"
+                if isinstance(error, json.JSONDecodeError)
+                else "nested too deeply"
+            )
             raise ParseError(f"broken JSON: {fault}: {_short(answer)!r}") from error
         return canonical(normal(found))
     lines = [line.strip() for line in answer.splitlines() if line.strip()]

@@ -155,9 +155,12 @@ def answered(condition: Condition, request: Request, output: Output, seconds: fl
 
 
 def _answer(
-    condition: Condition, request: Request, seconds: float,
-    scores: Sequence[ChoiceScore] = (), outputs: tuple[Output, ...] = (),
-) -> Answer:  # fmt: skip
+    condition: Condition,
+    request: Request,
+    seconds: float,
+    scores: Sequence[ChoiceScore] = (),
+    outputs: tuple[Output, ...] = (),
+) -> Answer:
     label = condition.template.shown_label
     record = Record(
         request.example.id,

@@ -49,9 +49,12 @@ class Bounds:
     """
 
     def __init__(
-        self, base: Path, private: Path, models: Mapping[str, Mapping[str, Any]],
+        self,
+        base: Path,
+        private: Path,
+        models: Mapping[str, Mapping[str, Any]],
         given: Experiment | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.base, self.private, self.models, self.given = base, private, models, given
 
     # ---- what the app was started with

@@ -146,11 +146,16 @@ class Opened:
         """What a search looks at."""
         return {
             key: "\n".join(
-                [key, *map(str, one.example.fields.values()), *one.example.targets,
-                 one.prediction.value or "", *(output.text for output in one.record.outputs)]
+                [
+                    key,
+                    *map(str, one.example.fields.values()),
+                    *one.example.targets,
+                    one.prediction.value or "",
+                    *(output.text for output in one.record.outputs),
+                ]
             ).casefold()
             for key, one in self.answers.items()
-        }  # fmt: skip
+        }
 
     @cached_property
     def side(self) -> Side:
@@ -195,9 +200,12 @@ class Opened:
         number = max(1, min(number, pages))
         keys = found[(number - 1) * PAGE : number * PAGE]
         return Page(
-            tuple(self._line(key, other) for key in keys), number, pages, len(found),
+            tuple(self._line(key, other) for key in keys),
+            number,
+            pages,
+            len(found),
             len(self.answers),
-        )  # fmt: skip
+        )
 
     def find(self, query: Query, other: Opened | None = None) -> list[str]:
         """Ids of the records that a query wants; see :meth:`page`."""
@@ -206,9 +214,10 @@ class Opened:
                 raise ConfigError(f"{value!r}: must be one of {', '.join(known)}")
         words = query.text.casefold().split()
         found = [
-            key for key in self._kept(query.show, other)
+            key
+            for key in self._kept(query.show, other)
             if all(word in self._texts[key] for word in words)
-        ]  # fmt: skip
+        ]
         return found if query.order == "as run" else self._ordered(found, query.order)
 
     def _kept(self, show: str, other: Opened | None) -> Iterator[str]:
@@ -242,10 +251,15 @@ class Opened:
         one = self.answers[key]
         against = other.answers.get(key) if other is not None else None
         return Line(
-            key, " | ".join(one.example.targets), one.prediction.value,
+            key,
+            " | ".join(one.example.targets),
+            one.prediction.value,
             None if against is None else against.prediction.value,
-            self.verdict(key), one.value, one.confidence, summary(one.example, 90),
-        )  # fmt: skip
+            self.verdict(key),
+            one.value,
+            one.confidence,
+            summary(one.example, 90),
+        )
 
 
 class Browser:

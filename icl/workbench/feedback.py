@@ -27,13 +27,22 @@ def feedback_of(answer: Answer, verdict: str, correction: str | None, when: str)
     output = record.outputs[0].text if record.outputs else str(value)
     corrected = correction if verdict == "corrected" else None
     return Feedback(
-        verdict=verdict, id=record.id, fields=dict(request.example.fields),
-        targets=list(request.example.targets), prompt=request.sent, output=output, answer=value,
-        correction=corrected, request=record.request, condition=record.condition,
-        template=request.prompt.template, template_hash=request.prompt.template_hash,
-        model=answer.condition.engine.identity(), shots=[name for name, _, _ in record.shots],
+        verdict=verdict,
+        id=record.id,
+        fields=dict(request.example.fields),
+        targets=list(request.example.targets),
+        prompt=request.sent,
+        output=output,
+        answer=value,
+        correction=corrected,
+        request=record.request,
+        condition=record.condition,
+        template=request.prompt.template,
+        template_hash=request.prompt.template_hash,
+        model=answer.condition.engine.identity(),
+        shots=[name for name, _, _ in record.shots],
         when=when,
-    )  # fmt: skip
+    )
 
 
 def note(base: Path, answer: Answer, verdict: str, correction: str | None) -> Path:
@@ -65,9 +74,14 @@ def card(base: Path, answer: Answer) -> Path:
             "model": f"{condition.point.model.get('source', '')} {kind}".strip(),
             "template": request.prompt.template,
         },
-        request.example, request.prompt, request.sent, answer.record, answer.prediction,
-        request.choices, answer.scores()[0],
-    )  # fmt: skip
+        request.example,
+        request.prompt,
+        request.sent,
+        answer.record,
+        answer.prediction,
+        request.choices,
+        answer.scores()[0],
+    )
     return write_card(base, made)
 
 

@@ -67,11 +67,17 @@ def _row(work: Workplace, opened: Opened, key: str) -> Screen:
     words = "en" if template["language"] == "en" else "row"
     entry = condition.axes.get("model", "")
     screen = Screen(
-        name, template["text"], source.name, locale=locale or next(iter(source.locales), None),
-        source=pair[0] if pair else None, target=pair[1] if pair else None, words=words, k=0,
+        name,
+        template["text"],
+        source.name,
+        locale=locale or next(iter(source.locales), None),
+        source=pair[0] if pair else None,
+        target=pair[1] if pair else None,
+        words=words,
+        k=0,
         model=entry if entry in work.models else next(iter(work.models)),
         max_tokens=int((kept["sampling"] or {}).get("max_tokens", 64)),
-    )  # fmt: skip
+    )
     if known:
         for number, row in enumerate(work.rows(screen), 1):
             if row.id == example.id and row.content == example.content:
@@ -101,10 +107,12 @@ def _shots(screen: Screen, opened: Opened, key: str) -> Screen:
     select = settings.get("select", "")
     seed = settings.get("seed", "0")
     return replace(
-        screen, k=len(shots), hand=Hand(pinned=shots, order=shots),
+        screen,
+        k=len(shots),
+        hand=Hand(pinned=shots, order=shots),
         select=select if select in names("selector") and select != "fixed" else "random",
         seed=int(seed) if seed.isdigit() else 0,
-    )  # fmt: skip
+    )
 
 
 def _typed(value: JSON) -> str:

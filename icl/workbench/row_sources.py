@@ -99,9 +99,12 @@ def of_experiment(experiment: Experiment) -> dict[str, Source]:
         rows = task["rows"]
         pair = rows.get("pair") or {}
         found[name] = _source(
-            name, task, data, _listed(rows.get("locale")),
+            name,
+            task,
+            data,
+            _listed(rows.get("locale")),
             (_listed(pair.get("from")), _listed(pair.get("to"))),
-        )  # fmt: skip
+        )
     return found
 
 
@@ -129,9 +132,12 @@ def first_of(values: Sequence[str], wanted: str) -> str | None:
 
 
 def _source(
-    name: str, task: Mapping[str, Any], data: Mapping[str, Any], locales: Sequence[str],
+    name: str,
+    task: Mapping[str, Any],
+    data: Mapping[str, Any],
+    locales: Sequence[str],
     pairs: tuple[Sequence[str], Sequence[str]],
-) -> Source:  # fmt: skip
+) -> Source:
     kept = copy.deepcopy({key: value for key, value in task.items() if key != "prompt"})
     kept["rows"] = {k: v for k, v in kept["rows"].items() if k not in ("n", "seed")}
     prompt = (*_listed(task.get("prompt")), "")[0]

@@ -61,20 +61,34 @@ def condition_table(run: Run) -> Table:
         dict.fromkeys(_plain(s.name) for g in found for r in g.rows for s in r.baselines())
     )
     counts = [
-        name for name in dict.fromkeys(n for group in found for n in group.names("count"))
-        if any(row.scores[name].value for group in found for row in group.rows
-               if name in row.scores)
-    ]  # fmt: skip
-    headers = ["condition", *axes, "score", "95 % interval", "rows", *plain,
-               *(FACTS.get(name, name) for name in counts), "others"]  # fmt: skip
+        name
+        for name in dict.fromkeys(n for group in found for n in group.names("count"))
+        if any(
+            row.scores[name].value for group in found for row in group.rows if name in row.scores
+        )
+    ]
+    headers = [
+        "condition",
+        *axes,
+        "score",
+        "95 % interval",
+        "rows",
+        *plain,
+        *(FACTS.get(name, name) for name in counts),
+        "others",
+    ]
     rows = [
-        [str(row.condition.entry["fingerprint"])[:8],
-         *(_name(row.condition.axes.get(axis, "")) for axis in axes), *_scored(row), _count(row),
-         *(number(row.baseline(name)) for name in plain),
-         *(number(row.scores[name].value) if name in row.scores else "–" for name in counts),
-         _others(row)]
+        [
+            str(row.condition.entry["fingerprint"])[:8],
+            *(_name(row.condition.axes.get(axis, "")) for axis in axes),
+            *_scored(row),
+            _count(row),
+            *(number(row.baseline(name)) for name in plain),
+            *(number(row.scores[name].value) if name in row.scores else "–" for name in counts),
+            _others(row),
+        ]
         for row in sorted((row for g in found for row in g.rows), key=lambda row: row.number)
-    ]  # fmt: skip
+    ]
     return _table(headers, rows)
 
 
@@ -109,14 +123,29 @@ def _count(row: Row) -> str:
 
 def page_table(page: Page, compared: bool) -> Table:
     """A row a record; its id comes first, whole, so that it names the record."""
-    headers = ["id", "verdict", "answer", *(["other"] if compared else []), "right answer",
-               "score", "sure", "row"]  # fmt: skip
+    headers = [
+        "id",
+        "verdict",
+        "answer",
+        *(["other"] if compared else []),
+        "right answer",
+        "score",
+        "sure",
+        "row",
+    ]
     rows = [
-        (clean(line.id), line.verdict, _said(line.answer),
-         *([_said(line.other)] if compared else []), _cell(line.right), number(line.value),
-         "" if line.confidence is None else f"{100 * line.confidence:.0f} %", _cell(line.text))
+        (
+            clean(line.id),
+            line.verdict,
+            _said(line.answer),
+            *([_said(line.other)] if compared else []),
+            _cell(line.right),
+            number(line.value),
+            "" if line.confidence is None else f"{100 * line.confidence:.0f} %",
+            _cell(line.text),
+        )
         for line in page.lines
-    ]  # fmt: skip
+    ]
     return Table(tuple(headers), tuple(rows))
 
 
@@ -134,22 +163,46 @@ def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
     found = confusion(list(opened.answers.values()), pairs=15)
     if found is None:
         return None
-    pairs = [[gold, "(none)" if said is None else said, f"{count} of {of}"]
-             for gold, said, count, of in found.pairs]  # fmt: skip
+    pairs = [
+        [gold, "(none)" if said is None else said, f"{count} of {of}"]
+        for gold, said, count, of in found.pairs
+    ]
     return found, _table(["right", "answered", "rows"], pairs)
 
 
 def spread_table(found: Sequence[Spread]) -> Table:
     """Spread over seeds, orders, prompts and formats, each with what chance alone makes."""
-    headers = ("where", "over", "of", "metric", "mean", "95 % interval", "sd", "worst", "best",
-               "spread", "by chance", "p")  # fmt: skip
+    headers = (
+        "where",
+        "over",
+        "of",
+        "metric",
+        "mean",
+        "95 % interval",
+        "sd",
+        "worst",
+        "best",
+        "spread",
+        "by chance",
+        "p",
+    )
     rows = [
-        [" · ".join(filter(None, (task_of(one), name))), ", ".join(one.over),
-         str(len(one.values)), one.title, number(one.mean.value),
-         interval(one.mean), number(one.sd), number(one.worst), number(one.best),
-         number(one.spread), number(one.by_chance), f"{one.p:.3f}"]
+        [
+            " · ".join(filter(None, (task_of(one), name))),
+            ", ".join(one.over),
+            str(len(one.values)),
+            one.title,
+            number(one.mean.value),
+            interval(one.mean),
+            number(one.sd),
+            number(one.worst),
+            number(one.best),
+            number(one.spread),
+            number(one.by_chance),
+            f"{one.p:.3f}",
+        ]
         for name, one in zip(settings(found), found, strict=True)
-    ]  # fmt: skip
+    ]
     return _table(headers, rows)
 
 
@@ -216,9 +269,11 @@ def record_view(opened: Opened, key: str) -> RecordView:
         f"request    {record.request[:16]}  condition {opened.fingerprint[:8]}",
     ]
     return RecordView(
-        clean("\n".join(lines)), tuple(bounded(shown, PROMPT_CHARS)), _bars(opened, key),
+        clean("\n".join(lines)),
+        tuple(bounded(shown, PROMPT_CHARS)),
+        _bars(opened, key),
         _outputs(opened, key),
-    )  # fmt: skip
+    )
 
 
 def _bars(opened: Opened, key: str) -> tuple[tuple[str, float], ...]:
@@ -229,10 +284,12 @@ def _bars(opened: Opened, key: str) -> tuple[tuple[str, float], ...]:
     order = sorted(range(len(shares)), key=lambda place: -shares[place])
     right = [place for place in order[LABELS:] if choices[place].label in one.example.targets]
     return tuple(
-        (("✓ " if choices[at].label in one.example.targets else "") + _cell(choices[at].label),
-         shares[at])
+        (
+            ("✓ " if choices[at].label in one.example.targets else "") + _cell(choices[at].label),
+            shares[at],
+        )
         for at in [*order[:LABELS], *right]
-    )  # fmt: skip
+    )
 
 
 def _outputs(opened: Opened, key: str) -> str:

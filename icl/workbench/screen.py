@@ -189,9 +189,12 @@ class Collected:
 
 
 def experiment(
-    screen: Screen, source: Source, model: Mapping[str, Any], files: Files,
+    screen: Screen,
+    source: Source,
+    model: Mapping[str, Any],
+    files: Files,
     shots: Sequence[str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The experiment file that asks what the screen asks, and nothing else.
 
     Args:

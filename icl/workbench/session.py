@@ -74,9 +74,12 @@ class Workplace:
     """
 
     def __init__(
-        self, models: Mapping[str, Mapping[str, Any]], base: Path, private: Path,
+        self,
+        models: Mapping[str, Mapping[str, Any]],
+        base: Path,
+        private: Path,
         given: Experiment | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.models = {name: dict(entry) for name, entry in models.items()}
         self.base, self.private, self.given = base, private, given
         self.bounds = Bounds(base, private, self.models, given)
@@ -92,11 +95,15 @@ class Workplace:
         own = source.prompt in template_choices(self.base)
         name = source.prompt if own else stand_in(source.kind)
         return Screen(
-            name, template_text(name, "en", self.base), data,
-            locale=first_of(source.locales, "en-US"), source=first_of(source.sources, "eng_Latn"),
+            name,
+            template_text(name, "en", self.base),
+            data,
+            locale=first_of(source.locales, "en-US"),
+            source=first_of(source.sources, "eng_Latn"),
             target=first_of(source.targets, "deu_Latn"),
-            k=3 if source.task.get("pool") is not None else 0, model=next(iter(self.models)),
-        )  # fmt: skip
+            k=3 if source.task.get("pool") is not None else 0,
+            model=next(iter(self.models)),
+        )
 
     # ---- rows
 

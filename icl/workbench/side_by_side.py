@@ -67,9 +67,19 @@ class Bench:
         """
         halved = screen.data.startswith(f"{UPLOAD}/") and shots and n > 1 and not screen.own
         return cls(
-            screen.data, screen.locale, screen.source, screen.target, n, screen.row, seed,
-            screen.max_tokens, screen.own, screen.answer, screen.column, halved,
-        )  # fmt: skip
+            screen.data,
+            screen.locale,
+            screen.source,
+            screen.target,
+            n,
+            screen.row,
+            seed,
+            screen.max_tokens,
+            screen.own,
+            screen.answer,
+            screen.column,
+            halved,
+        )
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,23 @@ def condition_of(work: Workplace, bench: Bench, column: Column) -> Condition:
     spoken = bench.target if known and known.sources else bench.locale
     text = template_text(column.template, spoken or "en", work.base)
     screen = Screen(
-        column.template, text, bench.data, bench.locale, bench.source, bench.target,
-        row=bench.row, select=column.select, k=column.k, seed=column.seed,
-        max_tokens=bench.max_tokens, model=column.model, width=column.width,
-        own=bench.own, answer=bench.answer, column=bench.column,
-    )  # fmt: skip
+        column.template,
+        text,
+        bench.data,
+        bench.locale,
+        bench.source,
+        bench.target,
+        row=bench.row,
+        select=column.select,
+        k=column.k,
+        seed=column.seed,
+        max_tokens=bench.max_tokens,
+        model=column.model,
+        width=column.width,
+        own=bench.own,
+        answer=bench.answer,
+        column=bench.column,
+    )
     if bench.single:
         return work.seen(screen).condition
     return work.drawn(screen, bench.n, bench.seed, bench.halved)
@@ -144,12 +166,10 @@ class Compared:
         return [
             {
                 made.id: record.outputs[0].text if record.outputs else str(made.value)
-                for made, record in zip(
-                    result.predictions(), result.records.values(), strict=True
-                )
+                for made, record in zip(result.predictions(), result.records.values(), strict=True)
             }
             for result in self.results
-        ]  # fmt: skip
+        ]
 
     @cached_property
     def right(self) -> list[dict[str, bool]]:
@@ -157,17 +177,17 @@ class Compared:
         return [
             {
                 made.id: made.value in self.examples[made.id].targets
-                for made in result.predictions() if made.id in self.examples
+                for made in result.predictions()
+                if made.id in self.examples
             }
             for result in self.results
-        ]  # fmt: skip
+        ]
 
     def different(self) -> list[str]:
         """Ids of the rows that not all columns answer alike."""
         return [
-            name for name in self.examples
-            if len({answers[name] for answers in self.answers}) > 1
-        ]  # fmt: skip
+            name for name in self.examples if len({answers[name] for answers in self.answers}) > 1
+        ]
 
     def rows(self, different: bool, start: int = 0, most: int = 25) -> list[list[str]]:
         """Id, input, reference and the answer of each column; right ones carry a tick."""
@@ -196,8 +216,12 @@ class Compared:
         compared = [None, *self.comparisons()]
         for place, (result, found) in enumerate(zip(self.results, compared, strict=True)):
             made = score(metric.label, metric.stats(result.predictions(), result.examples))
-            cells = [LETTERS[place], self.titles[place],
-                     _interval(made.value, made.low, made.high), str(made.n)]  # fmt: skip
+            cells = [
+                LETTERS[place],
+                self.titles[place],
+                _interval(made.value, made.low, made.high),
+                str(made.n),
+            ]
             lines.append([*cells, *(_against(found) if found else ["baseline", "", ""])])
         return head, lines
 

@@ -76,8 +76,11 @@ def template_choices(base: Path) -> list[str]:
 
 def stand_in(kind: str) -> str:
     """The library's template of a kind that a beginner starts from."""
-    known = {"choose": "choose/instructed", "extract": "extract/json",
-             "generate": "generate/question"}  # fmt: skip
+    known = {
+        "choose": "choose/instructed",
+        "extract": "extract/json",
+        "generate": "generate/question",
+    }
     return known.get(kind, "intent/plain")
 
 

@@ -43,11 +43,22 @@ def serving(model: dict[str, Any], folder: Path, *experiment: str) -> Iterator[s
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.browser.serve", str(port), json.dumps(model),
-         *experiment],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "tests.browser.serve",
+            str(port),
+            json.dumps(model),
+            *experiment,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
     assert process.stdout is not None and process.stderr is not None
     try:
         address, _, token = process.stdout.readline().strip().partition("?token=")

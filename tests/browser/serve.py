@@ -76,6 +76,8 @@ class Slow(TableEngine):
 
 if __name__ == "__main__":
     serve(
-        json.loads(sys.argv[2]), port=int(sys.argv[1]), experiment=(*sys.argv[3:], None)[0],
+        json.loads(sys.argv[2]),
+        port=int(sys.argv[1]),
+        experiment=(*sys.argv[3:], None)[0],
         ready=lambda url: print(url, flush=True),
-    )  # fmt: skip
+    )

@@ -42,8 +42,9 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
         page.keyboard.press("3")  # typed into a field, so no verdict
         page.focus("#b-begin")
         page.keyboard.press("2")
-        page.wait_for_function("was => document.querySelector('#b-told textarea').value !== was",
-                               arg=left)  # fmt: skip
+        page.wait_for_function(
+            "was => document.querySelector('#b-told textarea').value !== was", arg=left
+        )
         until(page, "b-told", r"^kept in blind.jsonl; \d+ rows to read$")
         page.click("#b-reveal")
         until(page, "b-told", "against .*: [01] wins, [01] ties, [01] losses")

@@ -117,8 +117,10 @@ def test_the_row_typed_in_the_playground(table: str, open_page: Callable[[str], 
 
 
 def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
-    rows = [{"id": f"h{n}", "question": text, "a": text, "split": "test"}
-            for n, text in enumerate(HOSTILE)]  # fmt: skip
+    rows = [
+        {"id": f"h{n}", "question": text, "a": text, "split": "test"}
+        for n, text in enumerate(HOSTILE)
+    ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "rows.jsonl").write_text(lines)
     (tmp_path / "q.j2").write_text(

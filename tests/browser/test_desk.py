@@ -52,8 +52,9 @@ def shots(page: Any) -> list[str]:
 def until_shots(page: Any, wanted: list[str]) -> None:
     page.wait_for_function(
         "wanted => JSON.stringify([...document.querySelectorAll('#shots label')]"
-        ".map(e => e.innerText.split(' · ')[1].trim())) === JSON.stringify(wanted)", arg=wanted,
-    )  # fmt: skip
+        ".map(e => e.innerText.split(' · ')[1].trim())) === JSON.stringify(wanted)",
+        arg=wanted,
+    )
 
 
 def test_shots_by_hand_tokens_and_the_exported_run(
@@ -93,8 +94,11 @@ def test_shots_by_hand_tokens_and_the_exported_run(
     until_box(page, "exported", r"^saved mine.yaml with shots/\w+.jsonl; now: icl run mine.yaml")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "icl.cli", "run", "mine.yaml"],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     (records,) = folder.glob("runs/conditions/*/records.jsonl")
     record = json.loads(records.read_text())
@@ -158,8 +162,11 @@ def test_versions_and_undo(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
     page.fill("#k input", "0")
     for word in ("Eins", "Zwei"):
-        write(page, f"---\ntask: classify\nlabel_field: intent\n---\n{word} {{{{ utt }}}}"
-                    "||| {{ label }}")  # fmt: skip
+        write(
+            page,
+            f"---\ntask: classify\nlabel_field: intent\n---\n{word} {{{{ utt }}}}"
+            "||| {{ label }}",
+        )
         until_prompt(page, word)
         page.fill("#file textarea, #file input", "undone")
         page.click("#save")
@@ -195,8 +202,11 @@ def test_control_enter_runs(tiny: str, open_page: Callable[[str], Any]) -> None:
 def test_two_pages_do_not_see_each_other(tiny: str, open_page: Callable[[str], Any]) -> None:
     one, other = open_page(tiny), open_page(tiny)
     for page, word in ((one, "CANARY-A"), (other, "CANARY-B")):
-        write(page, f"---\ntask: classify\nlabel_field: intent\n---\n{word} {{{{ utt }}}}"
-                    "||| {{ label }}")  # fmt: skip
+        write(
+            page,
+            f"---\ntask: classify\nlabel_field: intent\n---\n{word} {{{{ utt }}}}"
+            "||| {{ label }}",
+        )
         until_prompt(page, word)
     run(one, "labels")
     other.click("#good")

@@ -171,8 +171,9 @@ def test_compare(app: str, open_page: Callable[..., Any]) -> None:
     page.wait_for_function(
         "() => document.querySelector('#c-diff').innerText.includes('window.pwned=25')"
     )
-    assert [t for t in WHOLE.split("\n")[:30] if t not in page.input_value("#c-outputB textarea")] \
-        == []  # fmt: skip
+    assert [
+        t for t in WHOLE.split("\n")[:30] if t not in page.input_value("#c-outputB textarea")
+    ] == []
     for number in (2, 3):
         page.fill("#c-page input", str(number))
         until(page, "c-counted", f"page {number} of")

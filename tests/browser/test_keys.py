@@ -100,8 +100,10 @@ def test_tab_reaches_every_control_in_the_order_read(
     assert not [stop for stop in stops if not stop["name"] or not stop["seen"]]
     told = {stop["id"]: stop["name"] for stop in stops}
     assert [told[name] for name in ("back", "forth", "template")] == [
-        "Previous row", "Next row", "Template",
-    ]  # fmt: skip
+        "Previous row",
+        "Next row",
+        "Template",
+    ]
     # An editor takes Tab for itself; Escape gives it back.
     page.click("#template .cm-content")
     page.keyboard.press("Escape")

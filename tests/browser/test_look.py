@@ -196,8 +196,10 @@ def test_everything_is_in_reach_on_a_narrow_screen(app: str, open_page: Callable
 
 def test_an_answer_moves_nothing(app: str, open_page: Callable[..., Any]) -> None:
     page = open_page(app)
-    places = "() => ['run', 'told', 'scored', 'good', 'prompt'].map(name => " \
-             "document.getElementById(name).getBoundingClientRect().top)"  # fmt: skip
+    places = (
+        "() => ['run', 'told', 'scored', 'good', 'prompt'].map(name => "
+        "document.getElementById(name).getBoundingClientRect().top)"
+    )
     before = page.evaluate(places)
     run(page, "labels")
     assert page.evaluate(places) == before

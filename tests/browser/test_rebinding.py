@@ -51,9 +51,13 @@ def victim(browser: Any, app: str) -> Iterator[Any]:
     """
     opened = browser.browser_type.launch(
         executable_path=chromium(),
-        args=["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP evil.example 127.0.0.1",
-              "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests"],
-    )  # fmt: skip
+        args=[
+            "--no-sandbox",
+            "--disable-gpu",
+            "--host-resolver-rules=MAP evil.example 127.0.0.1",
+            "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
+        ],
+    )
     context = opened.new_context()
     ((name, value),) = COOKIES[app].items()
     context.add_cookies([{"name": name, "value": value, "url": app}])

@@ -25,11 +25,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two conditions of 120 rows."""
     folder = tmp_path_factory.mktemp("results")
     rows = [
-        {"id": f"q{n}", "utt": f"wish {n} for {INTENTS[n % 3]}", "intent": INTENTS[n % 3],
-         "split": "test" if n < ROWS else "train"} for n in range(ROWS + 9)
-    ]  # fmt: skip
-    tasks = [{"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows", "split": "test"},
-              "pool": {"split": "train"}}]  # fmt: skip
+        {
+            "id": f"q{n}",
+            "utt": f"wish {n} for {INTENTS[n % 3]}",
+            "intent": INTENTS[n % 3],
+            "split": "test" if n < ROWS else "train",
+        }
+        for n in range(ROWS + 9)
+    ]
+    tasks = [
+        {
+            "task": "intent",
+            "prompt": "intent.j2",
+            "rows": {"data": "rows", "split": "test"},
+            "pool": {"split": "train"},
+        }
+    ]
     file = write(folder, tasks=tasks)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return run(str(file), folder / "runs")
@@ -94,8 +105,10 @@ def test_conditions_pages_filters_and_a_record(
     assert not set(seen) & {row[0] for row in rows(page)}
     choose(page, "result-show", "wrong")
     wrong = int(re.findall(r": (\d+) of", until(page, "result-page", "page 1 of .: .. of 120"))[0])
-    right = sum(p.value in e.targets for p, e in zip(
-        made.conditions[0].predictions(), made.conditions[0].examples, strict=True))  # fmt: skip
+    right = sum(
+        p.value in e.targets
+        for p, e in zip(made.conditions[0].predictions(), made.conditions[0].examples, strict=True)
+    )
     assert wrong == ROWS - right
     page.fill("#result-text input, #result-text textarea", "wish 7 set")
     until(page, "result-page", "page 1 of 1: ")

@@ -54,8 +54,10 @@ def test_lengths_divide() -> None:
     # letters of "जागना" are 5 characters of 3 bytes each.
     given = replace(
         answers([[0.5, 0.5]]),
-        logprobs=[np.array([-6.0, -4.0])], tokens=[(3, 1)], texts=[(" abc de", " जागना")],
-    )  # fmt: skip
+        logprobs=[np.array([-6.0, -4.0])],
+        tokens=[(3, 1)],
+        texts=[(" abc de", " जागना")],
+    )
     close(applied("per_token", given).scores, [[-2.0, -4.0]])
     close(applied("per_char", given).scores, [[-1.0, -4 / 5]])
     close(applied("per_byte", given).scores, [[-1.0, -4 / 15]])
@@ -77,8 +79,9 @@ def test_batch_subtracts_the_mean_of_the_logarithms() -> None:
 
 def test_batch_in_the_space_of_probabilities() -> None:
     # The other reading, as in toolkits of prompting: p - mean p, means (.75 .25).
-    made = applied({"calibrator": "batch", "space": "probability"},
-                   answers([[0.9, 0.1], [0.6, 0.4]]))  # fmt: skip
+    made = applied(
+        {"calibrator": "batch", "space": "probability"}, answers([[0.9, 0.1], [0.6, 0.4]])
+    )
     close(made.scores, [[0.15, -0.15], [-0.15, 0.15]])
 
 
@@ -135,8 +138,9 @@ def test_contextual_is_the_authors_code() -> None:
 def test_pmi_is_the_authors_code() -> None:
     # peterwestuw/surface-form-competition, score.py: dcpmi = domain_cond_ce - cond_ce, the largest
     # wins. Cross-entropies (5 6) after the premise, (3 7) after the domain premise: (-2 1).
-    given = replace(answers([[0.5, 0.5]]), logprobs=[np.array([-5.0, -6.0])],
-                    probes=[[np.array([-3.0, -7.0])]])  # fmt: skip
+    given = replace(
+        answers([[0.5, 0.5]]), logprobs=[np.array([-5.0, -6.0])], probes=[[np.array([-3.0, -7.0])]]
+    )
     close(applied("pmi", given).scores, [[-2.0, 1.0]])
 
 
@@ -156,8 +160,9 @@ def test_vote_mix_with_a_weight() -> None:
 def test_vote_mix_chooses_its_weight_on_the_pool() -> None:
     # Row 1 (gold a): .9 (1-w) + w/3 > .5 for w < .706. Row 2 (gold b): .6 (1-w) < .5 for w > .167.
     # Both are right for w = .2 … .7; the mass on a and b, 1.3 + w/30, is largest at .7.
-    pool = answers([[0.9, 0.1], [0.6, 0.4]], votes=[("a", "b", "b"), ("b", "b", "b")],
-                   gold=[("a",), ("b",)])  # fmt: skip
+    pool = answers(
+        [[0.9, 0.1], [0.6, 0.4]], votes=[("a", "b", "b"), ("b", "b", "b")], gold=[("a",), ("b",)]
+    )
     given = answers([[0.9, 0.1]], votes=[("b", "b", "b")], pool=pool)
     made = applied("vote_mix", given)
     assert made.fitted == "weight=0.7,pool=2,right=100%,model=50%,vote=50%"
@@ -195,9 +200,10 @@ def test_constant_scores_tie_and_a_single_choice_is_no_error(name: str) -> None:
 
 chances = st.floats(0.01, 1)
 tables = st.integers(2, 4).flatmap(
-    lambda width: st.lists(st.lists(chances, min_size=width, max_size=width), min_size=2,
-                           max_size=6)
-)  # fmt: skip
+    lambda width: st.lists(
+        st.lists(chances, min_size=width, max_size=width), min_size=2, max_size=6
+    )
+)
 
 
 @given(tables, st.lists(chances, min_size=4, max_size=4))
@@ -216,8 +222,16 @@ def test_a_bias_of_the_labels_changes_nothing_once_it_is_calibrated(
 
 
 def test_every_calibrator_says_what_it_assumes_and_where_it_hurts() -> None:
-    assert set(names("calibrator")) >= {"none", "batch", "per_token", "per_char", "per_byte",
-                                        "vote_mix", "contextual", "pmi"}  # fmt: skip
+    assert set(names("calibrator")) >= {
+        "none",
+        "batch",
+        "per_token",
+        "per_char",
+        "per_byte",
+        "vote_mix",
+        "contextual",
+        "pmi",
+    }
     for name in names("calibrator"):
         made = make_calibrator(name)[1]
         assert "not stated" not in (made.assumes, made.hurts)

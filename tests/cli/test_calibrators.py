@@ -16,12 +16,24 @@ from tests.scoring.test_calibrated_runs import beside, intents, names
 def test_score_adds_a_calibrator_and_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = intents(tmp_path, [], {"metrics": ["accuracy"]},
-                   models={"t": {"engine": "table", "default": "hash"}})  # fmt: skip
+    file = intents(
+        tmp_path,
+        [],
+        {"metrics": ["accuracy"]},
+        models={"t": {"engine": "table", "default": "hash"}},
+    )
     monkeypatch.chdir(tmp_path)
     assert call(capsys, monkeypatch, "run", file)[0] == 0
-    code, out, err = call(capsys, monkeypatch, "score", "small", "--calibrator", "batch",
-                          "--calibrator", "{calibrator: vote_mix, weight: 0.3}")  # fmt: skip
+    code, out, err = call(
+        capsys,
+        monkeypatch,
+        "score",
+        "small",
+        "--calibrator",
+        "batch",
+        "--calibrator",
+        "{calibrator: vote_mix, weight: 0.3}",
+    )
     assert code == 0, err
     assert "calibrated after the fact" in out and "vote_mix: weight:0.3|n:50" in out
     assert max(map(len, out.splitlines())) <= 80
@@ -31,8 +43,12 @@ def test_score_adds_a_calibrator_and_says_what_is_missing(
     assert err.rstrip().endswith(f"run {file}"), "the command that computes them"
     code, _, err = call(capsys, monkeypatch, "score", "small", "--calibrator", "contxtual")
     assert code == 2 and "Did you mean 'contextual'" in err
-    intents(tmp_path, ["contextual"], {"metrics": ["accuracy"]},
-            models={"t": {"engine": "table", "default": "hash"}})  # fmt: skip
+    intents(
+        tmp_path,
+        ["contextual"],
+        {"metrics": ["accuracy"]},
+        models={"t": {"engine": "table", "default": "hash"}},
+    )
     code, out, err = call(capsys, monkeypatch, "run", file)
     assert code == 0 and "content_free: 3/3 examples" in err and "20 reused" in out
 
@@ -64,8 +80,13 @@ def test_probes_of_a_real_engine_are_its_own_numbers(tmp_path: Path, tiny_model:
 
     models = {"t": {"source": str(tiny_model), "device": "cpu", "window": 256, "width": "fp32"}}
     task = {"rows": {"data": "rows", "split": "test", "n": 3}, "metrics": ["accuracy"]}
-    file = intents(tmp_path, ["contextual", "pmi"], task, models=models,
-                   grid={"shots": [{"k": 2, "select": "random", "scope": "run"}]})  # fmt: skip
+    file = intents(
+        tmp_path,
+        ["contextual", "pmi"],
+        task,
+        models=models,
+        grid={"shots": [{"k": 2, "select": "random", "scope": "run"}]},
+    )
     done = run(file, tmp_path / "runs")
     condition = done.conditions[0]
     assert [beside(done, 0, role) for role in ("content_free", "domain")] == [3, 1]
@@ -77,8 +98,10 @@ def test_probes_of_a_real_engine_are_its_own_numbers(tmp_path: Path, tiny_model:
         items = [(prompt, choice.text + choice.end) for choice in choices]
         return np.array([score.logprob for _, score in sorted(engine.score(items))])
 
-    free = [Prompt(f"Say: {text}\nIntent:", query.instruction, query.shots)
-            for text in ("N/A", "", "[MASK]")]  # fmt: skip
+    free = [
+        Prompt(f"Say: {text}\nIntent:", query.instruction, query.shots)
+        for text in ("N/A", "", "[MASK]")
+    ]
     mass = np.mean([np.exp(alone(prompt)) for prompt in free], axis=0)
     record = next(iter(condition.records.values()))
     wanted = np.array(record.logprobs) - np.log(mass)

@@ -19,8 +19,12 @@ def icl(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
     """Run the command as a user would."""
     return subprocess.run(
         [sys.executable, "-m", "icl.cli", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        check=False,
+    )
 
 
 def call(
@@ -298,8 +302,14 @@ def test_no_verb_has_more_than_six_options() -> None:
         assert verb.callback is not None
         assert verb.rich_help_panel
         given = inspect.get_annotations(verb.callback, eval_str=True).values()
-        assert sum(isinstance(kind, OptionInfo) for one in given
-                   for kind in getattr(one, "__metadata__", ())) <= 6  # fmt: skip
+        assert (
+            sum(
+                isinstance(kind, OptionInfo)
+                for one in given
+                for kind in getattr(one, "__metadata__", ())
+            )
+            <= 6
+        )
 
 
 def test_commands_to_copy_are_quoted_where_a_shell_would_cut_them(

@@ -72,9 +72,11 @@ def test_by_a_setting_and_ensembles(
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(
-    arguments: list[str], message: str,
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     code, out, err = call(capsys, monkeypatch, "compare", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith(message)

@@ -17,8 +17,10 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     conditions = []
     for locale in ("en-US", "de-DE"):
         for prompt, right in (("one", 10), ("two", 20)):
-            rows = [Row("abc"[i % 3], "abc"[i % 3] if i < right else "abc"[(i + 1) % 3])
-                    for i in range(30)]  # fmt: skip
+            rows = [
+                Row("abc"[i % 3], "abc"[i % 3] if i < right else "abc"[(i + 1) % 3])
+                for i in range(30)
+            ]
             conditions.append(Made(rows, {"locale": locale, "prompt": prompt}))
     made(tmp_path / "runs", *conditions, name="study")
     monkeypatch.chdir(tmp_path)
@@ -52,9 +54,12 @@ def test_the_page_is_written_and_tables_are_printed(
      ("excel", "\ufeffrun,condition"), ("text", "classify")],
 )  # fmt: skip
 def test_every_format_is_printed_or_written(
-    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    format: str, begins: str,
-) -> None:  # fmt: skip
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    begins: str,
+) -> None:
     code, printed, err = call(capsys, monkeypatch, "report", "study", "--format", format)
     assert code == 0, err
     assert printed.startswith(begins)
@@ -62,9 +67,19 @@ def test_every_format_is_printed_or_written(
     written = Path("deep/file").read_bytes().decode("utf-8")
     assert written.replace("\r\n", "\n") == printed.replace("\r\n", "\n")
     code, out, _ = call(
-        capsys, monkeypatch, "report", "study", "--format", format, "--rows", "prompt",
-        "--cols", "locale", "--metric", "accuracy",
-    )  # fmt: skip
+        capsys,
+        monkeypatch,
+        "report",
+        "study",
+        "--format",
+        format,
+        "--rows",
+        "prompt",
+        "--cols",
+        "locale",
+        "--metric",
+        "accuracy",
+    )
     assert code == 0 and "en-US" in out
     if format == "json":
         assert len(json.loads(out)["pivots"][0]["places"]) == 4
@@ -89,9 +104,12 @@ def test_every_format_is_printed_or_written(
     ],
 )
 def test_mistakes_are_one_line(
-    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str], message: str,
-) -> None:  # fmt: skip
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
     code, out, err = call(capsys, monkeypatch, "report", *arguments)
     assert code == 2
     assert message in err and err.count("\n") == 1 and not out

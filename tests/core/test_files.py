@@ -22,8 +22,16 @@ from tests.table_experiment import write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="makes links and pipes")
 LINE = '{"precious": 1}\n'
-CONDITION = ("records.jsonl", "timings.jsonl", "plan.json", "examples.jsonl", "shots.jsonl",
-             "choices.json", "condition.json", ".lock")  # fmt: skip
+CONDITION = (
+    "records.jsonl",
+    "timings.jsonl",
+    "plan.json",
+    "examples.jsonl",
+    "shots.jsonl",
+    "choices.json",
+    "condition.json",
+    ".lock",
+)
 RUN = ("manifest.json", "scores.json", "calibrations.json", "table.txt")
 SEARCH = ("search.json", "search.jsonl", ".search.lock", "best.yaml", "shots.jsonl")
 
@@ -52,8 +60,11 @@ def elsewhere(precious: Path) -> Path:
 
 def folders(out: Path) -> dict[str, Path]:
     (rows,) = (out / "conditions").iterdir()
-    return {"condition": rows, "content_free": rows / "probes" / "content_free",
-            "pool": rows / "probes" / "pool"}  # fmt: skip
+    return {
+        "condition": rows,
+        "content_free": rows / "probes" / "content_free",
+        "pool": rows / "probes" / "pool",
+    }
 
 
 def link(path: Path, target: Path) -> None:

@@ -184,9 +184,13 @@ def marian_tokenizer(folder: Path) -> Any:
 
     for side, lines in (("source", SENTENCES), ("target", SENTENCES[::-1] + ["alarm set alarm"])):
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines * 4), model_prefix=str(folder / side), vocab_size=150,
-            hard_vocab_limit=False, minloglevel=2, character_coverage=1.0,
-        )  # fmt: skip
+            sentence_iterator=iter(lines * 4),
+            model_prefix=str(folder / side),
+            vocab_size=150,
+            hard_vocab_limit=False,
+            minloglevel=2,
+            character_coverage=1.0,
+        )
     pieces = ["<pad>", "</s>", "<unk>"]
     for side in ("source", "target"):
         made = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{side}.model"))

@@ -104,8 +104,11 @@ def test_lists_and_grid_axes_multiply(tmp_path: Path) -> None:
     assert (by_task.count("intent"), by_task.count("translation")) == (2 * 4, 2 * 4)
     assert {point.pair for point in found} == {None, ("en", "de"), ("de", "en")}
     assert {point.axes["shots"] for point in found} == {
-        "0", "2 random s0", "2 random s1", "2 random s2",
-    }  # fmt: skip
+        "0",
+        "2 random s0",
+        "2 random s1",
+        "2 random s2",
+    }
 
 
 def test_without_a_grid_every_model_is_run_without_shots(tmp_path: Path) -> None:
@@ -136,23 +139,32 @@ def test_the_built_in_data_sets_are_there() -> None:
     assert ids[0] == ids[1] == ids[2]
     pairs = built_in_data()["samples/translation"]
     for target in ("deu_Latn", "fra_Latn", "spa_Latn", "swh_Latn", "hin_Deva"):
-        spec = DataSpec(pairs.format, Path(pairs.path), source="eng_Latn", target=target,
-                        lines=(1, 120))  # fmt: skip
+        spec = DataSpec(
+            pairs.format, Path(pairs.path), source="eng_Latn", target=target, lines=(1, 120)
+        )
         assert len(load(spec)) == 120
 
 
 def test_settings_take_the_axis_shots_apart(tmp_path: Path) -> None:
-    shots = [0, {"k": 2, "select": "bm25", "ngrams": "char", "seeds": [0, 1]},
-             {"k": 4, "select": "random", "order": "reversed", "seeds": [7]}]  # fmt: skip
-    found = [point.settings for point in points(load_experiment(write(tmp_path, grid={
-        "model": ["t"], "shots": shots})))]  # fmt: skip
+    shots = [
+        0,
+        {"k": 2, "select": "bm25", "ngrams": "char", "seeds": [0, 1]},
+        {"k": 4, "select": "random", "order": "reversed", "seeds": [7]},
+    ]
+    found = [
+        point.settings
+        for point in points(load_experiment(write(tmp_path, grid={"model": ["t"], "shots": shots})))
+    ]
     intents = [one for one in found if one["task"] == "intent"]
     assert "select" not in intents[0] and intents[0]["k"] == "0"
     assert intents[1]["ngrams"] == "char" and "seed" not in intents[1]  # BM25 draws nothing
     last = intents[-1]
     assert (last["k"], last["select"], last["order"], last["seed"]) == (
-        "4", "random", "reversed", "7",
-    )  # fmt: skip
+        "4",
+        "random",
+        "reversed",
+        "7",
+    )
 
 
 def test_a_model_beside_the_experiment_file_is_found_from_anywhere(tmp_path: Path) -> None:

@@ -122,8 +122,15 @@ def test_a_clean_experiment(tmp_path: Path) -> None:
 
 
 def task(**changes: object) -> list[dict[str, object]]:
-    return [{"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows", "split": "test"},
-             "pool": {"split": "train"}, **changes}]  # fmt: skip
+    return [
+        {
+            "task": "intent",
+            "prompt": "intent.j2",
+            "rows": {"data": "rows", "split": "test"},
+            "pool": {"split": "train"},
+            **changes,
+        }
+    ]
 
 
 @pytest.mark.parametrize(

@@ -158,9 +158,11 @@ def test_a_compiled_file_beside_it_does_not_run(tmp_path: Path) -> None:
     other.write_text(EVIL)
     compiled = importlib.util.cache_from_source(str(source))
     py_compile.compile(
-        str(other), compiled, doraise=True,
+        str(other),
+        compiled,
+        doraise=True,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )  # fmt: skip
+    )
     assert os.path.exists(compiled)
     load_run("small", folder / "runs")
     assert not list(folder.rglob("started"))
@@ -174,9 +176,12 @@ def test_running_it_again_consents_anew(
     (folder / "mine.py").write_text(PLUG.replace("'x'", "'y'"))
     monkeypatch.chdir(folder)
     for command in (
-        "show small#1/r3", "score small", "report small", "compare small --by shots",
+        "show small#1/r3",
+        "score small",
+        "report small",
+        "compare small --by shots",
         "export small#1",
-    ):  # fmt: skip
+    ):
         code, _, told = call(capsys, monkeypatch, *command.split())
         assert code == 2 and "mine.py was changed; read it, then run the experiment" in told
         assert len(told.splitlines()) == 1
@@ -248,8 +253,18 @@ def test_imports_are_read_from_statements_alone(tmp_path: Path) -> None:
         "raise SystemExit('never run')\n"
     )
     assert sorted(imported_files(["m"], tmp_path)) == [
-        "a.py", "b.py", "c.py", "d.py", "e.py", "m.py", "p/__init__.py", "p/q.py", "p/starred.py",
-    ]  # fmt: skip
+        "a.py",
+        "b.py",
+        "c.py",
+        "d.py",
+        "e.py",
+        "m.py",
+        "p/__init__.py",
+        "p/q.py",
+        "p/starred.py",
+    ]
     assert sorted(imported_files(["p.q", "nowhere", "json"], tmp_path)) == [
-        "p/__init__.py", "p/q.py", "p/starred.py",
-    ]  # fmt: skip
+        "p/__init__.py",
+        "p/q.py",
+        "p/starred.py",
+    ]

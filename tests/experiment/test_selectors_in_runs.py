@@ -125,13 +125,17 @@ def test_a_random_order_is_one_for_all_queries_only_where_the_shots_are(tmp_path
 
 
 def test_the_models_own_states_choose_shots(tmp_path: Path, seeing: list[list[str]]) -> None:
-    grid = {"shots": [{"k": 2, "select": s} for s in ("dense", "bm25")]
-            + [{"k": 2, "select": "mmr", "by": "dense", "lambda": 0.3}]}  # fmt: skip
+    grid = {
+        "shots": [{"k": 2, "select": s} for s in ("dense", "bm25")]
+        + [{"k": 2, "select": "mmr", "by": "dense", "lambda": 0.3}]
+    }
     file = write(tmp_path, models={"t": {"engine": "seeing", "default": "hash"}}, grid=grid)
     done = run(file, tmp_path / "runs")
     assert [c.axes["shots"] for c in done.conditions[::2]] == [
-        "2 dense", "2 bm25", "2 mmr dense 0.3",
-    ]  # fmt: skip
+        "2 dense",
+        "2 bm25",
+        "2 mmr dense 0.3",
+    ]
     texts = [text for block in seeing for text in block]
     assert len(texts) == len(set(texts)), "every text is embedded once for all conditions"
     blocks = len(seeing)

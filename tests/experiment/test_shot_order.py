@@ -63,8 +63,13 @@ def test_all_permutations_are_all_orders() -> None:
 
 def test_places_that_a_query_lacks_are_passed_over() -> None:
     assert [sent(shots(None, None), f"p{n}", k=3) for n in range(6)] == [
-        "ab", "ab", "ba", "ba", "ab", "ba",
-    ]  # fmt: skip
+        "ab",
+        "ab",
+        "ba",
+        "ba",
+        "ab",
+        "ba",
+    ]
     assert sent([], "p5", k=3) == ""
 
 
@@ -124,8 +129,10 @@ def test_orders_that_cannot_be(order: str, k: int | None, message: str) -> None:
 
 def test_many_shots_have_an_order() -> None:
     assert [effective(order, 4000, None) for order in ("selected", "reversed", "random")] == [
-        "selected", "reversed", "random",
-    ]  # fmt: skip
+        "selected",
+        "reversed",
+        "random",
+    ]
 
 
 def test_five_shots_have_120_orders() -> None:

@@ -66,8 +66,12 @@ def test_the_prompt_shows_the_label_and_none_shows_the_input_alone(tmp_path: Pat
 
 def study(folder: Path, labels: list[str], **changes: Any) -> Path:
     shots = [{"k": 3, "select": "bm25", "labels": how} for how in labels]
-    task = {"task": "intent", "prompt": "intent.j2", "pool": {"split": "train"},
-            "rows": {"data": "rows", "split": "test"}}  # fmt: skip
+    task = {
+        "task": "intent",
+        "prompt": "intent.j2",
+        "pool": {"split": "train"},
+        "rows": {"data": "rows", "split": "test"},
+    }
     return write(folder, tasks=[task], grid={"shots": shots}, **changes)
 
 
@@ -76,8 +80,11 @@ def test_every_record_renders_again_and_the_vote_uses_what_was_shown(tmp_path: P
     run(file, tmp_path / "runs")
     done = load_run("small", tmp_path / "runs")
     assert [c.axes["shots"] for c in done.conditions] == [
-        "3 bm25", "3 bm25 random labels", "3 bm25 flipped labels", "3 bm25 no labels"
-    ]  # fmt: skip
+        "3 bm25",
+        "3 bm25 random labels",
+        "3 bm25 flipped labels",
+        "3 bm25 no labels",
+    ]
     assert [c.settings["labels"] for c in done.conditions] == ["gold", "random", "flipped", "none"]
     gold, _, flipped, none = done.conditions
     for condition in done.conditions:
@@ -93,8 +100,9 @@ def test_every_record_renders_again_and_the_vote_uses_what_was_shown(tmp_path: P
         ]
         assert [s for s, _, _ in record.shots] == [s for s, _, _ in gold.records[name].shots]
     assert all(not p.shot_labels for p in none.predictions())
-    votes = {c.axes["shots"]: [s for s in c.scores if s.name == "vote/accuracy"]
-             for c in done.conditions}  # fmt: skip
+    votes = {
+        c.axes["shots"]: [s for s in c.scores if s.name == "vote/accuracy"] for c in done.conditions
+    }
     assert votes["3 bm25"][0].value != votes["3 bm25 flipped labels"][0].value
     assert votes["3 bm25 no labels"] == []
     assert run(file, tmp_path / "runs").computed == 0
@@ -119,9 +127,21 @@ def test_a_probe_has_the_labels_of_the_row_beside_which_it_stands(tmp_path: Path
 def test_the_seed_counts_where_labels_are_drawn_and_nowhere_else(tmp_path: Path) -> None:
     def made(labels: str) -> list[dict[str, str]]:
         shots = [{"k": 2, "select": "bm25", "labels": labels, "seeds": [0, 1]}]
-        done = run(write(tmp_path, grid={"shots": shots}, tasks=[
-            {"task": "intent", "prompt": "intent.j2", "pool": {"split": "train"},
-             "rows": {"data": "rows", "split": "test", "n": 4}}]), tmp_path / "runs")  # fmt: skip
+        done = run(
+            write(
+                tmp_path,
+                grid={"shots": shots},
+                tasks=[
+                    {
+                        "task": "intent",
+                        "prompt": "intent.j2",
+                        "pool": {"split": "train"},
+                        "rows": {"data": "rows", "split": "test", "n": 4},
+                    }
+                ],
+            ),
+            tmp_path / "runs",
+        )
         return [dict(c.settings) for c in done.conditions]
 
     assert [row["seed"] for row in made("random")] == ["0", "1"]

@@ -30,8 +30,11 @@ def test_what_init_writes_is_clean_and_runs(task: str, tmp_path: Path) -> None:
     written = init(tmp_path / "first", task, "./no-model-here")
     file = tmp_path / "first" / "experiment.yaml"
     assert {path.name for path in written} >= {
-        "experiment.yaml", "prompt.j2", "shots.jsonl", "experiment.schema.json",
-    }  # fmt: skip
+        "experiment.yaml",
+        "prompt.j2",
+        "shots.jsonl",
+        "experiment.schema.json",
+    }
     text = file.read_text()
     assert "@" not in text
     assert text.startswith("# yaml-language-server: $schema=experiment.schema.json\n")
@@ -97,8 +100,15 @@ def accepts(schema: Any, value: Any, root: Any) -> bool:
         return False
     if "enum" in schema and value not in schema["enum"]:
         return False
-    kinds = {"string": str, "integer": int, "number": (int, float), "array": list,
-             "object": dict, "null": type(None), "boolean": bool}  # fmt: skip
+    kinds = {
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "array": list,
+        "object": dict,
+        "null": type(None),
+        "boolean": bool,
+    }
     wanted = schema.get("type")
     named = [wanted] if isinstance(wanted, str) else wanted
     if named and not any(isinstance(value, kinds[one]) for one in named):
@@ -160,8 +170,15 @@ def test_the_schemas_say_what_each_key_is_for() -> None:
     assert set(template["properties"]) == {spec.name for spec in fields(FrontMatter)}
     assert all(spec["description"] for spec in template["properties"].values())
     text = schema_text("experiment")
-    for word in ("bm25", "macro_f1", "label_prefix", "massive", "intent/plain", "float32",
-                 "Rows drawn, the same ids in every locale"):  # fmt: skip
+    for word in (
+        "bm25",
+        "macro_f1",
+        "label_prefix",
+        "massive",
+        "intent/plain",
+        "float32",
+        "Rows drawn, the same ids in every locale",
+    ):
         assert word in text
     with pytest.raises(ConfigError, match="no schema of 'prompt'"):
         schema_text("prompt")

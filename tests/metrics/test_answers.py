@@ -17,8 +17,9 @@ METRICS = [ExactMatch(), TokenF1(), ItemF1(), LengthRatio()]
 
 
 def found(metric, *rows):
-    predictions = [Prediction(str(i), said, None if said else "e") for i, (said, *_) in
-                   enumerate(rows)]  # fmt: skip
+    predictions = [
+        Prediction(str(i), said, None if said else "e") for i, (said, *_) in enumerate(rows)
+    ]
     examples = [Example(str(i), {}, tuple(targets)) for i, (_, *targets) in enumerate(rows)]
     return score(metric.name, metric.stats(predictions, examples))
 

@@ -44,8 +44,13 @@ def test_files_hold_one_row_a_line(tmp_path: Path) -> None:
     )
     found = score(metric.name, metric.stats(PREDICTIONS, EXAMPLES))
     assert eval((tmp_path / "seen.txt").read_text()) == [  # noqa: S307 - written just above
-        ["a\\nb", ""], ["q\\\\n1", "q2"], ["r", "s"], ["r", "s"], ["r2", "s"], ["3", "4"],
-    ]  # fmt: skip
+        ["a\\nb", ""],
+        ["q\\\\n1", "q2"],
+        ["r", "s"],
+        ["r", "s"],
+        ["r2", "s"],
+        ["3", "4"],
+    ]
     assert (found.name, found.value, found.n) == ("metric", 2.0, 2)
     assert found.low == 0 and found.high == 4, "a bootstrap over the two rows"
     assert found.signature == f"command:{metric.command}|scale:1|ci:bootstrap1000-seed0"

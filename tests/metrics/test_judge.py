@@ -55,15 +55,21 @@ def study(folder: Path, outputs: list[str], yes: list[bool], **entry: Any) -> Pa
     }
     judge = {"prompt": "judge.j2", "model": "j", **entry}
     task = {
-        "task": "translation", "prompt": "copy.j2", "parser": "text",
+        "task": "translation",
+        "prompt": "copy.j2",
+        "parser": "text",
         "rows": {"data": "pairs", "pair": {"from": "en", "to": "de"}, "lines": [1, len(outputs)]},
         "metrics": ["chrf", {"judge": judge, "name": "quality"}],
-    }  # fmt: skip
+    }
     return write(
-        folder, tasks=[task], grid={"model": ["t"]},
-        models={"t": {"engine": "table", "answers": said},
-                "j": {"engine": "table", "answers": verdicts}},
-    )  # fmt: skip
+        folder,
+        tasks=[task],
+        grid={"model": ["t"]},
+        models={
+            "t": {"engine": "table", "answers": said},
+            "j": {"engine": "table", "answers": verdicts},
+        },
+    )
 
 
 def scores(folder: Path) -> dict[str, Any]:

@@ -47,8 +47,10 @@ def test_shots_and_query_go_from_the_label_to_the_input(tmp_path: Path) -> None:
     channel = Channel(load_template("channel.j2", base=str(tmp_path))).check()
     choices = channel.choices()
     assert [choice.text for choice in choices] == [
-        "Intent: set alarm\nSay:", "Intent: play music\nSay:", "Intent: weather\nSay:"
-    ]  # fmt: skip
+        "Intent: set alarm\nSay:",
+        "Intent: play music\nSay:",
+        "Intent: weather\nSay:",
+    ]
     shot = Shot(example("rain?", "weather_query", "s"))
     made = Channel(channel.template, choices[1].text).prompt(example("jazz", "play_music"), [shot])
     assert made.text == (
@@ -58,8 +60,10 @@ def test_shots_and_query_go_from_the_label_to_the_input(tmp_path: Path) -> None:
 
 
 def test_the_likeliest_input_decides(tmp_path: Path) -> None:
-    rows = {f"Intent: {word}\nSay:": -float(place) for place, word in
-            enumerate(("weather", "set alarm", "play music"))}  # fmt: skip
+    rows = {
+        f"Intent: {word}\nSay:": -float(place)
+        for place, word in enumerate(("weather", "set alarm", "play music"))
+    }
     told = [f" utterance {n} about {INTENTS[n % 3].split('_')[1]} ✓" for n in range(12)]
     answers = {query: dict.fromkeys(told, value) for query, value in rows.items()}
     done = run(
@@ -142,9 +146,10 @@ def test_a_template_for_text_has_no_channel(tmp_path: Path) -> None:
 
 def test_shots_that_do_not_fit_are_dropped_for_all_labels_alike(tmp_path: Path) -> None:
     file = small(
-        tmp_path, models={"t": {"engine": "table", "default": "hash", "window": 26}},
+        tmp_path,
+        models={"t": {"engine": "table", "default": "hash", "window": 26}},
         grid={"shots": [{"k": 3, "select": "bm25"}]},
-    )  # fmt: skip
+    )
     condition = build(points(load_experiment(file))[0], Loader(load_experiment(file)))
     request = condition.request(condition.examples[0])
     assert 0 < len(request.shots) < 3

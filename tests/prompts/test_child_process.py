@@ -192,9 +192,10 @@ def test_labels_of_the_data_and_words_of_the_row(sandbox: Sandbox) -> None:
     bound = sandbox.bind(text, "x.j2", "en", None, ["b", "a"])
     assert [choice.text for choice in bound.choices()] == [" b", " a"]
     native = read_template("intent/native").text
-    assert sandbox.bind(native, "n", "de").words == load_template(
-        "intent/native", language_tag="de"
-    ).words  # fmt: skip
+    assert (
+        sandbox.bind(native, "n", "de").words
+        == load_template("intent/native", language_tag="de").words
+    )
     with pytest.raises(TemplateError, match="is no text"):
         sandbox.bind("---\ntask: classify\nlabels: [yes, no]\n---\nX||| {{ label }}", "x.j2")
 
@@ -239,8 +240,9 @@ def test_the_child_is_small_and_has_no_secrets(sandbox: Sandbox) -> None:
     assert int((proc / "status").read_text().split("VmPeak:")[1].split()[0]) < 256 << 10
     environment = (proc / "environ").read_text()
     assert {line.split("=")[0] for line in environment.split("\0") if line} <= {
-        "PATH", "LD_LIBRARY_PATH",
-    }  # fmt: skip
+        "PATH",
+        "LD_LIBRARY_PATH",
+    }
 
 
 def test_threads_may_share_it(sandbox: Sandbox) -> None:

@@ -75,8 +75,10 @@ def test_names_from_the_table_of_words_keep_their_casing() -> None:
     native = formats(read_template("intent/native"))
     assert not any("case" in one.changes for one in native)
     assert any("{{ words.utterance }} - {{ utt }}" in one.text for one in native)
-    assert any("{{ source_language }} = {{ source }}" in one.text
-               for one in formats(read_template("translation/plain")))  # fmt: skip
+    assert any(
+        "{{ source_language }} = {{ source }}" in one.text
+        for one in formats(read_template("translation/plain"))
+    )
 
 
 def test_query_and_channel_change_with_the_example() -> None:
@@ -113,8 +115,9 @@ def test_other_shapes_vary_the_separator_alone(shape: str) -> None:
     head = TEMPLATE[: TEMPLATE.index("[[instruction]]")]
     made = formats(parsed(head + shape))
     assert {one.changes for one in made} == {
-        "as written", *(f"{one!r} between examples" for one in BETWEEN_EXAMPLES if one != "\n\n")
-    }  # fmt: skip
+        "as written",
+        *(f"{one!r} between examples" for one in BETWEEN_EXAMPLES if one != "\n\n"),
+    }
 
 
 def test_a_template_without_front_matter_gets_one() -> None:
@@ -136,10 +139,17 @@ def test_the_first_formats_stay_when_more_are_asked_for(tmp_path: Path) -> None:
 def test_formats_are_conditions_whose_prompts_render_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = {"task": "intent", "prompt": "intent.j2", "pool": {"split": "train"},
-            "rows": {"data": "rows", "split": "test", "n": 4}}  # fmt: skip
-    file = write(tmp_path, tasks=[task], grid={"format": ["f0", "f1", "f2"],
-                                               "shots": [{"k": 1, "select": "bm25"}]})  # fmt: skip
+    task = {
+        "task": "intent",
+        "prompt": "intent.j2",
+        "pool": {"split": "train"},
+        "rows": {"data": "rows", "split": "test", "n": 4},
+    }
+    file = write(
+        tmp_path,
+        tasks=[task],
+        grid={"format": ["f0", "f1", "f2"], "shots": [{"k": 1, "select": "bm25"}]},
+    )
     run(file, tmp_path / "runs")
     done = load_run("small", tmp_path / "runs")
     assert [c.axes["format"] for c in done.conditions] == ["f0", "f1", "f2"]
@@ -154,7 +164,7 @@ def test_formats_are_conditions_whose_prompts_render_again(
     assert code == 0 and f"format f1: {formats(parsed(TEMPLATE))[1].changes}" in err
     assert out.rstrip("\n") == done.conditions[1].prompt(
         next(iter(done.conditions[1].records.values()))
-    ).text.rstrip("\n")  # fmt: skip
+    ).text.rstrip("\n")
 
 
 @pytest.mark.parametrize(
@@ -174,8 +184,13 @@ def test_what_is_no_format(tmp_path: Path, given: Any, message: str) -> None:
 
 
 def test_a_full_table_keeps_the_column_that_tells_its_rows_apart(tmp_path: Path) -> None:
-    task = {"task": "intent", "prompt": "intent.j2", "formats": 2, "pool": {"split": "train"},
-            "rows": {"data": "rows", "split": "test", "n": 4}}  # fmt: skip
+    task = {
+        "task": "intent",
+        "prompt": "intent.j2",
+        "formats": 2,
+        "pool": {"split": "train"},
+        "rows": {"data": "rows", "split": "test", "n": 4},
+    }
     shots = [{"k": 2, "select": "random", "labels": "flipped", "order": "reversed"}]
     table = render(run(write(tmp_path, tasks=[task], grid={"shots": shots}), tmp_path / "runs"))
     assert max(map(len, table.splitlines())) <= 80

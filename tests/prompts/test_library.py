@@ -79,9 +79,14 @@ ROWS = {
     "generate": sample_rows("generate", "answers"),
 }
 ROWS["judge"] = [
-    replace(row, fields={**row.inputs, "output": "Habari.", "reference": row.targets[0]},
-            targets=("yes",), gold=()) for row in ROWS["translation"]
-]  # fmt: skip
+    replace(
+        row,
+        fields={**row.inputs, "output": "Habari.", "reference": row.targets[0]},
+        targets=("yes",),
+        gold=(),
+    )
+    for row in ROWS["translation"]
+]
 KINDS = {
     "intent": "classify",
     "sentiment": "classify",

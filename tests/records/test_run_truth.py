@@ -27,9 +27,12 @@ class BrokenEngine(TableEngine):
     number: str | None = None
 
     def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None,
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None = None,
         stop: Any = None,
-    ) -> Iterator[tuple[int, Output]]:  # fmt: skip
+    ) -> Iterator[tuple[int, Output]]:
         yield from list(super().generate(prompts, sampling, on_token, stop))[:-1]
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
@@ -76,8 +79,9 @@ def test_a_corrected_answer_changes_the_score_and_asks_nothing_again(tmp_path: P
     assert (again.computed, again.reused) == (0, 20)
     known = again.conditions[0].store.examples()
     assert known[record].targets == (row["intent"],)
-    before, after = (next(s.value for s in done.scores if s.name == "accuracy")
-                     for done in (first, again))  # fmt: skip
+    before, after = (
+        next(s.value for s in done.scores if s.name == "accuracy") for done in (first, again)
+    )
     assert before is not None
     assert after is not None
     assert abs(after - before) == pytest.approx(10)

@@ -43,7 +43,15 @@ def test_pieces_are_the_prompt() -> None:
     prompt = Prompt("q q", "do it", (("in a", " b"), ("in c", " d")), system="sys")
     assert "".join(text for text, _ in pieces(prompt)) == prompt.text
     assert pieces(prompt) == [
-        ("sys", "instruction"), ("\n\n", None), ("do it", "instruction"), ("\n\n", None),
-        ("in a", "shot input"), (" b", "shot target"), ("\n\n", None),
-        ("in c", "shot input"), (" d", "shot target"), ("\n\n", None), ("q q", "query"),
-    ]  # fmt: skip
+        ("sys", "instruction"),
+        ("\n\n", None),
+        ("do it", "instruction"),
+        ("\n\n", None),
+        ("in a", "shot input"),
+        (" b", "shot target"),
+        ("\n\n", None),
+        ("in c", "shot input"),
+        (" d", "shot target"),
+        ("\n\n", None),
+        ("q q", "query"),
+    ]

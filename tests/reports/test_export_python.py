@@ -51,8 +51,11 @@ def alone(text: str, folder: Path, *code: str) -> subprocess.CompletedProcess[st
     what = ["-c", start + code[0]] if code else [str(file)]
     return subprocess.run(
         [sys.executable, "-I", "-S", *what],
-        capture_output=True, text=True, check=False, encoding="utf-8",
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
+    )
 
 
 @pytest.mark.parametrize("kind", ["python", "openai"])
@@ -73,10 +76,18 @@ def test_the_file_alone_renders_every_prompt_of_the_records(
         "print(json.dumps([[exported.render(r), exported.messages(r)] for r in rows]))"
     )
     made = subprocess.run(
-        [sys.executable, "-I", "-S", "-c",
-         f"import sys; sys.path.insert(0, {str(tmp_path / 'alone')!r}); {code}"],
-        input=json.dumps(list(rows.values())), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(tmp_path / 'alone')!r}); {code}",
+        ],
+        input=json.dumps(list(rows.values())),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     prompts = [condition.prompt(record) for record in condition.records.values()]
     assert json.loads(made.stdout) == [[prompt.text, prompt.messages] for prompt in prompts]
     assert len(prompts) == 10
@@ -117,9 +128,12 @@ def test_generation_keeps_its_sampling(tmp_path: Path) -> None:
     row = module["GOLDEN"][0]["row"]
     body = module["completion"](row, "m")
     assert body == {
-        "model": "m", "prompt": module["render"](row), "max_tokens": 8, "temperature": 0.0,
+        "model": "m",
+        "prompt": module["render"](row),
+        "max_tokens": 8,
+        "temperature": 0.0,
         "stop": ["\n"],
-    }  # fmt: skip
+    }
     assert module["chat"](row, "m")["messages"][-1]["role"] == "user"
     assert json.loads(json.dumps(body)) == body
     assert "CHOICES" not in module
@@ -130,8 +144,11 @@ def test_generation_keeps_its_sampling(tmp_path: Path) -> None:
 
 def test_shots_that_differ_are_refused_unless_one_row_s_are_frozen(tmp_path: Path) -> None:
     done = small(tmp_path, shots={"k": 2, "select": "bm25"})
-    with pytest.raises(StoreError, match=r"small#1 \(.*2 bm25\) sent other shots with every row.*"
-                                         r"--shots-of r\d"):  # fmt: skip
+    with pytest.raises(
+        StoreError,
+        match=r"small#1 \(.*2 bm25\) sent other shots with every row.*"
+        r"--shots-of r\d",
+    ):
         export(done, "1", "python")
     text = export(done, "1", "python", shots_of="r3")
     assert "every row had shots of its own" in text

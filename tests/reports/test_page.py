@@ -322,10 +322,14 @@ def test_what_is_listed_is_bounded_however_much_there_is(tmp_path: Path) -> None
     """10,000 records of long and hostile texts: the page counts what it leaves out."""
     file = write(tmp_path, grid={"shots": [{"k": 4, "select": "random", "seeds": list(range(30))}]})
     rows = [
-        {"id": f"r{i}", "utt": f"{i} " + "<&\"'>  " * 600, "intent": INTENTS[i % 3],
-         "split": "test" if i < 12 else "train"}
+        {
+            "id": f"r{i}",
+            "utt": f"{i} " + "<&\"'>  " * 600,
+            "intent": INTENTS[i % 3],
+            "split": "test" if i < 12 else "train",
+        }
         for i in range(30)
-    ]  # fmt: skip
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     raw = json.loads(file.read_text())
     raw["tasks"] = raw["tasks"][:1]

@@ -37,9 +37,16 @@ def test_a_long_text_says_how_much_of_it_is_missing() -> None:
 def test_white_space_that_would_be_missed_is_marked() -> None:
     found = [(mark.kind, mark.text) for mark in marks(" a b  c\t\u202ed \n")]
     assert found == [
-        ("space", " "), ("plain", "a b"), ("space", "  "), ("plain", "c"), ("tab", "\t"),
-        ("hidden", "\u202e"), ("plain", "d"), ("space", " "), ("newline", "\n"),
-    ]  # fmt: skip
+        ("space", " "),
+        ("plain", "a b"),
+        ("space", "  "),
+        ("plain", "c"),
+        ("tab", "\t"),
+        ("hidden", "\u202e"),
+        ("plain", "d"),
+        ("space", " "),
+        ("newline", "\n"),
+    ]
     assert [mark.text for mark in marks("نمی\u200cخواهم")] == ["نمی\u200cخواهم"]  # one word
 
 
@@ -80,8 +87,9 @@ def test_a_prompt_that_was_rewritten_is_shown_whole() -> None:
 def test_a_long_prompt_keeps_its_beginning_and_its_end() -> None:
     cut = bounded([Piece("input", "a" * 50), Piece("query", "b" * 50)], 20)
     assert [(piece.kind, len(piece.text)) for piece in cut if piece.kind != "left"] == [
-        ("input", 10), ("query", 10),
-    ]  # fmt: skip
+        ("input", 10),
+        ("query", 10),
+    ]
     assert cut[1].text == "… 80 characters left out here …"
 
 
@@ -116,8 +124,12 @@ def test_many_labels_are_joined_and_every_row_is_counted() -> None:
 
 
 def test_the_worst_errors_are_the_surest_ones() -> None:
-    rows = [answer("a", "x", "y", 0.4), answer("b", "x", "x", 0.99, 100.0),
-            answer("c", "x", "y", 0.9), answer("d", "x", "z", 0.7, 30.0)]  # fmt: skip
+    rows = [
+        answer("a", "x", "y", 0.4),
+        answer("b", "x", "x", 0.99, 100.0),
+        answer("c", "x", "y", 0.9),
+        answer("d", "x", "z", 0.7, 30.0),
+    ]
     found, whole = worst(rows, 2)
     assert [one.example.id for one in found] == ["c", "a"]
     assert whole == 3

@@ -17,8 +17,9 @@ from tests.madeup import Made, Row, made
 
 def hits(n_right: int, n: int = 40, **axes: str) -> Made:
     """A condition that answers the first ``n_right`` rows rightly; the same rows in each."""
-    rows = [Row("abc"[i % 3], "abc"[i % 3] if i < n_right else "abc"[(i + 1) % 3])
-            for i in range(n)]  # fmt: skip
+    rows = [
+        Row("abc"[i % 3], "abc"[i % 3] if i < n_right else "abc"[(i + 1) % 3]) for i in range(n)
+    ]
     return Made(rows, axes)
 
 
@@ -38,8 +39,9 @@ def test_a_place_is_a_score_with_its_interval(tmp_path: Path) -> None:
     table = pivot_grid(one)
     assert table.heads == ("locale \\ prompt", "x", "y")
     assert [[cell.bold for cell in row] for row in table.rows] == [
-        [False, False, True], [False, True, True],
-    ]  # fmt: skip
+        [False, False, True],
+        [False, True, True],
+    ]
     assert "n = 40 rows a condition; [95 % interval]" in table.notes
     assert any("accuracy|match:exact" in note for note in table.notes)
 
@@ -116,8 +118,9 @@ def test_a_setting_that_a_condition_lacks_is_a_dash(tmp_path: Path) -> None:
     [one] = pivot(run, "k", "select")
     assert (one.row_values, one.col_values) == (("0", "8"), (ABSENT, "bm25"))
     assert [[cell.text[:4] for cell in row] for row in pivot_grid(one).rows] == [
-        ["0", "25.0", "–"], ["8", "–", "50.0"],
-    ]  # fmt: skip
+        ["0", "25.0", "–"],
+        ["8", "–", "50.0"],
+    ]
 
 
 def test_fewer_errors_are_the_best(tmp_path: Path) -> None:

@@ -49,19 +49,30 @@ def study(folder: Path, name: str = "made") -> Any:
     for locale in ("en-US", "de-DE"):
         for prompt, right in (("p_one", 20), ("p_two", 30)):
             rows = [
-                Row("abc"[i % 3], "abc"[i % 3] if i < right else "abc"[(i + 1) % 3],
-                    record={"shots": (("p0", "b", 1.0),)})
+                Row(
+                    "abc"[i % 3],
+                    "abc"[i % 3] if i < right else "abc"[(i + 1) % 3],
+                    record={"shots": (("p0", "b", 1.0),)},
+                )
                 for i in range(40)
-            ]  # fmt: skip
+            ]
             axes = {"locale": locale, "prompt": prompt}
-            conditions.append(Made(rows, axes, pool_labels={"a": 1, "b": 2}, template=prompt,
-                                   cite={"made": "@misc{m, title = {T}}"}))  # fmt: skip
+            conditions.append(
+                Made(
+                    rows,
+                    axes,
+                    pool_labels={"a": 1, "b": 2},
+                    template=prompt,
+                    cite={"made": "@misc{m, title = {T}}"},
+                )
+            )
     return made(folder, *conditions, name=name)
 
 
 def table(rows: list[list[str]], notes: tuple[str, ...] = ()) -> Grid:
-    cells = tuple(tuple(Cell(text, bold=place == 1) for place, text in enumerate(row))
-                  for row in rows)  # fmt: skip
+    cells = tuple(
+        tuple(Cell(text, bold=place == 1) for place, text in enumerate(row)) for row in rows
+    )
     heads = ("head", *(f"h{n}" for n in range(len(rows[0]) - 1)))
     return Grid("a run/x", "title", heads, "l" * len(heads), cells, notes, notes)
 
@@ -128,9 +139,10 @@ def assert_harmless(text: str) -> None:
     assert bare.count("{") == bare.count("}")
     assert not re.search(r"[%#_~^]", bare)
     assert re.findall(r"\$[^$]*\$", bare) == [
-        part for part in re.findall(r"\$[^$]*\$", bare)
+        part
+        for part in re.findall(r"\$[^$]*\$", bare)
         if part in (r"$\rightarrow$", r"$\downarrow$", r"$\uparrow$", r"$\pm$")
-    ]  # fmt: skip
+    ]
     assert not re.search(r"\\\\\s*\n\s*\[", body)
 
 
@@ -211,17 +223,22 @@ def test_csv_holds_every_score_unrounded(tmp_path: Path) -> None:
     assert {row["kind"] for row in rows} == {"model", "baseline", "count"}
     only = rows_of(as_csv(run, metric="accuracy"))
     assert {row["score"] for row in only} == {
-        "accuracy", "chance/accuracy", "majority/accuracy", "vote/accuracy"
-    }  # fmt: skip
+        "accuracy",
+        "chance/accuracy",
+        "majority/accuracy",
+        "vote/accuracy",
+    }
 
 
 def test_csv_of_a_pivot(tmp_path: Path) -> None:
     run = study(tmp_path)
     rows = rows_of(as_csv(run, pivot(run, "locale", "prompt")))
     assert [(row["locale"], row["prompt"], row["value"], row["best"]) for row in rows] == [
-        ("en-US", "p_one", "50.0", "False"), ("en-US", "p_two", "75.0", "True"),
-        ("de-DE", "p_one", "50.0", "False"), ("de-DE", "p_two", "75.0", "True"),
-    ]  # fmt: skip
+        ("en-US", "p_one", "50.0", "False"),
+        ("en-US", "p_two", "75.0", "True"),
+        ("de-DE", "p_one", "50.0", "False"),
+        ("de-DE", "p_two", "75.0", "True"),
+    ]
     assert float(rows[0]["p_holm"]) < 0.05 and rows[1]["p_holm"] == ""
 
 

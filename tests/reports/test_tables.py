@@ -34,8 +34,11 @@ def test_a_narrow_table_leaves_columns_out_before_it_cuts_a_number(tmp_path: Pat
 
 
 def test_counts_of_another_parser_have_short_titles(tmp_path: Path) -> None:
-    entry = {"task": "translation", "prompt": "copy.j2",
-             "rows": {"data": "pairs", "pair": {"from": "en", "to": "de"}, "n": 4}}  # fmt: skip
+    entry = {
+        "task": "translation",
+        "prompt": "copy.j2",
+        "rows": {"data": "pairs", "pair": {"from": "en", "to": "de"}, "n": 4},
+    }
     model = {"engine": "table", "answers": {f"In: line {n} of text\nOut:": "" for n in range(20)}}
     file = write(tmp_path, tasks=[entry], grid={"shots": [0]}, models={"t": model})
     run(file, tmp_path / "runs")

@@ -52,7 +52,10 @@ def test_what_is_shown_is_what_was_sent(
     done = load_run("small")
     choices = done.conditions[0].store.choices()
     assert [choice.text + choice.end for choice in choices] == [
-        "set alarm<|im_end|>", "play music<|im_end|>", "weather<|im_end|>"]  # fmt: skip
+        "set alarm<|im_end|>",
+        "play music<|im_end|>",
+        "weather<|im_end|>",
+    ]
     (tmp_path / "model").rename(tmp_path / "gone")
     for condition in done.conditions:
         for record in condition.records.values():

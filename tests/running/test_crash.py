@@ -23,8 +23,11 @@ ROOT = Path(__file__).parents[2]
 def drive(folder: Path, step: int, *what: str) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash_driver", str(folder), str(step), *what],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -71,8 +74,10 @@ def killed_at_random(tmp_path: Path, kills: int) -> None:
         for _ in range(2):  # the second kill meets a run that resumes
             process = subprocess.Popen(
                 [sys.executable, "-m", "icl.cli", "run", str(file), "--out", str(out)],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
-            )  # fmt: skip
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=ROOT,
+            )
             give_up = time.monotonic() + 60
             while not list(out.rglob("plan.json")) and process.poll() is None:
                 assert time.monotonic() < give_up

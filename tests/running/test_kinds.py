@@ -38,10 +38,16 @@ stop: ["\\n"]
 {{ premise }} so||| {{ choice }}
 """
 ROWS = [
-    {"id": str(i), "premise": f"P{i}", "a": f"left {i}", "b": f"left {i} or right", "label": i % 2,
-     "split": "test" if i < 6 else "train"}
+    {
+        "id": str(i),
+        "premise": f"P{i}",
+        "a": f"left {i}",
+        "b": f"left {i} or right",
+        "label": i % 2,
+        "split": "test" if i < 6 else "train",
+    }
     for i in range(9)
-]  # fmt: skip
+]
 
 
 def small(folder: Path, template: str, rows: list[dict[str, Any]], task: str, **keys: Any) -> Path:
@@ -51,10 +57,21 @@ def small(folder: Path, template: str, rows: list[dict[str, Any]], task: str, **
     (folder / "rows.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     data = {"format": "jsonl", "path": "rows.jsonl"} | keys.pop("data", {})
     models = keys.pop("model", {"engine": "table", "default": "hash"})
-    entry = {"task": task, "prompt": "t.j2", "rows": {"data": "d", "split": "test"},
-             "pool": {"split": "train"}, **keys}  # fmt: skip
-    made = {"name": "k", "models": {"t": models}, "data": {"d": data}, "tasks": [entry],
-            "grid": {"shots": [{"k": 1, "select": "random"}]}, "batch_size": 4}  # fmt: skip
+    entry = {
+        "task": task,
+        "prompt": "t.j2",
+        "rows": {"data": "d", "split": "test"},
+        "pool": {"split": "train"},
+        **keys,
+    }
+    made = {
+        "name": "k",
+        "models": {"t": models},
+        "data": {"d": data},
+        "tasks": [entry],
+        "grid": {"shots": [{"k": 1, "select": "random"}]},
+        "batch_size": 4,
+    }
     (folder / "k.yaml").write_text(json.dumps(made))
     return folder / "k.yaml"
 
@@ -68,9 +85,9 @@ def test_choices_of_the_row_are_scored_kept_and_rendered_again(tmp_path: Path) -
     done = run(file, tmp_path / "runs")
     condition = done.conditions[0]
     record = condition.record("3")
-    assert record.choices == (
-        Choice("0", " left 3", "\n"), Choice("1", " left 3 or right"),
-    ), "the shorter one begins the longer one, so it is scored to its end"  # fmt: skip
+    assert record.choices == (Choice("0", " left 3", "\n"), Choice("1", " left 3 or right")), (
+        "the shorter one begins the longer one, so it is scored to its end"
+    )
     assert len(record.logprobs) == len(record.choice_tokens) == 2
     assert not (condition.store.folder / "choices.json").exists()
     assert "the same as was sent" in card(condition, record)
@@ -118,17 +135,27 @@ def test_classify_can_be_generated_and_parsed(tmp_path: Path) -> None:
     template = template.replace("no", '"no"').replace("yes", '"yes"')
     answers = {f"P{i}:": " Yes." for i in range(6)}
     file = small(
-        tmp_path, template + "{{ premise }}:||| {{ label }}\n", ROWS, "classify",
-        method="generate", model={"engine": "table", "answers": answers},
-    )  # fmt: skip
+        tmp_path,
+        template + "{{ premise }}:||| {{ label }}\n",
+        ROWS,
+        "classify",
+        method="generate",
+        model={"engine": "table", "answers": answers},
+    )
     found = scores(run(file, tmp_path / "runs"))
     assert (found["accuracy"], found["unparsed"], found["chance/accuracy"]) == (50, 0, 50)
 
 
 def test_choose_can_be_generated_and_parsed(tmp_path: Path) -> None:
     answers = {f"P{i} so": f" Left {i} or right!" for i in range(6)}
-    file = small(tmp_path, COPA, ROWS, "choose", method="generate",
-                 model={"engine": "table", "answers": answers})  # fmt: skip
+    file = small(
+        tmp_path,
+        COPA,
+        ROWS,
+        "choose",
+        method="generate",
+        model={"engine": "table", "answers": answers},
+    )
     found = scores(run(file, tmp_path / "runs"))
     assert (found["accuracy"], found["unparsed"], found["chance/accuracy"]) == (50, 0, 50)
 
@@ -141,9 +168,18 @@ def test_how_an_answer_names_a_choice(
     tmp_path: Path, labels: str, answer: str, rows_label: Any
 ) -> None:
     template = COPA.replace("choices: [a, b]", f"choices: options\nchoice_labels: {labels}")
-    rows = [{"id": "0", "premise": "P", "options": ["x", "y"], "label": rows_label, "split": s}
-            for s in ("test",)] + [{"id": "1", "premise": "Q", "options": ["x", "y", "z"][:2],
-            "label": rows_label, "split": "train"}]  # fmt: skip
+    rows = [
+        {"id": "0", "premise": "P", "options": ["x", "y"], "label": rows_label, "split": s}
+        for s in ("test",)
+    ] + [
+        {
+            "id": "1",
+            "premise": "Q",
+            "options": ["x", "y", "z"][:2],
+            "label": rows_label,
+            "split": "train",
+        }
+    ]
     experiment = load_experiment(small(tmp_path, template, rows, "choose"))
     made = build(points(experiment)[0], Loader(experiment))
     request = made.request(made.examples[0])
@@ -192,8 +228,10 @@ def test_templates_that_cannot_choose(tmp_path: Path, old: str, new: str, messag
 EXTRACT = (
     "---\ntask: extract\nlabel_field: found\nstop: ['\\n']\n---\n{{ t }}:||| {{ found | json }}\n"
 )
-FOUND = [{"id": str(i), "t": f"T{i}", "found": {"who": [f"n{i}"]}, "split": s}
-         for i, s in enumerate(["test", "test", "test", "train"])]  # fmt: skip
+FOUND = [
+    {"id": str(i), "t": f"T{i}", "found": {"who": [f"n{i}"]}, "split": s}
+    for i, s in enumerate(["test", "test", "test", "train"])
+]
 
 
 def test_extraction_from_json_to_f1(tmp_path: Path) -> None:
@@ -247,8 +285,14 @@ def test_the_answer_is_that_of_most_samples(
 
 def test_samples_are_drawn_kept_and_counted(tmp_path: Path) -> None:
     template = "---\nstop: ['\\n']\n---\n{{ t }}:||| {{ target }}\n"
-    file = small(tmp_path, template, FOUND, "generate", data={"answer": "id"},
-                 sampling={"n": 3, "temperature": 0.7, "max_tokens": 4})  # fmt: skip
+    file = small(
+        tmp_path,
+        template,
+        FOUND,
+        "generate",
+        data={"answer": "id"},
+        sampling={"n": 3, "temperature": 0.7, "max_tokens": 4},
+    )
     assert next(estimate(load_experiment(file), tmp_path / "runs")).answer_tokens == 3 * 3 * 4
     done = run(file, tmp_path / "runs")
     assert [output.sample for output in done.conditions[0].record("1").outputs] == [0, 1, 2]
@@ -259,8 +303,15 @@ def test_samples_are_drawn_kept_and_counted(tmp_path: Path) -> None:
 
 
 SUMMARIZE = "---\nstop: ['\\n']\n---\n{{ document | fit }}\nSum:||| {{ target }}\n"
-NEWS = [{"id": str(i), "document": "One two three. Four five six. " * (i + 1), "ref": "One two.",
-         "split": "train" if i == 5 else "test"} for i in range(6)]  # fmt: skip
+NEWS = [
+    {
+        "id": str(i),
+        "document": "One two three. Four five six. " * (i + 1),
+        "ref": "One two.",
+        "split": "train" if i == 5 else "test",
+    }
+    for i in range(6)
+]
 
 
 def summarize(folder: Path, **keys: Any) -> Path:
@@ -325,8 +376,14 @@ def test_a_failing_program_loses_nothing(tmp_path: Path) -> None:
 
 def test_references_that_are_missing_are_one_line(tmp_path: Path) -> None:
     rows = [{**row, "ref": None} if row["id"] == "2" else row for row in NEWS]
-    file = small(tmp_path, SUMMARIZE, rows, "summarization", data={"answer": "ref"},
-                 sampling={"max_tokens": 4})  # fmt: skip
+    file = small(
+        tmp_path,
+        SUMMARIZE,
+        rows,
+        "summarization",
+        data={"answer": "ref"},
+        sampling={"max_tokens": 4},
+    )
     with pytest.raises(MetricError, match="R-L needs a target, and example '2' has none: score"):
         run(file, tmp_path / "runs")
     assert len(load_run(tmp_path / "runs" / "k").conditions[0].records) == 5
@@ -340,14 +397,19 @@ def test_xcopa(tmp_path: Path, locale: str) -> None:
     file = Path(__file__).parents[2] / "experiments" / "xcopa.yaml"
     experiment = load_experiment(file)
     raw = {**experiment.raw, "models": {"gemma": {"engine": "table", "default": "hash"}}}
-    raw["data"] = {"xcopa": {**raw["data"]["xcopa"], "path": str(
-        folder / "{locale}" / "{split}.{locale}.jsonl")}}  # fmt: skip
+    raw["data"] = {
+        "xcopa": {
+            **raw["data"]["xcopa"],
+            "path": str(folder / "{locale}" / "{split}.{locale}.jsonl"),
+        }
+    }
     found = [p for p in points(replace(experiment, raw=raw)) if p.locale == locale]
     made = build(found[0], Loader(replace(experiment, raw=raw)))
     request = made.request(next(example for example in made.examples if example.id == "test100-1"))
     if locale == "sw":
         assert request.prompt.text == "Niliiacha mitupu mifuko yangu kwa hiyo"
         assert [c.text for c in request.choices] == [
-            " nilikipata tena kipande cha tiketi.", " niliona silaha.",
-        ]  # fmt: skip
+            " nilikipata tena kipande cha tiketi.",
+            " niliona silaha.",
+        ]
     assert len(made.examples) == 100 and len(made.pool) == 100

@@ -45,9 +45,12 @@ class CountingEngine(TableEngine):
             raise KeyboardInterrupt
 
     def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, on_token: OnToken | None = None,
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None = None,
         stop: Any = None,
-    ) -> Iterator[tuple[int, Output]]:  # fmt: skip
+    ) -> Iterator[tuple[int, Output]]:
         self._check(len(prompts))
         found = list(super().generate(prompts, sampling, on_token, stop))
         yield from reversed(found)
@@ -84,9 +87,18 @@ def test_a_run_scores_every_condition(tmp_path: Path) -> None:
     assert (done.computed, done.reused) == (40, 0)
     frame = done.frame()
     assert set(frame["name"]) >= {
-        "accuracy", "macro_f1", "chance/accuracy", "majority/accuracy", "vote/accuracy",
-        "chrf", "bleu", "copy/chrf", "unparsed", "empty", "over_length",
-    }  # fmt: skip
+        "accuracy",
+        "macro_f1",
+        "chance/accuracy",
+        "majority/accuracy",
+        "vote/accuracy",
+        "chrf",
+        "bleu",
+        "copy/chrf",
+        "unparsed",
+        "empty",
+        "over_length",
+    }
     models = frame[frame["kind"] == "model"]
     assert len(models) == 8
     assert (models["n"] == 10).all()
@@ -290,8 +302,10 @@ def test_a_corrupt_record_in_the_middle_stops_the_run_and_loses_nothing(tmp_path
 
 def test_shots_that_do_not_fit_are_dropped_and_counted(tmp_path: Path) -> None:
     models = {"t": {"engine": "table", "default": "hash", "window": 24}}
-    done = run(write(tmp_path, models=models, grid={"shots": [{"k": 3, "select": "bm25"}]}),
-               tmp_path / "runs")  # fmt: skip
+    done = run(
+        write(tmp_path, models=models, grid={"shots": [{"k": 3, "select": "bm25"}]}),
+        tmp_path / "runs",
+    )
     dropped = [r.dropped for c in done.conditions[:1] for r in c.records.values()]
     assert all(dropped)
     assert "10 of 10 prompts lost 20 shots to fit the window" in render(done)
@@ -303,15 +317,29 @@ def test_shots_that_do_not_fit_are_dropped_and_counted(tmp_path: Path) -> None:
 def test_the_table_fits_80_columns_and_shows_everything(tmp_path: Path) -> None:
     text = render(run(write(tmp_path), tmp_path / "runs"))
     assert max(map(len, text.splitlines())) <= 80
-    for part in ("acc", "95 % int.", "macro-F1", "chance", "majority", "vote", "copy", "chrF++",
-                 "BLEU", "tokens", "interval: wilson", "nrefs:1", "2 bm25"):  # fmt: skip
+    for part in (
+        "acc",
+        "95 % int.",
+        "macro-F1",
+        "chance",
+        "majority",
+        "vote",
+        "copy",
+        "chrF++",
+        "BLEU",
+        "tokens",
+        "interval: wilson",
+        "nrefs:1",
+        "2 bm25",
+    ):
         assert part in text
 
 
 def test_models_are_closed_when_the_next_one_begins(tmp_path: Path) -> None:
     two = {"a": COUNTING["t"], "b": {**COUNTING["t"], "window": 500}}
-    done = run(write(tmp_path, models=two, grid={"model": ["a", "b"], "shots": [0]}),
-               tmp_path / "runs")  # fmt: skip
+    done = run(
+        write(tmp_path, models=two, grid={"model": ["a", "b"], "shots": [0]}), tmp_path / "runs"
+    )
     assert [c.axes["model"] for c in done.conditions] == ["a", "a", "b", "b"]
     assert CountingEngine.closed > 0
 
@@ -320,8 +348,9 @@ def test_a_grid_axis_reaches_into_tasks(tmp_path: Path) -> None:
     grid = {"shots": [0], "tasks.translation.sampling.max_tokens": [2, 5]}
     done = run(write(tmp_path, grid=grid), tmp_path / "runs")
     assert len(done.conditions) == 3
-    lengths = [c.entry["axes"].get("tasks.translation.sampling.max_tokens")
-               for c in done.conditions]  # fmt: skip
+    lengths = [
+        c.entry["axes"].get("tasks.translation.sampling.max_tokens") for c in done.conditions
+    ]
     assert lengths == [None, "2", "5"]
 
 
@@ -355,8 +384,11 @@ def test_pool_rows_that_stand_in_the_test_are_left_out(
     rows.write_text(rows.read_text() + json.dumps(twin) + "\n")
     done = run(file, tmp_path / "runs", Progress(sys.stderr))
     assert done.conditions[0].entry["pool"] | {"labels": 0, "hash": 0} == {
-        "n": 18, "left_out": 1, "labels": 0, "hash": 0,
-    }  # fmt: skip
+        "n": 18,
+        "left_out": 1,
+        "labels": 0,
+        "hash": 0,
+    }
     assert "1 pool rows stand in the test rows too" in capsys.readouterr().err
 
 
@@ -369,8 +401,10 @@ def test_bad_names_and_pools(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="asks for 2 shots but has no pool"):
         run(write(tmp_path, tasks=none), tmp_path / "runs")
     with pytest.raises(ConfigError, match="unknown option 'ngram' of the selector 'bm25'. Did you"):
-        run(write(tmp_path, grid={"shots": [{"k": 1, "select": "bm25", "ngram": "char"}]}),
-            tmp_path / "runs")  # fmt: skip
+        run(
+            write(tmp_path, grid={"shots": [{"k": 1, "select": "bm25", "ngram": "char"}]}),
+            tmp_path / "runs",
+        )
     with pytest.raises(ConfigError, match="unknown option 'sorce' of the engine"):
         run(write(tmp_path, models={"t": {"engine": "table", "sorce": "x"}}), tmp_path / "runs")
     with pytest.raises(ConfigError, match="is of kind 'generate', the task 'intent' needs"):

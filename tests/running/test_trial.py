@@ -44,9 +44,14 @@ def test_generated_text_is_shown_as_it_came(tmp_path: Path) -> None:
 
 
 def test_rows_without_answers_are_tried_and_not_scored(tmp_path: Path) -> None:
-    made = trial(tmp_path, tasks=[{
-        "task": "intent", "prompt": "intent.j2", "rows": {"data": "rows", "split": "test"}
-    }], data={"rows": {"format": "jsonl", "path": "rows.jsonl"}}, grid={})  # fmt: skip
+    made = trial(
+        tmp_path,
+        tasks=[
+            {"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows", "split": "test"}}
+        ],
+        data={"rows": {"format": "jsonl", "path": "rows.jsonl"}},
+        grid={},
+    )
     outcome = made.run()
     assert [row.targets for row in outcome.rows] == [()] * 5
     assert outcome.scores == ()
@@ -80,17 +85,21 @@ def test_a_save_is_tried_at_once_and_the_engine_stays(tmp_path: Path) -> None:
     made = trial(tmp_path, rows=2)
     engines: list[object] = []
     template, experiment = tmp_path / "intent.j2", tmp_path / "small.yaml"
-    told = told_while(made, experiment, [
-        lambda: engines.append(made.condition().engine),
-        lambda: template.write_text(TEMPLATE.replace("Say:", "They say:")),
-        lambda: template.write_text(TEMPLATE.replace("{{ utt }}", "{{ uttt }}")),
-        lambda: template.unlink(),
-        lambda: (tmp_path / "intent.en.j2").write_text(TEMPLATE.replace("Say:", "English:")),
-        lambda: experiment.write_text(experiment.read_text().replace('"n": 10', '"n": 1')),
-        lambda: engines.append(made.condition().engine),
-        lambda: experiment.write_text("models: ["),
-        lambda: None,
-    ])  # fmt: skip
+    told = told_while(
+        made,
+        experiment,
+        [
+            lambda: engines.append(made.condition().engine),
+            lambda: template.write_text(TEMPLATE.replace("Say:", "They say:")),
+            lambda: template.write_text(TEMPLATE.replace("{{ utt }}", "{{ uttt }}")),
+            lambda: template.unlink(),
+            lambda: (tmp_path / "intent.en.j2").write_text(TEMPLATE.replace("Say:", "English:")),
+            lambda: experiment.write_text(experiment.read_text().replace('"n": 10', '"n": 1')),
+            lambda: engines.append(made.condition().engine),
+            lambda: experiment.write_text("models: ["),
+            lambda: None,
+        ],
+    )
     shown = [one.rows[0].prompt if isinstance(one, Outcome) else str(one) for one in told]
     assert "\nSay: " in shown[0]
     assert "\nThey say: " in shown[1]

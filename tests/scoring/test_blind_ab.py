@@ -70,8 +70,11 @@ def test_the_last_verdict_on_a_row_counts(pair: Pair) -> None:
     a, b = pair.names
     one, two, three = pair.rows()[:3]
     for_b = {n: "left" if pair.sides(n)[0] is pair.b else "right" for n in (one, two)}
-    made = [pair.judged(one, "tie", NOON), *(pair.judged(n, c, NOON) for n, c in for_b.items()),
-            pair.judged(three, "tie", NOON)]  # fmt: skip
+    made = [
+        pair.judged(one, "tie", NOON),
+        *(pair.judged(n, c, NOON) for n, c in for_b.items()),
+        pair.judged(three, "tie", NOON),
+    ]
     assert tally(made, a, b) == Wins(2, 1, 0)
     assert tally(made, b, a) == Wins(0, 1, 2)
     assert tally(made, a, "other") == Wins(0, 0, 0)

@@ -20,8 +20,15 @@ from tests.running.test_kinds import COPA, ROWS, small
 from tests.running.test_run import COUNTING, CountingEngine, files
 from tests.table_experiment import write
 
-ALL = ["none", "batch", "per_token", "per_char", "contextual", "pmi",
-       {"calibrator": "vote_mix", "n": 10}]  # fmt: skip
+ALL = [
+    "none",
+    "batch",
+    "per_token",
+    "per_char",
+    "contextual",
+    "pmi",
+    {"calibrator": "vote_mix", "n": 10},
+]
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +70,9 @@ def test_scores_stand_side_by_side_each_with_its_interval(tmp_path: Path) -> Non
 def test_each_distinct_prompt_is_asked_once(tmp_path: Path) -> None:
     shots = [0, {"k": 2, "select": "random", "scope": "run"}, {"k": 2, "select": "random"}]
     done = run(intents(tmp_path, ALL, grid={"shots": shots}), tmp_path / "runs")
-    asked = [[beside(done, i, role) for role in ("content_free", "domain", "pool")]
-             for i in range(3)]  # fmt: skip
+    asked = [
+        [beside(done, i, role) for role in ("content_free", "domain", "pool")] for i in range(3)
+    ]
     # Three inputs; ten rows with two shots each of their own need them with their shots.
     assert asked[:2] == [[3, 1, 0], [3, 1, 10]]
     assert 3 < asked[2][0] <= 30 and asked[2][1:] == [1, 10]
@@ -190,11 +198,19 @@ def test_the_table_fits_80_columns_and_says_what_is_assumed(tmp_path: Path) -> N
     assert "+batch" not in head and "ECE" not in head
     rows = [line.split() for line in table.splitlines()]
     assert [row[0] for row in rows if row and row[0] in ("batch", "pmi", "per_char")][:3] == [
-        "batch", "per_char", "pmi",
-    ]  # fmt: skip
-    for part in ("ECE", "changed", "assumes: ", "hurts: ", "WARNING: 10 rows for 3 labels",
-                 "chosen on data: weight=",
-                 "no shots: not applied: no prompt has shots"):  # fmt: skip
+        "batch",
+        "per_char",
+        "pmi",
+    ]
+    for part in (
+        "ECE",
+        "changed",
+        "assumes: ",
+        "hurts: ",
+        "WARNING: 10 rows for 3 labels",
+        "chosen on data: weight=",
+        "no shots: not applied: no prompt has shots",
+    ):
         assert part in " ".join(table.split()), part
     assert text == render(load_run("small", tmp_path / "runs")), "read again from the folder"
     plain = render(run(intents(tmp_path, [], name="plain"), tmp_path / "runs"))
@@ -203,14 +219,18 @@ def test_the_table_fits_80_columns_and_says_what_is_assumed(tmp_path: Path) -> N
 
 def test_one_row_one_pool_row_and_constant_scores(tmp_path: Path) -> None:
     same = {label: -1.0 for label in (" set alarm", " play music", " weather")}
-    queries = [f"Say: utterance {n} about {what} ✓\nIntent:"
-               for n in range(30) for what in ("set", "music", "query")]  # fmt: skip
+    queries = [
+        f"Say: utterance {n} about {what} ✓\nIntent:"
+        for n in range(30)
+        for what in ("set", "music", "query")
+    ]
     table = {"t": {"engine": "table", "answers": dict.fromkeys(queries, same)}}
     one = {"rows": {"data": "rows", "split": "test", "n": 1}, "pool": {"split": "train", "n": 1}}
     calibrate = ["none", "batch", "per_char", "vote_mix"]
     shots = [{"k": 2, "select": "bm25"}]  # more than there are in the pool
-    done = run(intents(tmp_path, calibrate, one, models=table, grid={"shots": shots}),
-               tmp_path / "runs")  # fmt: skip
+    done = run(
+        intents(tmp_path, calibrate, one, models=table, grid={"shots": shots}), tmp_path / "runs"
+    )
     text = " ".join(render(done).split())
     assert "nan" not in text.casefold()
     assert "batch: space:log" in text
@@ -318,8 +338,9 @@ def test_a_calibrator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             return [Probe("other" if self.broken else "domain", {"text": "Well:"})]
 
         def calibrate(self, given: Answers) -> Calibrated:
-            return Calibrated([row - p[0] * np.nan for row, p in
-                               zip(given.logprobs, given.probes, strict=True)])  # fmt: skip
+            return Calibrated(
+                [row - p[0] * np.nan for row, p in zip(given.logprobs, given.probes, strict=True)]
+            )
 
     done = run(intents(tmp_path, ["odd"]), tmp_path / "runs")
     assert done.conditions[0].calibrations[0].refused == "odd gave no number for example 'r9'"

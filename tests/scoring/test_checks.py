@@ -111,10 +111,13 @@ def test_answers_in_another_script(tmp_path: Path) -> None:
 
 def test_copies_of_the_source(tmp_path: Path) -> None:
     rows = [
-        Row(f"Satz {i}", f" SOURCE  {i}" if i < 5 else f"Satz {i}",
-            meta={"source": "eng_Latn", "target": "deu_Latn"})
+        Row(
+            f"Satz {i}",
+            f" SOURCE  {i}" if i < 5 else f"Satz {i}",
+            meta={"source": "eng_Latn", "target": "deu_Latn"},
+        )
         for i in range(30)
-    ]  # fmt: skip
+    ]
     one = wrote(tmp_path / "copied", rows)["off_target"]
     assert (one.count, one.of) == (5, 30)
     assert "5 copied from the source" in one.text
@@ -167,10 +170,13 @@ def test_answers_that_cannot_be_parsed(tmp_path: Path) -> None:
 
 def test_retrieval_that_does_the_work(tmp_path: Path) -> None:
     rows = [
-        Row(LABELS[i % 3], LABELS[i % 3] if i % 2 else "a",
-            record={"shots": (("p0", LABELS[i % 3], 2.0), ("p1", LABELS[(i + 1) % 3], 1.0))})
+        Row(
+            LABELS[i % 3],
+            LABELS[i % 3] if i % 2 else "a",
+            record={"shots": (("p0", LABELS[i % 3], 2.0), ("p1", LABELS[(i + 1) % 3], 1.0))},
+        )
         for i in range(60)
-    ]  # fmt: skip
+    ]
     one = ranked(tmp_path / "below", rows)["below_vote"]
     assert (one.count, one.of) == (40, 40)
     assert one.text == (
@@ -252,10 +258,14 @@ def test_nothing_is_told_of_what_was_not_answered(tmp_path: Path) -> None:
 
 def test_the_terminal_names_a_handful_and_counts_the_rest(tmp_path: Path) -> None:
     bad = [
-        Row(LABELS[i % 3], "a", {"text": "same"},
-            record={"shots": (("p0", "a", None),), "dropped": ("p1",), "spanning": 1})
+        Row(
+            LABELS[i % 3],
+            "a",
+            {"text": "same"},
+            record={"shots": (("p0", "a", None),), "dropped": ("p1",), "spanning": 1},
+        )
         for i in range(12)
-    ]  # fmt: skip
+    ]
     run = made(tmp_path, Made(bad), Made(bad, {"shots": "1 bm25"}))
     lines = brief(run.conditions, checks(run), 3, "made")
     assert len(lines) == 4

@@ -87,15 +87,18 @@ def test_a_setting_that_one_of_two_does_not_have_keeps_them_not_apart(small: Run
     found = [one for one in compare_by(small, "k") if one.where["task"] == "intent"]
     assert {one.a for one in found} == {"0"}
     assert [one.b for one in found if one.pairs == 1].count("2 random s1") == 2
-    assert [(one.b, one.pairs) for one in found if one.pairs > 1] == [("2 bm25", 2),
-                                                                     ("2 random", 6)]  # fmt: skip
+    assert [(one.b, one.pairs) for one in found if one.pairs > 1] == [
+        ("2 bm25", 2),
+        ("2 random", 6),
+    ]
 
 
 def test_the_baseline_can_be_named(small: Run) -> None:
     found = compare_by(small, "seed", "1")
     assert {(one.a, one.b) for one in found} == {
-        ("2 random s1", "2 random s0"), ("2 random s1", "2 random s2"),
-    }  # fmt: skip
+        ("2 random s1", "2 random s0"),
+        ("2 random s1", "2 random s2"),
+    }
 
 
 def test_values_of_each_setting(small: Run) -> None:
@@ -243,10 +246,12 @@ def test_many_comparisons_are_summed_up_in_80_columns(small: Run) -> None:
 
 def test_what_is_shown_is_marked_and_named() -> None:
     rows = [
-        replace(between(answered("-" * 20), answered("+" * n + "-" * (20 - n), f"b{n}")),
-                where={"task": "t", "shots": f"{n}"})
+        replace(
+            between(answered("-" * 20), answered("+" * n + "-" * (20 - n), f"b{n}")),
+            where={"task": "t", "shots": f"{n}"},
+        )
         for n in (1, 2, 18, 19)
-    ]  # fmt: skip
+    ]
     text = plain(comparison_tables(corrected(rows), "prompt"))
     assert "shown, 2 of 4: b18 +90.0 (18), b19 +95.0 (19)" in text
     assert text.count("<0.001*") == 2
@@ -325,8 +330,12 @@ def test_a_condition_that_refused_the_baseline_is_left_out(tmp_path: Path) -> No
 
 def test_a_calibrated_score_is_compared_over_settings(tmp_path: Path) -> None:
     done = calibrated(tmp_path)
-    scores = {c.axes["shots"]: s.value for c in done.conditions for s in c.scores
-              if s.name == "accuracy+batch"}  # fmt: skip
+    scores = {
+        c.axes["shots"]: s.value
+        for c in done.conditions
+        for s in c.scores
+        if s.name == "accuracy+batch"
+    }
     for one in compare_by(done, "shots", metrics=["accuracy+batch"]):
         assert one.metric == "accuracy+batch"
         assert (one.value_a, one.value_b) == (scores[one.a], scores[one.b])

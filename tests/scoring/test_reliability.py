@@ -34,7 +34,7 @@ def done(tmp_path: Path) -> Run:
             for text, p in zip(WORDS.values(), SHARES[INTENTS[n % 3]], strict=True)
         }
         for n in range(12)
-    }  # fmt: skip
+    }
     tasks: list[Any] = json.loads(write(tmp_path).read_text())["tasks"][:1]
     tasks[0]["rows"]["n"] = 12
     models = {"t": {"engine": "table", "answers": answers}}

@@ -160,9 +160,7 @@ def test_written_answers_are_voted_on(small: Run) -> None:
     group = groups(small, ["seed"])[2]
     made = ensemble_side(group)
     for key, prediction in made.predictions.items():
-        given = [
-            next(p.value for p in member.predictions() if p.id == key) for member in group
-        ]  # fmt: skip
+        given = [next(p.value for p in member.predictions() if p.id == key) for member in group]
         assert given.count(prediction.value) == max(given.count(value) for value in given)
     assert ensemble(group, "bleu").name == "bleu+ensemble"
 

@@ -204,8 +204,12 @@ def test_holm_only_raises_keeps_the_ranks_and_knows_no_order(
 ) -> None:
     made = holm(ps)
     assert all(p <= high <= 1 for p, high in zip(ps, made, strict=True))
-    assert all(x <= y for p, x in zip(ps, made, strict=True) for q, y in zip(ps, made, strict=True)
-               if p < q)  # fmt: skip
+    assert all(
+        x <= y
+        for p, x in zip(ps, made, strict=True)
+        for q, y in zip(ps, made, strict=True)
+        if p < q
+    )
     order = list(range(len(ps)))
     chance.shuffle(order)
     assert holm([ps[i] for i in order]) == pytest.approx([made[i] for i in order])

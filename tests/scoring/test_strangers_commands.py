@@ -90,9 +90,12 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("spelt", ["command", "metric: command"])
 def test_a_registered_name_is_the_registered_metric(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    way: str, spelt: str,
-) -> None:  # fmt: skip
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    spelt: str,
+) -> None:
     entry = posing(folder) | ({"metric": "command"} if spelt != "command" else {})
     poison(folder, "accuracy", entry)
     code, _, told = call(capsys, monkeypatch, *WAYS[way])
@@ -282,9 +285,12 @@ def test_a_run_starts_what_its_file_names(folder: Path) -> None:
     ],
 )
 def test_a_command_called_as_a_registered_metric_is_refused(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    metric: dict[str, str], name: str,
-) -> None:  # fmt: skip
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    metric: dict[str, str],
+    name: str,
+) -> None:
     tasks = json.loads((folder / "small.yaml").read_text())["tasks"]
     tasks[0]["metrics"] = ["accuracy", metric]
     file = str(write(folder, tasks=tasks))

@@ -61,9 +61,11 @@ def test_words(text, words):
 
 def test_char_ngrams_are_padded_within_tokens():
     assert tokens("ab C", ngrams="char", n=(2, 3)) == [
-        *(" a", "ab", "b "), *(" ab", "ab "),
-        *(" c", "c "), " c ",
-    ]  # fmt: skip
+        *(" a", "ab", "b "),
+        *(" ab", "ab "),
+        *(" c", "c "),
+        " c ",
+    ]
     assert tokens("a", ngrams="char", n=(4, 5)) == [" a "]
     assert tokens("叫我", ngrams="char", n=[2, 2]) == [" 叫", "叫我", "我 "]
 

@@ -41,8 +41,11 @@ def test_equal_rows_go_by_id_and_a_text_without_a_vector_is_as_near_as_none():
     pool = rows("ab", "zz", "ab", "cc")[::-1]
     selector = fitted(Dense(standardize=False), pool)
     assert [(s.example.id, s.score) for s in selector.select(query("abab"), 9)] == [
-        ("0", 1.0), ("2", 1.0), ("1", 0.0), ("3", 0.0),
-    ]  # fmt: skip
+        ("0", 1.0),
+        ("2", 1.0),
+        ("1", 0.0),
+        ("3", 0.0),
+    ]
     assert ids(selector, "zzz") == ["0", "1", "2", "3"]
 
 

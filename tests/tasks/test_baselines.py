@@ -153,8 +153,11 @@ def test_counts():
     ]
     found = counts(predictions)
     assert {score.name: score.value for score in found} == {
-        "unparsed": 75, "empty": 25, "over_length": 25, "unended": 25,
-    }  # fmt: skip
+        "unparsed": 75,
+        "empty": 25,
+        "over_length": 25,
+        "unended": 25,
+    }
     empty = found[1]
     assert {score.kind for score in found} == {"count"}
     # Wilson, 1 of 4: the share s solves |s - 1/4| = 1.96 sqrt(s (1 - s) / 4).
@@ -195,7 +198,11 @@ def test_counts_of_votes_and_cuts_where_there_are_any():
     ]
     found = {score.name: (score.value, score.n) for score in counts(predictions)}
     assert found == {
-        "unparsed": (25, 4), "empty": (25, 4), "over_length": (0, 4), "unended": (0, 4),
+        "unparsed": (25, 4),
+        "empty": (25, 4),
+        "over_length": (0, 4),
+        "unended": (0, 4),
         "shortened": (25, 4),
-        "tied": (25, 4), "agreement": (56.25, 4),
-    }  # fmt: skip
+        "tied": (25, 4),
+        "agreement": (56.25, 4),
+    }

@@ -61,8 +61,9 @@ def test_a_generation_is_scored_with_the_metrics_of_its_task(work: Workplace) ->
     row = replace(bare.request.example, targets=())
     unknown = replace(bare, request=replace(bare.request, example=row))
     assert (unknown.right, unknown.scores()[1]) == (
-        None, ["the row has no right answer to compare with"],
-    )  # fmt: skip
+        None,
+        ["the row has no right answer to compare with"],
+    )
 
 
 def test_leaving_out_a_shot_asks_the_rest(work: Workplace) -> None:
@@ -93,8 +94,9 @@ def test_leaving_out_a_shot_of_free_text_scores_the_right_answer(work: Workplace
     found = influence(made)
     text = made.condition.template.target(made.request.example)
     kept = list(made.request.shots)[1:]
-    prompts = [made.condition.template.prompt(made.request.example, k)
-               for k in (made.request.shots, kept)]  # fmt: skip
+    prompts = [
+        made.condition.template.prompt(made.request.example, k) for k in (made.request.shots, kept)
+    ]
     whole, less = (s.logprob for _, s in made.condition.engine.score([(p, text) for p in prompts]))
     assert found[0].adds == pytest.approx(whole - less)
     assert found[0].label is None and len(found) == 3
@@ -231,9 +233,7 @@ def wait(opening: Opening) -> None:
 def test_tokens_are_counted_by_part(work: Workplace) -> None:
     prompt = Prompt("q q", "do it", (("in a", " b"), ("in c", " d")), system="sys")
     tokens = [Token(0, "", 0, 0), *TableEngine().tokens(prompt)]
-    assert part_counts(prompt, tokens) == {
-        "special": 1, "instruction": 4, "shots": 6, "query": 1,
-    }  # fmt: skip
+    assert part_counts(prompt, tokens) == {"special": 1, "instruction": 4, "shots": 6, "query": 1}
     sent = "<user> do it\n\nin a</s> b <user> in c</s> d <user> q q <bot>"
     chat = replace(prompt, system="")
     covered = TableEngine().tokens(Prompt(sent))
@@ -279,6 +279,9 @@ def test_rows_are_found_by_their_words(work: Workplace) -> None:
 
 def test_grades_of_probability() -> None:
     assert [heat(math.log(p)) for p in (0.5, 0.1, 0.01, 0.009)] == [
-        "over 50 %", "10 to 50 %", "1 to 10 %", "under 1 %",
-    ]  # fmt: skip
+        "over 50 %",
+        "10 to 50 %",
+        "1 to 10 %",
+        "under 1 %",
+    ]
     assert heat(None) is None

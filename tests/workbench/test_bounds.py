@@ -74,9 +74,19 @@ def test_rows_under_the_folder_are_read(work: Workplace) -> None:
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "tsv", "lines", "conll", "parquet", "massive"])
 def test_no_draft_reads_a_file_of_the_system(work: Workplace, kind: str, secret: Path) -> None:
-    for path in ("/etc/passwd", "/proc/self/environ", "../secret.jsonl", str(secret), "~/x.jsonl",
-                 "../*.jsonl", "{split}/../../secret.jsonl", "/etc/pass*", "..", "/",
-                 "/no/such/file"):  # fmt: skip
+    for path in (
+        "/etc/passwd",
+        "/proc/self/environ",
+        "../secret.jsonl",
+        str(secret),
+        "~/x.jsonl",
+        "../*.jsonl",
+        "{split}/../../secret.jsonl",
+        "/etc/pass*",
+        "..",
+        "/",
+        "/no/such/file",
+    ):
         told = refused(work, asking(work, data__mine__path=path, data__mine__format=kind))
         assert told == f"data mine: {path} {OUTSIDE}"
 
@@ -90,8 +100,16 @@ def test_no_link_leads_outside(work: Workplace, secret: Path, tmp_path: Path) ->
     folder = work.base / "rows"
     folder.mkdir()
     (folder / "en-US.jsonl").symlink_to(secret)
-    for path in ("mine.jsonl", "way/secret.jsonl", "part-*.jsonl", "part-{split}.jsonl",
-                 "rows/../mine.jsonl", "packed.jsonl", "rows", "way"):  # fmt: skip
+    for path in (
+        "mine.jsonl",
+        "way/secret.jsonl",
+        "part-*.jsonl",
+        "part-{split}.jsonl",
+        "rows/../mine.jsonl",
+        "packed.jsonl",
+        "rows",
+        "way",
+    ):
         told = refused(work, asking(work, data__mine__path=path))
         assert told == f"data mine: {path} {OUTSIDE}"
 
@@ -99,8 +117,11 @@ def test_no_link_leads_outside(work: Workplace, secret: Path, tmp_path: Path) ->
 def test_no_language_or_split_leads_outside(work: Workplace, secret: Path) -> None:
     (work.base / "mine.jsonl").write_text(ROW)
     for part in ("split", "locale"):
-        text = asking(work, data__mine__path=f"{{{part}}}.jsonl", tasks___0__rows={
-            "data": "mine", part: "../secret"})  # fmt: skip
+        text = asking(
+            work,
+            data__mine__path=f"{{{part}}}.jsonl",
+            tasks___0__rows={"data": "mine", part: "../secret"},
+        )
         assert "'../secret' is no language or split" in refused(work, text)
     asked = screen(work, "translation/plain", data="samples/translation", source="../../x")
     with pytest.raises(ConfigError, match=r"'\.\./\.\./x' is no language or split"):
@@ -122,9 +143,14 @@ def test_other_files_that_a_draft_names_are_bounded(work: Workplace, secret: Pat
         ({"base": "/etc"}, "base: /etc"),
         ({"tasks___0__metrics": [judge]}, f"metrics: human: {secret}"),
         ({"data__mine__format": "hf", "data__mine__path": "org/name"}, "data mine: org/name"),
-        ({"grid": {"tasks.generate.rows.data": ["far"]}, "data__far": {
-            "format": "jsonl", "path": "/etc/passwd"}}, "data far: /etc/passwd"),
-    ):  # fmt: skip
+        (
+            {
+                "grid": {"tasks.generate.rows.data": ["far"]},
+                "data__far": {"format": "jsonl", "path": "/etc/passwd"},
+            },
+            "data far: /etc/passwd",
+        ),
+    ):
         told = refused(work, asking(work, **changes))
         assert named in told and OUTSIDE in told
 
@@ -136,9 +162,12 @@ def test_templates_and_labels_outside_are_not_read(work: Workplace, tmp_path: Pa
     (work.base / "mine.jsonl").write_text(ROW)
     (work.base / "way").symlink_to(tmp_path / "out")
     judge = {"judge": {"model": "t", "prompt": "../out/t.j2"}}
-    for changes in ({"tasks___0__prompt": "way/t.j2"}, {"tasks___0__prompt": "../out/t.j2"},
-                    {"tasks___0__metrics": [judge]},
-                    {"tasks___0__prompt": str(tmp_path / "out" / "t")}):  # fmt: skip
+    for changes in (
+        {"tasks___0__prompt": "way/t.j2"},
+        {"tasks___0__prompt": "../out/t.j2"},
+        {"tasks___0__metrics": [judge]},
+        {"tasks___0__prompt": str(tmp_path / "out" / "t")},
+    ):
         with pytest.raises(IclError, match="unknown template"):
             run_draft(work, asking(work, **changes), Watched(threading.Event()))
     with pytest.raises(IclError, match="unknown template"):
@@ -228,7 +257,14 @@ def test_the_form_makes_drafts_that_may_run(work: Workplace) -> None:
     for name, source in work.sources.items():
         folder = name.removeprefix("samples/")
         kinds = {"extract": "json", "choose": "instructed", "generate": "question"}
-        draft = Draft("one", name, [f"{folder}/{kinds.get(folder, 'plain')}"], ["t"],
-                      locales=source.locales[:1], sources=source.sources[:1],
-                      targets=source.targets[1:2], n=1)  # fmt: skip
+        draft = Draft(
+            "one",
+            name,
+            [f"{folder}/{kinds.get(folder, 'plain')}"],
+            ["t"],
+            locales=source.locales[:1],
+            sources=source.sources[:1],
+            targets=source.targets[1:2],
+            n=1,
+        )
         check(work, draft_yaml(work, draft))

@@ -81,9 +81,10 @@ def test_different_rows_are_those_with_another_answer(browser: Browser, ranked: 
     assert browser.named("small#3", "") is other
     found = ranked.find(Query("different"), other)
     assert found == [
-        key for key in ranked.answers
+        key
+        for key in ranked.answers
         if ranked.answers[key].prediction.value != other.answers[key].prediction.value
-    ]  # fmt: skip
+    ]
     assert found
     line = ranked.page(Query("different"), 1, other).lines[0]
     assert line.other == other.answers[line.id].prediction.value != line.answer

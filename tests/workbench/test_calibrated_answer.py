@@ -56,8 +56,10 @@ def test_the_numbers_are_those_of_icl_run(work: Workplace, calibrator: str, data
 def test_what_one_row_cannot_have_is_not_offered_and_says_why(work: Workplace) -> None:
     names, others = offered()
     assert names == ONE_ROW
-    assert others == {"batch": "corrects a row by the other rows",
-                      "vote_mix": "learns from 50 pool rows"}  # fmt: skip
+    assert others == {
+        "batch": "corrects a row by the other rows",
+        "vote_mix": "learns from 50 pool rows",
+    }
     third = {"calibrator": "vote_mix", "weight": 0.3, "name": "third"}
     assert offered([third, "batch"])[0] == ["third", *ONE_ROW]
     for chosen, told in (

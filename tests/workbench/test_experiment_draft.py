@@ -31,9 +31,16 @@ from icl.workbench.session import Workplace
 from tests.table_experiment import write
 
 DRAFT = Draft(
-    "tried", "samples/intent", ["intent/plain", "intent/short"], ["t"], locales=["en-US"],
-    ks=(0, 2), selectors=("random", "bm25"), seeds=(0, 1), n=6,
-)  # fmt: skip
+    "tried",
+    "samples/intent",
+    ["intent/plain", "intent/short"],
+    ["t"],
+    locales=["en-US"],
+    ks=(0, 2),
+    selectors=("random", "bm25"),
+    seeds=(0, 1),
+    n=6,
+)
 OWN = "---\ntask: classify\nlabels: massive/intents\n---\n[[example]]\n{{ utt }}:||| {{ label }}\n"
 
 
@@ -46,25 +53,40 @@ def test_the_form_is_the_file(work: Workplace) -> None:
     whole = yaml.safe_load(text)
     assert whole["tasks"][0]["prompt"] == ["intent/plain", "intent/short"]
     assert whole["tasks"][0]["rows"] == {
-        "data": "samples/intent", "split": "test", "locale": "en-US", "n": 6, "seed": 0,
-    }  # fmt: skip
+        "data": "samples/intent",
+        "split": "test",
+        "locale": "en-US",
+        "n": 6,
+        "seed": 0,
+    }
     assert whole["grid"] == {
         "shots": [
-            0, {"k": 2, "select": "random", "seeds": [0, 1]}, {"k": 2, "select": "bm25"},
+            0,
+            {"k": 2, "select": "random", "seeds": [0, 1]},
+            {"k": 2, "select": "bm25"},
         ]
-    }  # fmt: skip
+    }
     assert str(check(work, text)) == "fine; 8 conditions of 2 prompts, 4 kinds of shots"
 
 
 def test_every_sample_makes_a_file_that_can_be_run(work: Workplace) -> None:
     for name, source in work.sources.items():
         folder = name.removeprefix("samples/")
-        template = {"extract": "extract/json", "choose": "choose/instructed",
-                    "generate": "generate/question"}.get(folder, f"{folder}/plain")  # fmt: skip
+        template = {
+            "extract": "extract/json",
+            "choose": "choose/instructed",
+            "generate": "generate/question",
+        }.get(folder, f"{folder}/plain")
         draft = Draft(
-            "one", name, [template], ["t"], locales=source.locales[:1],
-            sources=source.sources[:1], targets=source.targets[1:2], n=2,
-        )  # fmt: skip
+            "one",
+            name,
+            [template],
+            ["t"],
+            locales=source.locales[:1],
+            sources=source.sources[:1],
+            targets=source.targets[1:2],
+            n=2,
+        )
         done = run_draft(work, draft_yaml(work, draft), progress())
         assert done.computed == 2 or done.reused
 

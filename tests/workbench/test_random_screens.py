@@ -42,14 +42,18 @@ def drawn(work: Workplace, draw: random.Random) -> Screen:
     data = draw.choice(list(TEMPLATES))
     source: Source = work.sources[data]
     one = screen(
-        work, draw.choice(TEMPLATES[data]), data=data,
+        work,
+        draw.choice(TEMPLATES[data]),
+        data=data,
         locale=draw.choice(source.locales) if source.locales else None,
         source="eng_Latn" if source.sources else None,
         target=draw.choice([t for t in source.targets if t != "eng_Latn"] or [None]),
         words=draw.choice(["en", "row"]) if source.locales or source.sources else "en",
         select=draw.choice(["random", "bm25", *["balanced"] * (data == "samples/intent")]),
-        k=draw.choice([0, 1, 2, 4]), seed=draw.randrange(5), max_tokens=draw.randint(1, 6),
-    )  # fmt: skip
+        k=draw.choice([0, 1, 2, 4]),
+        seed=draw.randrange(5),
+        max_tokens=draw.randint(1, 6),
+    )
     one = replace(one, row=draw.randint(1, len(work.rows(one))))
     if draw.random() < 0.3:
         one = replace(one, text=one.text.replace("|||", " =>|||"))

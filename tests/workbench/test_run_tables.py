@@ -45,9 +45,10 @@ def test_spreads_are_told_apart_by_what_differs(made: Run) -> None:
     found = spreads(made)
     assert settings(found) == ["shots 0", "k 2 · random", "2 bm25"]
     assert [row[:3] for row in spread_table(found).rows] == [
-        ("intent · shots 0", "prompt", "2"), ("intent · k 2 · random", "seed, prompt", "6"),
+        ("intent · shots 0", "prompt", "2"),
+        ("intent · k 2 · random", "seed, prompt", "6"),
         ("intent · 2 bm25", "prompt", "2"),
-    ]  # fmt: skip
+    ]
     drawn = spread_figure(found)
     assert drawn.count('<circle class="one"') == 10
     assert "intent: acc" in drawn
@@ -60,9 +61,13 @@ def test_a_matrix_shades_counts_and_escapes_labels(made: Run) -> None:
     assert "<th><span>&lt;b&gt;a</span></th>" in html
     assert "<b>" not in html
     assert re.findall(r'class="(same)?" style="--share: ([\d.]+)">(\d|·)<', html) == [
-        ("same", "1.00", "4"), ("", "0.25", "1"), ("", "0.00", "·"),
-        ("", "0.00", "·"), ("same", "0.50", "2"), ("", "0.25", "1"),
-    ]  # fmt: skip
+        ("same", "1.00", "4"),
+        ("", "0.25", "1"),
+        ("", "0.00", "·"),
+        ("", "0.00", "·"),
+        ("same", "0.50", "2"),
+        ("", "0.25", "1"),
+    ]
     opened = Browser([made.folder.parent]).open("small", "1")
     whole = mix_ups(opened)
     assert whole is not None

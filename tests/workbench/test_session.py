@@ -51,15 +51,36 @@ def screens(work: Workplace) -> list[Screen]:
         for name in ("intent/plain", "intent/native", "intent/instructed"):
             select, k, seed, words = next(turns)
             locale = ("en-US", "sw-KE", "de-DE")[number % 3]
-            made.append(screen(work, name, locale=locale, row=1 + 13 * number, select=select, k=k,
-                               seed=seed, words=words))  # fmt: skip
+            made.append(
+                screen(
+                    work,
+                    name,
+                    locale=locale,
+                    row=1 + 13 * number,
+                    select=select,
+                    k=k,
+                    seed=seed,
+                    words=words,
+                )
+            )
         for name in ("translation/plain", "translation/native", "prompts/own.j2"):
             select, k, seed, words = next(turns)
             if select == "balanced":
                 select = "bm25"  # every line is a label of its own
-            made.append(screen(work, name, data="samples/translation", target="swh_Latn",
-                               row=1 + 17 * number, select=select, k=k, seed=seed, words=words,
-                               max_tokens=8 + number))  # fmt: skip
+            made.append(
+                screen(
+                    work,
+                    name,
+                    data="samples/translation",
+                    target="swh_Latn",
+                    row=1 + 17 * number,
+                    select=select,
+                    k=k,
+                    seed=seed,
+                    words=words,
+                    max_tokens=8 + number,
+                )
+            )
         for data, name in TEMPLATES.items():
             made.append(screen(work, name, data=data, row=1 + number, k=number, select="bm25"))
     return made

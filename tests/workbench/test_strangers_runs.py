@@ -134,9 +134,11 @@ def test_a_broken_chat_is_told_too(folder: Path, work: Workplace, chat: dict[str
 @pytest.mark.parametrize("command", [["show", "small#1/r3"], ["report", "small", "--appendix",
                                      "--format", "md"]])  # fmt: skip
 def test_so_does_the_command_line(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     command: list[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(folder)
     assert call(capsys, monkeypatch, *command)[0] == 0
     changed(folder, instructed(SLOW))

@@ -14,9 +14,14 @@ def test_words_are_told_apart_within_a_changed_line() -> None:
     left = "Name the intent.\n\nUtterance: wake me\nIntent:"
     right = "Name the intents.\n\nUtterance: wake me\nLabel:"
     assert word_diff(left, right) == [
-        ("Name the ", None), ("intent", LEFT), ("intents", RIGHT),
-        (".\n\nUtterance: wake me\n", None), ("Intent", LEFT), ("Label", RIGHT), (":", None),
-    ]  # fmt: skip
+        ("Name the ", None),
+        ("intent", LEFT),
+        ("intents", RIGHT),
+        (".\n\nUtterance: wake me\n", None),
+        ("Intent", LEFT),
+        ("Label", RIGHT),
+        (":", None),
+    ]
 
 
 def test_edges() -> None:

@@ -74,8 +74,12 @@ def embed(
     for i in long:
         rows[i] = rows[i][: window - back] + rows[i][len(rows[i]) - back :]
     if long:
-        logger.warning("%d texts are longer than the window of %d tokens; their vectors are "
-                       "those of their beginning", len(long), window)  # fmt: skip
+        logger.warning(
+            "%d texts are longer than the window of %d tokens; their vectors are "
+            "those of their beginning",
+            len(long),
+            window,
+        )
     full = [i for i, ids in enumerate(rows) if len(ids) > front + back]
     made: np.ndarray[Any, np.dtype[np.float32]] | None = None
     for batch in _batches(full, rows, together=lm.cached):
@@ -106,9 +110,12 @@ def _batches(
 
 @torch.inference_mode()
 def _means(
-    lm: CausalModel | Seq2SeqModel, rows: Sequence[tuple[int, ...]], layer: int, front: int,
+    lm: CausalModel | Seq2SeqModel,
+    rows: Sequence[tuple[int, ...]],
+    layer: int,
+    front: int,
     back: int,
-) -> np.ndarray[Any, np.dtype[np.float32]]:  # fmt: skip
+) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Means over the own tokens of each row: (rows, features)."""
     width = len(rows[0])
     ids = torch.zeros((len(rows), width), dtype=torch.long)

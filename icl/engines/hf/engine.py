@@ -108,10 +108,15 @@ class HFEngine(ModelEntry):
 
     def _read_forms(self, weights: Weights, tokenizer: Any, wording: Wording) -> None:
         """Find out how prompts and choices become tokens."""
-        for_pairs = {"mode": self.mode, "source_language": self.source_language,
-                     "target_language": self.target_language}  # fmt: skip
-        for_causal = {"bos": None if self.bos == "auto" else self.bos,
-                      "chat": None if self.chat == "never" else self.chat}  # fmt: skip
+        for_pairs = {
+            "mode": self.mode,
+            "source_language": self.source_language,
+            "target_language": self.target_language,
+        }
+        for_causal = {
+            "bos": None if self.bos == "auto" else self.bos,
+            "chat": None if self.chat == "never" else self.chat,
+        }
         check_options(self.source, self._config, for_causal, for_pairs)
         if self._config.is_encoder_decoder:
             pair = PairCodec(tokenizer, self.source_language, self.target_language)
@@ -119,15 +124,22 @@ class HFEngine(ModelEntry):
             mode = self.mode or "default"
             self._pair = Seq2Seq.of(self._config, generation, pair, wording, mode)
             if self.newline is None and pair.drops_line_breaks:
-                logger.warning("%s: its tokenizer drops line breaks; newline: '<br>' sends a "
-                               "sign for them", self.source)  # fmt: skip
+                logger.warning(
+                    "%s: its tokenizer drops line breaks; newline: '<br>' sends a sign for them",
+                    self.source,
+                )
             self._form, self._codec = FlatForm(pair, wording), pair
             return
         codec = Codec(tokenizer, self.bos)
         entry = Entry(
-            self.source, self.chat, self.chat_kwargs, self.chat_date, self.reasoning, self.bos,
+            self.source,
+            self.chat,
+            self.chat_kwargs,
+            self.chat_date,
+            self.reasoning,
+            self.bos,
             wording,
-        )  # fmt: skip
+        )
         ends = declared_ends(weights.folder, self._config, tokenizer)
         self._form, self._codec = form_of(codec, entry, ends), codec
 

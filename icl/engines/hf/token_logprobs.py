@@ -95,8 +95,10 @@ def expected(
                 others = zip(found[row].tolist(), values[row].tolist(), strict=True)
                 made.append(
                     Expected(
-                        token, float(own[row] - norms[row]), int(ranks[row]),
+                        token,
+                        float(own[row] - norms[row]),
+                        int(ranks[row]),
                         tuple((decode(i), value) for i, value in others),
                     )
-                )  # fmt: skip
+                )
     return made

@@ -87,8 +87,14 @@ def _chat(link: Link, body: dict[str, Any]) -> Facts:
     for top in (*TOPS, 0):
         numbers = {"logprobs": True, "top_logprobs": top} if top else {}
         for name in (limit, "max_completion_tokens"):
-            request = Request(path, body | asked | numbers | {name: 1}, _whole,
-                              most_tokens=(20, 1), kept=False, probe=True)  # fmt: skip
+            request = Request(
+                path,
+                body | asked | numbers | {name: 1},
+                _whole,
+                most_tokens=(20, 1),
+                kept=False,
+                probe=True,
+            )
             try:
                 data = link.one(request)
             except Refused as error:

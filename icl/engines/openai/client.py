@@ -367,6 +367,12 @@ class Session:
             made = int(usage.get("completion_tokens") or 0)
         named = (told.get("model"), told.get("system_fingerprint"))
         return Answer(
-            key, value, " ".join(str(name) for name in named if name), given, made,
-            self.link.price.of(given, made) if self.link.price else None, ms, retries,
-        )  # fmt: skip
+            key,
+            value,
+            " ".join(str(name) for name in named if name),
+            given,
+            made,
+            self.link.price.of(given, made) if self.link.price else None,
+            ms,
+            retries,
+        )

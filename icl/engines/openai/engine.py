@@ -172,9 +172,11 @@ class OpenAIEngine:
         if self.ranking not in offered:
             why = "gives no log-probabilities of prompts"
             if self.ranking == "first_token":
-                why = "gives no first-token log-probabilities" if not facts.top else (
-                    "cannot tell these choices apart by their first token"
-                )  # fmt: skip
+                why = (
+                    "gives no first-token log-probabilities"
+                    if not facts.top
+                    else ("cannot tell these choices apart by their first token")
+                )
             raise EngineError(
                 f"ranking {self.ranking!r}: {self.link.url} {why}; set ranking to auto, or to one "
                 f"of: {', '.join(offered)}"
@@ -192,8 +194,13 @@ class OpenAIEngine:
                 heads[-1] = shown[0] if shown else ""
         return heads
 
-    def cost_of(self, prompt_tokens: int, choice_tokens: Sequence[int], ranking: str | None,
-                sampling: Sampling) -> float | None:  # fmt: skip
+    def cost_of(
+        self,
+        prompt_tokens: int,
+        choice_tokens: Sequence[int],
+        ranking: str | None,
+        sampling: Sampling,
+    ) -> float | None:
         """Money for one prompt at most: ranked by ``ranking``, or else generated for.
 
         ``choice_tokens`` are those of each choice; None without a price table.

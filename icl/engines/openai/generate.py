@@ -22,9 +22,13 @@ MOST_STOPS = 4
 
 
 def outputs(
-    backend: Backend, prompts: Sequence[Prompt], counts: Sequence[int], sampling: Sampling,
-    on_token: OnToken | None, stop: threading.Event | None,
-) -> Iterator[tuple[int, Output]]:  # fmt: skip
+    backend: Backend,
+    prompts: Sequence[Prompt],
+    counts: Sequence[int],
+    sampling: Sampling,
+    on_token: OnToken | None,
+    stop: threading.Event | None,
+) -> Iterator[tuple[int, Output]]:
     """All outputs of a prompt when it is answered; cancelled ones last."""
     heard = [""] * len(prompts)
     left = set(range(len(prompts)))
@@ -62,9 +66,13 @@ class _Written:
         if tokens is None:
             tokens = len(backend.tokens(Prompt(self.row["text"])))
         return Output(
-            text, self.cut.finish(self.row), self.prompt_tokens or prompt_tokens, tokens, sample,
+            text,
+            self.cut.finish(self.row),
+            self.prompt_tokens or prompt_tokens,
+            tokens,
+            sample,
             self.row["reasoning"] or None,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,9 +144,10 @@ def first_scores(
         found = [
             value
             for token, value in top.items()
-            if token.strip() and choice.startswith(token)
+            if token.strip()
+            and choice.startswith(token)
             and not any(other.startswith(token) for other in others)
-        ]  # fmt: skip
+        ]
         bounds += not found
         total = math.log(math.fsum(math.exp(value) for value in found)) if found else bound
         scores.append(_score(choice, [min(total, 0.0)], 0, prompt_tokens))

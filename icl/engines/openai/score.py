@@ -86,8 +86,9 @@ def _by_first_token(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple
     counts = [len(backend.tokens(prompt)) for prompt, _ in groups]
     for (prompt, _), count in zip(groups, counts, strict=True):
         backend.check_room(prompt, count, 1)
-    jobs = [_top_job(backend, prompt, count)
-            for (prompt, _), count in zip(groups, counts, strict=True)]  # fmt: skip
+    jobs = [
+        _top_job(backend, prompt, count) for (prompt, _), count in zip(groups, counts, strict=True)
+    ]
     for index, answer in backend.link.each(jobs):
         _, choices = groups[index]
         chat = backend.chat
@@ -104,8 +105,9 @@ def _top_job(backend: Backend, prompt: Prompt, count: int) -> Job:
     body |= {"logprobs": True, "top_logprobs": top} if chat else {"logprobs": top}
 
     async def job(session: Session, _: Callable[[Piece], None]) -> Any:
-        request = Request(path, body, lambda data: list(read_top(data).items()),
-                          most_tokens=(count, 1))  # fmt: skip
+        request = Request(
+            path, body, lambda data: list(read_top(data).items()), most_tokens=(count, 1)
+        )
         answer = await session.ask(request)
         return answer.value, answer.prompt_tokens
 

@@ -53,8 +53,13 @@ class Counted:
             )
         if self._dialect == "llama.cpp" and self.how != "estimate":
             root = self._link.url.removesuffix("/v1")
-            asked = Request(root + "/apply-template", {"messages": turns},
-                            lambda data: data["prompt"], kept=False, probe=True)  # fmt: skip
+            asked = Request(
+                root + "/apply-template",
+                {"messages": turns},
+                lambda data: data["prompt"],
+                kept=False,
+                probe=True,
+            )
             return str(self._link.one(asked))
         return "\n".join(f"<{turn['role']}>\n{turn['content']}" for turn in turns)
 

@@ -36,10 +36,13 @@ def against(group: Group) -> tuple[list[Against], int]:
     if best is None:
         return [], 0
     others = [
-        row for row in group.rows
-        if row is not best and row.primary is not None and row.source == best.source
+        row
+        for row in group.rows
+        if row is not best
+        and row.primary is not None
+        and row.source == best.source
         and row.primary.name == (best.primary.name if best.primary else "")
-    ]  # fmt: skip
+    ]
     others.sort(key=lambda row: -goodness(row.primary) if row.primary else 0.0)
     made: list[tuple[Row, Comparison]] = []
     for row in others[:OTHERS]:

@@ -54,8 +54,12 @@ def scale(scores: Sequence[Score]) -> Scale:
     >>> scale([Score("acc", 26.7, 17.1, 39.0, 60, "")])
     Scale(bottom=0, top=40)
     """
-    ends = [end for one in scores for end in (one.low, one.value, one.high)
-            if end is not None and math.isfinite(end)]  # fmt: skip
+    ends = [
+        end
+        for one in scores
+        for end in (one.low, one.value, one.high)
+        if end is not None and math.isfinite(end)
+    ]
     top, bottom = max([0.0, *ends]), min([0.0, *ends])
     return Scale(-_round_up(-bottom) if bottom < 0 else 0, _round_up(top) if top > 0 else 1)
 

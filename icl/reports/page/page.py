@@ -99,10 +99,16 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "number": number, "count": short_count, "interval": interval, "title": title,
-        "marks": marks, "short": lambda text, most=TEXT_CHARS: short(text, most),
-        "svg": Markup, "pvalue": _p_value, "rounded": rounded,
-    }  # fmt: skip
+        "number": number,
+        "count": short_count,
+        "interval": interval,
+        "title": title,
+        "marks": marks,
+        "short": lambda text, most=TEXT_CHARS: short(text, most),
+        "svg": Markup,
+        "pvalue": _p_value,
+        "rounded": rounded,
+    }
     return made
 
 

@@ -186,13 +186,28 @@ def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None
             f"{curve.name}, {k} shots: {number(middle)} [{number(low)}, {number(high)}]{over}"
         )
         if len(drawn) > 1:
-            axes.plot([k] * len(drawn), [value for value, _, _ in drawn], color=colour,
-                      linestyle="", marker=".", markersize=3, alpha=0.8)  # fmt: skip
+            axes.plot(
+                [k] * len(drawn),
+                [value for value, _, _ in drawn],
+                color=colour,
+                linestyle="",
+                marker=".",
+                markersize=3,
+                alpha=0.8,
+            )
     if curve.vote:
         ks, votes = list(curve.vote), list(curve.vote.values())
         name = f"vote of {short(clean(curve.name), 20)}"
-        axes.plot(ks, votes, color=colour, linewidth=1.0, linestyle=(0, (1, 2)), marker="x",
-                  markersize=4, label=name)  # fmt: skip
+        axes.plot(
+            ks,
+            votes,
+            color=colour,
+            linewidth=1.0,
+            linestyle=(0, (1, 2)),
+            marker="x",
+            markersize=4,
+            label=name,
+        )
 
 
 def _band(drawn: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
@@ -221,8 +236,16 @@ def reliability_svg(
             tip = f"tip-{len(tips)}"
             size = 3.0 + 9.0 * (count / whole) ** 0.5
             axes.plot([confidence] * 2, [low, high], color="#0000a0", linewidth=1.2)
-            axes.plot([confidence], [hit], color="#0000a0", marker="o", markersize=size, gid=tip,
-                      clip_on=False, zorder=3)  # fmt: skip
+            axes.plot(
+                [confidence],
+                [hit],
+                color="#0000a0",
+                marker="o",
+                markersize=size,
+                gid=tip,
+                clip_on=False,
+                zorder=3,
+            )
             tips[tip] = (
                 f"{count} rows, confidence {number(confidence)} %: right {number(hit)} % "
                 f"[{number(low)}, {number(high)}]"

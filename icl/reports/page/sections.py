@@ -152,8 +152,9 @@ class Section:
     def facts(self) -> list[tuple[str, str]]:
         """Counts that are not 0 everywhere, and what they are called."""
         found = {s.name for row in self.group.rows for s in row.of_kind("count") if s.value}
-        return [(name, FACTS.get(name, name)) for name in self.group.names("count")
-                if name in found]  # fmt: skip
+        return [
+            (name, FACTS.get(name, name)) for name in self.group.names("count") if name in found
+        ]
 
     def notes(self, calibrated: bool) -> list[tuple[str, str]]:
         """Signatures of the scores shown, by their titles."""
@@ -384,10 +385,13 @@ def _said(row: Row, one: Answer, most: int) -> tuple[list[Bar], list[str]]:
     order = sorted(range(len(choices)), key=lambda place: -shares[place])
     kept = [*order[:most], *(p for p in order[most:] if choices[p].label in targets)][: most + 3]
     return [
-        Bar(_label(choices[place].label, choices[place].text, bool(record.choices)),
-            100 * shares[place], choices[place].label in targets)
+        Bar(
+            _label(choices[place].label, choices[place].text, bool(record.choices)),
+            100 * shares[place],
+            choices[place].label in targets,
+        )
         for place in kept
-    ], []  # fmt: skip
+    ], []
 
 
 def _label(label: str, text: str, own: bool) -> str:

@@ -103,9 +103,14 @@ class _Maker:
             )
         name = dev.data or task.rows.data
         asked = task.rows.model_copy(
-            update={"data": name, "split": dev.split, "lines": dev.lines, "n": dev.n,
-                    "seed": dev.seed}
-        )  # fmt: skip
+            update={
+                "data": name,
+                "split": dev.split,
+                "lines": dev.lines,
+                "n": dev.n,
+                "seed": dev.seed,
+            }
+        )
         point = replace(test.point, task=task.model_copy(update={"rows": asked}))
         made = replace(test, point=point, examples=rows, available=len(rows))
         check_answers(made)
@@ -168,8 +173,11 @@ def pinned(
         task["pool"]["locale"] = "same" if point.pool_locale == point.locale else point.pool_locale
     if "pool" in task and search.dev is not None:
         task["pool"]["without"] = search.dev.model_dump(mode="json", exclude_unset=True)
-    kept = {key: experiment.raw[key] for key in ("data", "plugins", "batch_size")
-            if key in experiment.raw}  # fmt: skip
+    kept = {
+        key: experiment.raw[key]
+        for key in ("data", "plugins", "batch_size")
+        if key in experiment.raw
+    }
     return {
         **kept,
         "models": {point.model_name: dict(point.model)},
@@ -222,10 +230,15 @@ def _varying(variant: _Variant, variants: Sequence[_Variant]) -> Iterator[str]:
 
 def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
     """What was left out, where rows are fewer than asked for, what stays as it is."""
-    axes = {name: {p.axes.get(name) for p in points(maker.experiment)} - {None, ""}
-            for name in maker.first.axes}  # fmt: skip
-    several = [f"{len(values)} values of {name}" for name, values in axes.items()
-               if len(values) > 1 and name not in ("prompt", "shots", "language")]  # fmt: skip
+    axes = {
+        name: {p.axes.get(name) for p in points(maker.experiment)} - {None, ""}
+        for name in maker.first.axes
+    }
+    several = [
+        f"{len(values)} values of {name}"
+        for name, values in axes.items()
+        if len(values) > 1 and name not in ("prompt", "shots", "language")
+    ]
     if several:
         yield f"the search takes the file's first condition; it has {', '.join(several)}"
     if same:
@@ -275,8 +288,10 @@ def _shots(maker: _Maker, folder: Path) -> Iterator[_Shots]:
     if all(getattr(over, key) is None for key in SHOT_KEYS):
         yield _Shots(own_shots(maker.first), (maker.first.axes["shots"], "", ""))
         return
-    given = next((point for point in points(maker.experiment)
-                  if point.shots.k and not point.shots.file), None)  # fmt: skip
+    given = next(
+        (point for point in points(maker.experiment) if point.shots.k and not point.shots.file),
+        None,
+    )
     if over.k is None and given is None:
         raise ConfigError(
             f"{maker.experiment.name}: search: over how many shots? no condition of the file has "

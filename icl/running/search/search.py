@@ -141,13 +141,17 @@ class _Search:
         if isinstance(asked, dict) and "command" in asked:
             asked = {"folder": str(loaded.base.resolve()), **asked}
         wanted = objective(asked, found.candidates[0].test.method)
-        key = digest({
-            "candidates": [candidate.dev.fingerprint for candidate in found.candidates],
-            "rows": data_hash(found.candidates[0].dev.examples),
-            "search": entry.model_dump(mode="json", exclude={"write", "over", "dev"}),
-        })  # fmt: skip
-        names = {number: candidate.test.point.settings | {"name": candidate.name}
-                 for number, candidate in enumerate(found.candidates)}  # fmt: skip
+        key = digest(
+            {
+                "candidates": [candidate.dev.fingerprint for candidate in found.candidates],
+                "rows": data_hash(found.candidates[0].dev.examples),
+                "search": entry.model_dump(mode="json", exclude={"write", "over", "dev"}),
+            }
+        )
+        names = {
+            number: candidate.test.point.settings | {"name": candidate.name}
+            for number, candidate in enumerate(found.candidates)
+        }
         state = State(folder, key, names)
         return cls(loaded, entry, found, wanted, out, progress, state)
 

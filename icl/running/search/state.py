@@ -111,16 +111,22 @@ class State:
     def save(self) -> None:
         """Replace the files; a crash leaves the old ones whole."""
         kept = {
-            "key": self.key, "rows": self.rows, "pace": self.pace, "opened": self.opened,
-            "written": self.written, "trials": [asdict(trial) for trial in self.trials],
-        }  # fmt: skip
+            "key": self.key,
+            "rows": self.rows,
+            "pace": self.pace,
+            "opened": self.opened,
+            "written": self.written,
+            "trials": [asdict(trial) for trial in self.trials],
+        }
         text = json.dumps(kept, ensure_ascii=False, indent=1) + "\n"
         replace_file(self.path, text, self.folder.parent)
         lines = [
-            json.dumps(asdict(t) | {"settings": self.names.get(t.candidate, {})},
-                       ensure_ascii=False) + "\n"
+            json.dumps(
+                asdict(t) | {"settings": self.names.get(t.candidate, {})}, ensure_ascii=False
+            )
+            + "\n"
             for t in self.trials
-        ]  # fmt: skip
+        ]
         replace_file(self.folder / "search.jsonl", "".join(lines), self.folder.parent)
 
     def add(self, trial: Trial) -> None:

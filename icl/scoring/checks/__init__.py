@@ -141,10 +141,13 @@ def _stale(condition: ConditionResult) -> Iterator[Finding]:
         old = made  # a judge may lack verdicts, but then another score has all rows
     if old:
         yield Finding(
-            condition.entry["fingerprint"], "stale_scores", old[0].n, max(old[0].n, there),
+            condition.entry["fingerprint"],
+            "stale_scores",
+            old[0].n,
+            max(old[0].n, there),
             f"{old[0].name} was made of {old[0].n} rows, {there} have records now: run the "
             "experiment again, or icl score for the rows that are there",
-        )  # fmt: skip
+        )
 
 
 def _same_answers(run: Run) -> Iterator[Finding]:
@@ -162,14 +165,22 @@ def _same_answers(run: Run) -> Iterator[Finding]:
     for (width, first), *others in groups.values():
         for other_width, other in others:
             common = [name for name in first.records if name in other.records]
-            if width != other_width and common and all(
-                _answered(first.records[name]) == _answered(other.records[name]) for name in common
-            ):  # fmt: skip
+            if (
+                width != other_width
+                and common
+                and all(
+                    _answered(first.records[name]) == _answered(other.records[name])
+                    for name in common
+                )
+            ):
                 yield Finding(
-                    other.entry["fingerprint"], "same_answers", len(common), len(common),
+                    other.entry["fingerprint"],
+                    "same_answers",
+                    len(common),
+                    len(common),
                     f"all {len(common)} answers at {other_width} are those at {width} to the last "
                     "digit: nothing here shows that the width was changed",
-                )  # fmt: skip
+                )
 
 
 def _answered(record: Record) -> object:

@@ -31,9 +31,10 @@ def one_answer(seen: Seen) -> Iterator[Found]:
     if 2 * count >= seen.n and count >= 2 * right:
         rows = "every one" if count == seen.n else f"{count}"
         yield (
-            count, seen.n,
+            count,
+            seen.n,
             f"{_short(answer)!r} is the answer to {rows} of {seen.n} rows, and right for {right}",
-        )  # fmt: skip
+        )
 
 
 def never(seen: Seen) -> Iterator[Found]:
@@ -49,10 +50,11 @@ def never(seen: Seen) -> Iterator[Found]:
         shown = ", ".join(repr(_short(label)) for label in missing[:3])
         shown += ", …" if len(missing) > 3 else ""
         yield (
-            len(missing), len(common),
+            len(missing),
+            len(common),
             f"{len(missing)} of the {len(common)} labels with {FEW} rows or more are never "
             f"predicted ({shown}): {rows} rows cannot be right",
-        )  # fmt: skip
+        )
 
 
 def off_target(seen: Seen) -> Iterator[Found]:
@@ -76,10 +78,11 @@ def off_target(seen: Seen) -> Iterator[Found]:
     if only := sum(a and not b for a, b in zip(copied, foreign, strict=True)):
         parts.append(f"{only} copied from the source")
     yield (
-        count, len(told),
+        count,
+        len(told),
         f"{count} of {len(told)} answers are off target, not in {tag}: "
         f"{' and '.join(parts)} (another language of the same script is not seen)",
-    )  # fmt: skip
+    )
 
 
 def strays(value: str | None, example: Example) -> bool:
@@ -126,14 +129,18 @@ def unparsed(prediction: Prediction) -> bool:
 
 def ties(seen: Seen) -> Iterator[Found]:
     """Rows where order alone decides: equal choices, equally many votes."""
-    equal = [record for record in seen.records if record.logprobs
-             and record.logprobs.count(max(record.logprobs)) > 1]  # fmt: skip
+    equal = [
+        record
+        for record in seen.records
+        if record.logprobs and record.logprobs.count(max(record.logprobs)) > 1
+    ]
     votes = sum(prediction.tied for prediction in seen.predictions)
     if equal:
         yield (
-            len(equal), seen.n,
+            len(equal),
+            seen.n,
             f"{len(equal)} of {seen.n} rows have several likeliest choices; the first is taken",
-        )  # fmt: skip
+        )
     if votes:
         yield votes, seen.n, f"{votes} of {seen.n} votes over samples are ties; the first is taken"
 

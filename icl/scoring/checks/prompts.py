@@ -15,10 +15,11 @@ def spanning(seen: Seen) -> Iterator[Found]:
     count = sum(record.spanning > 0 for record in seen.records)
     if count:
         yield (
-            count, seen.n,
+            count,
+            seen.n,
             f"{count} of {seen.n} prompts end inside a token of their choices (spanning tokens); "
             "write the space behind ||| and not before it",
-        )  # fmt: skip
+        )
 
 
 def lost_shots(seen: Seen) -> Iterator[Found]:
@@ -27,9 +28,10 @@ def lost_shots(seen: Seen) -> Iterator[Found]:
     if count:
         shots = sum(len(record.dropped) for record in seen.records)
         yield (
-            count, seen.n,
+            count,
+            seen.n,
             f"{count} of {seen.n} prompts lost shots to fit the window ({shots} shots)",
-        )  # fmt: skip
+        )
 
 
 def gold_missing(seen: Seen) -> Iterator[Found]:
@@ -42,9 +44,10 @@ def gold_missing(seen: Seen) -> Iterator[Found]:
     count = sum(not {*p.shot_labels} & {*e.targets} for p, e in told)
     if told and 2 * count >= len(told):
         yield (
-            count, len(told),
+            count,
+            len(told),
             f"the right label is missing among the shots of {count} of {len(told)} rows",
-        )  # fmt: skip
+        )
 
 
 def duplicates(seen: Seen) -> Iterator[Found]:

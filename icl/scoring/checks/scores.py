@@ -52,11 +52,16 @@ def retrieval(seen: Seen) -> Iterator[Found]:
     for score, other in ((s, o) for name, s, o in _below(seen) if name == "vote"):
         if not _retrieved(seen, other):
             continue
-        right = {e.id for e, p in zip(seen.examples, seen.predictions, strict=True)
-                 if p.value in e.targets}  # fmt: skip
+        right = {
+            e.id
+            for e, p in zip(seen.examples, seen.predictions, strict=True)
+            if p.value in e.targets
+        }
         voted = vote(seen.predictions) or []
-        same = sum(p.value in e.targets and e.id in right
-                   for e, p in zip(seen.examples, voted, strict=True))  # fmt: skip
+        same = sum(
+            p.value in e.targets and e.id in right
+            for e, p in zip(seen.examples, voted, strict=True)
+        )
         text = f"{score.name} {score.value:.1f} is {_how(seen, score, other)} the vote of its own "
         text += f"shots, {other.value:.1f}: retrieval does most of the work"
         if right:
@@ -101,7 +106,8 @@ def few_rows(seen: Seen) -> Iterator[Found]:
         return
     if (width := score.high - score.low) > WIDE:
         yield (
-            seen.n, max(seen.n, int(seen.condition.entry["rows_available"])),
+            seen.n,
+            max(seen.n, int(seen.condition.entry["rows_available"])),
             f"few rows: the interval of {score.name} is {width:.0f} points wide with n = "
             f"{score.n}; about {4 * score.n} rows would halve it",
-        )  # fmt: skip
+        )

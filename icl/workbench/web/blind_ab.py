@@ -47,36 +47,66 @@ class Blind:
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
         with gr.Row(elem_classes="running"):
-            self.run = chooser(self._runs(), value=None, label="Run", elem_id="b-run", scale=3,
-                               min_width=140)  # fmt: skip
-            self.a = chooser([], value=None, label="One condition", elem_id="b-a", scale=4,
-                             min_width=160)  # fmt: skip
-            self.b = chooser([], value=None, label="Another", elem_id="b-b", scale=4,
-                             min_width=160)  # fmt: skip
-            start = gr.Button("Begin", variant="primary", elem_id="b-begin", size="md",
-                              elem_classes="runs", min_width=80)  # fmt: skip
-        self.input = gr.Textbox(label="Row", lines=2, max_lines=8, interactive=False,
-                                elem_id="b-input")  # fmt: skip
+            self.run = chooser(
+                self._runs(), value=None, label="Run", elem_id="b-run", scale=3, min_width=140
+            )
+            self.a = chooser(
+                [], value=None, label="One condition", elem_id="b-a", scale=4, min_width=160
+            )
+            self.b = chooser([], value=None, label="Another", elem_id="b-b", scale=4, min_width=160)
+            start = gr.Button(
+                "Begin",
+                variant="primary",
+                elem_id="b-begin",
+                size="md",
+                elem_classes="runs",
+                min_width=80,
+            )
+        self.input = gr.Textbox(
+            label="Row", lines=2, max_lines=8, interactive=False, elem_id="b-input"
+        )
         with gr.Row():
-            self.left = gr.Textbox(label="Left", lines=5, max_lines=20, interactive=False,
-                                   elem_id="b-left", min_width=260)  # fmt: skip
-            self.right = gr.Textbox(label="Right", lines=5, max_lines=20, interactive=False,
-                                    elem_id="b-right", min_width=260)  # fmt: skip
+            self.left = gr.Textbox(
+                label="Left",
+                lines=5,
+                max_lines=20,
+                interactive=False,
+                elem_id="b-left",
+                min_width=260,
+            )
+            self.right = gr.Textbox(
+                label="Right",
+                lines=5,
+                max_lines=20,
+                interactive=False,
+                elem_id="b-right",
+                min_width=260,
+            )
         with gr.Row():
             buttons = {
                 name: gr.Button(title, elem_id=f"b-{name}-wins", size="md", min_width=90)
-                for name, title in (("left", "1 · Left is better"), ("tie", "2 · Neither"),
-                                    ("right", "3 · Right is better"), ("skip", "4 · Skip"))
-            }  # fmt: skip
-        self.told = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
-                               max_lines=8, elem_id="b-told", label="State",
-                               placeholder=f"verdicts go to {FILE}; names stay hidden until you "
-                               "reveal them")  # fmt: skip
+                for name, title in (
+                    ("left", "1 · Left is better"),
+                    ("tie", "2 · Neither"),
+                    ("right", "3 · Right is better"),
+                    ("skip", "4 · Skip"),
+                )
+            }
+        self.told = gr.Textbox(
+            show_label=False,
+            container=False,
+            interactive=False,
+            lines=1,
+            max_lines=8,
+            elem_id="b-told",
+            label="State",
+            placeholder=f"verdicts go to {FILE}; names stay hidden until you reveal them",
+        )
         with gr.Row():
-            reveal = gr.Button("Reveal who is preferred", elem_id="b-reveal", size="md",
-                               min_width=140)  # fmt: skip
-            export = gr.Button(f"Export to {EXPORT}", elem_id="b-export", size="md",
-                               min_width=140)  # fmt: skip
+            reveal = gr.Button(
+                "Reveal who is preferred", elem_id="b-reveal", size="md", min_width=140
+            )
+            export = gr.Button(f"Export to {EXPORT}", elem_id="b-export", size="md", min_width=140)
         view = [self.input, self.left, self.right, self.told]
         self.run.focus(lambda: gr.Dropdown(self._runs()), None, self.run, **QUICK)
         self.run.change(self.conditions, self.run, [self.a, self.b, self.told], **QUICK)

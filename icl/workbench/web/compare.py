@@ -58,9 +58,13 @@ class CompareLayout:
     """Lays out the tab inside an open ``gr.Tab``."""
 
     def __init__(
-        self, templates: Sequence[str], data: Sequence[str], source: Source,
-        models: Sequence[str], first: str,
-    ) -> None:  # fmt: skip
+        self,
+        templates: Sequence[str],
+        data: Sequence[str],
+        source: Source,
+        models: Sequence[str],
+        first: str,
+    ) -> None:
         self.bench: dict[str, Any] = {}
         self.columns: list[dict[str, Any]] = []
         self.groups: list[Any] = []
@@ -77,98 +81,204 @@ class CompareLayout:
             )
         self.table = gr.Dataframe(
             headers=["", "asked", "score", "n", "against A", "wins – ties – losses", "p"],
-            datatype="str", type="array", interactive=False, wrap=True, elem_id="c-table",
-            label="Scores, with 95 % intervals; differences on the same rows", visible=False,
+            datatype="str",
+            type="array",
+            interactive=False,
+            wrap=True,
+            elem_id="c-table",
+            label="Scores, with 95 % intervals; differences on the same rows",
+            visible=False,
             column_widths=[40, 250, 150, 50, 190, 450, 70],
-        )  # fmt: skip
+        )
         self._prompts()
         self._answers()
 
     def _bench(self, data: Sequence[str], of: Source) -> None:
         made = self.bench
-        made["data"] = chooser(list(data), value=of.name, label="Data", elem_id="c-data", scale=3,
-                               min_width=150)  # fmt: skip
+        made["data"] = chooser(
+            list(data), value=of.name, label="Data", elem_id="c-data", scale=3, min_width=150
+        )
         for part, title, values in (
-            ("locale", "Locale", of.locales), ("source", "From", of.sources),
+            ("locale", "Locale", of.locales),
+            ("source", "From", of.sources),
             ("target", "To", of.targets),
-        ):  # fmt: skip
-            made[part] = chooser(list(values), value=None, label=title, elem_id=f"c-{part}",
-                                 visible=bool(values), scale=2, min_width=110)  # fmt: skip
-        made["n"] = gr.Number(20, label="Rows drawn (1: one row)", precision=0, elem_id="c-n",
-                              scale=2, min_width=110)  # fmt: skip
-        made["row"] = gr.Number(1, label="The one row", precision=0, elem_id="c-row", scale=1,
-                                min_width=80)  # fmt: skip
-        made["seed"] = gr.Number(0, label="Draw", precision=0, elem_id="c-seed", scale=1,
-                                 min_width=70)  # fmt: skip
+        ):
+            made[part] = chooser(
+                list(values),
+                value=None,
+                label=title,
+                elem_id=f"c-{part}",
+                visible=bool(values),
+                scale=2,
+                min_width=110,
+            )
+        made["n"] = gr.Number(
+            20, label="Rows drawn (1: one row)", precision=0, elem_id="c-n", scale=2, min_width=110
+        )
+        made["row"] = gr.Number(
+            1, label="The one row", precision=0, elem_id="c-row", scale=1, min_width=80
+        )
+        made["seed"] = gr.Number(
+            0, label="Draw", precision=0, elem_id="c-seed", scale=1, min_width=70
+        )
         made["max_tokens"] = gr.Number(
-            64, label="Longest answer", precision=0, elem_id="c-max_tokens", scale=1,
-            min_width=90, visible=of.writes,
-        )  # fmt: skip
-        made["desk"] = gr.Checkbox(False, label="The Playground's row", elem_id="c-desk", scale=2,
-                                   min_width=150, container=True)  # fmt: skip
-        made["many"] = gr.Radio([2, 3, 4], value=2, label="Columns", elem_id="c-many", scale=2,
-                                min_width=130)  # fmt: skip
+            64,
+            label="Longest answer",
+            precision=0,
+            elem_id="c-max_tokens",
+            scale=1,
+            min_width=90,
+            visible=of.writes,
+        )
+        made["desk"] = gr.Checkbox(
+            False,
+            label="The Playground's row",
+            elem_id="c-desk",
+            scale=2,
+            min_width=150,
+            container=True,
+        )
+        made["many"] = gr.Radio(
+            [2, 3, 4], value=2, label="Columns", elem_id="c-many", scale=2, min_width=130
+        )
 
     def _column(
         self, place: int, templates: Sequence[str], models: Sequence[str], first: str
     ) -> None:
         letter, made = LETTERS[place], {}
         with gr.Column(min_width=230, visible=place < 2, elem_id=f"c-{letter}") as group:
-            made["template"] = chooser(list(templates), value=first, elem_id=f"c-template{letter}",
-                                       label=f"{letter}: template")  # fmt: skip
+            made["template"] = chooser(
+                list(templates),
+                value=first,
+                elem_id=f"c-template{letter}",
+                label=f"{letter}: template",
+            )
             with gr.Row():
-                made["model"] = chooser(list(models), value=models[0], label="Model", scale=3,
-                                        elem_id=f"c-model{letter}", min_width=110)  # fmt: skip
+                made["model"] = chooser(
+                    list(models),
+                    value=models[0],
+                    label="Model",
+                    scale=3,
+                    elem_id=f"c-model{letter}",
+                    min_width=110,
+                )
                 made["width"] = chooser(
-                    [("as given", ""), *[(w, w) for w in WIDTHS[1:]]], value="", label="Width",
-                    elem_id=f"c-width{letter}", scale=2, min_width=80,
-                )  # fmt: skip
+                    [("as given", ""), *[(w, w) for w in WIDTHS[1:]]],
+                    value="",
+                    label="Width",
+                    elem_id=f"c-width{letter}",
+                    scale=2,
+                    min_width=80,
+                )
             with gr.Row():
                 selectors = [name for name in names("selector") if name != "fixed"]
-                made["select"] = chooser(selectors, value="random", label="Shots", scale=3,
-                                         elem_id=f"c-select{letter}", min_width=90)  # fmt: skip
-                made["k"] = gr.Number(0 if place == 0 else 4, label="k", precision=0, scale=2,
-                                      elem_id=f"c-k{letter}", min_width=50)  # fmt: skip
-                made["seed"] = gr.Number(0, label="Seed", precision=0, scale=2, min_width=50,
-                                         elem_id=f"c-seed{letter}")  # fmt: skip
+                made["select"] = chooser(
+                    selectors,
+                    value="random",
+                    label="Shots",
+                    scale=3,
+                    elem_id=f"c-select{letter}",
+                    min_width=90,
+                )
+                made["k"] = gr.Number(
+                    0 if place == 0 else 4,
+                    label="k",
+                    precision=0,
+                    scale=2,
+                    elem_id=f"c-k{letter}",
+                    min_width=50,
+                )
+                made["seed"] = gr.Number(
+                    0, label="Seed", precision=0, scale=2, min_width=50, elem_id=f"c-seed{letter}"
+                )
         self.columns.append(made)
         self.groups.append(group)
 
     def _prompts(self) -> None:
         with gr.Row():
-            self.other = gr.Radio(["B"], value="B", label="Prompt of A against that of",
-                                  elem_id="c-other", scale=2, min_width=160)  # fmt: skip
-            self.chosen = gr.Textbox("", label="Row id (click a row below, or type one)",
-                                     elem_id="c-chosen", max_lines=1, scale=3,
-                                     min_width=160)  # fmt: skip
-            self.check = gr.Textbox(label="Check", interactive=False, lines=1, max_lines=3,
-                                    elem_id="c-check", scale=5, min_width=200)  # fmt: skip
+            self.other = gr.Radio(
+                ["B"],
+                value="B",
+                label="Prompt of A against that of",
+                elem_id="c-other",
+                scale=2,
+                min_width=160,
+            )
+            self.chosen = gr.Textbox(
+                "",
+                label="Row id (click a row below, or type one)",
+                elem_id="c-chosen",
+                max_lines=1,
+                scale=3,
+                min_width=160,
+            )
+            self.check = gr.Textbox(
+                label="Check",
+                interactive=False,
+                lines=1,
+                max_lines=3,
+                elem_id="c-check",
+                scale=5,
+                min_width=200,
+            )
         self.diff = gr.HighlightedText(
-            label="Prompts, word by word", show_legend=True, show_inline_category=False,
-            color_map=DIFFERS, elem_id="c-diff", interactive=False, show_label=False,
-        )  # fmt: skip
+            label="Prompts, word by word",
+            show_legend=True,
+            show_inline_category=False,
+            color_map=DIFFERS,
+            elem_id="c-diff",
+            interactive=False,
+            show_label=False,
+        )
 
     def _answers(self) -> None:
         with gr.Row(elem_classes="columns"):
             self.outputs = [
-                gr.Textbox(label=f"{letter} answers", lines=2, max_lines=10, interactive=False,
-                           visible=place < 2, elem_id=f"c-output{letter}", min_width=160)
+                gr.Textbox(
+                    label=f"{letter} answers",
+                    lines=2,
+                    max_lines=10,
+                    interactive=False,
+                    visible=place < 2,
+                    elem_id=f"c-output{letter}",
+                    min_width=160,
+                )
                 for place, letter in enumerate(LETTERS)
-            ]  # fmt: skip
-            self.reference = gr.Textbox(label="Reference", lines=2, max_lines=10, min_width=160,
-                                        interactive=False, elem_id="c-reference")  # fmt: skip
+            ]
+            self.reference = gr.Textbox(
+                label="Reference",
+                lines=2,
+                max_lines=10,
+                min_width=160,
+                interactive=False,
+                elem_id="c-reference",
+            )
         with gr.Row(elem_classes="running"):
-            self.different = gr.Checkbox(False, label="Only rows answered differently",
-                                         elem_id="c-different", min_width=220)  # fmt: skip
+            self.different = gr.Checkbox(
+                False, label="Only rows answered differently", elem_id="c-different", min_width=220
+            )
             self.page = gr.Number(1, label="Page", precision=0, elem_id="c-page", min_width=90)
-            self.counted = gr.Textbox(show_label=False, container=False, interactive=False,
-                                      lines=1, elem_id="c-counted", scale=4, min_width=160,
-                                      label="Rows")  # fmt: skip
+            self.counted = gr.Textbox(
+                show_label=False,
+                container=False,
+                interactive=False,
+                lines=1,
+                elem_id="c-counted",
+                scale=4,
+                min_width=160,
+                label="Rows",
+            )
         self.rows = gr.Dataframe(
-            headers=["id", "input", "reference", *LETTERS[:2]], datatype="str", type="array",
-            interactive=False, wrap=True, elem_id="c-rows", label="Answers; click a row",
-            max_height=420, column_widths=row_widths(2),
-        )  # fmt: skip
+            headers=["id", "input", "reference", *LETTERS[:2]],
+            datatype="str",
+            type="array",
+            interactive=False,
+            wrap=True,
+            elem_id="c-rows",
+            label="Answers; click a row",
+            max_height=420,
+            column_widths=row_widths(2),
+        )
 
 
 KEY = "icl-compare"
@@ -193,24 +303,38 @@ class Compare:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
         work = self.work
         source = work.sources[self.first.data]
-        at = self.at = CompareLayout(template_choices(work.base), list(work.sources), source,
-                                     list(work.models), self.first.name)  # fmt: skip
+        at = self.at = CompareLayout(
+            template_choices(work.base),
+            list(work.sources),
+            source,
+            list(work.models),
+            self.first.name,
+        )
         for part in ("locale", "source", "target"):
             at.bench[part].value = getattr(self.first, part)
         self.inputs = [at.bench[part] for part in BENCH]
         self.inputs += [column[part] for column in at.columns for part in COLUMN]
         self.asked = [*self.inputs, *self.app.tabs["Playground"].inputs]
         ready, store = gr.State(False), self.store
-        seen = {"fn": self.preview, "inputs": [ready, at.chosen, at.other, *self.asked],
-                "outputs": [at.diff, at.check, store]}  # fmt: skip
+        seen = {
+            "fn": self.preview,
+            "inputs": [ready, at.chosen, at.other, *self.asked],
+            "outputs": [at.diff, at.check, store],
+        }
         changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
         gr.on(changed, trigger_mode="always_last", **seen, **QUICK)
         # Not when the page opens, but when the tab does: the Playground has another row by then.
         self.app.page.select(**seen, **QUICK)
-        gr.on([at.bench["data"].change, at.bench["desk"].change], self.turn_to, self.inputs,
-              [at.bench[part] for part in PLACES], **QUICK)  # fmt: skip
-        at.bench["many"].change(self.spread, at.bench["many"],
-                                [*at.groups, *at.outputs, at.other], **QUICK)  # fmt: skip
+        gr.on(
+            [at.bench["data"].change, at.bench["desk"].change],
+            self.turn_to,
+            self.inputs,
+            [at.bench[part] for part in PLACES],
+            **QUICK,
+        )
+        at.bench["many"].change(
+            self.spread, at.bench["many"], [*at.groups, *at.outputs, at.other], **QUICK
+        )
         self._wire_run(at)
         listed = [at.rows, at.counted]
         at.different.change(self.turn_over, at.different, [at.page, *listed], **QUICK)
@@ -225,8 +349,10 @@ class Compare:
         buttons = [at.run, at.stop]
         asking = at.run.click(self.arm, None, [at.told, *buttons], **QUICK).then(
             in_turn(self.app.turns, "a comparison", at.told, self.answer, self.stops.of),
-            self.asked, [at.told, at.table], **ENGINE,
-        )  # fmt: skip
+            self.asked,
+            [at.told, at.table],
+            **ENGINE,
+        )
         asking.failure(self.fail, None, at.told, **QUICK)
         asking.then(lambda: turned(False), None, buttons, **QUICK).then(
             self.first_page, at.different, [at.page, at.rows, at.counted, at.chosen], **QUICK
@@ -253,10 +379,15 @@ class Compare:
             bench = Bench.of(self._desk(values[len(self.inputs) :]), n, seed, shots)
         else:
             bench = Bench(
-                str(given["data"]), _word(given["locale"]), _word(given["source"]),
-                _word(given["target"]), n, whole("row", 1, 10**9), seed,
+                str(given["data"]),
+                _word(given["locale"]),
+                _word(given["source"]),
+                _word(given["target"]),
+                n,
+                whole("row", 1, 10**9),
+                seed,
                 whole("max_tokens", 1, 4096),
-            )  # fmt: skip
+            )
         return bench, columns
 
     def _columns(self, values: Sequence[Any], many: int) -> list[Column]:
@@ -296,8 +427,11 @@ class Compare:
             return [gr.skip()] * len(PLACES)
         here = not given["desk"]
         made: list[Any] = [gr.Dropdown(value=source.name, visible=here)]
-        for part, values in (("locale", source.locales), ("source", source.sources),
-                             ("target", source.targets)):  # fmt: skip
+        for part, values in (
+            ("locale", source.locales),
+            ("source", source.sources),
+            ("target", source.targets),
+        ):
             wanted = (given[part], getattr(self.first, part), *values)
             value = next((one for one in wanted if one in values), None)
             made.append(gr.Dropdown(list(values), value=value, visible=here and bool(values)))
@@ -323,8 +457,7 @@ class Compare:
             bench, columns = self.read(values)
             place = LETTERS.find(str(other))
             place = place if 0 < place < len(columns) else 1
-            first, second = (self._sent(bench, columns[at], row, LETTERS[at])
-                             for at in (0, place))  # fmt: skip
+            first, second = (self._sent(bench, columns[at], row, LETTERS[at]) for at in (0, place))
         except IclError as error:
             return [gr.HighlightedText(elem_classes="stale"), wrong(error), keep]
         name = dict(zip((LEFT, RIGHT), DIFFERS, strict=True))
@@ -332,8 +465,11 @@ class Compare:
         same = "the same prompt" if first == second else "two prompts"
         where = "the row typed in the Playground" if bench.own else "this row"
         where += "; the first half of the file is asked, the other is the pool" * bench.halved
-        return [gr.HighlightedText(pieces, elem_classes=[]),
-                told(f"A and {LETTERS[place]}: {same} for {where}"), keep]  # fmt: skip
+        return [
+            gr.HighlightedText(pieces, elem_classes=[]),
+            told(f"A and {LETTERS[place]}: {same} for {where}"),
+            keep,
+        ]
 
     def _sent(self, bench: Bench, column: Column, row: str, letter: str) -> str:
         try:

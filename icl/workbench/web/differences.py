@@ -33,9 +33,15 @@ class Differences:
         with gr.Row(visible=False, elem_id="x-differences") as self.row:
             self.by = chooser([], label="Compare by", elem_id="x-by", min_width=120)
             self.baseline = chooser([], label="Against", elem_id="x-baseline", min_width=120)
-        self.text = gr.Textbox(label="Differences, with 95 % intervals", interactive=False, lines=6,
-                               max_lines=40, elem_id="x-compared", elem_classes="printed",
-                               visible=False)  # fmt: skip
+        self.text = gr.Textbox(
+            label="Differences, with 95 % intervals",
+            interactive=False,
+            lines=6,
+            max_lines=40,
+            elem_id="x-compared",
+            elem_classes="printed",
+            visible=False,
+        )
         self.outputs = [self.run, self.row, self.by, self.baseline, self.text]
         self.by.input(self.turn, [self.run, self.by], [self.baseline, self.text], **QUICK)
         self.baseline.input(self.show, [self.run, self.by, self.baseline], self.text, **QUICK)
@@ -48,9 +54,12 @@ class Differences:
         baseline = None if asked.get("baseline") is None else str(asked["baseline"])
         against, text = self._by(run.name, settings, by, baseline)
         return [
-            run.name, gr.Row(visible=bool(settings)),
-            gr.Dropdown(list(settings), value=by or None), against, text,
-        ]  # fmt: skip
+            run.name,
+            gr.Row(visible=bool(settings)),
+            gr.Dropdown(list(settings), value=by or None),
+            against,
+            text,
+        ]
 
     def turn(self, run: str, by: str) -> list[Any]:
         """Compare by another setting."""

@@ -45,10 +45,27 @@ __all__ = ["Experiment"]
 
 
 KEY = "icl-experiment"
-FORM = ("name", "data", "locales", "sources", "targets", "templates", "models", "widths", "ks",
-        "selectors", "seeds", "n", "seed", "max_tokens", "compare")  # fmt: skip
-COMPARED = [("nothing", ""), *((name, name) for name in ("prompt", "model", "width", "shots", "k",
-                                                        "select", "locale"))]  # fmt: skip
+FORM = (
+    "name",
+    "data",
+    "locales",
+    "sources",
+    "targets",
+    "templates",
+    "models",
+    "widths",
+    "ks",
+    "selectors",
+    "seeds",
+    "n",
+    "seed",
+    "max_tokens",
+    "compare",
+)
+COMPARED = [
+    ("nothing", ""),
+    *((name, name) for name in ("prompt", "model", "width", "shots", "k", "select", "locale")),
+]
 
 
 class Experiment:
@@ -79,46 +96,72 @@ class Experiment:
         work, first = self.work, self.first
         of, made = work.sources[first.data], self.form
         with gr.Row():
-            made["name"] = gr.Textbox("grid", label="Name", max_lines=1, elem_id="x-name",
-                                      min_width=110)  # fmt: skip
-            made["data"] = chooser(list(work.sources), value=first.data, label="Data",
-                                   elem_id="x-data", min_width=150)  # fmt: skip
+            made["name"] = gr.Textbox(
+                "grid", label="Name", max_lines=1, elem_id="x-name", min_width=110
+            )
+            made["data"] = chooser(
+                list(work.sources), value=first.data, label="Data", elem_id="x-data", min_width=150
+            )
         with gr.Row():
             for part, title, values, one in (
                 ("locales", "Locales", of.locales, first.locale),
                 ("sources", "From", of.sources, first.source),
                 ("targets", "To", of.targets, first.target),
             ):
-                made[part] = _several(list(values), [one] if one in values else [], title,
-                                      f"x-{part}", visible=bool(values))  # fmt: skip
-        made["templates"] = _several(template_choices(work.base), [first.name], "Templates",
-                                     "x-templates")  # fmt: skip
+                made[part] = _several(
+                    list(values),
+                    [one] if one in values else [],
+                    title,
+                    f"x-{part}",
+                    visible=bool(values),
+                )
+        made["templates"] = _several(
+            template_choices(work.base), [first.name], "Templates", "x-templates"
+        )
         with gr.Row():
             made["models"] = _several(list(work.models), [first.model], "Models", "x-models")
             made["widths"] = _several(list(WIDTHS[1:]), [], "Widths (none: as given)", "x-widths")
         with gr.Row():
-            made["ks"] = gr.Textbox("0, 4", label="Shots: k", max_lines=1, elem_id="x-ks",
-                                    min_width=80)  # fmt: skip
+            made["ks"] = gr.Textbox(
+                "0, 4", label="Shots: k", max_lines=1, elem_id="x-ks", min_width=80
+            )
             selectors = [name for name in names("selector") if name != "fixed"]
             made["selectors"] = _several(selectors, ["random"], "Chosen by", "x-selectors", scale=2)
-            made["seeds"] = gr.Textbox("0", label="Seeds of draws", max_lines=1,
-                                       elem_id="x-seeds", min_width=80)  # fmt: skip
+            made["seeds"] = gr.Textbox(
+                "0", label="Seeds of draws", max_lines=1, elem_id="x-seeds", min_width=80
+            )
         with gr.Row():
             made["n"] = gr.Number(60, label="Rows", precision=0, elem_id="x-n", min_width=80)
-            made["seed"] = gr.Number(0, label="Draw of rows", precision=0, elem_id="x-seed",
-                                     min_width=80)  # fmt: skip
-            made["max_tokens"] = gr.Number(64, label="Longest answer", precision=0, min_width=90,
-                                           elem_id="x-max_tokens", visible=of.writes)  # fmt: skip
-            made["compare"] = chooser(COMPARED, value="", label="Compare by", elem_id="x-compare",
-                                      min_width=110)  # fmt: skip
+            made["seed"] = gr.Number(
+                0, label="Draw of rows", precision=0, elem_id="x-seed", min_width=80
+            )
+            made["max_tokens"] = gr.Number(
+                64,
+                label="Longest answer",
+                precision=0,
+                min_width=90,
+                elem_id="x-max_tokens",
+                visible=of.writes,
+            )
+            made["compare"] = chooser(
+                COMPARED, value="", label="Compare by", elem_id="x-compare", min_width=110
+            )
 
     def _text(self) -> None:
-        self.text = gr.Code(language="yaml", label="Experiment file: edit it as you like",
-                            interactive=True, lines=16, max_lines=16, elem_id="x-yaml",
-                            wrap_lines=True, buttons=["copy"])  # fmt: skip
+        self.text = gr.Code(
+            language="yaml",
+            label="Experiment file: edit it as you like",
+            interactive=True,
+            lines=16,
+            max_lines=16,
+            elem_id="x-yaml",
+            wrap_lines=True,
+            buttons=["copy"],
+        )
         self.text.postprocess = lambda text: text  # Gradio's own strips white space
-        self.check = gr.Textbox(label="Check", interactive=False, lines=2, max_lines=4,
-                                elem_id="x-check")  # fmt: skip
+        self.check = gr.Textbox(
+            label="Check", interactive=False, lines=2, max_lines=4, elem_id="x-check"
+        )
         with gr.Row(elem_classes="running"):
             self.write = gr.Button("Write from form", elem_id="x-write", size="md", min_width=120)
             self.back = gr.Button("Text before that", elem_id="x-back", size="md", min_width=120)
@@ -131,12 +174,25 @@ class Experiment:
                 "x", "Run", "Stop ends after the batch; running again goes on where it was"
             )
         self.costs = gr.Dataframe(
-            headers=list(HEAD), datatype="str", type="array", interactive=False, wrap=True,
-            elem_id="x-costs", visible=False, label="What is left to compute", max_height=300,
-        )  # fmt: skip
-        self.scores = gr.Textbox(label="Scores", interactive=False, lines=6, max_lines=40,
-                                 elem_id="x-scores", elem_classes="printed",
-                                 visible=False)  # fmt: skip
+            headers=list(HEAD),
+            datatype="str",
+            type="array",
+            interactive=False,
+            wrap=True,
+            elem_id="x-costs",
+            visible=False,
+            label="What is left to compute",
+            max_height=300,
+        )
+        self.scores = gr.Textbox(
+            label="Scores",
+            interactive=False,
+            lines=6,
+            max_lines=40,
+            elem_id="x-scores",
+            elem_classes="printed",
+            visible=False,
+        )
         self.differences.build()
 
     # ---- what calls what
@@ -149,14 +205,22 @@ class Experiment:
             "outputs": [self.text, written, self.check, self.store],
         }  # fmt: skip
         gr.on([part.change for part in inputs], trigger_mode="always_last", **filling, **QUICK)
-        self.text.change(self.look, [ready, self.text, written], [self.check, self.text_store],
-                         trigger_mode="always_last", **QUICK)  # fmt: skip
+        self.text.change(
+            self.look,
+            [ready, self.text, written],
+            [self.check, self.text_store],
+            trigger_mode="always_last",
+            **QUICK,
+        )
         self.form["data"].change(
-            self.turn_to, self.form["data"],
-            [self.form[part] for part in ("locales", "sources", "targets", "max_tokens")], **QUICK,
-        )  # fmt: skip
-        self.write.click(self.overwrite, [self.text, *inputs],
-                         [self.text, written, before, self.check], **QUICK)  # fmt: skip
+            self.turn_to,
+            self.form["data"],
+            [self.form[part] for part in ("locales", "sources", "targets", "max_tokens")],
+            **QUICK,
+        )
+        self.write.click(
+            self.overwrite, [self.text, *inputs], [self.text, written, before, self.check], **QUICK
+        )
         self.back.click(self.swap, [self.text, before], [self.text, before], **QUICK)
         self.save.click(self.keep, self.text, self.told, **QUICK)
         self._wire_work(self.estimate, "an estimate", self.count, [self.told, self.costs])
@@ -167,8 +231,11 @@ class Experiment:
             [self.told, self.costs, self.scores, *self.differences.outputs],
         )
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
-        restoring = {"fn": self.restore, "inputs": [self.store, self.text_store],
-                     "outputs": [*inputs, self.text, written, ready]}  # fmt: skip
+        restoring = {
+            "fn": self.restore,
+            "inputs": [self.store, self.text_store],
+            "outputs": [*inputs, self.text, written, ready],
+        }
         self.app.loads.append([restoring])
         self.app.page.select(**{**filling, "fn": self.first_fill}, **QUICK)
         self.app.leaves.append(self.stops.leave)
@@ -179,8 +246,10 @@ class Experiment:
         turning = [self.estimate, self.run, self.stop]
         asked = button.click(self.arm, None, [self.told, *turning], **QUICK).then(
             in_turn(self.app.turns, what, self.told, work, self.stops.of),
-            self.text, outputs, **ENGINE,
-        )  # fmt: skip
+            self.text,
+            outputs,
+            **ENGINE,
+        )
         asked.failure(self.fail, None, self.told, **QUICK)
         asked.then(lambda: [gr.Button(interactive=True), *turned(False)], None, turning, **QUICK)
 
@@ -193,16 +262,29 @@ class Experiment:
             ConfigError: a number out of bounds, or a list of numbers that is none.
         """
         given = dict(zip(FORM, values, strict=True))
-        lists = {part: [str(one) for one in given[part] or ()]
-                 for part in ("locales", "sources", "targets", "templates", "models", "widths",
-                              "selectors")}  # fmt: skip
+        lists = {
+            part: [str(one) for one in given[part] or ()]
+            for part in (
+                "locales",
+                "sources",
+                "targets",
+                "templates",
+                "models",
+                "widths",
+                "selectors",
+            )
+        }
         return Draft(
-            name=str(given["name"] or "").strip(), data=str(given["data"]), **lists,
-            ks=_numbers(given["ks"], "k", 64), seeds=_numbers(given["seeds"], "seeds", 2**31),
-            n=number(given["n"], "rows", 1, 10**7), seed=number(given["seed"], "draw", 0, 2**31),
+            name=str(given["name"] or "").strip(),
+            data=str(given["data"]),
+            **lists,
+            ks=_numbers(given["ks"], "k", 64),
+            seeds=_numbers(given["seeds"], "seeds", 2**31),
+            n=number(given["n"], "rows", 1, 10**7),
+            seed=number(given["seed"], "draw", 0, 2**31),
             max_tokens=number(given["max_tokens"], "longest answer", 1, 4096),
             compare=str(given["compare"] or ""),
-        )  # fmt: skip
+        )
 
     def fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
         """Write what the form says, unless the text was edited by hand."""
@@ -258,9 +340,11 @@ class Experiment:
         if source is None:
             return [gr.skip()] * 4
         made: list[Any] = []
-        for values, first in ((source.locales, self.first.locale),
-                              (source.sources, self.first.source),
-                              (source.targets, self.first.target)):  # fmt: skip
+        for values, first in (
+            (source.locales, self.first.locale),
+            (source.sources, self.first.source),
+            (source.targets, self.first.target),
+        ):
             value = [first if first in values else values[0]] if values else []
             made.append(gr.Dropdown(list(values), value=value, visible=bool(values)))
         return [*made, gr.Number(visible=source.writes)]
@@ -318,8 +402,10 @@ class Experiment:
             if made is None:
                 yield [line, *[gr.skip()] * (2 + len(self.differences.outputs))]
                 continue
-            done = (f"{made.computed} records computed, {made.reused} reused; all of them in "
-                    f"runs/{made.name}")  # fmt: skip
+            done = (
+                f"{made.computed} records computed, {made.reused} reused; all of them in "
+                f"runs/{made.name}"
+            )
             scores = gr.Textbox(shown(render(made, 110)), visible=True)
             outdated = gr.Dataframe(visible=False)
             yield [told(done), outdated, scores, *self.differences.of(made)]
@@ -336,8 +422,9 @@ class Experiment:
 
 
 def _several(choices: list[str], value: list[str], label: str, name: str, **more: Any) -> Any:
-    return chooser(choices, value=value, label=label, multiselect=True, elem_id=name,
-                   min_width=140, **more)  # fmt: skip
+    return chooser(
+        choices, value=value, label=label, multiselect=True, elem_id=name, min_width=140, **more
+    )
 
 
 def _numbers(text: Any, name: str, most: int) -> list[int]:

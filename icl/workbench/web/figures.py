@@ -53,8 +53,9 @@ def _shots(group: Group, anchor: str) -> list[str]:
             with _DRAWING:
                 drawn = plots.shots_svg(panel, label, f"{anchor}-shots{place}")
         said = "; bands are 95 % intervals" + (", or all draws" if panel.several else "")
-        made.append(f"<figure><figcaption>{_text(panel.title or label)}{said}</figcaption>{drawn}"
-                    "</figure>")  # fmt: skip
+        made.append(
+            f"<figure><figcaption>{_text(panel.title or label)}{said}</figcaption>{drawn}</figure>"
+        )
     return made
 
 
@@ -67,10 +68,14 @@ def _locales(group: Group) -> list[str]:
     made = []
     for name, _, places, left in found:
         cells = [
-            (place.name, place.row.primary, _strip(line.strip(place.row.primary,
-                                                              place.row.baselines())))
-            for place in places if place.row.primary is not None
-        ]  # fmt: skip
+            (
+                place.name,
+                place.row.primary,
+                _strip(line.strip(place.row.primary, place.row.baselines())),
+            )
+            for place in places
+            if place.row.primary is not None
+        ]
         lines = "".join(
             f"<tr><th>{_text(place)}</th><td>{number(score.value)}</td><td>{interval(score)}</td>"
             f"<td>{strip}</td><td>{score.n:,}</td></tr>"
@@ -92,8 +97,11 @@ def spread_figure(found: Sequence[Spread]) -> str:
     """A dot for each condition of every spread, on one line for each metric."""
     names, parts = settings(found), []
     for task, metric in dict.fromkeys((task_of(one), one.title) for one in found):
-        own = [(name, one) for name, one in zip(names, found, strict=True)
-               if (task_of(one), one.title) == (task, metric)]  # fmt: skip
+        own = [
+            (name, one)
+            for name, one in zip(names, found, strict=True)
+            if (task_of(one), one.title) == (task, metric)
+        ]
         values = [value for _, one in own for value in one.values]
         line = scale([Score(metric, value, None, None, 0, "") for value in values])
         rows = "".join(

@@ -19,10 +19,28 @@ __all__ = ["FIELDS", "PARTS", "Whole", "one_line", "screen_of", "shown", "stored
 FIELDS = 6
 """Fields of a row that can be typed; more need a file."""
 PARTS = (
-    "name", "text", "data", "locale", "source", "target", "words", "row", "select", "k", "seed",
-    "max_tokens", "model", "width", "chat", "calibrator", "column", "typed", "answer", "hand",
+    "name",
+    "text",
+    "data",
+    "locale",
+    "source",
+    "target",
+    "words",
+    "row",
+    "select",
+    "k",
+    "seed",
+    "max_tokens",
+    "model",
+    "width",
+    "chat",
+    "calibrator",
+    "column",
+    "typed",
+    "answer",
+    "hand",
     *(f"field{number}" for number in range(FIELDS)),
-)  # fmt: skip
+)
 """The components that a screen is read from."""
 
 BOUNDS = {"row": (1, 10**9), "k": (0, 64), "seed": (0, 2**31), "max_tokens": (1, 4096)}

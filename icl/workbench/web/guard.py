@@ -214,9 +214,10 @@ class _Asked:
         # One slash: two would be the begin of another host's address.
         path = "/" + quote(self.path.lstrip("/\\"))
         kept = [
-            pair for pair in self._pairs
+            pair
+            for pair in self._pairs
             if unquote_plus(pair.decode("latin-1").partition("=")[0]) != TOKEN
-        ]  # fmt: skip
+        ]
         query = quote(b"&".join(kept), safe="%&=+/:;,?@!$'()*~-._")
         return f"{path}?{query}" if kept else path
 
@@ -305,10 +306,12 @@ def _page(why: str) -> str:
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
     own = [
-        ("content-length", str(len(body))), ("cache-control", "no-store"),
-        ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff"),
+        ("content-length", str(len(body))),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
         ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'"),
-    ]  # fmt: skip
+    ]
     made = [(name.encode(), value.encode("latin-1")) for name, value in [*headers, *own]]
     await send({"type": "http.response.start", "status": status, "headers": made})
     await send({"type": "http.response.body", "body": body})

@@ -198,9 +198,12 @@ def models_of(
 
 
 def _launch(
-    work: Workplace, host: str, port: int, auth: tuple[str, str] | None,
+    work: Workplace,
+    host: str,
+    port: int,
+    auth: tuple[str, str] | None,
     ready: Callable[[str], None],
-) -> None:  # fmt: skip
+) -> None:
     # The password stands in for the token: whoever shares the page gives a name and a password.
     token = secrets.token_urlsafe(32) if auth is None else None
     hosts = accepted_hosts(host, os.environ.get(HOSTS))
@@ -228,8 +231,9 @@ def _page(work: Workplace, host: str, port: int, auth: tuple[str, str] | None) -
     from icl.workbench.web.tabs import QUICK, App, build
 
     app = App(work)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600),
-                   fill_width=True) as demo:  # fmt: skip
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
+    ) as demo:
         build(app)
         for first, *others in app.loads:
             event = demo.load(**first, **QUICK)
@@ -239,12 +243,26 @@ def _page(work: Workplace, host: str, port: int, auth: tuple[str, str] | None) -
     demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
     silent: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
     return gr.mount_gradio_app(
-        FastAPI(**silent), demo, "/", server_name=host, server_port=port, app_kwargs=silent,
-        auth=auth, show_error=False, ssr_mode=False, enable_monitoring=False,
-        max_file_size="20mb", allowed_paths=[], footer_links=[], run_history=False, pwa=False,
-        mcp_server=False, css=CSS, js=JS,
+        FastAPI(**silent),
+        demo,
+        "/",
+        server_name=host,
+        server_port=port,
+        app_kwargs=silent,
+        auth=auth,
+        show_error=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        max_file_size="20mb",
+        allowed_paths=[],
+        footer_links=[],
+        run_history=False,
+        pwa=False,
+        mcp_server=False,
+        css=CSS,
+        js=JS,
         theme=gr.themes.Default(text_size="sm", spacing_size="sm", radius_size="sm"),
-    )  # fmt: skip
+    )
 
 
 def _listening(app: Guard, host: str, port: int) -> threading.Event:

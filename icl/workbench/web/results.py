@@ -42,15 +42,37 @@ class ResultsLayout:
         self.record = gr.State("")
         self.number = gr.State(1)
         with gr.Row():
-            self.run = gr.Dropdown([], value=None, label="Run", elem_id="result-run", scale=4,
-                                   allow_custom_value=True, min_width=180)  # fmt: skip
-            self.link = gr.Textbox("", label="Link to what is shown", elem_id="result-link",
-                                   interactive=False, max_lines=1, scale=6, min_width=200,
-                                   buttons=["copy"])  # fmt: skip
-            self.again = gr.Button("Read again", elem_id="result-again", size="md", scale=1,
-                                   min_width=90)  # fmt: skip
-        self.told = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
-                               max_lines=4, elem_id="result-told", label="State")  # fmt: skip
+            self.run = gr.Dropdown(
+                [],
+                value=None,
+                label="Run",
+                elem_id="result-run",
+                scale=4,
+                allow_custom_value=True,
+                min_width=180,
+            )
+            self.link = gr.Textbox(
+                "",
+                label="Link to what is shown",
+                elem_id="result-link",
+                interactive=False,
+                max_lines=1,
+                scale=6,
+                min_width=200,
+                buttons=["copy"],
+            )
+            self.again = gr.Button(
+                "Read again", elem_id="result-again", size="md", scale=1, min_width=90
+            )
+        self.told = gr.Textbox(
+            show_label=False,
+            container=False,
+            interactive=False,
+            lines=1,
+            max_lines=4,
+            elem_id="result-told",
+            label="State",
+        )
         self.conditions = _text_table(
             "result-conditions", "Conditions: click one to see its records", 220
         )
@@ -73,49 +95,114 @@ class ResultsLayout:
 
     def _records(self) -> None:
         with gr.Row():
-            self.show = chooser(list(SHOWN), value="all", label="Show", elem_id="result-show",
-                                 scale=2, min_width=110)  # fmt: skip
-            self.order = chooser(list(ORDERS), value=ORDERS[0], label="Order",
-                                  elem_id="result-order", scale=2, min_width=110)  # fmt: skip
-            self.other = chooser([], value=None, label="Against, or RUN#CONDITION",
-                                  elem_id="result-other", scale=3, min_width=150)  # fmt: skip
-            self.text = gr.Textbox("", label="Search", max_lines=1, elem_id="result-text", scale=3,
-                                   min_width=110)  # fmt: skip
+            self.show = chooser(
+                list(SHOWN),
+                value="all",
+                label="Show",
+                elem_id="result-show",
+                scale=2,
+                min_width=110,
+            )
+            self.order = chooser(
+                list(ORDERS),
+                value=ORDERS[0],
+                label="Order",
+                elem_id="result-order",
+                scale=2,
+                min_width=110,
+            )
+            self.other = chooser(
+                [],
+                value=None,
+                label="Against, or RUN#CONDITION",
+                elem_id="result-other",
+                scale=3,
+                min_width=150,
+            )
+            self.text = gr.Textbox(
+                "", label="Search", max_lines=1, elem_id="result-text", scale=3, min_width=110
+            )
         self.records = _text_table("result-records", "Records: click one to open it", 620)
         with gr.Row(elem_id="result-pages"):
             self.back = gr.Button("◀", elem_id="result-back", size="md")
-            self.page = gr.Textbox("", show_label=False, container=False, interactive=False,
-                                   max_lines=1, elem_id="result-page", label="Page")  # fmt: skip
+            self.page = gr.Textbox(
+                "",
+                show_label=False,
+                container=False,
+                interactive=False,
+                max_lines=1,
+                elem_id="result-page",
+                label="Page",
+            )
             self.forth = gr.Button("▶", elem_id="result-forth", size="md")
 
     def _record(self) -> None:
-        self.facts = gr.Textbox("", label="Record", lines=5, max_lines=14, interactive=False,
-                                elem_id="result-facts",
-                                placeholder="click a record to open it")  # fmt: skip
+        self.facts = gr.Textbox(
+            "",
+            label="Record",
+            lines=5,
+            max_lines=14,
+            interactive=False,
+            elem_id="result-facts",
+            placeholder="click a record to open it",
+        )
         with gr.Row():
             self.card = gr.Button("Save card", elem_id="result-card", size="sm", min_width=80)
-            self.hand = gr.Button("Open in playground", elem_id="result-hand", size="sm",
-                                  min_width=120)  # fmt: skip
-        self.noted = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
-                                max_lines=3, elem_id="result-noted", label="Saved",
-                                placeholder="a card is one HTML file, to be sent")  # fmt: skip
-        self.output = gr.Textbox("", label="Output", lines=3, max_lines=12, interactive=False,
-                                 visible=False, elem_id="result-output")  # fmt: skip
-        self.labels = gr.Label(None, label="The most probable labels, and the right one",
-                               num_top_classes=20, show_heading=False, visible=False,
-                               elem_id="result-labels")  # fmt: skip
+            self.hand = gr.Button(
+                "Open in playground", elem_id="result-hand", size="sm", min_width=120
+            )
+        self.noted = gr.Textbox(
+            show_label=False,
+            container=False,
+            interactive=False,
+            lines=1,
+            max_lines=3,
+            elem_id="result-noted",
+            label="Saved",
+            placeholder="a card is one HTML file, to be sent",
+        )
+        self.output = gr.Textbox(
+            "",
+            label="Output",
+            lines=3,
+            max_lines=12,
+            interactive=False,
+            visible=False,
+            elem_id="result-output",
+        )
+        self.labels = gr.Label(
+            None,
+            label="The most probable labels, and the right one",
+            num_top_classes=20,
+            show_heading=False,
+            visible=False,
+            elem_id="result-labels",
+        )
         self.prompt = gr.HighlightedText(
-            None, label="Exact prompt", show_legend=True, show_inline_category=False,
-            color_map=COLOURS, elem_id="result-prompt", interactive=False, show_label=False,
-        )  # fmt: skip
+            None,
+            label="Exact prompt",
+            show_legend=True,
+            show_inline_category=False,
+            color_map=COLOURS,
+            elem_id="result-prompt",
+            interactive=False,
+            show_label=False,
+        )
 
 
 def _text_table(name: str, label: str, height: int) -> Any:
     """A table whose every cell is text."""
     return gr.Dataframe(
-        {"headers": [""], "data": []}, datatype="str", interactive=False, type="array",
-        label=label, elem_id=name, max_height=height, buttons=[], wrap=False,
-    )  # fmt: skip
+        {"headers": [""], "data": []},
+        datatype="str",
+        interactive=False,
+        type="array",
+        label=label,
+        elem_id=name,
+        max_height=height,
+        buttons=[],
+        wrap=False,
+    )
 
 
 PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
@@ -162,8 +249,11 @@ class Results:
 
     def _wire_run(self, at: ResultsLayout) -> None:
         run = [at.conditions, at.condition, at.other, at.told]
-        records = {"fn": self.records, "inputs": [*self.place, at.number, *self.asked],
-                   "outputs": self.listed}  # fmt: skip
+        records = {
+            "fn": self.records,
+            "inputs": [*self.place, at.number, *self.asked],
+            "outputs": self.listed,
+        }
         record = {"fn": self.record, "inputs": [*self.place, at.record], "outputs": self.opened}
         link = {"fn": self.link, "inputs": [*self.place, at.record], "outputs": at.link}
         follow = (records, record, link)
@@ -181,17 +271,23 @@ class Results:
         event = at.again.click(self.again, at.run, at.run, **QUICK).then(**show, **QUICK)
         for step in follow:
             event = event.then(**step, **QUICK)
-        event = at.conditions.select(self.choose, None, [at.condition, at.record, at.number],
-                                     **QUICK)  # fmt: skip
+        event = at.conditions.select(
+            self.choose, None, [at.condition, at.record, at.number], **QUICK
+        )
         for step in follow:
             event = event.then(**step, **QUICK)
         self.follow = {"record": record, "link": link, "records": records}
 
     def _wire_records(self, at: ResultsLayout) -> None:
         asked = [*self.place, at.number, *self.asked]
-        gr.on([at.show.change, at.order.change, at.other.change, at.text.change],
-              partial(self.records, step=None), asked, self.listed, trigger_mode="always_last",
-              **QUICK)  # fmt: skip
+        gr.on(
+            [at.show.change, at.order.change, at.other.change, at.text.change],
+            partial(self.records, step=None),
+            asked,
+            self.listed,
+            trigger_mode="always_last",
+            **QUICK,
+        )
         for button, step in ((at.back, -1), (at.forth, 1)):
             button.click(partial(self.records, step=step), asked, self.listed, **QUICK)
         at.records.select(self.pick, None, at.record, **QUICK).then(
@@ -213,8 +309,12 @@ class Results:
         asked = {key: short(value, LONGEST) for key, value in request.query_params.items()}
         if not asked.get("run"):
             return [gr.skip()] * 4
-        return [gr.Tabs(selected="results"), gr.Dropdown(self.browser.names(), value=asked["run"]),
-                asked.get("condition", ""), asked.get("record", "")]  # fmt: skip
+        return [
+            gr.Tabs(selected="results"),
+            gr.Dropdown(self.browser.names(), value=asked["run"]),
+            asked.get("condition", ""),
+            asked.get("record", ""),
+        ]
 
     def look(self, run: str | None) -> Any:
         """The runs that are here when the tab is opened; the newest, where none is open."""
@@ -246,14 +346,17 @@ class Results:
         try:
             made = self.browser.run(run)
             first = made.conditions[0].entry["fingerprint"] if made.conditions else ""
-            others = [(_named(made, one.entry["fingerprint"]), one.entry["fingerprint"])
-                      for one in made.conditions]  # fmt: skip
+            others = [
+                (_named(made, one.entry["fingerprint"]), one.entry["fingerprint"])
+                for one in made.conditions
+            ]
             state = "" if made.manifest.get("finished", True) else "; not finished"
             return [
-                _table(condition_table(made)), condition or first,
+                _table(condition_table(made)),
+                condition or first,
                 gr.Dropdown(others),
                 told(f"{len(made.conditions)} conditions in {made.folder}{state}"),
-            ]  # fmt: skip
+            ]
         except IclError as error:
             return [_table(None), "", gr.skip(), wrong(error)]
 
@@ -275,9 +378,16 @@ class Results:
     # ---- records
 
     def records(
-        self, run: str | None, condition: str, number: int, show: str, text: str, order: str,
-        other: str | None, step: int | None = 0,
-    ) -> list[Any]:  # fmt: skip
+        self,
+        run: str | None,
+        condition: str,
+        number: int,
+        show: str,
+        text: str,
+        order: str,
+        other: str | None,
+        step: int | None = 0,
+    ) -> list[Any]:
         """A page of the records that are asked for; without a step, the first one."""
         if not run or not condition:
             return [_table(None), "", 1, gr.skip()]
@@ -290,8 +400,12 @@ class Results:
             return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
         said = f"page {page.number} of {page.pages}: {page.found:,} of {page.of:,} records"
         name = _named(opened.run, opened.fingerprint)
-        return [_table(page_table(page, against is not None)), said, page.number,
-                told(f"condition {name}")]  # fmt: skip
+        return [
+            _table(page_table(page, against is not None)),
+            said,
+            page.number,
+            told(f"condition {name}"),
+        ]
 
     def record(self, run: str | None, condition: str, key: str) -> list[Any]:
         """A record with its prompt and its answer."""
@@ -301,14 +415,23 @@ class Results:
             opened = self.browser.open(run, condition)
             view = record_view(opened, opened.key(key))
         except IclError as error:
-            return [wrong(error), None, gr.Label(None, visible=False),
-                    gr.Textbox("", visible=False), "", gr.skip()]  # fmt: skip
+            return [
+                wrong(error),
+                None,
+                gr.Label(None, visible=False),
+                gr.Textbox("", visible=False),
+                "",
+                gr.skip(),
+            ]
         pieces = [(shown(piece.text), _kind(piece.kind)) for piece in view.prompt]
         return [
-            told(f"record     {opened.key(key)}\n{view.facts}"), pieces,
+            told(f"record     {opened.key(key)}\n{view.facts}"),
+            pieces,
             gr.Label(dict(view.bars) or None, visible=bool(view.bars)),
-            gr.Textbox(shown(view.output), visible=bool(view.output)), key, "",
-        ]  # fmt: skip
+            gr.Textbox(shown(view.output), visible=bool(view.output)),
+            key,
+            "",
+        ]
 
     def save(self, run: str | None, condition: str, key: str) -> Any:
         """Write the record as one page of HTML."""
@@ -395,5 +518,7 @@ def _table(found: Table | None) -> Mapping[str, Any]:
     """A table as its component takes it."""
     if found is None:
         return {"headers": [""], "data": []}
-    return {"headers": [shown(head) for head in found.headers],
-            "data": [[shown(cell) for cell in row] for row in found.rows]}  # fmt: skip
+    return {
+        "headers": [shown(head) for head in found.headers],
+        "data": [[shown(cell) for cell in row] for row in found.rows],
+    }

@@ -98,6 +98,12 @@ def _keep_typed(app: App, store: Any) -> None:
         fits = isinstance(kept, list) and len(kept) == len(boxes)
         return [*([str(text or "") for text in kept] if fits else [gr.skip()] * len(boxes)), True]
 
-    gr.on([box.change for box in boxes], keep, [ready, *boxes], store,
-          trigger_mode="always_last", **QUICK)  # fmt: skip
+    gr.on(
+        [box.change for box in boxes],
+        keep,
+        [ready, *boxes],
+        store,
+        trigger_mode="always_last",
+        **QUICK,
+    )
     app.loads.append([{"fn": put_back, "inputs": store, "outputs": [*boxes, ready]}])

@@ -52,20 +52,32 @@ def running(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
         title: of the button that runs.
         hint: what stands in the text box before anything ran.
     """
-    run = gr.Button(title, variant="primary", elem_id=f"{key}-run", size="md",
-                    elem_classes="runs", min_width=90)  # fmt: skip
+    run = gr.Button(
+        title, variant="primary", elem_id=f"{key}-run", size="md", elem_classes="runs", min_width=90
+    )
     stop = gr.Button("Stop", interactive=False, elem_id=f"{key}-stop", size="md", min_width=70)
     told = gr.Textbox(
-        show_label=False, container=False, interactive=False, lines=1, max_lines=4,
-        elem_id=f"{key}-told", label="State", scale=6, min_width=200, placeholder=hint,
-    )  # fmt: skip
+        show_label=False,
+        container=False,
+        interactive=False,
+        lines=1,
+        max_lines=4,
+        elem_id=f"{key}-told",
+        label="State",
+        scale=6,
+        min_width=200,
+        placeholder=hint,
+    )
     return run, stop, told
 
 
 def in_turn(
-    turns: Turns, what: str, told: Any, work: Callable[..., Any],
+    turns: Turns,
+    what: str,
+    told: Any,
+    work: Callable[..., Any],
     stop: Callable[[gr.Request], threading.Event] | None = None,
-) -> Callable[..., Iterator[Any]]:  # fmt: skip
+) -> Callable[..., Iterator[Any]]:
     """The handler, once its turn to ask the model came; until then it says what it waits for.
 
     Args:

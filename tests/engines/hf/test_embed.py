@@ -111,9 +111,17 @@ def test_encoder_decoder_models_embed_by_their_encoder(tmp_path: Path) -> None:
     from tokenizers import processors
 
     config = hf.T5Config(
-        vocab_size=400, d_model=32, d_kv=8, d_ff=48, num_layers=4, num_decoder_layers=2,
-        num_heads=4, decoder_start_token_id=0, eos_token_id=1, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=400,
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=4,
+        num_decoder_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = hf.T5ForConditionalGeneration(config)

@@ -89,9 +89,12 @@ class Broken(TableEngine):
         return super()._check_window(prompt, n_more)
 
     def identity(self) -> dict[str, Any]:
-        return {"kind": "table", "object": id(object()) if self.how == "identity" else 0,
-                "again": self.__dict__.setdefault("n", []).append(0) or
-                (len(self.__dict__["n"]) if self.how == "identity" else 0)}  # fmt: skip
+        return {
+            "kind": "table",
+            "object": id(object()) if self.how == "identity" else 0,
+            "again": self.__dict__.setdefault("n", []).append(0)
+            or (len(self.__dict__["n"]) if self.how == "identity" else 0),
+        }
 
 
 @pytest.mark.parametrize(

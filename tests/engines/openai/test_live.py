@@ -59,9 +59,23 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("llama")
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(gguf()),
-               "--model_alias", "gemma", "--logits_all", "true", "--n_ctx", "1024",
-               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "llama_cpp.server",
+        "--model",
+        str(gguf()),
+        "--model_alias",
+        "gemma",
+        "--logits_all",
+        "true",
+        "--n_ctx",
+        "1024",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with (folder / "log.txt").open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=dict(os.environ))
     try:

@@ -67,9 +67,11 @@ def test_max_cost_stops_keeps_and_goes_on_when_raised(serve: Serve, tmp_path: Pa
 
 
 def test_max_cost_at_the_command_line(
-    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    serve: Serve,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     file = small(tmp_path, serve(), price=PRICE, max_cost=0.1)
     code, _, err = call(capsys, monkeypatch, "run", file, "--out", tmp_path / "r")
     assert code == 2
@@ -78,9 +80,11 @@ def test_max_cost_at_the_command_line(
 
 
 def test_a_dry_run_tells_tokens_and_money_and_spends_none(
-    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    serve: Serve,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     server = serve(counts=True)
     file = small(tmp_path, server, price=PRICE)
     found = list(estimate(load_experiment(file), tmp_path / "r"))
@@ -98,9 +102,12 @@ def test_a_dry_run_tells_tokens_and_money_and_spends_none(
 
 
 def test_show_prompt_says_who_counted(
-    serve: Serve, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str],
+    serve: Serve,
+    tmp_path: Path,
+    tiny_model: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     for server, options, told in (
         (serve(), {}, "tokens estimated, since the server counts none: name a `tokenizer:`"),
         (serve(counts=True), {}, "tokens counted by the server"),
@@ -114,9 +121,12 @@ def test_show_prompt_says_who_counted(
 
 
 def test_keys_are_nowhere(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level("DEBUG")
     monkeypatch.setenv("MY_KEY", SECRET)
     server = serve(key=SECRET)
@@ -147,8 +157,9 @@ def test_kill_9_loses_only_the_requests_in_flight(serve: Serve, tmp_path: Path) 
     file = small(tmp_path, server, concurrency=3)
     process = subprocess.Popen(
         [sys.executable, "-m", "icl.cli", "run", str(file), "--out", str(tmp_path / "runs")],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     give_up = time.monotonic() + 60
     while len(server.answered) < 17 and process.poll() is None:
         assert time.monotonic() < give_up
@@ -220,8 +231,14 @@ def test_identity_is_blind_to_traffic_and_sees_the_rest(serve: Serve) -> None:
     server = serve()
     base = made(server).identity()
     assert json.loads(json.dumps(base)) == base
-    inert = {"concurrency": 2, "timeout_s": 9, "retries": 1, "price": PRICE, "max_cost": 9,
-             "requests_per_minute": 9}  # fmt: skip
+    inert = {
+        "concurrency": 2,
+        "timeout_s": 9,
+        "retries": 1,
+        "price": PRICE,
+        "max_cost": 9,
+        "requests_per_minute": 9,
+    }
     assert made(server, **inert).identity() == base
     for change in ({"window": 99}, {"extra": {"top_a": 1}}, {"api": "chat"}):
         assert made(server, **change).identity() != base, change
@@ -239,8 +256,12 @@ def test_several_samples_where_the_server_knows_n_or_not(serve: Serve) -> None:
         assert len(server.asked) == requests
         sent = server.asked[0]
         assert [sent[k] for k in ("temperature", "top_p", "top_k", "min_p", "seed")] == [
-            0.7, 0.9, 4, 0.1, 5,
-        ]  # fmt: skip
+            0.7,
+            0.9,
+            4,
+            0.1,
+            5,
+        ]
     greedy = serve()
     list(made(greedy).generate([Prompt("a", stop=tuple("abcdef"))], Sampling(max_tokens=1)))
     assert set(greedy.asked[0]) == {"model", "prompt", "max_tokens", "temperature", "stop"}

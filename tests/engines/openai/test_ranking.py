@@ -95,8 +95,10 @@ def test_rows_of_one_text_share_its_echo_and_nothing_else(serve: Serve, tiny_mod
 
 def test_spanning_tokens_are_scored_with_the_choice() -> None:
     prompt = Echo(("<s>", "a", "b"), (None, -1.0, -2.0))
-    joined = [Echo(("<s>", "a", "bc"), (None, -1.0, -3.0)),
-              Echo(("<s>", "a", "b", "d"), (None, -1.0, -2.0, -4.0))]  # fmt: skip
+    joined = [
+        Echo(("<s>", "a", "bc"), (None, -1.0, -3.0)),
+        Echo(("<s>", "a", "b", "d"), (None, -1.0, -2.0, -4.0)),
+    ]
     found = echo_scores(["c", "d"], prompt, joined)
     assert [(s.logprob, s.tokens, s.spanning) for s in found] == [(-3.0, 1, 1), (-6.0, 2, 1)]
 
@@ -104,8 +106,10 @@ def test_spanning_tokens_are_scored_with_the_choice() -> None:
 @pytest.mark.parametrize("shown", ["", "\ufffd"])
 def test_parts_of_characters_at_the_border_are_scored(shown: str) -> None:
     prompt = Echo(("<s>", "a", shown), (None, -1.0, -2.0))
-    joined = [Echo(("<s>", "a", shown, shown), (None, -1.0, -2.0, -3.0)),
-              Echo(("<s>", "a", shown, shown), (None, -1.0, -2.5, -4.0))]  # fmt: skip
+    joined = [
+        Echo(("<s>", "a", shown, shown), (None, -1.0, -2.0, -3.0)),
+        Echo(("<s>", "a", shown, shown), (None, -1.0, -2.5, -4.0)),
+    ]
     found = echo_scores(["x", "y"], prompt, joined)
     assert [(s.logprob, s.spanning) for s in found] == [(-5.0, 1), (-6.5, 1)]
 
@@ -222,15 +226,20 @@ def test_each_way_of_ranking_is_another_condition_in_another_column(
     text = (tmp_path / "intent.j2").read_text()
     before = "labels: {alarm_set: set alarm, play_music: play music, weather_query: weather}"
     (tmp_path / "intent.j2").write_text(text.replace(before, template))
-    file.write_text(json.dumps({**json.loads(file.read_text()), "tasks":
-                                json.loads(file.read_text())["tasks"][:1]}))  # fmt: skip
+    file.write_text(
+        json.dumps(
+            {**json.loads(file.read_text()), "tasks": json.loads(file.read_text())["tasks"][:1]}
+        )
+    )
     experiment = load_experiment(file)
     built = [build(point, Loader(experiment)) for point in points(experiment)]
     assert [c.ranking for c in built] == ["echo", "first_token", "generate"]
     assert len({c.fingerprint for c in built}) == 3
     assert [c.identity["method"] for c in built] == [
-        "rank:echo", "rank:first_token", "rank:generate",
-    ]  # fmt: skip
+        "rank:echo",
+        "rank:first_token",
+        "rank:generate",
+    ]
     from icl.running.progress import Progress
     from icl.running.run import run as go
 

@@ -50,12 +50,23 @@ def served(chat_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("serve") / "log.txt"
-    command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()",
-               "serve", str(chat_model), "--host", "127.0.0.1", "--port", str(port),
-               "--device", "cpu"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        "from transformers.cli.transformers import main; main()",
+        "serve",
+        str(chat_model),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--device",
+        "cpu",
+    ]
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out,
-                                   env=os.environ | {"HF_HUB_OFFLINE": "1"})  # fmt: skip
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+        )
     try:
         began = time.monotonic()
         while not answers(f"http://127.0.0.1:{port}/health"):
@@ -117,8 +128,11 @@ def test_an_experiment_runs_and_resumes(served: str, chat_model: Path, tmp_path:
     assert {c.entry["ranking"] for c in done.conditions} == {"generate", None}
     assert "choices ranked by the server's text, parsed" in render(done)
     assert run(file, tmp_path / "runs").computed == 0
-    rows = [json.loads(line) for path in tmp_path.rglob("records.jsonl")
-            for line in path.read_text("utf-8").splitlines()]  # fmt: skip
+    rows = [
+        json.loads(line)
+        for path in tmp_path.rglob("records.jsonl")
+        for line in path.read_text("utf-8").splitlines()
+    ]
     assert len(rows) == 20
     assert all(row["outputs"][0]["output_tokens"] > 0 for row in rows)
 

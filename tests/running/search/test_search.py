@@ -98,8 +98,10 @@ def test_the_same_seed_gives_the_same_and_computes_nothing_again(tmp_path: Path)
     assert second.trials == first.trials
     assert second.winner.name == first.winner.name
     other = search(planted(tmp_path, "other.yaml", seed=1, name="other", write=None), out)
-    sets = [{f.name: f.read_text() for f in (out / name / "shot_sets").iterdir()}
-            for name in ("small", "other")]  # fmt: skip
+    sets = [
+        {f.name: f.read_text() for f in (out / name / "shot_sets").iterdir()}
+        for name in ("small", "other")
+    ]
     assert all(sets[0][name] != sets[1][name] for name in sets[0])
     assert other.shots == (out / "other" / "shots.jsonl").resolve()
 
@@ -201,11 +203,15 @@ def test_the_optimism_of_a_choice_by_chance_is_told(tmp_path: Path) -> None:
 def test_a_metric_as_objective_and_written_answers(tmp_path: Path) -> None:
     file = planted(tmp_path)
     raw = json.loads(file.read_text())
-    raw["tasks"] = [{
-        "task": "translation", "prompt": "copy.j2",
-        "rows": {"data": "pairs", "pair": {"from": "en", "to": "de"}, "lines": [1, 5]},
-        "pool": {"lines": [11, 20]}, "sampling": {"max_tokens": 8},
-    }]  # fmt: skip
+    raw["tasks"] = [
+        {
+            "task": "translation",
+            "prompt": "copy.j2",
+            "rows": {"data": "pairs", "pair": {"from": "en", "to": "de"}, "lines": [1, 5]},
+            "pool": {"lines": [11, 20]},
+            "sampling": {"max_tokens": 8},
+        }
+    ]
     raw["models"] = {"t": {"engine": "table", "default": "hash"}}
     raw["search"] = {"over": {"k": [0, 1, 2]}, "dev": {"lines": [6, 10]}, "objective": "ter"}
     file.write_text(json.dumps(raw))
@@ -240,9 +246,13 @@ def test_orders_and_the_files_own_shot_file(tmp_path: Path) -> None:
     assert len({trial.name for trial in found.trials}) == 4
     (tmp_path / "own.jsonl").write_text('{"id": "r28"}\n')
     file = planted(
-        tmp_path, name="own", write=None, grid={"shots": [{"file": "own.jsonl"}]},
-        over={"prompt": ["guess.j2", "intent.j2"]}, dev={"split": "train", "n": 4},
-    )  # fmt: skip
+        tmp_path,
+        name="own",
+        write=None,
+        grid={"shots": [{"file": "own.jsonl"}]},
+        over={"prompt": ["guess.j2", "intent.j2"]},
+        dev={"split": "train", "n": 4},
+    )
     dev = {example.id for example in plan(file).field.candidates[0].dev.examples}
     assert "r28" not in dev
     own = search(file, tmp_path / "runs")

@@ -35,17 +35,28 @@ class Inner:
 
 
 async def ask(
-    guard: Guard, method: str = "GET", url: str = "/", server: str = "127.0.0.1", *,
-    kind: str = "http", client: str = "127.0.0.1", **headers: str,
-) -> tuple[int, dict[str, str], str]:  # fmt: skip
+    guard: Guard,
+    method: str = "GET",
+    url: str = "/",
+    server: str = "127.0.0.1",
+    *,
+    kind: str = "http",
+    client: str = "127.0.0.1",
+    **headers: str,
+) -> tuple[int, dict[str, str], str]:
     """Status, headers and text of an answer; ``host`` is ours unless it is given."""
     path, _, query = url.partition("?")
     named = {"host": "127.0.0.1:7860", **{k.replace("_", "-"): v for k, v in headers.items()}}
     scope = {
-        "type": kind, "method": method, "path": path, "query_string": query.encode(),
+        "type": kind,
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
         "headers": [(k.encode(), v.encode()) for k, v in named.items() if v != "-"],
-        "server": (server, 7860), "client": (client, 5), "scheme": "http",
-    }  # fmt: skip
+        "server": (server, 7860),
+        "client": (client, 5),
+        "scheme": "http",
+    }
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -75,9 +86,12 @@ def test_other_hosts_are_refused_even_with_the_cookie(host: str) -> None:
     inner = Inner()
     for method, path in (("GET", "/"), ("POST", "/gradio_api/upload"), ("OPTIONS", "/config")):
         status, headers, told = answer(
-            Guard(inner, token=SECRET), method, path, host=host,
+            Guard(inner, token=SECRET),
+            method,
+            path,
+            host=host,
             cookie=f"{COOKIE}; icl-token-80={SECRET}",
-        )  # fmt: skip
+        )
         assert status == 403 and "access-control-allow-origin" not in headers
         assert "is not this page's; accepted: 127.0.0.1, ::1, localhost;" in told
         assert told.count("\n") == 1
@@ -106,10 +120,17 @@ def test_two_host_headers_are_none() -> None:
     inner = Inner()
     guard = Guard(inner, token=SECRET)
     scope = {
-        "type": "http", "method": "GET", "path": "/", "query_string": b"", "scheme": "http",
-        "headers": [(b"host", b"127.0.0.1:7860"), (b"host", b"evil.example"),
-                    (b"cookie", COOKIE.encode())],
-    }  # fmt: skip
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [
+            (b"host", b"127.0.0.1:7860"),
+            (b"host", b"evil.example"),
+            (b"cookie", COOKIE.encode()),
+        ],
+    }
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

@@ -81,10 +81,13 @@ def with_gradio(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the code in a process of its own, where Gradio is installed."""
     pytest.importorskip("gradio")
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True,
-        cwd=folder, check=False,
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
 
 
 FIRST_PAGE = """
@@ -142,5 +145,7 @@ def test_leaving_the_chooser_of_templates_brings_no_old_data_set_back(tmp_path: 
     told = with_gradio(TURNS, tmp_path)
     assert told.stdout.splitlines() == [
         "samples/intent ['translation/plain', 'samples/translation', 'samples/translation']",
-        "[]", "samples/translation", "['samples/translation']",
-    ], told.stderr  # fmt: skip
+        "[]",
+        "samples/translation",
+        "['samples/translation']",
+    ], told.stderr

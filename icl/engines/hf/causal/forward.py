@@ -183,9 +183,11 @@ class CausalModel:
         return self.kept[1]
 
     def tree_mask(
-        self, sees: npt.NDArray[np.bool_], positions: npt.NDArray[np.int64],
+        self,
+        sees: npt.NDArray[np.bool_],
+        positions: npt.NDArray[np.int64],
         of_keys: npt.NDArray[np.int64],
-    ) -> Given:  # fmt: skip
+    ) -> Given:
         """The ancestor mask as the model takes it."""
         assert self.masks is not None
         return self.masks.of(sees, positions, of_keys, self.model.dtype, self.device)

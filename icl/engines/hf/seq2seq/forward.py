@@ -70,9 +70,11 @@ def _rows(cache: DynamicCache, index: Sequence[int]) -> DynamicCache:
 
 
 def behind(
-    grown: EncoderDecoderCache, parents: Sequence[int], base: EncoderDecoderCache,
+    grown: EncoderDecoderCache,
+    parents: Sequence[int],
+    base: EncoderDecoderCache,
     prompts: Sequence[int],
-) -> EncoderDecoderCache:  # fmt: skip
+) -> EncoderDecoderCache:
     """A cache for rows that go on from ``parents`` in one cache, under prompts of another."""
     return EncoderDecoderCache(
         _rows(grown.self_attention_cache, parents), _rows(base.cross_attention_cache, prompts)
@@ -265,9 +267,11 @@ class Seq2SeqModel:
                 rows = [prompt, prompt]
                 rest = torch.tensor([target[2:]] * 2)
                 found = self.decode(
-                    memory.rows(rows), rest, torch.ones_like(rest, dtype=torch.bool),
+                    memory.rows(rows),
+                    rest,
+                    torch.ones_like(rest, dtype=torch.bool),
                     behind(cache, rows, cache, rows),
-                )  # fmt: skip
+                )
                 if not self._same(found, plain[prompt].repeat(2, 1)):
                     return False
         except REFUSALS as error:

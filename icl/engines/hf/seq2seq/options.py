@@ -90,8 +90,9 @@ class Seq2Seq:
         relative = getattr(config, "n_positions", None)  # what T5 was trained with
         own = least([limit, relative, codec.tokenizer.model_max_length])
         lead = codec.lead(starts.start, starts.forced)
-        return cls(codec, wording, mode, starts.never, lead, own, limit,
-                   positions(config, "decoder"))  # fmt: skip
+        return cls(
+            codec, wording, mode, starts.never, lead, own, limit, positions(config, "decoder")
+        )
 
     def identity(self) -> dict[str, JSON]:
         """What changes an answer beside the weights: mode, and the tokens around both texts."""
@@ -104,9 +105,12 @@ class Seq2Seq:
         return min(window, self._decoder_window(window) - len(self.lead) - answer_tokens)
 
     def plans(
-        self, prompt: Prompt, choices: Collection[str], rows: Iterable[Mapping[str, list[int]]],
+        self,
+        prompt: Prompt,
+        choices: Collection[str],
+        rows: Iterable[Mapping[str, list[int]]],
         window: int,
-    ) -> Iterator[tuple[dict[str, list[int]], PairPlan]]:  # fmt: skip
+    ) -> Iterator[tuple[dict[str, list[int]], PairPlan]]:
         """A text and its choices as tokens, apart for rows that would move each other's border.
 
         A stop string of the prompt at the end of a choice stands for the end of the text, and is

@@ -249,9 +249,12 @@ def _tails(nodes: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def _step(
-    begun: _Begun, cache: EncoderDecoderCache, at: Mapping[Row, int], rows: Sequence[Row],
+    begun: _Begun,
+    cache: EncoderDecoderCache,
+    at: Mapping[Row, int],
+    rows: Sequence[Row],
     n_cached: int,
-) -> tuple[EncoderDecoderCache, Found]:  # fmt: skip
+) -> tuple[EncoderDecoderCache, Found]:
     """Forward rows from their token ``n_cached`` on; padding stands at the right, unseen."""
     parents = [at[p, ids[:n_cached]] for p, ids in rows]
     prompts = [p for p, _ in rows]

@@ -176,10 +176,11 @@ class ChatForm:
             else ()
         )
         found = [
-            tuple(token.id for token in self.spelling.tokens(text)) if text.plain
+            tuple(token.id for token in self.spelling.tokens(text))
+            if text.plain
             else tuple(next(made))
             for text in texts
-        ]  # fmt: skip
+        ]
         self._check(found[0][:2])
         return found
 
@@ -268,8 +269,10 @@ def _front(codec: Codec, format: ChatFormat, bos: str) -> str:
     if bos == "auto" and not written and codec.bos_id in codec.front:
         logger.warning(
             "%s: the tokenizer puts %s before a text, the chat template does not; it is left out "
-            "(bos: always puts it there)", format.source, token,
-        )  # fmt: skip
+            "(bos: always puts it there)",
+            format.source,
+            token,
+        )
     return ""
 
 

@@ -114,8 +114,9 @@ def read_header(path: Path) -> Header:
         ModelError: empty, not GGUF, a version or an architecture that cannot be read, truncated.
     """
     path = path.resolve()
-    return Header(**remembered("headers", str(path), file_state(path),
-                               lambda: asdict(_read_header(path))))  # fmt: skip
+    return Header(
+        **remembered("headers", str(path), file_state(path), lambda: asdict(_read_header(path)))
+    )
 
 
 def _read_header(path: Path) -> Header:

@@ -156,9 +156,12 @@ def footprint(config: Any) -> Footprint:
     """
     whole = config.to_json_string(use_diff=False)
     counted = [field.name for field in fields(Footprint)]  # notes of an older one are made again
-    found = remembered("footprints", whole,
-                       [version("transformers"), version("torch"), BLOCK, ROWS, *counted],
-                       lambda: asdict(_count(config)))  # fmt: skip
+    found = remembered(
+        "footprints",
+        whole,
+        [version("transformers"), version("torch"), BLOCK, ROWS, *counted],
+        lambda: asdict(_count(config)),
+    )
     return Footprint(**{**found, "unfit": tuple(Layer(**one) for one in found["unfit"])})
 
 

@@ -126,10 +126,16 @@ def check_proof(proofs: Sequence[LinearProof], model: Any, made: Formats, source
             f"{source!r} was to be loaded as {made.width}, but none of its layers is: its Linear "
             f"layers are {kinds}; load it as fp32, bf16 or fp16"
         )
-    tables = {id(t.weight) for t in (model.get_input_embeddings(), model.get_output_embeddings())
-              if t is not None}  # fmt: skip
-    rest = sum(p.numel() for _, p in model.named_parameters() if id(p) not in tables
-               and p.is_floating_point())  # fmt: skip
+    tables = {
+        id(t.weight)
+        for t in (model.get_input_embeddings(), model.get_output_embeddings())
+        if t is not None
+    }
+    rest = sum(
+        p.numel()
+        for _, p in model.named_parameters()
+        if id(p) not in tables and p.is_floating_point()
+    )
     reached = sum(one.parameters for one in wanted)
     if reached < LEAST_SHARE * (reached + rest):
         share = 100 * reached / (reached + rest)
@@ -166,13 +172,21 @@ def summary(
     linears: list[JSON] = []
     for (kind, storage, code), of_kind in groups.items():
         n = sum(one.parameters for one in of_kind)
-        weights, scales = (sum(getattr(one, f"{part}_bytes") for one in of_kind)
-                           for part in ("weight", "scale"))  # fmt: skip
-        linears.append({
-            "class": kind, "storage": storage, "code": code, "layers": len(of_kind),
-            "parameters": n, "weight_bytes": weights, "scale_bytes": scales,
-            "bytes_per_parameter": round((weights + scales) / max(1, n), 4),
-        })  # fmt: skip
+        weights, scales = (
+            sum(getattr(one, f"{part}_bytes") for one in of_kind) for part in ("weight", "scale")
+        )
+        linears.append(
+            {
+                "class": kind,
+                "storage": storage,
+                "code": code,
+                "layers": len(of_kind),
+                "parameters": n,
+                "weight_bytes": weights,
+                "scale_bytes": scales,
+                "bytes_per_parameter": round((weights + scales) / max(1, n), 4),
+            }
+        )
     return {
         "source_precision": source,
         **made.identity(),

@@ -55,13 +55,16 @@ class Answering:
         answer = [at.told, at.labels, at.changed, at.calibrated, at.output, at.scored]
         asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
             in_turn(self.tab.app.turns, "an answer", at.told, self.answer, self._stop),
-            inputs, answer, **ENGINE,
-        )  # fmt: skip
+            inputs,
+            answer,
+            **ENGINE,
+        )
         asked.failure(self.fail, None, at.told, **QUICK)
         asked.then(self.disarm, None, buttons, **QUICK).then(**self.tab.previewing, **QUICK)
         at.stop.click(self.halt, None, at.stop, **QUICK)
-        at.calibrator.change(self.calibrate, at.calibrator,
-                             [at.calibration, at.changed, at.calibrated], **QUICK)  # fmt: skip
+        at.calibrator.change(
+            self.calibrate, at.calibrator, [at.calibration, at.changed, at.calibrated], **QUICK
+        )
         for verdict in ("good", "bad", "corrected"):
             button = getattr(at, verdict)
             button.click(self.note, [gr.State(verdict), at.correction], at.noted, **QUICK)
@@ -76,8 +79,17 @@ class Answering:
         """Before a run waits its turn: a stop of its own, buttons turned, old answer gone."""
         self.leave(request)
         self._stops[str(request.session_hash)] = threading.Event()
-        return [told("waiting for the model"), None, "", None, "", "", "",
-                gr.Button(interactive=False), gr.Button(interactive=True)]  # fmt: skip
+        return [
+            told("waiting for the model"),
+            None,
+            "",
+            None,
+            "",
+            "",
+            "",
+            gr.Button(interactive=False),
+            gr.Button(interactive=True),
+        ]
 
     def calibrate(self, chosen: str | None) -> list[Any]:
         """Bars for what is to be calibrated; none without."""
@@ -151,8 +163,11 @@ class Answering:
             yield {at.told: "stopped"}
             return
         self._answers[key] = made
-        yield {at.told: told(_verdict(made)), at.labels: _bars(made, made.ranking),
-               at.scored: _scores(made)}  # fmt: skip
+        yield {
+            at.told: told(_verdict(made)),
+            at.labels: _bars(made, made.ranking),
+            at.scored: _scores(made),
+        }
 
     def _calibrated(self, made: Answer, chosen: str) -> Iterator[Shown]:
         """The same answer calibrated, below; the plain one stays, whatever becomes of it."""
@@ -264,9 +279,11 @@ def _verdict(made: Answer) -> str:
     right = next((one for one in made.request.example.targets if one in labels), None)
     if right is not None:
         place = labels.index(right)
-        line += "; correct" if place == 0 else (
-            f"; correct is {right}, in place {place + 1} with {_percent(ranking[place][1])}"
-        )  # fmt: skip
+        line += (
+            "; correct"
+            if place == 0
+            else (f"; correct is {right}, in place {place + 1} with {_percent(ranking[place][1])}")
+        )
     return f"{line}; {made.seconds:.1f} s"
 
 

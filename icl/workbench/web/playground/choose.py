@@ -106,9 +106,11 @@ class Turning:
             return data
         known = self.work.sources.get(data)
         folder = f"samples/{name.partition('/')[0]}"
-        if known is not None and known.kind == kind and not (
-            data.startswith("samples/") and folder in self.work.sources
-        ):  # fmt: skip
+        if (
+            known is not None
+            and known.kind == kind
+            and not (data.startswith("samples/") and folder in self.work.sources)
+        ):
             return data
         if folder in self.work.sources and self.work.sources[folder].kind == kind:
             return folder
@@ -124,10 +126,17 @@ class Turning:
         writes = source.writes
         return [
             *places(source, given["locale"], given["source"], given["target"]).values(),
-            gr.Number(visible=writes), calibrations(source), gr.Label(None, visible=not writes),
-            gr.Column(visible=False), gr.Textbox("", visible=writes), gr.Textbox(visible=writes),
-            "", 1, gr.Dropdown(visible=screen.data.startswith("uploads/")), Hand().plain(),
-        ]  # fmt: skip
+            gr.Number(visible=writes),
+            calibrations(source),
+            gr.Label(None, visible=not writes),
+            gr.Column(visible=False),
+            gr.Textbox("", visible=writes),
+            gr.Textbox(visible=writes),
+            "",
+            1,
+            gr.Dropdown(visible=screen.data.startswith("uploads/")),
+            Hand().plain(),
+        ]
 
 
 def places(source: Source, locale: Any, one: Any, other: Any) -> dict[str, Any]:

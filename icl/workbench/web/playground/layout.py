@@ -25,19 +25,25 @@ def calibrations(source: Source, value: str = "") -> Any:
     """The chooser of a calibrator: those that one row supports; others can be typed."""
     names, others = offered(source.calibrators)
     return chooser(
-        [("none", ""), *[(name, name) for name in names]], value=value, elem_id="calibrator",
+        [("none", ""), *[(name, name) for name in names]],
+        value=value,
+        elem_id="calibrator",
         label=f"Calibration (of many rows only: {', '.join(others)})",
         visible=source.method == "rank",
-    )  # fmt: skip
+    )
 
 
 class Layout:
     """Lays out the tab inside an open ``gr.Tab``."""
 
     def __init__(
-        self, first: Screen, templates: Sequence[str], data: Sequence[str], source: Source,
+        self,
+        first: Screen,
+        templates: Sequence[str],
+        data: Sequence[str],
+        source: Source,
         models: Sequence[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.first, self.of = first, source
         self.hand = gr.State(Hand().plain())
         self.opened, self.turned = gr.State(first.name), gr.State(first.data)
@@ -68,62 +74,119 @@ class Layout:
 
     def _choosers(self, templates: Sequence[str], data: Sequence[str]) -> None:
         first, of = self.first, self.of
-        self.name = gr.Dropdown(list(templates), value=first.name, label="Template",
-                                elem_id="name", scale=3, min_width=160)  # fmt: skip
-        self.data = chooser(list(data), value=first.data, label="Data", elem_id="data",
-                                scale=3, min_width=150)  # fmt: skip
-        self.locale = chooser(list(of.locales), value=first.locale, label="Locale",
-                                  elem_id="locale", visible=bool(of.locales), scale=2,
-                                  min_width=100)  # fmt: skip
+        self.name = gr.Dropdown(
+            list(templates),
+            value=first.name,
+            label="Template",
+            elem_id="name",
+            scale=3,
+            min_width=160,
+        )
+        self.data = chooser(
+            list(data), value=first.data, label="Data", elem_id="data", scale=3, min_width=150
+        )
+        self.locale = chooser(
+            list(of.locales),
+            value=first.locale,
+            label="Locale",
+            elem_id="locale",
+            visible=bool(of.locales),
+            scale=2,
+            min_width=100,
+        )
         pairs = bool(of.sources)
-        self.source = chooser(list(of.sources), value=first.source, label="From",
-                                  elem_id="source", visible=pairs, scale=2,
-                                  min_width=110)  # fmt: skip
-        self.target = chooser(list(of.targets), value=first.target, label="To",
-                                  elem_id="target", visible=pairs, scale=2,
-                                  min_width=110)  # fmt: skip
+        self.source = chooser(
+            list(of.sources),
+            value=first.source,
+            label="From",
+            elem_id="source",
+            visible=pairs,
+            scale=2,
+            min_width=110,
+        )
+        self.target = chooser(
+            list(of.targets),
+            value=first.target,
+            label="To",
+            elem_id="target",
+            visible=pairs,
+            scale=2,
+            min_width=110,
+        )
         self.words = chooser(
-            [("English", "en"), ("the row's", "row")], value=first.words, elem_id="words",
-            label="Prompt language", scale=2, min_width=120,
-        )  # fmt: skip
+            [("English", "en"), ("the row's", "row")],
+            value=first.words,
+            elem_id="words",
+            label="Prompt language",
+            scale=2,
+            min_width=120,
+        )
         selectors = [name for name in names("selector") if name != "fixed"]
-        self.select = chooser(selectors, value=first.select, label="Shots", elem_id="select",
-                                  scale=2, min_width=110)  # fmt: skip
+        self.select = chooser(
+            selectors, value=first.select, label="Shots", elem_id="select", scale=2, min_width=110
+        )
         self.k = gr.Number(first.k, label="k", precision=0, elem_id="k", scale=1, min_width=70)
-        self.seed = gr.Number(first.seed, label="Seed", precision=0, elem_id="seed", scale=1,
-                              min_width=70)  # fmt: skip
+        self.seed = gr.Number(
+            first.seed, label="Seed", precision=0, elem_id="seed", scale=1, min_width=70
+        )
 
     def _template(self) -> None:
         self.text = gr.Code(
-            language="jinja2", label="Template", elem_id="template", lines=14, max_lines=14,
-            wrap_lines=True, interactive=True, buttons=["copy"],
-        )  # fmt: skip
+            language="jinja2",
+            label="Template",
+            elem_id="template",
+            lines=14,
+            max_lines=14,
+            wrap_lines=True,
+            interactive=True,
+            buttons=["copy"],
+        )
         self.text.value = self.first.text  # given above, it would lose white space at its ends
-        self.problem = gr.Textbox(label="Check", lines=2, max_lines=4, interactive=False,
-                                  elem_id="problem")  # fmt: skip
+        self.problem = gr.Textbox(
+            label="Check", lines=2, max_lines=4, interactive=False, elem_id="problem"
+        )
         with gr.Row():
             self.file = gr.Textbox(
-                placeholder="name, or folder/name", show_label=False, container=False, max_lines=1,
-                elem_id="file", scale=3, min_width=110, label="Save as",
-            )  # fmt: skip
+                placeholder="name, or folder/name",
+                show_label=False,
+                container=False,
+                max_lines=1,
+                elem_id="file",
+                scale=3,
+                min_width=110,
+                label="Save as",
+            )
             self.save = gr.Button("Save", elem_id="save", size="md", scale=1, min_width=60)
             self.version = chooser(
-                [], value=None, label="Version", show_label=False, container=False,
-                elem_id="version", scale=2, min_width=110,
-            )  # fmt: skip
+                [],
+                value=None,
+                label="Version",
+                show_label=False,
+                container=False,
+                elem_id="version",
+                scale=2,
+                min_width=110,
+            )
             self.undo = gr.Button("Undo", elem_id="undo", size="md", scale=1, min_width=60)
         self.saved = gr.Textbox(
-            placeholder="every text that is saved or run is kept as a version", show_label=False,
-            container=False, interactive=False, elem_id="saved", lines=1, max_lines=3,
+            placeholder="every text that is saved or run is kept as a version",
+            show_label=False,
+            container=False,
+            interactive=False,
+            elem_id="saved",
+            lines=1,
+            max_lines=3,
             label="Saved",
-        )  # fmt: skip
+        )
 
     def _row(self) -> None:
         with gr.Row():
-            self.wanted = gr.Textbox(label="Search the rows", elem_id="wanted", max_lines=1,
-                                     scale=3, min_width=120)  # fmt: skip
-            self.chance = gr.Button("Random row", elem_id="chance", size="md", scale=1,
-                                    min_width=100)  # fmt: skip
+            self.wanted = gr.Textbox(
+                label="Search the rows", elem_id="wanted", max_lines=1, scale=3, min_width=120
+            )
+            self.chance = gr.Button(
+                "Random row", elem_id="chance", size="md", scale=1, min_width=100
+            )
         self.found = chooser([], value=None, label="Found", elem_id="found")
         self.typed = gr.Checkbox(False, label="Type a row of my own", elem_id="typed")
         self.fields = [
@@ -134,25 +197,42 @@ class Layout:
                 lines=1,
                 max_lines=6,
                 elem_id=f"field{number}",
-            )  # fmt: skip
+            )
             for number in range(FIELDS)
         ]
         for number, field in enumerate(self.fields):
             setattr(self, f"field{number}", field)
-        self.answer = gr.Textbox("", label="Right answer, if known", visible=False, lines=1,
-                                 elem_id="answer")  # fmt: skip
+        self.answer = gr.Textbox(
+            "", label="Right answer, if known", visible=False, lines=1, elem_id="answer"
+        )
         with gr.Row():
             self.upload = gr.UploadButton(
-                "Upload rows (CSV, TSV, JSONL)", file_types=[".csv", ".tsv", ".jsonl"],
-                elem_id="upload", size="md", scale=2, min_width=160,
-            )  # fmt: skip
-            self.column = chooser([""], value="", label="Column with the right answer",
-                                      elem_id="column", visible=False, scale=2,
-                                      min_width=140)  # fmt: skip
+                "Upload rows (CSV, TSV, JSONL)",
+                file_types=[".csv", ".tsv", ".jsonl"],
+                elem_id="upload",
+                size="md",
+                scale=2,
+                min_width=160,
+            )
+            self.column = chooser(
+                [""],
+                value="",
+                label="Column with the right answer",
+                elem_id="column",
+                visible=False,
+                scale=2,
+                min_width=140,
+            )
         self.uploaded = gr.Textbox(
-            show_label=False, container=False, interactive=False, elem_id="uploaded", lines=1,
-            max_lines=2, placeholder="uploaded rows stay on this machine", label="Upload",
-        )  # fmt: skip
+            show_label=False,
+            container=False,
+            interactive=False,
+            elem_id="uploaded",
+            lines=1,
+            max_lines=2,
+            placeholder="uploaded rows stay on this machine",
+            label="Upload",
+        )
 
     def _shots(self) -> None:
         self.shots = gr.Radio([], label="Sent in this order", elem_id="shots")
@@ -163,138 +243,247 @@ class Layout:
             self.remove = gr.Button("Remove", elem_id="remove", size="sm", min_width=60)
             self.reset = gr.Button("Reset", elem_id="reset", size="sm", min_width=50)
         with gr.Row():
-            self.pool_wanted = gr.Textbox(label="Search the pool", elem_id="pool-wanted",
-                                          max_lines=1, scale=2, min_width=100)  # fmt: skip
-            self.pool_found = chooser([], value=None, label="Add a shot", elem_id="pool-found",
-                                          scale=3, min_width=130)  # fmt: skip
+            self.pool_wanted = gr.Textbox(
+                label="Search the pool", elem_id="pool-wanted", max_lines=1, scale=2, min_width=100
+            )
+            self.pool_found = chooser(
+                [], value=None, label="Add a shot", elem_id="pool-found", scale=3, min_width=130
+            )
         with gr.Row():
             self.shot_file = gr.Textbox(
-                placeholder="name in shots/", show_label=False, container=False, max_lines=1,
-                elem_id="shot-file", scale=3, min_width=110, label="Shot file",
-            )  # fmt: skip
-            self.keep_shots = gr.Button("Save shots", elem_id="keep-shots", size="md", scale=2,
-                                        min_width=80)  # fmt: skip
-            self.leave_out = gr.Button("Leave each out", elem_id="leave-out", size="md", scale=2,
-                                       min_width=100)  # fmt: skip
+                placeholder="name in shots/",
+                show_label=False,
+                container=False,
+                max_lines=1,
+                elem_id="shot-file",
+                scale=3,
+                min_width=110,
+                label="Shot file",
+            )
+            self.keep_shots = gr.Button(
+                "Save shots", elem_id="keep-shots", size="md", scale=2, min_width=80
+            )
+            self.leave_out = gr.Button(
+                "Leave each out", elem_id="leave-out", size="md", scale=2, min_width=100
+            )
         self.shots_told = gr.Textbox(
-            show_label=False, container=False, interactive=False, elem_id="shots-told", lines=3,
-            max_lines=12, label="Shots", placeholder="pinned shots stay whatever row or seed; "
+            show_label=False,
+            container=False,
+            interactive=False,
+            elem_id="shots-told",
+            lines=3,
+            max_lines=12,
+            label="Shots",
+            placeholder="pinned shots stay whatever row or seed; "
             "Leave each out asks the model what every shot adds",
-        )  # fmt: skip
+        )
 
     def _model(self, models: Sequence[str]) -> None:
         self.model = chooser(
-            list(models), value=models[0], label="Model: a name, hub id, folder, .gguf or pypi:…",
+            list(models),
+            value=models[0],
+            label="Model: a name, hub id, folder, .gguf or pypi:…",
             elem_id="model",
-        )  # fmt: skip
+        )
         with gr.Row():
-            self.width = chooser([("as given", ""), *[(w, w) for w in WIDTHS[1:]]], value="",
-                                     label="Width", elem_id="width", min_width=90)  # fmt: skip
+            self.width = chooser(
+                [("as given", ""), *[(w, w) for w in WIDTHS[1:]]],
+                value="",
+                label="Width",
+                elem_id="width",
+                min_width=90,
+            )
             chats = [("as given", ""), *[(c, c) for c in ("never", "auto", "always")]]
-            self.chat = chooser(chats, value="", label="Chat template", elem_id="chat",
-                                    min_width=90)  # fmt: skip
+            self.chat = chooser(
+                chats, value="", label="Chat template", elem_id="chat", min_width=90
+            )
         with gr.Row():
             self.load = gr.Button("Load", elem_id="load", size="md", min_width=60)
             self.unload = gr.Button("Unload", elem_id="unload", size="md", min_width=60)
             self.look = gr.Button("What is here", elem_id="look", size="md", min_width=90)
-        self.model_told = gr.Textbox(label="State", lines=3, max_lines=5, interactive=False,
-                                     elem_id="model-told")  # fmt: skip
+        self.model_told = gr.Textbox(
+            label="State", lines=3, max_lines=5, interactive=False, elem_id="model-told"
+        )
         self.here = gr.Dataframe(
-            headers=["model", "family", "fp32", "bf16", "int8", "nf4", "fits"], datatype="str",
-            interactive=False, elem_id="here", wrap=True, max_height=200, visible=False,
-            type="array", label="Models on this machine",
-        )  # fmt: skip
+            headers=["model", "family", "fp32", "bf16", "int8", "nf4", "fits"],
+            datatype="str",
+            interactive=False,
+            elem_id="here",
+            wrap=True,
+            max_height=200,
+            visible=False,
+            type="array",
+            label="Models on this machine",
+        )
 
     def _prompt(self) -> None:
         self.prompt = gr.HighlightedText(
-            label="Exact prompt", show_legend=True, show_inline_category=False,
-            color_map=COLOURS, elem_id="prompt", interactive=False, show_label=False,
-        )  # fmt: skip
+            label="Exact prompt",
+            show_legend=True,
+            show_inline_category=False,
+            color_map=COLOURS,
+            elem_id="prompt",
+            interactive=False,
+            show_label=False,
+        )
         self.meter = gr.HTML('<div class="meter"></div>', elem_id="meter")
-        self.counts = gr.Textbox(label="Tokens", lines=2, max_lines=3, interactive=False,
-                                 elem_id="counts")  # fmt: skip
+        self.counts = gr.Textbox(
+            label="Tokens", lines=2, max_lines=3, interactive=False, elem_id="counts"
+        )
 
     def _turning(self) -> None:
         with gr.Row(elem_id="rows"):
             self.back = gr.Button("◀", elem_id="back", size="md")
-            self.row = gr.Number(self.first.row, label="Row", precision=0, elem_id="row", scale=2,
-                                 min_width=110)  # fmt: skip
+            self.row = gr.Number(
+                self.first.row, label="Row", precision=0, elem_id="row", scale=2, min_width=110
+            )
             self.forth = gr.Button("▶", elem_id="forth", size="md")
 
     def _tokens(self) -> None:
-        self.inspect = gr.Button("What did the model expect at each token?", elem_id="inspect",
-                                 size="md")  # fmt: skip
+        self.inspect = gr.Button(
+            "What did the model expect at each token?", elem_id="inspect", size="md"
+        )
         self.heat = gr.HighlightedText(
-            label="Probability of each token", show_legend=True, show_inline_category=False,
-            color_map=HEAT, elem_id="heat", interactive=False, show_label=False,
-        )  # fmt: skip
+            label="Probability of each token",
+            show_legend=True,
+            show_inline_category=False,
+            color_map=HEAT,
+            elem_id="heat",
+            interactive=False,
+            show_label=False,
+        )
         with gr.Row():
-            self.place = gr.Number(1, label="Token", precision=0, elem_id="place", minimum=1,
-                                   scale=1, min_width=80)  # fmt: skip
+            self.place = gr.Number(
+                1, label="Token", precision=0, elem_id="place", minimum=1, scale=1, min_width=80
+            )
             self.expected = gr.Textbox(
-                label="Likeliest there", lines=5, max_lines=9, interactive=False,
-                elem_id="expected", scale=4, min_width=200,
+                label="Likeliest there",
+                lines=5,
+                max_lines=9,
+                interactive=False,
+                elem_id="expected",
+                scale=4,
+                min_width=200,
                 placeholder="click a token, or give its number",
-            )  # fmt: skip
+            )
 
     def _export(self) -> None:
         self.export = gr.Code(
-            language="yaml", interactive=False, show_label=False, elem_id="export", lines=18,
-            max_lines=18, buttons=["copy"],
-        )  # fmt: skip
+            language="yaml",
+            interactive=False,
+            show_label=False,
+            elem_id="export",
+            lines=18,
+            max_lines=18,
+            buttons=["copy"],
+        )
         with gr.Row():
             self.export_name = gr.Textbox(
-                placeholder="name of the experiment", show_label=False, container=False,
-                max_lines=1, elem_id="export-name", scale=3, min_width=110, label="Experiment",
-            )  # fmt: skip
-            self.export_save = gr.Button("Save", elem_id="export-save", size="md", scale=1,
-                                         min_width=60)  # fmt: skip
+                placeholder="name of the experiment",
+                show_label=False,
+                container=False,
+                max_lines=1,
+                elem_id="export-name",
+                scale=3,
+                min_width=110,
+                label="Experiment",
+            )
+            self.export_save = gr.Button(
+                "Save", elem_id="export-save", size="md", scale=1, min_width=60
+            )
         self.exported = gr.Textbox(
-            show_label=False, container=False, interactive=False, elem_id="exported", lines=1,
-            max_lines=3, label="Saved experiment",
+            show_label=False,
+            container=False,
+            interactive=False,
+            elem_id="exported",
+            lines=1,
+            max_lines=3,
+            label="Saved experiment",
             placeholder="icl run asks just what is on the screen, to the byte",
-        )  # fmt: skip
+        )
 
     def _answer(self) -> None:
         with gr.Row(elem_id="answer-buttons"):
-            self.run = gr.Button("Run", variant="primary", size="md", elem_id="run", scale=2,
-                                 min_width=80)  # fmt: skip
-            self.stop = gr.Button("Stop", interactive=False, size="md", elem_id="stop", scale=1,
-                                  min_width=70)  # fmt: skip
+            self.run = gr.Button(
+                "Run", variant="primary", size="md", elem_id="run", scale=2, min_width=80
+            )
+            self.stop = gr.Button(
+                "Stop", interactive=False, size="md", elem_id="stop", scale=1, min_width=70
+            )
         writes = self.of.writes
         self.max_tokens = gr.Number(
-            self.first.max_tokens, label="Longest answer, in tokens", precision=0,
-            elem_id="max_tokens", visible=writes,
-        )  # fmt: skip
+            self.first.max_tokens,
+            label="Longest answer, in tokens",
+            precision=0,
+            elem_id="max_tokens",
+            visible=writes,
+        )
         self.calibrator = calibrations(self.of)
-        self.told = gr.Textbox(label="Answer", lines=4, max_lines=4, interactive=False,
-                               elem_id="told", placeholder="Run, or Ctrl+Enter")  # fmt: skip
-        self.labels = gr.Label(label=f"The {TOP} most probable labels, and the right one",
-                               num_top_classes=TOP + 1,
-                               show_heading=False, elem_id="labels",
-                               visible=not writes)  # fmt: skip
+        self.told = gr.Textbox(
+            label="Answer",
+            lines=4,
+            max_lines=4,
+            interactive=False,
+            elem_id="told",
+            placeholder="Run, or Ctrl+Enter",
+        )
+        self.labels = gr.Label(
+            label=f"The {TOP} most probable labels, and the right one",
+            num_top_classes=TOP + 1,
+            show_heading=False,
+            elem_id="labels",
+            visible=not writes,
+        )
         with gr.Column(visible=False) as self.calibration:
-            self.changed = gr.Textbox(label="Calibrated", lines=4, max_lines=4, interactive=False,
-                                      elem_id="changed")  # fmt: skip
+            self.changed = gr.Textbox(
+                label="Calibrated", lines=4, max_lines=4, interactive=False, elem_id="changed"
+            )
             self.calibrated = gr.Label(
-                label="Calibrated", num_top_classes=TOP + 1, show_heading=False,
+                label="Calibrated",
+                num_top_classes=TOP + 1,
+                show_heading=False,
                 elem_id="calibrated",
-            )  # fmt: skip
-        self.output = gr.Textbox(label="Output", lines=9, max_lines=9, interactive=False,
-                                 visible=writes, elem_id="output")  # fmt: skip
-        self.reference = gr.Textbox(label="Reference", lines=2, max_lines=8, visible=writes,
-                                    interactive=False, elem_id="reference")  # fmt: skip
-        self.scored = gr.Textbox(label="Scores of this row", lines=1, max_lines=4,
-                                 interactive=False, elem_id="scored")  # fmt: skip
+            )
+        self.output = gr.Textbox(
+            label="Output",
+            lines=9,
+            max_lines=9,
+            interactive=False,
+            visible=writes,
+            elem_id="output",
+        )
+        self.reference = gr.Textbox(
+            label="Reference",
+            lines=2,
+            max_lines=8,
+            visible=writes,
+            interactive=False,
+            elem_id="reference",
+        )
+        self.scored = gr.Textbox(
+            label="Scores of this row", lines=1, max_lines=4, interactive=False, elem_id="scored"
+        )
         with gr.Row(elem_id="feedback"):
             self.good = gr.Button("Good", elem_id="good", size="sm", min_width=50)
             self.bad = gr.Button("Bad", elem_id="bad", size="sm", min_width=50)
             self.corrected = gr.Button("Corrected:", elem_id="corrected", size="sm", min_width=70)
             self.card = gr.Button("Save card", elem_id="card", size="sm", min_width=70)
         self.correction = gr.Textbox(
-            placeholder="what it should have answered", show_label=False, container=False,
-            lines=1, max_lines=4, elem_id="correction", label="Correction",
-        )  # fmt: skip
-        self.noted = gr.Textbox(show_label=False, container=False, interactive=False, lines=1,
-                                max_lines=3, elem_id="noted", label="Feedback",
-                                placeholder="verdicts go to feedback.jsonl")  # fmt: skip
+            placeholder="what it should have answered",
+            show_label=False,
+            container=False,
+            lines=1,
+            max_lines=4,
+            elem_id="correction",
+            label="Correction",
+        )
+        self.noted = gr.Textbox(
+            show_label=False,
+            container=False,
+            interactive=False,
+            lines=1,
+            max_lines=3,
+            elem_id="noted",
+            label="Feedback",
+            placeholder="verdicts go to feedback.jsonl",
+        )

@@ -38,8 +38,14 @@ class RowPanel:
     def wire(self, at: Layout) -> None:
         """Say what calls what."""
         inputs = self.tab.inputs
-        gr.on([at.wanted.submit, at.wanted.change], self.find, [at.wanted, *inputs], at.found,
-              trigger_mode="always_last", **QUICK)  # fmt: skip
+        gr.on(
+            [at.wanted.submit, at.wanted.change],
+            self.find,
+            [at.wanted, *inputs],
+            at.found,
+            trigger_mode="always_last",
+            **QUICK,
+        )
         at.found.input(lambda row: row or gr.skip(), at.found, at.row, **QUICK)
         at.chance.click(self.chance, inputs, at.row, **QUICK)
         at.upload.upload(
@@ -91,21 +97,28 @@ class ShotPanel:
         """Say what calls what."""
         inputs = self.tab.inputs
         for button, change in (
-            (at.up, partial(_moved, -1)), (at.down, partial(_moved, 1)), (at.pin, _pinned),
+            (at.up, partial(_moved, -1)),
+            (at.down, partial(_moved, 1)),
+            (at.pin, _pinned),
             (at.remove, _removed),
-        ):  # fmt: skip
-            button.click(partial(self.change, change), [at.shots, *inputs],
-                         [at.hand, at.shots_told], **QUICK).then(
-                **self.tab.previewing, **QUICK
-            )  # fmt: skip
+        ):
+            button.click(
+                partial(self.change, change), [at.shots, *inputs], [at.hand, at.shots_told], **QUICK
+            ).then(**self.tab.previewing, **QUICK)
         at.reset.click(lambda: [Hand().plain(), ""], None, [at.hand, at.shots_told], **QUICK).then(
             **self.tab.previewing, **QUICK
         )
-        gr.on([at.pool_wanted.submit, at.pool_wanted.change], self.find,
-              [at.pool_wanted, *inputs], at.pool_found, trigger_mode="always_last",
-              **QUICK)  # fmt: skip
-        at.pool_found.input(self.add, [at.pool_found, *inputs], [at.hand, at.shots_told],
-                            **QUICK).then(**self.tab.previewing, **QUICK)  # fmt: skip
+        gr.on(
+            [at.pool_wanted.submit, at.pool_wanted.change],
+            self.find,
+            [at.pool_wanted, *inputs],
+            at.pool_found,
+            trigger_mode="always_last",
+            **QUICK,
+        )
+        at.pool_found.input(
+            self.add, [at.pool_found, *inputs], [at.hand, at.shots_told], **QUICK
+        ).then(**self.tab.previewing, **QUICK)
         at.keep_shots.click(self.keep, [at.shot_file, *inputs], at.shots_told, **QUICK)
 
     def _ids(self, screen: Screen) -> list[str]:
@@ -132,8 +145,10 @@ class ShotPanel:
         except IclError as error:
             return gr.Dropdown([], value=None, label=shown(str(error), 200))
         found = search(pool, wanted)
-        choices = [(shown(f"{row.id} · {', '.join(row.targets[:1])} · {summary(row)}", 200), row.id)
-                   for _, row in found]  # fmt: skip
+        choices = [
+            (shown(f"{row.id} · {', '.join(row.targets[:1])} · {summary(row)}", 200), row.id)
+            for _, row in found
+        ]
         return gr.Dropdown(choices, value=None, label=f"Add a shot: {len(found)} found")
 
     def add(self, name: str | None, *values: Any) -> list[Any]:

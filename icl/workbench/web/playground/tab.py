@@ -49,8 +49,13 @@ KEY = "icl-playground"
 """Under which the browser keeps what is set."""
 SECRET = "nothing secret: it stays in this browser"
 """Fixed, so that another start of the app can read what was kept."""
-SHADES = {"special": "#888888", "instruction": "#8a63d2", "shots": "#2f81c7", "query": "#d9822b",
-          "answer": "#b0b0b0"}  # fmt: skip
+SHADES = {
+    "special": "#888888",
+    "instruction": "#8a63d2",
+    "shots": "#2f81c7",
+    "query": "#d9822b",
+    "answer": "#b0b0b0",
+}
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,27 @@ class Playground:
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
         at = self.at = Layout(
-            self.first, template_choices(self.work.base), list(self.work.sources),
-            self.work.sources[self.first.data], list(self.work.models),
-        )  # fmt: skip
+            self.first,
+            template_choices(self.work.base),
+            list(self.work.sources),
+            self.work.sources[self.first.data],
+            list(self.work.models),
+        )
         self.inputs = [getattr(at, part) for part in PARTS]
         self.ready = gr.State(False)
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
-        self.previewed = [at.prompt, at.counts, at.meter, at.problem, at.reference, at.row,
-                          at.export, at.shots, at.timer, self.store]  # fmt: skip
+        self.previewed = [
+            at.prompt,
+            at.counts,
+            at.meter,
+            at.problem,
+            at.reference,
+            at.row,
+            at.export,
+            at.shots,
+            at.timer,
+            self.store,
+        ]
         self.previewing: dict[str, Any] = {
             "fn": self.preview, "inputs": [self.ready, *self.inputs], "outputs": self.previewed,
         }  # fmt: skip
@@ -93,8 +111,12 @@ class Playground:
         chosen = (at.name, at.data)  # they open more than themselves: previewed once that is done
         parts = [part for part in self.inputs if part not in chosen and part is not at.hand]
         changed = [part.change for part in (*parts, at.opened, at.turned)]
-        gr.on([*changed, at.timer.tick], trigger_mode="always_last",
-              **{**self.previewing, "fn": self.follow}, **QUICK)  # fmt: skip
+        gr.on(
+            [*changed, at.timer.tick],
+            trigger_mode="always_last",
+            **{**self.previewing, "fn": self.follow},
+            **QUICK,
+        )
         self._wire_template(at)
         self.turning = Turning(self)
         self.turning.wire(at)
@@ -105,21 +127,36 @@ class Playground:
         TokenPanel(self).wire(at)
         self.answering = Answering(self)
         self.answering.wire(at)
-        self.typed = [at.file, at.wanted, at.correction, at.pool_wanted, at.shot_file,
-                      at.export_name]  # fmt: skip
+        self.typed = [
+            at.file,
+            at.wanted,
+            at.correction,
+            at.pool_wanted,
+            at.shot_file,
+            at.export_name,
+        ]
         self.whole = [*self.inputs, at.opened, at.turned, self.ready]  # what restore sets
         self.handed = [*self.whole, at.labels, at.calibration, at.output, at.reference, at.told]
         restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.whole}
-        first = {"fn": self.first_preview, "inputs": [self.store, *self.inputs],
-                 "outputs": self.previewed}  # fmt: skip
+        first = {
+            "fn": self.first_preview,
+            "inputs": [self.store, *self.inputs],
+            "outputs": self.previewed,
+        }
         self.app.loads += [[restoring], [first]]
         self.app.leaves.append(self.leave)
 
     def _wire_template(self, at: Layout) -> None:
         for button, step in ((at.back, -1), (at.forth, 1)):
             button.click(partial(self.move, step), self.inputs, at.row, **QUICK)
-        gr.on([at.text.change, at.typed.change], self.show_fields, [at.typed, at.text, at.name],
-              [*at.fields, at.answer], trigger_mode="always_last", **QUICK)  # fmt: skip
+        gr.on(
+            [at.text.change, at.typed.change],
+            self.show_fields,
+            [at.typed, at.text, at.name],
+            [*at.fields, at.answer],
+            trigger_mode="always_last",
+            **QUICK,
+        )
 
     # ---- what is set
 
@@ -153,8 +190,7 @@ class Playground:
         writes = self.work.source(screen).writes
         made = self.restore({**dict.fromkeys(PARTS, ""), **texts, **own, **typed})
         bars = [gr.Label(None, visible=not writes), gr.Column(visible=bool(screen.calibrator))]
-        return [*made, *bars, gr.Textbox("", visible=writes),
-                gr.Textbox(visible=writes), ""]  # fmt: skip
+        return [*made, *bars, gr.Textbox("", visible=writes), gr.Textbox(visible=writes), ""]
 
     def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
         """The preview of a page that was opened; what is restored makes one of its own."""
@@ -182,10 +218,17 @@ class Playground:
             export = self.work.export(screen)
         except IclError as error:
             return [
-                gr.HighlightedText(elem_classes="stale"), gr.Textbox(elem_classes="stale"),
-                gr.skip(), wrong(error), gr.skip(), gr.skip(), f"# {one_line(error)}", gr.skip(),
-                gr.Timer(active=False), keep,
-            ]  # fmt: skip
+                gr.HighlightedText(elem_classes="stale"),
+                gr.Textbox(elem_classes="stale"),
+                gr.skip(),
+                wrong(error),
+                gr.skip(),
+                gr.skip(),
+                f"# {one_line(error)}",
+                gr.skip(),
+                gr.Timer(active=False),
+                keep,
+            ]
         opening = self.openings.of(view.condition.point.engine_key)
         waits = screen != self.first and not view.counted and opening.failure is None
         meter = self._meter(view)
@@ -242,10 +285,11 @@ class Playground:
             except IclError:  # the preview tells it; the boxes stay as they are meanwhile
                 return [gr.skip()] * (FIELDS + 1)
         boxes = [
-            gr.Textbox(label=shown(names[n], 60), visible=True) if n < len(names)
+            gr.Textbox(label=shown(names[n], 60), visible=True)
+            if n < len(names)
             else gr.Textbox(visible=False)
             for n in range(FIELDS)
-        ]  # fmt: skip
+        ]
         return [*boxes, gr.Textbox(visible=typed)]
 
     # ---- rows

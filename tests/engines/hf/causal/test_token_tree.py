@@ -121,8 +121,15 @@ def test_a_prefix_is_kept_between_batches_and_changes_no_byte() -> None:
 
 def test_a_forgotten_window_is_caught() -> None:
     lm = loaded("gemma3")
-    right, (blind,) = lm.masks, [m for m in candidates(hf.Gemma3TextConfig(
-        **DENSE | {"num_hidden_layers": 7}, sliding_window=10**6))]  # fmt: skip
+    right, (blind,) = (
+        lm.masks,
+        [
+            m
+            for m in candidates(
+                hf.Gemma3TextConfig(**DENSE | {"num_hidden_layers": 7}, sliding_window=10**6)
+            )
+        ],
+    )
     try:
         lm.masks = blind
         apart = np.abs(np.array(tree(lm, TRIED)[0]) - np.array(plain(lm, TRIED)[0]))
@@ -138,11 +145,15 @@ def test_ancestor_masks_have_windows_and_chunks_in_them() -> None:
     made = masks.of(sees[None], positions[None], keys[None], torch.float32, torch.device("cpu"))
     assert isinstance(made, dict)
     assert (made["a"][0, 0] == 0).int().tolist() == [
-        [0, 0, 1, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 0, 1],
-    ]  # fmt: skip
+        [0, 0, 1, 1, 1, 0, 0],
+        [0, 0, 0, 1, 1, 1, 0],
+        [0, 0, 0, 1, 1, 0, 1],
+    ]
     assert (made["b"][0, 0] == 0).int().tolist() == [
-        [0, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 0, 1],
-    ]  # fmt: skip
+        [0, 0, 0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 1, 0, 1],
+    ]
 
 
 def test_the_clone_has_every_kind_of_layer_and_short_windows() -> None:

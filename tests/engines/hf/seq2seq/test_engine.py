@@ -96,9 +96,12 @@ def test_generated_text_equals_that_of_transformers(folders: dict[str, Path], fa
     for i, prompt in enumerate(PROMPTS):
         source = tokenizer(prompt.text, return_tensors="pt")
         ids = model.generate(
-            **source, do_sample=False, num_beams=1, max_new_tokens=9 + len(lead) - 1,
+            **source,
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=9 + len(lead) - 1,
             decoder_start_token_id=lead[0],
-        )[0, len(lead) :].tolist()  # fmt: skip
+        )[0, len(lead) :].tolist()
         text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         assert found[i].text == said.get(i, "") == text.rstrip("\ufffd")
         assert found[i].prompt_tokens == len(source["input_ids"][0]) == len(engine.tokens(prompt))

@@ -190,9 +190,15 @@ def test_greedy_text_equals_that_of_transformers(family: str) -> None:
     for i, request in enumerate(requests):
         source = torch.tensor([request.source])
         expected = lm.model.generate(
-            source, attention_mask=torch.ones_like(source), do_sample=False, num_beams=1,
-            max_new_tokens=10, decoder_start_token_id=LEAD[0], eos_token_id=1, pad_token_id=0,
-        )[0, 1:].tolist()  # fmt: skip
+            source,
+            attention_mask=torch.ones_like(source),
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=10,
+            decoder_start_token_id=LEAD[0],
+            eos_token_id=1,
+            pad_token_id=0,
+        )[0, 1:].tolist()
         text = spell(expected[: expected.index(1)] if 1 in expected else expected)
         assert found[i].text == text
     assert len(set("".join(out.text for out in found.values()))) > 1

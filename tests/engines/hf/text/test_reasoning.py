@@ -47,8 +47,14 @@ def test_stop_strings_act_on_the_answer_alone(tmp_path: Path) -> None:
 
 
 def test_white_space_between_block_and_answer_is_dropped(tmp_path: Path) -> None:
-    follows = {"\n": "<think>", "<think>": "h", "h": "</think>", "</think>": " ", " ": "Y",
-               "Y": "<|im_end|>"}  # fmt: skip
+    follows = {
+        "\n": "<think>",
+        "<think>": "h",
+        "h": "</think>",
+        "</think>": " ",
+        " ": "Y",
+        "Y": "<|im_end|>",
+    }
     assert ask(chat(tmp_path, follows), Prompt("?", stop=(" ",))).text == "Y"
 
 
@@ -65,8 +71,12 @@ def test_a_budget_closes_the_block(tmp_path: Path, budget: int, reasoning: str) 
     # "<think>", the reasoning, the closing "\n</think>\n\n", and then the chain begins again
     assert output.reasoning == reasoning
     assert output.text.startswith("<think>h"), "what follows the block is the answer, as it is"
-    made = chat(tmp_path / "b", {**LOOPS, "\n": "Y"}, reasoning=["<think>", "</think>"],
-                chat={"use": "always", "assistant_prefix": "<think>"})  # fmt: skip
+    made = chat(
+        tmp_path / "b",
+        {**LOOPS, "\n": "Y"},
+        reasoning=["<think>", "</think>"],
+        chat={"use": "always", "assistant_prefix": "<think>"},
+    )
     closed = ask(made, thinking_tokens=budget)
     assert (closed.reasoning, closed.text, closed.finish) == (reasoning, "Yes", "end")
     assert closed.output_tokens == budget + 4 + 3

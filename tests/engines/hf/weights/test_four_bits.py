@@ -143,8 +143,11 @@ def test_a_stored_checkpoint_with_such_layers_is_multiplied(
         shutil.copy(file, tmp_path / "q")
     monkeypatch.setattr(bnb_modules, "has_avx512bf16", lambda: repacks)
     stored = engine(tmp_path / "q").open()
-    layers = {name: module for name, module in fresh(stored)[0].named_modules()
-              if type(module).__name__ == "Linear4bit"}  # fmt: skip
+    layers = {
+        name: module
+        for name, module in fresh(stored)[0].named_modules()
+        if type(module).__name__ == "Linear4bit"
+    }
     assert len(layers) == 14
     for name, module in layers.items():
         assert module.support_avx512bf16_for_cpu == (repacks and "down_proj" not in name), name

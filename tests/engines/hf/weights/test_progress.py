@@ -21,16 +21,28 @@ def test_each_step_is_told_and_every_tensor_counted(tiny_model: Path) -> None:
     said: list[str] = []
     with telling(said.append):
         HFEngine(str(tiny_model), device="cpu").load()
-    counts = [found.groups() for step in said
-              if (found := re.fullmatch(r"reading its weights, (\d+) kB on disk: (\d+) of (\d+) "
-                                        "tensors", step))]  # fmt: skip
+    counts = [
+        found.groups()
+        for step in said
+        if (
+            found := re.fullmatch(
+                r"reading its weights, (\d+) kB on disk: (\d+) of (\d+) "
+                "tensors",
+                step,
+            )
+        )
+    ]
     total = 2 * 9 + 3  # of a layer four of attention, three of the MLP, two norms; three around
     assert [(int(n), int(of)) for _, n, of in counts] == [(n, total) for n in range(1, total + 1)]
     size = (tiny_model / "model.safetensors").stat().st_size
     assert 0.9 * size / 1000 < int(counts[0][0]) <= size / 1000 + 1
     steps = [step for step in said if "tensors" not in step]
-    assert steps == ["finding its files", "reading its tokenizer", "proving its width",
-                     "checking on a small copy how it can be run"]  # fmt: skip
+    assert steps == [
+        "finding its files",
+        "reading its tokenizer",
+        "proving its width",
+        "checking on a small copy how it can be run",
+    ]
 
 
 def test_bars_of_other_threads_and_the_hook_before_stay(tiny_model: Path) -> None:

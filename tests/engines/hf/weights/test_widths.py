@@ -276,12 +276,20 @@ def test_control_groups_bound_what_is_free(tmp_path: Path) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text("0::/a/b\n")
     group("sys/fs/cgroup/a/b", memory_max="max\n", memory_current="5", memory_stat="")
-    group("sys/fs/cgroup/a", memory_max="1000\n", memory_current="700",
-          memory_stat="inactive_file 50\n")  # fmt: skip
+    group(
+        "sys/fs/cgroup/a",
+        memory_max="1000\n",
+        memory_current="700",
+        memory_stat="inactive_file 50\n",
+    )
     assert list(memory._group_rooms(tmp_path)) == [350]
     (tmp_path / "proc/self/cgroup").write_text("4:memory:/x\n2:cpu:/x\n")
-    group("sys/fs/cgroup/memory/x", memory_limit_in_bytes="2000", memory_usage_in_bytes="3000",
-          memory_stat="total_inactive_file 100\n")  # fmt: skip
+    group(
+        "sys/fs/cgroup/memory/x",
+        memory_limit_in_bytes="2000",
+        memory_usage_in_bytes="3000",
+        memory_stat="total_inactive_file 100\n",
+    )
     assert list(memory._group_rooms(tmp_path)) == [0]
     assert list(memory._group_rooms(tmp_path / "nowhere")) == []
 
