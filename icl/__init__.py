@@ -2,27 +2,258 @@
 
 >>> from icl import run
 >>> run("experiments/quickstart.yaml").frame()                          # doctest: +SKIP
+
+Everything that users and plug-ins import stands here and nowhere else; where a name lives inside
+the package may change. A module is imported when one of its names is first asked for, so that
+``import icl`` alone takes milliseconds and loads no library.
 """
 
 from __future__ import annotations
 
-from icl.core.errors import IclError
-from icl.core.registry import register
-from icl.experiment.file import load_experiment
-from icl.experiment.grid import Experiment
-from icl.records.results import Run, load_run
-from icl.running.run import run
-from icl.running.search.search import search
-from icl.scoring.scores import score_run
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the table below
+    from icl.calibrators import Answers, Calibrated, Calibrator, Probe
+    from icl.core.errors import (
+        BusyError,
+        CalibrationError,
+        ChoiceError,
+        CommandRefused,
+        ConfigError,
+        CostError,
+        DataError,
+        EngineError,
+        IclError,
+        LeakError,
+        MetricError,
+        ModelError,
+        OutOfMemory,
+        ParseError,
+        StoreError,
+        TemplateError,
+        WindowError,
+    )
+    from icl.core.registry import register
+    from icl.core.stats import Metric, Stats, aggregate, mean, proportion, score
+    from icl.core.types import (
+        Choice,
+        ChoiceScore,
+        Example,
+        Output,
+        Prediction,
+        Prompt,
+        Record,
+        Sampling,
+        Score,
+        Shot,
+        Token,
+    )
+    from icl.data.spec import DataSpec
+    from icl.engines.contract import check_engine
+    from icl.engines.ledger import Remote
+    from icl.engines.protocol import (
+        Budgets,
+        Closes,
+        Counts,
+        Embeds,
+        Engine,
+        Inspects,
+        Loads,
+        Local,
+        Proves,
+        Sized,
+        Writes,
+    )
+    from icl.engines.table import TableEngine
+    from icl.experiment.file import load_experiment
+    from icl.experiment.grid import Experiment
+    from icl.records.results import ConditionResult, Run, load_run
+    from icl.reports.export_python import export
+    from icl.reports.page.page import report_page
+    from icl.running.run import run
+    from icl.running.search.search import search
+    from icl.scoring.blind_ab import preference_rows, read_verdicts, tally_verdicts
+    from icl.scoring.checks import Finding, checks
+    from icl.scoring.compare import Comparison, compare
+    from icl.scoring.ensembles import ensemble
+    from icl.scoring.reliability import Reliability, reliability
+    from icl.scoring.scores import score_run
+    from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
+    from icl.selectors import Selector
+    from icl.tasks import Task
 
 __all__ = [
+    "Answers",
+    "Budgets",
+    "BusyError",
+    "Calibrated",
+    "CalibrationError",
+    "Calibrator",
+    "Choice",
+    "ChoiceError",
+    "ChoiceScore",
+    "Closes",
+    "CommandRefused",
+    "Comparison",
+    "ConditionResult",
+    "ConfigError",
+    "CostError",
+    "Counts",
+    "DataError",
+    "DataSpec",
+    "Embeds",
+    "Engine",
+    "EngineError",
+    "Example",
     "Experiment",
+    "Finding",
     "IclError",
+    "Inspects",
+    "LeakError",
+    "Loads",
+    "Local",
+    "Metric",
+    "MetricError",
+    "ModelError",
+    "OutOfMemory",
+    "Output",
+    "ParseError",
+    "Prediction",
+    "Probe",
+    "Prompt",
+    "Proves",
+    "Record",
+    "Reliability",
+    "Remote",
     "Run",
+    "Sampling",
+    "Score",
+    "Selector",
+    "Shot",
+    "Sized",
+    "Spread",
+    "Stability",
+    "Stats",
+    "StoreError",
+    "TableEngine",
+    "Task",
+    "TemplateError",
+    "Token",
+    "WindowError",
+    "Writes",
+    "aggregate",
+    "check_engine",
+    "checks",
+    "compare",
+    "ensemble",
+    "export",
+    "groups",
     "load_experiment",
     "load_run",
+    "mean",
+    "preference_rows",
+    "proportion",
+    "rank_stability",
+    "read_verdicts",
     "register",
+    "reliability",
+    "report_page",
     "run",
+    "score",
     "score_run",
     "search",
+    "spreads",
+    "tally_verdicts",
 ]
+
+_NAMES = {
+    "icl.calibrators": ("Answers", "Calibrated", "Calibrator", "Probe"),
+    "icl.core.errors": (
+        "BusyError",
+        "CalibrationError",
+        "ChoiceError",
+        "CommandRefused",
+        "ConfigError",
+        "CostError",
+        "DataError",
+        "EngineError",
+        "IclError",
+        "LeakError",
+        "MetricError",
+        "ModelError",
+        "OutOfMemory",
+        "ParseError",
+        "StoreError",
+        "TemplateError",
+        "WindowError",
+    ),
+    "icl.core.registry": ("register",),
+    "icl.core.stats": ("Metric", "Stats", "aggregate", "mean", "proportion", "score"),
+    "icl.core.types": (
+        "Choice",
+        "ChoiceScore",
+        "Example",
+        "Output",
+        "Prediction",
+        "Prompt",
+        "Record",
+        "Sampling",
+        "Score",
+        "Shot",
+        "Token",
+    ),
+    "icl.data.spec": ("DataSpec",),
+    "icl.engines.contract": ("check_engine",),
+    "icl.engines.ledger": ("Remote",),
+    "icl.engines.protocol": (
+        "Budgets",
+        "Closes",
+        "Counts",
+        "Embeds",
+        "Engine",
+        "Inspects",
+        "Loads",
+        "Local",
+        "Proves",
+        "Sized",
+        "Writes",
+    ),
+    "icl.engines.table": ("TableEngine",),
+    "icl.experiment.file": ("load_experiment",),
+    "icl.experiment.grid": ("Experiment",),
+    "icl.records.results": ("ConditionResult", "Run", "load_run"),
+    "icl.reports.export_python": ("export",),
+    "icl.reports.page.page": ("report_page",),
+    "icl.running.run": ("run",),
+    "icl.running.search.search": ("search",),
+    "icl.scoring.blind_ab": ("preference_rows", "read_verdicts", "tally_verdicts"),
+    "icl.scoring.checks": ("Finding", "checks"),
+    "icl.scoring.compare": ("Comparison", "compare"),
+    "icl.scoring.ensembles": ("ensemble",),
+    "icl.scoring.reliability": ("Reliability", "reliability"),
+    "icl.scoring.scores": ("score_run",),
+    "icl.scoring.sensitivity": ("Spread", "Stability", "groups", "rank_stability", "spreads"),
+    "icl.selectors": ("Selector",),
+    "icl.tasks": ("Task",),
+}
+"""Module -> the names that it gives to the public face."""
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+if not TYPE_CHECKING:  # else type checkers would take any name for a public one
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name from the module that it lives in.
+
+        Raises:
+            AttributeError: there is no such name.
+        """
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_MODULE_OF[name]), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names, loaded or not, behind those that are there."""
+        return sorted({*globals(), *__all__})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def own_cache(
     """No test writes to the user's cache but those marked live, to convert only once."""
     if request.node.get_closest_marker("live") is None:
         monkeypatch.setenv("ICL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def own_registry() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    from icl.core.registry import isolated
+
+    with isolated():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import pkgutil
@@ -24,7 +25,7 @@ from icl.prompts.template_file import parse_template, template_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-HEAVY = ("torch", "transformers", "gradio", "pandas", "bm25s", "sacrebleu", "rich", "langcodes")
+DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
 def modules() -> list[str]:
@@ -32,10 +33,52 @@ def modules() -> list[str]:
     return [name for name in found if not name.startswith("icl.workbench.web")]
 
 
-def test_importing_icl_loads_nothing_heavy() -> None:
-    code = f"import sys, icl; print([m for m in {HEAVY!r} if m in sys.modules])"
+def test_importing_icl_loads_the_standard_library_alone() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import icl; "
+        "print({name.partition('.')[0] for name in set(sys.modules) - before})"
+        "; print([name for name in sys.modules if name.startswith('icl.')])"
+        "; from icl import Example, register; print('numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    loaded, rooms, numpy = done.stdout.splitlines()
+    assert ast.literal_eval(loaded) <= {"icl", *sys.stdlib_module_names}
+    assert (rooms, numpy) == ("[]", "False")
+
+
+def test_the_face_is_listed_for_people_for_checkers_and_for_python_alike() -> None:
+    found = {}
+    for node in ast.walk(ast.parse(Path(icl.__file__).read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("icl."):
+            found[node.module] = tuple(alias.name for alias in node.names)
+    assert found == icl._NAMES
+    listed = [name for names in icl._NAMES.values() for name in names]
+    assert sorted(listed) == sorted(icl.__all__)
+    assert len(set(listed)) == len(listed)
+    assert set(icl.__all__) <= set(dir(icl))
+    for module, public in icl._NAMES.items():
+        assert set(public) <= set(importlib.import_module(module).__all__), module
+
+
+@pytest.mark.parametrize("name", icl.__all__)
+def test_every_name_of_the_face_is_there(name: str) -> None:
+    assert callable(getattr(icl, name))
+
+
+def test_a_name_that_the_face_lacks_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'icl' has no attribute 'runs'"):
+        _ = icl.runs
+    with pytest.raises(ImportError, match="cannot import name 'runs'"):
+        from icl import runs  # noqa: F401
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_documents_import_from_the_face_alone(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for module, imported in re.findall(r"^\s*from (icl[\w.]*) import (.+)$", text, re.M):
+        assert module == "icl", f"{path.name}: write `from icl import {imported}`"
+        assert set(re.split(r",\s*", imported.strip())) <= set(icl.__all__)
+    assert not re.findall(r"^\s*import icl\.", text, re.M)
 
 
 @pytest.mark.parametrize("name", modules())

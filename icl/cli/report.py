@@ -97,9 +97,9 @@ def _format(format: str | None, rows: str | None, cols: str | None, asked: dict[
 
 
 def _page(run: Run) -> str:
-    from icl.reports.page.page import page
+    from icl.reports.page.page import report_page
 
-    return page(run)
+    return report_page(run)
 
 
 def _appendix(run: Run) -> Appendix:

@@ -8,7 +8,8 @@ carry ``@register(kind, name)``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from icl.core.errors import ConfigError
 
-__all__ = ["KINDS", "construct", "did_you_mean", "lookup", "names", "register"]
+__all__ = ["KINDS", "construct", "did_you_mean", "isolated", "lookup", "names", "register"]
 
 
 KINDS = ("calibrator", "engine", "format", "metric", "parser", "selector", "task")
@@ -47,6 +48,30 @@ def register(kind: str, name: str) -> Callable[[T], T]:
         return thing
 
     return keep
+
+
+@contextmanager
+def isolated(empty: bool = False) -> Iterator[None]:
+    """Forget at the end what is registered inside, as tests of plug-ins want it.
+
+    Args:
+        empty: begin with the entry points alone, without what was registered before.
+
+    >>> with isolated():
+    ...     whisper = register("parser", "whisper")(str.lower)
+    ...     "whisper" in names("parser")
+    True
+    >>> "whisper" in names("parser")
+    False
+    """
+    before = dict(_registered)
+    if empty:
+        _registered.clear()
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
 
 
 @cache

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from icl.core.errors import ConfigError, IclError
 from icl.engines.hf.weights.hashes import cache_dir
+from icl.experiment.old_imports import new_import
 from icl.experiment.plugin_files import (
     ModuleFile,
     imported_files,
@@ -182,17 +183,18 @@ def _import(module: str, base: Path, where: str) -> None:
         importlib.import_module(module)
     except IclError:
         raise
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{where}: plugins: cannot import {module!r} ({error}); put {module}.py into "
-            f"{base.resolve()}, or install the package that holds it"
-        ) from error
     except Exception as error:  # a stranger's code may raise anything; its line is what helps
+        moved = new_import(error) if isinstance(error, ImportError) else None
+        if moved is None and isinstance(error, ModuleNotFoundError):
+            raise ConfigError(
+                f"{where}: plugins: cannot import {module!r} ({error}); put {module}.py into "
+                f"{base.resolve()}, or install the package that holds it"
+            ) from error
         frames = traceback.extract_tb(error.__traceback__)
         at = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
         raise ConfigError(
             f"{where}: plugins: {module!r} fails while it is imported: {at}"
-            f"{type(error).__name__}: {error}"
+            f"{moved or f'{type(error).__name__}: {error}'}"
         ) from error
 
 

@@ -19,7 +19,16 @@ from icl.records import verdict_lines as kept_lines
 from icl.records.results import ConditionResult
 from icl.scoring.win_rate import Wins
 
-__all__ = ["CHOICES", "Pair", "Preferred", "append", "preferences", "read", "tally", "write"]
+__all__ = [
+    "CHOICES",
+    "Pair",
+    "Preferred",
+    "append",
+    "preference_rows",
+    "read_verdicts",
+    "tally_verdicts",
+    "write",
+]
 
 
 CHOICES = ("left", "right", "tie")
@@ -131,7 +140,7 @@ def append(path: Path, made: Preferred) -> None:
     kept_lines.append(path, made)
 
 
-def read(path: Path) -> list[Preferred]:
+def read_verdicts(path: Path) -> list[Preferred]:
     """All verdicts of a file, in its order; none where there is no file yet.
 
     Raises:
@@ -140,18 +149,18 @@ def read(path: Path) -> list[Preferred]:
     return kept_lines.read(path, Preferred, "verdict") if path.exists() else []
 
 
-def tally(verdicts: Iterable[Preferred], a: str, b: str) -> Wins:
+def tally_verdicts(verdicts: Iterable[Preferred], a: str, b: str) -> Wins:
     """How often ``b`` is preferred to ``a``; the last verdict on a row counts."""
     last = {one.id: one for one in verdicts if one.pair == {a, b}}
     better = [one.better for one in last.values()]
     return Wins(better.count(b), better.count(None), better.count(a))
 
 
-def preferences(verdicts: Iterable[Preferred]) -> list[dict[str, Any]]:
+def preference_rows(verdicts: Iterable[Preferred]) -> list[dict[str, Any]]:
     """Rows for preference tuning: fields, chosen and rejected output; ties are left out.
 
     >>> one = Preferred("r", "7", "b", "a", "b", {"q": "2+2"}, (), {"a": "5", "b": "4"}, {})
-    >>> preferences([one])
+    >>> preference_rows([one])
     [{'id': '7', 'fields': {'q': '2+2'}, 'chosen': '4', 'rejected': '5'}]
     """
     last = {(one.id, one.pair): one for one in verdicts}

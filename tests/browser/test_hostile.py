@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from icl.records.results import load_run
-from icl.reports.page.page import page as report
+from icl.reports.page.page import report_page as report
 from tests.browser.conftest import serving
 from tests.browser.test_app import HOSTILE as SAID
 from tests.browser.test_app import choose, run, until, until_prompt, value, write

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from icl.reports.page.page import page
+from icl.reports.page.page import report_page
 from tests.hostile_page import hostile_run
 
 
@@ -15,7 +15,7 @@ from tests.hostile_page import hostile_run
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     file = folder / "report.html"
-    file.write_text(page(hostile_run(folder)), "utf-8")
+    file.write_text(report_page(hostile_run(folder)), "utf-8")
     return file
 
 

@@ -29,9 +29,8 @@ EVIL = "from pathlib import Path\nPath(__file__).with_name('started').write_text
 
 
 @pytest.fixture(autouse=True)
-def forget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def forget(own_registry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Modules and names that a test brings in are gone after it; its consents are its own."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))
     yield
     new_process()

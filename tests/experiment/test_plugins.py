@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
-from icl.core import registry
+import icl
 from icl.core.errors import ConfigError
-from icl.core.registry import KINDS, lookup
+from icl.core.registry import KINDS, isolated, lookup
 from icl.experiment.file import load_experiment
+from icl.experiment.old_imports import MOVED, RENAMED
 from icl.experiment.plugins import load_plugin
 from icl.records.results import load_run
 from icl.running.run import run
 from icl.scoring.scores import score_run
+from tests.cli.test_cli import call
 from tests.table_experiment import write
 
 DOCS = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
@@ -42,10 +45,9 @@ SAY = 'stop: ["\\n"]\n---\n{{ source }}:||| {{ target }}'
 
 
 @pytest.fixture(autouse=True)
-def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def forget(own_registry: None) -> Iterator[None]:
     """Modules and names that a test brings in are gone after it."""
     before = set(sys.modules)
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     yield
     for name in set(sys.modules) - before:
         if not name.startswith(("icl", "tests", "bm25s", "numpy", "scipy", "sacrebleu")):
@@ -87,15 +89,13 @@ def test_the_examples_run(tmp_path: Path) -> None:
     assert done.conditions[1].scores[0].signature.startswith("first_word|case:mixed|ci:wilson")
 
 
-def test_a_run_is_scored_by_its_plugins_in_a_new_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_scored_by_its_plugins_in_a_new_process(tmp_path: Path) -> None:
     run(files(tmp_path), tmp_path / "runs")
-    monkeypatch.setattr(registry, "_registered", {})
     for name in MODULES:
         del sys.modules[name]
-    again = score_run(load_run("extended", tmp_path / "runs"), ["first_word"], "last_word")
-    assert again.conditions[0].task.name == "mood"
+    with isolated(empty=True):
+        again = score_run(load_run("extended", tmp_path / "runs"), ["first_word"], "last_word")
+        assert again.conditions[0].task.name == "mood"
     # A stranger's run folder does not bring code of its own in.
     (tmp_path / "runs").rename(tmp_path / "sent")
     (tmp_path / "stranger").mkdir()
@@ -112,15 +112,48 @@ def test_a_run_is_scored_by_its_plugins_in_a_new_process(
         ("import no_such_thing", "cannot import 'plug' .*put plug.py into .*or install"),
         ("x = 1 / 0", r"'plug' fails while it is imported: .*plug.py:1: ZeroDivisionError"),
         ("def x(:", r"'plug' fails while it is imported: .*SyntaxError"),
+        (
+            "from icl.types import Example",
+            r"plug.py:1: icl.types has moved: write `from icl import Example`$",
+        ),
+        (
+            "x = 1\nfrom icl.types import (\n    Shot,\n    canonical,\n    Example,\n)",
+            r"plug.py:2: icl.types has moved: write `from icl import Example, Shot` and "
+            r"`from icl.core.types import canonical`$",
+        ),
+        ("from icl.blind import read", "write `from icl import read_verdicts`$"),
+        ("from icl.scoring import score_run", "write `from icl import score_run`$"),
+        (
+            "import icl.testing",
+            "icl.testing has moved: import what is public from icl, the rest from icl.engines.con",
+        ),
         ("from icl import register\nregister('metrics', 'x')", "unknown kind 'metrics'. Did you"),
     ],
 )
 def test_a_plugin_that_fails_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "plug.py").write_text(text)
     file = write(tmp_path, plugins=["plug"])
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as raised:
         load_experiment(file)
+    assert "\n" not in str(raised.value)
     assert str(tmp_path) not in sys.path
+
+
+def test_an_old_plugin_ends_a_run_with_one_line_and_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plug.py").write_text("from icl.stats import proportion")
+    code, _, err = call(capsys, monkeypatch, "run", write(tmp_path, plugins=["plug"]))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert err.endswith("icl.stats has moved: write `from icl import proportion`\n")
+
+
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_a_moved_module_is_where_the_table_says(old: str) -> None:
+    assert import_module(MOVED[old]).__all__
+    new = {name for (module, _), name in RENAMED.items() if module == old}
+    assert new <= set(icl.__all__) & set(import_module(MOVED[old]).__all__)
 
 
 def test_a_plugin_does_not_take_the_place_of_a_loaded_module(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from icl import register
-from icl.core import registry
 from icl.core.errors import ConfigError, DataError, ModelError
 from icl.engines.table import TableEngine
 from icl.experiment.condition import build
@@ -29,11 +28,10 @@ from tests.table_experiment import write
 
 
 @pytest.fixture
-def seeing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+def seeing(own_registry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
     """A table engine ``seeing`` that embeds by letters; what it embedded is listed."""
     asked: list[list[str]] = []
     monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
 
     @register("engine", "seeing")
     @dataclass

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from icl.core import registry
 from icl.core.errors import ConfigError, StoreError, TemplateError
+from icl.core.registry import isolated
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import points
 from icl.experiment.json_schema import SCHEMAS, schema_text
@@ -83,13 +83,11 @@ def test_a_template_alone_gets_data_of_its_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
-def test_the_shipped_schemas_are_those_of_the_code(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_shipped_schemas_are_those_of_the_code(kind: str) -> None:
     """To renew one:  icl schema experiment > schemas/experiment.schema.json."""
-    monkeypatch.setattr(registry, "_registered", {})  # what other tests brought in
     shipped = (ROOT / "schemas" / f"{kind}.schema.json").read_text("utf-8")
-    assert shipped == schema_text(kind)
+    with isolated(empty=True):  # without what other tests brought in
+        assert shipped == schema_text(kind)
 
 
 def accepts(schema: Any, value: Any, root: Any) -> bool:

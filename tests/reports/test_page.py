@@ -15,7 +15,7 @@ import pytest
 from icl.core.types import Score
 from icl.records.results import Run, load_run
 from icl.reports.page import plots
-from icl.reports.page.page import page
+from icl.reports.page.page import report_page
 from icl.reports.page.sections import PROMPTS
 from icl.running.run import run
 from tests.hostile_page import HOSTILE, hostile_run
@@ -170,7 +170,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def text(small: Run) -> str:
-    return page(small)
+    return report_page(small)
 
 
 def sections(text: str) -> dict[str, str]:
@@ -202,7 +202,7 @@ def test_every_reference_inside_the_page_leads_somewhere(text: str) -> None:
 
 
 def test_the_same_run_gives_the_same_page(small: Run, text: str) -> None:
-    assert page(load_run(small.folder)) == text
+    assert report_page(load_run(small.folder)) == text
 
 
 def test_the_summary_says_what_was_asked_and_what_came_out(small: Run, text: str) -> None:
@@ -258,7 +258,7 @@ def test_without_matplotlib_one_line_says_what_brings_the_plots(
     small: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plots, "find_spec", lambda name: None)
-    made = page(small)
+    made = report_page(small)
     assert "pip install 'icl-workbench[report]'" in made
     assert "<path" not in made
     assert Seen(made).open == []
@@ -266,7 +266,7 @@ def test_without_matplotlib_one_line_says_what_brings_the_plots(
 
 def test_forty_hostile_texts_in_every_place_stay_text(tmp_path: Path) -> None:
     assert len(HOSTILE) == 40
-    made = page(hostile_run(tmp_path))
+    made = report_page(hostile_run(tmp_path))
     made.encode("utf-8")
     seen = Seen(made)
     assert seen.open == []
@@ -289,7 +289,7 @@ def test_a_part_of_a_run_says_what_is_missing(tmp_path: Path) -> None:
     manifest = json.loads((whole.folder / "manifest.json").read_text())
     (whole.folder / "manifest.json").write_text(json.dumps({**manifest, "finished": False}))
     (whole.folder / "scores.json").unlink()
-    made = page(load_run(whole.folder))
+    made = report_page(load_run(whole.folder))
     words = Seen(made).words
     assert "this run is not finished" in words
     assert "Unfinished: 4 of 20 rows of 2 of 2 conditions" in words
@@ -300,7 +300,7 @@ def test_a_part_of_a_run_says_what_is_missing(tmp_path: Path) -> None:
 def test_no_nan_is_printed(small: Run) -> None:
     odd = Score("comet", math.nan, math.nan, math.inf, 3, "x")
     changed = replace(small.conditions[0], scores=(*small.conditions[0].scores, odd))
-    made = page(replace(small, conditions=(changed, *small.conditions[1:])))
+    made = report_page(replace(small, conditions=(changed, *small.conditions[1:])))
     assert not re.search(r"\b(nan|inf)\b", Seen(made).text, re.I)
 
 
@@ -311,7 +311,7 @@ def test_one_condition_of_one_row(tmp_path: Path) -> None:
     raw["tasks"] = raw["tasks"][:1]
     raw["tasks"][0]["rows"]["n"] = 1
     file.write_text(json.dumps(raw))
-    made = page(run(str(file), tmp_path / "runs"))
+    made = report_page(run(str(file), tmp_path / "runs"))
     words = Seen(made).words
     assert "One condition: acc" in words
     assert "Is the best one better?" not in made
@@ -335,7 +335,7 @@ def test_what_is_listed_is_bounded_however_much_there_is(tmp_path: Path) -> None
     raw["tasks"] = raw["tasks"][:1]
     raw["models"]["t"]["window"] = 100_000
     file.write_text(json.dumps(raw))
-    made = page(run(str(file), tmp_path / "runs"))
+    made = report_page(run(str(file), tmp_path / "runs"))
     assert len(made.encode()) < 3_000_000
     words = Seen(made).words
     assert f"{30 - PROMPTS} more conditions have a prompt too" in words
@@ -345,7 +345,7 @@ def test_what_is_listed_is_bounded_however_much_there_is(tmp_path: Path) -> None
 
 def test_rows_that_would_do_have_two_digits_and_one_shot_is_one(tmp_path: Path) -> None:
     file = write(tmp_path, grid={"shots": [0, {"k": 1, "select": "random"}]})
-    text = page(run(file, tmp_path / "runs"))
+    text = report_page(run(file, tmp_path / "runs"))
     needed = re.findall(r"about ([\d,]+) rows would be needed", text)
     needed += re.findall(r'not shown</td><td class="n">([\d,]+)</td>', text)
     digits = [one.replace(",", "") for one in needed]

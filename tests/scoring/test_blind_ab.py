@@ -8,7 +8,7 @@ import pytest
 
 from icl.core.errors import DataError, StoreError
 from icl.running.run import run
-from icl.scoring.blind_ab import Pair, append, preferences, read, tally, write
+from icl.scoring.blind_ab import Pair, append, preference_rows, read_verdicts, tally_verdicts, write
 from icl.scoring.win_rate import Wins
 from tests.table_experiment import write as write_experiment
 
@@ -45,12 +45,12 @@ def test_sides_are_drawn_and_stay(pair: Pair) -> None:
 
 def test_verdicts_are_kept_with_their_provenance(pair: Pair, tmp_path: Path) -> None:
     path = tmp_path / "blind.jsonl"
-    assert read(path) == []
+    assert read_verdicts(path) == []
     name = pair.rows()[0]
     made = pair.judged(name, "right", NOON)
     append(path, made)
     append(path, pair.judged(pair.rows()[1], "tie", NOON))
-    first, second = read(path)
+    first, second = read_verdicts(path)
     assert first == made and second.better is None
     right = pair.sides(name)[1]
     assert made.better == made.right == right.entry["fingerprint"]
@@ -58,10 +58,10 @@ def test_verdicts_are_kept_with_their_provenance(pair: Pair, tmp_path: Path) -> 
     assert made.requests[made.right] == right.record(name).request
     path.write_text('{"run": "x"}\n')
     with pytest.raises(DataError, match=r"blind\.jsonl:1: no verdict of this version"):
-        read(path)
+        read_verdicts(path)
     path.write_text('{"wun": "x"}\n')
     with pytest.raises(DataError, match=r"blind\.jsonl:1: unknown key 'wun'. Did you mean 'run'"):
-        read(path)
+        read_verdicts(path)
     with pytest.raises(DataError, match="^unknown verdict 'lefft'. Did you mean 'left'"):
         pair.judged(name, "lefft", NOON)
 
@@ -75,10 +75,10 @@ def test_the_last_verdict_on_a_row_counts(pair: Pair) -> None:
         *(pair.judged(n, c, NOON) for n, c in for_b.items()),
         pair.judged(three, "tie", NOON),
     ]
-    assert tally(made, a, b) == Wins(2, 1, 0)
-    assert tally(made, b, a) == Wins(0, 1, 2)
-    assert tally(made, a, "other") == Wins(0, 0, 0)
-    rows = preferences(made)
+    assert tally_verdicts(made, a, b) == Wins(2, 1, 0)
+    assert tally_verdicts(made, b, a) == Wins(0, 1, 2)
+    assert tally_verdicts(made, a, "other") == Wins(0, 0, 0)
+    rows = preference_rows(made)
     assert [row["id"] for row in rows] == [one, two]
     assert rows[0]["chosen"] == pair.output(pair.b, one)
     assert rows[0]["rejected"] == pair.output(pair.a, one)
@@ -88,7 +88,7 @@ def test_exports_write_over_nothing(pair: Pair, tmp_path: Path) -> None:
     path = tmp_path / "preferences.jsonl"
     with pytest.raises(DataError, match="^no output was preferred to another yet"):
         write(path, [])
-    write(path, preferences([pair.judged(pair.rows()[0], "left", NOON)]))
+    write(path, preference_rows([pair.judged(pair.rows()[0], "left", NOON)]))
     with pytest.raises(StoreError, match=r"^preferences\.jsonl is there already; move it away"):
         write(path, [{}])
 

@@ -324,11 +324,7 @@ def test_the_estimate_counts_probes(tmp_path: Path) -> None:
     assert [one.rows for one in estimate(experiment, tmp_path / "runs")] == [0, 0]
 
 
-def test_a_calibrator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from icl.core import registry
-
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-
+def test_a_calibrator_of_ones_own(tmp_path: Path, own_registry: None) -> None:
     @register("calibrator", "odd")
     class Odd(Calibrator):
         name = "odd"

@@ -15,8 +15,8 @@ from scipy.special import softmax
 from scipy.stats import kendalltau
 
 from icl import run
-from icl.core import registry
 from icl.core.errors import ConfigError
+from icl.core.registry import register
 from icl.core.stats import proportion
 from icl.records.results import Run
 from icl.reports.comparison import comparison_tables, plain, spread_tables
@@ -196,9 +196,8 @@ def test_a_calibrated_ensemble_averages_the_calibrated_shares(tmp_path: Path) ->
     assert calibrated != plain_ones  # else this would show nothing
 
 
-def test_an_empty_answer_is_an_answer(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    registry.register("parser", "hush")(lambda output, choices=(): "")
+def test_an_empty_answer_is_an_answer(small: Run, own_registry: None) -> None:
+    register("parser", "hush")(lambda output, choices=(): "")
     group = groups(small, ["seed"])[2]
     quiet = [replace(one, entry={**one.entry, "parser": "hush"}) for one in group]
     made = ensemble_side(quiet).predictions.values()

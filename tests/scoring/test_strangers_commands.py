@@ -18,7 +18,7 @@ from icl.experiment.file import load_experiment
 from icl.experiment.lint import lint
 from icl.records.results import Run, load_run
 from icl.reports.comparison import compared
-from icl.reports.page.page import page
+from icl.reports.page.page import report_page
 from icl.running.run import run
 from icl.scoring.checks import checks
 from icl.scoring.compare import compare_by, compare_runs
@@ -237,7 +237,7 @@ def test_nor_does_the_page(folder: Path, work: Workplace) -> None:
     browser = Browser([folder / "runs"], work.sandbox.rendering)
     for found in (browser.run("small"), opened(work, "small")):
         assert spreads(found, ["shots"]) and compared(found, "shots") and checks(found)
-        assert "macro_f1" in page(found)
+        assert "macro_f1" in report_page(found)
         with pytest.raises(CommandRefused):
             poison(folder, {"command": command(folder), "name": "comet"})
             score_run(opened(work, "small"), ["comet"])

@@ -1,6 +1,6 @@
 """A run as one HTML file: no script, nothing external, every text of model or data escaped.
 
-``page(run)`` needs the run folder alone. The look stands in the folder ``page``.
+``report_page(run)`` needs the run folder alone. The look stands in the folder ``page``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from icl.reports.tables import number, short_count
 from icl.scoring.checks import checks
 from icl.scoring.sensitivity import spreads
 
-__all__ = ["page"]
+__all__ = ["report_page"]
 
 
 GROUPS = 20
@@ -32,12 +32,12 @@ FILE_CHARS, ENGINES = 20_000, 12
 """Most characters of the experiment file, most models told of."""
 
 
-def page(run: Run) -> str:
+def report_page(run: Run) -> str:
     """The report of a run as the text of an HTML file, from its folder alone.
 
     What is listed is bounded, with how much was left out, so the page stays below 3 MB.
 
-    >>> Path("report.html").write_text(page(load_run("quickstart")))     # doctest: +SKIP
+    >>> Path("report.html").write_text(report_page(load_run("quickstart")))     # doctest: +SKIP
 
     Raises:
         StoreError: the run folder is corrupt.

@@ -15,7 +15,7 @@ import gradio as gr
 
 from icl.core.errors import ConfigError, IclError
 from icl.records.results import ConditionResult, load_run, varying
-from icl.scoring.blind_ab import Pair, append, preferences, read, tally, write
+from icl.scoring.blind_ab import Pair, append, preference_rows, read_verdicts, tally_verdicts, write
 from icl.workbench.web.form_values import shown, told, wrong
 from icl.workbench.web.tabs import QUICK, App
 from icl.workbench.web.widgets import chooser
@@ -149,7 +149,7 @@ class Blind:
         try:
             loaded = self._load(run)
             pair = Pair(loaded.name, *(loaded.condition(str(one or "")) for one in (a, b)))
-            rows = pair.rows(read(self.work.base / FILE))
+            rows = pair.rows(read_verdicts(self.work.base / FILE))
             made = self._reading[str(request.session_hash)] = _Reading(pair, rows)
             return self._shown(made)
         except IclError as error:
@@ -191,7 +191,7 @@ class Blind:
         if made is None:
             return told("begin first: then this says who is preferred")
         try:
-            found = tally(read(self.work.base / FILE), *made.pair.names)
+            found = tally_verdicts(read_verdicts(self.work.base / FILE), *made.pair.names)
         except IclError as error:
             return wrong(error)
         pair = made.pair.a, made.pair.b
@@ -202,7 +202,7 @@ class Blind:
         """All verdicts as rows of chosen and rejected outputs."""
         path = self.work.base / EXPORT
         try:
-            rows = preferences(read(self.work.base / FILE))
+            rows = preference_rows(read_verdicts(self.work.base / FILE))
             write(path, rows)
         except IclError as error:
             return wrong(error)
