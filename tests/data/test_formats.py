@@ -1,3 +1,5 @@
+"""Packed files, columns, CoNLL, FLORES and NTREX: each reader on small files."""
+
 import gzip
 from pathlib import Path
 

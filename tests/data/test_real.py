@@ -1,3 +1,5 @@
+"""Samples, pools kept apart, and readers on real data sets where they are at hand."""
+
 import hashlib
 from pathlib import Path
 

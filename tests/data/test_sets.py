@@ -1,3 +1,5 @@
+"""Parallel lines, MASSIVE, and a format of one's own, on small files."""
+
 import json
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tiny random models of many families, float32."""
+"""Tiny random models of many families, float32, and servers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import torch
 import transformers as hf
 
 from icl.engines.hf.causal.forward import CausalModel
+from tests.servers import serve
+
+__all__ = ["serve"]  # a fixture, for all tests of this folder
 
 SIZE = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
 DENSE = SIZE | {"intermediate_size": 48, "num_key_value_heads": 2, "initializer_range": 0.3}

@@ -19,7 +19,7 @@ from icl.core.types import Prompt, Sampling
 from icl.engines.ledger import traffic
 from icl.engines.openai import OpenAIEngine
 from icl.engines.openai.errors import Asked, Temporary, message_of
-from tests.engines.openai.test_contract import made
+from tests.engines.test_contract import made
 from tests.servers import MENDING, Server
 from tests.table_experiment import write
 

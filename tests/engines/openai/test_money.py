@@ -21,8 +21,8 @@ from icl.core.types import Prompt, Sampling
 from icl.engines.ledger import Answer, Ledger, spent, traffic
 from icl.running.estimate import estimate
 from tests.cli.test_cli import call
-from tests.engines.openai.test_contract import made
 from tests.engines.openai.test_faults import answers, small
+from tests.engines.test_contract import made
 from tests.servers import Server
 from tests.table_experiment import write
 

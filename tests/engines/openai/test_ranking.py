@@ -27,7 +27,7 @@ from icl.experiment.condition import build
 from icl.experiment.grid import points
 from icl.experiment.loader import Loader
 from icl.reports.tables import card, render
-from tests.engines.openai.test_contract import made
+from tests.engines.test_contract import made
 from tests.servers import Server, Tiny
 from tests.table_experiment import write
 

@@ -1,0 +1,100 @@
+"""``docs/``, README and CONTRIBUTING name what there is, and leave nothing out."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import icl
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+CONTRACTS = {made["name"]: made for made in PROJECT["tool"]["importlinter"]["contracts"]}
+GROUPS = {f"icl.{kind}" for kind in ("task", "metric", "parser", "format", "selector")}
+"""Groups of entry points that documents name; they look like modules and are none."""
+FOLDERS = r"(?:icl|tests|docs|experiments|benchmarks|samples|schemas)"
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+
+
+def resolved(dotted: str) -> Any:
+    """A module, or an attribute of one, by its dotted name."""
+    found: Any = icl
+    name = "icl"
+    for word in dotted.split(".")[1:]:
+        name = f"{name}.{word}"
+        try:
+            found = getattr(found, word)
+        except AttributeError:
+            found = import_module(name)
+    return found
+
+
+@each_document
+def test_every_dotted_name_imports(path: Path) -> None:
+    for name in set(re.findall(r"(?<![\w./\"])icl(?:\.[A-Za-z_]\w*)+", path.read_text("utf-8"))):
+        if name not in GROUPS:
+            assert resolved(name) is not None, name
+
+
+def test_a_name_that_is_not_there_is_found_out() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        resolved("icl.types.Example")
+
+
+@each_document
+def test_every_path_is_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    named = re.findall(rf"(?<![\w./*~-]){FOLDERS}(?:/[\w.-]+)*/?", text)
+    for name in {one.rstrip(".") for one in named if "/" in one.rstrip("/")}:
+        assert (ROOT / name).exists(), f"{path.name} names {name}"
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", text):
+        assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_every_page_is_linked_from_another() -> None:
+    linked = {
+        Path(link).name
+        for path in DOCUMENTS
+        for link in re.findall(r"\]\(([\w/.-]+\.md)", path.read_text("utf-8"))
+        if Path(link).name != path.name
+    }
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def modules() -> set[str]:
+    """``room/module`` of every module but those that stand for a folder."""
+    found = (path.relative_to(ROOT / "icl") for path in (ROOT / "icl").rglob("*.py"))
+    return {path.with_suffix("").as_posix() for path in found if path.name != "__init__.py"}
+
+
+def test_the_architecture_lists_every_module_once() -> None:
+    chapter = ARCHITECTURE.partition("## What is where")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(.+)/` \| (.+) \|$", chapter, re.M)
+    listed = [f"{folder}/{name}" for folder, cell in rows for name in re.findall(r"`(.+?)`", cell)]
+    assert sorted(listed) == sorted(modules())
+
+
+def test_the_rooms_are_those_of_the_contract() -> None:
+    layers = CONTRACTS["imports point downward"]["layers"]
+    floors = {
+        room.strip().removeprefix("icl."): floor
+        for floor, names in enumerate(reversed(layers))
+        for room in names.split("|")
+    }
+    rows = re.findall(r"^\| (\d) \| `(\w+)/` \|", ARCHITECTURE, re.M)
+    assert {room: int(floor) for floor, room in rows} == floors
+    assert len(rows) == len(floors)
+    assert {name.partition("/")[0] for name in modules()} == set(floors)
+
+
+def test_the_contract_of_the_workbench_names_all_of_its_modules() -> None:
+    listed = CONTRACTS["the workbench knows nothing of its page"]["source_modules"]
+    there = {path.stem for path in (ROOT / "icl" / "workbench").glob("[!_]*")} - {"web"}
+    assert sorted(listed) == [f"icl.workbench.{name}" for name in sorted(there)]
