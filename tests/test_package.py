@@ -60,6 +60,20 @@ def test_the_face_is_listed_for_people_for_checkers_and_for_python_alike() -> No
         assert set(public) <= set(importlib.import_module(module).__all__), module
 
 
+@pytest.mark.parametrize(
+    ("package", "why"),
+    [
+        ("core", "the child that renders strangers' templates starts with it"),
+        ("prompts", "the child that renders strangers' templates starts with it"),
+        ("running", "the function run would hide the module run"),
+        ("running/search", "the function search would hide the module search"),
+    ],
+)
+def test_packages_that_import_nothing(package: str, why: str) -> None:
+    made = ast.parse((ROOT / "icl" / package / "__init__.py").read_text("utf-8"))
+    assert len(made.body) == 1 and ast.get_docstring(made), why
+
+
 @pytest.mark.parametrize("name", icl.__all__)
 def test_every_name_of_the_face_is_there(name: str) -> None:
     assert callable(getattr(icl, name))

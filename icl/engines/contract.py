@@ -96,7 +96,7 @@ def check_engine(
     if broken:
         raise AssertionError(
             f"{type(engine).__name__} breaks {len(broken)} promises of "
-            "icl.engines.protocol.Engine:\n" + "\n".join(broken)
+            "icl.Engine:\n" + "\n".join(broken)
         )
 
 

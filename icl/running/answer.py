@@ -104,7 +104,7 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
 def _broken(condition: Condition, asked: str, told: str) -> EngineError:
     return EngineError(
         f"{condition.point.model_name}: for {asked} the engine gave {told}; load the model with "
-        "width: fp32 or bf16, or repair the engine (icl.engines.contract.check_engine shows where)"
+        "width: fp32 or bf16, or repair the engine (icl.check_engine shows where)"
     )
 
 
