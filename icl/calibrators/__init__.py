@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
 from icl.core.errors import CalibrationError, ConfigError
+from icl.core.probabilities import Floats
 from icl.core.registry import construct, did_you_mean
 from icl.core.types import JSON, Example
 from icl.prompts.template import Template
@@ -28,11 +26,7 @@ __all__ = [
     "content_free",
     "make_calibrator",
     "make_calibrators",
-    "normalised",
 ]
-
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +117,6 @@ class Calibrator(ABC):
             if value not in (None, ())
         ]
         return "|".join([f"calibrator:{self.name}", *shown])
-
-
-def normalised(logprobs: Floats) -> Floats:
-    """Log-probabilities of the choices as a distribution over them.  # (choices,)
-
-    >>> normalised(np.log([0.1, 0.3])).round(4).tolist() == np.log([0.25, 0.75]).round(4).tolist()
-    True
-    """
-    top = logprobs.max()
-    made: Floats = logprobs - top - np.log(np.exp(logprobs - top).sum())
-    return made
 
 
 def content_free(

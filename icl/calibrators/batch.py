@@ -10,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator, Floats, normalised
+from icl.calibrators import Answers, Calibrated, Calibrator, Floats
 from icl.core.errors import CalibrationError, ConfigError
+from icl.core.probabilities import normalise
 
 __all__ = ["Batch", "chance_skew", "skew"]
 
@@ -49,7 +50,7 @@ class Batch(Calibrator):
         Raises:
             CalibrationError: a label stands in one row alone, whose mean is itself.
         """
-        rows = [normalised(row) for row in answers.logprobs]
+        rows = [normalise(row) for row in answers.logprobs]
         if self.space == "probability":
             rows = [np.exp(row) for row in rows]
         sums: defaultdict[str, float] = defaultdict(float)

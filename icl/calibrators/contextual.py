@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator, Probe, content_free, normalised
+from icl.calibrators import Answers, Calibrated, Calibrator, Probe, content_free
 from icl.core.errors import ConfigError
+from icl.core.probabilities import normalise
 from icl.core.types import Example
 from icl.prompts.template import Template
 
@@ -52,5 +53,5 @@ class Contextual(Calibrator):
         scores = []
         for logprobs, probes in zip(answers.logprobs, answers.probes, strict=True):
             mean = np.logaddexp.reduce(np.array(probes), axis=0) - np.log(len(probes))
-            scores.append(normalised(logprobs) - normalised(mean))
+            scores.append(normalise(logprobs) - normalise(mean))
         return Calibrated(scores)

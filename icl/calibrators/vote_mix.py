@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator, Floats, normalised
+from icl.calibrators import Answers, Calibrated, Calibrator, Floats
 from icl.core.errors import CalibrationError, ConfigError
+from icl.core.probabilities import normalise
 
 __all__ = ["GRID", "VoteMix"]
 
@@ -81,7 +82,7 @@ def _mixed(answers: Answers, weight: float) -> list[Floats]:
         for logprobs, labels, votes in zip(
             answers.logprobs, answers.labels, answers.votes, strict=True
         ):
-            row = normalised(logprobs)
+            row = normalise(logprobs)
             if votes:
                 shares = np.log([votes.count(label) / len(votes) for label in labels])
                 row = np.logaddexp(model + row, vote + shares)

@@ -12,6 +12,7 @@ import typer
 
 from icl.cli.common import DEMO_MODEL, app, pasted
 from icl.core.errors import ConfigError, IclError, one_line
+from icl.core.number_text import format_score
 
 if TYPE_CHECKING:
     from icl.running.trial import Outcome, Tried
@@ -89,9 +90,7 @@ def _tell(outcome: Outcome) -> None:
     line = f"{right} of {len(outcome.rows)} right"
     for score in outcome.scores:
         if score.value is not None:
-            line += f" · {score.name} {score.value:.1f}"
-            if score.low is not None and score.high is not None:
-                line += f" [{score.low:.1f}, {score.high:.1f}]"
+            line += f" · {score.name} {format_score(score)}"
     typer.echo(f"{line} (no score: {outcome.note})" if outcome.note else line)
 
 

@@ -24,6 +24,7 @@ def run(
     """Run what is missing of an experiment; print its scores."""
     from icl.core.files import replace_file
     from icl.experiment.file import load_experiment
+    from icl.records.paths import TABLE
     from icl.reports.comparison import compared
     from icl.reports.tables import render
     from icl.running.progress import Progress
@@ -36,7 +37,7 @@ def run(
         return
     done = run_experiment(experiment, out, progress)
     table = render(done) + compared(done)
-    replace_file(done.folder / "table.txt", table, out)
+    replace_file(done.folder / TABLE, table, out)
     typer.echo(table, nl=False)
     one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
     typer.echo(

@@ -27,6 +27,7 @@ def show_prompt(
     from icl.engines.protocol import Counts
     from icl.experiment.condition import build
     from icl.experiment.loader import Loader
+    from icl.experiment.settings import join_axes
     from icl.experiment.starters import experiment_for
     from icl.prompts.format_variants import changes
     from icl.running.trial import pick_condition
@@ -42,7 +43,7 @@ def show_prompt(
         if tokens
         else request.sent
     )
-    err = f"── {' · '.join(filter(None, point.axes.values()))}\n"
+    err = f"── {join_axes(point.axes, ' · ')}\n"
     if point.form != "f0":
         spoken, base = made.template.language, str(experiment.base)
         err += f"format {point.form}: {changes(point.prompt, point.form, spoken, base)}\n"
@@ -86,6 +87,7 @@ def show(
 
     What calibrators asked beside the test rows is RUN#CONDITION/content_free/ID, or domain, pool.
     """
+    from icl.experiment.settings import join_axes
     from icl.prompts.child_process import Sandbox
     from icl.records.results import load_run
 
@@ -105,7 +107,7 @@ def show(
     typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
     for place, condition in enumerate(loaded.conditions, 1):
         if rest in condition.records:
-            axes = " · ".join(value for value in condition.axes.values() if value)
+            axes = join_axes(condition.axes, " · ")
             typer.echo(f"  {name}#{place}/{rest}  {axes}")
 
 

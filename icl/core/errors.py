@@ -113,6 +113,6 @@ class BusyError(StoreError):
     """Another process writes to the same run."""
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException | str) -> str:
     """An error's text as the command line prints it: in one line."""
     return " ".join(str(error).split())

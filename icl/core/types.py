@@ -127,20 +127,6 @@ class Prompt:
         shots = [source + target for source, target in self.shots]
         return self.separator.join([part for part in parts if part] + [*shots, self.query])
 
-    @property
-    def messages(self) -> list[dict[str, str]]:
-        """The same prompt as chat turns; the instruction opens the first user turn."""
-        turns: list[dict[str, str]] = []
-        if self.system:
-            turns.append({"role": "system", "content": self.system})
-        opening = self.instruction + self.separator if self.instruction else ""
-        for source, target in self.shots:
-            turns.append({"role": "user", "content": opening + source})
-            turns.append({"role": "assistant", "content": target.lstrip()})
-            opening = ""
-        turns.append({"role": "user", "content": opening + self.query})
-        return turns
-
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -19,6 +19,7 @@ from icl.experiment.condition import Condition, Request, build
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import Point, points
 from icl.experiment.loader import Loader
+from icl.experiment.settings import join_axes
 from icl.experiment.starters import is_experiment
 from icl.prompts.jinja_sandbox import Half
 from icl.prompts.template import Template
@@ -282,16 +283,12 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
             templates[str(file.path)] = file
             for text in condition_problems(condition):
                 at = _task_line(task, source)
-                yield Problem(name, name, at, f"{_title(condition)}: {text}")
+                yield Problem(name, name, at, f"{join_axes(condition.point.axes, ' · ')}: {text}")
         except IclError as error:
             yield _located(error, name, name, source, task)
     for file in templates.values():
         for line, text in template_problems(file):
             yield Problem(name, str(file.path), line, text)
-
-
-def _title(condition: Condition) -> str:
-    return " · ".join(filter(None, condition.point.axes.values()))
 
 
 def condition_problems(condition: Condition) -> Iterator[str]:

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
 
-__all__ = ["baseline_of", "values_of"]
+__all__ = ["baseline_of", "join_axes", "values_of"]
+
+
+def join_axes(axes: Mapping[str, str], between: str = " ") -> str:
+    """Name a condition by its place in the grid; axes without a value are left out.
+
+    >>> join_axes({"prompt": "intent/plain", "locale": "", "shots": "8 bm25"})
+    'intent/plain 8 bm25'
+    """
+    return between.join(filter(None, axes.values()))
 
 
 def values_of(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:

@@ -19,13 +19,22 @@ from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from icl.core.errors import EngineError, ModelError
+from icl.core.errors import EngineError, ModelError, one_line
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Prompt
 from icl.prompts.control_tokens import Controls, Marked
 from icl.prompts.family_text import Wording
 
-__all__ = ["ChatFormat", "ChatOptions", "DATE", "messages", "sent_text", "without_inert"]
+__all__ = [
+    "ChatFormat",
+    "ChatOptions",
+    "DATE",
+    "messages",
+    "sent_continuation",
+    "sent_text",
+    "trim_opening",
+    "without_inert",
+]
 
 
 DATE = "2025-01-01"
@@ -80,14 +89,28 @@ class ChatOptions:
         return cls(**entry)
 
 
-def messages(prompt: Prompt, options: ChatOptions, prefix: str = "") -> list[dict[str, str]]:
+def trim_opening(text: str, prefix: str = "") -> str:
+    """Drop the white space that a text would begin an assistant's turn with.
+
+    Behind a ``prefix``, which stands before the text, it is kept.
+
+    >>> trim_opening(" x"), trim_opening(" x", "Answer:")
+    ('x', ' x')
+    """
+    return text if prefix else text.lstrip()
+
+
+def messages(
+    prompt: Prompt, options: ChatOptions | None = None, prefix: str = ""
+) -> list[dict[str, str]]:
     r"""The turns of a prompt; ``prefix`` opens the answer of every shot.
 
     Leading white space of targets is dropped, unless something stands before them.
 
-    >>> messages(Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),)), ChatOptions())[1]
+    >>> messages(Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),)))[1]
     {'role': 'assistant', 'content': 'x'}
     """
+    options = options or ChatOptions()
     system, opening = prompt.system, prompt.instruction
     if system and options.system == "merge":
         opening = prompt.separator.join(part for part in (system, opening) if part)
@@ -100,9 +123,8 @@ def messages(prompt: Prompt, options: ChatOptions, prefix: str = "") -> list[dic
         return [*turns, {"role": "user", "content": flat}]
     opening += prompt.separator if opening else ""
     for source, target in prompt.shots:
-        answer = prefix + (target if prefix else target.lstrip())
         turns.append({"role": "user", "content": opening + source})
-        turns.append({"role": "assistant", "content": answer})
+        turns.append({"role": "assistant", "content": prefix + trim_opening(target, prefix)})
         opening = ""
     return [*turns, {"role": "user", "content": opening + prompt.query}]
 
@@ -144,7 +166,7 @@ class ChatFormat:
             read = meta.find_undeclared_variables(_environment().parse(self.template))
         except TemplateError as error:
             raise ModelError(
-                f"the chat template of {self.source} is malformed ({_one_line(error)}); set "
+                f"the chat template of {self.source} is malformed ({one_line(error)}); set "
                 "chat: never"
             ) from error
         known = read - {*_GIVEN, *self.special, *_environment().globals}
@@ -177,7 +199,7 @@ class ChatFormat:
 
     def _refusal(self, turns: Sequence[Mapping[str, str]], error: Exception) -> str:
         """Why turns cannot be rendered, with what may help: found by trying it."""
-        why = f"the chat template of {self.source} refuses these turns ({_one_line(error)})"
+        why = f"the chat template of {self.source} refuses these turns ({one_line(error)})"
         if turns[0]["role"] == "system":
             try:
                 self.render(turns[1:], asks=True)
@@ -279,6 +301,14 @@ def sent_text(prompt: Prompt, engine: Mapping[str, Any]) -> str:
     return ChatFormat.of(chat).marked(prompt).text
 
 
+def sent_continuation(text: str, engine: Mapping[str, Any]) -> str:
+    """A text to be scored behind a prompt, as an engine of this identity was sent it."""
+    chat = engine.get("chat")
+    if not isinstance(chat, Mapping):
+        return text
+    return trim_opening(text, str(chat.get("assistant_prefix") or ""))
+
+
 class _Generation(Extension):
     """``{% generation %}`` marks an answer for training; here it writes what stands in it."""
 
@@ -313,7 +343,3 @@ def _json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
 
 def _raise(message: str) -> None:
     raise TemplateError(message)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

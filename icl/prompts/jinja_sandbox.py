@@ -21,7 +21,7 @@ from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from icl.core.errors import LeakError, TemplateError
+from icl.core.errors import LeakError, TemplateError, one_line
 from icl.core.registry import did_you_mean
 from icl.core.segmentation import shorten
 from icl.core.types import JSON
@@ -76,10 +76,6 @@ _WRONG_VALUES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueE
 """What Jinja's operators and filters raise on a value of the wrong type or range."""
 
 
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
-
-
 @dataclass(frozen=True)
 class Half:
     """A piece of a template that renders on its own, and knows its lines in the file."""
@@ -111,13 +107,13 @@ class Half:
                 f"{where}: no {absent[1]} is called {absent[2]!r}{did_you_mean(absent[2], known)}"
             )
         return TemplateError(
-            f"{where}: {_one_line(error.message)} (what stands before and behind ||| is compiled "
-            "apart, so a block cannot cross it)"
+            f"{where}: {one_line(error.message or '')} (what stands before and behind ||| is "
+            "compiled apart, so a block cannot cross it)"
         )
 
     def _failed(self, error: BaseException) -> TemplateError:
         line = self.first_line + _line(error.__traceback__) - 1
-        return TemplateError(f"{self.where}:{line}: {type(error).__name__}: {_one_line(error)}")
+        return TemplateError(f"{self.where}:{line}: {type(error).__name__}: {one_line(error)}")
 
     @property
     def names(self) -> dict[str, int]:
@@ -203,11 +199,11 @@ class Half:
             known = sorted({*context, *offered})
             missing = re.search(r"'([^']+)' is undefined", str(error))
             guess = did_you_mean(missing[1], known) if missing else f". Variables: {known}"
-            raise TemplateError(f"{self.where}:{line}: {_one_line(error)}{guess}") from error
+            raise TemplateError(f"{self.where}:{line}: {one_line(error)}{guess}") from error
         except SecurityError as error:
             raise TemplateError(
                 f"{self.where}:{self.first_line + _line(error.__traceback__) - 1}: refused by the "
-                f"sandbox: {_one_line(error)}"
+                f"sandbox: {one_line(error)}"
             ) from error
         except TemplateSyntaxError as error:
             raise self._malformed(error) from error

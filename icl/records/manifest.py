@@ -20,6 +20,7 @@ from icl.experiment.condition import Condition
 from icl.experiment.grid import Experiment
 from icl.experiment.plugins import remember
 from icl.metrics.command import placed
+from icl.records.paths import CALIBRATIONS, MANIFEST, SCORES, TABLE
 
 __all__ = ["check_folder", "machine", "versions", "write_manifest"]
 
@@ -53,7 +54,7 @@ def machine() -> dict[str, JSON]:
     }
 
 
-RESULTS = ("manifest.json", "scores.json", "calibrations.json", "table.txt")
+RESULTS = (MANIFEST, SCORES, CALIBRATIONS, TABLE)
 """Files of a run folder, looked at before hours are spent on what could not be written there."""
 
 
@@ -98,7 +99,7 @@ def write_manifest(
         manifest["plugins"] = {"modules": list(experiment.plugins), "base": base}
         remember(experiment.plugins, experiment.base)
     text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
-    replace_file(folder / "manifest.json", text, folder.parent)
+    replace_file(folder / MANIFEST, text, folder.parent)
     return dict(json.loads(text))
 
 

@@ -22,9 +22,11 @@ from icl.experiment.calibration_prompts import probe_prompt
 from icl.experiment.plugins import load_known
 from icl.experiment.request import channel_hash, request_hash
 from icl.prompts.channel import Channel
+from icl.prompts.chat_template import sent_continuation
 from icl.prompts.render_again import HERE, Rendering
 from icl.prompts.template import Template
 from icl.records.calibrated import Calibration, Shelf, calibrate
+from icl.records.paths import CALIBRATIONS, MANIFEST, MODEL, SCORES, find_runs, holds_run
 from icl.records.store import ConditionStore
 from icl.tasks import Task
 from icl.tasks.predict import predict
@@ -156,18 +158,12 @@ class ConditionResult:
     @property
     def tokens(self) -> int:
         """Tokens of prompts and answers, as if nothing were shared."""
-        choices = sum(self.store.choice_tokens())
-        return sum(
-            record.prompt_tokens
-            + (sum(record.choice_tokens) or choices)
-            + sum(output.output_tokens for output in record.outputs)
-            for record in self.records.values()
-        )
+        return self.store.tokens(self.records.values())
 
     @property
     def model(self) -> dict[str, Any]:
         """What the engine found in memory when it computed the first record; empty if nothing."""
-        path = self.store.folder / "model.json"
+        path = self.store.folder / MODEL
         return dict(read_json(path)) if path.exists() else {}
 
     @property
@@ -237,9 +233,7 @@ class ConditionResult:
         if self.entry["method"] != "channel":
             return None
         text = Channel(self.template()).scored(self.store.examples()[record.id]).text
-        chat = self.store.condition()["identity"]["engine"].get("chat")
-        in_turn = isinstance(chat, dict) and not chat.get("assistant_prefix")
-        return text.lstrip() if in_turn else text
+        return sent_continuation(text, self.store.condition()["identity"]["engine"])
 
     def hash_again(self, record: Record) -> str:
         """The record's request hash, made again from what the folder keeps."""
@@ -355,14 +349,14 @@ def load_run(
         ConfigError: a plug-in of the experiment is gone, or is not what this user ran.
     """
     place = Path(folder)
-    if not (place / "manifest.json").is_file():
+    if not holds_run(place):
         place = Path(out) / folder
-    if not (place / "manifest.json").is_file():
-        known = sorted(path.parent.name for path in Path(out).glob("*/manifest.json"))
+    if not holds_run(place):
+        known = [path.name for path in find_runs(Path(out))]
         raise StoreError(f"no run {str(folder)!r} in {out}{did_you_mean(str(folder), known)}")
-    manifest = read_json(place / "manifest.json")
+    manifest = read_json(place / MANIFEST)
     if used := manifest.get("plugins"):
-        load_known(used["modules"], place / used["base"], str(place / "manifest.json"))
+        load_known(used["modules"], place / used["base"], str(place / MANIFEST))
     return opened_run(place, manifest, rendering, allow_commands)
 
 
@@ -373,16 +367,15 @@ def opened_run(
     allow_commands: bool = False,
 ) -> Run:
     """Read records and scores of a run folder whose manifest is given, and not read there."""
-    root = place.parent / "conditions"
     kept, calibrated = (
         read_json(place / name) if (place / name).exists() else []
-        for name in ("scores.json", "calibrations.json")
+        for name in (SCORES, CALIBRATIONS)
     )
     conditions = tuple(
         ConditionResult(
             entry,
             manifest["rows"][entry["rows"]],
-            ConditionStore(root / entry["folder"], place.parent),
+            ConditionStore.of(place.parent, entry["folder"]),
             tuple(
                 Score(**row["score"]) for row in kept if row["condition"] == entry["fingerprint"]
             ),

@@ -47,6 +47,7 @@ from icl.records.lines import (
     parse_record,
     record_line,
 )
+from icl.records.paths import CONDITIONS
 
 __all__ = ["ConditionStore", "append_lines", "record_line", "replace_file"]
 
@@ -76,6 +77,11 @@ class ConditionStore:
         self._rows = GrowingFile(self._records)
         self._timings = GrowingFile(folder / "timings.jsonl")
         self._small: dict[str, Stamp | None] = {}
+
+    @classmethod
+    def of(cls, root: Path, folder: str) -> ConditionStore:
+        """Give the store of a condition by its folder's name below the folder of all runs."""
+        return cls(root / CONDITIONS / folder, root)
 
     def beside(self, role: str) -> ConditionStore:
         """The store of what is asked beside the rows, in a folder of its own inside this one."""
@@ -170,6 +176,16 @@ class ConditionStore:
         """Tokens of every choice, its terminator included; 0 each where none was scored."""
         path = self.folder / "choices.json"
         return tuple(row["tokens"] for row in read_json(path)) if path.exists() else ()
+
+    def tokens(self, records: Iterable[Record]) -> int:
+        """Add up the tokens of the prompts and answers of records, as if nothing were shared."""
+        usual = self.choice_tokens()
+        return sum(
+            record.prompt_tokens
+            + sum(record.choice_tokens or (usual if record.logprobs else ()))
+            + sum(output.output_tokens for output in record.outputs)
+            for record in records
+        )
 
     def condition(self) -> dict[str, Any]:
         """What :meth:`begin` wrote.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult, Run
 from icl.scoring.checks import short_names
 
@@ -71,5 +72,5 @@ def _first(condition: ConditionResult, name: str) -> Shown:
     record = next(iter(condition.records.values()))
     example = condition.examples[0]
     text = condition.sent(condition.prompt(record))
-    title = name or " · ".join(value for value in condition.axes.values() if value)
+    title = name or join_axes(condition.axes, " · ")
     return Shown(condition.entry["fingerprint"], title, record.id, text, example.targets)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from icl.core.number_text import format_interval, format_number
 from icl.core.registry import lookup, names
 from icl.core.types import Score
 from icl.records.results import ConditionResult
@@ -89,11 +90,9 @@ def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
 
 def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
     for place, score in enumerate(scores):
-        defined = score is not None and score.value is not None
-        yield f"{score.value:.1f}" if defined and score else "–"
+        yield format_number(score.value if score else None)
         if place == 0:
-            known = score is not None and score.low is not None and score.high is not None
-            yield f"[{score.low:.1f}, {score.high:.1f}]" if known and score else ""
+            yield format_interval(score)
 
 
 def _title(name: str) -> str:

@@ -11,6 +11,7 @@ from html import escape
 
 from icl.core.probabilities import label_shares
 from icl.core.types import Choice, Example, Output, Prediction, Prompt, Record
+from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult
 from icl.tasks.predict import predict
 
@@ -61,7 +62,7 @@ def card_of(condition: ConditionResult, record: Record) -> Card:
     prompt = condition.prompt(record)
     kept = condition.store.condition()
     choices = condition.choices(record)
-    axes = " · ".join(value for value in condition.axes.values() if value)
+    axes = join_axes(condition.axes, " · ")
     return Card(
         f"{condition.task.name} · row {record.id}",
         {

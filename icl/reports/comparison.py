@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from icl.core.errors import ConfigError, one_line
+from icl.core.number_text import format_interval, format_number, format_p, format_score
 from icl.records.results import Run
 from icl.scoring.compare import POINTS, Comparison, compare_by
 from icl.scoring.pairs import settings_of, shared_words
@@ -120,16 +121,16 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table
             places = [f"mean of {row.pairs}", *[""] * (len(varying) - 1)] if varying else []
         else:
             places = [row.where.get(axis, "") for axis in varying]
-        ps = [_p(row.difference.p), *([_p(row.p_holm)] if corrected else [])]
+        ps = [format_p(row.difference.p), *([format_p(row.p_holm)] if corrected else [])]
         ps[-1] += "*" if row.shown else " "
         cells = [
             *places,
             *([row.a] if several else []),
             _name(row, varying),
-            _number(row.value_a),
-            _number(row.value_b),
-            _signed(row.difference.value),
-            _interval(row),
+            format_number(row.value_a),
+            format_number(row.value_b),
+            format_number(row.difference.value, sign="+"),
+            format_interval(row.difference, sign="+"),
             *ps,
             str(row.n),
         ]
@@ -140,28 +141,6 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table
 def _name(row: Comparison, varying: Sequence[str]) -> str:
     """What is compared; that it is a mean stands with it where there are no other columns."""
     return row.b if row.pairs == 1 or varying else f"{row.b}, mean of {row.pairs}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
-
-
-def _signed(value: float | None) -> str:
-    """With its sign, and no minus before a zero."""
-    return "–" if value is None else f"{round(value, 1) + 0.0:+.1f}"
-
-
-def _interval(row: Comparison) -> str:
-    made = row.difference
-    if made.low is None or made.high is None:
-        return ""
-    return f"[{_signed(made.low)}, {_signed(made.high)}]"
-
-
-def _p(p: float | None) -> str:
-    if p is None:
-        return "–"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
@@ -216,10 +195,10 @@ def verdict(one: Comparison, axes: Sequence[str] | None = None) -> str:
         return f"{head}{rows}; one example shows nothing"
     if one.identical:
         return f"{head}{rows}; every one of them is scored alike, so there is nothing to tell apart"
-    numbers = f"{_signed(made.value)} {_interval(one)}".strip()
-    p = f"p = {_p(one.difference.p)}".replace("= <", "< ")
+    numbers = format_score(made, sign="+")
+    p = f"p = {format_p(one.difference.p)}".replace("= <", "< ")
     if one.p_holm is not None and one.compared > 1:
-        p += f", corrected {_p(one.p_holm)}"
+        p += f", corrected {format_p(one.p_holm)}"
     if one.shown:
         side = "higher" if (made.value or 0.0) > 0 else "lower"
         better = BETTER[one.better]
@@ -256,7 +235,8 @@ def _summed(rows: Sequence[Comparison]) -> Iterator[str]:
     rest = [row for row in rows if not row.shown and not row.identical]
     if shown:
         found = ", ".join(
-            f"{row.b} {_signed(row.difference.value)} ({_short(row)})" for row in shown
+            f"{row.b} {format_number(row.difference.value, sign='+')} ({_short(row)})"
+            for row in shown
         )
         yield f"shown, {len(shown)} of {len(rows)}: {found}{BETTER[rows[0].better]}"
     if rest:
@@ -328,16 +308,15 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
     for title in ("sd", "worst", "best", "spread", "by chance", "p", "n"):
         table.add_column(title, justify="right")
     for row, name in zip(rows, names, strict=True):
-        interval = f"[{row.mean.low:.1f}, {row.mean.high:.1f}]" if row.mean.low is not None else ""
         numbers = (row.sd, row.worst, row.best, row.spread, row.by_chance)
         table.add_row(
             *(name.get(axis, "") for axis in varying),
             *([", ".join(row.over)] if apart else []),
             str(len(row.values)),
-            _number(row.mean.value),
-            interval,
-            *map(_number, numbers),
-            _p(row.p),
+            format_number(row.mean.value),
+            format_interval(row.mean),
+            *map(format_number, numbers),
+            format_p(row.p),
             str(row.mean.n),
         )
     return table

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from icl.core.errors import MetricError
+from icl.core.probabilities import label_shares
 from icl.core.stats import Stats
 from icl.core.types import Example, Prediction, Record
 from icl.metrics import make_metric
@@ -49,15 +49,9 @@ def answers(condition: ConditionResult) -> list[Answer]:
     for record, example, prediction, value in zip(
         condition.records.values(), condition.examples, predictions, values, strict=True
     ):
-        confidence = _confidence(record.logprobs) if record.logprobs else None
+        confidence = max(label_shares(record.logprobs)) if record.logprobs else None
         made.append(Answer(example, record, prediction, value, confidence))
     return made
-
-
-def _confidence(logprobs: Sequence[float]) -> float:
-    """The likeliest choice's share, without an array for each of ten thousand records."""
-    top = max(logprobs)
-    return 1.0 / sum(math.exp(logprob - top) for logprob in logprobs)
 
 
 def _row_values(

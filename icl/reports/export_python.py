@@ -14,8 +14,8 @@ from typing import Any
 from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, Example, Prompt, Record
-from icl.prompts.chat_template import ChatFormat
-from icl.prompts.chat_template import messages as chat_messages
+from icl.experiment.settings import join_axes
+from icl.prompts.chat_template import ChatFormat, messages
 from icl.prompts.jinja_sandbox import Half
 from icl.prompts.template import Template
 from icl.records.results import ConditionResult, Run
@@ -94,7 +94,7 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
 def _turns(prompt: Prompt, chat: dict[str, Any]) -> list[dict[str, str]]:
     """The turns as the model's chat template was given them."""
     options = ChatFormat.of(chat).options
-    return chat_messages(prompt, options, options.assistant_prefix)
+    return messages(prompt, options, options.assistant_prefix)
 
 
 def message_lines(condition: ConditionResult) -> Iterator[str]:
@@ -104,7 +104,7 @@ def message_lines(condition: ConditionResult) -> Iterator[str]:
     for record, prompt in _prompts(condition):
         row = {
             "id": record.id,
-            "messages": _turns(prompt, chat) if isinstance(chat, dict) else prompt.messages,
+            "messages": _turns(prompt, chat) if isinstance(chat, dict) else messages(prompt),
             "targets": list(examples[record.id].targets),
         }
         yield json.dumps(row, ensure_ascii=False) + "\n"
@@ -121,7 +121,7 @@ def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) ->
     whole = [(record, prompt) for record, prompt in sent if not record.dropped]
     sets = {tuple(name for name, _, _ in record.shots) for record, _ in whole}
     place = list(run.conditions).index(condition) + 1
-    axes = " · ".join(value for value in condition.axes.values() if value)
+    axes = join_axes(condition.axes, " · ")
     if len(sets) != 1 and shots_of is None:
         example = next(iter(condition.records))
         raise StoreError(
@@ -182,7 +182,7 @@ def python_source(frozen: Frozen, openai: bool = False) -> str:
     imports += ["import jinja2"] if reasons else []
     golden = {
         "GOLDEN": [_golden(frozen, example, prompt) for example, prompt in frozen.golden],
-        "GOLDEN_MESSAGES": frozen.golden[0][1].messages,
+        "GOLDEN_MESSAGES": messages(frozen.golden[0][1]),
     }
     parts = [
         _docstring(frozen, reasons, openai),

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icl.core.errors import ConfigError
+from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
-from icl.core.types import Score
 from icl.records.results import ConditionResult, Run, varying
-from icl.reports.tables import FACTS, metric_title, number, of_kind
+from icl.reports.tables import FACTS, metric_title, of_kind
 from icl.scoring.checks import brief, checks
 
-__all__ = ["Cell", "Grid", "check_metric", "score_grids", "span"]
+__all__ = ["Cell", "Grid", "check_metric", "score_grids"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,6 @@ class Grid:
     """Settings of the numbers."""
     warnings: tuple[str, ...] = ()
     """Lines of :func:`icl.scoring.checks.brief`."""
-
-
-def span(score: Score | None) -> str:
-    """``[41.3, 60.6]``; empty where there is no interval."""
-    if score is None or score.low is None or score.high is None:
-        return ""
-    return f"[{score.low:.1f}, {score.high:.1f}]"
 
 
 def check_metric(run: Run, metric: str | None) -> None:
@@ -131,10 +124,10 @@ def _baselines(rows: Sequence[ConditionResult], scored: Sequence[str]) -> list[s
 def _numbers(row: ConditionResult, scored: Sequence[str], others: Sequence[str]) -> Iterator[str]:
     found = {score.name: score for score in row.scores}
     for name in scored:
-        yield number(found[name].value if name in found else None)
-        yield span(found.get(name))
+        yield format_number(found[name].value if name in found else None)
+        yield format_interval(found.get(name))
     for name in others:
-        yield number(found[name].value if name in found else None)
+        yield format_number(found[name].value if name in found else None)
 
 
 def _rows(row: ConditionResult) -> str:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from icl.core.errors import ConfigError, one_line
+from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean
 from icl.core.stats import aggregate
 from icl.core.types import Score
 from icl.records.results import ConditionResult, Run
-from icl.reports.grid import Cell, Grid, check_metric, span
-from icl.reports.tables import metric_title, number, of_kind
+from icl.reports.grid import Cell, Grid, check_metric
+from icl.reports.tables import metric_title, of_kind
 from icl.scoring.checks import direction
 from icl.scoring.compare import compare_sides, settings_of
 from icl.scoring.pairs import calibrator_of, metric_of_score, side
@@ -66,8 +67,8 @@ class Place:
         """``51.0 [41.3, 60.6]``, or mean ± standard deviation (conditions); with its mark."""
         mark = "*" if self.differs else ""
         if self.sd is not None:
-            return f"{number(self.value)}{mark} ± {self.sd:.1f} ({len(self.scores)})"
-        return f"{number(self.value)}{mark} {span(self.scores[0])}".rstrip()
+            return f"{format_number(self.value)}{mark} ± {self.sd:.1f} ({len(self.scores)})"
+        return f"{format_number(self.value)}{mark} {format_interval(self.scores[0])}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

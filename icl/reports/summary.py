@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from icl.core.number_text import format_interval, format_number
 from icl.core.types import Score
 from icl.reports.groups import Group, Row, goodness, title
-from icl.reports.tables import number
 
-__all__ = ["BASELINES", "interval", "sentences"]
+__all__ = ["BASELINES", "sentences"]
 
 
 BASELINES = {
@@ -25,13 +25,6 @@ METHODS = {
 }
 
 
-def interval(score: Score | None) -> str:
-    """``17.1 to 39.0``; empty where there is none."""
-    if score is None or score.low is None or score.high is None:
-        return ""
-    return f"{number(score.low)} to {number(score.high)}"
-
-
 def sentences(group: Group) -> Iterator[str]:
     """What a reader needs before the table, a sentence or two each."""
     yield _asked(group)
@@ -41,9 +34,9 @@ def sentences(group: Group) -> Iterator[str]:
         yield "Nothing is scored yet, so there is nothing to compare."
         return
     score = best.primary
-    said = f"{title(score.name)} {number(score.value)}"
-    if interval(score):
-        said += f", 95 % interval {interval(score)}"
+    said = f"{title(score.name)} {format_number(score.value)}"
+    if format_interval(score):
+        said += f", 95 % interval {format_interval(score)}"
     said += f", {score.n} rows"
     if len(group.rows) == 1:
         yield f"One condition: {said}."
@@ -95,11 +88,11 @@ def _against_baselines(best: Row, score: Score) -> Iterator[str]:
     top = max(found, key=goodness)
     name = top.name.partition("/")[0]
     how = BASELINES.get(name, name)
-    said = f"The strongest baseline, {how}, has {number(top.value)} on these rows"
+    said = f"The strongest baseline, {how}, has {format_number(top.value)} on these rows"
     if goodness(score) <= goodness(top):
         yield f"{said}: the model does not beat it."
         return
-    gain = number(abs(score.value - (top.value or 0.0)))
+    gain = format_number(abs(score.value - (top.value or 0.0)))
     inside = (
         score.low is not None
         and score.high is not None

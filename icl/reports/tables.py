@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from icl.core.number_text import format_interval, format_number
 from icl.core.probabilities import label_shares
 from icl.core.registry import lookup, names
 from icl.core.types import Choice, Record, Score
 from icl.engines.hf.weights.proof import described
 from icl.engines.ledger import traffic
+from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult, Run, varying
 from icl.reports.calibration import calibration_tables
 from icl.reports.comparison import plain, spread_tables
@@ -22,7 +24,6 @@ __all__ = [
     "FACTS",
     "card",
     "metric_title",
-    "number",
     "of_kind",
     "render",
     "short_count",
@@ -56,11 +57,6 @@ FACTS = {
     "tied": "tied %",
     "agreement": "agree %",
 }
-
-
-def number(value: float | None, digits: int = 1) -> str:
-    """A score for a table; an en dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def short_count(value: float) -> str:
@@ -184,22 +180,22 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     primary = models[0] if models else ""
     found = [{score.name: score for score in row.scores} for row in rows]
     for name in models:
-        cells = [number(_value(f.get(name))) for f in found]
+        cells = [format_number(_value(f.get(name))) for f in found]
         yield _Column(metric_title(name), cells, right, "" if name == primary else "metric")
         if name == primary:
-            cells = [_interval(f.get(name)) for f in found]
+            cells = [format_interval(f.get(name)) for f in found]
             yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
     plain = [
         name for name in of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
     ]
     for name in plain:
-        cells = [number(_value(f.get(name))) for f in found]
+        cells = [format_number(_value(f.get(name))) for f in found]
         yield _Column(name.split("/")[0], cells, {**right, "style": "cyan"}, "baseline")
     facts = [
         name for name in of_kind(rows, "count") if any(f[name].value for f in found if name in f)
     ]
     for name in facts:
-        cells = [number(_value(f.get(name))) for f in found]
+        cells = [format_number(_value(f.get(name))) for f in found]
         yield _Column(_fact_title(name), cells, right, "count")
     yield _Column("n", [str(len(row.records)) for row in rows], right)
     yield _Column("tokens", [short_count(row.tokens) for row in rows], right)
@@ -208,12 +204,6 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
 
 def _value(score: Score | None) -> float | None:
     return score.value if score else None
-
-
-def _interval(score: Score | None) -> str:
-    if score is None or score.low is None or score.high is None:
-        return ""
-    return f"[{score.low:.1f}, {score.high:.1f}]"
 
 
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
@@ -310,7 +300,7 @@ def card(condition: ConditionResult, record: Record) -> str:
     same = "the same as was sent" if again == record.request else "NOT what was sent"
     prediction = predict(record, choices, condition.entry["parser"])
     right = " (right)" if prediction.value in example.targets else ""
-    axes = " · ".join(value for value in condition.axes.values() if value)
+    axes = join_axes(condition.axes, " · ")
     lines = [
         f"condition  {record.condition}  {axes}",
         f"example    {record.id}",

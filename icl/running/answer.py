@@ -124,11 +124,3 @@ def _record(condition: Condition, request: Request) -> Record:
         choices=() if condition.choices else tuple(request.choices),
         role=request.role,
     )
-
-
-def record_tokens(record: Record, store: ConditionStore) -> int:
-    """Tokens of a record's prompt and answers, as if nothing were shared."""
-    choices = record.choice_tokens or (store.choice_tokens() if record.logprobs else ())
-    return (
-        record.prompt_tokens + sum(choices) + sum(output.output_tokens for output in record.outputs)
-    )

@@ -12,6 +12,7 @@ from icl.engines.ledger import Remote
 from icl.experiment.condition import Condition, Request
 from icl.experiment.grid import Experiment
 from icl.experiment.loader import Loader
+from icl.experiment.settings import join_axes
 from icl.running.judge import benches
 from icl.running.progress import Progress, duration
 from icl.running.run import conditions
@@ -48,7 +49,9 @@ class Estimate:
 
     def cells(self) -> list[str]:
         """A line of a table, as :data:`HEAD` heads it."""
-        axes = _axes(self.condition) + (f" on {_axes(self.judged)}" if self.judged else "")
+        axes = join_axes(self.condition.point.axes) + (
+            f" on {join_axes(self.judged.point.axes)}" if self.judged else ""
+        )
         took = duration(self.seconds) + ("" if self.measured or not self.rows else " (trial)")
         if self.cost is not None:
             took = f"costs {self.cost:.4g}" + (f", {took}" if self.measured else "")
@@ -61,10 +64,6 @@ class Estimate:
             longest,
             took,
         ]
-
-
-def _axes(condition: Condition) -> str:
-    return " ".join(filter(None, condition.point.axes.values()))
 
 
 def total(found: Sequence[Estimate]) -> str:

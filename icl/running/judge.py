@@ -232,10 +232,9 @@ def judge_all(
             f"{name}: a model judges its own outputs, and models favour those; name another model"
         )
     for bench, condition, entry in sorted(asked, key=lambda one: one[0].point.engine_key):
-        folder = root / "conditions"
-        kept = ConditionStore(folder / condition.folder, root)
+        kept = ConditionStore.of(root, condition.folder)
         made = bench.condition(condition, ConditionResult(entry, rows[entry["rows"]], kept))
-        store = ConditionStore(folder / made.folder, root)
+        store = ConditionStore.of(root, made.folder)
         if made.examples:
             bench.loader.only(made.engine)
             if isinstance(made.engine, Remote):

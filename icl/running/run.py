@@ -18,10 +18,12 @@ from icl.experiment.file import load_experiment
 from icl.experiment.grid import Experiment, points
 from icl.experiment.loader import Loader
 from icl.experiment.notes import RANKED_BY, pool_notes, widths_compared
+from icl.experiment.settings import join_axes
 from icl.records.manifest import check_folder, condition_entry, write_manifest
+from icl.records.paths import MODEL
 from icl.records.results import ConditionResult, Run, opened_run
 from icl.records.store import ConditionStore
-from icl.running.answer import answer_batch, batches, record_tokens
+from icl.running.answer import answer_batch, batches
 from icl.running.judge import benches, judge_all
 from icl.running.progress import Progress
 from icl.running.work import check_probes, stores, work
@@ -129,7 +131,7 @@ def conditions(
         if condition.fingerprint in found:
             same[condition.fingerprint].append(point.axes["shots"])
             progress.note(
-                f"{_title(condition)} asks the same as a condition before it and is run once"
+                f"{join_axes(point.axes)} asks the same as a condition before it and is run once"
             )
             continue
         found[condition.fingerprint], same[condition.fingerprint] = condition, []
@@ -163,10 +165,6 @@ def count_spent(found: Sequence[Condition], root: Path) -> None:
             condition.engine.spent += sum(spent(store.folder) for store in kept)
 
 
-def _title(condition: Condition) -> str:
-    return " ".join(filter(None, condition.point.axes.values()))
-
-
 def _complete_noted(
     worked: list[ConditionStore],
     condition: Condition,
@@ -184,7 +182,7 @@ def _complete(
 ) -> int:
     """Compute the records that are missing; returns how many."""
     roles = dict.fromkeys(request.role for request in requests.values() if request.role != "test")
-    name = " ".join([_title(condition), *roles])
+    name = " ".join([join_axes(condition.point.axes), *roles])
     with store.writing():
         have = store.records()
         pending = [
@@ -219,7 +217,7 @@ def _complete(
                 continue
             seconds = time.perf_counter() - began
             _keep_proof(condition, store)
-            tokens = sum(record_tokens(record, store) for record in records)
+            tokens = store.tokens(records)
             done = {name: n - before[name] for name, n in _work(condition).items()}
             store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens, **done})
             if remote:
@@ -236,5 +234,5 @@ def _work(condition: Condition) -> dict[str, int]:
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
     """Write what the engine found in memory beside the records, before the first of them."""
     found = condition.engine.provenance() if isinstance(condition.engine, Proves) else {}
-    if found and not (store.folder / "model.json").exists():
-        store.replace("model.json", json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    if found and not (store.folder / MODEL).exists():
+        store.replace(MODEL, json.dumps(found, ensure_ascii=False, indent=1) + "\n")

@@ -26,7 +26,7 @@ def calibrators(condition: Condition) -> dict[str, Calibrator]:
 
 def stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
     """Role -> where its records are kept, under the folder of all runs."""
-    test = ConditionStore(root / "conditions" / condition.folder, root)
+    test = ConditionStore.of(root, condition.folder)
     return {"test": test, **{role: test.beside(role) for role in ROLES}}
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from icl.calibrators import Floats, normalised
 from icl.core.errors import ConfigError
+from icl.core.probabilities import Floats, normalise
 from icl.core.stats import Stats, score
 from icl.core.types import Prediction, Record, Score
 from icl.records.results import ConditionResult, Run
@@ -138,5 +138,5 @@ def _most_likely(
                 f"the conditions rank other choices for example {record.id!r}; an ensemble needs "
                 "the same labels in all of them"
             )
-        total += np.exp(normalised(given[[known[label] for label in labels]]))
+        total += np.exp(normalise(given[[known[label] for label in labels]]))
     return labels[int(total.argmax())]

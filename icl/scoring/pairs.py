@@ -9,7 +9,7 @@ from typing import Any
 from icl.core.errors import ConfigError
 from icl.core.stats import Metric
 from icl.core.types import Example, Prediction
-from icl.experiment.settings import values_of
+from icl.experiment.settings import join_axes, values_of
 from icl.metrics.command import Command
 from icl.records.results import ConditionResult, Run
 from icl.scoring.scores import metric_called, metrics_of
@@ -145,7 +145,7 @@ def side(
     """
     predictions = condition.predictions(parser, calibrator)
     return Side(
-        name or " ".join(filter(None, condition.axes.values())),
+        name or join_axes(condition.axes),
         {example.id: example for example in condition.examples},
         {prediction.id: prediction for prediction in predictions},
         condition,

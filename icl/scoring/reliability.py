@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Calibrated, Calibrator, normalised
+from icl.calibrators import Calibrated, Calibrator
 from icl.core.errors import MetricError
+from icl.core.probabilities import normalise
 from icl.core.stats import Rows, Stats, score
 from icl.core.types import Score
 from icl.metrics import paired
@@ -91,7 +92,7 @@ def ece_stats(
     pairs = paired(condition.predictions(calibrator=made), condition.examples, "ECE")
     rows: Rows = np.zeros((len(pairs), 3 * bins))
     for row, scores, (prediction, example) in zip(rows, made.scores, pairs, strict=True):
-        sure = float(np.exp(normalised(scores).max()))
+        sure = float(np.exp(normalise(scores).max()))
         place = max(0, min(bins - 1, int(np.ceil(sure * bins)) - 1))
         row[3 * place : 3 * place + 3] = 1, sure, prediction.value in example.targets
     return Stats(rows, _Distance(bins), f"ece|bins:{bins}|width:equal")

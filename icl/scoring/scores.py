@@ -21,6 +21,7 @@ from icl.metrics import make_metric
 from icl.metrics.command import Command, check_command_name
 from icl.metrics.judge import Judge
 from icl.records.calibrated import Calibration
+from icl.records.paths import CALIBRATIONS, SCORES
 from icl.records.results import ConditionResult, Run
 from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_stats
@@ -88,7 +89,7 @@ def score_run(
         for condition, made in zip(run.conditions, wanted, strict=True)
     )
     scores = [(c, {"score": asdict(one)}) for c in conditions for one in c.scores]
-    _write(run.folder / "scores.json", scores)
+    _write(run.folder / SCORES, scores)
     notes = [
         (c, {"calibration": asdict(one)})
         for c in conditions
@@ -96,7 +97,7 @@ def score_run(
         if calibrators is None or not one.refused  # what was only tried is told once
     ]
     if notes:
-        _write(run.folder / "calibrations.json", notes)
+        _write(run.folder / CALIBRATIONS, notes)
     if calibrators:
         command = run.manifest.get("command", ())
         again = " ".join(["icl", *command[1:]]) if command[1:2] == ["run"] else ""

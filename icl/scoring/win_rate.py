@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from icl.core.errors import MetricError
+from icl.core.number_text import format_bounds, format_percent
 from icl.core.stats import wilson
 from icl.scoring.compare import Comparison
 
@@ -51,8 +52,8 @@ class Wins:
             return counts
         low, high = self.interval
         return (
-            f"{counts}; {100 * self.share:.1f} % of {self.decided} decided "
-            f"[{100 * low:.1f}, {100 * high:.1f}]"
+            f"{counts}; {format_percent(self.share, 1)} of {self.decided} decided "
+            f"{format_bounds(100 * low, 100 * high)}"
         )
 
 

@@ -18,6 +18,7 @@ from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
 from icl.core.types import Choice, Example
 from icl.prompts.render_again import HERE, Rendering
+from icl.records.paths import MANIFEST, SCORES, find_runs, holds_run
 from icl.records.results import ConditionResult, Run, load_run
 from icl.records.store import ConditionStore
 from icl.reports.card import card_of
@@ -280,8 +281,8 @@ class Browser:
         """Names of the runs, the newest first; of two of one name the one of the first root."""
         found: dict[str, float] = {}
         for root in self.roots:
-            for path in root.glob("*/manifest.json"):
-                found.setdefault(path.parent.name, path.stat().st_mtime)
+            for folder in find_runs(root):
+                found.setdefault(folder.name, (folder / MANIFEST).stat().st_mtime)
         return sorted(found, key=lambda name: (-found[name], name))
 
     def run(self, name: str) -> Run:
@@ -294,8 +295,8 @@ class Browser:
         if name not in known:  # also keeps what a browser sends from being a path
             where = " or ".join(map(str, self.roots))
             raise StoreError(f"no run {name!r} in {where}{did_you_mean(name, known)}")
-        folder = next(r / name for r in self.roots if (r / name / "manifest.json").is_file())
-        stamp = _stamps(folder / "manifest.json", folder / "scores.json")
+        folder = next(r / name for r in self.roots if holds_run(r / name))
+        stamp = _stamps(folder / MANIFEST, folder / SCORES)
         with self._lock:
             held = self._runs.get(folder)
             if held is None or held[0] != stamp:

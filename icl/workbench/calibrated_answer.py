@@ -14,6 +14,7 @@ import numpy as np
 
 from icl.calibrators import Calibrator, make_calibrator
 from icl.core.errors import CalibrationError, ConfigError
+from icl.core.number_text import format_percent
 from icl.core.probabilities import label_shares
 from icl.core.registry import names
 from icl.engines.protocol import Engine
@@ -60,7 +61,7 @@ class Recalibrated:
         """Whether calibration changed the answer, and whether that was for the better."""
         (best, share), before = self.ranking[0], self.answer.prediction.value
         plain = dict(self.answer.ranking)[best]
-        said = f"{best} with {_percent(share)} instead of {_percent(plain)}"
+        said = f"{best} with {format_percent(share)} instead of {format_percent(plain)}"
         if not self.changed:
             verdict = "the answer stays"
         else:
@@ -165,7 +166,3 @@ def _probed(engine: Engine, found: Mapping[str, Requests]) -> dict[str, list[flo
         for request in requests:
             made[request.hash] = [next(scores).logprob for _ in request.choices]
     return made
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g}%"

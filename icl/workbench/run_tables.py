@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from icl.core.errors import IclError, one_line
+from icl.core.number_text import format_interval, format_number, format_percent
 from icl.core.probabilities import label_shares
 from icl.records.results import Run, varying
 from icl.reports.errors import Confusion, confusion
 from icl.reports.groups import Row, groups, title
 from icl.reports.prompt_parts import Piece, bounded, record_pieces
 from icl.reports.safe_text import clean, short
-from icl.reports.summary import interval
-from icl.reports.tables import FACTS, number
+from icl.reports.tables import FACTS
 from icl.scoring.sensitivity import Spread
 from icl.workbench.browse_runs import Opened, Page
 
@@ -83,8 +83,11 @@ def condition_table(run: Run) -> Table:
             *(_name(row.condition.axes.get(axis, "")) for axis in axes),
             *_scored(row),
             _count(row),
-            *(number(row.baseline(name)) for name in plain),
-            *(number(row.scores[name].value) if name in row.scores else "–" for name in counts),
+            *(format_number(row.baseline(name)) for name in plain),
+            *(
+                format_number(row.scores[name].value) if name in row.scores else "–"
+                for name in counts
+            ),
             _others(row),
         ]
         for row in sorted((row for g in found for row in g.rows), key=lambda row: row.number)
@@ -105,13 +108,13 @@ def _scored(row: Row) -> tuple[str, str]:
     score = row.primary
     if score is None:
         return "–", ""
-    return f"{title(score.name)} {number(score.value)}", interval(score)
+    return f"{title(score.name)} {format_number(score.value)}", format_interval(score)
 
 
 def _others(row: Row) -> str:
     """Every other score of the model's answers, calibrated ones included."""
     own = [score for score in row.of_kind("model") if score is not row.primary]
-    return ", ".join(f"{title(score.name)} {number(score.value)}" for score in own)
+    return ", ".join(f"{title(score.name)} {format_number(score.value)}" for score in own)
 
 
 def _count(row: Row) -> str:
@@ -140,8 +143,8 @@ def page_table(page: Page, compared: bool) -> Table:
             _said(line.answer),
             *([_said(line.other)] if compared else []),
             _cell(line.right),
-            number(line.value),
-            "" if line.confidence is None else f"{100 * line.confidence:.0f} %",
+            format_number(line.value),
+            "" if line.confidence is None else format_percent(line.confidence, 0),
             _cell(line.text),
         )
         for line in page.lines
@@ -192,13 +195,13 @@ def spread_table(found: Sequence[Spread]) -> Table:
             ", ".join(one.over),
             str(len(one.values)),
             one.title,
-            number(one.mean.value),
-            interval(one.mean),
-            number(one.sd),
-            number(one.worst),
-            number(one.best),
-            number(one.spread),
-            number(one.by_chance),
+            format_number(one.mean.value),
+            format_interval(one.mean),
+            format_number(one.sd),
+            format_number(one.worst),
+            format_number(one.best),
+            format_number(one.spread),
+            format_number(one.by_chance),
             f"{one.p:.3f}",
         ]
         for name, one in zip(settings(found), found, strict=True)
@@ -257,7 +260,7 @@ def record_view(opened: Opened, key: str) -> RecordView:
         f"answer     {said.value if said.value is not None else '–'}  ({opened.verdict(key)})",
         f"right      {' | '.join(targets) or '–'}",
         *([f"unparsed   {said.error}"] if said.error else []),
-        *([f"score      {number(one.value)}"] if one.value is not None else []),
+        *([f"score      {format_number(one.value)}"] if one.value is not None else []),
         *(
             f"shot {place:<6}{name}  {label or ''}"
             + (f"  {score:.3f}" if score is not None else "")

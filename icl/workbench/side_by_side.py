@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from icl.core.errors import IclError, MetricError
+from icl.core.number_text import format_p, format_score
 from icl.core.stats import score
 from icl.core.types import Example
 from icl.engines.table import Uncounted
@@ -219,7 +220,7 @@ class Compared:
             cells = [
                 LETTERS[place],
                 self.titles[place],
-                _interval(made.value, made.low, made.high),
+                format_score(made),
                 str(made.n),
             ]
             lines.append([*cells, *(_against(found) if found else ["baseline", "", ""])])
@@ -235,17 +236,10 @@ def _against(found: Comparison) -> list[str]:
     except MetricError as error:
         won = str(error)
     return [
-        _interval(apart.value, apart.low, apart.high, "+"),
+        format_score(apart, sign="+"),
         won,
-        "" if p is None else f"{p:.3f}",
+        "" if p is None else format_p(p),
     ]
-
-
-def _interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
-    if value is None:
-        return "–"
-    around = "" if low is None or high is None else f" [{low:{sign}.1f}, {high:{sign}.1f}]"
-    return f"{value:{sign}.1f}{around}"
 
 
 def run_columns(

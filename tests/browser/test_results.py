@@ -97,7 +97,7 @@ def test_conditions_pages_filters_and_a_record(
     assert [row[0] for row in table] == [first, second]
     score = made.conditions[0].scores[0]
     assert f"{score.value:.1f}" in table[0][2]
-    assert f"{score.low:.1f} to {score.high:.1f}" in table[0]
+    assert f"[{score.low:.1f}, {score.high:.1f}]" in table[0]
     until(page, "result-page", "page 1 of 5: 120 of 120 records")
     seen = [row[0] for row in rows(page)]
     page.click("#result-forth")

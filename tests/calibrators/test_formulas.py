@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl.calibrators import Answers, Calibrated, make_calibrator, make_calibrators, normalised
+from icl.calibrators import Answers, Calibrated, make_calibrator, make_calibrators
 from icl.calibrators.batch import chance_skew, skew
 from icl.core.errors import CalibrationError, ConfigError
+from icl.core.probabilities import normalise
 from icl.core.registry import names
 
 
@@ -213,12 +214,12 @@ def test_a_bias_of_the_labels_changes_nothing_once_it_is_calibrated(
     tilt = bias[: len(rows[0])]
     tilted = [[p * b for p, b in zip(row, tilt, strict=True)] for row in rows]
     one, other = (applied("batch", answers(table)).scores for table in (rows, tilted))
-    close([normalised(row) for row in one], [normalised(row) for row in other])
+    close([normalise(row) for row in one], [normalise(row) for row in other])
     np.testing.assert_allclose(np.mean(one, axis=0), 0, atol=1e-9)
     free = [0.5] * len(tilt)
     plain = applied("contextual", answers(rows, probes=[[np.log(free)]] * len(rows)))
     moved = applied("contextual", answers(tilted, probes=[[np.log(tilt)]] * len(rows)))
-    close([normalised(row) for row in plain.scores], [normalised(row) for row in moved.scores])
+    close([normalise(row) for row in plain.scores], [normalise(row) for row in moved.scores])
 
 
 def test_every_calibrator_says_what_it_assumes_and_where_it_hurts() -> None:

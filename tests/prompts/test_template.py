@@ -10,6 +10,7 @@ import yaml
 
 from icl.core.errors import ChoiceError, DataError, LeakError, TemplateError
 from icl.core.types import Choice, Example, Shot
+from icl.prompts.chat_template import messages
 from icl.prompts.template import Template, load_template, template_of
 
 CLASSIFY = """---
@@ -86,7 +87,7 @@ A:
     assert prompt.text == (
         "You are terse.\n--\nAnswer.\n--\nQ: u1\nA: good\n--\nQ: u2\nA: bad\n--\nLast: u0\nA:"
     )
-    assert prompt.messages == [
+    assert messages(prompt) == [
         {"role": "system", "content": "You are terse."},
         {"role": "user", "content": "Answer.\n--\nQ: u1\nA:"},
         {"role": "assistant", "content": "good"},
@@ -98,7 +99,7 @@ A:
     assert (prompt.template, prompt.template_hash) == ("my.j2", template.hash)
     bare = load(tmp_path, "{{ utt }}||| {{ target }}").prompt(example(0))
     assert bare.text == "u0"
-    assert bare.messages == [{"role": "user", "content": "u0"}]
+    assert messages(bare) == [{"role": "user", "content": "u0"}]
 
 
 def test_shots_show_the_first_answer_and_the_target_sees_every_field(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_the_summary_says_what_was_asked_and_what_came_out(small: Run, text: str
     best = max(
         (s for c in first for s in c.scores if s.name == "accuracy"), key=lambda s: s.value or 0
     )
-    assert f"with acc {best.value:.1f}, 95 % interval {best.low:.1f} to {best.high:.1f}" in words
+    assert f"with acc {best.value:.1f}, 95 % interval [{best.low:.1f}, {best.high:.1f}]" in words
     assert "The strongest baseline" in words
     assert "writing text" in words
 

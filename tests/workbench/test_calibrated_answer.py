@@ -86,7 +86,7 @@ def test_words_say_whether_the_answer_changed(work: Workplace) -> None:
     answer = asked(work, calibrator="per_char")
     labels = [choice.label for choice in answer.request.choices]
     before, other = answer.ranking[0][0], answer.ranking[5][0]
-    plain = {label: f"{100 * share:.3g}%" for label, share in answer.ranking}
+    plain = {label: f"{100 * share:.3g} %" for label, share in answer.ranking}
 
     def words(won: str, *right: str) -> str:
         row = replace(answer.request.example, targets=right)
@@ -94,12 +94,12 @@ def test_words_say_whether_the_answer_changed(work: Workplace) -> None:
         scores = [0.0 if label == won else -50.0 for label in labels]
         return Recalibrated("x", shown, tuple(scores), ("a note",)).words()
 
-    end = f"{{}} with 100% instead of {plain[other]}); a note"
+    end = f"{{}} with 100 % instead of {plain[other]}); a note"
     changed = f"x: the answer changes from {before} to {other}"
     assert words(other) == f"{changed} ({end.format(other)}"
     assert words(other, other) == f"{changed}, which is right ({end.format(other)}"
     wrong = f"{changed}, which is wrong; {before} was right ({end.format(other)}"
     assert words(other, before) == wrong
     assert words(before, "a") == (
-        f"x: the answer stays ({before} with 100% instead of {plain[before]}); a note"
+        f"x: the answer stays ({before} with 100 % instead of {plain[before]}); a note"
     )

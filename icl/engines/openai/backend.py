@@ -12,6 +12,7 @@ from icl.core.types import Prompt, Token
 from icl.engines.openai.capabilities import Facts, find_window, probe
 from icl.engines.openai.client import Link
 from icl.engines.openai.token_counts import Counted
+from icl.prompts.chat_template import messages, trim_opening
 
 __all__ = ["Backend"]
 
@@ -84,13 +85,13 @@ class Backend:
 
     def shown(self, choices: Sequence[str]) -> list[str]:
         """Give the choices as the model writes them: a chat turn begins without white space."""
-        return [choice.lstrip() for choice in choices] if self.chat else list(choices)
+        return [trim_opening(choice) for choice in choices] if self.chat else list(choices)
 
     def request(self, prompt: Prompt, max_tokens: int) -> tuple[str, dict[str, Any]]:
         """Make the path and the body of a request that is greedy so far."""
         chat = self.chat
         path = "/chat/completions" if chat else "/completions"
-        sent: dict[str, Any] = {"messages": prompt.messages} if chat else {"prompt": prompt.text}
+        sent: dict[str, Any] = {"messages": messages(prompt)} if chat else {"prompt": prompt.text}
         body = {"model": self.model, **sent, self.facts.limit: max_tokens, "temperature": 0}
         return path, {**body, **self.extra}
 

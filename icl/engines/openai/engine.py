@@ -14,6 +14,7 @@ from icl.core.errors import ChoiceError, EngineError, ModelError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
 from icl.engines.requests import by_row, check_sampling, grouped
+from icl.prompts.chat_template import messages, trim_opening
 
 __all__ = ["ENGINE_VERSION", "OpenAIEngine"]
 
@@ -151,7 +152,7 @@ class OpenAIEngine:
     def choice(self, choice: Choice) -> Choice:
         """The choice as it is scored: in a chat without white space in front, and without end."""
         if self.backend.chat:
-            return replace(choice, text=choice.text.lstrip(), end="")
+            return replace(choice, text=trim_opening(choice.text), end="")
         return choice
 
     def ranked_by(self, choices: Sequence[str]) -> str:
@@ -252,7 +253,7 @@ class OpenAIEngine:
             raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
         chat = self.backend.chat
         groups: list[tuple[Prompt, dict[str, list[int]]]] = []
-        for prompt, choices in grouped(items, lambda p: repr(p.messages) if chat else p.text):
+        for prompt, choices in grouped(items, lambda p: repr(messages(p)) if chat else p.text):
             alike: dict[frozenset[str], dict[str, list[int]]] = {}
             for own in by_row(choices, items):
                 merged = alike.setdefault(frozenset(own), {})

@@ -10,6 +10,7 @@ from icl.core.errors import ModelError
 from icl.core.types import Prompt, Token
 from icl.engines.openai.client import Link, Request
 from icl.engines.openai.errors import GaveUp, Refused
+from icl.prompts.chat_template import messages
 
 __all__ = ["Counted", "ESTIMATED", "counted"]
 
@@ -33,7 +34,7 @@ class Counted:
 
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent; ids are :data:`ESTIMATED` where they are guessed."""
-        key = repr(prompt.messages) if self._chat else prompt.text
+        key = repr(messages(prompt)) if self._chat else prompt.text
         if key not in self._known:
             if len(self._known) >= _CACHE:
                 self._known.clear()
@@ -44,7 +45,7 @@ class Counted:
         """The text that the model sees, as far as anybody tells how turns are written."""
         if not self._chat:
             return prompt.text
-        turns = prompt.messages
+        turns = messages(prompt)
         if self._codec is not None:
             return str(
                 self._codec.tokenizer.apply_chat_template(
@@ -90,7 +91,7 @@ class Counted:
         root = self._link.url.removesuffix("/v1")
         if self._dialect == "vllm":
             body: dict[str, Any] = {"model": self._model, "return_token_strs": True}
-            body |= {"messages": prompt.messages} if self._chat else {"prompt": text}
+            body |= {"messages": messages(prompt)} if self._chat else {"prompt": text}
         else:
             body = {"content": text, "add_special": True, "with_pieces": True}
         read = Request(root + "/tokenize", body, lambda data: data, kept=False, probe=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from icl.core.number_text import format_interval, format_number, format_p
 from icl.core.types import canonical
 from icl.engines.hf.weights.proof import described
 from icl.records.results import Run
@@ -18,8 +19,7 @@ from icl.reports.groups import Group, groups, title
 from icl.reports.page import plots
 from icl.reports.page.sections import PROMPTS, TEXT_CHARS, section
 from icl.reports.safe_text import clean, marks, short
-from icl.reports.summary import interval
-from icl.reports.tables import number, short_count
+from icl.reports.tables import short_count
 from icl.scoring.checks import checks
 from icl.scoring.sensitivity import spreads
 
@@ -73,13 +73,6 @@ def report_page(run: Run) -> str:
     return str(text)
 
 
-def _p_value(value: float | None) -> str:
-    """``0.012``, ``< 0.001``; an en dash where there is none."""
-    if value is None:
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _environment() -> Any:
     """Jinja with escaping on, and every value made fit to be shown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -99,14 +92,14 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "number": number,
+        "number": format_number,
         "count": short_count,
-        "interval": interval,
+        "interval": format_interval,
         "title": title,
         "marks": marks,
         "short": lambda text, most=TEXT_CHARS: short(text, most),
         "svg": Markup,
-        "pvalue": _p_value,
+        "pvalue": format_p,
         "rounded": rounded,
     }
     return made

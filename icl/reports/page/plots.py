@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from icl.core.number_text import format_bounds, format_number
 from icl.reports.groups import Group, Row
 from icl.reports.safe_text import clean, short
-from icl.reports.tables import number
 
 __all__ = ["Curve", "Panel", "available", "reliability_svg", "shots_panels", "shots_svg"]
 
@@ -82,7 +82,7 @@ class Panel:
         return "; ".join(
             f"{curve.name}: "
             + ", ".join(
-                f"{k} shots {number(fmean(value for value, _, _ in drawn))}"
+                f"{k} shots {format_number(fmean(value for value, _, _ in drawn))}"
                 for k, drawn in curve.points.items()
             )
             for curve in self.curves
@@ -183,7 +183,7 @@ def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None
         axes.plot([k], [middle], color=colour, marker=marker, gid=tip)
         over = f", mean of {len(drawn)} draws" if len(drawn) > 1 else ""
         tips[tip] = (
-            f"{curve.name}, {k} shots: {number(middle)} [{number(low)}, {number(high)}]{over}"
+            f"{curve.name}, {k} shots: {format_number(middle)} {format_bounds(low, high)}{over}"
         )
         if len(drawn) > 1:
             axes.plot(
@@ -247,8 +247,8 @@ def reliability_svg(
                 zorder=3,
             )
             tips[tip] = (
-                f"{count} rows, confidence {number(confidence)} %: right {number(hit)} % "
-                f"[{number(low)}, {number(high)}]"
+                f"{count} rows, confidence {format_number(confidence)} %: "
+                f"right {format_number(hit)} % {format_bounds(low, high)}"
             )
         axes.plot([c for c, *_ in bins], [hit for _, hit, *_ in bins], color="#0000a0")
         axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence %", ylabel="right %")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from icl.calibrators import Calibrator, make_calibrators
 from icl.core.errors import CalibrationError, DataError, IclError, MetricError, one_line
 from icl.core.languages import language
+from icl.core.number_text import format_number
 from icl.core.probabilities import label_shares
 from icl.core.stats import wilson
 from icl.reports.errors import Answer, Confusion, answers, confusion, worst
@@ -18,7 +19,6 @@ from icl.reports.page.interval_strips import Scale, Strip, scale
 from icl.reports.prompt_parts import Piece, bounded, record_pieces
 from icl.reports.safe_text import html_language, short
 from icl.reports.summary import sentences
-from icl.reports.tables import number
 from icl.scoring.checks import Finding
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
@@ -294,7 +294,7 @@ def _diagrams(anchor: str, best: Row) -> list[tuple[str, str, float | None]]:
                 low, high = wilson(one.accuracy * one.n / 100, one.n)
                 bins.append((one.confidence, one.accuracy, 100 * low, 100 * high, one.n))
         said = f"Reliability of {best.name}, {name}: expected calibration error "
-        said += f"{number(found.ece.value)}"
+        said += f"{format_number(found.ece.value)}"
         drawn = ""
         if plots.available():
             drawn = plots.reliability_svg(bins, f"{anchor}-sure{place}", said)

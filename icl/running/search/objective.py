@@ -5,7 +5,6 @@ Both are :class:`icl.core.stats.Stats`, computed from records, so intervals and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from icl.core.errors import ConfigError, MetricError
+from icl.core.probabilities import log_sum_exp
 from icl.core.registry import did_you_mean, names
 from icl.core.stats import Metric, Rows, Stats
 from icl.metrics import make_metric
@@ -117,13 +117,8 @@ def gold_logprob(result: ConditionResult) -> Stats:
                 f"{GOLD} needs a right answer among the choices, and example {example.id!r} has "
                 "none: search on rows with gold answers"
             )
-        rows[place, 0] = _logsumexp(right) - _logsumexp(record.logprobs)
+        rows[place, 0] = log_sum_exp(right) - log_sum_exp(record.logprobs)
     return Stats(rows, _mean, "gold_logprob|normalised:choices|unit:nat")
-
-
-def _logsumexp(values: Any) -> float:
-    top = max(values)
-    return float(top + math.log(math.fsum(math.exp(value - top) for value in values)))
 
 
 def _mean(row: Rows) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icl.core.errors import MetricError
+from icl.core.number_text import format_interval, format_number, format_p, format_score
 from icl.core.stats import score
 from icl.core.types import Score
 from icl.metrics import make_metric
@@ -193,7 +194,7 @@ def _parts(found: Found) -> Iterator[RenderableType]:
     guess = ""
     if found.objective.metric is None and found.winner.test.choices:
         value = -math.log(len(found.winner.test.choices))
-        guess = f"; all choices alike would have {_number(value, found.objective.digits)}"
+        guess = f"; all choices alike would have {format_number(value, found.objective.digits)}"
     yield f"{found.objective.name} on development rows, {found.candidates} candidates{guess}"
     yield _rungs_table(found)
     if found.test:
@@ -231,11 +232,11 @@ def _rungs_table(found: Found) -> RenderableType:
         last = tried[max(tried)]
         cells = [("▸ " if last.condition == mine else "  ") + last.name]
         cells += [
-            _number(tried[place].value, digits) if place in tried else ""
+            format_number(tried[place].value, digits) if place in tried else ""
             for place in range(1, len(found.rungs) + 1)
         ]
         tokens = sum(t.tokens for t in found.trials if t.candidate == number)
-        table.add_row(*cells, _interval(last.low, last.high, digits), f"{tokens:,}")
+        table.add_row(*cells, format_interval(last, digits), f"{tokens:,}")
     if len(ordered) > SHOWN:
         table.add_row(f"  … and {len(ordered) - SHOWN} more in search.jsonl")
     return table
@@ -254,10 +255,10 @@ def _test_table(found: Found) -> RenderableType:
         made = one.difference
         table.add_row(
             one.winner.name,
-            _scored(one.winner, digits, "\n"),
-            _scored(one.baseline, digits, "\n"),
-            f"{_number(made.value, digits, '+')}\n{_interval(made.low, made.high, digits, '+')}",
-            "–" if made.p is None else f"{made.p:.3f}",
+            format_score(one.winner, digits, between="\n"),
+            format_score(one.baseline, digits, between="\n"),
+            format_score(made, digits, "+", between="\n"),
+            format_p(made.p),
         )
     return table
 
@@ -267,7 +268,7 @@ def words(found: Found) -> Iterator[str]:
     digits = found.objective.digits
     where = f"{found.dev.n} development rows"
     yield (
-        f"winner: {found.winner.name}, {found.objective.name} {_scored(found.dev, digits)} on "
+        f"winner: {found.winner.name}, {found.objective.name} {format_score(found.dev, digits)} on "
         f"{where}, the best of {found.candidates} by successive halving"
     )
     if found.stopped:
@@ -308,8 +309,7 @@ def _test_words(found: Found) -> Iterator[str]:
         yield f"test: {verdict} ({first.difference.test.partition('|')[0]})"
     if made := found.test.optimism:
         yield (
-            f"optimism: development minus test {_number(made.value, digits, '+')} "
-            f"{_interval(made.low, made.high, digits, '+')}: "
+            f"optimism: development minus test {format_score(made, digits, '+')}: "
             + ("believe the test" if made.value > 0 else "none seen")
         )
     if found.opened > 1:
@@ -319,17 +319,3 @@ def _test_words(found: Found) -> Iterator[str]:
         )
     for line in found.test.refused:
         yield f"left out: {line}"
-
-
-def _number(value: float | None, digits: int, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.{digits}f}"
-
-
-def _interval(low: float | None, high: float | None, digits: int, sign: str = "") -> str:
-    if low is None or high is None:
-        return ""
-    return f"[{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
-
-
-def _scored(one: Score, digits: int, between: str = " ") -> str:
-    return f"{_number(one.value, digits)}{between}{_interval(one.low, one.high, digits)}".rstrip()

@@ -249,7 +249,7 @@ class _Search:
         """Seconds a token of what the first two candidates have been asked so far."""
         paces = []
         for candidate in self.field.candidates[:2]:
-            timing = ConditionStore(self.out / "conditions" / candidate.dev.folder).timing()
+            timing = ConditionStore.of(self.out, candidate.dev.folder).timing()
             if timing.get("tokens"):
                 paces.append(timing["seconds"] / timing["tokens"])
         return min(paces, default=None)

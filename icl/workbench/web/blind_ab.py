@@ -14,6 +14,8 @@ from typing import Any
 import gradio as gr
 
 from icl.core.errors import ConfigError, IclError
+from icl.experiment.settings import join_axes
+from icl.records.paths import find_runs
 from icl.records.results import ConditionResult, load_run, varying
 from icl.scoring.blind_ab import Pair, append, preference_rows, read_verdicts, tally_verdicts, write
 from icl.workbench.web.form_values import shown, told, wrong
@@ -118,8 +120,7 @@ class Blind:
         self.app.leaves.append(self.leave)
 
     def _runs(self) -> list[str]:
-        found = (self.work.base / RUNS).glob("*/manifest.json")
-        return sorted(path.parent.name for path in found)
+        return [folder.name for folder in find_runs(self.work.base / RUNS)]
 
     def leave(self, request: gr.Request) -> None:
         """A page that is closed leaves nothing behind."""
@@ -212,4 +213,4 @@ class Blind:
 def _named(condition: ConditionResult, apart: Sequence[str]) -> str:
     """A condition by the settings in which it may differ from others."""
     words = filter(None, (condition.axes.get(axis) for axis in apart))
-    return " ".join(words) or " ".join(filter(None, condition.axes.values()))
+    return " ".join(words) or join_axes(condition.axes)

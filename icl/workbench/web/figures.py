@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from threading import Lock
 
+from icl.core.number_text import format_interval, format_number
 from icl.core.types import Score
 from icl.records.results import Run
 from icl.reports.errors import Confusion
@@ -14,8 +15,6 @@ from icl.reports.page import plots
 from icl.reports.page.interval_strips import Scale, Strip, scale
 from icl.reports.page.sections import locales
 from icl.reports.safe_text import clean, short
-from icl.reports.summary import interval
-from icl.reports.tables import number
 from icl.scoring.sensitivity import Spread
 from icl.workbench.run_tables import settings, task_of
 
@@ -77,7 +76,7 @@ def _locales(group: Group) -> list[str]:
             if place.row.primary is not None
         ]
         lines = "".join(
-            f"<tr><th>{_text(place)}</th><td>{number(score.value)}</td><td>{interval(score)}</td>"
+            f"<tr><th>{_text(place)}</th><td>{format_number(score.value)}</td><td>{format_interval(score)}</td>"
             f"<td>{strip}</td><td>{score.n:,}</td></tr>"
             for place, score, strip in cells
         )
@@ -106,8 +105,8 @@ def spread_figure(found: Sequence[Spread]) -> str:
         line = scale([Score(metric, value, None, None, 0, "") for value in values])
         rows = "".join(
             f"<tr><th>{_text(name)}</th><td>{len(one.values)}: {_text(', '.join(one.over))}</td>"
-            f"<td>{_dots(line, one)}</td><td>{number(one.spread)}</td>"
-            f"<td>{number(one.by_chance)}</td></tr>"
+            f"<td>{_dots(line, one)}</td><td>{format_number(one.spread)}</td>"
+            f"<td>{format_number(one.by_chance)}</td></tr>"
             for name, one in own
         )
         parts.append(

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from icl.core import errors
 from icl.core.errors import ConfigError
 from icl.workbench.screen import Hand, Screen
 from icl.workbench.session import Workplace
@@ -114,7 +115,7 @@ def wrong(error: BaseException) -> Any:
 
 def one_line(error: BaseException) -> str:
     """An error in one line."""
-    return shown(" ".join(str(error).split()), 300)
+    return shown(errors.one_line(error), 300)
 
 
 def shown(text: str, most: int = _MOST_SHOWN) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from icl.core.errors import IclError
+from icl.experiment.settings import join_axes
 from icl.records.results import Run
 from icl.reports.safe_text import short
 from icl.scoring.sensitivity import spreads
@@ -504,7 +505,7 @@ def _fresh(run: Run) -> Run:
 def _named(run: Run, fingerprint: str) -> str:
     """A condition's first digits and its settings."""
     condition = next(one for one in run.conditions if one.entry["fingerprint"] == fingerprint)
-    words = " · ".join(filter(None, condition.axes.values()))
+    words = join_axes(condition.axes, " · ")
     return shown(f"{fingerprint[:8]}  {words}", 200)
 
 

@@ -25,6 +25,7 @@ from icl.engines.hf.weights.memory import is_out_of_memory, out_of_memory
 
 __all__ = [
     "Plan",
+    "add_logprobs",
     "by_prefix",
     "common_prefix",
     "plan_choices",
@@ -198,7 +199,7 @@ def score_group(
             fit = _halved(min(fit, len(rows)), error)
         else:
             rows = rows[fit:]
-    return [_total(found[s[:i], token] for i, token in enumerate(s)) for s in suffixes]
+    return [add_logprobs(found[s[:i], token] for i, token in enumerate(s)) for s in suffixes]
 
 
 def score_whole(lm: CausalModel, ids: Ids, n_scored: int) -> float:
@@ -217,7 +218,7 @@ def score_whole(lm: CausalModel, ids: Ids, n_scored: int) -> float:
         targets = torch.tensor(ids[-n_scored:], device=logits.device)
         found = logits.gather(1, targets[:, None])[:, 0]
         # torch's float32 log_softmax is off by 1e-4 a token over 262,144 entries, this by 1e-6.
-        return _total((found - logits.logsumexp(-1)).tolist())
+        return add_logprobs((found - logits.logsumexp(-1)).tolist())
 
 
 def _halved(fit: int, error: BaseException) -> int:
@@ -293,5 +294,6 @@ def _gather(
     return {(node, token): v for (_, node, token), v in zip(asked, values, strict=True)}
 
 
-def _total(logprobs: Iterable[float]) -> float:
+def add_logprobs(logprobs: Iterable[float]) -> float:
+    """Add the log-probabilities of tokens, and round once: as float32, whatever their order."""
     return float(np.float32(math.fsum(logprobs)))

@@ -9,19 +9,17 @@ time, each token once; the rest of every row follows as one padded batch.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
 from icl.core.errors import OutOfMemory
-from icl.engines.hf.causal.score import Plan
+from icl.engines.hf.causal.score import Plan, add_logprobs
 from icl.engines.hf.seq2seq.forward import Memory, Seq2SeqModel, behind, fresh_cache
 from icl.engines.hf.weights.memory import is_out_of_memory, out_of_memory
 
@@ -80,7 +78,7 @@ def score_pair_plain(lm: Seq2SeqModel, plan: Plan) -> list[float]:
     for suffix in plan.suffixes:
         with out_of_memory(f"a prompt of {len(plan.source)} tokens"):
             logits = lm.whole(plan.source, (plan.prefix + suffix)[:-1])[-len(suffix) :]
-            sums.append(_total(_logprobs(logits, list(enumerate(suffix)))))
+            sums.append(add_logprobs(_logprobs(logits, list(enumerate(suffix)))))
     return sums
 
 
@@ -168,7 +166,7 @@ def _score_group(
             yield (
                 place,
                 [
-                    _total(found[(i, s[:n]), token] for n, token in enumerate(s))
+                    add_logprobs(found[(i, s[:n]), token] for n, token in enumerate(s))
                     for s in one.suffixes
                 ],
             )
@@ -293,7 +291,3 @@ def _logprobs(logits: Tensor, wanted: Sequence[tuple[int, int]]) -> list[float]:
     tokens = torch.tensor([token for _, token in wanted], device=logits.device)
     values: list[float] = (logits[rows, tokens] - norms[rows]).tolist()
     return values
-
-
-def _total(logprobs: Iterable[float]) -> float:
-    return float(np.float32(math.fsum(logprobs)))

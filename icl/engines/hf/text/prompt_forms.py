@@ -14,7 +14,7 @@ from icl.core.errors import EngineError, ModelError
 from icl.core.types import JSON, Choice, Prompt, Token
 from icl.engines.hf.text.reasoning import Delimiters, find_delimiters
 from icl.engines.tokenizer import Codec
-from icl.prompts.chat_template import DATE, ChatFormat, ChatOptions
+from icl.prompts.chat_template import DATE, ChatFormat, ChatOptions, trim_opening
 from icl.prompts.control_tokens import ControlCodec, Marked, control_names
 from icl.prompts.family_text import Wording
 
@@ -149,7 +149,7 @@ class ChatForm:
 
     def choice(self, choice: Choice) -> Choice:
         """Without leading white space, unless something stands before it; ended by the turn."""
-        text = choice.text if self.format.options.assistant_prefix else choice.text.lstrip()
+        text = trim_opening(choice.text, self.format.options.assistant_prefix)
         return replace(choice, text=text, end=self.turn_end if choice.end else "")
 
     def end(self, prompt: Prompt) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from icl.core.errors import ModelError
+from icl.core.errors import ModelError, one_line
 from icl.core.types import JSON
 from icl.engines.hf.weights.find import Weights
 from icl.engines.hf.weights.hashes import cache_dir, quiet
@@ -49,10 +49,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 def read_small_files(weights: Weights) -> tuple[Any, Any]:
     """Config and tokenizer; no model class is imported."""
     from transformers import AutoConfig, AutoTokenizer
@@ -67,7 +63,7 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise ModelError(
-                f"config or tokenizer of {weights.source!r} cannot be read ({_one_line(error)}); "
+                f"config or tokenizer of {weights.source!r} cannot be read ({one_line(error)}); "
                 "name a folder or hub id with both, of a family that transformers has built in"
             ) from error
     for advice in {str(warning.message) for warning in told}:  # Marian's: install sacremoses
@@ -143,7 +139,7 @@ def read_generation(weights: Weights, config: Any) -> Any:
         return GenerationConfig.from_pretrained(weights.folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(
-            f"generation_config.json of {weights.source!r} cannot be read ({_one_line(error)}); "
+            f"generation_config.json of {weights.source!r} cannot be read ({one_line(error)}); "
             "download it again, or delete it"
         ) from error
 
@@ -231,7 +227,7 @@ def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement
             )
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ModelError(
-                f"the weights of {weights.source!r} cannot be loaded ({_one_line(error)}); check "
+                f"the weights of {weights.source!r} cannot be loaded ({one_line(error)}); check "
                 "that they are complete safetensors of a language model"
             ) from error
         keep(model)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from icl.core.errors import IclError
+from icl.core.number_text import format_percent
 from icl.experiment.condition import Condition, Request
 from icl.workbench.answer import Answer, Progress, answered, rank, stream
 from icl.workbench.calibrated_answer import recalibrated
@@ -273,19 +274,14 @@ def _verdict(made: Answer) -> str:
     """Which label won, and where the correct one stands."""
     ranking = made.ranking
     best, share = ranking[0]
-    line = f"row id {made.request.example.id}: {best} with {_percent(share)}"
+    line = f"row id {made.request.example.id}: {best} with {format_percent(share)}"
     line += f" of the {len(ranking)} labels"
     labels = [label for label, _ in ranking]
     right = next((one for one in made.request.example.targets if one in labels), None)
-    if right is not None:
+    if right == best:
+        line += "; correct"
+    elif right is not None:
         place = labels.index(right)
-        line += (
-            "; correct"
-            if place == 0
-            else (f"; correct is {right}, in place {place + 1} with {_percent(ranking[place][1])}")
-        )
+        share = ranking[place][1]
+        line += f"; correct is {right}, in place {place + 1} with {format_percent(share)}"
     return f"{line}; {made.seconds:.1f} s"
-
-
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.3g}%"

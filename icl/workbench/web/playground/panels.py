@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from icl.core.errors import IclError
+from icl.core.number_text import format_percent
 from icl.core.types import Expected
 from icl.engines.protocol import Closes, Inspects
 from icl.workbench.model_status import facts, heat, listed, loading
@@ -285,12 +287,9 @@ class TokenPanel:
         one = found[int(place) - 1]
         if one.logprob is None:
             return told(f"{one.token.text!r} stands first, so nothing expects it")
-        lines = [f"{one.token.text!r} {_percent(one.logprob)}, rank {one.rank}"]
-        lines += [f"{_percent(logprob):>8}  {text!r}" for text, logprob in one.alternatives]
+        lines = [f"{one.token.text!r} {format_percent(math.exp(one.logprob))}, rank {one.rank}"]
+        lines += [
+            f"{format_percent(math.exp(logprob)):>8}  {text!r}"
+            for text, logprob in one.alternatives
+        ]
         return told("\n".join(lines))
-
-
-def _percent(logprob: float) -> str:
-    import math
-
-    return f"{100 * math.exp(logprob):.3g} %"
