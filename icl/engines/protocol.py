@@ -21,6 +21,7 @@ from icl.core.types import (
 __all__ = [
     "Budgets",
     "Closes",
+    "Constrains",
     "Counts",
     "Embeds",
     "Engine",
@@ -29,6 +30,7 @@ __all__ = [
     "Local",
     "Proves",
     "Sized",
+    "TokenMask",
     "Writes",
 ]
 
@@ -59,6 +61,45 @@ class Engine(Protocol):
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """Log-likelihood of each continuation; those of equal prompts share one token prefix."""
+        ...
+
+
+class TokenMask(Protocol):
+    """What holds the answer to one prompt to a form, a token at a time."""
+
+    def allowed(self, tokens: Sequence[int]) -> Any | None:
+        """Return which tokens may follow those of the answer so far; None for any.
+
+        Either truth values over the vocabulary, (vocabulary,), or token ids, (allowed,), as an
+        array of numpy or torch; entries that are missing at the end are not allowed. Whatever is
+        returned must depend on the tokens alone: all samples of a prompt ask the same mask.
+        Reasoning is not among the tokens, and not held to anything once its block is open; a
+        model opens one by itself only where the mask allows the tokens that do.
+        """
+        ...
+
+
+@runtime_checkable
+class Constrains(Protocol):
+    """An engine that picks every token itself, so that a :class:`TokenMask` can hold an answer."""
+
+    def vocabulary(self) -> int:
+        """Return the number of token ids, which is the longest a mask can be."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None = None,
+        stop: threading.Event | None = None,
+        masks: Sequence[TokenMask | None] | None = None,
+    ) -> Iterator[tuple[int, Output]]:
+        """Generate as :meth:`Engine.generate` does; ``masks`` has one entry for each prompt.
+
+        Raises:
+            EngineError: a mask that allows nothing, or not one entry for each prompt.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from icl.core.errors import EngineError
 from icl.core.types import (
     JSON,
     Choice,
@@ -32,6 +33,7 @@ from icl.engines.hf.weights.load import auto_dtype, load_model, read_generation,
 from icl.engines.hf.weights.memory import out_of_memory, rows_beside
 from icl.engines.hf.weights.progress import tell
 from icl.engines.hf.weights.widths import Asked, Formats, check_asked, decide, precision
+from icl.engines.protocol import TokenMask
 from icl.engines.requests import by_row, grouped
 from icl.engines.tokenizer import Codec
 from icl.prompts.family_text import Heard, Wording
@@ -277,6 +279,10 @@ class HFEngine(ModelEntry):
         found = layer_of(self.open()._config, layer, self.source)
         return {"model": digest(self.identity())[:16], "layer": found}
 
+    def vocabulary(self) -> int:
+        """The number of token ids that the model has logits of."""
+        return len(self.lm.model.get_output_embeddings().weight)
+
     def room(self, answer_tokens: int) -> int:
         """Tokens that a prompt may have beside an answer of so many."""
         window: int = self.window
@@ -289,11 +295,19 @@ class HFEngine(ModelEntry):
         sampling: Sampling,
         on_token: OnToken | None = None,
         stop: threading.Event | None = None,
+        masks: Sequence[TokenMask | None] | None = None,
     ) -> Iterator[tuple[int, Output]]:
         """Generate for all prompts as one batch; outputs come as they finish.
 
+        Args:
+            prompts: what is asked.
+            sampling: how tokens are drawn.
+            on_token: hears the text of each prompt's first output as it comes.
+            stop: ends all outputs early once it is set.
+            masks: one for each prompt, or None where its answer is held to nothing.
+
         Raises:
-            EngineError: sampling settings without meaning.
+            EngineError: sampling settings without meaning, or a mask that allows nothing.
             WindowError: a prompt leaves no room for ``max_tokens``.
             OutOfMemory: the batch does not fit; give fewer prompts.
         """
@@ -302,11 +316,18 @@ class HFEngine(ModelEntry):
 
         check_sampling(sampling)
         check_thinking(sampling, self.form.delimiters, self.source)
+        if masks is not None and len(masks) != len(prompts):
+            raise EngineError(
+                f"there are {len(masks)} masks for {len(prompts)} prompts; give one for each, None "
+                "for an answer that is held to nothing"
+            )
         if not prompts:
             return
         heard = None if on_token is None else Heard(self.wording, on_token)
         for group in self._requests(prompts, sampling):
             n_tokens = {r.index: len(getattr(r, "source", r.ids)) for r in group}
+            if masks is not None:
+                group = [replace(request, mask=masks[request.index]) for request in group]
             decode, ends = self.codec.decode, self._ends()
             for i, made in generate(self.lm, group, sampling, decode, ends, heard, stop):
                 if heard is not None and made.sample == 0:

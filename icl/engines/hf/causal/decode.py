@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from icl.core.types import OnToken, Output, Sampling
 from icl.engines.hf.causal.decode_batches import Batch, Growing, Request, batch_for
 from icl.engines.hf.causal.forward import CausalModel
+from icl.engines.hf.causal.token_masks import allowed_ids
 from icl.engines.hf.text.reasoning import ThinkingStream
 from icl.engines.hf.weights.memory import out_of_memory
 from icl.engines.text_stream import TextStream
@@ -34,6 +36,24 @@ class _Row:
     stream: TextStream | ThinkingStream
     random: torch.Generator
     tokens: list[int] = field(default_factory=list)
+    reasoned: int = 0
+    """How many of the tokens are reasoning; the answer begins behind them."""
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the next token is one of the reasoning, which no mask holds to anything."""
+        return isinstance(self.stream, ThinkingStream) and self.stream.inside
+
+    def limit(self) -> Any | None:
+        """Which tokens may come next, as the request's mask says; None for any."""
+        if self.request.mask is None or self.reasons:
+            return None
+        return self.request.mask.allowed(self.tokens[self.reasoned :])
+
+    def allowed(self, limit: Any, logits: Tensor) -> Tensor:
+        """The ids of the tokens that may come next: (allowed,), in rising order."""
+        n_tokens = len(self.tokens) - self.reasoned
+        return allowed_ids(limit, logits, self.request.key, n_tokens)
 
     def output(self, finish: str) -> Output:
         return Output(
@@ -181,8 +201,11 @@ def _advance(
     token = row.stream.choose(token)
     if token in ends:
         return "end"
+    reasons = row.reasons
     row.tokens.append(token)
     _hear(row, row.stream.push(token), on_token)
+    if reasons or row.reasons:
+        row.reasoned = len(row.tokens)
     if row.stream.stopped:
         return "stop"
     return "length" if len(row.tokens) >= sampling.max_tokens else None
@@ -196,8 +219,22 @@ def _hear(row: _Row, text: str, on_token: OnToken | None) -> None:
 def _choose(
     lm: CausalModel | Growing, states: Tensor, rows: Sequence[_Row], sampling: Sampling
 ) -> list[int]:
-    """The next token of every row."""
+    """The next token of every row; those without a mask are chosen as if no row had one."""
+    limits = {i: limit for i, row in enumerate(rows) if (limit := row.limit()) is not None}
     if sampling.temperature == 0:
-        return lm.argmax(states)
+        chosen = lm.argmax(states) if len(limits) < len(rows) else [0] * len(rows)
+        if limits:
+            projected = lm.project(states[list(limits)]).float()  # (limited rows, vocabulary)
+            for logits, (i, limit) in zip(projected, limits.items(), strict=True):
+                ids = rows[i].allowed(limit, logits)
+                chosen[i] = int(ids[logits[ids].argmax()])
+        return chosen
     on_cpu = lm.project(states).float().cpu()
-    return [pick(on_cpu[i], sampling, row.random) for i, row in enumerate(rows)]
+    chosen = []
+    for i, row in enumerate(rows):
+        if i in limits:
+            ids = row.allowed(limits[i], on_cpu[i])
+            chosen.append(int(ids[pick(on_cpu[i][ids], sampling, row.random)]))
+        else:
+            chosen.append(pick(on_cpu[i], sampling, row.random))
+    return chosen

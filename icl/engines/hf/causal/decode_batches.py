@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicLayer
 from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel
 from icl.engines.hf.causal.score import common_prefix
 from icl.engines.hf.text.reasoning import Thinking
+from icl.engines.protocol import TokenMask
 
 __all__ = ["Batch", "Growing", "Request", "batch_for"]
 
@@ -43,6 +44,8 @@ class Request:
     """What its random numbers depend on, beside seed and sample."""
     thinking: Thinking | None = None
     """How its reasoning is read, for a model that reasons."""
+    mask: TokenMask | None = None
+    """What its answers are held to; None: nothing."""
 
 
 class Batch(Protocol):

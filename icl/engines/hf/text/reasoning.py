@@ -146,6 +146,11 @@ class ThinkingStream:
         """Whether a stop string was found in the answer."""
         return self._answer is not None and self._answer.stopped
 
+    @property
+    def inside(self) -> bool:
+        """Whether a block of reasoning is open, so that the next token is none of the answer."""
+        return self._inside
+
     def choose(self, token: int) -> int:
         """The model's token, or one that closes a block which has used up its budget."""
         budget = self._thinking.budget
