@@ -213,7 +213,7 @@ def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
             made = lookup(kind.removesuffix("s"), name)
             about = (made.__doc__ or "").strip().partition("\n")[0]
             if kind == "tasks":
-                about = f"{made.kind}; {', '.join(made.methods)}; {', '.join(made.metrics)}"
+                about = f"{made.kind.name}; {', '.join(made.methods)}; {', '.join(made.metrics)}"
             yield name, about
 
 

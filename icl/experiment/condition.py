@@ -103,6 +103,7 @@ class Condition:
                 list(self.point.pair or ()),
             ],
             **({"revisions": dict(self.revisions)} if self.revisions else {}),
+            **({"enricher": self.task.enricher.identity()} if self.task.enricher else {}),
         }
 
     @cached_property
@@ -131,7 +132,7 @@ class Condition:
         return len(self.engine.tokens(prompt))
 
     def _choice_identity(self) -> JSON:
-        if self.template.file.kind == "choose":
+        if self.template.file.kind.labels == "row":
             return {"in_rows": True, "ended": self._ended}
         return [choice.text + choice.end for choice in self.choices]
 
@@ -147,7 +148,7 @@ class Condition:
 
     def choices_of(self, example: Example) -> Sequence[Choice]:
         """The choices of an example: its own where the template says so, else the shared ones."""
-        if self.template.file.kind != "choose":
+        if self.template.file.kind.labels != "row":
             return self.choices
         if self.method == "channel":
             return Channel(self.template).choices(example)
@@ -290,13 +291,13 @@ def build(point: Point, loader: Loader) -> Condition:
     template = _template(point, loader)
     if template.file.kind != task.kind:
         raise ConfigError(
-            f"the template {template.name!r} is of kind {template.file.kind!r}, the task "
-            f"{task.name!r} needs {task.kind!r}; name another prompt, or change `task:` in its "
-            "front matter"
+            f"the template {template.name!r} is of kind {template.file.kind.name!r}, the task "
+            f"{task.name!r} needs {task.kind.name!r}; name another prompt, or change `task:` in "
+            "its front matter"
         )
     test = loader.test(point, template)
     pool, left_out = _pool(point, loader, template, test)
-    if task.kind == "classify" and not template.labels:
+    if template.takes_labels:
         found = test.seen.labels.union(*(example.targets[:1] for example in pool))
         template = replace(template, labels={label: label for label in sorted(found)})
     engine = loader.engine(point)
@@ -312,7 +313,7 @@ def build(point: Point, loader: Loader) -> Condition:
         available=test.available,
         pool=pool,
         left_out=left_out,
-        selector=loader.selector(point, pool, test.examples),
+        selector=loader.selector(point, pool, test.examples, template),
         choices=choices,
         sampling=sampling,
         engine=engine,
@@ -373,24 +374,24 @@ def check_answers(condition: Condition) -> None:
     """
     template = condition.template
     kind = template.file.kind
-    if kind == "extract":
+    if kind.gold == "items":
         for example in (*condition.examples, *condition.pool):
             if example.targets and template.file.head.label_field not in example.fields:
                 raise DataError(
-                    f"example {example.id!r}: an extract task compares fields, so the front matter "
-                    f"of {template.name} must name the field that holds them, as in "
+                    f"example {example.id!r}: a task of kind {kind.name!r} compares fields, so the "
+                    f"front matter of {template.name} must name the field that holds them, as in "
                     "`label_field: entities`"
                 )
-    for example in condition.examples if kind in ("classify", "choose") else ():
+    for example in condition.examples if kind.labels is not None else ():
         label = template.label(example)
         labels = template.labels
-        if kind == "choose":
+        if kind.labels == "row":
             labels = {choice.label: choice.text for choice in condition.choices_of(example)}
         if label is not None and label not in labels:
-            whose = "of" if kind == "classify" else "that it has under"
+            whose = "of" if kind.labels == "shared" else "that it has under"
             raise DataError(
                 f"example {example.id!r} has the label {label!r}, which is not among the "
                 f"{len(labels)} labels {whose} {template.name}; add it under "
-                f"`{'labels' if kind == 'classify' else 'choice_labels'}:`"
+                f"`{'labels' if kind.labels == 'shared' else 'choice_labels'}:`"
                 f"{did_you_mean(label, labels)}"
             )

@@ -16,11 +16,12 @@ from typing import Any, get_args, get_type_hints
 
 import icl.experiment.entries
 from icl.core.errors import ConfigError
+from icl.core.kinds import kinds
 from icl.core.registry import did_you_mean, lookup, names
 from icl.engines.hf.weights.widths import WIDTHS
 from icl.experiment.entries import ExperimentEntry, ShotsHolder
 from icl.experiment.samples import built_in_data
-from icl.prompts.frontmatter import CHOICE_ENDS, KINDS, FrontMatter
+from icl.prompts.frontmatter import CHOICE_ENDS, FrontMatter
 from icl.prompts.template_file import template_names
 
 __all__ = ["SCHEMAS", "experiment_schema", "schema_text", "template_schema"]
@@ -87,13 +88,14 @@ def experiment_schema() -> dict[str, Any]:
 
 def template_schema() -> dict[str, Any]:
     """The schema of the front matter of a template."""
-    offered = {"task": KINDS, "choice_end": CHOICE_ENDS}
     hints = get_type_hints(FrontMatter)
     properties: dict[str, Any] = {}
     for spec in fields(FrontMatter):
         made: dict[str, Any] = {"type": "string"}
-        if spec.name in offered:
-            made = {"enum": list(offered[spec.name])}
+        if spec.name == "task":
+            _offer(made, list(kinds()))
+        elif spec.name == "choice_end":
+            made = {"enum": list(CHOICE_ENDS)}
         elif spec.name == "labels":
             made = {"type": ["array", "object", "string"]}
         elif hints[spec.name] == tuple[str, ...]:

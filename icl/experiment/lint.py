@@ -121,7 +121,7 @@ def template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
     tables = _tables(file)
     for what, table in tables.items():
         yield from _missing_forms(file, what, table)
-    if file.kind != "classify" or file.head.labels is None:
+    if file.kind.labels != "shared" or file.head.labels is None:
         return
     tags = {str(tag) for forms in tables["labels"].values() for tag in forms} or {"en"}
     at = _key_line(file, "labels")
@@ -176,7 +176,7 @@ def _last_line(half: Half) -> int:
 
 def _stops(file: TemplateFile) -> Iterator[tuple[int, str]]:
     if not file.stop:
-        if file.kind == "generate":
+        if file.kind.needs_stop:
             yield (
                 1,
                 (
@@ -249,12 +249,16 @@ class _Here(Loader):
         return made if isinstance(made, Local) and made.at_hand() else Uncounted(window=10**9)
 
     def selector(
-        self, point: Point, pool: Sequence[Example], queries: Sequence[Example] = ()
+        self,
+        point: Point,
+        pool: Sequence[Example],
+        queries: Sequence[Example] = (),
+        template: Template | None = None,
     ) -> Selector | None:
         """Shots that need vectors are stood in for by drawn ones: no weights are read to check."""
         made = self.made(point)
         if made is None or made.asks is None:
-            return super().selector(point, pool, queries)
+            return super().selector(point, pool, queries, template)
         drawn = Random(seed=point.shots.seed)
         drawn.fit(pool)
         return drawn
@@ -308,7 +312,7 @@ def condition_problems(condition: Condition) -> Iterator[str]:
         ended = condition.point.task.choice_end != "never"
         if condition.method == "channel":
             yield from _channel_problems(condition)
-        elif condition.template.file.kind == "classify":
+        elif condition.template.file.kind.labels == "shared":
             yield from choice_problems(condition.template, ended)
         else:
             yield from _row_choices(condition, ended)

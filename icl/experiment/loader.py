@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icl.core.errors import ConfigError
-from icl.core.registry import construct
+from icl.core.registry import construct, lookup
 from icl.core.types import JSON, Example, canonical
 from icl.data import DataSpec, Drawn, Seen, apart, data_hash, draw, pinned, scan
 from icl.engines.protocol import Closes, Embeds, Engine
@@ -18,8 +18,10 @@ from icl.experiment.grid import Experiment, Point
 from icl.prompts.template import Template
 from icl.selectors import Selector
 from icl.selectors.vectors import Asked, Vectors
+from icl.tasks import Task
+from icl.tasks.enrich import Enricher, enrich_row
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "enricher_of"]
 
 
 def _reads(template: Template) -> JSON:
@@ -27,10 +29,16 @@ def _reads(template: Template) -> JSON:
     file = template.file
     return [
         file.name,
-        file.kind,
+        file.kind.name,
         file.head.label_field,
-        file.kind == "classify" and not template.labels,
+        template.takes_labels,
     ]
+
+
+def enricher_of(point: Point) -> Enricher | None:
+    """Return what adds fields to the rows of a point's task; None for rows as the data has them."""
+    task: Task = lookup("task", point.task.task)
+    return task.enricher
 
 
 @dataclass
@@ -42,6 +50,7 @@ class Loader:
     """By the point's ``engine_key``, in the order of the grid."""
     _tests: dict[str, Drawn] = field(default_factory=dict)
     _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
+    _richer: dict[str, list[Example]] = field(default_factory=dict)
     _selectors: dict[str, Selector] = field(default_factory=dict)
     _encoders: dict[str, Encoder] = field(default_factory=dict)
     _vectors: dict[str, Vectors] = field(default_factory=dict)
@@ -53,7 +62,7 @@ class Loader:
     @property
     def held(self) -> int:
         """How many samples, pools and indices are kept."""
-        return len(self._tests) + len(self._pools) + len(self._selectors)
+        return len(self._tests) + len(self._pools) + len(self._richer) + len(self._selectors)
 
     def _spec(
         self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry | DevEntry
@@ -78,9 +87,10 @@ class Loader:
         if key not in self._tests:
             spec = self._spec(point, rows.data, point.locale, rows)
             read = map(template.answered, self.read(spec))
-            labels = template.file.kind == "classify" and not template.labels
-            self._tests[key] = draw(read, rows.n, rows.seed, labels)
-        return self._tests[key]
+            self._tests[key] = draw(read, rows.n, rows.seed, template.takes_labels)
+        drawn = self._tests[key]
+        examples = self._enriched(point, template, key, drawn.examples)
+        return drawn if examples is drawn.examples else replace(drawn, examples=examples)
 
     def pool(
         self,
@@ -90,7 +100,22 @@ class Loader:
         template: Template,
         test: Drawn,
     ) -> tuple[list[Example], int]:
-        """The pool without the test rows, and how many of these were left out; read once."""
+        """The pool without the test rows, enriched, and how many of these were left out."""
+        key, rows, left_out = self._pool(point, entry, locale, template, test)
+        return self._enriched(point, template, key, rows), left_out
+
+    def _pool(
+        self,
+        point: Point,
+        entry: PoolEntry | DevEntry,
+        locale: str | None,
+        template: Template,
+        test: Drawn,
+    ) -> tuple[str, list[Example], int]:
+        """Its name, the pool as the data has it, and the number of rows left out; read once.
+
+        Rows are told apart by what the data says of them, whatever an enricher adds.
+        """
         rows = point.task.rows
         name = entry.data or rows.data
         given = [point.data[one].model_dump(mode="json") for one in (name, rows.data)]
@@ -101,14 +126,27 @@ class Loader:
             read: Iterable[Example] = map(template.answered, self.read(spec))
             if isinstance(entry, PoolEntry) and entry.without:
                 held, same = Seen(), (entry.without.data or rows.data) == name
-                for row in self.pool(point, entry.without, point.locale, template, test)[0]:
+                for row in self._pool(point, entry.without, point.locale, template, test)[1]:
                     held.add(row)
                 read = (row for row in read if not held.has(row, same))
             by_id = {"leave_out": True, "auto": name == rows.data}
             by_id["allow"] = by_id["auto"] and locale == point.locale
             parallel = entry.parallel if isinstance(entry, PoolEntry) else "auto"
             self._pools[key] = apart(read, test.seen, by_id[parallel], entry.n, entry.seed)
-        return self._pools[key]
+        return key, *self._pools[key]
+
+    def _enriched(
+        self, point: Point, template: Template, key: str, rows: list[Example]
+    ) -> list[Example]:
+        """The rows with the fields that the task's enricher adds; added once to rows of a name."""
+        enricher = enricher_of(point)
+        if enricher is None:
+            return rows
+        hidden = sorted(template.hidden(Example("", {})))
+        made = canonical([key, point.task.task, enricher.identity(), hidden])
+        if made not in self._richer:
+            self._richer[made] = [enrich_row(enricher, row, template.hidden(row)) for row in rows]
+        return self._richer[made]
 
     def engine(self, point: Point) -> Engine:
         """The engine of a point's model entry; nothing is loaded into memory by this."""
@@ -138,9 +176,19 @@ class Loader:
         return values
 
     def selector(
-        self, point: Point, pool: Sequence[Example], queries: Sequence[Example] = ()
+        self,
+        point: Point,
+        pool: Sequence[Example],
+        queries: Sequence[Example] = (),
+        template: Template | None = None,
     ) -> Selector | None:
         """The fitted selector of a point, or None without shots; told which queries will come.
+
+        Args:
+            point: names the selector and its options.
+            pool: the rows that shots come from, with what an enricher added.
+            queries: the rows that will be asked.
+            template: says what of a shot that is written by hand no enricher may see.
 
         Raises:
             ConfigError: an unknown option, or the model has no states to compare texts by.
@@ -154,9 +202,14 @@ class Loader:
         made.parallel = entry is not None and entry.parallel == "allow"
         locales = [point.locale, point.pool_locale] if made.parallel else []
         kind = "fixed" if point.shots.file else point.shots.select
-        key = canonical([kind, made.identity(), data_hash(pool), locales])
+        enricher = enricher_of(point)
+        added = [] if enricher is None else [point.task.task, enricher.identity()]
+        key = canonical([kind, made.identity(), data_hash(pool), locales, added])
         if key not in self._selectors:
             made.fit(pool)
+            if enricher is not None and template is not None and point.shots.file:
+                hidden = template.hidden
+                made.pool = [enrich_row(enricher, shot, hidden(shot)) for shot in made.pool]
             self._selectors[key] = made
         self._selectors[key].expect(queries)
         return self._selectors[key]

@@ -30,7 +30,7 @@ def answering(
         ConfigError: the noisy channel, and a server that scores no prompts.
         TemplateError: the noisy channel, and the template has no ``[[channel]]``.
     """
-    shared = template.file.kind == "classify"
+    shared = template.file.kind.labels == "shared"
     if method == "channel":
         channel = Channel(template).check()
         choices = channel.choices() if shared else []

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from icl.core.errors import ConfigError
 from icl.core.files import shipped_folder
+from icl.core.kinds import Kind
+from icl.core.registry import lookup
 from icl.experiment.entries import (
     DataEntry,
 )
@@ -41,14 +44,24 @@ def built_in_data() -> dict[str, DataEntry]:
     }
 
 
-def sample_task(template: str, kind: str) -> dict[str, Any]:
-    """A task entry that tries a template out: the samples of its library folder, else its kind."""
+def sample_task(template: str, kind: Kind) -> dict[str, Any]:
+    """A task entry that tries a template out: the samples of its library folder, else its kind.
+
+    Raises:
+        ConfigError: nothing ships for this kind.
+    """
     split = {"rows": {"split": "test"}, "pool": {"split": "train"}}
     folder, _, name = template.rpartition("/")
-    of_kind = {"classify": "intent", "generate": "translation"}.get(kind, kind)
     known = ("intent", "translation", "summarization", "sentiment", "choose", "extract", "generate")
-    data = folder if name and folder in known else of_kind
+    data = folder if name and folder in known else kind.samples
+    if not data:
+        raise ConfigError(
+            f"no data set ships with which a template of kind {kind.name!r} could be tried; write "
+            "an experiment file that names rows, and give that"
+        )
     task = {"sentiment": "classify"}.get(data, data)
+    if data == kind.samples and lookup("task", task).kind != kind:
+        task = kind.name
     if data == "translation":
         pair = {"from": "eng_Latn", "to": "deu_Latn"}
         rows: dict[str, Any] = {"pair": pair, "lines": [1, 120]}

@@ -126,10 +126,10 @@ def check_labels(
     """
     if shots.labels == "gold" or shots.k == 0:
         return
-    if shots.labels != "none" and template.file.kind not in ("classify", "choose"):
+    if shots.labels != "none" and template.file.kind.labels is None:
         raise ConfigError(
             f"shots: labels: {shots.labels!r} draws from a label set, and {template.name} is of "
-            f"kind {template.file.kind!r}, which has none; accepted there: gold, none"
+            f"kind {template.file.kind.name!r}, which has none; accepted there: gold, none"
         )
     if shots.labels == "none" and method == "channel":
         raise ConfigError(

@@ -43,7 +43,7 @@ class Channel:
             TemplateError: it has no ``[[channel]]``.
         """
         if self.template.file.given is None:
-            read = "choice" if self.template.file.kind == "choose" else "label"
+            read = self.template.file.kind.variable or "label"
             raise TemplateError(
                 f"{self.template.file.path}: no [[channel]] section, which method: channel needs; "
                 "it gives the label and scores the input, as in "
@@ -58,9 +58,9 @@ class Channel:
             ChoiceError: fewer than two labels, or two are given by the same text.
         """
         template = self.template
-        if template.file.kind == "choose":
+        if template.file.kind.labels == "row":
             if example is None:
-                raise AssertionError("the choices of a choose template stand in the row")
+                raise AssertionError("the choices of such a template stand in the row")
             where, remedies = f"{template.name}: example {example.id!r}", ROW
         else:
             where, remedies = template.name, LABELS

@@ -36,6 +36,7 @@ if __name__ == "__main__":
 
 from icl.core import errors
 from icl.core.errors import TemplateError
+from icl.core.kinds import told_kinds
 from icl.core.types import JSON, Prompt
 from icl.prompts.child_process_worker import CHAT, Limits, answered
 from icl.prompts.jinja_sandbox import Half
@@ -147,7 +148,7 @@ class Sandbox:
         """
         turn = self._turn(text, name)
         asked = [text, name, language_tag, label_language, list(label_set)]
-        made = turn.ask({"bind": asked})
+        made = turn.ask({"bind": asked, "kinds": told_kinds()})
         file = _file(made["file"], turn)
         return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
 
@@ -158,7 +159,8 @@ class Sandbox:
             TemplateError: malformed, too large or too slow.
         """
         turn = self._turn(kept["text"], kept["name"])
-        file = _file(turn.ask({"parse": [kept["text"], kept["name"]]}), turn)
+        asked = {"parse": [kept["text"], kept["name"]], "kinds": told_kinds()}
+        file = _file(turn.ask(asked), turn)
         words, labels = kept["words"], kept["labels"]
         return Template(file, kept["language"], words, labels, tuple(kept["fallbacks"]))
 

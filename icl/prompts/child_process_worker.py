@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import TemplateError as JinjaError
 
 from icl.core.errors import IclError, TemplateError
+from icl.core.kinds import learn_kinds
 from icl.core.types import Prompt
 from icl.prompts.chat_template import sent_text
 from icl.prompts.jinja_sandbox import Half
@@ -53,6 +54,7 @@ class Limits:
 def answered(message: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """``value``, or ``error`` and ``message``; ``full`` if the process ran out of memory."""
     (kind, asked), *_ = message.items()
+    learn_kinds(message.get("kinds", ()))
     where = asked["where"] if kind == "half" else CHAT if kind == "sent" else asked[1]
     try:
         if kind == "bind":

@@ -13,6 +13,7 @@ import yaml
 
 from icl.core.errors import ChoiceError, DataError, TemplateError
 from icl.core.extraction import normal
+from icl.core.kinds import Kind, kind_of, kinds
 from icl.core.languages import language
 from icl.core.registry import did_you_mean
 from icl.core.types import canonical
@@ -21,7 +22,6 @@ from icl.prompts.jinja_sandbox import Half
 __all__ = [
     "FrontMatter",
     "GOLD",
-    "KINDS",
     "answers",
     "check_channel",
     "check_kind",
@@ -32,7 +32,6 @@ __all__ = [
 
 GOLD = frozenset({"label", "target", "targets"})
 """Names that hold the answer in every template."""
-KINDS = ("classify", "choose", "generate", "extract")
 CHOICE_ENDS = ("auto", "always", "never")
 _LISTS = ("stop", "shared_fields", "answer_fields", "choices", "choice_labels")
 _RULE = re.compile(r"^---[ \t]*\n", re.M)
@@ -58,6 +57,11 @@ class FrontMatter:
     about: str = ""
     source: str = ""
     author: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """What the kind under ``task:`` decides."""
+        return kind_of(self.task)
 
 
 def split_front_matter(text: str, path: Path) -> tuple[FrontMatter, str, int]:
@@ -100,7 +104,7 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
                 raise TemplateError(f'{path}: {key}: {value!r} is no list of texts such as ["\\n"]')
             checked[key] = tuple(many)
         elif key in ("task", "choice_end"):
-            accepted = KINDS if key == "task" else CHOICE_ENDS
+            accepted = list(kinds()) if key == "task" else CHOICE_ENDS
             if value not in accepted:
                 raise TemplateError(f"{path}: {key}: {value!r}{did_you_mean(str(value), accepted)}")
         elif key != "labels" and not isinstance(value, str):
@@ -111,7 +115,7 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
     for name in head.shared_fields:
         if name in GOLD or name == head.label_field:
             raise TemplateError(f"{path}: shared_fields: {name!r} is the answer and stays hidden")
-    if bool(head.choices) != (head.task == "choose"):
+    if bool(head.choices) != (head.kind.labels == "row"):
         raise TemplateError(
             f"{path}: choices: names the fields that hold the choices of a row, in a template of "
             "kind `task: choose` and in no other"
@@ -137,11 +141,11 @@ def check_kind(
     Raises:
         TemplateError: the halves do not suit the template's kind.
     """
-    needed = {"classify": "label", "choose": "choice"}.get(head.task)
+    needed = head.kind.variable
     reads = set(target.names) - {"labels", "words"}
-    if head.task == "classify" and reads - {"label"}:
+    if head.kind.labels == "shared" and reads - {"label"}:
         raise TemplateError(
-            f"{path}:{target.first_line}: the target of a classify template may read only "
+            f"{path}:{target.first_line}: the target of a {head.task} template may read only "
             f"`label`, since every label is rendered with it; it reads {sorted(reads - {'label'})}"
         )
     if needed is not None and needed not in reads:
@@ -149,10 +153,11 @@ def check_kind(
             f"{path}:{target.first_line}: the target of a {head.task} template must read "
             f"`{needed}`, as in `||| {{{{ {needed} }}}}`"
         )
-    if head.task == "choose" and reads & {*GOLD, head.label_field}:
+    if head.kind.labels == "row" and reads & {*GOLD, head.label_field}:
+        answer = sorted(reads & {*GOLD, head.label_field})
         raise TemplateError(
-            f"{path}:{target.first_line}: the target of a choose template is rendered with every "
-            f"choice, so it cannot read the answer {sorted(reads & {*GOLD, head.label_field})}"
+            f"{path}:{target.first_line}: the target of a {head.task} template is rendered with "
+            f"every choice, so it cannot read the answer {answer}"
         )
     for half in (target, *others):
         if half is not None and half.fits:
@@ -173,7 +178,7 @@ def check_channel(path: Path, head: FrontMatter, given: Half, scored: Half) -> N
     Raises:
         TemplateError: the halves do not suit the template's kind, or the scored one may shrink.
     """
-    needed = {"classify": "label", "choose": "choice"}.get(head.task)
+    needed = head.kind.variable
     if needed is None:
         raise TemplateError(
             f"{path}:{given.first_line}: [[channel]] ranks the labels of a classify template or "
@@ -185,13 +190,13 @@ def check_channel(path: Path, head: FrontMatter, given: Half, scored: Half) -> N
             f"{path}:{given.first_line}: [[channel]] gives the label, so what stands before ||| "
             f"must read `{needed}`, as in `Intent: {{{{ {needed} }}}}`"
         )
-    if head.task == "classify" and reads - {"label"}:
+    if head.kind.labels == "shared" and reads - {"label"}:
         raise TemplateError(
             f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
             f"every label, so it may read only `label`; it reads {sorted(reads - {'label'})}: "
             "move the input behind |||"
         )
-    if head.task == "choose" and reads & {*GOLD, head.label_field}:
+    if head.kind.labels == "row" and reads & {*GOLD, head.label_field}:
         raise TemplateError(
             f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
             "every choice, so it cannot read the answer "
@@ -209,19 +214,19 @@ def answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
     """The right answers that the ``label_field`` of a row holds; none where it is null.
 
     Raises:
-        DataError: the answer of an ``extract`` row is neither an object nor a list.
+        DataError: the answer of a row whose items are compared is neither an object nor a list.
     """
     if value is None:
         return ()
-    if head.task != "extract":
+    if head.kind.gold != "items":
         return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),)
     try:
         found = json.loads(value) if isinstance(value, str) else value
         return (canonical(normal(found)),)
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"{where}: the answer in {head.label_field!r} of an extract task must be a JSON "
-            f'object or list, as in {{"person": ["Ann"]}}; it is {value!r}'
+            f"{where}: the answer in {head.label_field!r} of a task of kind {head.task!r} must be "
+            f'a JSON object or list, as in {{"person": ["Ann"]}}; it is {value!r}'
         ) from error
 
 

@@ -88,15 +88,24 @@ class Template:
             reserved[FIT] = keep
         return half.render({**values, **reserved}, self._tags(example))
 
+    def hidden(self, example: Example) -> set[str]:
+        """The names of the fields that give an example's answer away: no input half reads them."""
+        return {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)
+
     def _input(self, half: Half, example: Example, keep: int | None = None) -> str:
-        hidden = {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)
+        hidden = self.hidden(example)
         half.refuse(hidden)
         shown = {name: value for name, value in example.fields.items() if name not in hidden}
         return self._render(half, example, shown, keep)
 
+    @property
+    def takes_labels(self) -> bool:
+        """Whether its labels are those that are found in the data, since it lists none."""
+        return self.file.kind.labels == "shared" and not self.labels
+
     def label(self, example: Example) -> str | None:
         """The example's label, or None for free text and rows without gold."""
-        if not (self.labels or self.file.kind == "choose") or not example.targets:
+        if not (self.labels or self.file.kind.labels == "row") or not example.targets:
             return None
         return example.targets[0]
 
@@ -112,7 +121,7 @@ class Template:
 
     def label_set(self, example: Example) -> list[str]:
         """The labels that an example may be shown with; none for free text."""
-        return list(self._row_choices(example) if self.file.kind == "choose" else self.labels)
+        return list(self._row_choices(example) if self.file.kind.labels == "row" else self.labels)
 
     def answered(self, example: Example) -> Example:
         """The example with the answer that ``label_field`` names, where the template names one."""
@@ -138,7 +147,7 @@ class Template:
                 "leave it out of the pool"
             )
         first = example.targets[0]
-        if self.file.kind == "choose":
+        if self.file.kind.labels == "row":
             texts = self._row_choices(example)
             if first not in texts:
                 raise TemplateError(
@@ -147,7 +156,7 @@ class Template:
                 )
             return self._choice(example, texts[first])
         values = {**example.fields, "target": first, "targets": list(example.targets)}
-        if self.file.kind == "classify":
+        if self.file.kind.labels == "shared":
             if first not in self.labels:
                 raise TemplateError(
                     f"{self.name}: example {example.id!r} has the label {first!r}, which is not "
@@ -167,9 +176,9 @@ class Template:
             ChoiceError: fewer than two choices, or one is empty or doubled.
             TemplateError: the row lacks a field of ``choices:``, or it holds no text.
         """
-        if self.file.kind == "choose":
+        if self.file.kind.labels == "row":
             if example is None:
-                raise AssertionError("the choices of a choose template stand in the row")
+                raise AssertionError("the choices of such a template stand in the row")
             where, remedies = f"{self.name}: example {example.id!r}", ROW
             made = [
                 Choice(label, self._choice(example, text))
@@ -205,14 +214,14 @@ class Template:
         Raises:
             TemplateError: the label is not among those of the template or the row.
         """
-        known = self._row_choices(example) if self.file.kind == "choose" else self.labels
+        known = self._row_choices(example) if self.file.kind.labels == "row" else self.labels
         if label not in known:
             raise TemplateError(
                 f"{self.name}: example {example.id!r} has the label {label!r}, which is not among "
                 f"the {len(known)} labels of [[channel]]{did_you_mean(label, known)}"
             )
         assert self.file.given is not None  # icl.prompts.channel asks whether there is one
-        if self.file.kind == "choose":
+        if self.file.kind.labels == "row":
             return self._choice(example, known[label], self.file.given)
         context: dict[str, JSON] = {"labels": list(known.values()), "words": dict(self.words)}
         return self.file.given.render({**context, "label": known[label]})
@@ -294,7 +303,7 @@ def bind(
     words, missing_words = file.pick_words(language_tag)
     labels: Mapping[str, str] = {}
     missing_labels: list[str] = []
-    if file.kind == "classify":
+    if file.kind.labels == "shared":
         labels, missing_labels = file.pick_labels(label_language or language_tag, label_set)
     return Template(file, language_tag, words, labels, (*missing_words, *missing_labels))
 

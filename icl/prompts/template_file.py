@@ -18,6 +18,7 @@ import yaml
 
 from icl.core.errors import TemplateError
 from icl.core.files import shipped_folder
+from icl.core.kinds import Kind
 from icl.core.languages import language
 from icl.core.registry import did_you_mean
 from icl.prompts.frontmatter import GOLD, FrontMatter, check_channel, check_kind, split_front_matter
@@ -66,9 +67,9 @@ class TemplateFile:
     """Second half of [[channel]]: the input, which it scores."""
 
     @property
-    def kind(self) -> str:
-        """``classify``, ``choose``, ``generate`` or ``extract``."""
-        return self.head.task
+    def kind(self) -> Kind:
+        """What its kind decides; the front matter names it under ``task:``."""
+        return self.head.kind
 
     @property
     def stop(self) -> tuple[str, ...]:

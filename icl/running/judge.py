@@ -31,11 +31,12 @@ from icl.records.store import ConditionStore
 from icl.running.progress import Progress
 from icl.scoring.judge_verdicts import HUMAN, human_text
 from icl.tasks import Task
+from icl.tasks.generic import CLASSIFY
 
 __all__ = ["Bench", "benches", "judge_all"]
 
 
-TASK = Task("judge", "classify", ("rank", "generate"), "label", (), ())
+TASK = Task("judge", CLASSIFY.kind, ("rank", "generate"), "label", (), ())
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _rows(examples: Iterable[Example], predictions: Iterable[Prediction]) -> Ite
 
 def _check(name: str, judge: Judge, template: Template) -> None:
     file = template.file
-    if file.kind != "classify" or not template.labels:
+    if file.kind != CLASSIFY.kind or not template.labels:
         raise ConfigError(
             f"metrics: {name}: the judge's template {file.name!r} must be of kind 'classify' and "
             'list its verdicts, as in `labels: {"yes": "yes", "no": "no"}`'

@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
+from icl.core.kinds import Kind
 from icl.tasks import Task
 
 __all__ = ["CHOOSE", "CLASSIFY", "EXTRACT", "GENERATE"]
 
 
-CLASSIFY = Task(
-    name="classify",
-    kind="classify",
-    methods=("rank", "generate", "channel"),
-    parser="label",
-    metrics=("accuracy", "macro_f1"),
-    baselines=("chance", "majority", "vote"),
+CLASSIFY = Task.of(
+    Kind(
+        name="classify",
+        labels="shared",
+        methods=("rank", "generate", "channel"),
+        parser="label",
+        metrics=("accuracy", "macro_f1"),
+        baselines=("chance", "majority", "vote"),
+        samples="intent",
+        starter="intent/plain",
+    )
 )
 """One of some labels that all rows share: sentiment, topic, entailment."""
 
-CHOOSE = Task(
-    name="choose",
-    kind="choose",
-    methods=("rank", "generate", "channel"),
-    parser="label",
-    metrics=("accuracy",),
-    baselines=("chance", "majority"),
+CHOOSE = Task.of(
+    Kind(
+        name="choose",
+        labels="row",
+        methods=("rank", "generate", "channel"),
+        parser="label",
+        metrics=("accuracy",),
+        baselines=("chance", "majority"),
+        samples="choose",
+        starter="choose/instructed",
+    )
 )
 """One of the choices that a row brings along: COPA, multiple-choice questions."""
 
-GENERATE = Task(
-    name="generate",
-    kind="generate",
-    methods=("generate",),
-    parser="first_line",
-    metrics=("exact_match", "token_f1", "chrf"),
-    baselines=(),
+GENERATE = Task.of(
+    Kind(
+        name="generate",
+        parser="first_line",
+        metrics=("exact_match", "token_f1", "chrf"),
+        needs_stop=True,
+        samples="translation",
+        starter="generate/question",
+    )
 )
 """Free text: answers to questions, rewriting, correction."""
 
-EXTRACT = Task(
-    name="extract",
-    kind="extract",
-    methods=("generate",),
-    parser="fields",
-    metrics=("item_f1", "exact_match"),
-    baselines=(),
+EXTRACT = Task.of(
+    Kind(
+        name="extract",
+        gold="items",
+        parser="fields",
+        metrics=("item_f1", "exact_match"),
+        samples="extract",
+        starter="extract/json",
+    )
 )
 """Fields or items that a text names, written as JSON, ``key: value`` lines or a list."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from icl.tasks import Task
+from dataclasses import replace
+
+from icl.tasks.generic import CLASSIFY
 
 __all__ = ["INTENT"]
 
 
-INTENT = Task(
-    name="intent",
-    kind="classify",
-    methods=("rank", "generate", "channel"),
-    parser="label",
-    metrics=("accuracy", "macro_f1"),
-    baselines=("chance", "majority", "vote"),
-)
+INTENT = replace(CLASSIFY, name="intent")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from icl.tasks import Task
+from dataclasses import replace
+
+from icl.tasks.generic import GENERATE
 
 __all__ = ["SUMMARIZATION"]
 
 
-SUMMARIZATION = Task(
+SUMMARIZATION = replace(
+    GENERATE,
     name="summarization",
-    kind="generate",
-    methods=("generate",),
     parser="text",
     metrics=("rougeL", "rouge1", "rouge2", "rougeLsum", "length_ratio"),
     baselines=("lead3",),

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from icl.tasks import Task
+from dataclasses import replace
+
+from icl.tasks.generic import GENERATE
 
 __all__ = ["TRANSLATION"]
 
 
-TRANSLATION = Task(
-    name="translation",
-    kind="generate",
-    methods=("generate",),
-    parser="first_line",
-    metrics=("chrf", "bleu"),
-    baselines=("copy",),
-)
+TRANSLATION = replace(GENERATE, name="translation", metrics=("chrf", "bleu"), baselines=("copy",))

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from icl.core.errors import DataError, IclError, one_line
+from icl.core.kinds import Kind
 from icl.core.registry import names
 from icl.core.types import JSON, Prompt
 from icl.engines.table import Uncounted
@@ -80,14 +81,16 @@ def _row(work: Workplace, opened: Opened, key: str) -> Screen:
     )
     if known:
         for number, row in enumerate(work.rows(screen), 1):
-            if row.id == example.id and row.content == example.content:
+            shared = {name: v for name, v in example.fields.items() if name in row.fields}
+            same = replace(example, fields=shared).content == row.content  # without what was added
+            if row.id == example.id and same:
                 return replace(screen, row=number)
     fields = fields_of(work.template(screen).file)
     own = {field: _typed(example.fields.get(field, "")) for field in fields}
     return replace(screen, own=own, answer=next(iter(example.targets), ""))
 
 
-def _source(work: Workplace, data: str, kind: str) -> tuple[Source, bool]:
+def _source(work: Workplace, data: str, kind: Kind) -> tuple[Source, bool]:
     """The source of a data set and whether it is that one, else the first of that kind."""
     fitting = [source for source in work.sources.values() if source.kind == kind]
     for source in fitting:
@@ -95,7 +98,7 @@ def _source(work: Workplace, data: str, kind: str) -> tuple[Source, bool]:
             return source, True
     if not fitting:
         raise DataError(
-            f"the desk has no data to {kind}; start it with the experiment: icl app FILE"
+            f"the desk has no data to {kind.name}; start it with the experiment: icl app FILE"
         )
     return fitting[0], False
 

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from icl.core.errors import DataError
+from icl.core.kinds import Kind
 from icl.core.registry import lookup
 from icl.experiment.grid import Experiment
 from icl.experiment.samples import built_in_data, sample_task
+from icl.tasks import Task
+from icl.tasks.generic import GENERATE
 
 __all__ = ["Source", "first_of", "of_experiment", "of_samples", "of_upload"]
 
@@ -46,9 +49,16 @@ class Source:
     """The template that its experiment asks first; empty where none is named."""
 
     @property
-    def kind(self) -> str:
-        """``classify``, ``choose``, ``generate`` or ``extract``."""
-        return str(lookup("task", self.task["task"]).kind)
+    def kind(self) -> Kind:
+        """What the kind of its task decides."""
+        task: Task = lookup("task", self.task["task"])
+        return task.kind
+
+    @property
+    def enriched(self) -> bool:
+        """Whether its task adds fields to every row."""
+        task: Task = lookup("task", self.task["task"])
+        return task.enricher is not None
 
     @property
     def method(self) -> str:
@@ -76,7 +86,7 @@ def of_samples() -> dict[str, Source]:
     """The data sets that ship with the project, by their names in an experiment file."""
     found = {}
     for folder in _FOLDERS:
-        task = sample_task(f"{folder}/x", "")
+        task = sample_task(f"{folder}/x", GENERATE.kind)
         name = f"samples/{folder}"
         tags = _languages(name)
         pairs = "pair" in task["rows"]
@@ -108,7 +118,7 @@ def of_experiment(experiment: Experiment) -> dict[str, Source]:
     return found
 
 
-def of_upload(path: Path, kind: str, answer: str | None) -> Source:
+def of_upload(path: Path, kind: Kind, answer: str | None) -> Source:
     """A file of rows that a user gave, as a task of the template's kind.
 
     Where the answers are known the other rows of the file are the pool.
@@ -120,7 +130,7 @@ def of_upload(path: Path, kind: str, answer: str | None) -> Source:
     if known is None:
         raise DataError(f"{path.name}: the ending must be one of {', '.join(_FORMATS)}")
     entry: dict[str, Any] = {"format": known, "path": str(path)}
-    task: dict[str, Any] = {"task": kind, "rows": {"data": "uploaded"}}
+    task: dict[str, Any] = {"task": kind.name, "rows": {"data": "uploaded"}}
     if answer:
         entry["answer"], task["pool"] = answer, {}
     return Source(path.name, task, {"uploaded": entry})

@@ -161,7 +161,7 @@ def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
 
     None where labels are not what is answered.
     """
-    if opened.condition.task.kind not in ("classify", "choose"):
+    if opened.condition.task.kind.labels is None:
         return None
     found = confusion(list(opened.answers.values()), pairs=15)
     if found is None:

@@ -288,10 +288,12 @@ def _typed(
     if source.sources:
         data[OWN] = _typed_lines(screen, files)
         return
-    row: dict[str, Any] = {"id": OWN, **{key: _plain(text) for key, text in screen.own.items()}}
+    # The page offers every field that the template reads; those left empty an enricher adds.
+    own = {key: text for key, text in screen.own.items() if text or not source.enriched}
+    row: dict[str, Any] = {"id": OWN, **{key: _plain(text) for key, text in own.items()}}
     entry: dict[str, Any] = {"format": "jsonl"}
     if screen.answer and source.label_field:
-        plain = source.kind != "extract"
+        plain = source.kind.gold != "items"
         row[source.label_field] = screen.answer if plain else _plain(screen.answer)
     elif screen.answer:
         entry["answer"] = source.entry.get("answer") or "answer"

@@ -26,6 +26,7 @@ from icl.experiment.grid import Experiment, points
 from icl.experiment.loader import Loader
 from icl.prompts.child_process import Limits, Sandbox
 from icl.prompts.template import Template, edited
+from icl.tasks.generic import GENERATE
 from icl.workbench.bounds import Bounds
 from icl.workbench.row_cache import Shelf
 from icl.workbench.row_sources import Source, first_of, of_experiment, of_samples, of_upload
@@ -144,7 +145,7 @@ class Workplace:
         stem, dot, ending = Path(name).name.rpartition(".")
         clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)[:40] or "rows"
         made = f"{UPLOAD}/{clean}-{hashlib.sha256(content).hexdigest()[:16]}{dot}{ending.lower()}"
-        of_upload(Path(name), "generate", None)  # refuses an unknown ending before it is written
+        of_upload(Path(name), GENERATE.kind, None)  # refuses an unknown ending before it is written
         path = self.private / made
         if not path.is_file():
             try:
@@ -163,7 +164,7 @@ class Workplace:
     def columns(self, data: str) -> list[str]:
         """The columns of an uploaded file."""
         path = self.private / data
-        rows = self.read(of_spec(of_upload(path, "generate", None), self.base, Screen("", "")))
+        rows = self.read(of_spec(of_upload(path, GENERATE.kind, None), self.base, Screen("", "")))
         return list(next(iter(rows)).fields)
 
     def rows(self, screen: Screen) -> list[Example]:

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from icl.core.errors import StoreError, TemplateError
 from icl.core.files import replace_file
+from icl.core.kinds import Kind
 from icl.core.languages import language
 from icl.core.registry import did_you_mean
 from icl.prompts.child_process import Limits
 from icl.prompts.template_file import TemplateFile, library, read_template, template_names
+from icl.tasks.generic import GENERATE
 
 __all__ = [
     "FOLDER",
@@ -74,14 +76,9 @@ def template_choices(base: Path) -> list[str]:
     return [*own_templates(base), *template_names()]
 
 
-def stand_in(kind: str) -> str:
+def stand_in(kind: Kind) -> str:
     """The library's template of a kind that a beginner starts from."""
-    known = {
-        "choose": "choose/instructed",
-        "extract": "extract/json",
-        "generate": "generate/question",
-    }
-    return known.get(kind, "intent/plain")
+    return kind.starter or GENERATE.kind.starter
 
 
 def template_text(name: str, tag: str, base: Path) -> str:

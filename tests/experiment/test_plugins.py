@@ -41,6 +41,16 @@ labels: [up, down]
 stop: ["\\n"]
 ---
 {{ source }}:||| {{ label }}"""
+TAGS = """---
+task: tags
+stop: ["\\n"]
+---
+{{ source }} has the tags||| {{ target }}"""
+HINTED = """---
+stop: ["\\n"]
+---
+{% for word, meaning in hints %}{{ word }} is {{ meaning }}. {% endfor -%}
+{{ source }}:||| {{ target }}"""
 SAY = 'stop: ["\\n"]\n---\n{{ source }}:||| {{ target }}'
 
 
@@ -59,6 +69,8 @@ def files(folder: Path) -> Path:
         (folder / f"{name}.py").write_text(text)
     (folder / "days.txt").write_text(DAYS)
     (folder / "mood.j2").write_text(MOOD)
+    (folder / "tags.j2").write_text(TAGS)
+    (folder / "hinted.j2").write_text(HINTED)
     (folder / "say.j2").write_text("---\n" + SAY)
     (folder / "experiment.yaml").write_text(EXPERIMENT)
     return folder / "experiment.yaml"
@@ -74,8 +86,8 @@ def test_the_examples_are_short_and_of_every_kind() -> None:
 
 def test_the_examples_run(tmp_path: Path) -> None:
     done = run(files(tmp_path), tmp_path / "runs")
-    assert len(done.conditions) == 4
-    two = done.conditions[2]
+    assert len(done.conditions) == 8
+    two = done.conditions[4]
     # The two longest rows of the pool, the longest first, for every query.
     assert [shot for shot, _, _ in two.records["0"].shots] == ["5", "4"]
     # ' up' is shorter than ' down', so the engine finds it likelier: 2 of 4 rows are up.
@@ -86,6 +98,11 @@ def test_the_examples_run(tmp_path: Path) -> None:
     assert two.calibrations[0].changed == 0
     said = done.conditions[1].predictions()
     assert sorted(str(made.value) for made in said) == ["coat:", "day:", "match:", "news:"]
+    # Nothing else knows of the kind of tags, or of the field that the hints are in.
+    assert done.conditions[6].scores[0].name == "same_tags"
+    hinted = done.conditions[7]
+    assert hinted.store.examples()["0"].fields["hints"] == [["day", "siku"]]
+    assert hinted.prompt(hinted.records["0"]).query == "day is siku. a lovely day:"
     assert done.conditions[1].scores[0].signature.startswith("first_word|case:mixed|ci:wilson")
 
 

@@ -171,7 +171,7 @@ def test_every_template_says_what_it_is(name: str) -> None:
     assert file.stop
     # What follows an answer in a shot must begin with the stop, else a model cannot learn to end.
     assert file.separator.startswith(file.stop[0])
-    assert file.kind == KINDS.get(name.split("/")[0], "generate")
+    assert file.kind.name == KINDS.get(name.split("/")[0], "generate")
     spans = [half.fits for half in (file.input, file.query) if half is not None]
     assert any(spans) == name.startswith("summarization/"), "a document may shrink"
 
@@ -269,7 +269,7 @@ META = {"source": "eng_Latn", "target": "swh_Latn", "locale": "sw-KE"}
 def test_the_examples_of_the_documentation_render(text: str, tmp_path: Path) -> None:
     (tmp_path / "doc.j2").write_text(text, "utf-8")
     template = load_template("doc.j2", base=str(tmp_path))
-    classify = template.file.kind == "classify"
+    classify = template.file.kind.labels == "shared"
     answer = next(iter(template.labels), "0")
     shot = Example("s", FIELDS, (answer,), META, ("unit",))
     prompt = template.prompt(Example("q", FIELDS, (), META), [Shot(shot)])

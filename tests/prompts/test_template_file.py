@@ -41,7 +41,7 @@ def test_front_matter_is_read_and_has_defaults() -> None:
     assert (file.stop, file.separator, file.choice_end) == (("\n", "###"), "\n", "never")
     assert file.head.about == "a test"
     bare = parse(EXAMPLE)
-    assert (bare.kind, bare.stop, bare.separator) == ("generate", (), "\n\n")
+    assert (bare.kind.name, bare.stop, bare.separator) == ("generate", (), "\n\n")
     assert (bare.choice_end, bare.shared_fields, bare.head.fallback) == ("auto", (), None)
     assert front('stop: "\\n"').stop == ("\n",), "one text is a list of one"
     assert front("").head == bare.head, "an empty front matter is none"

@@ -249,9 +249,9 @@ def test_extraction_from_json_to_f1(tmp_path: Path) -> None:
     ("template", "data", "message"),
     [
         (EXTRACT.replace("label_field: found", "answer_fields: [found]"), {"answer": "t"},
-         ": an extract task compares fields, so the front matter of t.j2 must name"),
+         ": a task of kind 'extract' compares fields, so the front matter of t.j2 must name"),
         (EXTRACT.replace("found", "t"), {},
-         "the answer in 't' of an extract task must be a JSON object or list"),
+         "the answer in 't' of a task of kind 'extract' must be a JSON object or list"),
     ],
 )  # fmt: skip
 def test_extraction_needs_fields(

@@ -7,6 +7,7 @@ from icl.metrics.chrf import ChrF
 from icl.metrics.macro_f1 import MacroF1
 from icl.tasks import Task
 from icl.tasks.baselines import baselines, chance, copy, counts, lead, majority, vote
+from icl.tasks.generic import CLASSIFY
 from icl.tasks.intent import INTENT
 from icl.tasks.translation import TRANSLATION
 
@@ -139,7 +140,7 @@ def test_baselines_over_no_rows():
 
 
 def test_an_unknown_baseline_is_named():
-    task = Task("t", "classify", ("rank",), "label", ("accuracy",), ("majorty",))
+    task = Task("t", CLASSIFY.kind, ("rank",), "label", ("accuracy",), ("majorty",))
     with pytest.raises(ConfigError, match="^unknown baseline 'majorty'. Did you mean 'majority'"):
         baselines(task, [Accuracy()], [], [], {}, 2)
 

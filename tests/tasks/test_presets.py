@@ -35,8 +35,8 @@ def test_presets_name_what_there_is(task):
 
 
 def test_presets():
-    assert (INTENT.kind, INTENT.methods) == ("classify", ("rank", "generate", "channel"))
-    assert (TRANSLATION.kind, TRANSLATION.methods) == ("generate", ("generate",))
+    assert (INTENT.kind.name, INTENT.methods) == ("classify", ("rank", "generate", "channel"))
+    assert (TRANSLATION.kind.name, TRANSLATION.methods) == ("generate", ("generate",))
     assert INTENT.metrics == ("accuracy", "macro_f1")
     assert TRANSLATION.metrics == ("chrf", "bleu")
 

@@ -193,7 +193,7 @@ class Section:
 
     @property
     def _free(self) -> bool:
-        return self.group.rows[0].condition.task.kind in ("generate", "extract")
+        return self.group.rows[0].condition.task.kind.labels is None
 
 
 def section(
@@ -207,7 +207,7 @@ def section(
     best = group.best
     found = answers(best.condition) if best is not None else []
     wrong, n_wrong = worst(found, ERRORS)
-    kind = best.condition.task.kind if best is not None else ""
+    labelled = best is not None and best.condition.task.kind.labels is not None
     primary = [row.primary for row in group.rows if row.primary is not None]
     plain = [score for row in group.rows for score in row.baselines()]
     line = scale([*primary, *plain])
@@ -228,7 +228,7 @@ def section(
         [_exhibit(row) for row in _to_show(group, prompts)],
         [_error(best, one) for one in wrong] if best is not None else (),
         n_wrong,
-        confusion(found) if kind in ("classify", "choose") else None,
+        confusion(found) if labelled else None,
     )
 
 
