@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.engines.protocol import (
         Budgets,
         Closes,
+        Constrains,
         Counts,
         Embeds,
         Engine,
@@ -81,12 +82,14 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.scoring.scores import score_run
     from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
     from icl.selectors import Selector
-    from icl.tasks import Task
+    from icl.tasks import Enricher, Task
 
 __all__ = [
     "Answers",
     "Budgets",
     "BusyError",
+    "CHOOSE",
+    "CLASSIFY",
     "Calibrated",
     "CalibrationError",
     "Calibrator",
@@ -98,18 +101,24 @@ __all__ = [
     "Comparison",
     "ConditionResult",
     "ConfigError",
+    "Constrains",
     "CostError",
     "Counts",
     "DataError",
     "DataSpec",
+    "EXTRACT",
     "Embeds",
     "Engine",
     "EngineError",
+    "Enricher",
     "Example",
     "Experiment",
     "Finding",
+    "GENERATE",
+    "INTENT",
     "IclError",
     "Inspects",
+    "Kind",
     "LeakError",
     "Loads",
     "Local",
@@ -127,6 +136,7 @@ __all__ = [
     "Reliability",
     "Remote",
     "Run",
+    "SUMMARIZATION",
     "Sampling",
     "Score",
     "Selector",
@@ -136,6 +146,7 @@ __all__ = [
     "Stability",
     "Stats",
     "StoreError",
+    "TRANSLATION",
     "TableEngine",
     "Task",
     "TemplateError",
@@ -209,6 +220,7 @@ _NAMES = {
     "icl.engines.protocol": (
         "Budgets",
         "Closes",
+        "Constrains",
         "Counts",
         "Embeds",
         "Engine",
@@ -235,7 +247,20 @@ _NAMES = {
     "icl.scoring.scores": ("score_run",),
     "icl.scoring.sensitivity": ("Spread", "Stability", "groups", "rank_stability", "spreads"),
     "icl.selectors": ("Selector",),
-    "icl.tasks": ("Task",),
+    "icl.tasks": (
+        "Enricher",
+        "Task",
+    ),
+    "icl.core.kinds": ("Kind",),
+    "icl.tasks.generic": (
+        "CHOOSE",
+        "CLASSIFY",
+        "EXTRACT",
+        "GENERATE",
+    ),
+    "icl.tasks.intent": ("INTENT",),
+    "icl.tasks.translation": ("TRANSLATION",),
+    "icl.tasks.summarization": ("SUMMARIZATION",),
 }
 """Module -> the names that it gives to the public face."""
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

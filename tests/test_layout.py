@@ -12,6 +12,8 @@ FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
 WHOLE = ("benchmarks", "constraints", "documents", "layout", "package", "witness")
 """What tests beside the rooms are about: the project as a whole."""
 SUBJECTS = {
+    "experiment/enrichers": "fields that a task adds to rows, from the loader to the folder",
+    "experiment/new_kind": "a kind of task as one plug-in file, from the template to the page",
     "calibrators/formulas": "one table of hand-made numbers for all calibrators",
     "cli/calibrators": "`icl run`, `score` and `show` agree on what calibrators said",
     "cli/cli": "every verb: output, exit codes, one line for a mistake",

@@ -39,8 +39,7 @@ class Task:
         if not isinstance(self.kind, Kind):
             raise ConfigError(
                 f"the task {self.name!r} has the kind {self.kind!r}, which is no Kind; take that "
-                "of a task that is there, as in icl.tasks.generic.CLASSIFY.kind, or make one with "
-                "icl.core.kinds.Kind"
+                "of a task that is there, as in icl.CLASSIFY.kind, or make one with icl.Kind"
             )
 
     @classmethod
