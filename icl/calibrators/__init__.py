@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from icl.core.errors import CalibrationError, ConfigError
 from icl.core.probabilities import Floats
@@ -33,7 +33,7 @@ __all__ = [
 class Probe:
     """A prompt to be ranked beside those of the test rows."""
 
-    role: str
+    role: Literal["content_free", "domain"]
     """``content_free``: the fields of a row that says nothing, sent with the query's shots.
     ``domain``: a text alone, in the place of the whole prompt."""
     fields: Mapping[str, JSON]

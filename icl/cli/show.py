@@ -113,13 +113,13 @@ def show(
 
 def _named(run: Any, rest: str) -> tuple[Any, str] | None:
     """The condition and the id that ``CONDITION/ID`` or an id name; None where several have it."""
-    from icl.experiment.calibration_prompts import ROLES
+    from icl.experiment.calibration_prompts import PROBE_ROLES
 
     where, slash, key = rest.partition("/")
     if slash:
         condition = run.condition(where)
         role, inner, name = key.partition("/")
-        if inner and role in ROLES:  # what was asked beside the test rows
+        if inner and role in PROBE_ROLES:  # what was asked beside the test rows
             return condition.probes(role), name
         return condition, key
     holders = [one for one in run.conditions if rest in one.records]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean, lookup, names
+from icl.core.types import Baseline, Method
 
 __all__ = ["Kind", "Labels", "kind_of", "kinds", "learn_kinds", "told_kinds"]
 
@@ -36,13 +37,13 @@ class Kind:
     gold: Literal["text", "items"] = "text"
     """Whether the answer field of a row holds text, or the fields and items that are compared as
     JSON; these need a ``label_field``."""
-    methods: tuple[str, ...] = ("generate",)
+    methods: tuple[Method, ...] = ("generate",)
     """Ways of answering, the default first; see :class:`icl.tasks.Task`."""
     parser: str = "first_line"
     """Registered name of the parser of generated text."""
     metrics: tuple[str, ...] = ("exact_match",)
     """Registered names, the primary one first."""
-    baselines: tuple[str, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
     """Names of :data:`icl.tasks.baselines.BASELINES`."""
     needs_stop: bool = False
     """Whether only a stop string tells where an answer ends; a template without is a mistake."""

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl.core.errors import MetricError
-from icl.core.types import Example, Prediction, Score
+from icl.core.types import Example, Prediction, Score, ScoreKind, signature_text
 
 __all__ = [
     "Metric",
@@ -159,7 +159,7 @@ def interval(
     return float(ends[0]), float(ends[1])
 
 
-def score(name: str, stats: Stats, kind: str = "model") -> Score:
+def score(name: str, stats: Stats, kind: ScoreKind = "model") -> Score:
     """The score of all rows with its 95 % interval, both from 0 to 100.
 
     The signature ends with how the interval was made: ``ci:wilson``, ``ci:bootstrap1000-seed0``,
@@ -171,11 +171,11 @@ def score(name: str, stats: Stats, kind: str = "model") -> Score:
     n = len(stats.rows)
     value = stats.value(stats.rows.sum(axis=0)) if n else None
     if value is None:
-        return Score(name, None, None, None, n, f"{stats.signature}|ci:none", kind)
+        return Score(name, None, None, None, n, signature_text(stats.signature, "none"), kind)
     samples, seed = 1000, 0
     low, high = interval(stats, samples=samples, seed=seed)
     made = "wilson" if stats.proportion else f"bootstrap{samples}-seed{seed}"
-    return Score(name, float(value), low, high, n, f"{stats.signature}|ci:{made}", kind)
+    return Score(name, float(value), low, high, n, signature_text(stats.signature, made), kind)
 
 
 def _percent(row: Rows) -> float | None:

@@ -6,25 +6,40 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 __all__ = [
+    "BASELINES",
+    "Baseline",
+    "Better",
     "Choice",
     "ChoiceScore",
     "Example",
     "Expected",
+    "FINISHES",
+    "Finish",
     "JSON",
+    "METHODS",
+    "Method",
+    "Needs",
     "OnToken",
     "Output",
     "Prediction",
     "Prompt",
+    "RANKINGS",
+    "ROLES",
+    "Ranking",
     "Record",
+    "Role",
     "Sampling",
     "Score",
+    "ScoreKind",
     "Shot",
     "Token",
     "canonical",
     "digest",
+    "narrow",
+    "signature_text",
 ]
 
 
@@ -32,6 +47,65 @@ OnToken = Callable[[int, str], None]
 """Is told the index of a prompt and the text that was just generated for it."""
 
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+
+Method: TypeAlias = Literal["rank", "generate", "channel"]
+"""How a model answers: it scores every choice, writes, or scores the input behind every label."""
+METHODS: tuple[Method, ...] = get_args(Method)
+
+Ranking: TypeAlias = Literal["echo", "first_token", "generate"]
+"""How a server ranks choices: by all their tokens, by the first one alone, or by writing one."""
+RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
+
+Role: TypeAlias = Literal["test", "content_free", "domain", "pool"]
+"""What a row is asked for: to be scored, or as a probe of a calibrator beside the test rows."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Finish: TypeAlias = Literal["stop", "end", "length", "cancelled", "reasoning"]
+"""How a generation ended: at a stop string, an end of text or turn, ``max_tokens``, by the user,
+or in a block of reasoning that never ended, so that there is no answer."""
+FINISHES: tuple[Finish, ...] = get_args(Finish)
+
+ScoreKind: TypeAlias = Literal["model", "baseline", "count"]
+"""What a score is of: a model's answers, answers without a model, or a fact that is counted."""
+
+Baseline: TypeAlias = Literal["chance", "copy", "lead3", "majority", "vote"]
+"""Answers that need no model."""
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+
+Better: TypeAlias = Literal["higher", "lower", "none"]
+"""Which values of a metric are better."""
+
+Needs: TypeAlias = Literal["verdicts", "program"]
+"""What a metric needs beside answers and targets: a judge's verdicts, or an outside program."""
+
+_T = TypeVar("_T")
+
+
+def narrow(value: object, accepted: Sequence[_T], what: str) -> _T:
+    """The one of the accepted words that a value from a file is.
+
+    >>> narrow("rank", METHODS, "method")
+    'rank'
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    for one in accepted:
+        if value == one:
+            return one
+    raise ValueError(f"{what} is {value!r}; accepted: {', '.join(map(str, accepted))}")
+
+
+_INTERVAL = "|ci:"
+
+
+def signature_text(settings: str, interval: str) -> str:
+    """The signature of a score: what changes its value, then how its interval was made.
+
+    >>> signature_text("accuracy|match:exact", "wilson")
+    'accuracy|match:exact|ci:wilson'
+    """
+    return f"{settings}{_INTERVAL}{interval}"
 
 
 def canonical(value: Any) -> str:
@@ -189,7 +263,7 @@ class Output:
 
     text: str
     """Raw text up to the stop string, unparsed; without the model's reasoning."""
-    finish: str
+    finish: Finish
     """``stop`` (a stop string), ``end`` (end of text or turn), ``length``, ``cancelled``, or
     ``reasoning``: the block of reasoning never ended, and there is no answer."""
     prompt_tokens: int
@@ -240,7 +314,7 @@ class Record:
     spanning: int = 0
     shortened: tuple[int, ...] = ()
     """(kept, whole) characters of the span marked ``fit``; empty where nothing of it was cut."""
-    role: str = "test"
+    role: Role = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +327,7 @@ class Prediction:
     error: str | None = None
     shot_labels: tuple[str, ...] = ()
     shot_scores: tuple[float | None, ...] = ()
-    finish: str = ""
+    finish: Finish | Literal[""] = ""
     """How the generation ended; empty for ranking."""
     samples: int = 1
     """Outputs that voted on the value."""
@@ -276,5 +350,21 @@ class Score:
     high: float | None
     n: int
     signature: str
-    kind: str = "model"
-    """``model``, ``baseline`` or ``count``."""
+    kind: ScoreKind = "model"
+
+    @property
+    def settings(self) -> str:
+        """The signature without how the interval was made: what changes the value.
+
+        >>> Score("accuracy", 50.0, None, None, 2, "accuracy|match:exact|ci:wilson").settings
+        'accuracy|match:exact'
+        """
+        return self.signature.partition(_INTERVAL)[0]
+
+    @property
+    def interval(self) -> str:
+        """How the interval was made: ``wilson``, ``exact``, ``none``, or the bootstrap's settings.
+
+        Empty where the signature does not say it.
+        """
+        return self.signature.partition(_INTERVAL)[2]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from icl.core.errors import ChoiceError, EngineError, IclError, WindowError
-from icl.core.types import ChoiceScore, Output, Prompt, Sampling, canonical
+from icl.core.types import FINISHES, ChoiceScore, Output, Prompt, Sampling, canonical
 from icl.engines.protocol import Engine, Writes
 
 __all__ = ["CHECKS", "check_engine"]
@@ -30,7 +30,6 @@ PROMPTS = (
 CHOICES = (" alarm set", " play music", " 音楽 ✓")
 ALONE = ("金曜日", "alarm set", "volume set", "volume set ")
 """Each the only choice of its row; a token of some joins the white space before them."""
-FINISHES = ("stop", "end", "length", "cancelled", "reasoning")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from icl.core.errors import StoreError
 from icl.core.files import open_to_append, read_plain
-from icl.core.types import Sampling
+from icl.core.types import Ranking, Sampling
 
 __all__ = ["Answer", "Ledger", "Remote", "Traffic", "spent", "traffic"]
 
@@ -167,7 +167,7 @@ class Remote(Protocol):
     price: Mapping[str, float] | None
     """Money for a million tokens, ``input`` and ``output``."""
 
-    def ranked_by(self, choices: Sequence[str]) -> str:
+    def ranked_by(self, choices: Sequence[str]) -> Ranking:
         """``echo``, ``first_token``, or ``generate`` where choices can only be written."""
         ...
 
@@ -175,7 +175,7 @@ class Remote(Protocol):
         self,
         prompt_tokens: int,
         choice_tokens: Sequence[int],
-        ranking: str | None,
+        ranking: Ranking | None,
         sampling: Sampling,
     ) -> float | None:
         """Money for one prompt at most; None without a price table."""

@@ -14,6 +14,7 @@ from icl.core.types import (
     JSON,
     Choice,
     ChoiceScore,
+    Finish,
     OnToken,
     Output,
     Prompt,
@@ -181,7 +182,7 @@ def _unit(text: str) -> float:
     return int(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12], 16) / 16**12
 
 
-def _cut(text: str, max_tokens: int, stops: Sequence[str]) -> tuple[str, str]:
+def _cut(text: str, max_tokens: int, stops: Sequence[str]) -> tuple[str, Finish]:
     """The text up to the first stop string or ``max_tokens`` words, and how it ended."""
     words = _TOKEN.findall(text)
     short = "".join(words[:max_tokens])

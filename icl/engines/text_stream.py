@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from icl.core.types import Finish
+
 __all__ = ["TextStream"]
 
 
@@ -60,7 +62,7 @@ class TextStream:
         """The token that comes next, where the model chose this one."""
         return token
 
-    def finish(self, reason: str) -> str:
+    def finish(self, reason: Finish) -> Finish:
         """How the output ended, where the loop ended for this reason."""
         return "stop" if self.stopped else reason
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from icl.calibrators import Calibrator
 from icl.core.errors import CalibrationError
-from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest
+from icl.core.types import JSON, Choice, Example, Prompt, Role, Shot, digest
 from icl.data import sample
 from icl.prompts.template import Template
 
-__all__ = ["Asked", "ROLES", "asked", "pool_sample", "probe_prompt", "shown"]
+__all__ = ["Asked", "PROBE_ROLES", "asked", "pool_sample", "probe_prompt", "shown"]
 
 
-ROLES = ("content_free", "domain", "pool")
+PROBE_ROLES: tuple[Role, ...] = ("content_free", "domain", "pool")
 """What a record beside those of the test rows may be for; each role has a store of its own."""
 _NAMES_LANGUAGES = ("locale", "source", "target")
 """Facts of a row that its prompt may name."""
@@ -28,7 +28,7 @@ _NAMES_LANGUAGES = ("locale", "source", "target")
 class Asked:
     """A probe as a row."""
 
-    role: str
+    role: Role
     example: Example
 
 
@@ -76,7 +76,7 @@ def shown(shot: str, label: str | None) -> JSON:
 
 
 def probe_prompt(
-    role: str, template: Template, example: Example, shots: Sequence[Shot], keep: int | None
+    role: Role, template: Template, example: Example, shots: Sequence[Shot], keep: int | None
 ) -> Prompt:
     """The prompt of a record by its role; see :meth:`icl.prompts.template.Template.prompt`."""
     if role != "domain":

@@ -14,7 +14,18 @@ from random import Random
 
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import did_you_mean, lookup
-from icl.core.types import JSON, Choice, Example, Prompt, Sampling, Shot, digest
+from icl.core.types import (
+    JSON,
+    Choice,
+    Example,
+    Method,
+    Prompt,
+    Ranking,
+    Role,
+    Sampling,
+    Shot,
+    digest,
+)
 from icl.data import Drawn, data_hash
 from icl.engines.protocol import Budgets, Engine, Writes
 from icl.experiment.calibration_prompts import Asked, probe_prompt
@@ -44,7 +55,7 @@ class Condition:
 
     point: Point
     task: Task
-    method: str
+    method: Method
     template: Template
     examples: list[Example]
     """The test rows drawn."""
@@ -62,7 +73,7 @@ class Condition:
     """Examples in a batch; None: what :func:`icl.running.answer.batches` finds."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> how often it stands in the pool."""
-    ranking: str | None = None
+    ranking: Ranking | None = None
     """How a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and parsed);
     None where they are not, or by every token in this process."""
     revisions: Mapping[str, str] = field(default_factory=dict)
@@ -172,7 +183,7 @@ class Condition:
             return self.engine.room(answer)
         return self.engine.window - answer
 
-    def request(self, example: Example, role: str = "test") -> Request:
+    def request(self, example: Example, role: Role = "test") -> Request:
         """Select shots, render, fit into the window, hash."""
         shots: list[Shot] = []
         if self.selector is not None:
@@ -201,7 +212,7 @@ class Condition:
         return self._hashed(example, fitted, choices, probe.role)
 
     def _hashed(
-        self, example: Example, fitted: Fitted, choices: Sequence[Choice], role: str
+        self, example: Example, fitted: Fitted, choices: Sequence[Choice], role: Role
     ) -> Request:
         prompt, kept, tokens = fitted
         sampling = self.sampling.identity() if self.method == "generate" else None

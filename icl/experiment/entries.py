@@ -21,6 +21,7 @@ from pydantic import (
 
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
+from icl.core.types import Method
 from icl.data import DataSpec
 from icl.experiment.shot_order import unfit
 
@@ -300,7 +301,7 @@ class TaskEntry(Entry):
     prompt: Words
     rows: RowsEntry
     pool: PoolEntry | None = None
-    method: Literal["rank", "generate", "channel"] | None = None
+    method: Method | None = None
     """``rank`` scores every choice, ``generate`` writes and parses, ``channel`` scores the input
     behind every label (the noisy channel); the task's first by default."""
     parser: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from icl.core.errors import ConfigError
-from icl.core.types import Choice
+from icl.core.types import Choice, Method, Ranking
 from icl.engines.ledger import Remote
 from icl.engines.protocol import Engine, Writes
 from icl.prompts.channel import Channel
@@ -16,8 +16,8 @@ __all__ = ["answering", "written"]
 
 
 def answering(
-    method: str, template: Template, engine: Engine, ended: bool = True
-) -> tuple[str, str | None, list[Choice]]:
+    method: Method, template: Template, engine: Engine, ended: bool = True
+) -> tuple[Method, Ranking | None, list[Choice]]:
     """How an engine answers a template: method, how a server ranks, and the shared choices.
 
     Args:
@@ -55,7 +55,7 @@ def written(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
     return [engine.choice(c) for c in choices] if isinstance(engine, Writes) else list(choices)
 
 
-def _ranking(engine: Engine, choices: Sequence[Choice]) -> str | None:
+def _ranking(engine: Engine, choices: Sequence[Choice]) -> Ranking | None:
     """How a server's engine ranks these choices."""
     if not isinstance(engine, Remote):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest
+from icl.core.types import JSON, Choice, Example, Prompt, Role, Shot, digest
 
 __all__ = ["Request", "channel_hash", "request_hash"]
 
@@ -23,8 +23,8 @@ class Request:
     """The text that the engine is sent."""
     choices: Sequence[Choice] = ()
     """What may be answered: the condition's choices, or the row's own."""
-    role: str = "test"
-    """What it is for: see :data:`icl.experiment.calibration_prompts.ROLES`."""
+    role: Role = "test"
+    """What it is for."""
     prompts: Sequence[Prompt] = ()
     """Of the noisy channel: a prompt for every choice; ``prompt`` is the first of them."""
     scored: str = ""

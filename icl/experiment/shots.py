@@ -11,7 +11,7 @@ from typing import Any
 
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import lookup
-from icl.core.types import JSON, Example, Shot
+from icl.core.types import JSON, Example, Method, Shot
 from icl.experiment.entries import ShotsEntry
 from icl.experiment.shot_order import expanded
 from icl.prompts.template import Template
@@ -117,7 +117,7 @@ def labels_identity(shots: ShotsEntry, one_draw: bool) -> dict[str, JSON]:
 
 
 def check_labels(
-    shots: ShotsEntry, template: Template, method: str, engine: Mapping[str, Any]
+    shots: ShotsEntry, template: Template, method: Method, engine: Mapping[str, Any]
 ) -> None:
     """Refuse what the switch has no meaning for.
 

@@ -2,21 +2,98 @@
 
 A metric gives one row of statistics per example (:class:`icl.core.stats.Stats`); its value is on
 the scale from 0 to 100. What all of them check, and the door to sacreBLEU, stand here.
+
+Beside what :class:`icl.core.stats.Metric` asks for, a class may say ``better``, which values are
+better (:func:`better`), and ``needs``, what it cannot do without (:func:`needs`): a judge's
+``verdicts`` or an outside ``program``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeGuard, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
 from icl.core.errors import ConfigError, MetricError
 from icl.core.registry import construct
 from icl.core.stats import Metric, Rows, Stats
-from icl.core.types import Example, Prediction
+from icl.core.types import Better, Example, Method, Needs, Prediction, narrow
 
-__all__ = ["better", "make_metric", "paired", "segment_stats"]
+__all__ = [
+    "ProgramMetric",
+    "VerdictMetric",
+    "asks_judge",
+    "better",
+    "make_metric",
+    "needs",
+    "paired",
+    "segment_stats",
+    "starts_program",
+]
+
+
+@runtime_checkable
+class ProgramMetric(Metric, Protocol):
+    """A metric that starts an outside program: ``needs = "program"``.
+
+    Where a stranger's file names it, it starts only for somebody who has allowed that.
+    """
+
+    @property
+    def command(self) -> str:
+        """What is started, as it is shown to whoever is asked to allow it."""
+        ...
+
+
+@runtime_checkable
+class VerdictMetric(Metric, Protocol):
+    """A metric made of a model's verdicts on every output, which a run asks for:
+    ``needs = "verdicts"``.
+    """
+
+    @property
+    def prompt(self) -> str:
+        """A classify template that reads ``output``, ``reference`` and the row's inputs."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """A name under ``models:``."""
+        ...
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Label of the template -> what it counts, from 0 to 1."""
+        ...
+
+    @property
+    def method(self) -> Method:
+        """How verdicts are given: ``rank`` or ``generate``."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a written verdict."""
+        ...
+
+    @property
+    def human(self) -> str | None:
+        """JSON Lines of human verdicts; None where there are none."""
+        ...
+
+    @property
+    def signature(self) -> str:
+        """Everything that changes the value but the hashes of model and template."""
+        ...
+
+    def judged(self, verdicts: Sequence[str | None], signature: str) -> Stats:
+        """Statistics of verdicts; None is one that could not be read."""
+        ...
+
+
+_ABILITIES: dict[str, type] = {"program": ProgramMetric, "verdicts": VerdictMetric}
+_T = TypeVar("_T")
 
 
 def paired(
@@ -68,7 +145,7 @@ def segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> S
     return Stats(rows, value, str(scorer.get_signature()))
 
 
-def better(metric: object) -> str:
+def better(metric: object) -> Better:
     """Which values of a metric, or of its class, are better: ``higher``, ``lower`` or ``none``.
 
     A metric says so in ``better``; ``higher`` where it does not.
@@ -77,7 +154,41 @@ def better(metric: object) -> str:
     >>> better(TER())
     'lower'
     """
-    return str(getattr(metric, "better", "higher"))
+    return _stated(metric, "better", "higher", get_args(Better))
+
+
+def needs(metric: object) -> Needs | None:
+    """What a metric, or its class, cannot do without: ``verdicts``, ``program``, or nothing.
+
+    A metric says so in ``needs``; nothing where it does not.
+
+    >>> from icl.metrics.command import Command
+    >>> needs(Command)
+    'program'
+
+    Raises:
+        ConfigError: it says another word, which must not pass for nothing.
+    """
+    return _stated(metric, "needs", None, (None, *get_args(Needs)))
+
+
+def asks_judge(metric: Metric) -> TypeGuard[VerdictMetric]:
+    """Whether a metric needs verdicts, which ``icl run`` asks a model for."""
+    return needs(metric) == "verdicts"
+
+
+def starts_program(metric: Metric) -> TypeGuard[ProgramMetric]:
+    """Whether a metric needs an outside program: slow, and nobody's to start unasked."""
+    return needs(metric) == "program"
+
+
+def _stated(metric: object, what: str, default: _T, accepted: Sequence[_T]) -> _T:
+    """What a metric says of itself in an attribute that it may leave out."""
+    try:
+        return narrow(getattr(metric, what, default), accepted, what)
+    except ValueError as error:
+        kind = metric if isinstance(metric, type) else type(metric)
+        raise ConfigError(f"the metric {kind.__name__}: {error}; correct its class") from error
 
 
 def make_metric(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, Metric]:
@@ -97,8 +208,8 @@ def make_metric(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple
     options = {"metric": entry} if isinstance(entry, str) else dict(entry)
     kind = options.pop("metric", next((k for k in ("command", "judge") if k in options), None))
     title = options.pop("name", None)
-    if kind == "judge" and isinstance(asked := options.get("judge"), Mapping):
-        options = {**options, **asked}
+    if kind == "judge" and isinstance(said := options.get("judge"), Mapping):
+        options = {**options, **said}
         del options["judge"]
     if not isinstance(kind, str) or not isinstance(title, str | None) or title == "":
         raise ConfigError(
@@ -108,4 +219,10 @@ def make_metric(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple
     if kind in ("command", "judge") and title is not None:
         options["title"] = title  # so that its errors call it so too
     made: Metric = construct("metric", kind, options, where)
+    asked = _ABILITIES.get(needs(made) or "")
+    if asked is not None and not isinstance(made, asked):
+        raise ConfigError(
+            f"{where}: the metric {kind!r} says that it needs {needs(made)!r} and lacks some of "
+            f"what icl.metrics.{asked.__name__} lists; add it to its class"
+        )
     return title or made.name, made

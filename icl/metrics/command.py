@@ -16,14 +16,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from icl.core.errors import ConfigError, MetricError
-from icl.core.registry import did_you_mean, names
+from icl.core.registry import did_you_mean, lookup, names
 from icl.core.stats import Metric, Stats, mean
-from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.core.types import Better, Example, Needs, Prediction
+from icl.metrics import paired, starts_program
 
 __all__ = ["Command", "check_command_name", "placed"]
 
@@ -58,7 +58,8 @@ class Command:
     title: str | None = None
     """What the score is called; by default the stem of the script or program."""
 
-    better = "none"  # a program may measure anything
+    better: ClassVar[Better] = "none"  # a program may measure anything
+    needs: ClassVar[Needs] = "program"
 
     def __post_init__(self) -> None:
         named = [found[1] for part in self._parts() for found in _PLACE.finditer(part) if found[1]]
@@ -183,14 +184,17 @@ def placed(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
 
 
 def check_command_name(name: str, metric: Metric, where: str) -> None:
-    """Refuse an outside program that is called as a registered metric is.
+    """Refuse an outside program that is called as another registered metric is.
 
-    Its score would pass for that metric's, and whoever asks for the metric would start it.
+    Its score would pass for that metric's, and whoever asks for the metric would start it. A
+    registered class that starts a program of its own may be called what it is registered as.
 
     Raises:
         ConfigError: it is; says how to call it something else.
     """
-    if isinstance(metric, Command) and name in names("metric"):
+    if not starts_program(metric) or name not in names("metric"):
+        return
+    if isinstance(metric, Command) or lookup("metric", name) is not type(metric):
         raise ConfigError(
             f"{where}: the command {metric.command!r} is called {name!r}, as a registered metric "
             f"is; give it another `name:`, such as {{command: …, name: my_{name}}}"

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from icl.core.errors import MetricError
 from icl.core.registry import did_you_mean
 from icl.core.stats import Rows, Stats, mean, proportion
-from icl.core.types import Example, Prediction
+from icl.core.types import Example, Method, Needs, Prediction
 
 __all__ = ["Judge", "kappa"]
 
@@ -43,7 +44,7 @@ class Judge:
     """A name under ``models:``."""
     scores: Mapping[str, float] = field(default_factory=lambda: {"yes": 1.0, "no": 0.0})
     """Label of the template -> what it counts, from 0 to 1."""
-    method: str = "rank"
+    method: Method = "rank"
     """``rank`` scores the verdicts, ``generate`` writes and parses one."""
     max_tokens: int = 16
     """Tokens of a written verdict."""
@@ -51,6 +52,8 @@ class Judge:
     """JSON Lines of human verdicts: ``id``, ``verdict``, and ``output`` where it matters."""
     title: str = "judge"
     """What the score is called."""
+
+    needs: ClassVar[Needs] = "verdicts"
 
     def __post_init__(self) -> None:
         if not isinstance(self.scores, Mapping) or len(self.scores) < 2:

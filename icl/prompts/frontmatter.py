@@ -104,7 +104,7 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
                 raise TemplateError(f'{path}: {key}: {value!r} is no list of texts such as ["\\n"]')
             checked[key] = tuple(many)
         elif key in ("task", "choice_end"):
-            accepted = list(kinds()) if key == "task" else CHOICE_ENDS
+            accepted: Sequence[str] = list(kinds()) if key == "task" else CHOICE_ENDS
             if value not in accepted:
                 raise TemplateError(f"{path}: {key}: {value!r}{did_you_mean(str(value), accepted)}")
         elif key != "labels" and not isinstance(value, str):

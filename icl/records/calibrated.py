@@ -10,8 +10,8 @@ import numpy as np
 
 from icl.calibrators import Answers, Calibrated, Calibrator
 from icl.core.errors import CalibrationError
-from icl.core.types import Choice, Example, Record
-from icl.experiment.calibration_prompts import ROLES, asked, pool_sample, shown
+from icl.core.types import Choice, Example, Record, Role
+from icl.experiment.calibration_prompts import PROBE_ROLES, asked, pool_sample, shown
 from icl.prompts.template import template_of
 from icl.records.store import ConditionStore
 
@@ -47,7 +47,7 @@ class Shelf:
     pool: Mapping[str, Any]
     """What the manifest says of the pool: ``n`` rows, ``labels`` with their counts."""
 
-    def beside(self, role: str) -> ConditionStore:
+    def beside(self, role: Role) -> ConditionStore:
         """Where the probes of a role are kept."""
         return self.store.beside(role)
 
@@ -151,8 +151,8 @@ def _pool(calibrator: Calibrator, shelf: Shelf) -> Answers:
     return replace(answers, gold=[row.targets for row in rows])
 
 
-def _complete(calibrator: Calibrator, role: str, needed: int, there: int) -> None:
-    assert role in ROLES
+def _complete(calibrator: Calibrator, role: Role, needed: int, there: int) -> None:
+    assert role in PROBE_ROLES
     if there < needed:
         instead = ""
         if role == "pool":

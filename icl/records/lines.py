@@ -6,7 +6,16 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from icl.core.types import Choice, Example, Output, Record, canonical
+from icl.core.types import (
+    FINISHES,
+    ROLES,
+    Choice,
+    Example,
+    Output,
+    Record,
+    canonical,
+    narrow,
+)
 
 __all__ = ["ABOUT", "example_line", "misshapen", "parse_example", "parse_record", "record_line"]
 
@@ -70,7 +79,11 @@ def parse_record(line: str) -> Record:
         ValueError: not JSON, or, as KeyError, TypeError and AttributeError, not a record.
     """
     values = json.loads(line)
-    values["outputs"] = tuple(Output(**output) for output in values.get("outputs", ()))
+    values["outputs"] = tuple(
+        Output(**{**output, "finish": narrow(output["finish"], FINISHES, "finish")})
+        for output in values.get("outputs", ())
+    )
+    values["role"] = narrow(values.get("role", "test"), ROLES, "role")
     values["shots"] = tuple(
         (str(shot), label, score) for shot, label, score in values.get("shots", ())
     )

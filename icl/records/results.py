@@ -16,7 +16,7 @@ from icl.calibrators import Calibrated, Calibrator, make_calibrator
 from icl.core.errors import StoreError
 from icl.core.files import read_json
 from icl.core.registry import did_you_mean, lookup
-from icl.core.types import Choice, Example, Prediction, Prompt, Record, Score, Shot, digest
+from icl.core.types import Choice, Example, Prediction, Prompt, Record, Role, Score, Shot, digest
 from icl.data import data_hash
 from icl.experiment.calibration_prompts import probe_prompt
 from icl.experiment.plugins import load_known
@@ -150,7 +150,7 @@ class ConditionResult:
         shelf = Shelf(self.store, list(self.records.values()), self.entry["pool"])
         return calibrate(used, shelf)
 
-    def probes(self, role: str) -> ConditionResult:
+    def probes(self, role: Role) -> ConditionResult:
         """The records of a role beside the test rows, to be looked at as any others."""
         store = self.store.beside(role)
         return replace(self, store=store, ids=tuple(store.records()), scores=(), calibrations=())

@@ -38,7 +38,7 @@ from icl.core.files import (
     stamp,
     write_error,
 )
-from icl.core.types import JSON, Choice, Example, Record
+from icl.core.types import JSON, Choice, Example, Record, Role
 from icl.records.lines import (
     ABOUT,
     example_line,
@@ -83,7 +83,7 @@ class ConditionStore:
         """Give the store of a condition by its folder's name below the folder of all runs."""
         return cls(root / CONDITIONS / folder, root)
 
-    def beside(self, role: str) -> ConditionStore:
+    def beside(self, role: Role) -> ConditionStore:
         """The store of what is asked beside the rows, in a folder of its own inside this one."""
         return ConditionStore(self.folder / "probes" / role, self.within)
 

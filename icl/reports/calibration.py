@@ -6,8 +6,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from icl.calibrators import Calibrator
 from icl.core.number_text import format_interval, format_number
 from icl.core.registry import lookup, names
+from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.records.results import ConditionResult
 from icl.scoring.checks import short_names
@@ -47,10 +49,10 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
 
     metrics = list(
         dict.fromkeys(
-            score.name.partition("+")[0]
+            str(name.plain)
             for row in rows
-            for score in row.scores
-            if "+" in score.name
+            for name in map(ScoreName.of_score, row.scores)
+            if name.calibrator
         )
     )
     metrics.sort(key=lambda name: name == "ece")  # the metrics in their order, then ECE
@@ -83,9 +85,13 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
 
 def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
     """The score under a calibrator; the plain one where ``name`` is a dash."""
+
+    def calibrated(by: str) -> str:
+        return str(ScoreName.of(metric, "model").calibrated(by))
+
     if name != "–":
-        return found.get(f"{metric}+{name}")
-    return found.get(metric) or found.get(f"{metric}+none")
+        return found.get(calibrated(name))
+    return found.get(metric) or found.get(calibrated("none"))
 
 
 def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
@@ -98,9 +104,9 @@ def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
 def _title(name: str) -> str:
     if name == "ece":
         return "ECE"
-    base, _, way = name.partition("@")
-    made = lookup("metric", base)().label if base in names("metric") else base
-    return made + (f" ({way})" if way else "")
+    read = ScoreName.of(name, "model")
+    made = lookup("metric", read.metric)().label if read.metric in names("metric") else read.metric
+    return made + (f" ({read.way})" if read.way else "")
 
 
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
@@ -135,10 +141,10 @@ def _said(row: ConditionResult, name: str) -> Iterator[str]:
         yield from (f"WARNING: {note}" for note in one.notes)
 
 
-def calibration_text(calibrator: object) -> Iterator[str]:
+def calibration_text(calibrator: type[Calibrator]) -> Iterator[str]:
     """What a calibrator assumes and where it hurts, in lines of 80 columns."""
-    for word in ("assumes", "hurts"):
-        yield from _wrapped(f"  {word}: {getattr(calibrator, word, 'not stated')}")
+    yield from _wrapped(f"  assumes: {calibrator.assumes}")
+    yield from _wrapped(f"  hurts: {calibrator.hurts}")
 
 
 def _wrapped(line: str) -> list[str]:

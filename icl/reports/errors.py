@@ -10,8 +10,7 @@ from icl.core.errors import MetricError
 from icl.core.probabilities import label_shares
 from icl.core.stats import Stats
 from icl.core.types import Example, Prediction, Record
-from icl.metrics import make_metric
-from icl.metrics.command import Command
+from icl.metrics import make_metric, starts_program
 from icl.records.results import ConditionResult
 
 __all__ = ["Answer", "Confusion", "answers", "confusion", "worst"]
@@ -62,7 +61,7 @@ def _row_values(
     own = [
         metric
         for _, metric in map(make_metric, condition.entry["metrics"])
-        if not isinstance(metric, Command)
+        if not starts_program(metric)
     ]
     if not own or not predictions:
         return undefined

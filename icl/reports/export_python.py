@@ -13,7 +13,7 @@ from typing import Any
 
 from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
-from icl.core.types import JSON, Choice, Example, Prompt, Record
+from icl.core.types import JSON, Choice, Example, Method, Prompt, Record
 from icl.experiment.settings import join_axes
 from icl.prompts.chat_template import ChatFormat, messages
 from icl.prompts.jinja_sandbox import Half
@@ -35,7 +35,7 @@ class Frozen:
     title: str
     """Run, condition and axes."""
     template: Template
-    method: str
+    method: Method
     shots: tuple[tuple[str, str], ...]
     """(input, target) as sent."""
     shot_ids: tuple[str, ...]

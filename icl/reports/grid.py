@@ -9,7 +9,7 @@ from icl.core.errors import ConfigError
 from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
 from icl.records.results import ConditionResult, Run, varying
-from icl.reports.tables import FACTS, metric_title, of_kind
+from icl.reports.tables import FACTS, baselines_of, metric_title, of_kind
 from icl.scoring.checks import brief, checks
 
 __all__ = ["Cell", "Grid", "check_metric", "score_grids"]
@@ -87,14 +87,14 @@ def _grid(
 ) -> Grid:
     axes = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
     fixed = [value for axis, value in rows[0].axes.items() if axis not in axes and value]
-    baselines = _baselines(rows, scored)
+    baselines = baselines_of(rows, scored[0]) if scored else {}
     facts = [
         name
         for name in of_kind(rows, "count")
         if any(s.value for row in rows for s in row.scores if s.name == name)
     ]
     heads = [*axes, *(head for name in scored for head in (metric_title(name), "95 % interval"))]
-    heads += [name.partition("/")[0] for name in baselines]
+    heads += baselines.values()
     heads += [*(FACTS.get(name, name) for name in facts), "n"]
     align = "l" * len(axes) + "rl" * len(scored) + "r" * (len(baselines) + len(facts) + 1)
     body = tuple(
@@ -113,12 +113,6 @@ def _grid(
     notes = tuple(_signatures(rows, [*scored, *baselines]))
     name = f"{run}-{rows[0].entry['task']}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
-
-
-def _baselines(rows: Sequence[ConditionResult], scored: Sequence[str]) -> list[str]:
-    """Names of the baselines of the first score, without which it cannot be read."""
-    first = scored[0].split("@")[0].split("+")[0] if scored else None
-    return [name for name in of_kind(rows, "baseline") if name.partition("/")[2] == first]
 
 
 def _numbers(row: ConditionResult, scored: Sequence[str], others: Sequence[str]) -> Iterator[str]:

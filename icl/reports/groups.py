@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from icl.core.registry import lookup, names
-from icl.core.types import Score
+from icl.core.score_name import ScoreName, primary
+from icl.core.types import Score, ScoreKind
 from icl.metrics import better
 from icl.records.results import ConditionResult, Run
 from icl.reports.tables import metric_title
@@ -23,8 +24,8 @@ def title(name: str) -> str:
     >>> title("accuracy+batch"), title("chrf@text")
     ('acc+batch', 'chrF++ (text)')
     """
-    base, plus, calibrator = name.partition("+")
-    return metric_title(base) + plus + calibrator
+    read = ScoreName.of(name, "model")
+    return metric_title(str(read.plain)) + (f"+{read.calibrator}" if read.calibrator else "")
 
 
 @dataclass(frozen=True)
@@ -49,27 +50,26 @@ class Row:
             if _finite(score.value) is not None
         }
 
-    def of_kind(self, kind: str) -> list[Score]:
+    def of_kind(self, kind: ScoreKind) -> list[Score]:
         """Its scores of a kind, in the order of the experiment."""
         return [score for score in self.scores.values() if score.kind == kind]
 
     @property
     def primary(self) -> Score | None:
         """The first metric of the model's own, uncalibrated answers."""
-        found = [score for score in self.of_kind("model") if "+" not in score.name]
-        return found[0] if found else None
+        return primary(self.scores.values())
 
     def baselines(self) -> list[Score]:
         """What the primary metric makes of answers that need no model."""
-        primary = self.primary
-        if primary is None:
+        if self.primary is None:
             return []
-        wanted = primary.name.split("@")[0]
-        return [s for s in self.of_kind("baseline") if s.name.partition("/")[2] == wanted]
+        wanted = ScoreName.of_score(self.primary).metric
+        found = self.of_kind("baseline")
+        return [one for one in found if ScoreName.of_score(one).metric == wanted]
 
     def baseline(self, name: str) -> float | None:
         """What a baseline has under the primary metric; None where it has no value here."""
-        found = [s.value for s in self.baselines() if s.name.startswith(f"{name}/")]
+        found = [s.value for s in self.baselines() if ScoreName.of_score(s).role == name]
         return found[0] if found else None
 
     @cached_property
@@ -118,7 +118,7 @@ class Group:
             return None
         return max(scored, key=lambda pair: goodness(pair[1]))[0]
 
-    def names(self, kind: str) -> list[str]:
+    def names(self, kind: ScoreKind) -> list[str]:
         """Names of the scores of a kind that any row has."""
         return list(dict.fromkeys(s.name for row in self.rows for s in row.of_kind(kind)))
 
@@ -126,7 +126,7 @@ class Group:
 def goodness(score: Score) -> float:
     """A score's value, turned round where less is better, so that scores can be ranked."""
     value = score.value or 0.0
-    name = score.name.rpartition("/")[2].partition("@")[0]
+    name = ScoreName.of_score(score).metric
     less = name in names("metric") and better(lookup("metric", name)) == "lower"
     return -value if less else value
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from icl.core.score_name import ScoreName
 from icl.core.types import JSON, Score
 from icl.records.results import ConditionResult, Run
 from icl.reports.appendix import Appendix
@@ -123,8 +124,10 @@ def _score_rows(run: Run, metric: str | None) -> Iterator[dict[str, JSON]]:
 
 
 def _shown_with(score: Score, metric: str) -> bool:
-    plain = metric.split("@")[0].split("+")[0]
-    return score.name == metric or score.name.partition("/")[2] == plain
+    """Whether a score is the one asked for, or a baseline under its metric."""
+    name = ScoreName.of_score(score)
+    same = name.metric == ScoreName.of(metric, "model").metric
+    return score.name == metric or bool(name.role) and same
 
 
 def _condition(run: Run, condition: ConditionResult) -> dict[str, JSON]:

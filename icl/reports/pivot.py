@@ -14,6 +14,7 @@ from itertools import product
 from icl.core.errors import ConfigError, one_line
 from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean
+from icl.core.score_name import ScoreName
 from icl.core.stats import aggregate
 from icl.core.types import Score
 from icl.records.results import ConditionResult, Run
@@ -178,7 +179,8 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
     pairs = [(place, one) for place, one in enumerate(places) if not one.best and one.row in best]
     if not pairs:
         return list(places), []
-    if "@" in metric or metric.startswith("ece+"):
+    read = ScoreName.of(metric, "model")
+    if read.way or read.calibrator and read.metric == "ece":
         return list(places), [f"no tests: {metric} is no metric of the answers that were parsed"]
     try:
         results = [(place, _difference(best[one.row], one, metric)) for place, one in pairs]

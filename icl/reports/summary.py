@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from icl.core.number_text import format_interval, format_number
+from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.reports.groups import Group, Row, goodness, title
 
@@ -86,7 +87,7 @@ def _against_baselines(best: Row, score: Score) -> Iterator[str]:
         yield "No baseline is defined for this metric here."
         return
     top = max(found, key=goodness)
-    name = top.name.partition("/")[0]
+    name = ScoreName.of_score(top).role
     how = BASELINES.get(name, name)
     said = f"The strongest baseline, {how}, has {format_number(top.value)} on these rows"
     if goodness(score) <= goodness(top):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from icl.core.number_text import format_interval, format_number
 from icl.core.probabilities import label_shares
 from icl.core.registry import lookup, names
-from icl.core.types import Choice, Record, Score
+from icl.core.score_name import ScoreName, own_scores
+from icl.core.types import Choice, Record, Score, ScoreKind
 from icl.engines.hf.weights.proof import described
 from icl.engines.ledger import traffic
 from icl.experiment.settings import join_axes
@@ -22,6 +23,7 @@ from icl.tasks.predict import predict
 
 __all__ = [
     "FACTS",
+    "baselines_of",
     "card",
     "metric_title",
     "of_kind",
@@ -69,15 +71,18 @@ def short_count(value: float) -> str:
 
 def metric_title(name: str) -> str:
     """The short column title of a metric, ``name@parser`` included."""
-    base, _, parser = name.partition("@")
-    made = lookup("metric", base)().label if base in names("metric") else base
-    return made + (f" ({parser})" if parser else "")
+    read = ScoreName.of(name, "model")
+    if read.calibrator and not read.way:
+        return name
+    made = lookup("metric", read.metric)().label if read.metric in names("metric") else read.metric
+    way = "+".join(filter(None, [read.way, read.calibrator]))
+    return made + (f" ({way})" if way else "")
 
 
 def _fact_title(name: str) -> str:
     """The short column title of a count, ``name@parser`` included."""
-    base, _, parser = name.partition("@")
-    return FACTS.get(base, base) + (f" ({parser})" if parser else "")
+    read = ScoreName.of(name, "count")
+    return FACTS.get(read.metric, read.metric) + (f" ({read.way})" if read.way else "")
 
 
 def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
@@ -98,14 +103,21 @@ def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
     yield from spread_tables(run)
 
 
-def of_kind(rows: Sequence[ConditionResult], kind: str) -> list[str]:
+def of_kind(rows: Sequence[ConditionResult], kind: ScoreKind) -> list[str]:
     """Names of the scores of a kind (``model``, ``baseline``, ``count``), the first one first."""
     return list(dict.fromkeys(s.name for row in rows for s in row.scores if s.kind == kind))
 
 
+def baselines_of(rows: Sequence[ConditionResult], name: str) -> dict[str, str]:
+    """Names of the baselines under the metric of a model's score, with what each is called."""
+    wanted = ScoreName.of(name, "model").metric
+    found = {one: ScoreName.of(one, "baseline") for one in of_kind(rows, "baseline")}
+    return {one: read.role for one, read in found.items() if read.metric == wanted}
+
+
 def _uncalibrated(rows: Sequence[ConditionResult]) -> list[str]:
     """Names of the model's scores; those of calibrators have a table of their own."""
-    return [name for name in of_kind(rows, "model") if "+" not in name]
+    return list(dict.fromkeys(one.name for row in rows for one in own_scores(row.scores)))
 
 
 @dataclass(frozen=True)
@@ -185,12 +197,9 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
         if name == primary:
             cells = [format_interval(f.get(name)) for f in found]
             yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
-    plain = [
-        name for name in of_kind(rows, "baseline") if name.endswith("/" + primary.split("@")[0])
-    ]
-    for name in plain:
+    for name, role in baselines_of(rows, primary).items():
         cells = [format_number(_value(f.get(name))) for f in found]
-        yield _Column(name.split("/")[0], cells, {**right, "style": "cyan"}, "baseline")
+        yield _Column(role, cells, {**right, "style": "cyan"}, "baseline")
     facts = [
         name for name in of_kind(rows, "count") if any(f[name].value for f in found if name in f)
     ]
@@ -209,11 +218,10 @@ def _value(score: Score | None) -> float | None:
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     """Settings of every number of a table, and what a reader must know."""
     for name in _uncalibrated(rows):
-        signatures = {s.signature for row in rows for s in row.scores if s.name == name}
-        for signature in sorted(signatures):
-            settings, _, interval = signature.partition("|ci:")
-            yield f"{metric_title(name)}: {settings}"
-            yield f"  interval: {interval}"
+        known = {s.signature: s for row in rows for s in row.scores if s.name == name}
+        for _, one in sorted(known.items()):
+            yield f"{metric_title(name)}: {one.settings}"
+            yield f"  interval: {one.interval}"
     ended = {
         choice.label: choice.end for row in rows for choice in row.store.choices() if choice.end
     }

@@ -23,8 +23,7 @@ from icl.experiment.entries import RowsEntry, SamplingEntry, ShotsEntry, TaskEnt
 from icl.experiment.grid import Experiment, Point
 from icl.experiment.loader import Loader
 from icl.experiment.method import answering
-from icl.metrics import make_metric
-from icl.metrics.judge import Judge
+from icl.metrics import VerdictMetric, asks_judge, make_metric
 from icl.prompts.template import Template, load_template
 from icl.records.results import ConditionResult
 from icl.records.store import ConditionStore
@@ -44,14 +43,14 @@ class Bench:
     """A judge with everything loaded, ready to be asked about any condition."""
 
     name: str
-    judge: Judge
+    judge: VerdictMetric
     point: Point
     template: Template
     loader: Loader
     human: Mapping[str, list[dict[str, str]]]
 
     @classmethod
-    def of(cls, name: str, judge: Judge, loader: Loader) -> Bench:
+    def of(cls, name: str, judge: VerdictMetric, loader: Loader) -> Bench:
         """Find template, model and human verdicts.
 
         Raises:
@@ -72,7 +71,7 @@ class Bench:
             task="judge",
             prompt=[judge.prompt],
             rows=RowsEntry(data="outputs"),
-            method="generate" if judge.method == "generate" else "rank",
+            method=judge.method,
             sampling=SamplingEntry(max_tokens=judge.max_tokens),
         )
         point = Point(
@@ -143,7 +142,7 @@ def _rows(examples: Iterable[Example], predictions: Iterable[Prediction]) -> Ite
             yield Example(example.id, {**example.inputs, **own}, meta=example.meta)
 
 
-def _check(name: str, judge: Judge, template: Template) -> None:
+def _check(name: str, judge: VerdictMetric, template: Template) -> None:
     file = template.file
     if file.kind != CLASSIFY.kind or not template.labels:
         raise ConfigError(
@@ -168,7 +167,7 @@ def _check(name: str, judge: Judge, template: Template) -> None:
             )
 
 
-def _human(judge: Judge, experiment: Experiment) -> dict[str, list[dict[str, str]]]:
+def _human(judge: VerdictMetric, experiment: Experiment) -> dict[str, list[dict[str, str]]]:
     """Example id -> human verdicts on it."""
     if judge.human is None:
         return {}
@@ -197,7 +196,7 @@ def benches(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[B
         entry = condition.point.task
         for given in entry.metrics or ():
             name, metric = make_metric(given)
-            if isinstance(metric, Judge):
+            if asks_judge(metric):
                 key = repr((name, metric))
                 if key not in known:
                     known[key] = Bench.of(name, metric, loader)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from icl.calibrators import Calibrator, make_calibrators
 from icl.core.errors import CalibrationError, ConfigError, TemplateError
-from icl.experiment.calibration_prompts import ROLES, asked, pool_sample, shown
+from icl.experiment.calibration_prompts import PROBE_ROLES, asked, pool_sample, shown
 from icl.experiment.condition import Condition, Request
 from icl.records.store import ConditionStore
 
@@ -27,7 +27,7 @@ def calibrators(condition: Condition) -> dict[str, Calibrator]:
 def stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
     """Role -> where its records are kept, under the folder of all runs."""
     test = ConditionStore.of(root, condition.folder)
-    return {"test": test, **{role: test.beside(role) for role in ROLES}}
+    return {"test": test, **{role: test.beside(role) for role in PROBE_ROLES}}
 
 
 def work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:

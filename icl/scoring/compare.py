@@ -15,9 +15,12 @@ import numpy as np
 
 from icl.core.errors import ConfigError, MetricError
 from icl.core.registry import did_you_mean
+from icl.core.score_name import ScoreName
 from icl.core.stats import Metric, Stats, aggregate
+from icl.core.types import Better
 from icl.experiment.settings import baseline_of
-from icl.metrics.judge import Judge
+from icl.metrics import asks_judge
+from icl.metrics import better as better_of
 from icl.records.results import ConditionResult, Run
 from icl.scoring.judge_verdicts import judge_parts
 from icl.scoring.pairs import (
@@ -88,7 +91,7 @@ class Comparison:
     """How many those were."""
     needed: int | None = None
     """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected."""
-    better: str = "higher"
+    better: Better = "higher"
     """``higher``, ``lower``, or ``none`` where neither is better."""
     pairs: int = 1
     """Pairs of conditions that it is the mean of."""
@@ -142,7 +145,7 @@ def compare_sides(
 ) -> Comparison:
     """Two sides under one metric, not yet corrected for others."""
     ids, left_out = common(a, b)
-    better = str(getattr(metric, "better", "higher"))
+    better = better_of(metric)
     plain = Comparison(
         name,
         metric.label,
@@ -169,7 +172,7 @@ def _statistics(
 ) -> tuple[Stats, Stats]:
     """Statistics of both sides on these examples; those of a judge are made from its verdicts."""
     one, two = ([side.predictions[key] for key in ids] for side in (a, b))
-    if isinstance(metric, Judge) and a.condition is not None and b.condition is not None:
+    if asks_judge(metric) and a.condition is not None and b.condition is not None:
         made = judge_parts([a.condition, b.condition], name, metric, [one, two])
         return made[0], made[1]
     return together(metric, one, two, [a.examples[key] for key in ids])
@@ -291,7 +294,7 @@ def compare_calibrators(
                 if calibrator_of(name):
                     raise ConfigError(
                         f"{run.name}: {name} names a calibrator, and calibrators are what is "
-                        f"compared; ask for {name.partition('+')[0]}"
+                        f"compared; ask for {ScoreName.of(name).plain}"
                     )
                 key = condition.entry["task"], name, other
                 groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))

@@ -11,7 +11,8 @@ from icl.core.errors import MetricError
 from icl.core.files import read_json
 from icl.core.stats import Stats, aggregate, proportion, score
 from icl.core.types import Prediction, Score
-from icl.metrics.judge import Judge, kappa
+from icl.metrics import VerdictMetric
+from icl.metrics.judge import kappa
 from icl.records.results import ConditionResult
 from icl.records.store import ConditionStore
 
@@ -60,7 +61,7 @@ def _verdicts(
 def judge_parts(
     conditions: Sequence[ConditionResult],
     name: str,
-    judge: Judge,
+    judge: VerdictMetric,
     predictions: Sequence[Sequence[Prediction]],
 ) -> list[Stats]:
     """Statistics of one judge's verdicts on several conditions, a row for each prediction.
@@ -86,12 +87,12 @@ def _judges(condition: ConditionResult) -> Mapping[str, Any]:
     return condition.entry.get("judges") or {}
 
 
-def _signature(condition: ConditionResult, name: str, judge: Judge) -> str:
+def _signature(condition: ConditionResult, name: str, judge: VerdictMetric) -> str:
     return f"{judge.signature}|hash:{_judges(condition)[name]['hash']}"
 
 
 def judge_scores(
-    condition: ConditionResult, name: str, judge: Judge, predictions: Sequence[Prediction]
+    condition: ConditionResult, name: str, judge: VerdictMetric, predictions: Sequence[Prediction]
 ) -> list[Score]:
     """The score; the share of verdicts that cannot be read; where there are human verdicts,
     percent agreement and Cohen's kappa, each with its interval.

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from icl.core.errors import ConfigError
+from icl.core.score_name import ScoreName
 from icl.core.stats import Metric
 from icl.core.types import Example, Prediction
 from icl.experiment.settings import join_axes, values_of
-from icl.metrics.command import Command
+from icl.metrics import starts_program
 from icl.records.results import ConditionResult, Run
 from icl.scoring.scores import metric_called, metrics_of
 
@@ -176,7 +177,7 @@ def calibrator_of(score: str) -> str | None:
     >>> calibrator_of("accuracy+batch"), calibrator_of("accuracy")
     ('batch', None)
     """
-    return score.partition("+")[2] or None
+    return ScoreName.of(score).calibrator or None
 
 
 def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
@@ -199,15 +200,18 @@ def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, 
 
 def first_metric(condition: ConditionResult) -> list[tuple[str, Metric]]:
     """The first metric of the task that is no outside program; none where all are."""
-    return [one for one in metrics_of(condition) if not isinstance(one[1], Command)][:1]
+    return [one for one in metrics_of(condition) if not starts_program(one[1])][:1]
 
 
 def _named(condition: ConditionResult, entry: str | Mapping[str, Any]) -> list[tuple[str, Metric]]:
     """A metric; ``accuracy+batch`` is that metric of calibrated answers."""
     if not isinstance(entry, str) or entry.startswith("{") or not calibrator_of(entry):
         return metrics_of(condition, [entry])
-    base, _, calibrator = entry.partition("+")
-    return [(f"{name}+{calibrator}", made) for name, made in metrics_of(condition, [base])]
+    asked = ScoreName.of(entry)
+    return [
+        (str(ScoreName(name, calibrator=asked.calibrator)), made)
+        for name, made in metrics_of(condition, [str(asked.plain)])
+    ]
 
 
 def metric_of_score(condition: ConditionResult, score: str) -> tuple[str, Metric]:
@@ -217,6 +221,6 @@ def metric_of_score(condition: ConditionResult, score: str) -> tuple[str, Metric
         ConfigError: an unknown metric.
         CommandRefused: an outside program that the manifest names, not allowed.
     """
-    base, mark, calibrator = score.partition("+")
-    name, metric = metric_called(condition, base)
-    return f"{name}{mark}{calibrator}", metric
+    asked = ScoreName.of(score, "model")
+    name, metric = metric_called(condition, str(asked.plain))
+    return str(ScoreName(name, calibrator=asked.calibrator)), metric

@@ -15,6 +15,7 @@ import numpy as np
 from icl.calibrators import Calibrated, Calibrator
 from icl.core.errors import MetricError
 from icl.core.probabilities import normalise
+from icl.core.score_name import ScoreName
 from icl.core.stats import Rows, Stats, score
 from icl.core.types import Score
 from icl.metrics import paired
@@ -76,8 +77,9 @@ def reliability(
         )
         for place, (n, confidence, hits) in enumerate(sums.tolist())
     )
-    name = calibrator if isinstance(calibrator, str) else getattr(calibrator, "name", "none")
-    return Reliability(found, score(f"ece+{name}", stats))
+    named = calibrator.name if isinstance(calibrator, Calibrator) else calibrator
+    name = named or "none"
+    return Reliability(found, score(str(ScoreName("ece", calibrator=name)), stats))
 
 
 def ece_stats(

@@ -15,11 +15,16 @@ from icl.calibrators import Calibrator, make_calibrator, make_calibrators
 from icl.core.errors import CalibrationError, CommandRefused, ConfigError, MetricError
 from icl.core.files import replace_file
 from icl.core.registry import did_you_mean, names
+from icl.core.score_name import ScoreName, partial
 from icl.core.stats import Metric, Stats, score
 from icl.core.types import Prediction, Score
-from icl.metrics import make_metric
-from icl.metrics.command import Command, check_command_name
-from icl.metrics.judge import Judge
+from icl.metrics import (
+    VerdictMetric,
+    asks_judge,
+    make_metric,
+    starts_program,
+)
+from icl.metrics.command import check_command_name
 from icl.records.calibrated import Calibration
 from icl.records.paths import CALIBRATIONS, SCORES
 from icl.records.results import ConditionResult, Run
@@ -38,9 +43,6 @@ __all__ = [
     "with_calibrators",
 ]
 
-
-WAYS = {"first_token": "@first_token", "generate": "@written"}
-"""Choices that a server ranked otherwise than by all their tokens have columns of their own."""
 
 _METRIC = '{command: "python comet.py {source} {hypothesis} {reference}", name: comet}'
 _CALIBRATOR = "{calibrator: vote_mix, weight: 0.5}"
@@ -125,8 +127,8 @@ def _scored(
     """The condition with its scores, the calibrated ones beside them."""
     scores = _scores(condition, metrics, parser, failed)
     entries = condition.entry.get("calibrate", ()) if calibrators is None else calibrators
-    suffix = WAYS.get(condition.entry.get("ranking") or "", "")
-    named = [(name + suffix, metric) for name, metric in metrics]
+    ranking = partial(condition.entry.get("ranking"))
+    named = [(ScoreName(name, ranking=ranking), metric) for name, metric in metrics]
     more, made = with_calibrators(condition, named, entries, failed)
     known = [one for one in condition.calibrations if not one.refused]
     notes = {one.name: one for one in (*known, *made)}
@@ -160,8 +162,8 @@ def metrics_of(
         found = [
             (name, metric)
             for name, metric in map(make_metric, condition.entry["metrics"])
-            if (allowed or not isinstance(metric, Command))
-            and (allowed or not isinstance(metric, Judge) or name in judges)
+            if (allowed or not starts_program(metric))
+            and (allowed or not asks_judge(metric) or name in judges)
         ]
     else:
         found = [
@@ -182,24 +184,38 @@ def metric_called(condition: ConditionResult, name: str) -> tuple[str, Metric]:
 
     Raises:
         ConfigError: there is none.
-        CommandRefused: it is an outside program of the manifest, not allowed.
+        CommandRefused: it is an outside program, of the manifest or of a registered metric that
+            starts one, not allowed.
     """
-    own: dict[str, tuple[str, Metric | None]] = {}
+    own: dict[str, tuple[str, Metric]] = {}
     for entry in condition.entry["metrics"]:
         title, made = make_metric(entry)
         own[title] = _kind(entry), made
     kind, metric = own.get(name, ("", None))
-    if name in names("metric") and (kind != name or isinstance(metric, Command)):
-        return make_metric(name)  # whoever asks for it means it, whatever else is called so here
+    called = f"the metric {name!r} is a program that the run's manifest names, and not you"
+    if name in names("metric") and (kind != name or _poses(name, metric)):
+        # Whoever asks for it means it, whatever else is called so here.
+        name, metric = make_metric(name)
+        called = f"the metric {name!r} starts an outside program"
     if metric is None:
         raise ConfigError(f"unknown metric {name!r}{did_you_mean(name, {*names('metric'), *own})}")
-    if isinstance(metric, Command) and not condition.allow_commands:
+    if starts_program(metric) and not condition.allow_commands:
         raise CommandRefused(
-            f"the metric {name!r} is a program that the run's manifest names, and not you: "
-            f"{metric.command!r}; read it, then give --allow-commands to start it (in Python "
-            "load_run(…, allow_commands=True)); scores that are there need no program"
+            f"{called}: {metric.command!r}; read it, then give --allow-commands to start it (in "
+            "Python load_run(…, allow_commands=True)); scores that are there need no program"
         )
     return name, metric
+
+
+def _poses(name: str, metric: Metric | None) -> bool:
+    """Whether a program is called as a registered metric that it is not."""
+    if metric is None:
+        return False
+    try:
+        check_command_name(name, metric, "metrics")
+    except ConfigError:
+        return True
+    return False
 
 
 def _kind(entry: str | Mapping[str, Any]) -> str:
@@ -216,7 +232,7 @@ def commands_left_out(run: Run) -> list[str]:
         for condition in run.conditions
         if not condition.allow_commands
         for name, metric in map(make_metric, condition.entry["metrics"])
-        if isinstance(metric, Command)
+        if starts_program(metric)
     }
     return [
         f"left out: the metric {name!r} is a program that the run's manifest names: {command!r}; "
@@ -252,7 +268,7 @@ def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:
 def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ...]:
     """Old and new scores; a new one takes the place of one with the same settings."""
     both = [*condition.scores, *new]
-    keys = [(one.name, one.signature.split("|ci:")[0].split(FITTED)[0]) for one in both]
+    keys = [(one.name, one.settings.partition(FITTED)[0]) for one in both]
     return tuple(dict(zip(keys, both, strict=True)).values())
 
 
@@ -265,7 +281,8 @@ def _scores(
     """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
     ranked = condition.entry["method"] != "generate"
     other = parser is not None and not ranked and parser != condition.entry["parser"]
-    suffix = f"@{parser}" if other else WAYS.get(condition.entry.get("ranking") or "", "")
+    reader = parser if other and parser else ""
+    ranking = None if other else partial(condition.entry.get("ranking"))
     predictions = condition.predictions(parser)
     examples = condition.examples
     if not predictions:
@@ -273,17 +290,18 @@ def _scores(
     scores: list[Score] = []
     defined: list[Metric] = []
     for name, metric in metrics:
-        if isinstance(metric, Command) and name in failed:
+        if starts_program(metric) and name in failed:
             continue  # a program that failed once would fail, or take its time, each time
         try:
-            if isinstance(metric, Judge):
+            if asks_judge(metric):
                 scores += _judged(condition, name, metric, predictions, other)
                 continue
-            scores.append(score(name + suffix, metric.stats(predictions, examples)))
+            called = str(ScoreName(name, reader, ranking))
+            scores.append(score(called, metric.stats(predictions, examples)))
         except MetricError as error:
             failed.setdefault(name, error)
             continue
-        if not isinstance(metric, Command):  # a program is slow, and is asked once
+        if not starts_program(metric):  # it is slow, and is asked once
             defined.append(metric)
     if not other:
         sizes = [len(condition.choices(record)) for record in condition.records.values()]
@@ -298,14 +316,14 @@ def _scores(
             )
         except MetricError as error:
             failed.setdefault("baselines", error)
-    mark = suffix if other else ""
-    return [*scores, *(replace(fact, name=fact.name + mark) for fact in counts(predictions))]
+    facts = counts(predictions)
+    return [*scores, *(replace(one, name=str(ScoreName(one.name, reader))) for one in facts)]
 
 
 def _judged(
     condition: ConditionResult,
     name: str,
-    judge: Judge,
+    judge: VerdictMetric,
     predictions: Sequence[Prediction],
     reread: bool,
 ) -> list[Score]:
@@ -325,7 +343,7 @@ Entry = str | Mapping[str, Any]
 
 def with_calibrators(
     condition: ConditionResult,
-    metrics: Sequence[tuple[str, Metric]],
+    metrics: Sequence[tuple[ScoreName, Metric]],
     entries: Sequence[Entry],
     failed: dict[str, MetricError],
 ) -> tuple[list[Score], list[Calibration]]:
@@ -339,7 +357,7 @@ def with_calibrators(
     notes: list[Calibration] = []
     if not entries or condition.entry["method"] != "rank" or not condition.records:
         return scores, notes
-    used = [one for one in metrics if not isinstance(one[1], Command)]
+    used = [one for one in metrics if not starts_program(one[1])]
     for entry in entries:
         name, calibrator = make_calibrator(entry)
         values = {"calibrator": entry} if isinstance(entry, str) else dict(entry)
@@ -351,12 +369,13 @@ def with_calibrators(
         scores += made
         notes.append(replace(note, entry=values))
     plain, _ = _applied(condition, [], make_calibrator("none"), failed)
-    return [*plain, *(s for s in scores if s.name != "ece+none")], notes
+    there = {one.name for one in plain}
+    return [*plain, *(one for one in scores if one.name not in there)], notes
 
 
 def _applied(
     condition: ConditionResult,
-    metrics: Sequence[tuple[str, Metric]],
+    metrics: Sequence[tuple[ScoreName, Metric]],
     calibrator: tuple[str, Calibrator],
     failed: dict[str, MetricError],
 ) -> tuple[list[Score], Calibration]:
@@ -372,11 +391,13 @@ def _applied(
     for metric_name, metric in metrics:
         try:
             stats = signed(metric.stats(predictions, condition.examples))
-            scores.append(score(f"{metric_name}+{name}", stats))
+            scores.append(score(str(metric_name.calibrated(name)), stats))
         except MetricError as error:
-            failed.setdefault(metric_name, error)
+            failed.setdefault(str(metric_name), error)
     if all(example.targets for example in condition.examples):
-        scores.append(score(f"ece+{name}", signed(ece_stats(condition, made))))
+        scores.append(
+            score(str(ScoreName("ece", calibrator=name)), signed(ece_stats(condition, made)))
+        )
     pairs = zip(plain, predictions, strict=True)
     return scores, Calibration(
         name,

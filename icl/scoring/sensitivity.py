@@ -19,8 +19,9 @@ import numpy as np
 from icl.core.errors import ConfigError, MetricError
 from icl.core.registry import did_you_mean
 from icl.core.stats import Metric, Stats, aggregate, score
-from icl.core.types import Score
-from icl.metrics.judge import Judge
+from icl.core.types import Better, Score
+from icl.metrics import asks_judge
+from icl.metrics import better as better_of
 from icl.records.results import ConditionResult, Run
 from icl.scoring.judge_verdicts import judge_parts
 from icl.scoring.pairs import Side, derived, first_metric, settings_of, side
@@ -61,7 +62,7 @@ class Spread:
     """Their scores on the examples that all of them have answered."""
     mean: Score
     """Mean of the values; its interval speaks of other examples, not of other conditions."""
-    better: str = "higher"
+    better: Better = "higher"
     """``higher``, ``lower``, or ``none`` where neither is better."""
     by_chance: float = 0.0
     """Spread to be expected if the conditions were all alike: the rows of each example exchanged
@@ -173,7 +174,7 @@ def _spread(
         tuple(one.name for one in sides),
         tuple(known),
         score(name, aggregate([(part, ids) for part in parts])),
-        str(getattr(metric, "better", "higher")),
+        better_of(metric),
         by_chance,
         p,
     )
@@ -183,7 +184,7 @@ def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[St
     """Statistics of each side on the examples of all, their columns the same."""
     ids = sorted(set.intersection(*(set(one.examples) for one in sides)))
     judged = [one.condition for one in sides if one.condition is not None]
-    if isinstance(metric, Judge):
+    if asks_judge(metric):
         said = [[one.predictions[key] for key in ids] for one in sides]
         return judge_parts(judged, name, metric, said), ids
     made = metric.stats(
@@ -223,7 +224,7 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
         ConfigError: an unknown setting.
     """
     tasks: dict[str, list[dict[str, float]]] = {}
-    metrics: dict[str, tuple[str, str]] = {}
+    metrics: dict[str, tuple[str, Better]] = {}
     for group in groups(run, [of]):
         if not (wanted := first_metric(group[0])):
             continue  # outside programs alone: their scores are theirs
@@ -235,7 +236,7 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
             if one.kind == "model" and one.name == name and one.value is not None
         }
         task = group[0].entry["task"]
-        metrics[task] = name, str(getattr(metric, "better", "higher"))
+        metrics[task] = name, better_of(metric)
         tasks.setdefault(task, []).append(scores)
     made = []
     for task, rankings in tasks.items():
@@ -247,7 +248,7 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
 
 
 def _stability(
-    of: str, rankings: Sequence[Mapping[str, float]], metric: str, better: str
+    of: str, rankings: Sequence[Mapping[str, float]], metric: str, better: Better
 ) -> Stability:
     sign = -1 if better == "lower" else 1
     names = list(rankings[0])

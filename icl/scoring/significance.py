@@ -23,7 +23,7 @@ import numpy.typing as npt
 from icl.core import stats as chunked
 from icl.core.errors import MetricError
 from icl.core.stats import Metric, Rows, Stats, check_level, resampled_sums, wilson
-from icl.core.types import Example, Prediction
+from icl.core.types import Example, Prediction, signature_text
 
 __all__ = [
     "Difference",
@@ -118,15 +118,15 @@ def paired_bootstrap(
     n = len(a.rows)
     name = f"bootstrap{samples}-seed{seed}"
     if value is None:
-        return Difference(None, None, None, None, f"{name}|ci:none", n)
+        return Difference(None, None, None, None, signature_text(name, "none"), n)
     drawn = bootstrap_differences(a, b, samples, seed)
     if n < 2 or not len(drawn):
-        return Difference(value, None, None, 1.0, f"{name}|ci:none", n)
+        return Difference(value, None, None, 1.0, signature_text(name, "none"), n)
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     side = min(int((drawn <= ROUNDING).sum()), int((drawn >= -ROUNDING).sum()))
     p = min(1.0, 2 * (side + 1) / (len(drawn) + 1))
-    return Difference(value, float(low), float(high), p, f"{name}|ci:{name}", n)
+    return Difference(value, float(low), float(high), p, signature_text(name, name), n)
 
 
 def approximate_randomization(
@@ -182,11 +182,13 @@ def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
     value = _observed(a, b)
     n = len(a.rows)
     if value is None:
-        return Difference(None, None, None, None, "mcnemar:exact|ci:none", n)
+        return Difference(None, None, None, None, signature_text("mcnemar:exact", "none"), n)
     both, only_a, only_b, neither = _table(a, b)
     p = _binomial(only_a, only_b)
     low, high = _newcombe(both, only_b, only_a, neither, level)
-    return Difference(value, 100 * low, 100 * high, p, "mcnemar:exact|ci:newcombe10", n)
+    return Difference(
+        value, 100 * low, 100 * high, p, signature_text("mcnemar:exact", "newcombe10"), n
+    )
 
 
 def holm(ps: Sequence[float]) -> list[float]:

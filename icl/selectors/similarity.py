@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,7 @@ By: TypeAlias = str | Mapping[str, JSON]
 _FIRST = 64  # rows sorted at once; the rest of the pool only if more are taken
 
 
+@runtime_checkable
 class Near(Protocol):
     """A selector that tells how near every row of the pool is."""
 
@@ -47,7 +48,7 @@ def near(by: By, who: str) -> Near:
     """
     options = dict(by) if isinstance(by, Mapping) else {"select": by}
     name = options.pop("select", None)
-    known = [one for one in names("selector") if hasattr(lookup("selector", one), "between")]
+    known = [one for one in names("selector") if issubclass(lookup("selector", one), Near)]
     if name not in known:
         raise ConfigError(
             f"{who}: by is {by!r}; a selector that compares rows is needed"

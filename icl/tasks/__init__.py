@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from icl.core.errors import ConfigError
 from icl.core.kinds import Kind
+from icl.core.types import Baseline, Method
 from icl.tasks.enrich import Enricher
 
 __all__ = ["Enricher", "Task"]
@@ -23,14 +24,14 @@ class Task:
     kind: Kind
     """What the template must look like, and what a right answer is; the template must be of this
     kind. That of a generic task is its attribute, as in ``CLASSIFY.kind``."""
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
     """``rank`` (score every choice), ``generate`` and ``channel`` (score the input behind every
     label), the default first."""
     parser: str
     """Registered name of the parser of generated text."""
     metrics: tuple[str, ...]
     """Registered names, the primary one first."""
-    baselines: tuple[str, ...]
+    baselines: tuple[Baseline, ...]
     """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``: shown beside every score."""
     enricher: Enricher | None = None
     """Adds fields to every row between data and template; None for rows as the data has them."""

@@ -13,16 +13,14 @@ from collections.abc import Mapping, Sequence
 
 from icl.core.errors import ConfigError, MetricError
 from icl.core.registry import did_you_mean
+from icl.core.score_name import ScoreName
 from icl.core.segmentation import sentences
 from icl.core.stats import Metric, mean, proportion, score
-from icl.core.types import Example, Prediction, Score
+from icl.core.types import BASELINES, Example, Prediction, Score, signature_text
 from icl.tasks import Task
 from icl.tasks.parsers import EMPTY
 
 __all__ = ["BASELINES", "baselines", "chance", "copy", "counts", "lead", "majority", "vote"]
-
-
-BASELINES = ("chance", "copy", "lead3", "majority", "vote")
 
 
 def baselines(
@@ -62,7 +60,11 @@ def baselines(
             answers = lead(examples)
         if answers is not None:
             scores += [
-                score(f"{baseline}/{metric.name}", metric.stats(answers, examples), "baseline")
+                score(
+                    str(ScoreName(metric.name, role=baseline)),
+                    metric.stats(answers, examples),
+                    "baseline",
+                )
                 for metric in metrics
             ]
     return scores
@@ -84,9 +86,10 @@ def chance(n_labels: int | Sequence[int]) -> Score:
     if not sizes or min(sizes) < 1:
         raise MetricError(f"chance needs at least one label, got {n_labels}: give the task labels")
     shown = f"{min(sizes)}" + (f"-{max(sizes)}" if max(sizes) > min(sizes) else "")
-    signature = f"chance|labels:{shown}|ci:exact"
+    signature = signature_text(f"chance|labels:{shown}", "exact")
     value = 100 * sum(1 / size for size in sizes) / len(sizes)
-    return Score("chance/accuracy", value, None, None, 0, signature, "baseline")
+    name = ScoreName("accuracy", role="chance")
+    return Score(str(name), value, None, None, 0, signature, "baseline")
 
 
 def majority(examples: Sequence[Example], pool_labels: Mapping[str, int]) -> list[Prediction]:

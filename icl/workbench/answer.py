@@ -13,8 +13,7 @@ from icl.core.probabilities import label_shares
 from icl.core.types import Choice, ChoiceScore, Output, Prediction, Prompt, Record, Sampling
 from icl.engines.protocol import Engine
 from icl.experiment.condition import Condition, Request
-from icl.metrics import make_metric
-from icl.metrics.command import Command
+from icl.metrics import make_metric, starts_program
 from icl.tasks.predict import predict
 
 __all__ = ["Answer", "Progress", "answered", "rank", "score", "scored", "stream"]
@@ -75,7 +74,7 @@ class Answer:
             return found, ["the row has no right answer to compare with"]
         for given in entry.metrics or self.condition.task.metrics:
             name, metric = make_metric(given)
-            if isinstance(metric, Command):
+            if starts_program(metric):
                 notes.append(f"{name} is an outside program: icl run starts it")
                 continue
             try:

@@ -25,8 +25,7 @@ from icl.engines.hf.weights.find import is_here
 from icl.experiment.entries import DataEntry
 from icl.experiment.grid import Experiment, Point, own_data, points
 from icl.experiment.samples import samples
-from icl.metrics import make_metric
-from icl.metrics.judge import Judge
+from icl.metrics import VerdictMetric, asks_judge, make_metric
 
 __all__ = ["Bounds", "judges_of"]
 
@@ -212,12 +211,12 @@ class Bounds:
         return None
 
 
-def judges_of(found: Iterable[Point]) -> Iterator[Judge]:
+def judges_of(found: Iterable[Point]) -> Iterator[VerdictMetric]:
     """The judges that points name under their metrics."""
     for point in found:
         for entry in point.task.metrics or ():
             _, metric = make_metric(entry)
-            if isinstance(metric, Judge):
+            if asks_judge(metric):
                 yield metric
 
 

@@ -23,6 +23,7 @@ from icl.core.strict_yaml import StrictLoader, line_of
 from icl.core.types import canonical
 from icl.experiment.file import parse_experiment
 from icl.experiment.grid import Experiment, Point, points
+from icl.metrics import make_metric, starts_program
 from icl.prompts.template import Template, edited
 from icl.records.results import Run, load_run
 from icl.running.estimate import Estimate, estimate, total
@@ -195,12 +196,9 @@ def _allowed(work: Workplace, made: Experiment, found: Sequence[Point]) -> None:
     own = known if _as_given(work, made.base) else ()  # a program is a path in that folder
     programs = {canonical(m) for point in own for m in point.task.metrics or ()}
     for metric in (m for point in found for m in point.task.metrics or ()):
-        if (
-            not isinstance(metric, str)
-            and "command" in metric
-            and canonical(metric) not in programs
-        ):
-            raise _refused(f"the metric {str(metric['command'])!r} is an outside program")
+        _, asked = make_metric(metric)
+        if starts_program(asked) and canonical(metric) not in programs:
+            raise _refused(f"the metric {asked.command!r} is an outside program")
     entries = [*made.raw["models"].values(), *(dict(point.model) for point in found)]
     for entry in entries:
         kind = str(entry.get("engine", "hf"))

@@ -16,6 +16,7 @@ from typing import Any
 from icl.core.errors import DataError
 from icl.core.kinds import Kind
 from icl.core.registry import lookup
+from icl.core.types import METHODS, Method, narrow
 from icl.experiment.grid import Experiment
 from icl.experiment.samples import built_in_data, sample_task
 from icl.tasks import Task
@@ -51,19 +52,23 @@ class Source:
     @property
     def kind(self) -> Kind:
         """What the kind of its task decides."""
-        task: Task = lookup("task", self.task["task"])
-        return task.kind
+        return self._task.kind
 
     @property
     def enriched(self) -> bool:
         """Whether its task adds fields to every row."""
-        task: Task = lookup("task", self.task["task"])
-        return task.enricher is not None
+        return self._task.enricher is not None
 
     @property
-    def method(self) -> str:
+    def method(self) -> Method:
         """``rank``, ``channel`` or ``generate``."""
-        return str(self.task.get("method") or lookup("task", self.task["task"]).methods[0])
+        own = self.task.get("method")
+        return narrow(own, METHODS, "method") if own else self._task.methods[0]
+
+    @property
+    def _task(self) -> Task:
+        found: Task = lookup("task", self.task["task"])
+        return found
 
     @property
     def writes(self) -> bool:

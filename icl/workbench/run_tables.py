@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from icl.core.errors import IclError, one_line
 from icl.core.number_text import format_interval, format_number, format_percent
 from icl.core.probabilities import label_shares
+from icl.core.score_name import ScoreName
 from icl.records.results import Run, varying
 from icl.reports.errors import Confusion, confusion
 from icl.reports.groups import Row, groups, title
@@ -58,7 +59,9 @@ def condition_table(run: Run) -> Table:
     found = groups(run)
     axes = varying(run.conditions) or ["shots"]
     plain = list(
-        dict.fromkeys(_plain(s.name) for g in found for r in g.rows for s in r.baselines())
+        dict.fromkeys(
+            ScoreName.of_score(s).role for g in found for r in g.rows for s in r.baselines()
+        )
     )
     counts = [
         name
@@ -98,10 +101,6 @@ def condition_table(run: Run) -> Table:
 def _name(text: str) -> str:
     """A setting in a column: of a long one the beginning and the end."""
     return text if len(text) <= NAME_CHARS else f"{text[: NAME_CHARS - 15]}…{text[-14:]}"
-
-
-def _plain(name: str) -> str:
-    return name.partition("/")[0]
 
 
 def _scored(row: Row) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -188,9 +188,9 @@ class Workplace:
         if name not in self.models:
             self.bounds.check_model(entry)
         engine = lookup("engine", entry.get("engine", "hf"))
-        for key in ("width", "chat"):
-            value = getattr(screen, key)
-            if value and key in getattr(engine, "__dataclass_fields__", {}):
+        options = {one.name for one in fields(engine)} if is_dataclass(engine) else set()
+        for key, value in (("width", screen.width), ("chat", screen.chat)):
+            if value and key in options:
                 entry[key] = value
         return entry
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from icl.core.errors import ChoiceError, EngineError, ModelError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
+from icl.core.types import Ranking as RankedBy
 from icl.engines.requests import by_row, check_sampling, grouped
 from icl.prompts.chat_template import messages, trim_opening
 
@@ -155,7 +156,7 @@ class OpenAIEngine:
             return replace(choice, text=trim_opening(choice.text), end="")
         return choice
 
-    def ranked_by(self, choices: Sequence[str]) -> str:
+    def ranked_by(self, choices: Sequence[str]) -> RankedBy:
         """How these choices are ranked: ``echo``, ``first_token``, or ``generate`` (and parsed).
 
         Raises:
@@ -164,7 +165,7 @@ class OpenAIEngine:
         from icl.engines.openai.logprobs import begins_apart
 
         facts = self.backend.facts
-        offered = ["echo"] if facts.echo is not None else []
+        offered: list[RankedBy] = ["echo"] if facts.echo is not None else []
         if facts.top and begins_apart(self.backend.shown(choices), self._heads(choices)):
             offered.append("first_token")
         offered.append("generate")
@@ -199,7 +200,7 @@ class OpenAIEngine:
         self,
         prompt_tokens: int,
         choice_tokens: Sequence[int],
-        ranking: str | None,
+        ranking: RankedBy | None,
         sampling: Sampling,
     ) -> float | None:
         """Money for one prompt at most: ranked by ``ranking``, or else generated for.

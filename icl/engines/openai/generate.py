@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from icl.core.types import OnToken, Output, Prompt, Sampling
+from icl.core.types import Finish, OnToken, Output, Prompt, Sampling
 from icl.engines.openai.backend import Backend
 from icl.engines.openai.client import Piece, Request, Session
 from icl.engines.openai.errors import Temporary
@@ -212,7 +212,7 @@ class _Cut:
         if text and self.tell is not None:
             self.tell(Piece(text))
 
-    def finish(self, row: Mapping[str, Any]) -> str:
+    def finish(self, row: Mapping[str, Any]) -> Finish:
         """How it ended. Few servers tell a stop string from the end of the text."""
         if row["reasoning"] and not row["text"] and row["finish"] == "length":
             return "reasoning"

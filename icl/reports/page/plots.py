@@ -18,6 +18,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from icl.core.number_text import format_bounds, format_number
+from icl.core.score_name import ScoreName
 from icl.reports.groups import Group, Row
 from icl.reports.safe_text import clean, short
 
@@ -134,7 +135,7 @@ def _curve(name: str, rows: Sequence[tuple[int, Row]]) -> Curve:
         high = score.value if score.high is None else score.high
         points.setdefault(k, []).append((score.value, low, high))
         for plain in row.baselines():
-            if plain.name.startswith("vote/") and plain.value is not None:
+            if ScoreName.of_score(plain).role == "vote" and plain.value is not None:
                 votes.setdefault(k, []).append(plain.value)
     return Curve(name, points, {k: fmean(values) for k, values in votes.items()})
 

@@ -10,7 +10,9 @@ from icl.core.errors import CalibrationError, DataError, IclError, MetricError, 
 from icl.core.languages import language
 from icl.core.number_text import format_number
 from icl.core.probabilities import label_shares
+from icl.core.score_name import ScoreName, own_scores
 from icl.core.stats import wilson
+from icl.core.types import Score
 from icl.reports.errors import Answer, Confusion, answers, confusion, worst
 from icl.reports.groups import Group, Row, title
 from icl.reports.page import plots
@@ -133,7 +135,7 @@ class Section:
     @property
     def baselines(self) -> list[str]:
         """Baselines under the first metric."""
-        found = [s.name.partition("/")[0] for row in self.group.rows for s in row.baselines()]
+        found = [ScoreName.of_score(s).role for row in self.group.rows for s in row.baselines()]
         return list(dict.fromkeys(found))
 
     @property
@@ -145,8 +147,8 @@ class Section:
     def others(self) -> list[str]:
         """Scores beside the first one and its calibrated forms."""
         first = {row.primary.name for row in self.group.rows if row.primary}
-        names = self.group.names("model")
-        return [name for name in names if name not in first and "+" not in name]
+        own = [one.name for row in self.group.rows for one in own_scores(row.scores.values())]
+        return [name for name in dict.fromkeys(own) if name not in first]
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -161,25 +163,26 @@ class Section:
         made: dict[tuple[str, str], None] = {}
         for row in self.group.rows:
             for one in row.of_kind("model"):
-                if ("+" in one.name) is calibrated:
+                if bool(ScoreName.of_score(one).calibrator) is calibrated:
                     made[title(one.name), one.signature] = None
         return list(made)
 
     @property
-    def calibrated(self) -> list[tuple[Row, str, list[str]]]:
-        """(condition, its metric, calibrators) of those with scores calibrated after the fact."""
+    def calibrated(self) -> list[tuple[Row, dict[str, Score]]]:
+        """(condition, scores by calibrator) of those with scores calibrated after the fact."""
         made = []
         for row in self.shown:
-            base = row.primary.name if row.primary else ""
-            names = [n.partition("+")[2] for n in row.scores if n.startswith(f"{base}+")]
-            if base and names:
-                made.append((row, base, names))
+            own = row.primary and ScoreName.of_score(row.primary)
+            read = [(ScoreName.of_score(one), one) for one in row.of_kind("model")]
+            found = {name.calibrator: one for name, one in read if name.plain == own != name}
+            if found:
+                made.append((row, found))
         return made
 
     @property
     def calibrators(self) -> list[str]:
         """All calibrators of the group."""
-        return list(dict.fromkeys(name for _, _, names in self.calibrated for name in names))
+        return list(dict.fromkeys(name for _, found in self.calibrated for name in found))
 
     def lang(self, one: Exhibit) -> str:
         """Language of an answer: what is translated into, else the locale of the row."""

@@ -15,8 +15,8 @@ from icl.core.errors import ConfigError, MetricError
 from icl.core.probabilities import log_sum_exp
 from icl.core.registry import did_you_mean, names
 from icl.core.stats import Metric, Rows, Stats
-from icl.metrics import make_metric
-from icl.metrics.judge import Judge
+from icl.core.types import Method
+from icl.metrics import asks_judge, better, make_metric
 from icl.records.results import ConditionResult
 
 __all__ = ["GOLD", "Objective", "gold_logprob", "objective"]
@@ -36,7 +36,7 @@ class Objective:
     @property
     def sign(self) -> int:
         """1 where higher is better, -1 where lower is, as for TER."""
-        return -1 if getattr(self.metric, "better", "higher") == "lower" else 1
+        return -1 if self.metric is not None and better(self.metric) == "lower" else 1
 
     @property
     def digits(self) -> int:
@@ -58,7 +58,7 @@ class Objective:
         return together(self.metric, a.predictions(), b.predictions(), a.examples)
 
 
-def objective(entry: str | Mapping[str, Any], method: str) -> Objective:
+def objective(entry: str | Mapping[str, Any], method: Method) -> Objective:
     """The objective that a search names.
 
     Args:
@@ -80,12 +80,12 @@ def objective(entry: str | Mapping[str, Any], method: str) -> Objective:
         known = [GOLD, *names("metric")]
         raise ConfigError(f"search: unknown objective {entry!r}{did_you_mean(entry, known)}")
     name, metric = make_metric(entry, "search: objective")
-    if isinstance(metric, Judge):
+    if asks_judge(metric):
         raise ConfigError(
             f"search: objective: {name} is a judge, who is asked by `icl run` alone; search by "
             "another metric, and name the judge under metrics: of the best experiment"
         )
-    if getattr(metric, "better", "higher") == "none":
+    if better(metric) == "none":
         raise ConfigError(
             f"search: objective: {name} is best neither high nor low; name another metric"
         )

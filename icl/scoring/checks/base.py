@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from icl.core.score_name import primary
 from icl.core.types import Example, Prediction, Record, Score
 from icl.records.results import ConditionResult
 
@@ -31,9 +32,8 @@ class Seen:
 
     @property
     def primary(self) -> Score | None:
-        """The first score of the model that has a value."""
-        scores = (s for s in self.condition.scores if s.kind == "model" and s.value is not None)
-        return next(scores, None)
+        """The score that stands for the condition; None where none has a value."""
+        return primary(self.condition.scores)
 
 
 Check = Callable[[Seen], Iterator[Found]]

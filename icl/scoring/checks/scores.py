@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from icl.core.registry import lookup, names
-from icl.core.types import Score
-from icl.metrics import better, make_metric
-from icl.metrics.command import Command
+from icl.core.score_name import ScoreName
+from icl.core.types import Better, Score
+from icl.metrics import better, make_metric, starts_program
 from icl.records.results import ConditionResult
 from icl.scoring.checks.base import Found, Seen
 from icl.tasks.baselines import vote
@@ -19,14 +20,14 @@ WIDE = 20.0
 """Points of an interval that settles little."""
 
 
-def direction(condition: ConditionResult, name: str) -> str:
+def direction(condition: ConditionResult, name: str) -> Better:
     """Which values of a score are better: ``higher``, ``lower``, or ``none`` where none are.
 
     ``name`` is the score's, a parser or a calibrator behind it included.
     """
-    plain = name.split("@")[0].split("+")[0]
+    plain = ScoreName.of(name, "model").metric
     own = dict(make_metric(entry) for entry in condition.entry["metrics"])
-    if plain in own and not (isinstance(own[plain], Command) and plain in names("metric")):
+    if plain in own and not (starts_program(own[plain]) and plain in names("metric")):
         return better(own[plain])
     return better(lookup("metric", plain)) if plain in names("metric") else "none"
 
@@ -38,13 +39,15 @@ def _below(seen: Seen) -> Iterator[tuple[str, Score, Score]]:
         return
     way = direction(seen.condition, score.name)
     for other in seen.condition.scores:
-        name, _, metric = other.name.partition("/")
-        if other.kind != "baseline" or metric != score.name or other.value is None:
+        if other.kind != "baseline" or other.value is None:
+            continue
+        named = ScoreName.of_score(other)
+        if named.metric != score.name:
             continue
         reached = score.low if way == "higher" else score.high
         reached = score.value if reached is None else reached
         if way == "higher" and reached <= other.value or way == "lower" and reached >= other.value:
-            yield name, score, other
+            yield named.role, score, other
 
 
 def retrieval(seen: Seen) -> Iterator[Found]:
@@ -71,8 +74,8 @@ def retrieval(seen: Seen) -> Iterator[Found]:
 
 def _retrieved(seen: Seen, voted: Score) -> bool:
     """Whether the shots were retrieved, and their vote is better than knowing nothing."""
-    metric = voted.name.partition("/")[2]
-    trivial = (f"majority/{metric}", f"chance/{metric}")
+    vote_name = ScoreName.of_score(voted)
+    trivial = [str(replace(vote_name, role=one)) for one in ("majority", "chance")]
     least = [s.value for s in seen.condition.scores if s.name in trivial and s.value is not None]
     scored = any(shot[2] is not None for record in seen.records for shot in record.shots)
     return scored and (voted.value or 0.0) > max(least, default=0.0)

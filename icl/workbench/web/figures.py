@@ -7,6 +7,7 @@ from html import escape
 from threading import Lock
 
 from icl.core.number_text import format_interval, format_number
+from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.records.results import Run
 from icl.reports.errors import Confusion
@@ -63,7 +64,7 @@ def _locales(group: Group) -> list[str]:
     found = locales(group)
     rows = [place.row for _, _, places, _ in found for place in places]
     line = scale([one for row in rows for one in (row.primary, *row.baselines()) if one])
-    plain = dict.fromkeys(one.name.partition("/")[0] for row in rows for one in row.baselines())
+    plain = dict.fromkeys(ScoreName.of_score(one).role for row in rows for one in row.baselines())
     made = []
     for name, _, places, left in found:
         cells = [

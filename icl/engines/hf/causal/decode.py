@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from icl.core.types import OnToken, Output, Sampling
+from icl.core.types import Finish, OnToken, Output, Sampling
 from icl.engines.hf.causal.decode_batches import Batch, Growing, Request, batch_for
 from icl.engines.hf.causal.forward import CausalModel
 from icl.engines.hf.causal.token_masks import allowed_ids
@@ -55,7 +55,7 @@ class _Row:
         n_tokens = len(self.tokens) - self.reasoned
         return allowed_ids(limit, logits, self.request.key, n_tokens)
 
-    def output(self, finish: str) -> Output:
+    def output(self, finish: Finish) -> Output:
         return Output(
             text=self.stream.text,
             finish=self.stream.finish(finish),
@@ -129,7 +129,7 @@ def generate(
                 joined = batch.join(coming, sampling.n)
             states = torch.cat([states, joined]) if rows else joined
             rows += [row for request in coming for row in _rows(request, sampling, decode)]
-        ended: dict[int, str] = {}
+        ended: dict[int, Finish] = {}
         for i, (row, token) in enumerate(
             zip(rows, _choose(lm, states, rows, sampling), strict=True)
         ):
@@ -189,14 +189,14 @@ def _close_up(n: int, ended: Mapping[int, str]) -> list[int]:
     return [next(movers) if i in ended else i for i in range(stay)]
 
 
-def _finished(row: _Row, finish: str, on_token: OnToken | None) -> tuple[int, Output]:
+def _finished(row: _Row, finish: Finish, on_token: OnToken | None) -> tuple[int, Output]:
     _hear(row, row.stream.close(), on_token)
     return row.request.index, row.output(finish)
 
 
 def _advance(
     row: _Row, token: int, sampling: Sampling, ends: frozenset[int], on_token: OnToken | None
-) -> str | None:
+) -> Finish | None:
     """Append a token to a row; how the row finished, or None."""
     token = row.stream.choose(token)
     if token in ends:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from icl.core.errors import EngineError, ModelError
 from icl.core.registry import did_you_mean
-from icl.core.types import Prompt, Sampling
+from icl.core.types import Finish, Prompt, Sampling
 from icl.engines.text_stream import TextStream
 from icl.engines.tokenizer import Codec
 
@@ -159,7 +159,7 @@ class ThinkingStream:
         self._spent += self._inside
         return self._forced.pop(0) if self._forced else token
 
-    def finish(self, reason: str) -> str:
+    def finish(self, reason: Finish) -> Finish:
         """``reasoning`` where the output ended inside the block."""
         if self._inside and reason != "cancelled":
             return "reasoning"
