@@ -6,14 +6,18 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from icl.core import registry
 from icl.core.errors import CommandRefused, ConfigError
 from icl.core.files import replace_file
+from icl.core.stats import Stats, mean
+from icl.core.types import Example, Prediction
 from icl.experiment.file import load_experiment
 from icl.experiment.lint import lint
 from icl.records.results import Run, load_run
@@ -23,7 +27,7 @@ from icl.running.run import run
 from icl.scoring.checks import checks
 from icl.scoring.compare import compare_by, compare_runs
 from icl.scoring.ensembles import compare_ensemble, ensemble
-from icl.scoring.scores import score_run
+from icl.scoring.scores import commands_left_out, score_run
 from icl.scoring.sensitivity import spreads
 from icl.workbench.browse_runs import Browser
 from icl.workbench.experiment_draft import check, opened, run_draft
@@ -314,3 +318,84 @@ def test_a_draft_starts_no_program_of_another_folder(folder: Path, tmp_path: Pat
             check(work, json.dumps(elsewhere))
     finally:
         work.sandbox.close()
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A plug-in metric that starts a program of its own."""
+
+    command: str = ""
+    touches: ClassVar[Path]
+
+    name = "outside"
+    label = "outside"
+    needs = "program"
+
+    def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
+        """Nothing but a trace that it ran."""
+        (self.touches / "started").write_text(self.command)
+        return mean([0.5] * len(predictions), "outside")
+
+
+@pytest.fixture
+def outside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """An entry of the plug-in metric with a program that somebody else chose."""
+    monkeypatch.setitem(registry._registered, ("metric", "outside"), Outside)
+    monkeypatch.setattr(Outside, "touches", folder, raising=False)
+    return {"metric": "outside", "command": "evil"}
+
+
+@pytest.mark.parametrize("way", API)
+@pytest.mark.parametrize("title", ["outside", "comet"])
+def test_a_plug_in_that_needs_a_program_is_no_less_refused(
+    folder: Path, outside: dict[str, str], title: str, way: str
+) -> None:
+    poison(folder, "accuracy", outside | {"name": title})
+    if way == "score_run all":
+        found = score_run(load_run("small"))
+        assert title not in {one.name for one in found.scores}
+        assert f"{title!r} is a program" in commands_left_out(found)[0]
+    else:
+        line = f"the metric {title!r} is a program that the run's manifest names, .* 'evil'; read"
+        with pytest.raises(CommandRefused, match=line):
+            API[way](load_run("small"), title)
+    assert not started(folder)
+    API[way](load_run("small", allow_commands=True), title)
+    assert (folder / "started").read_text() == "evil", "the options of the experiment are kept"
+
+
+def test_the_name_of_a_score_starts_no_plug_in_either(
+    folder: Path,
+    outside: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scored(folder, "outside")  # and the manifest does not name it
+    text = " ".join(pivoted(capsys, monkeypatch).split())
+    assert "no tests: the metric 'outside' starts an outside program" in text
+    with pytest.raises(CommandRefused, match=r"'outside' starts .*; read it, then give --allow-co"):
+        score_run(load_run("small"), ["outside"])
+    assert not started(folder)
+    score_run(load_run("small"), [outside])
+    assert started(folder), "an entry that the user writes is started"
+
+
+@pytest.mark.parametrize("title", ["macro_f1", "judge"])
+def test_a_plug_in_with_a_program_poses_as_no_other_metric(
+    folder: Path, outside: dict[str, str], title: str
+) -> None:
+    poison(folder, "accuracy", outside | {"name": title})
+    with pytest.raises(ConfigError, match=f"is called '{title}', as a registered metric is; give"):
+        score_run(load_run("small", allow_commands=True))
+    assert not started(folder)
+
+
+def test_a_draft_starts_no_plug_in_with_a_program(
+    folder: Path, outside: dict[str, str], work: Workplace
+) -> None:
+    tasks = json.loads((folder / "small.yaml").read_text())["tasks"]
+    tasks[0]["metrics"] = ["accuracy", outside]
+    text = write(folder, tasks=tasks).read_text()
+    with pytest.raises(ConfigError, match="'evil' is an outside program, which this page does"):
+        check(work, text)
+    assert not started(folder)

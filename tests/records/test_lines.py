@@ -1,0 +1,28 @@
+"""Lines of JSON: what stands in them is read as it was written, and strange words are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from icl.core.types import Output, Record
+from icl.records.lines import parse_record, record_line
+
+MADE = Record("a", "c", "r", outputs=(Output("yes", "length", 3, 1),), prompt_tokens=3, role="pool")
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    assert parse_record(record_line(MADE)) == MADE
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ('"length"', "finish is 'halted'; accepted: stop, end, length, cancelled, reasoning"),
+        ('"pool"', "role is 'halted'; accepted: test, content_free, domain, pool"),
+    ],
+)
+def test_a_word_that_nobody_writes_is_no_record(word: str, told: str) -> None:
+    line = record_line(MADE)
+    assert line.count(word) == 1
+    with pytest.raises(ValueError, match=told):
+        parse_record(line.replace(word, '"halted"'))
