@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from typing import Any
 import pytest
 
 import icl
+from icl.records.upgrade import upgrade
+from icl.scoring.compare import compare_runs
+from icl.scoring.pairs import settings_of
+from tests.cli.test_cli import call
 from tests.witness import (
     EXPECTED,
     RUNS,
@@ -166,14 +171,60 @@ def test_a_new_run_writes_the_same_bytes(fresh: Path) -> None:
 
 
 def test_a_new_run_says_all_that_the_old_one_said(fresh: Path) -> None:
-    here = ("command", "versions", "machine")
+    here = ("command", "versions", "machine", "experiment")
     for name in ("witness", "witness-shots"):
         old, new = (loaded(root / name / "manifest.json") for root in (RUNS, fresh / "runs"))
+        assert _renamed(old["experiment"]) == new["experiment"]
+        old = upgrade(old)  # what it says is said by the names of today
         assert holds({key: value for key, value in old.items() if key not in here}, new)
     for path in sorted(CONDITIONS.rglob("timings.jsonl")):
         now = lines(fresh / "runs" / path.relative_to(RUNS))
         for was, row in zip(lines(path), now, strict=True):
             assert holds({key: was[key] for key in ("batch", "rows", "tokens")}, row)
+
+
+def _renamed(text: str) -> str:
+    """An experiment file of the witness with the keys of today in the places of the old ones."""
+    text = re.sub(r"^    formats: ", "    layouts: ", text, flags=re.M)
+    return re.sub(r", labels: (random|flipped|none)}", r", shown_labels: \1}", text)
+
+
+def test_an_old_experiment_file_is_told_the_new_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, told in (
+        ("witness", "tasks.2: 'formats' of a task is called 'layouts' now; rename it"),
+        ("witness-shots", "grid: shots: 'labels' of shots is called 'shown_labels' now; rename it"),
+    ):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(loaded(RUNS / name / "manifest.json")["experiment"], "utf-8")
+        assert call(capsys, monkeypatch, "run", file) == (2, "", f"icl: {file}: {told}\n")
+
+
+@pytest.mark.parametrize("name", ["witness", "witness-shots"])
+def test_old_and_new_runs_are_compared_setting_by_setting(
+    tmp_path: Path,
+    fresh: Path,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lay(tmp_path)
+    old, new = (icl.load_run(root / "runs" / name) for root in (tmp_path, fresh))
+    assert settings_of(old) == settings_of(new)
+    assert {"layout", "shown_labels"} <= settings_of(old).keys()
+    assert not {"format", "labels"} & settings_of(old).keys()
+    assert len(list(compare_runs(old, new))) == len(list(compare_runs(new, new)))
+    by = {"witness": "layout", "witness-shots": "shown_labels"}[name]
+    with contextlib.chdir(tmp_path):
+        printed = {
+            str(root): command(f"compare {root / 'runs' / name} --by {by} --metric accuracy")
+            for root in (tmp_path, fresh)
+        }
+    assert len({text.replace(root, "") for root, text in printed.items()}) == 1
+    word = {"layout": "format", "shown_labels": "labels"}[by]
+    code, _, err = call(capsys, monkeypatch, "compare", old.folder, "--by", word)
+    assert (code, err) == (2, f"icl: {old.name}: no setting {word!r}; it is called {by!r} now\n")
 
 
 def test_a_new_search_takes_the_same_way(fresh: Path) -> None:

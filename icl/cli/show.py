@@ -29,7 +29,7 @@ def show_prompt(
     from icl.experiment.loader import Loader
     from icl.experiment.settings import join_axes
     from icl.experiment.starters import experiment_for
-    from icl.prompts.format_variants import changes
+    from icl.prompts.layouts import changes
     from icl.running.trial import pick_condition
 
     experiment = experiment_for(file, DEMO_MODEL)
@@ -46,7 +46,7 @@ def show_prompt(
     err = f"── {join_axes(point.axes, ' · ')}\n"
     if point.form != "f0":
         spoken, base = made.template.language, str(experiment.base)
-        err += f"format {point.form}: {changes(point.prompt, point.form, spoken, base)}\n"
+        err += f"layout {point.form}: {changes(point.prompt, point.form, spoken, base)}\n"
     err += f"row {row} of {len(made.examples)}, id {request.example.id}: {request.tokens} tokens, "
     err += f"{made.room} fit; hash {request.hash[:16]}\n"
     for shot in request.shots:

@@ -45,6 +45,7 @@ class TableEngine:
     """
 
     answers: Mapping[str, str | Mapping[str, float]] = field(default_factory=dict)
+    """Prompt or query -> the text written, or choices with their log-probabilities."""
     window: int = 2048
     default: Literal["hash"] | None = None
     """``hash``: prompts and choices that are not in the table get an answer from their hash."""

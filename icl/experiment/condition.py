@@ -256,9 +256,11 @@ class Condition:
     def _relabelled(self, example: Example, shots: list[Shot]) -> list[Shot]:
         """The shots with the labels that the condition shows them with."""
         asked = self.point.shots
-        if asked.labels == "gold" or self.selector is None:
+        if asked.shown_labels == "gold" or self.selector is None:
             return shots
-        return relabel(self.template, example, shots, asked.labels, asked.seed, self._one_draw)
+        return relabel(
+            self.template, example, shots, asked.shown_labels, asked.seed, self._one_draw
+        )
 
     @property
     def _one_draw(self) -> bool:
@@ -283,7 +285,7 @@ class Condition:
                 "labels": dict(self.template.labels),
                 "fallbacks": list(self.template.fallbacks),
             },
-            **({"labels": "none"} if self.point.shots.labels == "none" else {}),
+            **({"labels": "none"} if self.point.shots.shown_labels == "none" else {}),
         }
 
 

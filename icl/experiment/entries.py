@@ -1,11 +1,11 @@
-"""The ``search:`` block of an experiment file, as pydantic checks it."""
+"""The keys of an experiment file: what each may hold, what it means and how often it is needed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
 from icl.core.types import Method
 from icl.data import DataSpec
+from icl.experiment.renamed import check_keys
 from icl.experiment.shot_order import unfit
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "DevEntry",
     "Entry",
     "ExperimentEntry",
+    "LEVELS",
     "NAME",
     "NAME_TOLD",
     "OverEntry",
@@ -76,44 +78,65 @@ Selects = Annotated[
 ]
 
 
-class Entry(BaseModel):
-    """Base of all entries of an experiment file: unknown keys are errors."""
+T = TypeVar("T")
+Basic = Annotated[T, Field(json_schema_extra={"level": "basic"})]
+"""A key that most files have, and that ``icl init`` writes."""
+Usual = Annotated[T, Field(json_schema_extra={"level": "usual"})]
+"""A key that many experiments need sooner or later."""
+Rare = Annotated[T, Field(json_schema_extra={"level": "rare"})]
+"""A key that few experiments need; forms hide it."""
+LEVELS = ("basic", "usual", "rare")
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Entry(BaseModel):
+    """Base of all entries of an experiment file: unknown keys are errors, and each key is told.
+
+    The text below a key is its meaning, its annotation its level.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class DevEntry(Entry):
-    """Rows held apart from pool and test; data, locale and pair are those of ``rows``."""
+    """Rows held apart from pool and test; locale and pair are those of ``rows``."""
 
-    data: str | None = None
-    split: str | None = None
-    lines: tuple[int, int] | None = None
-    n: int | None = Field(default=None, ge=1)
-    """Rows drawn, none of the test's among them; all of them by default."""
-    seed: int = 0
+    data: Basic[str | None] = None
+    """Name of a data set; outside ``rows`` theirs by default."""
+    split: Basic[str | None] = None
+    """Part of the data set, by its name."""
+    lines: Basic[tuple[int, int] | None] = None
+    """First and last line, counted from 1, both included; for sets without splits."""
+    n: Basic[int | None] = Field(default=None, ge=1)
+    """Rows drawn, the same ids in every locale; all of them by default."""
+    seed: Usual[int] = 0
+    """What draws follow from: the same number draws the same."""
 
 
 class OverEntry(Entry):
     """What a search varies; what is not named stays as in the file's first condition."""
 
-    shot_set: int | None = Field(default=None, ge=1)
+    shot_set: Usual[int | None] = Field(default=None, ge=1)
     """How many sets of shots are drawn, each the same for all queries."""
-    prompt: Words | None = None
-    k: Numbers | None = None
-    """Numbers of shots."""
-    select: Selects | None = None
-    """Selectors: names, or ``{select: bm25, ngrams: char}`` with options."""
-    order: Words | None = None
-    """Orders of the shots, as under ``shots``."""
-    prompt_language: Words | None = None
+    prompt: Basic[Words | None] = None
+    """Template: a file, or a name of the library; each of a list is tried."""
+    k: Basic[Numbers | None] = None
+    """Shots a query; of a shot file all by default."""
+    select: Basic[Selects | None] = None
+    """Selector of the shots; its options stand beside it: ``{select: bm25, ngrams: char}``."""
+    order: Usual[Words | None] = None
+    """``selected`` puts the first chosen first, ``reversed`` puts it nearest to the query;
+    ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of up
+    to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is tried."""
+    prompt_language: Usual[Words | None] = None
+    """Language of the prompt's own words; ``row`` takes the row's locale."""
 
 
 class BudgetEntry(Entry):
     """What a search may cost, its last test aside."""
 
-    minutes: float | None = Field(default=None, gt=0)
+    minutes: Rare[float | None] = Field(default=None, gt=0)
     """As the clock goes; which rows are asked then depends on the machine."""
-    tokens: int | None = Field(default=None, ge=1)
+    tokens: Rare[int | None] = Field(default=None, ge=1)
     """Of prompts and answers, as if nothing were shared and nothing had been answered before."""
 
     @model_validator(mode="after")
@@ -126,18 +149,19 @@ class BudgetEntry(Entry):
 class SearchEntry(Entry):
     """What ``icl search`` looks for; ``icl run`` does not read it."""
 
-    over: OverEntry
-    objective: str | dict[str, Any] = "gold_logprob"
+    over: Usual[OverEntry]
+    """What is varied."""
+    objective: Usual[str | dict[str, Any]] = "gold_logprob"
     """``gold_logprob``, or a metric as under ``metrics``."""
-    dev: DevEntry | None = None
+    dev: Usual[DevEntry | None] = None
     """The rows by which candidates are compared."""
-    budget: BudgetEntry | None = None
-    """Without one, the last candidates are asked all development rows."""
-    write: str | None = None
+    budget: Rare[BudgetEntry | None] = None
+    """What the search may cost; without one, the last candidates are asked all development rows."""
+    write: Rare[str | None] = None
     """Where the winner's shots are written, a file as ``shots: {file: …}`` reads it."""
-    seed: int = 0
-    """Of the sets of shots."""
-    eta: int = Field(default=3, ge=2)
+    seed: Usual[int] = 0
+    """What draws follow from: the same number draws the same."""
+    eta: Rare[int] = Field(default=3, ge=2)
     """One of so many candidates is kept at each rung, and asked so many times the rows."""
 
 
@@ -150,11 +174,11 @@ def _numbered(value: Any) -> Any:
     names = listed(value)
     for name in names:
         if not re.fullmatch(r"f(0|[1-9]\d*)", str(name)):
-            raise ValueError(f"{name!r} is no format; accepted: a number of them, or f0, f1, …")
+            raise ValueError(f"{name!r} is no layout; accepted: a number of them, or f0, f1, …")
     return names
 
 
-Formats = Annotated[
+Layouts = Annotated[
     list[str],
     Field(min_length=1),
     BeforeValidator(_numbered, json_schema_input_type=int | str | list[str]),
@@ -164,25 +188,28 @@ Formats = Annotated[
 class DataEntry(Entry):
     """Where a data set lies and how its columns are called."""
 
-    format: str
-    path: str
+    format: Basic[str]
+    """Reader of the data: ``jsonl``, ``lines``, ``hf`` …"""
+    path: Basic[str]
     """File or folder, relative to the experiment file; may hold {lang} {locale} {split}. For
     ``hf`` also an id of the hub."""
-    fields: dict[str, str] = {}
+    fields: Usual[dict[str, str]] = {}
     """Template field -> column, or column.key; empty takes every column under its own name."""
-    answer: str | None = None
+    answer: Basic[str | None] = None
     """Field that holds the right answer, or a list of them."""
-    id: str | None = None
-    gold: list[str] = []
+    id: Usual[str | None] = None
+    """Column of the row's id; ``id`` if there is one, else the row's number from 0."""
+    gold: Usual[list[str]] = []
     """Further fields that give the answer away."""
-    encoding: str = "utf-8"
-    columns: list[str] = []
+    encoding: Rare[str] = "utf-8"
+    """Encoding of a text file."""
+    columns: Usual[list[str]] = []
     """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
-    config: str | None = None
+    config: Usual[str | None] = None
     """For ``hf``: configuration (subset) of the data set."""
-    revision: str | None = None
-    """For ``hf``: commit on the hub; looked up and kept with the records where it is missing."""
-    cite: str | None = None
+    revision: Rare[str | None] = None
+    """Commit, tag or branch of a hub id; the newest where it is missing."""
+    cite: Rare[str | None] = None
     """How it is cited in reports: a known data set (``massive``, ``xcopa`` …), BibTeX text, a
     ``.bib`` file, or ``none``; by default what its format is known for."""
 
@@ -231,8 +258,10 @@ class DataEntry(Entry):
 class PairEntry(Entry):
     """Language pairs: every ``from`` with every ``to``."""
 
-    from_: Words = Field(alias="from")
-    to: Words
+    from_: Basic[Words] = Field(alias="from")
+    """Languages of the sources, as the data set calls them."""
+    to: Basic[Words]
+    """Languages of the targets, as the data set calls them."""
 
 
 Lines = tuple[int, int]
@@ -241,47 +270,62 @@ Lines = tuple[int, int]
 class RowsEntry(Entry):
     """Which rows are asked."""
 
-    data: str
-    locale: Words | None = None
-    pair: PairEntry | None = None
-    split: str | None = None
-    lines: Lines | None = None
+    data: Basic[str]
+    """Name of a data set; outside ``rows`` theirs by default."""
+    locale: Basic[Words | None] = None
+    """Locale of the rows, each of a list a condition of its own; of a pool also ``same``."""
+    pair: Basic[PairEntry | None] = None
+    """Language pairs, each a condition of its own."""
+    split: Basic[str | None] = None
+    """Part of the data set, by its name."""
+    lines: Basic[Lines | None] = None
     """First and last line, counted from 1, both included; for sets without splits."""
-    n: int | None = Field(default=None, ge=1)
+    n: Basic[int | None] = Field(default=None, ge=1)
     """Rows drawn, the same ids in every locale; all of them by default."""
-    seed: int = 0
+    seed: Usual[int] = 0
+    """What draws follow from: the same number draws the same."""
 
 
 class PoolEntry(Entry):
-    """Where shots come from; data and pair are those of ``rows`` unless named."""
+    """Where shots come from; the pair is that of ``rows``."""
 
-    data: str | None = None
-    locale: Words = ["same"]
-    """``same``, or a locale for cross-lingual shots; each of a list is a condition of its own."""
-    parallel: Literal["auto", "leave_out", "allow"] = "auto"
+    data: Basic[str | None] = None
+    """Name of a data set; outside ``rows`` theirs by default."""
+    locale: Basic[Words] = ["same"]
+    """Locale of the rows, each of a list a condition of its own; of a pool also ``same``."""
+    parallel: Rare[Literal["auto", "leave_out", "allow"]] = "auto"
     """Rows with the id of a test row: ``auto`` leaves out those of the same data set, in whatever
     locale; ``leave_out`` those of another data set too; ``allow`` keeps translations."""
-    split: str | None = None
-    lines: Lines | None = None
-    n: int | None = Field(default=None, ge=1)
-    """Rows drawn as the pool, for a file larger than the memory; all of them by default."""
-    seed: int = 0
-    without: DevEntry | None = None
+    split: Basic[str | None] = None
+    """Part of the data set, by its name."""
+    lines: Basic[Lines | None] = None
+    """First and last line, counted from 1, both included; for sets without splits."""
+    n: Basic[int | None] = Field(default=None, ge=1)
+    """Rows drawn, the same ids in every locale; all of them by default."""
+    seed: Usual[int] = 0
+    """What draws follow from: the same number draws the same."""
+    without: Rare[DevEntry | None] = None
     """Rows kept out of the pool beside the test's: those that a search chose by."""
 
 
 class SamplingEntry(Entry):
     """How text is generated."""
 
-    max_tokens: int = Field(default=64, ge=1)
-    temperature: float = Field(default=0.0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
-    min_p: float = Field(default=0.0, ge=0, le=1)
-    n: int = Field(default=1, ge=1)
+    max_tokens: Basic[int] = Field(default=64, ge=1)
+    """Tokens of an answer at most."""
+    temperature: Usual[float] = Field(default=0.0, ge=0)
+    """How freely tokens are drawn; 0 takes the likeliest each time."""
+    top_p: Rare[float] = Field(default=1.0, gt=0, le=1)
+    """Only the likeliest tokens that make up this share are drawn from."""
+    top_k: Rare[int] = Field(default=0, ge=0)
+    """Only so many of the likeliest tokens are drawn from; 0: all."""
+    min_p: Rare[float] = Field(default=0.0, ge=0, le=1)
+    """Only tokens with this share of the likeliest one's probability are drawn from."""
+    n: Usual[int] = Field(default=1, ge=1)
     """Outputs a prompt; the answer is the one that most of them give."""
-    seed: int = 0
-    thinking_tokens: int | None = Field(default=None, ge=0)
+    seed: Usual[int] = 0
+    """What draws follow from: the same number draws the same."""
+    thinking_tokens: Rare[int | None] = Field(default=None, ge=0)
     """Tokens of reasoning after which its block is closed, out of ``max_tokens``."""
 
     @model_validator(mode="after")
@@ -297,29 +341,42 @@ class SamplingEntry(Entry):
 class TaskEntry(Entry):
     """One task: rows, prompt, and how it is answered and scored."""
 
-    task: str
-    prompt: Words
-    rows: RowsEntry
-    pool: PoolEntry | None = None
-    method: Method | None = None
+    task: Basic[str]
+    """What is asked of the model: ``intent``, ``translation``, ``classify`` …"""
+    prompt: Basic[Words]
+    """Template: a file, or a name of the library; each of a list is tried."""
+    rows: Basic[RowsEntry]
+    """The test rows."""
+    pool: Basic[PoolEntry | None] = None
+    """The rows that shots come from."""
+    method: Usual[Method | None] = None
     """``rank`` scores every choice, ``generate`` writes and parses, ``channel`` scores the input
     behind every label (the noisy channel); the task's first by default."""
-    parser: str | None = None
-    metrics: list[str | dict[str, Any]] | None = None
-    """Names, ``{metric: bleu, tokenize: char}`` or ``{command: "…", name: comet}``."""
-    calibrate: list[str | dict[str, Any]] = []
+    parser: Rare[str | None] = None
+    """How an answer is read from what was written; the task's by default."""
+    metrics: Usual[list[str | dict[str, Any]] | None] = None
+    """What is scored, the task's by default: names, ``{metric: bleu, tokenize: char}`` or
+    ``{command: "…", name: comet}``."""
+    calibrate: Usual[list[str | dict[str, Any]]] = []
     """Calibrators whose scores stand beside the plain ones: names, or ``{calibrator: vote_mix,
     weight: 0.5}``; what they need beside the test rows is computed too."""
-    sampling: SamplingEntry = SamplingEntry()
-    choice_end: Literal["template", "never"] = "template"
+    sampling: Basic[SamplingEntry] = SamplingEntry()
+    """How tokens are drawn where text is written, and how many."""
+    choice_end: Rare[Literal["template", "never"]] = "template"
     """``never`` leaves the terminator out, for parity with other tools."""
-    prompt_language: Words = ["en"]
+    prompt_language: Usual[Words] = ["en"]
     """Language of the prompt's own words; ``row`` takes the row's locale."""
-    label_language: str | None = None
+    label_language: Rare[str | None] = None
     """Language of the label words; the prompt's by default."""
-    formats: Formats = ["f0"]
-    """How many formats of the template (other separators, casing, spacing), or which: f0 is the
+    layouts: Usual[Layouts] = ["f0"]
+    """How many layouts of the template (other separators, casing, spacing), or which: f0 is the
     file as it is written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_keys(cls, value: Any) -> Any:
+        check_keys("a task", value if isinstance(value, dict) else ())
+        return value
 
     @property
     def data_sets(self) -> list[str]:
@@ -331,21 +388,30 @@ class TaskEntry(Entry):
 class ShotsEntry(BaseModel):
     """How many shots and how they are chosen; further keys are the selector's options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
-    k: int | None = Field(default=None, ge=0)
-    """Shots a query; for a shot file all of them by default."""
-    select: str = "random"
-    file: str | None = None
-    seed: int = 0
-    seeds: list[int] | None = None
+    k: Basic[int | None] = Field(default=None, ge=0)
+    """Shots a query; of a shot file all by default."""
+    select: Basic[str] = "random"
+    """Selector of the shots; its options stand beside it: ``{select: bm25, ngrams: char}``."""
+    file: Basic[str | None] = None
+    """Shots written by hand, or ids of the pool: JSON lines."""
+    seed: Usual[int] = 0
+    """What draws follow from: the same number draws the same."""
+    seeds: Usual[list[int] | None] = None
     """Several draws, each a condition of its own."""
-    order: Words = ["selected"]
+    order: Usual[Words] = ["selected"]
     """``selected`` puts the first chosen first, ``reversed`` puts it nearest to the query;
     ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of up
-    to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is a condition of its own."""
-    labels: Literal["gold", "random", "flipped", "none"] = "gold"
+    to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is tried."""
+    shown_labels: Usual[Literal["gold", "random", "flipped", "none"]] = "gold"
     """What the shots are shown with: their own labels, random ones, wrong ones, or none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_keys(cls, value: Any) -> Any:
+        check_keys("shots", value if isinstance(value, dict) else ())
+        return value
 
     @model_validator(mode="after")
     def _permutable(self) -> ShotsEntry:
@@ -371,10 +437,12 @@ def _word(value: Any) -> Any:
 class CompareEntry(Entry):
     """What is compared after a run: conditions that are equal but for one setting."""
 
-    by: str
+    by: Usual[str]
     """The setting: ``prompt``, ``shots``, ``k``, ``select``, ``width``, …"""
-    baseline: Annotated[
-        str | None, BeforeValidator(_word, json_schema_input_type=str | int | float | None)
+    baseline: Usual[
+        Annotated[
+            str | None, BeforeValidator(_word, json_schema_input_type=str | int | float | None)
+        ]
     ] = None
     """The value that the others are compared with; the first one by default."""
 
@@ -386,25 +454,35 @@ NAME_TOLD = "accepted: letters, digits, and . - _ behind the first, such as firs
 class ExperimentEntry(Entry):
     """The file as a whole."""
 
-    name: str | None = Field(default=None, pattern=NAME)
-    base: str | None = None
+    name: Basic[str | None] = Field(default=None, pattern=NAME)
+    """Name of the experiment and of its run folder; that of the file by default."""
+    base: Rare[str | None] = None
     """Folder that relative paths start from, as seen from the file's own; that by default."""
-    about: str = ""
-    models: dict[str, dict[str, JsonValue]] = Field(min_length=1)
-    data: dict[str, DataEntry] = {}
-    tasks: list[TaskEntry] = Field(min_length=1)
-    grid: dict[str, list[Any]] = {}
-    search: SearchEntry | None = None
-    plugins: list[str] = []
-    batch_size: int | None = Field(default=None, ge=1)
+    about: Rare[str] = ""
+    """What the experiment is for, in words."""
+    models: Basic[dict[str, dict[str, JsonValue]]] = Field(min_length=1)
+    """The models by name, with the options of their engines."""
+    data: Basic[dict[str, DataEntry]] = {}
+    """The data sets by name, beside those that ship with the project."""
+    tasks: Basic[list[TaskEntry]] = Field(min_length=1)
+    """What is asked, and how it is scored."""
+    grid: Basic[dict[str, list[Any]]] = {}
+    """The axes: every value of one with every value of the others."""
+    search: Usual[SearchEntry | None] = None
+    """What ``icl search`` looks for."""
+    plugins: Rare[list[str]] = []
+    """Modules that register plug-ins, by name or by path."""
+    batch_size: Rare[int | None] = Field(default=None, ge=1)
     """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""
-    compare: CompareEntry | None = None
+    compare: Usual[CompareEntry | None] = None
+    """What is compared after a run."""
 
 
 class ShotsHolder(Entry):
     """One value of the axis ``shots``."""
 
-    shots: Shots
+    shots: Basic[Shots]
+    """How many shots, and how they are chosen; a number alone is ``k``."""
 
 
 def validate(kind: type[Any], value: Any, where: str) -> Any:

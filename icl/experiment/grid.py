@@ -27,6 +27,7 @@ from icl.experiment.entries import (
     TaskEntry,
     validate,
 )
+from icl.experiment.renamed import check_keys
 from icl.experiment.samples import built_in_data
 from icl.experiment.shots import each, shot_settings, shots_name
 from icl.metrics import make_metric
@@ -73,19 +74,19 @@ class Point:
         return self.shots.order[0]
 
     form: str = "f0"
-    """Which format of the template: see :mod:`icl.prompts.format_variants`."""
+    """Which layout of the template: see :mod:`icl.prompts.layouts`."""
 
     @property
     def settings(self) -> dict[str, str]:
         """One word for every setting that conditions are grouped by; inert ones are left out.
 
-        The axes, ``format``, ``method``, and what the one word ``shots`` of the axes is made of:
-        ``k``, ``select``, ``order``, ``labels``, ``seed`` and the selector's options.
+        The axes, ``layout``, ``method``, and what the one word ``shots`` of the axes is made of:
+        ``k``, ``select``, ``order``, ``shown_labels``, ``seed`` and the selector's options.
         """
         shots = self.shots
         made = {axis: value for axis, value in self.axes.items() if value}
         made["k"] = "all" if shots.k is None else str(shots.k)
-        made["format"] = self.form
+        made["layout"] = self.form
         made["method"] = self.task.method or lookup("task", self.task.task).methods[0]
         if shots.k == 0:
             return made
@@ -160,9 +161,9 @@ def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dic
             model = changed["models"].get(str(chosen["model"]), {})
             if _takes_width(model):
                 model["width"] = value
-        elif axis == "format":
+        elif axis == "layout":
             for task in changed["tasks"]:
-                task["formats"] = value
+                task["layouts"] = value
         elif root == "models" and path and name in changed["models"]:
             _set(changed["models"][name], path, value)
         elif root == "tasks" and path:
@@ -179,10 +180,14 @@ def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dic
                 "model",
                 "shots",
                 "width",
-                "format",
+                "layout",
                 "tasks.<task>.<key>",
                 "models.<model>.<key>",
             ]
+            try:
+                check_keys("the grid", [axis])
+            except ValueError as error:
+                raise ConfigError(f"{where}: grid: {error}") from error
             raise ConfigError(f"{where}: unknown grid axis {axis!r}{did_you_mean(axis, accepted)}")
     return changed
 
@@ -223,8 +228,8 @@ def _check_widths(grid: Mapping[str, Sequence[Any]], models: Mapping[str, Any], 
 
 
 def _touches(axis: str, task: TaskEntry, model: str, entry: Mapping[str, Any]) -> bool:
-    if axis in ("width", "format"):
-        return axis == "format" or _takes_width(entry)
+    if axis in ("width", "layout"):
+        return axis == "layout" or _takes_width(entry)
     root, name, *_ = axis.split(".")
     return name == (task.task if root == "tasks" else model)
 
@@ -271,7 +276,7 @@ def _expand(
     locales: list[str | None] = list(rows.locale) if rows.locale else [None]
     pools = task.pool.locale if task.pool else ["same"]
     for prompt, form, spoken, locale, pair, pool, one in itertools.product(
-        task.prompt, task.formats, task.prompt_language, locales, pairs, pools, each(shots)
+        task.prompt, task.layouts, task.prompt_language, locales, pairs, pools, each(shots)
     ):
         yield Point(
             model,
@@ -288,7 +293,7 @@ def _expand(
                 "prompt": prompt,
                 "model": model,
                 "locale": "→".join(pair) if pair else (locale or ""),
-                "format": "" if task.formats == ["f0"] else form,
+                "layout": "" if task.layouts == ["f0"] else form,
                 "method": task.method or "",
                 "language": "" if task.prompt_language == ["en"] else spoken,
                 "pool": pool if len(pools) > 1 else "",

@@ -14,7 +14,6 @@ import textwrap
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
-import icl.experiment.entries
 from icl.core.errors import ConfigError
 from icl.core.kinds import kinds
 from icl.core.registry import did_you_mean, lookup, names
@@ -38,6 +37,28 @@ _OFFERED = {
     ("ShotsEntry", "select"): "selector",
 }
 """Entry and key -> the kind of names that can stand there."""
+_AXES = {
+    "model": (
+        "usual",
+        "Models that answer, by their names under `models`; all of them by default.",
+    ),
+    "shots": ("basic", "How many shots, and how they are chosen; a number alone is `k`."),
+    "layout": ("usual", "Layouts of all templates: f0 is the file as it is written."),
+}
+"""Axis of the grid -> level and meaning."""
+_BASIC_OPTIONS = ("source",)
+_USUAL_OPTIONS = (
+    "engine",
+    "width",
+    "device",
+    "window",
+    "chat",
+    "model",
+    "api_key_env",
+    "price",
+    "max_cost",
+)
+"""Options of engines that are no rare ones; those of plug-ins are."""
 _FRONT_MATTER = {
     "about": "One line on what is special about this form.",
     "source": "Where the form comes from: a paper, or 'Written for this project.'",
@@ -62,23 +83,31 @@ def experiment_schema() -> dict[str, Any]:
     schema = ExperimentEntry.model_json_schema()
     shots = ShotsHolder.model_json_schema()
     kinds = schema["$defs"] = {**schema["$defs"], **shots["$defs"]}
-    for name, entry in {**kinds, "ExperimentEntry": schema}.items():
-        if hasattr(icl.experiment.entries, name) and name != "JsonValue":
-            _describe(entry, getattr(icl.experiment.entries, name))
+    for entry in (*kinds.values(), schema):
+        _describe(entry)
     for (entry_name, key), kind in _OFFERED.items():
         _offer(kinds[entry_name]["properties"][key], names(kind))
     _offer(kinds["RowsEntry"]["properties"]["data"], sorted(built_in_data()))
     _offer(kinds["TaskEntry"]["properties"]["prompt"], template_names())
     properties = schema["properties"]
-    properties["models"]["additionalProperties"] = _model_schema()
-    properties["grid"] = {
-        "description": "The axes: every value of one with every value of the others.",
-        "type": "object",
+    properties["models"]["additionalProperties"] = models = _model_schema()
+    width = models["properties"]["width"]
+    told = {**_AXES, "width": (width["level"], width["description"])}
+    axes = {
+        "model": {"type": "string"},
+        "shots": shots["properties"]["shots"],
+        "width": {"enum": list(WIDTHS)},
+        "layout": {"type": "string", "pattern": r"^f\d+$"},
+    }
+    properties["grid"] |= {
         "properties": {
-            "model": {"type": "array", "items": {"type": "string"}},
-            "shots": {"type": "array", "items": shots["properties"]["shots"]},
-            "width": {"type": "array", "items": {"enum": list(WIDTHS)}},
-            "format": {"type": "array", "items": {"type": "string", "pattern": r"^f\d+$"}},
+            axis: {
+                "description": told[axis][1],
+                "level": told[axis][0],
+                "type": "array",
+                "items": items,
+            }
+            for axis, items in axes.items()
         },
         "patternProperties": {r"^(tasks|models)\.[^.]+\..+$": {"type": "array"}},
         "additionalProperties": False,
@@ -126,12 +155,15 @@ def schema_text(kind: str) -> str:
     return json.dumps(SCHEMAS[kind](), ensure_ascii=False, indent=1) + "\n"
 
 
-def _describe(schema: dict[str, Any], entry: Any) -> None:
-    """Put the text beneath each field of the class into the schema."""
-    docs = _field_docs(entry)
-    for name, spec in entry.model_fields.items():
-        if name in docs:
-            schema["properties"][spec.alias or name]["description"] = docs[name]
+def _describe(schema: dict[str, Any]) -> None:
+    """Put the meaning of each key on one line, in the marks of Markdown."""
+    for key in schema.get("properties", {}).values():
+        if "description" in key:
+            key["description"] = _one_line(key["description"])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("``", "`").split())
 
 
 def _field_docs(kind: type) -> dict[str, str]:
@@ -149,7 +181,7 @@ def _field_docs(kind: type) -> dict[str, str]:
             and isinstance(text, ast.Expr)
             and isinstance(text.value, ast.Constant)
         ):
-            found[field.target.id] = " ".join(str(text.value.value).replace("``", "`").split())
+            found[field.target.id] = _one_line(str(text.value.value))
     return found
 
 
@@ -168,6 +200,7 @@ def _model_schema() -> dict[str, Any]:
     properties: dict[str, Any] = {
         "engine": {
             "description": "What runs the model.",
+            "level": "usual",
             "default": "hf",
             "anyOf": [{"enum": names("engine")}, {"type": "string"}],
         }
@@ -181,11 +214,19 @@ def _model_schema() -> dict[str, Any]:
             if spec.init and spec.name not in properties:
                 properties[spec.name] = {
                     "description": f"{name}: {docs.get(spec.name, '')}".strip(" :"),
+                    "level": _level(spec.name),
                     **_type_of(engine, spec.type),
                 }
                 if spec.default and isinstance(spec.default, str | int | float):
                     properties[spec.name]["default"] = spec.default
     return {"type": "object", "properties": properties}
+
+
+def _level(option: str) -> str:
+    """How often an option of an engine is needed."""
+    if option in _BASIC_OPTIONS:
+        return "basic"
+    return "usual" if option in _USUAL_OPTIONS else "rare"
 
 
 def _type_of(engine: Any, written: Any) -> dict[str, Any]:

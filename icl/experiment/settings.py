@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
+from icl.experiment.renamed import describe_unknown_setting
 
 __all__ = ["baseline_of", "join_axes", "values_of"]
 
@@ -41,7 +42,7 @@ def baseline_of(
         ConfigError: an unknown setting or value, or a setting of one value.
     """
     if setting not in values:
-        raise ConfigError(f"{where}: no setting {setting!r}{did_you_mean(setting, values)}")
+        raise ConfigError(f"{where}: {describe_unknown_setting(setting, values)}")
     known = values[setting]
     if len(known) < 2:
         varied = ", ".join(name for name, several in values.items() if len(several) > 1)

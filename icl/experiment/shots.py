@@ -32,8 +32,8 @@ def shots_name(shots: ShotsEntry) -> str:
     """``8 bm25 char``: how a table calls these shots."""
     extra = list(map(_word, (shots.model_extra or {}).values()))
     extra += [order for order in shots.order if order != "selected"]
-    if shots.labels != "gold":
-        extra.append(f"{shots.labels.replace('none', 'no')} labels")
+    if shots.shown_labels != "gold":
+        extra.append(f"{shots.shown_labels.replace('none', 'no')} labels")
     if shots.seeds and _drawn(shots):
         extra.append(f"s{shots.seed}")
     if shots.file:
@@ -47,7 +47,7 @@ def shot_settings(shots: ShotsEntry) -> dict[str, str]:
     made = {name: _word(value) for name, value in (shots.model_extra or {}).items()}
     made["select"] = Path(shots.file).stem if shots.file else shots.select
     made["order"] = shots.order[0]
-    made["labels"] = shots.labels
+    made["shown_labels"] = shots.shown_labels
     if _drawn(shots):
         made["seed"] = str(shots.seed)
     return made
@@ -55,7 +55,7 @@ def shot_settings(shots: ShotsEntry) -> dict[str, str]:
 
 def _drawn(shots: ShotsEntry) -> bool:
     """Whether the seed changes the shots, their order or the labels drawn for them."""
-    drawn = "random" in shots.order or shots.labels in ("random", "flipped")
+    drawn = "random" in shots.order or shots.shown_labels in ("random", "flipped")
     return drawn or (not shots.file and bool(lookup("selector", shots.select).seeded))
 
 
@@ -100,7 +100,7 @@ def relabel(
         if not labels:
             raise DataError(
                 f"example {shot.example.id!r} has no label but {own!r} to be shown with; leave it "
-                "out of the pool, or show labels: gold"
+                "out of the pool, or write shown_labels: gold"
             )
         key = [str(seed), "labels", *([] if one_draw else [query.id]), shot.example.id]
         made.append(replace(shot, label=random.Random(":".join(key)).choice(labels)))
@@ -109,11 +109,11 @@ def relabel(
 
 def labels_identity(shots: ShotsEntry, one_draw: bool) -> dict[str, JSON]:
     """What of the switch changes a prompt: nothing for the shots' own labels."""
-    if shots.labels == "gold":
+    if shots.shown_labels == "gold":
         return {}
-    if shots.labels == "none":
+    if shots.shown_labels == "none":
         return {"labels": "none"}
-    return {"labels": shots.labels, "label_seed": shots.seed, "label_draw": one_draw}
+    return {"labels": shots.shown_labels, "label_seed": shots.seed, "label_draw": one_draw}
 
 
 def check_labels(
@@ -124,21 +124,22 @@ def check_labels(
     Raises:
         ConfigError: other labels where there are none, or none where they are what is given.
     """
-    if shots.labels == "gold" or shots.k == 0:
+    if shots.shown_labels == "gold" or shots.k == 0:
         return
-    if shots.labels != "none" and template.file.kind.labels is None:
+    if shots.shown_labels != "none" and template.file.kind.labels is None:
         raise ConfigError(
-            f"shots: labels: {shots.labels!r} draws from a label set, and {template.name} is of "
-            f"kind {template.file.kind.name!r}, which has none; accepted there: gold, none"
+            f"shots: shown_labels: {shots.shown_labels!r} draws from a label set, and "
+            f"{template.name} is of kind {template.file.kind.name!r}, which has none; accepted "
+            "there: gold, none"
         )
-    if shots.labels == "none" and method == "channel":
+    if shots.shown_labels == "none" and method == "channel":
         raise ConfigError(
-            "shots: labels: 'none' has no meaning for method: channel, where the label is what a "
-            "shot begins with; accepted there: gold, random, flipped"
+            "shots: shown_labels: 'none' has no meaning for method: channel, where the label is "
+            "what a shot begins with; accepted there: gold, random, flipped"
         )
     chat = engine.get("chat")
-    if shots.labels == "none" and isinstance(chat, Mapping) and chat.get("shots") == "turns":
+    if shots.shown_labels == "none" and isinstance(chat, Mapping) and chat.get("shots") == "turns":
         raise ConfigError(
-            "shots: labels: 'none' would send empty turns of the assistant; set shots: one_turn "
-            "under chat:"
+            "shots: shown_labels: 'none' would send empty turns of the assistant; set shots: "
+            "one_turn under chat:"
         )

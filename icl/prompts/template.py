@@ -21,9 +21,9 @@ from icl.core.languages import language
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest
 from icl.prompts.choices import LABELS, ROW, checked, ended
-from icl.prompts.format_variants import varied
 from icl.prompts.frontmatter import answers, row_choices
 from icl.prompts.jinja_sandbox import FIT, Half
+from icl.prompts.layouts import varied
 from icl.prompts.template_file import GOLD, TemplateFile, parse_template, read_template
 
 __all__ = ["Binder", "Template", "bind", "edited", "load_template", "template_of"]
@@ -284,7 +284,7 @@ def load_template(
         label_language: language of the label words; the prompt language by default.
         label_set: labels of the data, used where the template lists none.
         base: folder that relative paths start from.
-        form: which of its :mod:`icl.prompts.format_variants`; ``f0`` is the file as it is written.
+        form: which of its :mod:`icl.prompts.layouts`; ``f0`` is the file as it is written.
 
     Raises:
         TemplateError: no such template, malformed, or a word or label is missing in the

@@ -28,6 +28,7 @@ from icl.prompts.template import Template
 from icl.records.calibrated import Calibration, Shelf, calibrate
 from icl.records.paths import CALIBRATIONS, MANIFEST, MODEL, SCORES, find_runs, holds_run
 from icl.records.store import ConditionStore
+from icl.records.upgrade import upgrade
 from icl.tasks import Task
 from icl.tasks.predict import predict
 
@@ -354,7 +355,7 @@ def load_run(
     if not holds_run(place):
         known = [path.name for path in find_runs(Path(out))]
         raise StoreError(f"no run {str(folder)!r} in {out}{did_you_mean(str(folder), known)}")
-    manifest = read_json(place / MANIFEST)
+    manifest = upgrade(read_json(place / MANIFEST))
     if used := manifest.get("plugins"):
         load_known(used["modules"], place / used["base"], str(place / MANIFEST))
     return opened_run(place, manifest, rendering, allow_commands)

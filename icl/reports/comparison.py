@@ -266,7 +266,7 @@ def _short(row: Comparison) -> str:
 
 
 def spread_tables(run: Run) -> Iterator[RenderableType]:
-    """For each task that was tried with several seeds, orders, prompts or formats: how far apart.
+    """For each task that was tried with several seeds, orders, prompts or layouts: how far apart.
 
     Nothing where a run has one of each.
     """

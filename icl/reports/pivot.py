@@ -13,10 +13,10 @@ from itertools import product
 
 from icl.core.errors import ConfigError, one_line
 from icl.core.number_text import format_interval, format_number
-from icl.core.registry import did_you_mean
 from icl.core.score_name import ScoreName
 from icl.core.stats import aggregate
 from icl.core.types import Score
+from icl.experiment.renamed import describe_unknown_setting
 from icl.records.results import ConditionResult, Run
 from icl.reports.grid import Cell, Grid, check_metric
 from icl.reports.tables import metric_title, of_kind
@@ -113,7 +113,7 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
     known = settings_of(run)
     for name in (rows, cols):
         if name is not None and name not in known:
-            raise ConfigError(f"{run.name}: no setting {name!r}{did_you_mean(name, known)}")
+            raise ConfigError(f"{run.name}: {describe_unknown_setting(name, known)}")
     if rows == cols:
         raise ConfigError(f"rows and columns are both {rows!r}; name two settings")
     check_metric(run, metric)

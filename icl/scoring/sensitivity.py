@@ -1,7 +1,7 @@
-"""How far a score depends on what should not matter: spread over seeds, orders, prompts, formats.
+"""How far a score depends on what should not matter: spread over seeds, orders, prompts, layouts.
 
 Reported so since Lu et al. 2022 (https://aclanthology.org/2022.acl-long.556, orders), Sclar et al.
-2023 (https://arxiv.org/abs/2310.11324, formats) and Mizrahi et al. 2024
+2023 (https://arxiv.org/abs/2310.11324, layouts) and Mizrahi et al. 2024
 (https://arxiv.org/abs/2401.00595, prompts): mean and standard deviation, worst and best, whether
 the same one wins elsewhere too.
 """
@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from icl.core.errors import ConfigError, MetricError
-from icl.core.registry import did_you_mean
 from icl.core.stats import Metric, Stats, aggregate, score
 from icl.core.types import Better, Score
+from icl.experiment.renamed import describe_unknown_setting
 from icl.metrics import asks_judge
 from icl.metrics import better as better_of
 from icl.records.results import ConditionResult, Run
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-OVER = ("seed", "order", "prompt", "format")
+OVER = ("seed", "order", "prompt", "layout")
 """Settings that should not matter."""
 TRIALS = 200
 """Exchanges of conditions behind the spread that chance alone makes."""
@@ -118,7 +118,7 @@ def groups(run: Run, over: Sequence[str]) -> list[list[ConditionResult]]:
     known = settings_of(run)
     for name in over:
         if name not in known:
-            raise ConfigError(f"{run.name}: no setting {name!r}{did_you_mean(name, known)}")
+            raise ConfigError(f"{run.name}: {describe_unknown_setting(name, known)}")
     found: dict[tuple[tuple[str, str], ...], list[ConditionResult]] = {}
     for condition in run.conditions:
         found.setdefault(tuple(sorted(_rest(condition, over).items())), []).append(condition)

@@ -206,7 +206,7 @@ def _allowed(work: Workplace, made: Experiment, found: Sequence[Point]) -> None:
             raise _refused(f"the engine {kind!r} may ask another machine")
     for point in found:
         if point.form != "f0" and point.prompt.endswith(".j2"):
-            raise _refused(f"formats of the template {point.prompt!r} are made outside its sandbox")
+            raise _refused(f"layouts of the template {point.prompt!r} are made outside its sandbox")
 
 
 def _refused(what: str) -> ConfigError:

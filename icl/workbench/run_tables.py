@@ -173,7 +173,7 @@ def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
 
 
 def spread_table(found: Sequence[Spread]) -> Table:
-    """Spread over seeds, orders, prompts and formats, each with what chance alone makes."""
+    """Spread over seeds, orders, prompts and layouts, each with what chance alone makes."""
     headers = (
         "where",
         "over",

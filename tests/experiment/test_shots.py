@@ -65,7 +65,7 @@ def test_the_prompt_shows_the_label_and_none_shows_the_input_alone(tmp_path: Pat
 
 
 def study(folder: Path, labels: list[str], **changes: Any) -> Path:
-    shots = [{"k": 3, "select": "bm25", "labels": how} for how in labels]
+    shots = [{"k": 3, "select": "bm25", "shown_labels": how} for how in labels]
     task = {
         "task": "intent",
         "prompt": "intent.j2",
@@ -85,7 +85,12 @@ def test_every_record_renders_again_and_the_vote_uses_what_was_shown(tmp_path: P
         "3 bm25 flipped labels",
         "3 bm25 no labels",
     ]
-    assert [c.settings["labels"] for c in done.conditions] == ["gold", "random", "flipped", "none"]
+    assert [c.settings["shown_labels"] for c in done.conditions] == [
+        "gold",
+        "random",
+        "flipped",
+        "none",
+    ]
     gold, _, flipped, none = done.conditions
     for condition in done.conditions:
         for record in condition.records.values():
@@ -113,7 +118,7 @@ def test_a_probe_has_the_labels_of_the_row_beside_which_it_stands(tmp_path: Path
     task = {"task": "intent", "prompt": "intent.j2", "pool": {"split": "train", "n": 1},
             "rows": {"data": "rows", "split": "test"},
             "calibrate": [{"calibrator": "contextual", "inputs": ["N/A"]}]}  # fmt: skip
-    shots = [{"k": 1, "select": "bm25", "labels": how} for how in ("random", "none", "gold")]
+    shots = [{"k": 1, "select": "bm25", "shown_labels": how} for how in ("random", "none", "gold")]
     done = run(write(tmp_path, tasks=[task], grid={"shots": shots}), tmp_path / "runs")
     drawn, *others = done.conditions
     labels = {label for record in drawn.records.values() for _, label, _ in record.shots}
@@ -126,7 +131,7 @@ def test_a_probe_has_the_labels_of_the_row_beside_which_it_stands(tmp_path: Path
 
 def test_the_seed_counts_where_labels_are_drawn_and_nowhere_else(tmp_path: Path) -> None:
     def made(labels: str) -> list[dict[str, str]]:
-        shots = [{"k": 2, "select": "bm25", "labels": labels, "seeds": [0, 1]}]
+        shots = [{"k": 2, "select": "bm25", "shown_labels": labels, "seeds": [0, 1]}]
         done = run(
             write(
                 tmp_path,
@@ -156,9 +161,18 @@ def test_gold_labels_ask_what_they_always_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "wrong"}, "labels: Input should be 'gold', 'random', 'flipped' or 'none'"),
-        ({"labels": "none", "method": "channel"}, "'none' has no meaning for method: channel"),
-        ({"labels": "random", "task": "translation"}, "which has none; accepted there: gold, none"),
+        (
+            {"shown_labels": "wrong"},
+            "shown_labels: Input should be 'gold', 'random', 'flipped' or 'none'",
+        ),
+        (
+            {"shown_labels": "none", "method": "channel"},
+            "'none' has no meaning for method: channel",
+        ),
+        (
+            {"shown_labels": "random", "task": "translation"},
+            "which has none; accepted there: gold, none",
+        ),
     ],
 )
 def test_what_has_no_meaning_is_refused(
@@ -171,7 +185,7 @@ def test_what_has_no_meaning_is_refused(
     raw = dict(load_experiment(file).raw)
     task = next(t for t in raw["tasks"] if t["task"] == changes.get("task", "intent"))
     task = {**task, **({"method": changes["method"]} if "method" in changes else {})}
-    shots = [{"k": 1, "select": "random", "labels": changes["labels"]}]
+    shots = [{"k": 1, "select": "random", "shown_labels": changes["shown_labels"]}]
     with pytest.raises(IclError, match=re.escape(message)):
         run(write_again(tmp_path, task, shots), tmp_path / "runs")
 
@@ -187,7 +201,7 @@ def test_none_goes_with_text_too_and_not_with_empty_turns(tmp_path: Path) -> Non
     from icl.experiment.shots import check_labels
 
     raw = load_experiment(write(tmp_path)).raw
-    shots = [{"k": 1, "select": "random", "labels": "none"}]
+    shots = [{"k": 1, "select": "random", "shown_labels": "none"}]
     done = run(write(tmp_path, tasks=raw["tasks"][1:], grid={"shots": shots}), tmp_path / "runs")
     record = next(iter(done.conditions[0].records.values()))
     assert done.conditions[0].prompt(record).shots[0][1] == ""

@@ -43,7 +43,7 @@ class ModelEntry:
     source: str
     """Hub id, local folder, path of a ``.gguf`` file, or ``pypi:<distribution>``."""
     revision: str | None = None
-    """Commit, tag or branch of a hub id."""
+    """Commit, tag or branch of a hub id; the newest where it is missing."""
     width: Width = "auto"
     """``fp32``, ``bf16``, ``fp16``, or ``int8``, ``nf4``, ``fp4`` through bitsandbytes.
 

@@ -72,6 +72,7 @@ class OpenAIEngine:
     timeout_s: float = 60.0
     """For one answer as a whole."""
     requests_per_minute: float | None = None
+    """Requests begun in a minute at most."""
     retries: int = 5
     """Further tries of a request that failed in a way that may mend."""
     backoff_s: float = 0.5

@@ -167,8 +167,8 @@ def pinned(
         task["rows"]["locale"] = point.locale
     if point.pair is not None:
         task["rows"]["pair"] = {"from": point.pair[0], "to": point.pair[1]}
-    if "formats" in task:
-        task["formats"] = [point.form]
+    if "layouts" in task:
+        task["layouts"] = [point.form]
     if "locale" in task.get("pool", {}):
         task["pool"]["locale"] = "same" if point.pool_locale == point.locale else point.pool_locale
     if "pool" in task and search.dev is not None:

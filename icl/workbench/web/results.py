@@ -492,7 +492,7 @@ class Results:
             return [
                 "",
                 _table(None),
-                told("no conditions differ only in seed, order, prompt or format"),
+                told("no conditions differ only in seed, order, prompt or layout"),
             ]
         return [spread_figure(found), _table(spread_table(found)), gr.skip()]
 

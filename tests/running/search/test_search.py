@@ -81,7 +81,7 @@ def test_the_winners_experiment_runs_as_it_is_and_computes_nothing(tmp_path: Pat
 def test_the_winners_experiment_is_one_condition_though_the_file_has_more(tmp_path: Path) -> None:
     file = planted(tmp_path)
     raw = json.loads(file.read_text())
-    raw["tasks"][0]["formats"] = ["f0", "f1"]
+    raw["tasks"][0]["layouts"] = ["f0", "f1"]
     raw["tasks"][0]["pool"]["locale"] = ["same"]
     file.write_text(json.dumps(raw))
     found = search(file, tmp_path / "runs")

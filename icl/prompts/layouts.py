@@ -1,7 +1,7 @@
-r"""Formats of a template: other separators, casing and spacing, the same meaning.
+r"""Layouts of a template: other separators, casing and spacing, the same meaning.
 
-Accuracy moves by up to 76 points between such formats of one prompt (Sclar et al. 2023, arXiv
-2310.11324), so a number from one format says little. A template is read as **field lines**, a name
+Accuracy moves by up to 76 points between such layouts of one prompt (Sclar et al. 2023, arXiv
+2310.11324), so a number from one layout says little. A template is read as **field lines**, a name
 and a value each (``Utterance: {{ utt }}``), and four things of it are varied:
 
 - what stands between name and value (:data:`BEHIND_NAMES`);
@@ -34,9 +34,9 @@ __all__ = [
     "BETWEEN_EXAMPLES",
     "BETWEEN_FIELDS",
     "CASINGS",
-    "Format",
+    "Layout",
     "changes",
-    "formats",
+    "layouts",
     "varied",
 ]
 
@@ -60,7 +60,7 @@ _SPOKEN = r"\{\{\s*(words\.\w+|(source_|target_|prompt_)?language)\s*\}\}"
 _SEPARATOR = re.compile(r"^separator:[^\n]*\n(?![ \t])", re.M)
 
 
-class Format(NamedTuple):
+class Layout(NamedTuple):
     """One way of writing a template."""
 
     name: str
@@ -102,51 +102,51 @@ class _Ways:
         return ", ".join(one for one in told if one) or "as written"
 
 
-def formats(file: TemplateFile) -> list[Format]:
-    """All formats of a template that differ in their text, ``f0`` as written first.
+def layouts(file: TemplateFile) -> list[Layout]:
+    """All layouts of a template that differ in their text, ``f0`` as written first.
 
     Raises:
         TemplateError: nothing of it can be varied.
 
-    >>> [one.name for one in formats(read_template("intent/plain"))][:2]   # doctest: +SKIP
+    >>> [one.name for one in layouts(read_template("intent/plain"))][:2]   # doctest: +SKIP
     ['f0', 'f1']
     """
-    made = list(_formats(file.text, str(file.path)))
+    made = list(_layouts(file.text, str(file.path)))
     if len(made) == 1:
         raise TemplateError(
-            f"{file.path}: no other format is known for it: its lines are not `Name: {{{{ value "
-            "}}` and its separator cannot be changed; write the formats as templates and list "
+            f"{file.path}: no other layout is known for it: its lines are not `Name: {{{{ value "
+            "}}` and its separator cannot be changed; write the layouts as templates and list "
             "them under prompt:"
         )
     return made
 
 
 def varied(file: TemplateFile, name: str) -> TemplateFile:
-    """The template in one of its formats.
+    """The template in one of its layouts.
 
     Raises:
-        TemplateError: there are fewer formats.
+        TemplateError: there are fewer layouts.
     """
     if name == "f0":
         return file
-    known = formats(file)
+    known = layouts(file)
     found = [one for one in known if one.name == name]
     if not found:
         raise TemplateError(
-            f"{file.path}: no format {name!r}; this template has f0 (as written) to "
+            f"{file.path}: no layout {name!r}; this template has f0 (as written) to "
             f"{known[-1].name}"
         )
     return parse_template(found[0].text, file.name, file.path)
 
 
 def changes(prompt: str, name: str, language_tag: str, base: str | None) -> str:
-    """What a format of a template varies, in words; ``as written`` for ``f0``."""
-    known = formats(read_template(prompt, language_tag, base)) if name != "f0" else []
+    """What a layout of a template varies, in words; ``as written`` for ``f0``."""
+    known = layouts(read_template(prompt, language_tag, base)) if name != "f0" else []
     return next((one.changes for one in known if one.name == name), str(_Ways()))
 
 
 @lru_cache(maxsize=64)
-def _formats(text: str, where: str) -> tuple[Format, ...]:
+def _layouts(text: str, where: str) -> tuple[Layout, ...]:
     head, _, _ = split_front_matter(text, Path(where))
     parsed = _parsed(text)
     behind: Sequence[str | None] = (None,)
@@ -164,10 +164,10 @@ def _formats(text: str, where: str) -> tuple[Format, ...]:
     for ways in itertools.starmap(_Ways, itertools.product(behind, casing, fields, (None, *kept))):
         found.setdefault(_written(text, parsed, ways, head.separator), ways)
     others = [(made, ways) for made, ways in found.items() if made != text]
-    random.Random("formats").shuffle(others)
+    random.Random("formats").shuffle(others)  # the name of old: f1 is the same for ever
     return (
-        Format("f0", text, str(_Ways())),
-        *(Format(f"f{n}", made, str(ways)) for n, (made, ways) in enumerate(others, 1)),
+        Layout("f0", text, str(_Ways())),
+        *(Layout(f"f{n}", made, str(ways)) for n, (made, ways) in enumerate(others, 1)),
     )
 
 
@@ -207,7 +207,7 @@ def _field_lines(source: str) -> Iterator[_Field | None]:
 
 
 def _written(text: str, parsed: dict[str, list[_Field]], ways: _Ways, separator: str) -> str:
-    """The file in one format."""
+    """The file in one layout."""
     body = _body(text)
     front = text[: len(text) - len(body)]
     if ways.examples is not None and ways.examples != separator:

@@ -1,4 +1,4 @@
-"""Formats: what is varied is listed, everything else stays, and f0 is the file."""
+"""Layouts: what is varied is listed, everything else stays, and f0 is the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from icl.core.errors import IclError
 from icl.core.types import Example, Shot
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import points
-from icl.prompts.format_variants import BETWEEN_EXAMPLES, formats, varied
+from icl.prompts.layouts import BETWEEN_EXAMPLES, layouts, varied
 from icl.prompts.template import load_template
 from icl.prompts.template_file import TemplateFile, parse_template, read_template, template_names
 from icl.records.results import load_run
@@ -34,7 +34,7 @@ def sent(file: TemplateFile, folder: Path) -> str:
 
 
 def by_change(text: str, changes: str) -> TemplateFile:
-    name = next(one.name for one in formats(parsed(text)) if one.changes == changes)
+    name = next(one.name for one in layouts(parsed(text)) if one.changes == changes)
     return varied(parsed(text), name)
 
 
@@ -53,13 +53,13 @@ def by_change(text: str, changes: str) -> TemplateFile:
          "\n---\nSay: Some Jazz\nIntent:"),
     ],
 )  # fmt: skip
-def test_known_formats(tmp_path: Path, changes: str, prompt: str) -> None:
+def test_known_layouts(tmp_path: Path, changes: str, prompt: str) -> None:
     file = by_change(TEMPLATE, changes) if changes != "as written" else parsed(TEMPLATE)
     assert sent(file, tmp_path) == prompt
 
 
-def test_every_format_differs_and_keeps_values_labels_and_instruction() -> None:
-    made = formats(parsed(TEMPLATE))
+def test_every_layout_differs_and_keeps_values_labels_and_instruction() -> None:
+    made = layouts(parsed(TEMPLATE))
     assert made[0] == ("f0", TEMPLATE, "as written")
     assert len({one.text for one in made}) == len(made) > 200
     for one in made:
@@ -72,12 +72,12 @@ def test_every_format_differs_and_keeps_values_labels_and_instruction() -> None:
 
 
 def test_names_from_the_table_of_words_keep_their_casing() -> None:
-    native = formats(read_template("intent/native"))
+    native = layouts(read_template("intent/native"))
     assert not any("case" in one.changes for one in native)
     assert any("{{ words.utterance }} - {{ utt }}" in one.text for one in native)
     assert any(
         "{{ source_language }} = {{ source }}" in one.text
-        for one in formats(read_template("translation/plain"))
+        for one in layouts(read_template("translation/plain"))
     )
 
 
@@ -96,10 +96,10 @@ def test_query_and_channel_change_with_the_example() -> None:
 def test_the_library_varies_or_says_why_not(name: str) -> None:
     file = read_template(name)
     if name == "translation/labelled":
-        with pytest.raises(IclError, match="no other format is known for it"):
-            formats(file)
+        with pytest.raises(IclError, match="no other layout is known for it"):
+            layouts(file)
         return
-    assert all(varied(file, one.name).text == one.text for one in formats(file)[:40])
+    assert all(varied(file, one.name).text == one.text for one in layouts(file)[:40])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_library_varies_or_says_why_not(name: str) -> None:
 )
 def test_other_shapes_vary_the_separator_alone(shape: str) -> None:
     head = TEMPLATE[: TEMPLATE.index("[[instruction]]")]
-    made = formats(parsed(head + shape))
+    made = layouts(parsed(head + shape))
     assert {one.changes for one in made} == {
         "as written",
         *(f"{one!r} between examples" for one in BETWEEN_EXAMPLES if one != "\n\n"),
@@ -121,22 +121,22 @@ def test_other_shapes_vary_the_separator_alone(shape: str) -> None:
 
 
 def test_a_template_without_front_matter_gets_one() -> None:
-    found = {one.text for one in formats(parsed("Say: {{ utt }}\nIs:||| {{ target }}\n"))}
+    found = {one.text for one in layouts(parsed("Say: {{ utt }}\nIs:||| {{ target }}\n"))}
     assert '---\nseparator: "\\n"\n---\nSay: {{ utt }}\nIs:||| {{ target }}\n' in found
 
 
-def test_the_first_formats_stay_when_more_are_asked_for(tmp_path: Path) -> None:
+def test_the_first_layouts_stay_when_more_are_asked_for(tmp_path: Path) -> None:
     def made(given: Any) -> list[tuple[str, str]]:
         task = {"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows"}}
-        file = write(tmp_path, tasks=[{**task, "formats": given}], grid={})
-        return [(p.form, p.settings["format"]) for p in points(load_experiment(file))]
+        file = write(tmp_path, tasks=[{**task, "layouts": given}], grid={})
+        return [(p.form, p.settings["layout"]) for p in points(load_experiment(file))]
 
     assert made(3) == [("f0", "f0"), ("f1", "f1"), ("f2", "f2")]
     assert made(["f0", "f12"]) == [("f0", "f0"), ("f12", "f12")]
     assert made("f7") == [("f7", "f7")]
 
 
-def test_formats_are_conditions_whose_prompts_render_again(
+def test_layouts_are_conditions_whose_prompts_render_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = {
@@ -148,20 +148,20 @@ def test_formats_are_conditions_whose_prompts_render_again(
     file = write(
         tmp_path,
         tasks=[task],
-        grid={"format": ["f0", "f1", "f2"], "shots": [{"k": 1, "select": "bm25"}]},
+        grid={"layout": ["f0", "f1", "f2"], "shots": [{"k": 1, "select": "bm25"}]},
     )
     run(file, tmp_path / "runs")
     done = load_run("small", tmp_path / "runs")
-    assert [c.axes["format"] for c in done.conditions] == ["f0", "f1", "f2"]
+    assert [c.axes["layout"] for c in done.conditions] == ["f0", "f1", "f2"]
     assert len({c.entry["fingerprint"] for c in done.conditions}) == 3
     (tmp_path / "intent.j2").unlink()  # what was sent stands in the condition's folder
     for condition in done.conditions:
         record = next(iter(condition.records.values()))
         assert condition.hash_again(record) == record.request
-        assert condition.store.condition()["template"]["format"] == condition.axes["format"]
+        assert condition.store.condition()["template"]["format"] == condition.axes["layout"]
     (tmp_path / "intent.j2").write_text(TEMPLATE)
     code, out, err = call(capsys, monkeypatch, "show-prompt", file, "--condition", 2)
-    assert code == 0 and f"format f1: {formats(parsed(TEMPLATE))[1].changes}" in err
+    assert code == 0 and f"layout f1: {layouts(parsed(TEMPLATE))[1].changes}" in err
     assert out.rstrip("\n") == done.conditions[1].prompt(
         next(iter(done.conditions[1].records.values()))
     ).text.rstrip("\n")
@@ -170,15 +170,15 @@ def test_formats_are_conditions_whose_prompts_render_again(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (0, "formats: at least 1 is needed"),
-        ("second", "'second' is no format; accepted: a number of them, or f0, f1"),
-        (["f01"], "'f01' is no format"),
-        (["f9999"], "no format 'f9999'; this template has f0 (as written) to f"),
-        ([], "formats: List should have at least 1 item"),
+        (0, "layouts: at least 1 is needed"),
+        ("second", "'second' is no layout; accepted: a number of them, or f0, f1"),
+        (["f01"], "'f01' is no layout"),
+        (["f9999"], "no layout 'f9999'; this template has f0 (as written) to f"),
+        ([], "layouts: List should have at least 1 item"),
     ],
 )
-def test_what_is_no_format(tmp_path: Path, given: Any, message: str) -> None:
-    task = {"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows"}, "formats": given}
+def test_what_is_no_layout(tmp_path: Path, given: Any, message: str) -> None:
+    task = {"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows"}, "layouts": given}
     with pytest.raises(IclError, match=re.escape(message)):
         run(write(tmp_path, tasks=[task], grid={}), tmp_path / "runs")
 
@@ -187,12 +187,12 @@ def test_a_full_table_keeps_the_column_that_tells_its_rows_apart(tmp_path: Path)
     task = {
         "task": "intent",
         "prompt": "intent.j2",
-        "formats": 2,
+        "layouts": 2,
         "pool": {"split": "train"},
         "rows": {"data": "rows", "split": "test", "n": 4},
     }
-    shots = [{"k": 2, "select": "random", "labels": "flipped", "order": "reversed"}]
+    shots = [{"k": 2, "select": "random", "shown_labels": "flipped", "order": "reversed"}]
     table = render(run(write(tmp_path, tasks=[task], grid={"shots": shots}), tmp_path / "runs"))
     assert max(map(len, table.splitlines())) <= 80
-    assert re.search(r"^format .* n tokens s$", table, re.M) and re.search(r"^f1 ", table, re.M)
+    assert re.search(r"^layout .* n tokens s$", table, re.M) and re.search(r"^f1 ", table, re.M)
     assert re.search(r"flipped", table)

