@@ -77,7 +77,7 @@ def _named(name: str, out: Path, allow_commands: bool) -> tuple[Run, str]:
 
 def _check_apart(a: Run, b: Run) -> None:
     """Refuse to compare a condition with itself."""
-    one, two = ({c.entry["fingerprint"] for c in run.conditions} for run in (a, b))
+    one, two = ({c.entry.fingerprint for c in run.conditions} for run in (a, b))
     if a.folder.resolve() == b.folder.resolve() and one & two:
         raise ConfigError(
             f"both sides hold the same conditions of {a.name}: name two, as in {a.name}#1 "
@@ -89,17 +89,17 @@ def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | N
     """The setting and its baseline: those asked for, else those under ``compare:`` of the file."""
     from icl.scoring.pairs import settings_of
 
-    kept = run.manifest.get("compare") or {}
-    if by is None and not kept:
+    kept = run.manifest.compare
+    if by is None and kept is None:
         varied = [name for name, values in settings_of(run).items() if len(values) > 1]
         raise ConfigError(
             f"{run.name}: say what to compare: a second run or condition, or --by SETTING; "
             f"what differs in it: {', '.join(varied) or 'nothing'}"
         )
-    if by is None:
-        default = kept.get("baseline")
-        return kept["by"], baseline or (None if default is None else str(default))
-    return by, baseline
+    if by is not None:
+        return by, baseline
+    assert kept is not None
+    return kept.by, baseline or (None if kept.baseline is None else str(kept.baseline))
 
 
 def _print(comparisons: list[Comparison], by: str = "") -> None:

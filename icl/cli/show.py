@@ -38,7 +38,7 @@ def show_prompt(
     if not 1 <= row <= len(made.examples):
         raise ConfigError(f"--row {row}: there are {len(made.examples)}, counted from 1")
     request = made.request(made.examples[row - 1])
-    typer.echo(
+    _print(
         "│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
         if tokens
         else request.sent
@@ -134,7 +134,7 @@ def _show(condition: Any, key: str, html: bool) -> None:
     if html:
         typer.echo(page(card_of(condition, record)))
         return
-    typer.echo(card(condition, record))
+    _print(card(condition, record))
     _show_verdicts(condition, key)
 
 
@@ -143,11 +143,16 @@ def _show_verdicts(condition: Any, key: str) -> None:
     from icl.reports.tables import card
     from icl.scoring.judge_verdicts import judge_result
 
-    for name in condition.entry.get("judges") or {}:
+    for name in condition.entry.judges or {}:
         judged = judge_result(condition, name)
         if key in judged.records:
             typer.echo(f"\n══ {name} " + "═" * (66 - len(name)))
-            typer.echo(card(judged, judged.records[key]))
+            _print(card(judged, judged.records[key]))
+
+
+def _print(text: str) -> None:
+    r"""Print text of data and models; half of a character, which no terminal takes, as \ud800."""
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 @app.command("list", rich_help_panel=PANEL)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import stat
 import threading
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from icl.core.errors import StoreError
 
@@ -27,7 +25,6 @@ __all__ = [
     "check_folders",
     "check_plain",
     "open_to_append",
-    "read_json",
     "read_plain",
     "replace_file",
     "stamp",
@@ -355,18 +352,3 @@ def write_error(path: Path, error: OSError) -> StoreError:
         f"cannot write {path}: {error.strerror or error}; everything committed so far is safe: "
         "repair it and run the same command again"
     )
-
-
-def read_json(path: Path) -> Any:
-    """Parse a JSON file.
-
-    Raises:
-        StoreError: missing, unreadable or not JSON.
-    """
-    data = read_plain(path)
-    if data is None:
-        raise StoreError(f"{path} is missing; run the experiment again to write it")
-    try:
-        return json.loads(data.decode("utf-8", "surrogatepass"))
-    except ValueError as error:
-        raise StoreError(f"{path} cannot be read: {error}; run the experiment again") from error

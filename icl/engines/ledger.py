@@ -11,7 +11,6 @@ of the unfinished batch, and asks and pays for the rest. Neither file holds a ke
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import threading
@@ -19,14 +18,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import msgspec
 
 from icl.core.errors import StoreError
 from icl.core.files import open_to_append, read_plain
+from icl.core.strict_json import Amount, Count, Malformed, Torn, decode, decoder, numbered_lines
 from icl.core.types import Ranking, Sampling
 
 __all__ = ["Answer", "Ledger", "Remote", "Traffic", "spent", "traffic"]
 
+
+T = TypeVar("T")
 
 ARRIVING, TRAFFIC = "arriving.jsonl", "traffic.jsonl"
 
@@ -69,6 +73,32 @@ class Traffic:
         ordered = sorted(self.latencies_ms)
         place = max(0, -int(-share * len(ordered) // 1) - 1)
         return ordered[place] if ordered else 0
+
+
+class AnswerLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of ``arriving.jsonl``."""
+
+    key: str
+    value: Any
+    model: str = ""
+    prompt_tokens: Count = 0
+    output_tokens: Count = 0
+    cost: Amount | None = None
+    ms: Count = 0
+    retries: Count = 0
+
+
+class TrafficLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of ``traffic.jsonl``."""
+
+    requests: Count
+    retries: Count
+    prompt_tokens: Count
+    output_tokens: Count
+    cost: Amount | None
+    latencies_ms: list[Count]
+    models: dict[str, Count]
+    batch: Count | None = None
 
 
 def _summed(parts: Sequence[Traffic]) -> Traffic:
@@ -184,10 +214,18 @@ class Remote(Protocol):
 
 def traffic(folder: Path) -> Traffic:
     """Sums over a condition's committed batches and the one on its way."""
-    parts = []
-    for row in _lines(folder / TRAFFIC):
-        row.pop("batch", None)
-        parts.append(Traffic(**row))
+    parts = [
+        Traffic(
+            row.requests,
+            row.retries,
+            row.prompt_tokens,
+            row.output_tokens,
+            row.cost,
+            row.latencies_ms,
+            row.models,
+        )
+        for row in _lines(folder / TRAFFIC, TrafficLine)
+    ]
     return _summed([*parts, *(_of_answer(answer) for answer in _arriving(folder))])
 
 
@@ -197,7 +235,7 @@ def spent(folder: Path) -> float:
 
 
 def _arriving(folder: Path) -> list[Answer]:
-    return [Answer(**row) for row in _lines(folder / ARRIVING)]
+    return [Answer(**msgspec.structs.asdict(row)) for row in _lines(folder / ARRIVING, AnswerLine)]
 
 
 def _append(path: Path, line: str) -> None:
@@ -220,10 +258,15 @@ def _append(path: Path, line: str) -> None:
         ) from error
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, kind: type[T]) -> Iterator[T]:
     """Rows of a file; a torn line is one that its writer never finished, and is asked again."""
-    for line in (read_plain(path) or b"").decode("utf-8", "surrogatepass").split("\n"):
-        with contextlib.suppress(json.JSONDecodeError):
-            row = json.loads(line)
-            if isinstance(row, dict):
-                yield row
+    for number, line in numbered_lines(read_plain(path) or b""):
+        try:
+            yield decode(line, decoder(kind))
+        except Torn:
+            continue
+        except Malformed as error:
+            raise StoreError(
+                f"{path}:{number}: corrupt line ({error}); delete that line, and what it told of "
+                "is asked or counted no more"
+            ) from error

@@ -41,7 +41,7 @@ from icl.core.types import JSON, Prompt
 from icl.prompts.child_process_worker import CHAT, Limits, answered
 from icl.prompts.jinja_sandbox import Half
 from icl.prompts.render_again import Rendering
-from icl.prompts.template import Template
+from icl.prompts.template import Template, TemplateCopy
 from icl.prompts.template_file import FrontMatter, TemplateFile
 
 __all__ = ["Limits", "Sandbox", "serve"]
@@ -152,17 +152,16 @@ class Sandbox:
         file = _file(made["file"], turn)
         return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
 
-    def template_of(self, kept: Mapping[str, Any]) -> Template:
+    def template_of(self, copy: TemplateCopy) -> Template:
         """A template as a condition folder keeps it, by :func:`icl.prompts.template.template_of`.
 
         Raises:
             TemplateError: malformed, too large or too slow.
         """
-        turn = self._turn(kept["text"], kept["name"])
-        asked = {"parse": [kept["text"], kept["name"]], "kinds": told_kinds()}
+        turn = self._turn(copy.text, copy.name)
+        asked = {"parse": [copy.text, copy.name], "kinds": told_kinds()}
         file = _file(turn.ask(asked), turn)
-        words, labels = kept["words"], kept["labels"]
-        return Template(file, kept["language"], words, labels, tuple(kept["fallbacks"]))
+        return Template(file, copy.language, copy.words, copy.labels, copy.fallbacks)
 
     def sent_text(self, prompt: Prompt, engine: Mapping[str, Any]) -> str:
         """What an engine of this identity was sent, by :func:`icl.prompts.chat_template.sent_text`.

@@ -8,7 +8,7 @@ from typing import Any
 
 from icl.core.types import Prompt
 from icl.prompts.chat_template import sent_text
-from icl.prompts.template import Template, template_of
+from icl.prompts.template import Template, TemplateCopy, template_of
 
 __all__ = ["HERE", "Rendering"]
 
@@ -21,7 +21,7 @@ class Rendering:
     :meth:`icl.prompts.child_process.Sandbox.rendering` gives them a second and 256 MB.
     """
 
-    template: Callable[[Mapping[str, Any]], Template]
+    template: Callable[[TemplateCopy], Template]
     """Of a template as it is kept; see :func:`icl.prompts.template.template_of`."""
     sent: Callable[[Prompt, Mapping[str, Any]], str]
     """Of a prompt and an engine's identity; see :func:`icl.prompts.chat_template.sent_text`."""

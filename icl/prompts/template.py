@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from icl.core.errors import TemplateError
 from icl.core.languages import language
@@ -26,7 +25,7 @@ from icl.prompts.jinja_sandbox import FIT, Half
 from icl.prompts.layouts import varied
 from icl.prompts.template_file import GOLD, TemplateFile, parse_template, read_template
 
-__all__ = ["Binder", "Template", "bind", "edited", "load_template", "template_of"]
+__all__ = ["Binder", "Template", "TemplateCopy", "bind", "edited", "load_template", "template_of"]
 
 
 @dataclass(frozen=True)
@@ -327,12 +326,27 @@ def edited(name: str, binder: Binder) -> Iterator[None]:
         _EDITED.reset(token)
 
 
-def template_of(kept: Mapping[str, Any]) -> Template:
-    """A template as a condition folder keeps it, whatever became of the file since."""
+@dataclass(frozen=True, slots=True)
+class TemplateCopy:
+    """What a condition folder keeps of a template, so that it can be bound again."""
+
+    name: str
+    text: str
+    """Of the file, in the format that was used."""
+    language: str
+    words: Mapping[str, str]
+    labels: Mapping[str, str]
+    fallbacks: tuple[str, ...]
+    form: str = "f0"
+    """Which of :mod:`icl.prompts.format_variants` the text is."""
+
+
+def template_of(copy: TemplateCopy) -> Template:
+    """Bind a template as a condition folder keeps it, whatever became of the file since."""
     return Template(
-        parse_template(kept["text"], kept["name"], Path(kept["name"])),
-        kept["language"],
-        kept["words"],
-        kept["labels"],
-        tuple(kept["fallbacks"]),
+        parse_template(copy.text, copy.name, Path(copy.name)),
+        copy.language,
+        copy.words,
+        copy.labels,
+        copy.fallbacks,
     )

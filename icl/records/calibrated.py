@@ -13,6 +13,7 @@ from icl.core.errors import CalibrationError
 from icl.core.types import Choice, Example, Record, Role
 from icl.experiment.calibration_prompts import PROBE_ROLES, asked, pool_sample, shown
 from icl.prompts.template import template_of
+from icl.records.manifest import Pool
 from icl.records.store import ConditionStore
 
 __all__ = ["Calibration", "Shelf", "answers_of", "applied", "calibrate"]
@@ -44,8 +45,8 @@ class Shelf:
 
     store: ConditionStore
     records: Sequence[Record]
-    pool: Mapping[str, Any]
-    """What the manifest says of the pool: ``n`` rows, ``labels`` with their counts."""
+    pool: Pool
+    """What the manifest says of the pool."""
 
     def beside(self, role: Role) -> ConditionStore:
         """Where the probes of a role are kept."""
@@ -65,7 +66,7 @@ def calibrate(calibrator: Calibrator, shelf: Shelf) -> Calibrated:
     answers = answers_of(shelf.records, store.choices(), store.choice_tokens())
     probes = _probed(calibrator, shelf)
     pool = _pool(calibrator, shelf) if calibrator.pool_rows and any(answers.votes) else None
-    given = replace(answers, probes=probes, pool=pool, pool_labels=shelf.pool.get("labels", {}))
+    given = replace(answers, probes=probes, pool=pool, pool_labels=shelf.pool.labels)
     return applied(calibrator, given, [record.id for record in shelf.records])
 
 
@@ -117,8 +118,8 @@ def answers_of(
 def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
     """The log-probabilities under each row's probes, in the order in which they are asked."""
     about = shelf.store.condition()
-    template, examples = template_of(about["template"]), shelf.store.examples()
-    drawn = "label_draw" in (about["identity"]["shots"] or {})  # labels that are not the shots' own
+    template, examples = template_of(about.template), shelf.store.examples()
+    drawn = about.identity.label_draw
     wanted = [
         asked(
             calibrator,
@@ -130,7 +131,7 @@ def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
         for record in shelf.records
     ]
     roles = dict.fromkeys(probe.role for row in wanted for probe in row)
-    found = {role: shelf.beside(role).records() for role in roles}
+    found = {role: shelf.beside(role).complete_records() for role in roles}
     for role in roles:
         names = {probe.example.id for row in wanted for probe in row if probe.role == role}
         _complete(calibrator, role, len(names), len(names & {*found[role]}))
@@ -142,9 +143,9 @@ def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
 def _pool(calibrator: Calibrator, shelf: Shelf) -> Answers:
     """Pool rows that have records, with their right answers."""
     store = shelf.beside("pool")
-    found, examples = store.records(), store.examples()
+    found, examples = store.complete_records(), store.examples()
     rows: list[Example] = pool_sample(calibrator, [examples[name] for name in found])
-    known = sum(shelf.pool["labels"].values())
+    known = sum(shelf.pool.labels.values())
     _complete(calibrator, "pool", min(calibrator.pool_rows, known), len(rows))
     there = [found[row.id] for row in rows]
     answers = answers_of(there, store.choices(), store.choice_tokens())

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from icl.core.errors import DataError
 from icl.core.registry import did_you_mean
-from icl.core.types import JSON, Example
+from icl.core.types import Example
 from icl.records import verdict_lines as kept_lines
 
 __all__ = ["Feedback", "Verdict", "append", "read", "shots", "write_shots"]
@@ -31,7 +31,7 @@ class Feedback:
     """``good``, ``bad`` or ``corrected``."""
     id: str
     """Of the example."""
-    fields: Mapping[str, JSON]
+    fields: Mapping[str, Any]
     targets: Sequence[str]
     """Right answers that the data names."""
     prompt: str
@@ -48,7 +48,7 @@ class Feedback:
     """Fingerprint: weights, template, shots, sampling."""
     template: str = ""
     template_hash: str = ""
-    model: Mapping[str, JSON] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
     """The engine's identity."""
     shots: Sequence[str] = ()
     """Ids of the shots sent."""

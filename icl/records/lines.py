@@ -4,48 +4,64 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Annotated, Any
 
-from icl.core.types import (
-    FINISHES,
-    ROLES,
-    Choice,
-    Example,
-    Output,
-    Record,
-    canonical,
-    narrow,
-)
+import msgspec
 
-__all__ = ["ABOUT", "example_line", "misshapen", "parse_example", "parse_record", "record_line"]
+from icl.core.strict_json import Count, Malformed, check_depth, decode, decoder
+from icl.core.types import JSON, Choice, Example, Finish, Output, Record, Role
+
+__all__ = ["example_line", "parse_example", "parse_record", "record_line"]
 
 
-ABOUT: dict[str, Any] = {
-    "task": str,
-    "method": str,
-    "sampling": dict | None,
-    "identity": {"engine": dict, "rows": list},
-    "template": {"name": str, "text": str, "words": dict, "labels": dict, "fallbacks": list},
-}
-"""The least that :meth:`icl.experiment.condition.Condition.about` writes."""
+class OutputLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One generated text of a record."""
+
+    text: str
+    finish: Finish
+    prompt_tokens: Count
+    output_tokens: Count
+    sample: Count = 0
+    reasoning: str | None = None
 
 
-def misshapen(value: Any, shape: Any, name: str = "") -> str:
-    """What is missing of a shape or of another kind, the first of it; "" if nothing is.
+class ChoiceLine(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A choice of a row of its own."""
 
-    >>> misshapen({"task": {"name": 3}}, {"task": {"name": str}})
-    'task.name is 3'
-    """
-    if not isinstance(shape, dict):
-        return "" if isinstance(value, shape) else f"{name} is {repr(value)[:40]}"
-    if not isinstance(value, dict):
-        return f"{name or 'the file'} is no mapping"
-    for key, inner in shape.items():
-        whole = f"{name}.{key}" if name else key
-        wrong = misshapen(value[key], inner, whole) if key in value else f"{whole} is missing"
-        if wrong:
-            return wrong
-    return ""
+    label: str
+    text: str
+    end: str
+
+
+Logprob = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+
+
+class RecordLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A record as it is written; see :class:`icl.core.types.Record`."""
+
+    id: str
+    condition: str
+    request: str
+    shots: tuple[tuple[str, str | None, float | None], ...] = ()
+    dropped: tuple[str, ...] = ()
+    prompt_tokens: Count = 0
+    outputs: tuple[OutputLine, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
+    choice_tokens: tuple[Count, ...] = ()
+    choices: tuple[ChoiceLine, ...] = ()
+    spanning: Count = 0
+    shortened: Annotated[tuple[Count, ...], msgspec.Meta(max_length=2)] = ()
+    role: Role = "test"
+
+
+class ExampleLine(msgspec.Struct, forbid_unknown_fields=True):
+    """An example as it is written; see :class:`icl.core.types.Example`."""
+
+    id: str
+    fields: dict[str, Any]
+    targets: tuple[str, ...]
+    meta: dict[str, str]
+    gold: tuple[str, ...]
 
 
 def _float32(value: float) -> float:
@@ -72,45 +88,78 @@ def record_line(record: Record) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def parse_record(line: str) -> Record:
-    """What :func:`record_line` wrote.
+def parse_record(line: bytes) -> Record:
+    """Read what :func:`record_line` wrote.
 
     Raises:
-        ValueError: not JSON, or, as KeyError, TypeError and AttributeError, not a record.
+        Torn: no JSON.
+        Malformed: not a record.
     """
-    values = json.loads(line)
-    values["outputs"] = tuple(
-        Output(**{**output, "finish": narrow(output["finish"], FINISHES, "finish")})
-        for output in values.get("outputs", ())
+    made = decode(line, _RECORD)
+    if made.shortened and (len(made.shortened) != 2 or not made.shortened[1]):
+        raise Malformed("shortened: expected the characters kept and those there were")
+    return Record(
+        made.id,
+        made.condition,
+        made.request,
+        made.shots,
+        made.dropped,
+        made.prompt_tokens,
+        tuple(
+            [
+                Output(
+                    one.text,
+                    one.finish,
+                    one.prompt_tokens,
+                    one.output_tokens,
+                    one.sample,
+                    one.reasoning,
+                )
+                for one in made.outputs
+            ]
+        ),
+        made.logprobs,
+        made.choice_tokens,
+        tuple([Choice(one.label, one.text, one.end) for one in made.choices]),
+        made.spanning,
+        made.shortened,
+        made.role,
     )
-    values["role"] = narrow(values.get("role", "test"), ROLES, "role")
-    values["shots"] = tuple(
-        (str(shot), label, score) for shot, label, score in values.get("shots", ())
-    )
-    values["choices"] = tuple(Choice(*one) for one in values.get("choices", ()))
-    for name in ("logprobs", "choice_tokens", "dropped", "shortened"):
-        values[name] = tuple(values.get(name, ()))
-    return Record(**values)
 
 
 def example_line(example: Example) -> str:
-    """An example as one line of JSON."""
-    return canonical(
-        {
-            "id": example.id,
-            "fields": dict(example.fields),
-            "targets": list(example.targets),
-            "meta": dict(example.meta),
-            "gold": list(example.gold),
-        }
-    )
+    """An example as one line of JSON; what stands in a field stays in the row's order.
 
+    The fields themselves are sorted: a template reads them by name, and cannot see their order,
+    but it can write a whole field with ``{{ field | json }}``.
 
-def parse_example(line: str) -> Example:
-    """What :func:`example_line` wrote.
+    >>> example_line(Example("7", {"b": {"y": 1, "x": 2}, "a": 0}))
+    '{"fields":{"a":0,"b":{"y":1,"x":2}},"gold":[],"id":"7","meta":{},"targets":[]}'
 
     Raises:
-        ValueError: not JSON, or, as KeyError and TypeError, not an example.
+        Malformed: a field is nested too deeply to be read again.
     """
-    row = json.loads(line)
-    return Example(row["id"], row["fields"], tuple(row["targets"]), row["meta"], tuple(row["gold"]))
+    values: dict[str, JSON] = {
+        "fields": dict(sorted(example.fields.items())),
+        "gold": list(example.gold),
+        "id": example.id,
+        "meta": dict(sorted(example.meta.items())),
+        "targets": list(example.targets),
+    }
+    line = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    check_depth(line.encode("utf-8", "surrogatepass"))
+    return line
+
+
+def parse_example(line: bytes) -> Example:
+    """Read what :func:`example_line` wrote.
+
+    Raises:
+        Torn: no JSON.
+        Malformed: not an example.
+    """
+    row = decode(line, _EXAMPLE)
+    return Example(row.id, row.fields, row.targets, row.meta, row.gold)
+
+
+_RECORD, _EXAMPLE = decoder(RecordLine), decoder(ExampleLine)

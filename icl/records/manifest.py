@@ -5,24 +5,159 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from icl.core.errors import StoreError
 from icl.core.files import check_folders, check_plain, replace_file
-from icl.core.types import JSON, digest
+from icl.core.strict_json import Count, Malformed, read_json
+from icl.core.types import JSON, Method, Ranking, digest
 from icl.data import data_hash
 from icl.data.citations import citations
 from icl.experiment.condition import Condition
 from icl.experiment.grid import Experiment
 from icl.experiment.plugins import remember
+from icl.experiment.renamed import rename_axis
 from icl.metrics.command import placed
 from icl.records.paths import CALIBRATIONS, MANIFEST, SCORES, TABLE
 
-__all__ = ["check_folder", "machine", "versions", "write_manifest"]
+__all__ = [
+    "ComparisonRequest",
+    "ConditionEntry",
+    "JudgeEntry",
+    "Manifest",
+    "Pool",
+    "PluginsEntry",
+    "check_folder",
+    "condition_entry",
+    "machine",
+    "read_manifest",
+    "versions",
+    "write_manifest",
+]
+
+
+Option = str | dict[str, Any]
+"""A metric or calibrator: a name, or a mapping with its options, as the experiment gives it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The rows that shots were chosen from."""
+
+    n: Count = 0
+    hash: str = ""
+    left_out: Count = 0
+    """Rows that stand in the test split too."""
+    labels: dict[str, Count] = field(default_factory=dict)
+    """Label -> how many rows have it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeEntry:
+    """The condition that holds a judge's verdicts on another one's outputs."""
+
+    axes: dict[str, str]
+    settings: dict[str, str] = field(default_factory=dict)
+    fingerprint: str
+    folder: str
+    method: Method
+    parser: str
+    hash: str
+    """Of the judge's model and template: verdicts of equal ones can be compared."""
+
+    def condition(self) -> ConditionEntry:
+        """Return the verdicts as an entry of their own, to be read as any condition is."""
+        return ConditionEntry(
+            axes=self.axes,
+            settings=self.settings,
+            fingerprint=self.fingerprint,
+            folder=self.folder,
+            task="judge",
+            method=self.method,
+            parser=self.parser,
+            metrics=(),
+            rows="",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionEntry:
+    """What a run says of one of its conditions; None where an earlier version said nothing."""
+
+    axes: dict[str, str]
+    """Where it stands in the grid, as tables print it."""
+    settings: dict[str, str] | None = None
+    """Its settings by name, a word each: see :attr:`icl.experiment.grid.Point.settings`."""
+    also: tuple[str, ...] = ()
+    """Shots of the points that ask the same, and were run once."""
+    fingerprint: str
+    folder: str
+    """Name of its folder in ``conditions``."""
+    task: str
+    method: Method
+    """``rank``, ``channel`` or ``generate``."""
+    ranking: Ranking | None = None
+    """How a server ranked: see :attr:`icl.experiment.condition.Condition.ranking`."""
+    parser: str
+    metrics: tuple[Option, ...]
+    calibrate: tuple[Option, ...] = ()
+    labels: Count = 0
+    """Choices that all rows share; 0 where each has its own, and for free text."""
+    rows: str
+    """Its key in the manifest's ``rows``."""
+    cite: dict[str, str] = field(default_factory=dict)
+    """Data set -> BibTeX."""
+    rows_available: Count | None = None
+    """Test rows there were to draw from."""
+    rows_hash: str | None = None
+    pool: Pool = field(default_factory=Pool)
+    fallbacks: tuple[str, ...] = ()
+    """Words and labels that were taken from the template's fallback language."""
+    judges: dict[str, JudgeEntry] | None = None
+    """Name of a metric -> where the judge's verdicts are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginsEntry:
+    """The modules that the run imported."""
+
+    modules: tuple[str, ...]
+    base: str
+    """The experiment's folder, as seen from the run folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonRequest:
+    """What the experiment wants compared."""
+
+    by: str
+    """The setting."""
+    baseline: str | int | float | bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a run folder says of its run."""
+
+    name: str
+    finished: bool = True
+    experiment: str = ""
+    """Text of the experiment's file."""
+    command: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    conditions: tuple[ConditionEntry, ...]
+    rows: dict[str, tuple[str, ...]]
+    """Key -> ids of test rows; conditions that ask the same rows share one."""
+    compare: ComparisonRequest | None = None
+    plugins: PluginsEntry | None = None
 
 
 PACKAGES = (
@@ -33,9 +168,9 @@ PACKAGES = (
 
 
 @cache
-def versions() -> dict[str, JSON]:
+def versions() -> dict[str, str]:
     """Versions of Python and of every package that can change an answer or a score."""
-    found: dict[str, JSON] = {"python": platform.python_version()}
+    found: dict[str, str] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
@@ -72,67 +207,151 @@ def check_folder(folder: Path) -> None:
 def write_manifest(
     folder: Path,
     experiment: Experiment,
-    entries: Sequence[dict[str, Any]],
-    rows: dict[str, list[str]],
+    entries: Sequence[ConditionEntry],
+    rows: Mapping[str, Sequence[str]],
     finished: bool,
-) -> dict[str, Any]:
+) -> Manifest:
     """Replace the manifest, and remember that this user ran the experiment's plug-ins.
-
-    Returns it as whoever reads the file will find it.
 
     Raises:
         StoreError: it cannot be written.
     """
-    manifest: dict[str, JSON] = {
-        "name": experiment.name,
-        "finished": finished,
-        "experiment": experiment.text,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "versions": versions(),
-        "machine": machine(),
-        "conditions": list(entries),
-        "rows": dict(rows),
-        "compare": experiment.raw.get("compare"),
-    }
+    plugins = None
     if experiment.plugins:
         base = os.path.relpath(experiment.base.resolve(), folder.resolve())
-        manifest["plugins"] = {"modules": list(experiment.plugins), "base": base}
+        plugins = PluginsEntry(modules=tuple(experiment.plugins), base=base)
         remember(experiment.plugins, experiment.base)
-    text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
-    replace_file(folder / MANIFEST, text, folder.parent)
-    return dict(json.loads(text))
+    asked = experiment.raw.get("compare")
+    made = Manifest(
+        name=experiment.name,
+        finished=finished,
+        experiment=experiment.text,
+        command=(Path(sys.argv[0]).name, *sys.argv[1:]),
+        versions=versions(),
+        machine=machine(),
+        conditions=tuple(entries),
+        rows={key: tuple(ids) for key, ids in rows.items()},
+        compare=None if asked is None else ComparisonRequest(**asked),
+        plugins=plugins,
+    )
+    replace_file(folder / MANIFEST, _text(made), folder.parent)
+    return made
+
+
+def _text(manifest: Manifest) -> str:
+    made = _without(asdict(manifest), ("plugins",))
+    made["conditions"] = [_without(one, _SINCE) for one in made["conditions"]]
+    made["compare"] = made["compare"] and _without(made["compare"], ("baseline",))
+    return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
+
+
+_SINCE = ("settings", "rows_available", "rows_hash", "judges")
+"""Keys that are left out where there is nothing to say; earlier versions had none of them."""
+
+
+def _without(values: dict[str, Any], optional: Sequence[str]) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if v is not None or k not in optional}
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json``; keys that a newer version added are left alone.
+
+    Raises:
+        StoreError: it is missing, or holds something else; names the place in it.
+    """
+    path = folder / MANIFEST
+    repair = "put the file back as it was, or run the experiment again to write it"
+    made = read_json(path, Manifest, repair, "run the experiment again to write it")
+    try:
+        _check(made)
+    except Malformed as error:
+        raise StoreError(f"{path}: {error}; {repair}") from error
+    return _renamed(made)
+
+
+def _renamed(made: Manifest) -> Manifest:
+    """Give axes and settings of earlier versions the names of this one; the file stays.
+
+    Old and new runs then compare setting by setting.
+    """
+    # A run of this version has the axis `layout`, and its selectors may have options of any name.
+    if any("layout" in entry.axes for entry in made.conditions):
+        return made
+    conditions = tuple(
+        replace(
+            entry,
+            axes=_rename_all(entry.axes),
+            settings=None if entry.settings is None else _rename_all(entry.settings),
+        )
+        for entry in made.conditions
+    )
+    asked = made.compare and replace(made.compare, by=rename_axis(made.compare.by))
+    return replace(made, conditions=conditions, compare=asked)
+
+
+def _rename_all(names: Mapping[str, str]) -> dict[str, str]:
+    return {rename_axis(name): value for name, value in names.items()}
+
+
+def _check(made: Manifest) -> None:
+    """Refuse what has the right types and cannot be: places outside, rows that are not there."""
+    for key, ids in made.rows.items():
+        if len({*ids}) < len(ids):
+            raise Malformed(f"rows.{key}: an id stands twice")
+    for place, entry in enumerate(made.conditions):
+        for folder in [entry.folder, *(one.folder for one in (entry.judges or {}).values())]:
+            if not _FOLDER.fullmatch(folder) or len(folder.encode()) > _LONGEST_NAME:
+                raise Malformed(
+                    f"conditions[{place}].folder: {folder[:80]!r} is no name of a folder inside "
+                    "conditions"
+                )
+        for axis in ("model", "shots"):
+            if axis not in entry.axes:
+                raise Malformed(f"conditions[{place}].axes.{axis} is missing")
+        if entry.rows not in made.rows:
+            raise Malformed(f"conditions[{place}].rows: {entry.rows[:80]!r} is none of rows")
+    names = [entry.fingerprint for entry in made.conditions]
+    if len({*names}) < len(names):
+        raise Malformed("conditions: a fingerprint stands twice")
+    if made.plugins is not None and "\0" in made.plugins.base:
+        raise Malformed("plugins.base: no path")
+
+
+_FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:\ud800-\udfff]+")
+_LONGEST_NAME = 200
+"""Bytes; file systems take 255, and the store writes files of a longer name for a moment."""
 
 
 def condition_entry(
     condition: Condition, same: Sequence[str], rows: dict[str, list[str]], base: Path
-) -> dict[str, Any]:
-    """What the manifest says of a condition."""
+) -> ConditionEntry:
+    """Return what the manifest says of a condition, and add its ids to ``rows``."""
     ids = [example.id for example in condition.examples]
     key = digest(ids)[:12]
     rows[key] = ids
     entry = condition.point.task
-    return {
-        "axes": dict(condition.point.axes),
-        "settings": condition.point.settings,
-        "also": list(same),
-        "fingerprint": condition.fingerprint,
-        "folder": condition.folder,
-        "task": condition.task.name,
-        "method": condition.method,
-        "ranking": condition.ranking,
-        "parser": entry.parser or condition.task.parser,
-        "metrics": [placed(metric, base) for metric in entry.metrics or condition.task.metrics],
-        "calibrate": list(entry.calibrate),
-        "labels": len(condition.choices),
-        "rows": key,
-        "cite": citations(entry.data_sets, condition.point.data, base),
-        "rows_available": condition.available,
-        "rows_hash": data_hash(condition.examples),
-        "pool": {
-            "n": len(condition.pool),
-            "hash": data_hash(condition.pool),
-            "left_out": condition.left_out,
-            "labels": dict(condition.labels),
-        },
-        "fallbacks": list(condition.template.fallbacks),
-    }
+    return ConditionEntry(
+        axes=dict(condition.point.axes),
+        settings=condition.point.settings,
+        also=tuple(same),
+        fingerprint=condition.fingerprint,
+        folder=condition.folder,
+        task=condition.task.name,
+        method=condition.method,
+        ranking=condition.ranking,
+        parser=entry.parser or condition.task.parser,
+        metrics=tuple(placed(metric, base) for metric in entry.metrics or condition.task.metrics),
+        calibrate=tuple(entry.calibrate),
+        labels=len(condition.choices),
+        rows=key,
+        cite=citations(entry.data_sets, condition.point.data, base),
+        rows_available=condition.available,
+        rows_hash=data_hash(condition.examples),
+        pool=Pool(
+            n=len(condition.pool),
+            hash=data_hash(condition.pool),
+            left_out=condition.left_out,
+            labels=dict(condition.labels),
+        ),
+        fallbacks=tuple(condition.template.fallbacks),
+    )

@@ -6,7 +6,7 @@ that experiments share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from icl.calibrators import Calibrated, Calibrator, make_calibrator
 from icl.core.errors import StoreError
-from icl.core.files import read_json
 from icl.core.registry import did_you_mean, lookup
+from icl.core.strict_json import read_json
 from icl.core.types import Choice, Example, Prediction, Prompt, Record, Role, Score, Shot, digest
 from icl.data import data_hash
 from icl.experiment.calibration_prompts import probe_prompt
@@ -26,9 +26,10 @@ from icl.prompts.chat_template import sent_continuation
 from icl.prompts.render_again import HERE, Rendering
 from icl.prompts.template import Template
 from icl.records.calibrated import Calibration, Shelf, calibrate
-from icl.records.paths import CALIBRATIONS, MANIFEST, MODEL, SCORES, find_runs, holds_run
+from icl.records.manifest import ConditionEntry, Manifest, read_manifest
+from icl.records.paths import MANIFEST, MODEL, find_runs, holds_run
+from icl.records.score_files import read_calibrations, read_scores
 from icl.records.store import ConditionStore
-from icl.records.upgrade import upgrade
 from icl.tasks import Task
 from icl.tasks.predict import predict
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 class ConditionResult:
     """One condition of a run, read from its folder."""
 
-    entry: Mapping[str, Any]
+    entry: ConditionEntry
     """What the manifest says of it."""
     ids: Sequence[str]
     """Examples that this run asked for."""
@@ -59,7 +60,7 @@ class ConditionResult:
     @property
     def axes(self) -> dict[str, str]:
         """Where it stands in the grid."""
-        return dict(self.entry["axes"])
+        return dict(self.entry.axes)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -68,23 +69,23 @@ class ConditionResult:
         Raises:
             StoreError: the manifest is of an earlier version, which did not write them.
         """
-        if "settings" not in self.entry:
+        if self.entry.settings is None:
             raise StoreError(
                 f"{self.store.folder}: its run does not say its settings one by one, as an earlier "
                 "version left it; run the experiment again, which computes nothing anew"
             )
-        return dict(self.entry["settings"])
+        return dict(self.entry.settings)
 
     @property
     def task(self) -> Task:
         """The task, by its registered name."""
-        task: Task = lookup("task", self.entry["task"])
+        task: Task = lookup("task", self.entry.task)
         return task
 
     @cached_property
     def records(self) -> dict[str, Record]:
         """Records of the examples asked for, in the run's order; unanswered ones are absent."""
-        found = self.store.records()
+        found = self.store.complete_records()
         return {name: found[name] for name in self.ids if name in found}
 
     @cached_property
@@ -96,14 +97,17 @@ class ConditionResult:
         """
         known = self.store.examples()
         rows = [known[name] for name in self.ids if name in known]
-        whole = len(rows) == len(self.ids) and digest(self.ids)[:12] == self.entry.get("rows")
-        if whole and data_hash(rows) != self.entry.get("rows_hash", data_hash(rows)):
+        whole = len(rows) == len(self.ids) and digest(self.ids)[:12] == self.entry.rows
+        if whole and self.entry.rows_hash not in (None, data_hash(rows)):
             raise StoreError(
                 f"{self.store.folder}: its rows are no longer those of this run: the data changed, "
                 "or another experiment calls other data by the same name; run this experiment "
                 "again, which computes only what is not the same"
             )
-        return [known[name] for name in self.records]
+        try:
+            return [known[name] for name in self.records]
+        except KeyError as error:
+            raise self._missing(error) from error
 
     def predictions(
         self, parser: str | None = None, calibrator: str | Calibrator | Calibrated | None = None
@@ -116,7 +120,7 @@ class ConditionResult:
             CalibrationError: see :meth:`calibrated`.
         """
         choices = self.store.choices()
-        used = parser or self.entry["parser"]
+        used = parser or self.entry.parser
         plain = [predict(record, choices, used) for record in self.records.values()]
         if calibrator is None:
             return plain
@@ -132,7 +136,7 @@ class ConditionResult:
         Raises:
             ConfigError: there is none of that name.
         """
-        entries = [*self.entry.get("calibrate", ()), *(dict(c.entry) for c in self.calibrations)]
+        entries = [*self.entry.calibrate, *(dict(c.entry) for c in self.calibrations)]
         return dict(map(make_calibrator, entries)).get(name) or make_calibrator(name)[1]
 
     def calibrated(self, calibrator: str | Calibrator | Calibrated) -> Calibrated:
@@ -148,7 +152,7 @@ class ConditionResult:
         if isinstance(calibrator, Calibrated):
             return calibrator
         used = self.calibrator(calibrator) if isinstance(calibrator, str) else calibrator
-        shelf = Shelf(self.store, list(self.records.values()), self.entry["pool"])
+        shelf = Shelf(self.store, list(self.records.values()), self.entry.pool)
         return calibrate(used, shelf)
 
     def probes(self, role: Role) -> ConditionResult:
@@ -165,7 +169,7 @@ class ConditionResult:
     def model(self) -> dict[str, Any]:
         """What the engine found in memory when it computed the first record; empty if nothing."""
         path = self.store.folder / MODEL
-        return dict(read_json(path)) if path.exists() else {}
+        return read_json(path, dict[str, Any]) if path.exists() else {}
 
     @property
     def seconds(self) -> float:
@@ -174,7 +178,7 @@ class ConditionResult:
 
     def template(self) -> Template:
         """The template as it was when the condition was first run."""
-        return self.rendering.template(self.store.condition()["template"])
+        return self.rendering.template(self.store.condition().template)
 
     def choices(self, record: Record) -> Sequence[Choice]:
         """What the record's model could answer, in the order of its log-probabilities."""
@@ -187,7 +191,7 @@ class ConditionResult:
             StoreError: one is no longer in the folder.
         """
         pool = self.store.shots()
-        bare = self.store.condition().get("labels") == "none"
+        bare = self.store.condition().bare_shots
         try:
             return [
                 Shot(pool[name], score, "" if bare else label)
@@ -217,7 +221,7 @@ class ConditionResult:
         except KeyError as error:
             raise self._missing(error) from error
         keep = record.shortened[0] if record.shortened else None
-        if self.entry["method"] == "channel":
+        if self.entry.method == "channel":
             channel = Channel(template)
             made = [
                 replace(channel, given=choice.text).prompt(example, shots)
@@ -231,10 +235,10 @@ class ConditionResult:
 
     def scored(self, record: Record) -> str | None:
         """The input that the noisy channel scored behind each prompt; None for other methods."""
-        if self.entry["method"] != "channel":
+        if self.entry.method != "channel":
             return None
         text = Channel(self.template()).scored(self.store.examples()[record.id]).text
-        return sent_continuation(text, self.store.condition()["identity"]["engine"])
+        return sent_continuation(text, self.store.condition().identity.engine)
 
     def hash_again(self, record: Record) -> str:
         """The record's request hash, made again from what the folder keeps."""
@@ -242,12 +246,12 @@ class ConditionResult:
         sent = [self.sent(prompt) for prompt in prompts]
         if scored is not None:
             return channel_hash(sent, scored)
-        sampling = self.store.condition()["sampling"]
+        sampling = self.store.condition().sampling
         return request_hash(prompts[0], self.choices(record), sampling, sent[0])
 
     def sent(self, prompt: Prompt) -> str:
         """The text that was sent for a prompt, made again without the model."""
-        return self.rendering.sent(prompt, self.store.condition()["identity"]["engine"])
+        return self.rendering.sent(prompt, self.store.condition().identity.engine)
 
     def record(self, name: str) -> Record:
         """The record of an example.
@@ -267,7 +271,7 @@ class Run:
     """A run folder, with everything that was computed."""
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     conditions: tuple[ConditionResult, ...]
     computed: int = 0
     """Records that the last call computed; the others were there."""
@@ -276,7 +280,7 @@ class Run:
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return str(self.manifest["name"])
+        return self.manifest.name
 
     @property
     def called(self) -> str:
@@ -293,7 +297,7 @@ class Run:
         import pandas
 
         rows = [
-            {**condition.axes, "condition": condition.entry["fingerprint"], **asdict(score)}
+            {**condition.axes, "condition": condition.entry.fingerprint, **asdict(score)}
             for condition in self.conditions
             for score in condition.scores
         ]
@@ -310,13 +314,13 @@ class Run:
         if name.isdigit() and 1 <= int(name) <= len(self.conditions):
             return self.conditions[int(name) - 1]
         least = name + " " * (name.isdigit() and len(name) < 4)  # a number, no fingerprint
-        found = [c for c in self.conditions if c.entry["fingerprint"].startswith(least)]
+        found = [c for c in self.conditions if c.entry.fingerprint.startswith(least)]
         wanted = set(name.replace("·", " ").split())
         found = found or [
             c for c in self.conditions if wanted <= set(" ".join(c.axes.values()).split())
         ]
         if len(found) != 1 or not wanted:
-            known = [c.entry["fingerprint"][:6] for c in self.conditions]
+            known = [c.entry.fingerprint[:6] for c in self.conditions]
             raise StoreError(
                 f"{self.name}: {len(found)} conditions are called {name!r}; use a number from 1 "
                 f"to {len(known)}, or the first digits of: {', '.join(known)}"
@@ -355,39 +359,30 @@ def load_run(
     if not holds_run(place):
         known = [path.name for path in find_runs(Path(out))]
         raise StoreError(f"no run {str(folder)!r} in {out}{did_you_mean(str(folder), known)}")
-    manifest = upgrade(read_json(place / MANIFEST))
-    if used := manifest.get("plugins"):
-        load_known(used["modules"], place / used["base"], str(place / MANIFEST))
+    manifest = read_manifest(place)
+    if used := manifest.plugins:
+        load_known(used.modules, place / used.base, str(place / MANIFEST))
     return opened_run(place, manifest, rendering, allow_commands)
 
 
 def opened_run(
     place: Path,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     rendering: Rendering = HERE,
     allow_commands: bool = False,
 ) -> Run:
     """Read records and scores of a run folder whose manifest is given, and not read there."""
-    kept, calibrated = (
-        read_json(place / name) if (place / name).exists() else []
-        for name in (SCORES, CALIBRATIONS)
-    )
+    scores, calibrations = read_scores(place), read_calibrations(place)
     conditions = tuple(
         ConditionResult(
             entry,
-            manifest["rows"][entry["rows"]],
-            ConditionStore.of(place.parent, entry["folder"]),
-            tuple(
-                Score(**row["score"]) for row in kept if row["condition"] == entry["fingerprint"]
-            ),
-            tuple(
-                Calibration(**row["calibration"])
-                for row in calibrated
-                if row["condition"] == entry["fingerprint"]
-            ),
+            manifest.rows[entry.rows],
+            ConditionStore.of(place.parent, entry.folder),
+            scores.get(entry.fingerprint, ()),
+            calibrations.get(entry.fingerprint, ()),
             rendering,
             allow_commands,
         )
-        for entry in manifest["conditions"]
+        for entry in manifest.conditions
     )
     return Run(place, manifest, conditions)

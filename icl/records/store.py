@@ -23,37 +23,53 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from icl.core.errors import BusyError, StoreError
+import msgspec
+
+from icl.core.errors import BusyError, DataError, StoreError
 from icl.core.files import (
     GrowingFile,
     Stamp,
     append_lines,
     check_folders,
     check_plain,
-    read_json,
     read_plain,
     replace_file,
     stamp,
     write_error,
 )
-from icl.core.types import JSON, Choice, Example, Record, Role
-from icl.records.lines import (
-    ABOUT,
-    example_line,
-    misshapen,
-    parse_example,
-    parse_record,
-    record_line,
+from icl.core.strict_json import (
+    Amount,
+    Count,
+    Malformed,
+    Torn,
+    decode,
+    decoder,
+    numbered_lines,
+    read_json,
 )
+from icl.core.types import JSON, Choice, Example, Record, Role
+from icl.records.condition_file import ConditionFile, read_condition
+from icl.records.lines import example_line, parse_example, parse_record, record_line
 from icl.records.paths import CONDITIONS
 
 __all__ = ["ConditionStore", "append_lines", "record_line", "replace_file"]
 
 
+T = TypeVar("T")
+
 SMALL = ("condition.json", "choices.json", "examples.jsonl", "shots.jsonl", "plan.json")
 """Files that are replaced whole."""
+
+
+class ChoiceLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A choice in ``choices.json``."""
+
+    label: str
+    text: str
+    end: str
+    tokens: Count
 
 
 class ConditionStore:
@@ -174,8 +190,7 @@ class ConditionStore:
 
     def choice_tokens(self) -> tuple[int, ...]:
         """Tokens of every choice, its terminator included; 0 each where none was scored."""
-        path = self.folder / "choices.json"
-        return tuple(row["tokens"] for row in read_json(path)) if path.exists() else ()
+        return tuple(row.tokens for row in self._choice_lines())
 
     def tokens(self, records: Iterable[Record]) -> int:
         """Add up the tokens of the prompts and answers of records, as if nothing were shared."""
@@ -187,36 +202,41 @@ class ConditionStore:
             for record in records
         )
 
-    def condition(self) -> dict[str, Any]:
+    def condition(self) -> ConditionFile:
         """What :meth:`begin` wrote.
 
         Raises:
             StoreError: the file is missing, or lacks something that prompts are made with.
         """
-        path = self.folder / "condition.json"
-        values: dict[str, Any] = read_json(path)
-        wrong = misshapen(values, ABOUT)
-        if wrong:
-            raise StoreError(
-                f"{path}: {wrong}; put the file back as it was, or delete the folder "
-                f"{self.folder} and run the experiment again"
-            )
-        return values
+        return read_condition(self.folder / "condition.json")
 
     def choices(self) -> list[Choice]:
         """The choices that all records share, in the order of their log-probabilities."""
+        return [Choice(row.label, row.text, row.end) for row in self._choice_lines()]
+
+    def _choice_lines(self) -> list[ChoiceLine]:
         path = self.folder / "choices.json"
-        if not path.exists():
-            return []
-        return [Choice(row["label"], row["text"], row["end"]) for row in read_json(path)]
+        rows = self._read(path, list[ChoiceLine]) if path.exists() else []
+        if len({row.label for row in rows}) < len(rows):
+            raise StoreError(f"{path}: a label stands twice; {self._repair}")
+        return rows
+
+    def _read(self, path: Path, kind: type[T]) -> T:
+        return read_json(path, kind, self._repair)
+
+    @property
+    def _repair(self) -> str:
+        return (
+            f"put the file back as it was, or delete the folder {self.folder} and run the "
+            "experiment again"
+        )
 
     def batches(self) -> list[list[str]]:
         """Example ids of every planned batch; the only writer reads them once."""
         if self._planned is not None:
             return self._planned
         path = self.folder / "plan.json"
-        planned: list[list[str]] = read_json(path) if path.exists() else []
-        return planned
+        return self._read(path, list[list[str]]) if path.exists() else []
 
     def unfinished(self) -> list[tuple[int, list[str]]]:
         """(index, ids) of the planned batches that have no records yet, in order."""
@@ -242,12 +262,14 @@ class ConditionStore:
         self._write_plan([*batches[: self._done], *map(list, pending)])
 
     def _keep(self, name: str, examples: Iterable[Example]) -> None:
-        known = self._read_examples(name)
-        new = {example.id: example for example in examples}
-        if not new or new.items() <= known.items():
+        try:
+            known = {k: example_line(one) for k, one in self._read_examples(name).items()}
+            new = {example.id: example_line(example) for example in examples}
+        except Malformed as error:
+            raise DataError(f"{error}, which no run folder holds; flatten that field") from error
+        if new.items() <= known.items():
             return
-        lines = [example_line(example) + "\n" for example in {**known, **new}.values()]
-        self.replace(name, "".join(lines))
+        self.replace(name, "".join(line + "\n" for line in (known | new).values()))
 
     def split(self, index: int) -> None:
         """Halve a planned batch that did not fit into memory."""
@@ -296,30 +318,69 @@ class ConditionStore:
         """Every pool example that a prompt was made with, by id."""
         return self._read_examples("shots.jsonl")
 
+    def complete_records(self) -> dict[str, Record]:
+        """The records of :meth:`records`, each proven to hold an answer.
+
+        Raises:
+            StoreError: as there; or a record has no answer, or not a number for each choice.
+        """
+        kept, _ = self._scan()
+        shared = len(self.choices())
+        for number, record in enumerate(kept, 1):
+            there, needed = len(record.logprobs), len(record.choices) or shared
+            if there and there != needed:
+                told = f"{there} log-probabilities for {needed} choices"
+            elif there and len(record.choice_tokens) not in (0, there):
+                told = f"the tokens of {len(record.choice_tokens)} choices, and there are {there}"
+            elif not there and not record.outputs:
+                told = "no answer: neither log-probabilities nor outputs"
+            else:
+                continue
+            raise self._corrupt(number, f"it has {told}")
+        return {record.id: record for record in kept}
+
+    def _corrupt(self, number: int, told: str) -> StoreError:
+        return StoreError(
+            f"{self._records}:{number}: corrupt record ({told}); to compute it and what follows "
+            f"again, delete line {number} and all after it"
+        )
+
     def _read_examples(self, name: str) -> dict[str, Example]:
         path = self.folder / name
-        text = (read_plain(path) or b"").decode("utf-8", "surrogatepass")
         found: dict[str, Example] = {}
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line:
-                continue
+        for number, line in numbered_lines(read_plain(path) or b""):
             try:
                 example = parse_example(line)
-                found[example.id] = example
-            except (ValueError, KeyError, TypeError) as error:
+                if example.id in found:
+                    raise Malformed(f"the id {example.id!r} stands twice")
+            except Malformed as error:
                 raise StoreError(
-                    f"{path}:{number}: corrupt line; delete the folder {self.folder} and run the "
-                    "experiment again"
+                    f"{path}:{number}: corrupt line ({error}); delete the folder {self.folder} "
+                    "and run the experiment again"
                 ) from error
+            found[example.id] = example
         return found
 
     def timing(self) -> dict[str, float]:
-        """Sums over all batches of every number in ``timings.jsonl``."""
-        newest: dict[int, dict[str, Any]] = {}
-        for line in (read_plain(self._timings.path) or b"").splitlines():
-            with contextlib.suppress(ValueError):  # a torn line only loses its seconds
-                row = json.loads(line)
+        """Sums over all batches of every number in ``timings.jsonl``.
+
+        Raises:
+            StoreError: a line is JSON, and holds something else than a batch and its numbers.
+        """
+        newest: dict[float, dict[str, float]] = {}
+        path = self._timings.path
+        for number, line in numbered_lines(read_plain(path) or b""):
+            try:
+                row = decode(line, _TIMING)
                 newest[row.pop("batch")] = row
+            except Torn:  # a killed writer's line only loses its seconds
+                continue
+            except (Malformed, KeyError) as error:
+                told = "batch is missing" if isinstance(error, KeyError) else error
+                raise StoreError(
+                    f"{path}:{number}: corrupt line ({told}); delete that line, which loses its "
+                    "seconds alone"
+                ) from error
         total: dict[str, float] = {}
         for row in newest.values():
             for name, value in row.items():
@@ -368,15 +429,15 @@ class ConditionStore:
             last = stop < 0 or stop + 1 == len(data)
             try:
                 if stop < 0:
-                    raise ValueError("the line has no end")
-                records.append(parse_record(data[start:stop].decode("utf-8", "surrogatepass")))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    raise Torn("the line has no end")
+                records.append(parse_record(data[start:stop]))
+            except Malformed as error:
                 if last:
                     break
-                raise StoreError(
-                    f"{self._records}:{number}: corrupt record ({error}); to compute it and what "
-                    f"follows again, delete line {number} and all after it"
-                ) from error
+                raise self._corrupt(number, str(error)) from error
             ends.append(stop + 1)
             start = stop + 1
         return records, ends
+
+
+_TIMING = decoder(dict[str, Count | Amount])

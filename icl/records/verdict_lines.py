@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from icl.core.errors import DataError, StoreError
-from icl.core.files import append_lines
+from icl.core.files import append_lines, read_plain
 from icl.core.registry import did_you_mean
-from icl.data import json_lines
+from icl.core.strict_json import Malformed, Torn, convert, decode, decoder, numbered_lines
+from icl.data.spec import find_file
 
 __all__ = ["append", "read", "write_new"]
 
@@ -39,17 +40,26 @@ def read(path: Path, kind: type[Kept], what: str) -> list[Kept]:
     """
     known = {spec.name for spec in fields(kind)}
     found = []
-    for line, row in json_lines(path):
-        unknown = next((key for key in row if key not in known), None)
-        if unknown is not None:
-            raise DataError(f"{path}:{line}: unknown key {unknown!r}{did_you_mean(unknown, known)}")
+    for number, line in numbered_lines(_data(path)):
+        where = f"{path}:{number}"
         try:
-            found.append(kind(**row))
-        except TypeError as error:
-            raise DataError(f"{path}:{line}: no {what} of this version: {error}") from error
+            row = decode(line, decoder(dict[str, Any]))
+            unknown = next((key for key in row if key not in known), None)
+            if unknown is not None:
+                raise DataError(f"unknown key {unknown!r}{did_you_mean(unknown, known)}")
+            found.append(convert(row, kind))
+        except Torn as error:
+            raise DataError(f"{where}: not a line of JSON: {error}") from error
+        except Malformed as error:
+            raise DataError(f"{where}: no {what} of this version: {error}") from error
         except DataError as error:
-            raise DataError(f"{path}:{line}: {error}") from error
+            raise DataError(f"{where}: {error}") from error
     return found
+
+
+def _data(path: Path) -> bytes:
+    """All of a file; a program that edited it may have put a byte order mark before it."""
+    return (read_plain(find_file(path)) or b"").removeprefix(b"\xef\xbb\xbf")
 
 
 def write_new(path: Path, rows: Sequence[Mapping[str, Any]], refusal: str) -> None:

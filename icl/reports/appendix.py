@@ -58,13 +58,13 @@ def appendix(run: Run) -> Appendix:
     citations: dict[str, str] = {}
     names = short_names(run.conditions)
     for condition in run.conditions:
-        citations |= condition.entry.get("cite", {})
+        citations |= condition.entry.cite
         if not condition.records:
             continue
-        kept = condition.store.condition()["template"]
-        source = Source(kept["name"], kept["language"], kept["text"])
+        kept = condition.store.condition().template
+        source = Source(kept.name, kept.language, kept.text)
         templates.setdefault((source.name, source.language, source.text), source)
-        prompts.append(_first(condition, names[condition.entry["fingerprint"]]))
+        prompts.append(_first(condition, names[condition.entry.fingerprint]))
     return Appendix(tuple(templates.values()), tuple(prompts), tuple(citations.items()))
 
 
@@ -73,4 +73,4 @@ def _first(condition: ConditionResult, name: str) -> Shown:
     example = condition.examples[0]
     text = condition.sent(condition.prompt(record))
     title = name or join_axes(condition.axes, " · ")
-    return Shown(condition.entry["fingerprint"], title, record.id, text, example.targets)
+    return Shown(condition.entry.fingerprint, title, record.id, text, example.targets)

@@ -122,7 +122,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         called = short_names(rows)
         for row in rows:
             for said in _said(row, name):
-                told.setdefault(said, []).append(called[row.entry["fingerprint"]])
+                told.setdefault(said, []).append(called[row.entry.fingerprint])
         for said, where in told.items():
             whose = "" if len(where) == len(rows) else f"{', '.join(where)}: "
             yield from _wrapped(f"  {whose}{said}")

@@ -67,14 +67,14 @@ def card_of(condition: ConditionResult, record: Record) -> Card:
         f"{condition.task.name} · row {record.id}",
         {
             "condition": f"{record.condition}  {axes}",
-            "model": _model(kept["identity"]["engine"]),
-            "template": kept["template"]["name"],
+            "model": _model(kept.identity.engine),
+            "template": kept.template.name,
         },
         condition.store.examples()[record.id],
         prompt,
         condition.sent(prompt),
         record,
-        predict(record, choices, condition.entry["parser"]),
+        predict(record, choices, condition.entry.parser),
         choices,
     )
 

@@ -43,14 +43,14 @@ def compared(run: Run, by: str | None = None, baseline: str | None = None) -> st
         baseline: the value that the others are compared with; by default that of the experiment
             for its own setting, else the first one.
     """
-    asked = run.manifest.get("compare") or {}
-    by = by or asked.get("by")
+    asked = run.manifest.compare
+    by = by or (asked.by if asked else None)
     if not by:
         return ""
-    if baseline is None and by == asked.get("by"):
-        baseline = asked.get("baseline")
+    if baseline is None and asked and by == asked.by and asked.baseline is not None:
+        baseline = str(asked.baseline)
     try:
-        found = compare_by(run, by, None if baseline is None else str(baseline))
+        found = compare_by(run, by, baseline)
     except ConfigError as error:  # conditions that ask the same are run once: too few are left
         return f"nothing to compare: {one_line(error)}\n"
     return plain(comparison_tables(found, by))

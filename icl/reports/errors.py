@@ -60,7 +60,7 @@ def _row_values(
     undefined: list[float | None] = [None] * len(predictions)
     own = [
         metric
-        for _, metric in map(make_metric, condition.entry["metrics"])
+        for _, metric in map(make_metric, condition.entry.metrics)
         if not starts_program(metric)
     ]
     if not own or not predictions:

@@ -76,7 +76,7 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
     """Every record with its prompt, proven to be what was sent."""
     if not condition.records:
         raise StoreError(f"{condition.store.folder}: no records yet; run the experiment first")
-    if condition.entry["method"] == "channel":
+    if condition.entry.method == "channel":
         raise StoreError(
             f"{condition.store.folder}: the noisy channel asks for one prompt a label, which no "
             "single prompt holds; export a condition with method: rank or generate"
@@ -91,7 +91,7 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
         yield record, prompt
 
 
-def _turns(prompt: Prompt, chat: dict[str, Any]) -> list[dict[str, str]]:
+def _turns(prompt: Prompt, chat: Mapping[str, Any]) -> list[dict[str, str]]:
     """The turns as the model's chat template was given them."""
     options = ChatFormat.of(chat).options
     return messages(prompt, options, options.assistant_prefix)
@@ -100,11 +100,11 @@ def _turns(prompt: Prompt, chat: dict[str, Any]) -> list[dict[str, str]]:
 def message_lines(condition: ConditionResult) -> Iterator[str]:
     """One line of JSON for every record: ``id``, ``messages``, ``targets``."""
     examples = {example.id: example for example in condition.examples}
-    chat = condition.store.condition()["identity"]["engine"].get("chat")
+    chat = condition.store.condition().identity.chat
     for record, prompt in _prompts(condition):
         row = {
             "id": record.id,
-            "messages": _turns(prompt, chat) if isinstance(chat, dict) else messages(prompt),
+            "messages": messages(prompt) if chat is None else _turns(prompt, chat),
             "targets": list(examples[record.id].targets),
         }
         yield json.dumps(row, ensure_ascii=False) + "\n"
@@ -135,17 +135,17 @@ def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) ->
     else:
         golden = list(_frozen_to(condition, condition.record(shots_of), examples))
     kept = condition.store.condition()
-    ranked = kept["method"] == "rank"
+    ranked = kept.method == "rank"
     longest = max(condition.store.choice_tokens(), default=0)
     return Frozen(
-        title=f"{run.name}#{place} ({axes}), condition {condition.entry['fingerprint']}",
+        title=f"{run.name}#{place} ({axes}), condition {condition.entry.fingerprint}",
         template=condition.template(),
-        method=kept["method"],
+        method=kept.method,
         shots=golden[0][1].shots,
         shot_ids=golden[0][1].shot_ids,
         choices=tuple(condition.store.choices()),
-        answer_tokens=longest if ranked else kept["sampling"]["max_tokens"],
-        sampling=kept["sampling"] or {},
+        answer_tokens=longest if ranked or kept.max_tokens is None else kept.max_tokens,
+        sampling=kept.sampling or {},
         golden=tuple(golden),
         measured=len(sets) == 1,
     )

@@ -73,8 +73,8 @@ def score_grids(run: Run, metric: str | None = None) -> list[Grid]:
     check_metric(run, metric)
     findings = checks(run)
     grids = []
-    for task in dict.fromkeys(condition.entry["task"] for condition in run.conditions):
-        rows = [condition for condition in run.conditions if condition.entry["task"] == task]
+    for task in dict.fromkeys(condition.entry.task for condition in run.conditions):
+        rows = [condition for condition in run.conditions if condition.entry.task == task]
         scored = [name for name in of_kind(rows, "model") if metric in (None, name)]
         if scored or metric is None:
             told = brief(rows, findings, None, run.called)
@@ -111,7 +111,7 @@ def _grid(
         for row in rows
     )
     notes = tuple(_signatures(rows, [*scored, *baselines]))
-    name = f"{run}-{rows[0].entry['task']}"
+    name = f"{run}-{rows[0].entry.task}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
 
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName, primary
 from icl.core.types import Score, ScoreKind
 from icl.metrics import better
+from icl.records.condition_file import ConditionFile
 from icl.records.results import ConditionResult, Run
 from icl.reports.tables import metric_title
 
@@ -73,24 +73,24 @@ class Row:
         return found[0] if found else None
 
     @cached_property
-    def kept(self) -> Mapping[str, Any]:
-        """What the condition folder says of itself; empty where it was not begun."""
+    def kept(self) -> ConditionFile | None:
+        """What the condition folder says of itself; None where it was not begun."""
         folder = self.condition.store.folder
-        return self.condition.store.condition() if (folder / "condition.json").exists() else {}
+        return self.condition.store.condition() if (folder / "condition.json").exists() else None
 
     @property
     def source(self) -> str:
         """The data set, split, lines and locale of its rows, in words; empty where not begun."""
-        if not self.kept:
+        if self.kept is None:
             return ""
-        data, split, lines, locale, pair = self.kept["identity"]["rows"]
+        rows = self.kept.identity.rows
         more = [
-            f"split {split}" if split else "",
-            f"lines {lines[0]} to {lines[1]}" if lines else "",
-            locale or "→".join(pair),
+            f"split {rows.split}" if rows.split else "",
+            f"lines {rows.lines[0]} to {rows.lines[1]}" if rows.lines else "",
+            rows.locale or "→".join(rows.pair or ()),
         ]
         inside = ", ".join(filter(None, more))
-        return f"{data} ({inside})" if inside else str(data)
+        return f"{rows.data} ({inside})" if inside else rows.data
 
 
 def _finite(value: float | None) -> float | None:
@@ -138,10 +138,10 @@ def groups(run: Run) -> list[Group]:
     """
     plain = [Row(number, condition, ()) for number, condition in enumerate(run.conditions, 1)]
     found: dict[tuple[str, str], list[Row]] = {}
-    for row in sorted(plain, key=lambda row: not row.kept):  # those that were begun come first
-        task = str(row.condition.entry["task"])
-        if row.kept:
-            key = (task, str(row.kept["identity"]["rows"][0]))
+    for row in sorted(plain, key=lambda row: row.kept is None):  # those that were begun come first
+        task = row.condition.entry.task
+        if row.kept is not None:
+            key = (task, row.kept.identity.rows.data)
         else:
             key = next((known for known in found if known[0] == task), (task, ""))
         found.setdefault(key, []).append(row)

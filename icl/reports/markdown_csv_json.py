@@ -132,7 +132,7 @@ def _shown_with(score: Score, metric: str) -> bool:
 
 def _condition(run: Run, condition: ConditionResult) -> dict[str, JSON]:
     settings = {f"setting.{name}": value for name, value in condition.settings.items()}
-    return {"run": run.name, "condition": condition.entry["fingerprint"], **settings}
+    return {"run": run.name, "condition": condition.entry.fingerprint, **settings}
 
 
 def _score(score: Score) -> dict[str, JSON]:
@@ -215,13 +215,13 @@ def as_json(
     """
     body: dict[str, Any] = {
         "run": run.name,
-        "finished": run.manifest["finished"],
+        "finished": run.manifest.finished,
         "conditions": [_entry(condition, metric) for condition in run.conditions],
         "checks": [asdict(finding) for finding in checks(run)],
-        "command": run.manifest["command"],
-        "versions": run.manifest["versions"],
-        "machine": run.manifest["machine"],
-        "experiment": run.manifest["experiment"],
+        "command": run.manifest.command,
+        "versions": run.manifest.versions,
+        "machine": run.manifest.machine,
+        "experiment": run.manifest.experiment,
     }
     if pivots:
         body["pivots"] = [
@@ -246,14 +246,14 @@ def _escaped(found: re.Match[str]) -> str:
 def _entry(condition: ConditionResult, metric: str | None) -> dict[str, Any]:
     scores = (s for s in condition.scores if metric is None or _shown_with(s, metric))
     return {
-        "condition": condition.entry["fingerprint"],
-        "task": condition.entry["task"],
+        "condition": condition.entry.fingerprint,
+        "task": condition.entry.task,
         "settings": condition.settings,
         "rows": {"answered": len(condition.records), "asked": len(condition.ids)},
-        "pool": {key: condition.entry["pool"][key] for key in ("n", "left_out")},
+        "pool": {"n": condition.entry.pool.n, "left_out": condition.entry.pool.left_out},
         "model": condition.model,
         "tokens": condition.tokens,
         "seconds": condition.seconds,
         "scores": [_score(score) for score in scores],
-        "cite": condition.entry.get("cite", {}),
+        "cite": condition.entry.cite,
     }

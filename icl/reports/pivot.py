@@ -118,8 +118,8 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
         raise ConfigError(f"rows and columns are both {rows!r}; name two settings")
     check_metric(run, metric)
     made = []
-    for task in dict.fromkeys(condition.entry["task"] for condition in run.conditions):
-        of_task = [condition for condition in run.conditions if condition.entry["task"] == task]
+    for task in dict.fromkeys(condition.entry.task for condition in run.conditions):
+        of_task = [condition for condition in run.conditions if condition.entry.task == task]
         scored = [metric] if metric else of_kind(of_task, "model")[:1]
         if scored and scored[0] in of_kind(of_task, "model"):
             made.append(_pivot(run, of_task, (rows, cols or ""), scored[0]))
@@ -150,7 +150,7 @@ def _pivot(
     tested, notes = _tested(places, metric)
     return Pivot(
         run.name,
-        conditions[0].entry["task"],
+        conditions[0].entry.task,
         metric,
         *axes,
         tuple(row_values),

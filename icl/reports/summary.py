@@ -51,16 +51,16 @@ def sentences(group: Group) -> Iterator[str]:
 
 def _asked(group: Group) -> str:
     asked = sorted({len(row.condition.ids) for row in group.rows})
-    available = {row.condition.entry.get("rows_available") for row in group.rows}
+    available = {row.condition.entry.rows_available for row in group.rows}
     sources = list(dict.fromkeys(row.source for row in group.rows if row.source))
     counted = f"{asked[0]:,}" if len(asked) == 1 else f"{asked[0]:,} to {asked[-1]:,}"
     if len(available) == 1 and (whole := available.pop()) not in (None, asked[-1]):
         counted += f" of {whole:,}"
     where = sources[0] if len(sources) == 1 else f"{len(sources)} sets of {group.data}"
-    labels = max((int(row.condition.entry.get("labels") or 0) for row in group.rows), default=0)
+    labels = max((row.condition.entry.labels for row in group.rows), default=0)
     choices = f"{labels} labels" if labels else "each row's own choices"
     methods = dict.fromkeys(
-        METHODS.get(row.condition.entry["method"], "{}").format(choices) for row in group.rows
+        METHODS.get(row.condition.entry.method, "{}").format(choices) for row in group.rows
     )
     each = " each" if len(group.rows) > 1 else ""
     how = " or ".join(methods)

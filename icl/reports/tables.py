@@ -89,10 +89,10 @@ def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
     """One table a task, below it settings and at most ``most`` checks; then the spreads."""
     from rich.text import Text
 
-    tasks = dict.fromkeys(condition.entry["task"] for condition in run.conditions)
+    tasks = dict.fromkeys(condition.entry.task for condition in run.conditions)
     findings = [one for one in checks(run) if one.name != "lost_shots"]  # told by locale below
     for task in tasks:
-        rows = [condition for condition in run.conditions if condition.entry["task"] == task]
+        rows = [condition for condition in run.conditions if condition.entry.task == task]
         shown = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
         fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
         yield Text(" · ".join(fixed), style="bold")
@@ -229,7 +229,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         shown = ", ".join(list(ended)[:3]) + (", …" if len(ended) > 3 else "")
         yield f"scored to their end {next(iter(ended.values()))!r}: {shown}"
     yield from dict.fromkeys(
-        f"{row.entry['axes']['model']}: {described(row.model)}" for row in rows if row.model
+        f"{row.entry.axes['model']}: {described(row.model)}" for row in rows if row.model
     )
     yield from _shared(rows)
     yield from shot_notes(rows)
@@ -242,15 +242,15 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
             f"{len(shortened)} prompts lost the end of their marked span to fit the window; "
             f"{left:.0f} % of it is left"
         )
-    ways = list({row.entry.get("ranking") for row in rows})
+    ways = list({row.entry.ranking for row in rows})
     if len(ways) == 1 and ways[0]:
         yield f"choices ranked by the server's {RANKINGS[ways[0]]}"
     for row in rows:
         yield from _traffic_notes(row, told=len(ways) == 1)
         if len(row.records) < len(row.ids):
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
-        if row.entry["fallbacks"]:
-            yield f"{row.axes['shots']}: {len(row.entry['fallbacks'])} words from the fallback"
+        if row.entry.fallbacks:
+            yield f"{row.axes['shots']}: {len(row.entry.fallbacks)} words from the fallback"
 
 
 def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
@@ -265,7 +265,7 @@ def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
 
 def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
     """How a server ranked, unless that is ``told`` for all; its speed, price and model."""
-    ranking = row.entry.get("ranking")
+    ranking = row.entry.ranking
     if ranking and not told:
         yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"
     sums = traffic(row.store.folder)
@@ -306,7 +306,7 @@ def card(condition: ConditionResult, record: Record) -> str:
     scored = condition.scored(record)
     again = condition.hash_again(record)
     same = "the same as was sent" if again == record.request else "NOT what was sent"
-    prediction = predict(record, choices, condition.entry["parser"])
+    prediction = predict(record, choices, condition.entry.parser)
     right = " (right)" if prediction.value in example.targets else ""
     axes = join_axes(condition.axes, " · ")
     lines = [

@@ -9,9 +9,8 @@ the engine as those of a row are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import did_you_mean
@@ -25,12 +24,14 @@ from icl.experiment.loader import Loader
 from icl.experiment.method import answering
 from icl.metrics import VerdictMetric, asks_judge, make_metric
 from icl.prompts.template import Template, load_template
+from icl.records.manifest import ConditionEntry, JudgeEntry
 from icl.records.results import ConditionResult
 from icl.records.store import ConditionStore
 from icl.running.progress import Progress
 from icl.scoring.judge_verdicts import HUMAN, human_text
 from icl.tasks import Task
 from icl.tasks.generic import CLASSIFY
+from icl.tasks.predict import predict
 
 __all__ = ["Bench", "benches", "judge_all"]
 
@@ -94,9 +95,12 @@ class Bench:
 
     def foreseen(self, judged: Condition, store: ConditionStore, todo: set[str]) -> Condition:
         """The same before all outputs are there: each of ``todo`` as long as its reference."""
-        entry = {"parser": _parser(judged)}
-        known = [one.id for one in judged.examples if one.id not in todo]
-        made = {one.id: one for one in ConditionResult(entry, known, store).predictions()}
+        records, choices = store.complete_records(), store.choices()
+        made = {
+            one.id: predict(records[one.id], choices, _parser(judged))
+            for one in judged.examples
+            if one.id not in todo and one.id in records
+        }
         guessed = (
             made.get(row.id) or Prediction(row.id, row.targets[0] if row.targets else "")
             for row in judged.examples
@@ -206,21 +210,24 @@ def benches(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[B
 
 def judge_all(
     judges: Mapping[str, list[Bench]],
-    conditions: Sequence[tuple[Condition, dict[str, Any]]],
+    conditions: Sequence[tuple[Condition, ConditionEntry]],
     rows: Mapping[str, Sequence[str]],
     root: Path,
     shown: Progress,
     complete: Callable[[Condition, ConditionStore, Mapping[str, Request], Progress], object],
-) -> None:
+) -> list[ConditionEntry]:
     """Ask every judge about every condition that names it, model by model.
 
     Args:
         judges: from :func:`benches`.
-        conditions: with their manifest entries, to which ``judges`` is added.
+        conditions: with their manifest entries.
         rows: of the manifest: example ids by the entry's ``rows``.
         root: folder of all runs.
         shown: is told of a model that judges itself, and of human verdicts on other rows.
         complete: answers the requests of a condition in its store.
+
+    Returns:
+        The entries, with where the verdicts on each are.
     """
     asked = [
         (bench, condition, entry)
@@ -231,9 +238,10 @@ def judge_all(
         shown.note(
             f"{name}: a model judges its own outputs, and models favour those; name another model"
         )
+    verdicts: dict[str, dict[str, JudgeEntry]] = {}
     for bench, condition, entry in sorted(asked, key=lambda one: one[0].point.engine_key):
         kept = ConditionStore.of(root, condition.folder)
-        made = bench.condition(condition, ConditionResult(entry, rows[entry["rows"]], kept))
+        made = bench.condition(condition, ConditionResult(entry, rows[entry.rows], kept))
         store = ConditionStore.of(root, made.folder)
         if made.examples:
             bench.loader.only(made.engine)
@@ -241,7 +249,7 @@ def judge_all(
                 made.engine.spent += spent(store.folder)
             requests = {example.id: made.request(example) for example in made.examples}
             complete(made, store, requests, shown)
-        strange = [key for key in bench.human if key not in rows[entry["rows"]]]
+        strange = [key for key in bench.human if key not in rows[entry.rows]]
         if strange:
             shown.note(
                 f"{bench.name}: {len(strange)} of {len(bench.human)} rows with human verdicts are "
@@ -249,18 +257,18 @@ def judge_all(
             )
         if bench.human:
             store.replace(HUMAN, human_text(bench.human))
-        entry.setdefault("judges", {})[bench.name] = _entry(bench, made)
+        verdicts.setdefault(entry.fingerprint, {})[bench.name] = _entry(bench, made)
+    return [replace(entry, judges=verdicts.get(entry.fingerprint)) for _, entry in conditions]
 
 
-def _entry(bench: Bench, made: Condition) -> dict[str, Any]:
+def _entry(bench: Bench, made: Condition) -> JudgeEntry:
     """What the manifest says of a judge's verdicts on a condition."""
     identity = made.identity
-    return {
-        "axes": dict(bench.point.axes),
-        "settings": {},
-        "fingerprint": made.fingerprint,
-        "folder": made.folder,
-        "method": made.method,
-        "parser": TASK.parser,
-        "hash": digest([identity["engine"], identity["template"]])[:12],
-    }
+    return JudgeEntry(
+        axes=dict(bench.point.axes),
+        fingerprint=made.fingerprint,
+        folder=made.folder,
+        method=made.method,
+        parser=TASK.parser,
+        hash=digest([identity["engine"], identity["template"]])[:12],
+    )

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from icl.core.errors import OutOfMemory
 from icl.engines.ledger import Ledger, Remote, spent
@@ -19,7 +18,13 @@ from icl.experiment.grid import Experiment, points
 from icl.experiment.loader import Loader
 from icl.experiment.notes import RANKED_BY, pool_notes, widths_compared
 from icl.experiment.settings import join_axes
-from icl.records.manifest import check_folder, condition_entry, write_manifest
+from icl.records.manifest import (
+    ConditionEntry,
+    Manifest,
+    check_folder,
+    condition_entry,
+    write_manifest,
+)
 from icl.records.paths import MODEL
 from icl.records.results import ConditionResult, Run, opened_run
 from icl.records.store import ConditionStore
@@ -65,7 +70,7 @@ def run(
     complete = partial(_complete_noted, worked)
     check_folder(folder)
     computed = reused = 0
-    entries: list[dict[str, Any]] = []
+    entries: list[ConditionEntry] = []
     rows: dict[str, list[str]] = {}
     with progress or Progress(quiet=True) as shown:
         found = conditions(loaded, loader, shown)
@@ -79,7 +84,7 @@ def run(
                 new = complete(condition, store, requests, shown)
                 computed, reused = computed + new, reused + len(requests) - new
         pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
-        judge_all(judges, pairs, rows, root, shown, complete)
+        entries = judge_all(judges, pairs, rows, root, shown, complete)
     _check_all(worked)
     manifest = write_manifest(folder, loaded, entries, rows, finished=True)
     # Programs start here: those of this experiment, whatever the manifest on disk may say by now.
@@ -153,8 +158,9 @@ def run_condition(
     entry = condition_entry(condition, [], rows, base)
     store, requests = next(work(condition, root))
     _complete(condition, store, requests, progress)
-    result = ConditionResult(entry, rows[entry["rows"]], store)
-    return Run(root / "trial", {"name": "trial"}, (result,))
+    ids = tuple(rows[entry.rows])
+    manifest = Manifest(name="trial", conditions=(entry,), rows={entry.rows: ids})
+    return Run(root / "trial", manifest, (ConditionResult(entry, ids, store),))
 
 
 def count_spent(found: Sequence[Condition], root: Path) -> None:

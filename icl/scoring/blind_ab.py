@@ -14,7 +14,6 @@ from typing import Any
 
 from icl.core.errors import DataError
 from icl.core.registry import did_you_mean
-from icl.core.types import JSON
 from icl.records import verdict_lines as kept_lines
 from icl.records.results import ConditionResult
 from icl.scoring.win_rate import Wins
@@ -46,7 +45,7 @@ class Preferred:
     left: str
     """Fingerprint of the condition that stood on the left."""
     right: str
-    fields: Mapping[str, JSON]
+    fields: Mapping[str, Any]
     targets: Sequence[str]
     outputs: Mapping[str, str]
     """Fingerprint -> what was read."""
@@ -78,7 +77,7 @@ class Pair:
     @property
     def names(self) -> tuple[str, str]:
         """The fingerprints."""
-        return str(self.a.entry["fingerprint"]), str(self.b.entry["fingerprint"])
+        return self.a.entry.fingerprint, self.b.entry.fingerprint
 
     def rows(self, judged: Iterable[Preferred] = ()) -> list[str]:
         """Ids that both answered, differently, and that have no verdict yet, in a random order."""
@@ -93,7 +92,7 @@ class Pair:
 
     def sides(self, name: str) -> tuple[ConditionResult, ConditionResult]:
         """Who stands on the left and on the right of a row: drawn, the same at every look."""
-        first, second = sorted((self.a, self.b), key=lambda one: str(one.entry["fingerprint"]))
+        first, second = sorted((self.a, self.b), key=lambda one: one.entry.fingerprint)
         swap = Random(f"{':'.join(sorted(self.names))}:{name}").random() < 0.5
         return (second, first) if swap else (first, second)
 
@@ -115,7 +114,7 @@ class Pair:
         if choice not in CHOICES:
             raise DataError(f"unknown verdict {choice!r}{did_you_mean(choice, CHOICES)}")
         sides = self.sides(name)
-        left, right = (str(one.entry["fingerprint"]) for one in sides)
+        left, right = (one.entry.fingerprint for one in sides)
         example = sides[0].store.examples()[name]
         return Preferred(
             self.run,
@@ -125,8 +124,8 @@ class Pair:
             right,
             dict(example.fields),
             list(example.targets),
-            {str(one.entry["fingerprint"]): self.output(one, name) for one in sides},
-            {str(one.entry["fingerprint"]): one.record(name).request for one in sides},
+            {one.entry.fingerprint: self.output(one, name) for one in sides},
+            {one.entry.fingerprint: one.record(name).request for one in sides},
             when,
         )
 

@@ -134,7 +134,7 @@ def compare(
     title = shared_axes(a, b)
     name, made = primary(a, None if metric is None else [metric])[0]
     one, two = (
-        side(c, name_apart(c, title) or c.entry["fingerprint"][:6], calibrator=calibrator_of(name))
+        side(c, name_apart(c, title) or c.entry.fingerprint[:6], calibrator=calibrator_of(name))
         for c in (a, b)
     )
     return corrected([compare_sides(one, two, name, made, title)])[0]
@@ -245,7 +245,7 @@ def compare_by(
         for name, metric in primary(a, metrics):
             calibrator = calibrator_of(name)
             one, two = (side(c, name_by(c, (a, b), setting), calibrator=calibrator) for c in (a, b))
-            key = a.entry["task"], name, b.settings[setting], own_settings(a, b)
+            key = a.entry.task, name, b.settings[setting], own_settings(a, b)
             groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     if not groups:
         raise ConfigError(
@@ -296,7 +296,7 @@ def compare_calibrators(
                         f"{run.name}: {name} names a calibrator, and calibrators are what is "
                         f"compared; ask for {ScoreName.of(name).plain}"
                     )
-                key = condition.entry["task"], name, other
+                key = condition.entry.task, name, other
                 groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     return _with_means(groups)
 

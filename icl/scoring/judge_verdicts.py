@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any
+
+import msgspec
 
 from icl.core.errors import MetricError
-from icl.core.files import read_json
 from icl.core.stats import Stats, aggregate, proportion, score
+from icl.core.strict_json import read_json
 from icl.core.types import Prediction, Score
 from icl.metrics import VerdictMetric
 from icl.metrics.judge import kappa
+from icl.records.manifest import JudgeEntry
 from icl.records.results import ConditionResult
 from icl.records.store import ConditionStore
 
@@ -33,8 +35,8 @@ def judge_result(condition: ConditionResult, name: str) -> ConditionResult:
     if name not in known:
         raise MetricError(f"{name}: no verdicts yet; say `icl run` with the experiment's file")
     entry = known[name]
-    store = ConditionStore(condition.store.folder.parent / entry["folder"])
-    return ConditionResult(entry, condition.ids, store, rendering=condition.rendering)
+    store = ConditionStore(condition.store.folder.parent / entry.folder)
+    return ConditionResult(entry.condition(), condition.ids, store, rendering=condition.rendering)
 
 
 def _verdicts(
@@ -83,12 +85,12 @@ def judge_parts(
     ]
 
 
-def _judges(condition: ConditionResult) -> Mapping[str, Any]:
-    return condition.entry.get("judges") or {}
+def _judges(condition: ConditionResult) -> Mapping[str, JudgeEntry]:
+    return condition.entry.judges or {}
 
 
 def _signature(condition: ConditionResult, name: str, judge: VerdictMetric) -> str:
-    return f"{judge.signature}|hash:{_judges(condition)[name]['hash']}"
+    return f"{judge.signature}|hash:{_judges(condition)[name].hash}"
 
 
 def judge_scores(
@@ -109,11 +111,11 @@ def judge_scores(
     human = _human(condition, name) if judge.human else {}
     values = {made.id: made.value for made in predictions}
     both = [
-        (key, (verdict, row["verdict"]))
+        (key, (verdict, row.verdict))
         for key, verdict in found.items()
         if verdict is not None
         for row in human.get(key, ())
-        if row.get("output", values[key]) == values[key]
+        if row.output in (None, values[key])
     ]
     if both:
         keys, pairs = zip(*both, strict=True)
@@ -125,9 +127,17 @@ def judge_scores(
     return scores
 
 
-def _human(condition: ConditionResult, name: str) -> dict[str, list[dict[str, str]]]:
+class HumanLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A human's verdict on an output."""
+
+    verdict: str
+    output: str | None = None
+    """The one text that it is on; None for whatever the row's output is."""
+
+
+def _human(condition: ConditionResult, name: str) -> dict[str, list[HumanLine]]:
     path = judge_result(condition, name).store.folder / HUMAN
-    return dict(read_json(path)) if path.exists() else {}
+    return read_json(path, dict[str, list[HumanLine]]) if path.exists() else {}
 
 
 def human_text(rows: Mapping[str, Sequence[Mapping[str, str]]]) -> str:

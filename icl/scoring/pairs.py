@@ -192,7 +192,7 @@ def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, 
         found = [made for entry in asked for made in _named(condition, entry)]
     if not found:
         raise ConfigError(
-            f"the task {condition.entry['task']!r} has outside programs for metrics alone; name "
+            f"the task {condition.entry.task!r} has outside programs for metrics alone; name "
             "one of them and allow it to start: --metric NAME --allow-commands"
         )
     return found

@@ -5,15 +5,12 @@ Scores are added to ``scores.json`` of the run folder, never replaced by other s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from icl.calibrators import Calibrator, make_calibrator, make_calibrators
 from icl.core.errors import CalibrationError, CommandRefused, ConfigError, MetricError
-from icl.core.files import replace_file
 from icl.core.registry import did_you_mean, names
 from icl.core.score_name import ScoreName, partial
 from icl.core.stats import Metric, Stats, score
@@ -26,8 +23,8 @@ from icl.metrics import (
 )
 from icl.metrics.command import check_command_name
 from icl.records.calibrated import Calibration
-from icl.records.paths import CALIBRATIONS, SCORES
 from icl.records.results import ConditionResult, Run
+from icl.records.score_files import write_calibrations, write_scores
 from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_stats
 from icl.tasks.baselines import baselines, counts
@@ -90,31 +87,24 @@ def score_run(
         _scored(condition, made, parser, failed, calibrators)
         for condition, made in zip(run.conditions, wanted, strict=True)
     )
-    scores = [(c, {"score": asdict(one)}) for c in conditions for one in c.scores]
-    _write(run.folder / SCORES, scores)
+    write_scores(run.folder, [(c.entry.fingerprint, one) for c in conditions for one in c.scores])
     notes = [
-        (c, {"calibration": asdict(one)})
+        (c.entry.fingerprint, one)
         for c in conditions
         for one in c.calibrations
         if calibrators is None or not one.refused  # what was only tried is told once
     ]
     if notes:
-        _write(run.folder / CALIBRATIONS, notes)
+        write_calibrations(run.folder, notes)
     if calibrators:
-        command = run.manifest.get("command", ())
-        again = " ".join(["icl", *command[1:]]) if command[1:2] == ["run"] else ""
+        command = run.manifest.command
+        again = " ".join(["icl", *command[1:]]) if command[1:2] == ("run",) else ""
         check_applied(conditions, calibrators, again)
     if failed:
         raise MetricError(
             f"{next(iter(failed.values()))} (all other scores of {run.name} are kept)"
         )
     return replace(run, conditions=conditions)
-
-
-def _write(path: Path, found: Sequence[tuple[ConditionResult, Mapping[str, Any]]]) -> None:
-    rows = [{"condition": condition.entry["fingerprint"], **row} for condition, row in found]
-    body = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    replace_file(path, f"[\n{body}\n]\n", path.parent.parent)
 
 
 def _scored(
@@ -126,8 +116,8 @@ def _scored(
 ) -> ConditionResult:
     """The condition with its scores, the calibrated ones beside them."""
     scores = _scores(condition, metrics, parser, failed)
-    entries = condition.entry.get("calibrate", ()) if calibrators is None else calibrators
-    ranking = partial(condition.entry.get("ranking"))
+    entries = condition.entry.calibrate if calibrators is None else calibrators
+    ranking = partial(condition.entry.ranking)
     named = [(ScoreName(name, ranking=ranking), metric) for name, metric in metrics]
     more, made = with_calibrators(condition, named, entries, failed)
     known = [one for one in condition.calibrations if not one.refused]
@@ -157,11 +147,11 @@ def metrics_of(
         CommandRefused: a name is that of a program of the manifest, not allowed.
     """
     if asked is None:
-        judges = condition.entry.get("judges") or {}
+        judges = condition.entry.judges or {}
         allowed = condition.allow_commands
         found = [
             (name, metric)
-            for name, metric in map(make_metric, condition.entry["metrics"])
+            for name, metric in map(make_metric, condition.entry.metrics)
             if (allowed or not starts_program(metric))
             and (allowed or not asks_judge(metric) or name in judges)
         ]
@@ -188,7 +178,7 @@ def metric_called(condition: ConditionResult, name: str) -> tuple[str, Metric]:
             starts one, not allowed.
     """
     own: dict[str, tuple[str, Metric]] = {}
-    for entry in condition.entry["metrics"]:
+    for entry in condition.entry.metrics:
         title, made = make_metric(entry)
         own[title] = _kind(entry), made
     kind, metric = own.get(name, ("", None))
@@ -231,7 +221,7 @@ def commands_left_out(run: Run) -> list[str]:
         name: metric.command
         for condition in run.conditions
         if not condition.allow_commands
-        for name, metric in map(make_metric, condition.entry["metrics"])
+        for name, metric in map(make_metric, condition.entry.metrics)
         if starts_program(metric)
     }
     return [
@@ -279,10 +269,10 @@ def _scores(
     failed: dict[str, MetricError],
 ) -> list[Score]:
     """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
-    ranked = condition.entry["method"] != "generate"
-    other = parser is not None and not ranked and parser != condition.entry["parser"]
+    ranked = condition.entry.method != "generate"
+    other = parser is not None and not ranked and parser != condition.entry.parser
     reader = parser if other and parser else ""
-    ranking = None if other else partial(condition.entry.get("ranking"))
+    ranking = None if other else partial(condition.entry.ranking)
     predictions = condition.predictions(parser)
     examples = condition.examples
     if not predictions:
@@ -311,8 +301,8 @@ def _scores(
                 defined,
                 examples,
                 predictions,
-                condition.entry["pool"]["labels"],
-                sizes if condition.entry["labels"] == 0 else condition.entry["labels"],
+                condition.entry.pool.labels,
+                sizes if condition.entry.labels == 0 else condition.entry.labels,
             )
         except MetricError as error:
             failed.setdefault("baselines", error)
@@ -329,7 +319,7 @@ def _judged(
 ) -> list[Score]:
     if reread:
         raise MetricError(
-            f"{name}: its verdicts are on outputs as the parser {condition.entry['parser']!r} "
+            f"{name}: its verdicts are on outputs as the parser {condition.entry.parser!r} "
             "reads them; set parser: in the experiment and run it"
         )
     return judge_scores(condition, name, judge, predictions)
@@ -355,7 +345,7 @@ def with_calibrators(
     """
     scores: list[Score] = []
     notes: list[Calibration] = []
-    if not entries or condition.entry["method"] != "rank" or not condition.records:
+    if not entries or condition.entry.method != "rank" or not condition.records:
         return scores, notes
     used = [one for one in metrics if not starts_program(one[1])]
     for entry in entries:

@@ -235,7 +235,7 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
             for one in member.scores
             if one.kind == "model" and one.name == name and one.value is not None
         }
-        task = group[0].entry["task"]
+        task = group[0].entry.task
         metrics[task] = name, better_of(metric)
         tasks.setdefault(task, []).append(scores)
     made = []

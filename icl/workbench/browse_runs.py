@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import Any
 
 from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
 from icl.core.types import Choice, Example
 from icl.prompts.render_again import HERE, Rendering
+from icl.records.condition_file import ConditionFile
 from icl.records.paths import MANIFEST, SCORES, find_runs, holds_run
 from icl.records.results import ConditionResult, Run, load_run
 from icl.records.store import ConditionStore
@@ -98,7 +98,7 @@ class _ReadOnce(ConditionStore):
         return super().shots()
 
     @cached_property
-    def _condition(self) -> dict[str, Any]:
+    def _condition(self) -> ConditionFile:
         return super().condition()
 
     @cached_property
@@ -111,7 +111,7 @@ class _ReadOnce(ConditionStore):
     def shots(self) -> dict[str, Example]:
         return self._shots
 
-    def condition(self) -> dict[str, Any]:
+    def condition(self) -> ConditionFile:
         return self._condition
 
     def choices(self) -> list[Choice]:
@@ -130,7 +130,7 @@ class Opened:
     @property
     def fingerprint(self) -> str:
         """What permalinks and :meth:`icl.records.results.Run.condition` call it."""
-        return str(self.condition.entry["fingerprint"])
+        return self.condition.entry.fingerprint
 
     @cached_property
     def answers(self) -> dict[str, Answer]:
@@ -316,7 +316,7 @@ class Browser:
         run = self.run(name)
         wanted = run.condition(condition)
         number = next(at for at, one in enumerate(run.conditions, 1) if one is wanted)
-        key = (run.folder, str(wanted.entry["fingerprint"]))
+        key = (run.folder, wanted.entry.fingerprint)
         folder = wanted.store.folder
         stamp = _stamps(folder / "records.jsonl", folder / "condition.json")
         with self._lock:

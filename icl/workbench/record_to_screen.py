@@ -59,25 +59,25 @@ def _row(work: Workplace, opened: Opened, key: str) -> Screen:
     """The template and the row, without shots."""
     condition = opened.condition
     kept, example = condition.store.condition(), opened.answers[key].example
-    template, (data, _, _, locale, pair) = kept["template"], kept["identity"]["rows"]
+    template, rows = kept.template, kept.identity.rows
     kind = condition.task.kind
-    source, known = _source(work, data, kind)
-    name = template["name"]
+    source, known = _source(work, rows.data, kind)
+    name = template.name
     if name not in template_choices(work.base):
         name = stand_in(kind)  # the text is the run's own
-    words = "en" if template["language"] == "en" else "row"
+    words = "en" if template.language == "en" else "row"
     entry = condition.axes.get("model", "")
     screen = Screen(
         name,
-        template["text"],
+        template.text,
         source.name,
-        locale=locale or next(iter(source.locales), None),
-        source=pair[0] if pair else None,
-        target=pair[1] if pair else None,
+        locale=rows.locale or next(iter(source.locales), None),
+        source=rows.pair[0] if rows.pair else None,
+        target=rows.pair[1] if rows.pair else None,
         words=words,
         k=0,
         model=entry if entry in work.models else next(iter(work.models)),
-        max_tokens=int((kept["sampling"] or {}).get("max_tokens", 64)),
+        max_tokens=64 if kept.max_tokens is None else kept.max_tokens,
     )
     if known:
         for number, row in enumerate(work.rows(screen), 1):
@@ -106,7 +106,7 @@ def _source(work: Workplace, data: str, kind: Kind) -> tuple[Source, bool]:
 def _shots(screen: Screen, opened: Opened, key: str) -> Screen:
     """The screen with the record's shots pinned, beside the settings that chose them."""
     shots = tuple(name for name, _, _ in opened.answers[key].record.shots)
-    settings = opened.condition.entry.get("settings") or {}
+    settings = opened.condition.entry.settings or {}
     select = settings.get("select", "")
     seed = settings.get("seed", "0")
     return replace(

@@ -82,7 +82,7 @@ def condition_table(run: Run) -> Table:
     ]
     rows = [
         [
-            str(row.condition.entry["fingerprint"])[:8],
+            row.condition.entry.fingerprint[:8],
             *(_name(row.condition.axes.get(axis, "")) for axis in axes),
             *_scored(row),
             _count(row),

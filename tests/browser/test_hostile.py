@@ -215,7 +215,7 @@ def test_experiment(app: str, open_page: Callable[..., Any]) -> None:
 def test_results_under_a_hostile_name(
     app: str, folder: Path, open_page: Callable[..., Any]
 ) -> None:
-    first = load_run(folder / "runs" / IMG).conditions[0].entry["fingerprint"]
+    first = load_run(folder / "runs" / IMG).conditions[0].entry.fingerprint
     query = f"?run={quote(IMG)}&condition={first}&record={quote('te<u>r0')}"
     page = open_page(app + query, "#result-facts textarea")
     until_box(page, "result-facts", "record +te<u>r0")

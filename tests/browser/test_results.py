@@ -92,7 +92,7 @@ def test_conditions_pages_filters_and_a_record(
 ) -> None:
     page = open_page(app)
     results(page)
-    first, second = (one.entry["fingerprint"][:8] for one in made.conditions)
+    first, second = (one.entry.fingerprint[:8] for one in made.conditions)
     table = rows(page, "result-conditions")
     assert [row[0] for row in table] == [first, second]
     score = made.conditions[0].scores[0]
@@ -150,7 +150,7 @@ def test_the_tab_left_and_opened_again_shows_the_same(
     for name in ("Results", "Playground", "Results"):  # before the first time is answered
         page.get_by_role("tab", name=name, exact=True).click()
     page.wait_for_selector("#result-records [role=gridcell]")
-    second = made.conditions[1].entry["fingerprint"]
+    second = made.conditions[1].entry.fingerprint
     choose(page, "result-show", "different")
     choose(page, "result-other", f"small#{second[:8]}")
     said = until(page, "result-page", r": \d\d of 120")
@@ -172,7 +172,7 @@ def test_different_between_conditions(app: str, made: Run, open_page: Callable[.
     results(page)
     choose(page, "result-show", "different")
     until(page, "result-told", "name another condition to see where the two differ")
-    second = made.conditions[1].entry["fingerprint"]
+    second = made.conditions[1].entry.fingerprint
     choose(page, "result-other", f"small#{second[:8]}")
     said = until(page, "result-page", r": \d\d of 120")
     a, b = (one.predictions() for one in made.conditions)
@@ -187,7 +187,7 @@ def test_different_between_conditions(app: str, made: Run, open_page: Callable[.
 def test_permalinks(app: str, made: Run, open_page: Callable[..., Any]) -> None:
     page = open_page(app)
     results(page)
-    second = made.conditions[1].entry["fingerprint"][:8]
+    second = made.conditions[1].entry.fingerprint[:8]
     click(page, "result-conditions", second)
     until(page, "result-link", f"run=small&condition={second}$")
     wanted = rows(page)[4][0]
@@ -239,8 +239,8 @@ def test_hostile_texts_stay_text(tmp_path: Path, open_page: Callable[..., Any]) 
         results(page)
         seen = ""
         for number, condition in enumerate(made.conditions):
-            click(page, "result-conditions", condition.entry["fingerprint"][:8])
-            until(page, "result-told", f"condition {condition.entry['fingerprint'][:8]}")
+            click(page, "result-conditions", condition.entry.fingerprint[:8])
+            until(page, "result-told", f"condition {condition.entry.fingerprint[:8]}")
             for place in (2, 6):
                 wanted = rows(page)[place][0]
                 click(page, "result-records", wanted)

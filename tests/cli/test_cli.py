@@ -332,9 +332,9 @@ def test_commands_to_copy_are_quoted_where_a_shell_would_cut_them(
 
 def test_a_number_of_no_condition_is_not_taken_for_a_fingerprint(tmp_path: Path) -> None:
     done = run(write(tmp_path), tmp_path / "runs")
-    digits = {c.entry["fingerprint"][:1] for c in done.conditions} & set("0123456789")
+    digits = {c.entry.fingerprint[:1] for c in done.conditions} & set("0123456789")
     for name in {"99", *(one for one in digits if int(one) > len(done.conditions))}:
         with pytest.raises(StoreError, match=f"conditions are called '{name}'; use a number"):
             done.condition(name)
     for made in done.conditions:
-        assert done.condition(made.entry["fingerprint"][:8]) == made
+        assert done.condition(made.entry.fingerprint[:8]) == made

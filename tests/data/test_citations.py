@@ -61,8 +61,8 @@ def test_the_manifest_keeps_what_the_experiment_cites(tmp_path: Path) -> None:
     raw["data"]["rows"]["cite"] = OWN
     file.write_text(json.dumps(raw))
     first, *_, last = run(file, tmp_path / "runs").conditions
-    assert first.entry["cite"] == {"rows": OWN}
-    assert last.entry["cite"] == {}
+    assert first.entry.cite == {"rows": OWN}
+    assert last.entry.cite == {}
     raw["data"]["rows"]["cite"] = "masive"
     file.write_text(json.dumps(raw))
     with pytest.raises(ConfigError, match="Did you mean 'massive'"):

@@ -83,7 +83,7 @@ def test_an_order_study_is_an_axis(tmp_path: Path) -> None:
     shots = [{"k": 3, "select": "random", "scope": "run", "order": "permutations"}]
     file = write(tmp_path, grid={"shots": shots})
     done = run(file, tmp_path / "runs")
-    intent = [c for c in done.conditions if c.entry["task"] == "intent"]
+    intent = [c for c in done.conditions if c.entry.task == "intent"]
     assert [c.settings["order"] for c in intent] == [f"p{n}" for n in range(6)]
     assert intent[4].axes["shots"] == "3 random run p4"
     orders = [tuple(s for s, _, _ in c.records["r3"].shots) for c in intent]
@@ -139,7 +139,7 @@ def test_the_models_own_states_choose_shots(tmp_path: Path, seeing: list[list[st
     blocks = len(seeing)
     again = run(file, tmp_path / "runs")
     assert (again.computed, len(seeing)) == (0, blocks), "a second run reads vectors from disk"
-    kept = done.conditions[0].store.condition()["identity"]["shots"]["options"]
+    kept = done.conditions[0].store.condition().identity.json["shots"]["options"]
     assert kept["vectors"]["letters"].startswith("abc")
 
 

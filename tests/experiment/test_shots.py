@@ -155,7 +155,7 @@ def test_the_seed_counts_where_labels_are_drawn_and_nowhere_else(tmp_path: Path)
 
 def test_gold_labels_ask_what_they_always_asked(tmp_path: Path) -> None:
     plain = run(study(tmp_path, ["gold"]), tmp_path / "runs").conditions[0]
-    assert "labels" not in plain.store.condition()["identity"]["shots"]
+    assert "labels" not in plain.store.condition().identity.json["shots"]
 
 
 @pytest.mark.parametrize(

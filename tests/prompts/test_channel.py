@@ -95,7 +95,7 @@ def test_ranking_and_channel_are_told_apart(tmp_path: Path) -> None:
     )
     assert [c.axes["method"] for c in made.conditions] == ["rank", "channel"]
     assert "tasks.intent.method" not in made.conditions[0].axes
-    assert len({c.entry["fingerprint"] for c in made.conditions}) == 2
+    assert len({c.entry.fingerprint for c in made.conditions}) == 2
 
 
 def test_the_choices_of_a_row_can_be_given(tmp_path: Path) -> None:

@@ -153,12 +153,12 @@ def test_layouts_are_conditions_whose_prompts_render_again(
     run(file, tmp_path / "runs")
     done = load_run("small", tmp_path / "runs")
     assert [c.axes["layout"] for c in done.conditions] == ["f0", "f1", "f2"]
-    assert len({c.entry["fingerprint"] for c in done.conditions}) == 3
+    assert len({c.entry.fingerprint for c in done.conditions}) == 3
     (tmp_path / "intent.j2").unlink()  # what was sent stands in the condition's folder
     for condition in done.conditions:
         record = next(iter(condition.records.values()))
         assert condition.hash_again(record) == record.request
-        assert condition.store.condition()["template"]["format"] == condition.axes["layout"]
+        assert condition.store.condition().template.form == condition.axes["layout"]
     (tmp_path / "intent.j2").write_text(TEMPLATE)
     code, out, err = call(capsys, monkeypatch, "show-prompt", file, "--condition", 2)
     assert code == 0 and f"layout f1: {layouts(parsed(TEMPLATE))[1].changes}" in err

@@ -11,7 +11,7 @@ import yaml
 from icl.core.errors import ChoiceError, DataError, LeakError, TemplateError
 from icl.core.types import Choice, Example, Shot
 from icl.prompts.chat_template import messages
-from icl.prompts.template import Template, load_template, template_of
+from icl.prompts.template import Template, TemplateCopy, load_template, template_of
 
 CLASSIFY = """---
 task: classify
@@ -384,14 +384,9 @@ def test_the_hash_changes_with_words_used_and_no_others(tmp_path: Path, library:
 
 def test_a_template_is_made_again_from_what_a_run_keeps(tmp_path: Path, library: Path) -> None:
     made = classify(tmp_path, "mood/two", "{{ words.dog }}", "fallback: en\n", language_tag="de")
-    kept = {
-        "name": made.name,
-        "text": made.file.text,
-        "language": made.language,
-        "words": dict(made.words),
-        "labels": dict(made.labels),
-        "fallbacks": list(made.fallbacks),
-    }
+    kept = TemplateCopy(
+        made.name, made.file.text, made.language, made.words, made.labels, made.fallbacks
+    )
     (tmp_path / "my.j2").unlink()
     write_words(library, {})
     again = template_of(kept)

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from icl.core.errors import BusyError, StoreError
-from icl.core.files import read_json, replace_file
+from icl.core.files import replace_file
+from icl.core.strict_json import read_json
 from icl.core.types import Choice, Example, Output, Record
+from icl.records.condition_file import RowsIdentity
 from icl.records.store import ConditionStore, record_line
 
 IDS = ["a", "b", "c", "d", "e"]
@@ -153,7 +155,7 @@ def test_the_plan_is_read_once_however_many_batches_there_are(
     store = filled(tmp_path, 0)
     read: list[str] = []
 
-    def counted(path: Path) -> Any:
+    def counted(path: Path, *_: object) -> Any:
         read.append(path.name)
         return json.loads(path.read_text())
 
@@ -168,8 +170,10 @@ def test_the_plan_is_read_once_however_many_batches_there_are(
 
 ABOUT = {
     "task": "intent", "method": "rank", "sampling": None,
-    "identity": {"engine": {}, "rows": []},
-    "template": {"name": "t", "text": "x", "words": {}, "labels": {}, "fallbacks": []},
+    "identity": {"engine": {}, "rows": ["made", None, [1, 9], None, ["en", "de"]]},
+    "template": {
+        "name": "t", "text": "x", "language": "en", "words": {}, "labels": {}, "fallbacks": [],
+    },
 }  # fmt: skip
 
 
@@ -177,9 +181,13 @@ ABOUT = {
     ("change", "wrong"),
     [
         ({"template": {"name": "t"}}, "template.text is missing"),
-        ({"identity": {"engine": {}, "rows": 3}}, "identity.rows is 3"),
-        ({"sampling": "greedy"}, "sampling is 'greedy'"),
-        ({"identity": None}, "identity is no mapping"),
+        ({"identity": {"engine": {}, "rows": 3}}, "identity.rows: expected array, got int"),
+        (
+            {"identity": {"engine": {}, "rows": []}},
+            "identity.rows: expected array of at least length 5, got 0",
+        ),
+        ({"sampling": "greedy"}, "sampling: expected object | null, got str"),
+        ({"identity": None}, "identity: expected object, got null"),
     ],
 )
 def test_what_a_condition_says_of_itself_is_checked(
@@ -187,7 +195,10 @@ def test_what_a_condition_says_of_itself_is_checked(
 ) -> None:
     store = ConditionStore(tmp_path)
     store.begin(ABOUT)
-    assert store.condition() == ABOUT
+    made = store.condition()
+    assert made.identity.json == ABOUT["identity"]
+    assert made.identity.rows == RowsIdentity("made", None, (1, 9), None, ("en", "de"))
+    assert (made.task, made.max_tokens, made.template.text) == ("intent", None, "x")
     (tmp_path / "condition.json").write_text(json.dumps({**ABOUT, **change}))
     with pytest.raises(StoreError, match=f"condition.json: {wrong}; put the file back"):
         store.condition()
@@ -267,10 +278,10 @@ def test_replacing_a_file_fails_whole(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is missing"):
-        read_json(tmp_path / "none.json")
+        read_json(tmp_path / "none.json", list[str])
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(StoreError, match="bad.json cannot be read"):
-        read_json(tmp_path / "bad.json")
+        read_json(tmp_path / "bad.json", list[str])
     (tmp_path / "examples.jsonl").write_text('{"id": "a"}\n')
     with pytest.raises(StoreError, match=r"examples\.jsonl:1: corrupt line"):
         ConditionStore(tmp_path).examples()

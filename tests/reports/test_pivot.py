@@ -131,8 +131,8 @@ def test_fewer_errors_are_the_best(tmp_path: Path) -> None:
         for name, rows in (("good", texts), ("bad", wrong))
     ]
     run = made(tmp_path, *[*conditions])
-    run.conditions[0].entry["settings"]["locale"] = "x"
-    run.conditions[1].entry["settings"]["locale"] = "x"
+    run.conditions[0].entry.settings.update(locale="x")
+    run.conditions[1].entry.settings.update(locale="x")
     [one] = pivot(run, "locale", "prompt")
     assert [place.best for place in one.places] == [True, False]
     assert one.places[1].differs

@@ -263,7 +263,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
     run = study(tmp_path)
     body = json.loads(as_json(run, pivot(run, "locale", "prompt"), appendix(run)))
     assert [one["condition"] for one in body["conditions"]] == [
-        one.entry["fingerprint"] for one in run.conditions
+        one.entry.fingerprint for one in run.conditions
     ]
     scores = body["conditions"][0]["scores"]
     assert [score["value"] for score in scores] == [s.value for s in run.conditions[0].scores]

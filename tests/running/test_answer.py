@@ -88,7 +88,7 @@ def test_a_run_counts_the_tokens_that_it_computed(tiny_model: Path, tmp_path: Pa
     for condition in done.conditions:
         timing = condition.store.timing()
         assert 0 < timing["forwarded"] < timing["tokens"]
-        if condition.entry["method"] == "rank":
+        if condition.entry.method == "rank":
             assert timing["unique"] >= timing["forwarded"], "a prefix kept is not forwarded again"
     shown = render(done)
     assert "times shared" in shown and max(map(len, shown.splitlines())) <= 80

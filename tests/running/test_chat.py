@@ -83,7 +83,7 @@ def test_form_is_an_axis_and_nothing_is_computed_twice(tmp_path: Path) -> None:
     file = intents(tmp_path, "never", grid={"models.t.chat": forms, "shots": [{"k": 2}]})
     first = run(file, tmp_path / "runs")
     assert (first.computed, len(first.conditions)) == (30, 3)
-    assert len({condition.entry["fingerprint"] for condition in first.conditions}) == 3
+    assert len({condition.entry.fingerprint for condition in first.conditions}) == 3
     again = run(file, tmp_path / "runs")
     assert (again.computed, again.reused) == (0, 30)
     file = intents(tmp_path, "never", grid={"models.t.chat": forms, "shots": [0]})
@@ -159,7 +159,7 @@ def test_a_budget_reaches_the_engine(tmp_path: Path) -> None:
     done = run(copying(tmp_path / "b", LOOPS, thinking_tokens=3), tmp_path / "b" / "runs")
     record = next(iter(done.conditions[0].records.values()))
     assert record.outputs[0].reasoning == "hmh"
-    assert done.conditions[0].store.condition()["sampling"]["thinking_tokens"] == 3
+    assert done.conditions[0].store.condition().sampling["thinking_tokens"] == 3
 
 
 def test_rendering_again_needs_no_model_library() -> None:

@@ -348,9 +348,7 @@ def test_a_grid_axis_reaches_into_tasks(tmp_path: Path) -> None:
     grid = {"shots": [0], "tasks.translation.sampling.max_tokens": [2, 5]}
     done = run(write(tmp_path, grid=grid), tmp_path / "runs")
     assert len(done.conditions) == 3
-    lengths = [
-        c.entry["axes"].get("tasks.translation.sampling.max_tokens") for c in done.conditions
-    ]
+    lengths = [c.entry.axes.get("tasks.translation.sampling.max_tokens") for c in done.conditions]
     assert lengths == [None, "2", "5"]
 
 
@@ -383,12 +381,8 @@ def test_pool_rows_that_stand_in_the_test_are_left_out(
     }
     rows.write_text(rows.read_text() + json.dumps(twin) + "\n")
     done = run(file, tmp_path / "runs", Progress(sys.stderr))
-    assert done.conditions[0].entry["pool"] | {"labels": 0, "hash": 0} == {
-        "n": 18,
-        "left_out": 1,
-        "labels": 0,
-        "hash": 0,
-    }
+    pool = done.conditions[0].entry.pool
+    assert (pool.n, pool.left_out) == (18, 1)
     assert "1 pool rows stand in the test rows too" in capsys.readouterr().err
 
 

@@ -19,7 +19,7 @@ NOON = "2026-01-01T12:00:00+00:00"
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("blind")
     done = run(write_experiment(folder), folder / "runs")
-    a, b = (one for one in done.conditions if one.entry["task"] == "intent")
+    a, b = (one for one in done.conditions if one.entry.task == "intent")
     return Pair("small", a, b)
 
 
@@ -39,7 +39,7 @@ def test_sides_are_drawn_and_stay(pair: Pair) -> None:
     for number in range(40):
         name = f"row {number}"
         assert pair.sides(name) == turned.sides(name)
-        lefts.add(pair.sides(name)[0].entry["fingerprint"])
+        lefts.add(pair.sides(name)[0].entry.fingerprint)
     assert lefts == set(pair.names)
 
 
@@ -53,7 +53,7 @@ def test_verdicts_are_kept_with_their_provenance(pair: Pair, tmp_path: Path) -> 
     first, second = read_verdicts(path)
     assert first == made and second.better is None
     right = pair.sides(name)[1]
-    assert made.better == made.right == right.entry["fingerprint"]
+    assert made.better == made.right == right.entry.fingerprint
     assert made.outputs[made.right] == pair.output(right, name)
     assert made.requests[made.right] == right.record(name).request
     path.write_text('{"run": "x"}\n')

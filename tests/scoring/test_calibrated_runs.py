@@ -86,8 +86,8 @@ def test_calibrators_stay_out_of_the_fingerprint_and_only_their_probes_are_added
 ) -> None:
     plain = run(intents(tmp_path, []), tmp_path / "runs")
     more = run(intents(tmp_path, ["contextual", "batch"]), tmp_path / "runs")
-    assert [c.entry["fingerprint"] for c in more.conditions] == [
-        c.entry["fingerprint"] for c in plain.conditions
+    assert [c.entry.fingerprint for c in more.conditions] == [
+        c.entry.fingerprint for c in plain.conditions
     ]
     assert more.reused == 20
     assert more.computed == sum(beside(more, i, "content_free") for i in range(2))

@@ -258,7 +258,7 @@ def test_what_is_shown_is_marked_and_named() -> None:
 
 
 def test_a_run_of_an_earlier_version_is_told(small: Run) -> None:
-    entry = {key: value for key, value in small.conditions[0].entry.items() if key != "settings"}
+    entry = replace(small.conditions[0].entry, settings=None)
     old = replace(small, conditions=(replace(small.conditions[0], entry=entry),))
     with pytest.raises(StoreError, match="as an earlier version left it; run the experiment again"):
         compare_by(old, "prompt")
@@ -279,7 +279,7 @@ def test_the_page_on_statistics_is_true(small: Run, tmp_path: Path) -> None:
 def test_outside_programs_are_not_started_unasked(small: Run) -> None:
     program = {"command": "python score.py {hypothesis}", "name": "comet"}
     first, second = (
-        replace(one, entry={**one.entry, "metrics": [program]}) for one in small.conditions[:2]
+        replace(one, entry=replace(one.entry, metrics=(program,))) for one in small.conditions[:2]
     )
     with pytest.raises(ConfigError, match="^the task 'intent' has outside programs for metrics"):
         compare(first, second)

@@ -199,7 +199,7 @@ def test_a_calibrated_ensemble_averages_the_calibrated_shares(tmp_path: Path) ->
 def test_an_empty_answer_is_an_answer(small: Run, own_registry: None) -> None:
     register("parser", "hush")(lambda output, choices=(): "")
     group = groups(small, ["seed"])[2]
-    quiet = [replace(one, entry={**one.entry, "parser": "hush"}) for one in group]
+    quiet = [replace(one, entry=replace(one.entry, parser="hush")) for one in group]
     made = ensemble_side(quiet).predictions.values()
     assert {(one.value, one.error) for one in made} == {("", None)}
 

@@ -157,7 +157,7 @@ def test_what_changed_on_disk_is_read_again(tmp_path: Path) -> None:
     made = run(str(write(tmp_path)), tmp_path / "runs")
     browser = Browser([tmp_path / "runs"])
     first = browser.open("small", "1")
-    assert browser.open("small", made.conditions[0].entry["fingerprint"]) is first
+    assert browser.open("small", made.conditions[0].entry.fingerprint) is first
     torn = made.conditions[0].store.folder / "records.jsonl"
     torn.write_text("".join(torn.read_text().splitlines(keepends=True)[:4]))
     assert len(browser.open("small", "1").answers) == 4

@@ -38,7 +38,7 @@ def test_the_numbers_are_those_of_icl_run(work: Workplace, calibrator: str, data
     made = recalibrated(answer, chosen)
     work.write(work.export(one), "same")
     (result,) = run(work.base / "same.yaml", work.base / "runs").conditions
-    assert result.entry["fingerprint"] == condition.fingerprint
+    assert result.entry.fingerprint == condition.fingerprint
     (record,) = result.records.values()
     assert record.logprobs == pytest.approx(answer.record.logprobs, abs=1e-6)
     scores = result.calibrated(calibrator).scores[0]

@@ -163,8 +163,8 @@ def test_running_is_what_icl_run_does_and_goes_on(work: Workplace, tmp_path: Pat
     (work.base / "same.yaml").write_text(text)
     plain = run(work.base / "same.yaml", tmp_path / "plain")
     assert [score.value for score in plain.scores] == [score.value for score in again.scores]
-    assert [c.entry["fingerprint"] for c in plain.conditions] == [
-        c.entry["fingerprint"] for c in again.conditions
+    assert [c.entry.fingerprint for c in plain.conditions] == [
+        c.entry.fingerprint for c in again.conditions
     ]
 
 

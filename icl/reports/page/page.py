@@ -62,9 +62,9 @@ def report_page(run: Run) -> str:
             left_out=max(0, len(found) - GROUPS),
             records=sum(len(condition.records) for condition in run.conditions),
             asked=sum(len(condition.ids) for condition in run.conditions),
-            finished=bool(manifest.get("finished", True)),
-            command=shlex.join(map(str, manifest.get("command", ()))),
-            experiment=short(str(manifest.get("experiment", "")), FILE_CHARS),
+            finished=manifest.finished,
+            command=shlex.join(manifest.command),
+            experiment=short(manifest.experiment, FILE_CHARS),
             engines=_engines(found),
             css=(files("icl.reports") / "page" / "page.css").read_text("utf-8"),
             plots=plots.available(),
@@ -108,8 +108,10 @@ def _environment() -> Any:
 def _engines(found: Sequence[Group]) -> list[tuple[str, str]]:
     """(model as the experiment calls it, what answered) of each engine of the run."""
     made: dict[str, tuple[str, str]] = {}
-    for row in (row for group in found for row in group.rows if row.kept):
-        identity = row.kept["identity"]["engine"]
+    for row in (row for group in found for row in group.rows):
+        if row.kept is None:
+            continue
+        identity = row.kept.identity.engine
         said = described(row.condition.model) if row.condition.model else ""
         facts = "\n".join(
             f"{key}: {short(value if isinstance(value, str) else canonical(value), 200)}"

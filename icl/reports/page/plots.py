@@ -99,7 +99,7 @@ def shots_panels(group: Group) -> list[Panel]:
     panels: dict[str, dict[str, list[tuple[int, Row]]]] = {}
     for row in group.rows:
         settings = row.condition.settings
-        if row.primary is None or not settings.get("k", "").isdigit():
+        if row.primary is None or not settings.get("k", "").isdecimal():
             continue
         apart = [axis for axis in group.varying if axis != "shots"]
         panel = " · ".join(filter(None, (row.condition.axes.get(axis, "") for axis in apart)))

@@ -246,8 +246,8 @@ def _to_show(group: Group, most: int) -> list[Row]:
 
 def _findings(group: Group, findings: Sequence[Finding]) -> list[tuple[str, Finding, int]]:
     """Each kind of finding once: of the best condition, else of the first that has it."""
-    names = {row.condition.entry["fingerprint"]: row.name for row in group.rows}
-    best = group.best.condition.entry["fingerprint"] if group.best is not None else ""
+    names = {row.condition.entry.fingerprint: row.name for row in group.rows}
+    best = group.best.condition.entry.fingerprint if group.best is not None else ""
     kinds: dict[str, list[Finding]] = {}
     for one in findings:
         if one.condition in names:
@@ -359,7 +359,7 @@ def _exhibit(row: Row) -> Exhibit:
     """The first record of a condition with its whole prompt."""
     condition = row.condition
     record = next(iter(condition.records.values()))
-    said = predict(record, condition.choices(record), condition.entry["parser"])
+    said = predict(record, condition.choices(record), condition.entry.parser)
     one = Answer(condition.examples[0], record, said, None, None)
     bars, texts = _said(row, one, 5)
     try:

@@ -136,7 +136,7 @@ def tested(
 ) -> Tested:
     """Scores of both conditions on the test rows, and the optimism of the search."""
     wanted = [objective]
-    for entry in winner.entry["metrics"]:
+    for entry in winner.entry.metrics:
         name, metric = make_metric(entry)
         if name != objective.name:
             wanted.append(Objective(name, metric))
@@ -153,7 +153,7 @@ def tested(
         scores.append(
             Compared(score(one.name, other), score(one.name, own), difference(own, other))
         )
-    same = winner.entry["fingerprint"] == baseline.entry["fingerprint"]
+    same = winner.entry.fingerprint == baseline.entry.fingerprint
     made = optimism(dev, scores[0].winner, objective.sign)
     return Tested(tuple(scores), made, same, tuple(refused))
 

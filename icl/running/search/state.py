@@ -10,10 +10,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from icl.core.errors import BusyError, StoreError
-from icl.core.files import check_folders, check_plain, read_json, replace_file
+import msgspec
+
+from icl.core.errors import BusyError
+from icl.core.files import check_folders, check_plain, replace_file
+from icl.core.strict_json import Amount, Count, read_json
 
 __all__ = ["State", "Trial"]
 
@@ -38,6 +41,40 @@ class Trial:
     """Of the rows that the trial before had not; answers that were there already count too."""
     seconds: float
     """As the clock went: near 0 where the answers were there already."""
+
+
+class TrialLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A trial in ``search.json``."""
+
+    rung: Count
+    candidate: Count
+    name: str
+    condition: str
+    rows: Count
+    objective: str
+    value: float | None
+    low: float | None
+    high: float | None
+    tokens: Count
+    seconds: Amount
+
+
+class WinnerLine(msgspec.Struct):
+    """A winner that was asked the test rows."""
+
+    rows: list[str]
+    winner: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class StateFile(msgspec.Struct):
+    """What ``search.json`` holds."""
+
+    key: str
+    rows: Count | None
+    pace: Amount | None
+    opened: list[WinnerLine]
+    written: dict[str, list[str]]
+    trials: list[TrialLine]
 
 
 @dataclass
@@ -95,18 +132,12 @@ class State:
     def _read(self) -> None:
         if not self.path.exists():
             return
-        kept: dict[str, Any] = read_json(self.path)
-        try:
-            self.opened, self.written = list(kept["opened"]), dict(kept["written"])
-            if not all(isinstance(mark["rows"], list) and mark["winner"] for mark in self.opened):
-                raise TypeError("opened: rows are no list")
-            if kept["key"] == self.key:
-                self.rows, self.pace, self.fresh = kept["rows"], kept["pace"], False
-                self.trials = [Trial(**row) for row in kept["trials"]]
-        except (KeyError, TypeError) as error:
-            raise StoreError(
-                f"{self.path} is not what a search writes ({error}); delete it and search again"
-            ) from error
+        kept = read_json(self.path, StateFile, "delete it and search again")
+        self.opened = [{"rows": mark.rows, "winner": mark.winner} for mark in kept.opened]
+        self.written = kept.written
+        if kept.key == self.key:
+            self.rows, self.pace, self.fresh = kept.rows, kept.pace, False
+            self.trials = [Trial(**msgspec.structs.asdict(row)) for row in kept.trials]
 
     def save(self) -> None:
         """Replace the files; a crash leaves the old ones whole."""

@@ -58,11 +58,11 @@ def checks(run: Run) -> list[Finding]:
         if not records:
             continue
         seen = Seen(condition, records, condition.examples, condition.predictions())
-        rows = condition.entry["task"], condition.entry["rows"]
+        rows = condition.entry.task, condition.entry.rows
         for name, check in _EACH.items():
             if name == "duplicates" and rows in counted:
                 continue  # the same rows in every condition: told once
-            found += [Finding(condition.entry["fingerprint"], name, *one) for one in check(seen)]
+            found += [Finding(condition.entry.fingerprint, name, *one) for one in check(seen)]
         counted.add(rows)
     return found + list(_same_answers(run))
 
@@ -99,7 +99,7 @@ def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
     """Fingerprint -> the values of the axes in which these conditions differ."""
     axes = varying(conditions)
     return {
-        one.entry["fingerprint"]: " · ".join(
+        one.entry.fingerprint: " · ".join(
             f"{_NONE.get(word, word)} shots" if axis == "shots" and word.isdigit() else word
             for axis in axes
             if (word := one.axes.get(axis))
@@ -141,7 +141,7 @@ def _stale(condition: ConditionResult) -> Iterator[Finding]:
         old = made  # a judge may lack verdicts, but then another score has all rows
     if old:
         yield Finding(
-            condition.entry["fingerprint"],
+            condition.entry.fingerprint,
             "stale_scores",
             old[0].n,
             max(old[0].n, there),
@@ -156,11 +156,11 @@ def _same_answers(run: Run) -> Iterator[Finding]:
     for condition in run.conditions:
         if not condition.records:
             continue
-        identity = condition.store.condition()["identity"]
-        engine = identity["engine"]
+        identity = condition.store.condition().identity
+        engine = identity.engine
         width = engine.get("width", engine.get("dtype"))
         if "weights" in engine and width is not None:
-            kept = {**identity, "engine": [engine["weights"], engine.get("tokenizer")]}
+            kept = {**identity.json, "engine": [engine["weights"], engine.get("tokenizer")]}
             groups.setdefault(repr(kept), []).append((str(width), condition))
     for (width, first), *others in groups.values():
         for other_width, other in others:
@@ -174,7 +174,7 @@ def _same_answers(run: Run) -> Iterator[Finding]:
                 )
             ):
                 yield Finding(
-                    other.entry["fingerprint"],
+                    other.entry.fingerprint,
                     "same_answers",
                     len(common),
                     len(common),

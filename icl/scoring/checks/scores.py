@@ -26,7 +26,7 @@ def direction(condition: ConditionResult, name: str) -> Better:
     ``name`` is the score's, a parser or a calibrator behind it included.
     """
     plain = ScoreName.of(name, "model").metric
-    own = dict(make_metric(entry) for entry in condition.entry["metrics"])
+    own = dict(make_metric(entry) for entry in condition.entry.metrics)
     if plain in own and not (starts_program(own[plain]) and plain in names("metric")):
         return better(own[plain])
     return better(lookup("metric", plain)) if plain in names("metric") else "none"
@@ -110,7 +110,7 @@ def few_rows(seen: Seen) -> Iterator[Found]:
     if (width := score.high - score.low) > WIDE:
         yield (
             seen.n,
-            max(seen.n, int(seen.condition.entry["rows_available"])),
+            max(seen.n, seen.condition.entry.rows_available or 0),
             f"few rows: the interval of {score.name} is {width:.0f} points wide with n = "
             f"{score.n}; about {4 * score.n} rows would halve it",
         )

@@ -49,9 +49,9 @@ class Differences:
     def of(self, run: Run) -> list[Any]:
         """Values of :attr:`outputs` for a run that is there now: what its file asks, at first."""
         settings = comparable(run)
-        asked = run.manifest.get("compare") or {}
-        by = asked.get("by") or next(iter(settings), "")
-        baseline = None if asked.get("baseline") is None else str(asked["baseline"])
+        asked = run.manifest.compare
+        by = asked.by if asked else next(iter(settings), "")
+        baseline = None if asked is None or asked.baseline is None else str(asked.baseline)
         against, text = self._by(run.name, settings, by, baseline)
         return [
             run.name,

@@ -336,7 +336,7 @@ class Results:
             found = self.browser.run(run or "").conditions
         except IclError:  # what shows the run tells it
             found = ()
-        stays = any(condition and one.entry["fingerprint"] == condition for one in found)
+        stays = any(condition and one.entry.fingerprint == condition for one in found)
         return [gr.skip()] * 4 if stays else ["", "", 1, None]
 
     def show_run(self, run: str | None, condition: str) -> list[Any]:
@@ -346,12 +346,12 @@ class Results:
             return [_table(None), "", gr.skip(), told(f"no runs in {where} yet: icl run FILE")]
         try:
             made = self.browser.run(run)
-            first = made.conditions[0].entry["fingerprint"] if made.conditions else ""
+            first = made.conditions[0].entry.fingerprint if made.conditions else ""
             others = [
-                (_named(made, one.entry["fingerprint"]), one.entry["fingerprint"])
+                (_named(made, one.entry.fingerprint), one.entry.fingerprint)
                 for one in made.conditions
             ]
-            state = "" if made.manifest.get("finished", True) else "; not finished"
+            state = "" if made.manifest.finished else "; not finished"
             return [
                 _table(condition_table(made)),
                 condition or first,
@@ -504,7 +504,7 @@ def _fresh(run: Run) -> Run:
 
 def _named(run: Run, fingerprint: str) -> str:
     """A condition's first digits and its settings."""
-    condition = next(one for one in run.conditions if one.entry["fingerprint"] == fingerprint)
+    condition = next(one for one in run.conditions if one.entry.fingerprint == fingerprint)
     words = join_axes(condition.axes, " · ")
     return shown(f"{fingerprint[:8]}  {words}", 200)
 

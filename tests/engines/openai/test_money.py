@@ -282,6 +282,6 @@ def test_a_server_in_the_experiment_file(serve: Serve, tmp_path: Path) -> None:
     entry = serve().entry(extra={"repetition_penalty": 1.1})
     file = write(tmp_path, models={"s": entry}, grid={"shots": [0], "models.s.api": ["chat"]})
     done = run(file, tmp_path / "runs")
-    identity = done.conditions[0].store.condition()["identity"]["engine"]
+    identity = done.conditions[0].store.condition().identity.engine
     assert identity["api"] == "chat"
     assert identity["extra"] == {"repetition_penalty": 1.1}

@@ -125,7 +125,7 @@ def test_an_experiment_runs_and_resumes(served: str, chat_model: Path, tmp_path:
     file = write(tmp_path, models={"s": entry}, grid={"shots": [1]})
     done = run(file, tmp_path / "runs")
     assert done.computed == 20
-    assert {c.entry["ranking"] for c in done.conditions} == {"generate", None}
+    assert {c.entry.ranking for c in done.conditions} == {"generate", None}
     assert "choices ranked by the server's text, parsed" in render(done)
     assert run(file, tmp_path / "runs").computed == 0
     rows = [

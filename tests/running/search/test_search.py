@@ -393,7 +393,7 @@ def test_rows_without_keep_out_of_an_ordinary_pool(tmp_path: Path) -> None:
     raw["grid"]["shots"] = [{"k": 2, "select": "bm25"}]
     file.write_text(json.dumps(raw))
     done = icl.run(file, tmp_path / "runs")
-    assert done.conditions[0].entry["pool"]["n"] == 9
+    assert done.conditions[0].entry.pool.n == 9
     held = {example.id for example in plan(file).field.candidates[0].dev.examples}
     shown = {name for record in done.conditions[0].records.values() for name, *_ in record.shots}
     assert shown

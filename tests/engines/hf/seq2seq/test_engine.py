@@ -322,7 +322,7 @@ def test_a_run_from_file_to_scores_and_again(
     done = run(file, tmp_path / "runs")
     assert (done.computed, done.reused) == (40, 0)
     assert {score.name for score in done.scores} >= {"accuracy", "chrf"}
-    ranked = [c for c in done.conditions if c.entry["method"] == "rank"]
+    ranked = [c for c in done.conditions if c.entry.method == "rank"]
     assert all(r.spanning == 0 and len(r.logprobs) == 3 for c in ranked for r in c.records.values())
     again = run(file, tmp_path / "runs")
     assert (again.computed, again.reused) == (0, 40)
