@@ -147,7 +147,10 @@ def example_line(example: Example) -> str:
         "targets": list(example.targets),
     }
     line = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    check_depth(line.encode("utf-8", "surrogatepass"))
+    try:
+        check_depth(line.encode("utf-8", "surrogatepass"))
+    except Malformed as error:
+        raise Malformed(f"example {example.id!r}: {error}") from error
     return line
 
 

@@ -200,9 +200,21 @@ class ConditionResult:
         except KeyError as error:
             raise self._missing(error) from error
 
+    def example(self, record: Record) -> Example:
+        """The row that a record answers.
+
+        Raises:
+            StoreError: it is no longer in the folder.
+        """
+        try:
+            return self.store.examples()[record.id]
+        except KeyError as error:
+            raise self._missing(error) from error
+
     def _missing(self, error: KeyError) -> StoreError:
         return StoreError(
-            f"{self.store.folder}: the example {error} is missing; run the experiment again"
+            f"{self.store.folder}/examples.jsonl or shots.jsonl: the example {error} is missing; "
+            "run the experiment again"
         )
 
     def prompt(self, record: Record) -> Prompt:
@@ -215,11 +227,7 @@ class ConditionResult:
         Raises:
             StoreError: an example or a shot is no longer in the folder.
         """
-        shots, template = self.shots(record), self.template()
-        try:
-            example = self.store.examples()[record.id]
-        except KeyError as error:
-            raise self._missing(error) from error
+        shots, template, example = self.shots(record), self.template(), self.example(record)
         keep = record.shortened[0] if record.shortened else None
         if self.entry.method == "channel":
             channel = Channel(template)
@@ -237,7 +245,7 @@ class ConditionResult:
         """The input that the noisy channel scored behind each prompt; None for other methods."""
         if self.entry.method != "channel":
             return None
-        text = Channel(self.template()).scored(self.store.examples()[record.id]).text
+        text = Channel(self.template()).scored(self.example(record)).text
         return sent_continuation(text, self.store.condition().identity.engine)
 
     def hash_again(self, record: Record) -> str:

@@ -266,7 +266,7 @@ class ConditionStore:
             known = {k: example_line(one) for k, one in self._read_examples(name).items()}
             new = {example.id: example_line(example) for example in examples}
         except Malformed as error:
-            raise DataError(f"{error}, which no run folder holds; flatten that field") from error
+            raise DataError(f"{error}, and a run folder holds no such row; flatten it") from error
         if new.items() <= known.items():
             return
         self.replace(name, "".join(line + "\n" for line in (known | new).values()))

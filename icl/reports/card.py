@@ -70,7 +70,7 @@ def card_of(condition: ConditionResult, record: Record) -> Card:
             "model": _model(kept.identity.engine),
             "template": kept.template.name,
         },
-        condition.store.examples()[record.id],
+        condition.example(record),
         prompt,
         condition.sent(prompt),
         record,

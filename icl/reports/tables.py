@@ -302,7 +302,7 @@ def card(condition: ConditionResult, record: Record) -> str:
     was sent.
     """
     choices = condition.choices(record)
-    example = condition.store.examples()[record.id]
+    example = condition.example(record)
     scored = condition.scored(record)
     again = condition.hash_again(record)
     same = "the same as was sent" if again == record.request else "NOT what was sent"

@@ -115,7 +115,7 @@ class Pair:
             raise DataError(f"unknown verdict {choice!r}{did_you_mean(choice, CHOICES)}")
         sides = self.sides(name)
         left, right = (one.entry.fingerprint for one in sides)
-        example = sides[0].store.examples()[name]
+        example = sides[0].example(sides[0].record(name))
         return Preferred(
             self.run,
             name,

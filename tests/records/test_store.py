@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from icl.core.errors import BusyError, StoreError
+from icl.core.errors import BusyError, DataError, StoreError
 from icl.core.files import replace_file
 from icl.core.strict_json import read_json
 from icl.core.types import Choice, Example, Output, Record
@@ -293,3 +293,45 @@ def test_a_torn_timing_loses_only_its_seconds(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-4])
     assert store.timing() == {"rows": 2, "seconds": 1.5}
     assert len(store.records()) == 4
+
+
+def test_what_stands_in_a_field_keeps_the_order_of_its_row(tmp_path: Path) -> None:
+    first = Example("a", {"utt": "x", "found": {"z": 1, "a": {"y": 2, "b": 3}}}, ("t",))
+    other = Example("a", {"utt": "x", "found": {"a": {"b": 3, "y": 2}, "z": 1}}, ("t",))
+    store = ConditionStore(tmp_path)
+
+    def kept(found: dict[str, Example]) -> str:
+        return json.dumps(found["a"].fields["found"])
+
+    with store.writing():
+        store.plan([["a"]], [first], [first])
+        assert kept(store.examples()) == kept(store.shots()) == kept({"a": first})
+        store.plan([["a"]], [other])  # as an earlier version sorted it: another request is sent
+        assert kept(store.examples()) == kept({"a": other})
+
+
+def test_a_row_too_deep_to_be_read_again_is_refused_before_it_is_asked(tmp_path: Path) -> None:
+    deep = Example("a", {"x": json.loads("[" * 200 + "]" * 200)})
+    store = ConditionStore(tmp_path)
+    with store.writing(), pytest.raises(DataError, match="'a': nested more than 100 brackets deep"):
+        store.plan([["a"]], [deep])
+
+
+def test_the_last_line_alone_may_be_torn(tmp_path: Path) -> None:
+    filled(tmp_path, 2)
+    path = tmp_path / "timings.jsonl"
+    path.write_text('{"batch": ' + path.read_text())  # a killed writer's line, and the next one's
+    assert ConditionStore(tmp_path).timing() == {"rows": 2, "seconds": 1.5}
+
+
+def test_surrogates_of_all_kinds_come_back(tmp_path: Path) -> None:
+    odd = Example("\ud800", {"a\udc00": "b\ud800c", "n": 10**30, "f": 0.1}, ("\udfff",))
+    store = ConditionStore(tmp_path)
+    with store.writing():
+        store.plan([["\ud800"]], [odd])
+        store.commit(0, [record("\ud800", shots=(("\udc01", "\ud800", 2.0),))], {})
+    assert store.examples() == {"\ud800": odd}
+    assert store.records() == {"\ud800": record("\ud800", shots=(("\udc01", "\ud800", 2.0),))}
+    path = tmp_path / "examples.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"\xed\xa0\x80", b"\\ud800"))
+    assert store.examples() == {"\ud800": odd}

@@ -165,7 +165,7 @@ class Blind:
             return ["", "", "", told(done)]
         name = made.rows[made.place]
         sides = made.pair.sides(name)
-        example = sides[0].store.examples()[name]
+        example = sides[0].example(sides[0].record(name))
         fields = "\n".join(f"{key}: {value}" for key, value in example.inputs.items())
         texts = [shown(made.pair.output(one, name)) for one in sides]
         return [shown(fields, 20_000), *texts, told(f"{note}{left} rows to read")]
