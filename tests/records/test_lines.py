@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from icl.core.strict_json import Malformed
 from icl.core.types import Output, Record
 from icl.records.lines import parse_record, record_line
 
@@ -11,18 +12,18 @@ MADE = Record("a", "c", "r", outputs=(Output("yes", "length", 3, 1),), prompt_to
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
-    assert parse_record(record_line(MADE)) == MADE
+    assert parse_record(record_line(MADE).encode()) == MADE
 
 
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ('"length"', "finish is 'halted'; accepted: stop, end, length, cancelled, reasoning"),
-        ('"pool"', "role is 'halted'; accepted: test, content_free, domain, pool"),
+        ('"length"', "outputs.*finish.*halted"),
+        ('"pool"', "role.*halted"),
     ],
 )
 def test_a_word_that_nobody_writes_is_no_record(word: str, told: str) -> None:
     line = record_line(MADE)
     assert line.count(word) == 1
-    with pytest.raises(ValueError, match=told):
-        parse_record(line.replace(word, '"halted"'))
+    with pytest.raises(Malformed, match=told):
+        parse_record(line.replace(word, '"halted"').encode())
