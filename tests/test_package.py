@@ -76,7 +76,8 @@ def test_packages_that_import_nothing(package: str, why: str) -> None:
 
 @pytest.mark.parametrize("name", icl.__all__)
 def test_every_name_of_the_face_is_there(name: str) -> None:
-    assert callable(getattr(icl, name))
+    value = getattr(icl, name)
+    assert callable(value) or isinstance(value, icl.Task)
 
 
 def test_a_name_that_the_face_lacks_is_an_attribute_error() -> None:
