@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
         TemplateError,
         WindowError,
     )
+    from icl.core.kinds import Kind
     from icl.core.registry import register
     from icl.core.stats import Metric, Stats, aggregate, mean, proportion, score
     from icl.core.types import (
@@ -64,6 +65,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
         Local,
         Proves,
         Sized,
+        TokenMask,
         Writes,
     )
     from icl.engines.table import TableEngine
@@ -83,6 +85,10 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
     from icl.selectors import Selector
     from icl.tasks import Enricher, Task
+    from icl.tasks.generic import CHOOSE, CLASSIFY, EXTRACT, GENERATE
+    from icl.tasks.intent import INTENT
+    from icl.tasks.summarization import SUMMARIZATION
+    from icl.tasks.translation import TRANSLATION
 
 __all__ = [
     "Answers",
@@ -151,6 +157,7 @@ __all__ = [
     "Task",
     "TemplateError",
     "Token",
+    "TokenMask",
     "WindowError",
     "Writes",
     "aggregate",
@@ -229,6 +236,7 @@ _NAMES = {
         "Local",
         "Proves",
         "Sized",
+        "TokenMask",
         "Writes",
     ),
     "icl.engines.table": ("TableEngine",),
