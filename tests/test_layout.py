@@ -13,6 +13,7 @@ WHOLE = ("benchmarks", "constraints", "documents", "layout", "package", "witness
 """What tests beside the rooms are about: the project as a whole."""
 SUBJECTS = {
     "experiment/enrichers": "fields that a task adds to rows, from the loader to the folder",
+    "experiment/keys": "entries and json_schema: each key of the file, its meaning and its level",
     "experiment/new_kind": "a kind of task as one plug-in file, from the template to the page",
     "calibrators/formulas": "one table of hand-made numbers for all calibrators",
     "cli/calibrators": "`icl run`, `score` and `show` agree on what calibrators said",
