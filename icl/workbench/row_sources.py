@@ -26,8 +26,14 @@ __all__ = ["Source", "first_of", "of_experiment", "of_samples", "of_upload"]
 
 
 _FOLDERS = (
-    "intent", "translation", "sentiment", "choose", "extract", "generate", "summarization",
-)  # fmt: skip
+    "intent",
+    "translation",
+    "sentiment",
+    "choose",
+    "extract",
+    "generate",
+    "summarization",
+)
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
 
 

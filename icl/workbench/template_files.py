@@ -42,9 +42,17 @@ VERSIONS = ".icl/versions"
 _PART = re.compile(r"\w[\w.-]{0,63}")
 _MOST_TEMPLATES = 500
 _RESERVED = {
-    "words", "labels", "label", "target", "targets", "choice", "prompt_language", "language",
-    "source_language", "target_language",
-}  # fmt: skip
+    "words",
+    "labels",
+    "label",
+    "target",
+    "targets",
+    "choice",
+    "prompt_language",
+    "language",
+    "source_language",
+    "target_language",
+}
 
 
 @dataclass(frozen=True)

@@ -201,9 +201,10 @@ class Experiment:
         inputs = [self.form[part] for part in FORM]
         ready, written, before = gr.State(False), gr.State(""), gr.State("")
         filling: dict[str, Any] = {
-            "fn": self.fill, "inputs": [ready, self.text, written, *inputs],
+            "fn": self.fill,
+            "inputs": [ready, self.text, written, *inputs],
             "outputs": [self.text, written, self.check, self.store],
-        }  # fmt: skip
+        }
         gr.on([part.change for part in inputs], trigger_mode="always_last", **filling, **QUICK)
         self.text.change(
             self.look,

@@ -34,11 +34,24 @@ TOKEN = "token"  # noqa: S105 - the name of a parameter
 """Parameter of the address that carries the token."""
 SAFE = ("GET", "HEAD")
 OFF = (
-    "/openapi.json", "/docs", "/redoc", "/monitoring", "/gradio_api/openapi.json",
-    "/gradio_api/info", "/gradio_api/deep_link", "/gradio_api/proxy=", "/gradio_api/dev/",
-    "/gradio_api/runs", "/gradio_api/run-history", "/gradio_api/vibe-", "/gradio_api/undo-vibe-",
-    "/gradio_api/profiling", "/gradio_api/call/", "/gradio_api/api/", "/gradio_api/mcp",
-)  # fmt: skip
+    "/openapi.json",
+    "/docs",
+    "/redoc",
+    "/monitoring",
+    "/gradio_api/openapi.json",
+    "/gradio_api/info",
+    "/gradio_api/deep_link",
+    "/gradio_api/proxy=",
+    "/gradio_api/dev/",
+    "/gradio_api/runs",
+    "/gradio_api/run-history",
+    "/gradio_api/vibe-",
+    "/gradio_api/undo-vibe-",
+    "/gradio_api/profiling",
+    "/gradio_api/call/",
+    "/gradio_api/api/",
+    "/gradio_api/mcp",
+)
 """Beginnings of the paths of Gradio that the page never asks for."""
 MOST_GUESSES = 8
 """Passwords of one client that wait to be looked at."""

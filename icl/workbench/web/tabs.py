@@ -18,18 +18,20 @@ __all__ = ["App", "ENGINE", "QUICK", "TABS", "Tab", "build"]
 
 TABS: tuple[tuple[str, str], ...] = (
     ("Playground", "icl.workbench.web.playground.tab:Playground"),
-    ("Compare", "icl.workbench.web.compare:Compare"),
+    ("Compare", "icl.workbench.web.compare.tab:Compare"),
     ("Experiment", "icl.workbench.web.experiment:Experiment"),
-    ("Results", "icl.workbench.web.results:Results"),
+    ("Results", "icl.workbench.web.results.tab:Results"),
     ("Blind A/B", "icl.workbench.web.blind_ab:Blind"),
 )
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Of events that ask no model: answered at once, beside whatever runs."""
 ENGINE: dict[str, Any] = {
-    "concurrency_id": "engine", "concurrency_limit": 17, "show_progress": "hidden",
+    "concurrency_id": "engine",
+    "concurrency_limit": 17,
+    "show_progress": "hidden",
     "api_visibility": "private",
-}  # fmt: skip
+}
 """Of events that ask the model: one at a time, for all sessions, since each goes through
 :func:`icl.workbench.web.widgets.in_turn`; 16 can wait in its line, which tells them where they
 are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -18,15 +18,12 @@ from icl.workbench.feedback import card, note
 from icl.workbench.shot_influence import Influence, influence
 from icl.workbench.template_files import keep_version
 from icl.workbench.web.form_values import screen_of, shown, told, wrong
-from icl.workbench.web.playground.layout import TOP, Layout
+from icl.workbench.web.playground.context import PlaygroundContext
+from icl.workbench.web.playground.layout import TOP
 from icl.workbench.web.tabs import ENGINE, QUICK
 from icl.workbench.web.widgets import in_turn
 
 __all__ = ["Answering"]
-
-
-if TYPE_CHECKING:
-    from icl.workbench.web.playground.tab import Playground
 
 ENDS = {
     "stop": "ended by a stop string",
@@ -44,24 +41,25 @@ Shown = dict[Any, Any]
 class Answering:
     """One session's runs; what came back is kept until its page is closed."""
 
-    def __init__(self, tab: Playground) -> None:
-        self.tab, self.work = tab, tab.work
+    def __init__(self, context: PlaygroundContext) -> None:
+        self.context, self.app, self.work = context, context.app, context.work
+        self.at = context.at
         self._stops: dict[str, threading.Event] = {}
         self._answers: dict[str, Answer] = {}
 
-    def wire(self, at: Layout) -> None:
+    def wire(self) -> None:
         """Say what calls what."""
-        inputs = self.tab.inputs
-        self.at, buttons = at, [at.run, at.stop]
+        at, inputs = self.at, self.context.inputs
+        buttons = [at.run, at.stop]
         answer = [at.told, at.labels, at.changed, at.calibrated, at.output, at.scored]
         asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
-            in_turn(self.tab.app.turns, "an answer", at.told, self.answer, self._stop),
+            in_turn(self.app.turns, "an answer", at.told, self.answer, self._stop),
             inputs,
             answer,
             **ENGINE,
         )
         asked.failure(self.fail, None, at.told, **QUICK)
-        asked.then(self.disarm, None, buttons, **QUICK).then(**self.tab.previewing, **QUICK)
+        asked.then(self.disarm, None, buttons, **QUICK).then(**self.context.previewing, **QUICK)
         at.stop.click(self.halt, None, at.stop, **QUICK)
         at.calibrator.change(
             self.calibrate, at.calibrator, [at.calibration, at.changed, at.calibrated], **QUICK
@@ -70,9 +68,9 @@ class Answering:
             button = getattr(at, verdict)
             button.click(self.note, [gr.State(verdict), at.correction], at.noted, **QUICK)
         at.card.click(self.save_card, None, at.noted, **QUICK)
-        left = in_turn(self.tab.app.turns, "leaving shots out", at.shots_told, self.leave_out)
+        left = in_turn(self.app.turns, "leaving shots out", at.shots_told, self.leave_out)
         at.leave_out.click(left, None, at.shots_told, **ENGINE)
-        self.tab.app.leaves.append(self.leave)
+        self.app.leaves.append(self.leave)
 
     # ---- running
 
@@ -148,7 +146,7 @@ class Answering:
             yield {at.told: wrong(error)}
 
     def _open(self, condition: Condition, stop: threading.Event) -> Iterator[Shown]:
-        opening = self.tab.openings.of(condition.point.engine_key)
+        opening = self.context.opening(condition)
         opening.begin(condition.engine)
         while opening.busy and not stop.is_set():
             yield {self.at.told: "opening the model's tokenizer, once"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -11,44 +11,57 @@ from icl.workbench.row_sources import Source, first_of
 from icl.workbench.screen import Hand, Screen
 from icl.workbench.template_files import keep_version, template_text
 from icl.workbench.web.form_values import Whole, stored, told, wrong
-from icl.workbench.web.playground.layout import Layout, calibrations
+from icl.workbench.web.playground.context import PlaygroundContext
+from icl.workbench.web.playground.layout import calibrations
 from icl.workbench.web.playground.save import version_choices
 from icl.workbench.web.tabs import QUICK
 
 __all__ = ["Turning", "places"]
 
 
-if TYPE_CHECKING:
-    from icl.workbench.web.playground.tab import Playground
-
-
 class Turning:
     """The choosers of template and data."""
 
-    def __init__(self, tab: Playground) -> None:
-        self.tab, self.work = tab, tab.work
-        self.turning: dict[str, Any] = {}
+    def __init__(self, context: PlaygroundContext) -> None:
+        self.context, self.work = context, context.work
+        at = self.at = context.at
+        self.template = [at.text, at.problem, at.file, at.version, at.saved]
+        self.rows = [
+            at.locale,
+            at.source,
+            at.target,
+            at.max_tokens,
+            at.calibrator,
+            at.labels,
+            at.calibration,
+            at.output,
+            at.reference,
+            at.told,
+            at.row,
+            at.column,
+            at.hand,
+        ]
+        self.data_event: dict[str, Any] = {
+            "fn": self.turn_data,
+            "inputs": [at.turned, *context.inputs],
+            "outputs": [at.turned, *self.rows],
+        }
+        """Shows what belongs to the data set that is chosen."""
 
-    def wire(self, at: Layout) -> None:
+    def wire(self) -> None:
         """Say what calls what.
 
         A chooser of Gradio's says ``input`` again when it is left, changed or not: a template that
         is open is not opened again, which would lose what was typed into it.
         """
-        self.template = [at.text, at.problem, at.file, at.version, at.saved]
-        self.rows = [at.locale, at.source, at.target, at.max_tokens, at.calibrator, at.labels,
-                     at.calibration, at.output, at.reference, at.told, at.row, at.column,
-                     at.hand]  # fmt: skip
-        template = {
-            "fn": self.turn, "inputs": [at.opened, at.turned, *self.tab.inputs],
+        at = self.at
+        template_event: dict[str, Any] = {
+            "fn": self.turn,
+            "inputs": [at.opened, at.turned, *self.context.inputs],
             "outputs": [at.opened, at.turned, at.data, *self.template, *self.rows],
-        }  # fmt: skip
-        self.turning = {
-            "fn": self.turn_data, "inputs": [at.turned, *self.tab.inputs],
-            "outputs": [at.turned, *self.rows],
-        }  # fmt: skip
-        at.name.input(trigger_mode="always_last", **template, **QUICK)
-        at.data.input(trigger_mode="always_last", **self.turning, **QUICK)
+        }
+        at.name.input(trigger_mode="always_last", **template_event, **QUICK)
+        at.data.input(trigger_mode="always_last", **self.data_event, **QUICK)
 
     def turn(self, opened: str, turned: str, *values: Any) -> list[Any]:
         """What another template changes, its data set included; nothing if it is open.
@@ -67,7 +80,7 @@ class Turning:
             data = self._data_for(name, text, data)
         except IclError as error:
             made = [gr.skip()] * outputs
-            made[3 + self.template.index(self.tab.at.problem)] = wrong(error)
+            made[3 + self.template.index(self.at.problem)] = wrong(error)
             return made
         own = name.removesuffix(".j2") if name.endswith(".j2") else ""
         template = [Whole(text), gr.skip(), own, version_choices(self.work.base, name), edited]

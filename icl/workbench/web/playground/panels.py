@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -20,26 +20,27 @@ from icl.workbench.model_status import facts, heat, listed, loading
 from icl.workbench.row_cache import search, summary
 from icl.workbench.screen import Collected, Hand, Screen, arranged, as_file
 from icl.workbench.web.form_values import screen_of, shown, told, wrong
-from icl.workbench.web.playground.layout import Layout
+from icl.workbench.web.playground.context import PlaygroundContext
 from icl.workbench.web.tabs import ENGINE, QUICK
 from icl.workbench.web.widgets import in_turn
 
 __all__ = ["ModelPanel", "RowPanel", "ShotPanel", "TokenPanel"]
 
 
-if TYPE_CHECKING:
-    from icl.workbench.web.playground.tab import Playground
-
-
 class RowPanel:
-    """Search, a row at random, a file of rows."""
+    """Search, a row at random, a file of rows.
 
-    def __init__(self, tab: Playground) -> None:
-        self.tab, self.work = tab, tab.work
+    Args:
+        context: of the tab.
+        data_event: shows what belongs to another data set, once rows were uploaded.
+    """
 
-    def wire(self, at: Layout) -> None:
+    def __init__(self, context: PlaygroundContext, data_event: dict[str, Any]) -> None:
+        self.context, self.work, self.data_event = context, context.work, data_event
+
+    def wire(self) -> None:
         """Say what calls what."""
-        inputs = self.tab.inputs
+        at, inputs = self.context.at, self.context.inputs
         gr.on(
             [at.wanted.submit, at.wanted.change],
             self.find,
@@ -52,7 +53,7 @@ class RowPanel:
         at.chance.click(self.chance, inputs, at.row, **QUICK)
         at.upload.upload(
             self.upload, at.upload, [at.data, at.column, at.uploaded], **QUICK
-        ).success(**self.tab.turning.turning, **QUICK)
+        ).success(**self.data_event, **QUICK)
 
     def find(self, wanted: str, *values: Any) -> Any:
         """The rows that hold the words."""
@@ -92,12 +93,12 @@ class RowPanel:
 class ShotPanel:
     """The shots in their order, by hand where wanted."""
 
-    def __init__(self, tab: Playground) -> None:
-        self.tab, self.work = tab, tab.work
+    def __init__(self, context: PlaygroundContext) -> None:
+        self.context, self.work = context, context.work
 
-    def wire(self, at: Layout) -> None:
+    def wire(self) -> None:
         """Say what calls what."""
-        inputs = self.tab.inputs
+        at, inputs = self.context.at, self.context.inputs
         for button, change in (
             (at.up, partial(_moved, -1)),
             (at.down, partial(_moved, 1)),
@@ -106,9 +107,9 @@ class ShotPanel:
         ):
             button.click(
                 partial(self.change, change), [at.shots, *inputs], [at.hand, at.shots_told], **QUICK
-            ).then(**self.tab.previewing, **QUICK)
+            ).then(**self.context.previewing, **QUICK)
         at.reset.click(lambda: [Hand().plain(), ""], None, [at.hand, at.shots_told], **QUICK).then(
-            **self.tab.previewing, **QUICK
+            **self.context.previewing, **QUICK
         )
         gr.on(
             [at.pool_wanted.submit, at.pool_wanted.change],
@@ -120,7 +121,7 @@ class ShotPanel:
         )
         at.pool_found.input(
             self.add, [at.pool_found, *inputs], [at.hand, at.shots_told], **QUICK
-        ).then(**self.tab.previewing, **QUICK)
+        ).then(**self.context.previewing, **QUICK)
         at.keep_shots.click(self.keep, [at.shot_file, *inputs], at.shots_told, **QUICK)
 
     def _ids(self, screen: Screen) -> list[str]:
@@ -163,7 +164,7 @@ class ShotPanel:
     def keep(self, file: str, *values: Any) -> Any:
         """Write the shots that are sent as a shot file."""
         try:
-            view = self.tab.view(screen_of(self.work, values))
+            view = self.context.view(screen_of(self.work, values))
             name, content = as_file(file, view.request.shots)
             Collected({name: content}).write(self.work.base)
         except IclError as error:
@@ -186,18 +187,21 @@ def _removed(screen: Screen, ids: Sequence[str], name: str) -> Hand:
 class ModelPanel:
     """Which model, in which width; what is here and fits."""
 
-    def __init__(self, tab: Playground) -> None:
-        self.tab, self.work = tab, tab.work
+    def __init__(self, context: PlaygroundContext) -> None:
+        self.context, self.work = context, context.work
 
-    def wire(self, at: Layout) -> None:
+    def wire(self) -> None:
         """Say what calls what."""
-        turns, told = self.tab.app.turns, at.model_told
+        at, turns = self.context.at, self.context.app.turns
+        told = at.model_told
         look = in_turn(turns, "a look at the models here", told, self.look)
         at.look.click(look, None, [at.here, at.model, told], **ENGINE)
         load = in_turn(turns, "the loading of a model", told, self.load)
-        at.load.click(load, self.tab.inputs, told, **ENGINE).then(**self.tab.previewing, **QUICK)
+        at.load.click(load, self.context.inputs, told, **ENGINE).then(
+            **self.context.previewing, **QUICK
+        )
         unload = in_turn(turns, "the unloading of a model", told, self.unload)
-        at.unload.click(unload, self.tab.inputs, told, **ENGINE)
+        at.unload.click(unload, self.context.inputs, told, **ENGINE)
 
     def look(self, request: gr.Request) -> Iterator[list[Any]]:
         """The models on this machine, without the network."""
@@ -233,15 +237,18 @@ class ModelPanel:
 class TokenPanel:
     """The probability of every token, and what else could have stood there."""
 
-    def __init__(self, tab: Playground) -> None:
-        self.tab, self.work = tab, tab.work
+    def __init__(self, context: PlaygroundContext) -> None:
+        self.context, self.work = context, context.work
         self._seen: dict[str, list[Expected]] = {}
 
-    def wire(self, at: Layout) -> None:
+    def wire(self) -> None:
         """Say what calls what."""
-        self.tab.app.leaves.append(self.leave)
-        inspect = in_turn(self.tab.app.turns, "a look at tokens", at.expected, self.inspect)
-        at.inspect.click(inspect, [at.output, *self.tab.inputs], [at.heat, at.expected], **ENGINE)
+        at = self.context.at
+        self.context.app.leaves.append(self.leave)
+        inspect = in_turn(self.context.app.turns, "a look at tokens", at.expected, self.inspect)
+        at.inspect.click(
+            inspect, [at.output, *self.context.inputs], [at.heat, at.expected], **ENGINE
+        )
         at.heat.select(self.select, None, at.place, **QUICK)
         at.place.change(self.look, at.place, at.expected, trigger_mode="always_last", **QUICK)
 

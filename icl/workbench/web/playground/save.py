@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -16,14 +16,10 @@ from icl.workbench.template_files import (
     versions,
 )
 from icl.workbench.web.form_values import Whole, screen_of, told, wrong
-from icl.workbench.web.playground.layout import Layout
+from icl.workbench.web.playground.context import PlaygroundContext
 from icl.workbench.web.tabs import QUICK
 
 __all__ = ["Saving", "version_choices"]
-
-
-if TYPE_CHECKING:
-    from icl.workbench.web.playground.tab import Playground
 
 
 def version_choices(base: Path, name: str) -> Any:
@@ -36,18 +32,19 @@ def version_choices(base: Path, name: str) -> Any:
 class Saving:
     """The buttons below the editor and below the experiment."""
 
-    def __init__(self, tab: Playground) -> None:
-        self.tab, self.work = tab, tab.work
+    def __init__(self, context: PlaygroundContext) -> None:
+        self.context, self.work = context, context.work
 
-    def wire(self, at: Layout) -> None:
+    def wire(self) -> None:
         """Say what calls what."""
-        shelf = [at.version, at.saved]
+        at = self.context.at
+        boxes = [at.version, at.saved]
         at.save.click(
-            self.save_as, [at.file, at.text, at.name], [at.name, at.opened, *shelf], **QUICK
-        ).then(**self.tab.previewing, **QUICK)
+            self.save_as, [at.file, at.text, at.name], [at.name, at.opened, *boxes], **QUICK
+        ).then(**self.context.previewing, **QUICK)
         at.version.input(self.open_version, [at.name, at.version], [at.text, at.saved], **QUICK)
-        at.undo.click(self.undo, [at.name, at.text], [at.text, *shelf], **QUICK)
-        inputs = [at.export_name, *self.tab.inputs]
+        at.undo.click(self.undo, [at.name, at.text], [at.text, *boxes], **QUICK)
+        inputs = [at.export_name, *self.context.inputs]
         at.export_save.click(self.save_export, inputs, at.exported, **QUICK)
 
     def save_as(self, file: str, text: str, name: str) -> list[Any]:

@@ -8,15 +8,13 @@ Texts go only to components that show them as text.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from icl.core.errors import IclError
-from icl.engines.table import Uncounted
-from icl.experiment.condition import Condition, Request
+from icl.experiment.condition import Request
 from icl.reports.card import pieces
 from icl.workbench.model_status import Openings
 from icl.workbench.row_cache import summary
@@ -36,10 +34,12 @@ from icl.workbench.web.form_values import (
 )
 from icl.workbench.web.playground.answer import Answering
 from icl.workbench.web.playground.choose import Turning, places
+from icl.workbench.web.playground.context import PlaygroundContext, PromptPreview
 from icl.workbench.web.playground.layout import Layout, calibrations
 from icl.workbench.web.playground.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
 from icl.workbench.web.playground.save import Saving
 from icl.workbench.web.tabs import QUICK, App
+from icl.workbench.web.widgets import SECRET
 from icl.workbench.window_meter import Meter, measured
 
 __all__ = ["Playground"]
@@ -47,8 +47,6 @@ __all__ = ["Playground"]
 
 KEY = "icl-playground"
 """Under which the browser keeps what is set."""
-SECRET = "nothing secret: it stays in this browser"
-"""Fixed, so that another start of the app can read what was kept."""
 SHADES = {
     "special": "#888888",
     "instruction": "#8a63d2",
@@ -56,19 +54,6 @@ SHADES = {
     "query": "#d9822b",
     "answer": "#b0b0b0",
 }
-
-
-@dataclass(frozen=True)
-class _View:
-    """What a preview found."""
-
-    seen: Seen
-    request: Request
-    counted: bool
-
-    @property
-    def condition(self) -> Condition:
-        return self.seen.condition
 
 
 class Playground:
@@ -105,8 +90,13 @@ class Playground:
             self.store,
         ]
         self.previewing: dict[str, Any] = {
-            "fn": self.preview, "inputs": [self.ready, *self.inputs], "outputs": self.previewed,
-        }  # fmt: skip
+            "fn": self.preview,
+            "inputs": [self.ready, *self.inputs],
+            "outputs": self.previewed,
+        }
+        self.context = PlaygroundContext(
+            self.app, self.first, self.openings, at, self.inputs, self.previewing, self.store
+        )
         # One event for all, so that a late answer never overwrites a newer one.
         chosen = (at.name, at.data)  # they open more than themselves: previewed once that is done
         parts = [part for part in self.inputs if part not in chosen and part is not at.hand]
@@ -118,15 +108,14 @@ class Playground:
             **QUICK,
         )
         self._wire_template(at)
-        self.turning = Turning(self)
-        self.turning.wire(at)
-        Saving(self).wire(at)
-        RowPanel(self).wire(at)
-        ShotPanel(self).wire(at)
-        ModelPanel(self).wire(at)
-        TokenPanel(self).wire(at)
-        self.answering = Answering(self)
-        self.answering.wire(at)
+        self.turning = Turning(self.context)
+        self.turning.wire()
+        Saving(self.context).wire()
+        RowPanel(self.context, self.turning.data_event).wire()
+        ShotPanel(self.context).wire()
+        ModelPanel(self.context).wire()
+        TokenPanel(self.context).wire()
+        Answering(self.context).wire()
         self.typed = [
             at.file,
             at.wanted,
@@ -214,7 +203,7 @@ class Playground:
         keep = stored(values) if ready else gr.skip()
         try:
             screen = screen_of(self.work, values)
-            view = self._view(screen)
+            view = self.context.view(screen)
             export = self.work.export(screen)
         except IclError as error:
             return [
@@ -229,7 +218,7 @@ class Playground:
                 gr.Timer(active=False),
                 keep,
             ]
-        opening = self.openings.of(view.condition.point.engine_key)
+        opening = self.context.opening(view.condition)
         waits = screen != self.first and not view.counted and opening.failure is None
         meter = self._meter(view)
         count = 1 if screen.own else len(self.work.rows(screen))
@@ -248,27 +237,14 @@ class Playground:
             keep,
         ]
 
-    def view(self, screen: Screen) -> _View:
-        """The prompt of a screen, for panels; opens the model's tokenizer."""
-        return self._view(screen)
-
-    def _view(self, screen: Screen) -> _View:
-        seen = self.work.seen(screen)
-        condition = seen.condition
-        opening = self.openings.of(condition.point.engine_key)
-        if screen != self.first:  # a page that was only opened needs no model
-            opening.begin(condition.engine)
-        asked = condition if opening.open else replace(condition, engine=Uncounted(window=10**9))
-        return _View(seen, asked.request(seen.example), opening.open)
-
-    def _meter(self, view: _View) -> Meter | None:
+    def _meter(self, view: PromptPreview) -> Meter | None:
         if not view.counted:
             return None
         return measured(view.condition, view.request)
 
-    def _counts(self, view: _View, meter: Meter | None) -> str:
+    def _counts(self, view: PromptPreview, meter: Meter | None) -> str:
         if meter is None:
-            opening = self.openings.of(view.condition.point.engine_key)
+            opening = self.context.opening(view.condition)
             if opening.failure is not None:
                 return shown(opening.failure, 2000)
             if opening.busy:
@@ -358,7 +334,7 @@ def _bar(meter: Meter) -> str:
     return f'<div class="meter" role="img" aria-label="{meter.window} tokens">{parts}</div>'
 
 
-def _check(view: _View) -> str:
+def _check(view: PromptPreview) -> str:
     """What the template is, where nothing is wrong with it."""
     condition, shots = view.condition, view.request.shots
     chosen = ", ".join(shot.example.id for shot in shots) or "none"

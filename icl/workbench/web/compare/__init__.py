@@ -1,0 +1,1 @@
+"""The tab in which up to four settings answer the same rows."""

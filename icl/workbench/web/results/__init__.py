@@ -1,0 +1,1 @@
+"""The tab in which the records of finished runs are read."""
