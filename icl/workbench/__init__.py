@@ -1,1 +1,1 @@
-"""One screen as an experiment, without a web."""
+"""The workbench without its page: one screen as an experiment, and what became of it."""

@@ -1,4 +1,4 @@
-"""One request answered: ranked or written, streamed, stopped, scored, and as a record."""
+"""Answer one request: rank its labels or generate text, stream, stop, and score the row."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["Answer", "Progress", "answered", "rank", "score", "scored", "stream"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A generation on its way."""
+    """The state of a generation that is running or finished."""
 
     text: str
     seconds: float
-    """Since it was asked for."""
+    """Since the request was sent."""
     output: Output | None = None
     """Set at the end."""
     tokens_per_s: float | None = None
@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one request."""
+    """The model's answer to one request, as a record and as a prediction."""
 
     condition: Condition
     request: Request
@@ -44,18 +44,18 @@ class Answer:
 
     @property
     def right(self) -> bool | None:
-        """Whether the answer is one of the targets; None where there are none."""
+        """Whether the answer is one of the targets; None without targets."""
         targets = self.targets
         return self.prediction.value in targets if targets else None
 
     @property
     def targets(self) -> list[str]:
-        """The right answers; the blank line of a typed row of parallel text is none."""
+        """The right answers, without blank ones: a typed row of parallel text may have one."""
         return [target for target in self.request.example.targets if target.strip()]
 
     @property
     def ranking(self) -> list[tuple[str, float]]:
-        """(label, share of the choices' probability), the likeliest first; empty for free text."""
+        """(label, share of the choices' probability), most probable first; empty for free text."""
         if not self.record.logprobs:
             return []
         labels = [choice.label for choice in self.request.choices]
@@ -63,7 +63,7 @@ class Answer:
         return sorted(pairs, key=lambda pair: -pair[1])
 
     def scores(self) -> tuple[dict[str, float], list[str]]:
-        """Each metric of the task for this one row, and why some have no value.
+        """Compute each metric of the task for this row, and say why some have no value.
 
         Outside programs are not started for one row.
         """
@@ -95,9 +95,9 @@ def stream(
     stop: threading.Event,
     every_s: float = 0.1,
 ) -> Iterator[Progress]:
-    """Generate for one prompt in a thread; yields what is there, at most every ``every_s``.
+    """Generate for one prompt in a thread; yield the text so far, at most every ``every_s``.
 
-    Closing the iterator stops the generation, and returns once the engine is free.
+    Closing the iterator stops the generation and waits until the engine is free.
 
     Raises:
         IclError: what the engine raised.
@@ -131,25 +131,25 @@ def stream(
 
 
 def scored(engine: Engine, items: Sequence[tuple[Prompt, str]]) -> list[ChoiceScore]:
-    """What an engine says of prompts and their continuations, in the order asked."""
+    """Score continuations of prompts; return the scores in the order of the items."""
     return [made for _, made in sorted(engine.score(items), key=lambda pair: pair[0])]
 
 
 def score(engine: Engine, asked: Sequence[tuple[Prompt, Choice]]) -> list[float]:
-    """Log-probability of each choice behind its prompt, in the order asked."""
+    """Return the log-probability of each choice after its prompt, in the order given."""
     items = [(prompt, choice.text + choice.end) for prompt, choice in asked]
     return [made.logprob for made in scored(engine, items)]
 
 
 def rank(condition: Condition, request: Request) -> Answer:
-    """Score every choice of the request."""
+    """Score every choice of the request and answer with the most probable one."""
     began = time.perf_counter()
     found = scored(condition.engine, request.items)
     return _answer(condition, request, time.perf_counter() - began, found)
 
 
 def answered(condition: Condition, request: Request, output: Output, seconds: float) -> Answer:
-    """What a finished generation answers."""
+    """Make the answer of a finished generation."""
     return _answer(condition, request, seconds, outputs=(output,))
 
 

@@ -1,4 +1,4 @@
-"""Which files and models a page may use: what a browser sends may name others, and is refused.
+"""Which files and models a page may use; a browser may name others, and those are refused.
 
 A draft reads files under the experiment's folder, the samples, and the data of the experiment that
 the app was started with, unchanged; it loads models that are here, or that this experiment names.
@@ -38,13 +38,13 @@ _DEEP = 3
 
 
 class Bounds:
-    """What is in reach of the page.
+    """The files and models that the page may use.
 
     Args:
         base: the experiment's folder.
-        private: folder of this process, with what was uploaded to it and typed by hand.
+        private: folder of this process, with uploaded files and rows typed by hand.
         models: name -> entry of the models that the app was started with.
-        given: the experiment that it was started with.
+        given: the experiment that the app was started with.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Bounds:
     # ---- a draft
 
     def check_text(self, text: str) -> None:
-        """Refuse what reading an experiment's text would open before its points are known.
+        """Refuse files that parsing an experiment's text would open, before it is parsed.
 
         Raises:
             ConfigError: another folder as its base, or a file of citations outside.
@@ -114,7 +114,7 @@ class Bounds:
                 self._check_file(self._placed(cite), f"data {name}: cite: {cite}")
 
     def check(self, made: Experiment, found: Sequence[Point]) -> None:
-        """Refuse an experiment that reads files or loads models out of reach.
+        """Refuse an experiment that reads files or loads models which the page may not use.
 
         Raises:
             ConfigError: names the first of them, and what is accepted.
@@ -176,7 +176,7 @@ class Bounds:
     # ---- whatever is read
 
     def check_spec(self, spec: DataSpec) -> None:
-        """Refuse to read rows from elsewhere, whoever asks; the last door before a file is opened.
+        """Refuse to read rows from a path outside; called last before any file is opened.
 
         Raises:
             ConfigError: a path out of reach, or a language or split that leads to another folder.
@@ -199,7 +199,7 @@ class Bounds:
         return any(entry == one for one in given.values())
 
     def _outside(self, path: Path, roots: Iterable[Path]) -> Path | None:
-        """The first file of a path, with all that its placeholders may stand for, in no root."""
+        """Return the first file that a path may lead to and that lies in none of the roots."""
         real = [root.resolve() for root in roots]
         for one in _reached(path):
             try:
@@ -212,7 +212,7 @@ class Bounds:
 
 
 def judges_of(found: Iterable[Point]) -> Iterator[VerdictMetric]:
-    """The judges that points name under their metrics."""
+    """Yield the judges that points name under their metrics."""
     for point in found:
         for entry in point.task.metrics or ():
             _, metric = make_metric(entry)
@@ -221,7 +221,7 @@ def judges_of(found: Iterable[Point]) -> Iterator[VerdictMetric]:
 
 
 def _reached(path: Path) -> Iterator[Path]:
-    """The files and folders that a data path may lead to, and the folder that all of them share."""
+    """Yield the files and folders that a data path may lead to, and the folder they share."""
     text = _PLACEHOLDER.sub("*", str(path))
     if "*" not in text:
         found = [path, Path(f"{text}.gz")]
@@ -236,7 +236,7 @@ def _reached(path: Path) -> Iterator[Path]:
 
 
 def _links(folder: Path) -> Iterator[Path]:
-    """The links in a folder and the few below it that a reader looks into; not hidden ones."""
+    """Yield the links in a folder and in the levels that a reader opens; no hidden ones."""
     top = len(folder.parts)
     for place, folders, files in os.walk(folder):
         here = Path(place)
@@ -247,7 +247,7 @@ def _links(folder: Path) -> Iterator[Path]:
 
 
 def _words(point: Point) -> Iterator[str | None]:
-    """The words of a point that may stand in a path."""
+    """Yield the words of a point that may be parts of a path."""
     yield from (point.locale, point.pool_locale, *(point.pair or ()), point.task.rows.split)
     pool = point.task.pool
     if pool is not None:

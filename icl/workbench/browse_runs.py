@@ -1,7 +1,6 @@
 """Runs of a folder, and the records of a condition: filtered, searched and paged.
 
-What was read is held while its files stay as they are, so that a page of ten thousand records
-costs no more than a page of ten.
+What was read is cached until its files change, so that turning pages reads nothing again.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _MOST_RUNS, _MOST_OPEN = 8, 6
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which records are wanted, in which order."""
+    """Which records to list, in which order."""
 
     show: str = "all"
     text: str = ""
@@ -74,7 +73,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of the records that a query found."""
+    """One page of the records that a query found."""
 
     lines: tuple[Line, ...]
     number: int
@@ -87,7 +86,7 @@ class Page:
 
 
 class _ReadOnce(ConditionStore):
-    """A condition folder whose files are read once, however many of its records are opened."""
+    """A condition folder that reads each of its files only once."""
 
     @cached_property
     def _examples(self) -> dict[str, Example]:
@@ -119,7 +118,7 @@ class _ReadOnce(ConditionStore):
 
 
 class Opened:
-    """A condition of a run with every record read."""
+    """A condition of a run with all of its records in memory."""
 
     def __init__(self, run: Run, number: int) -> None:
         self.run, self.number = run, number
@@ -129,7 +128,7 @@ class Opened:
 
     @property
     def fingerprint(self) -> str:
-        """What permalinks and :meth:`icl.records.results.Run.condition` call it."""
+        """The condition's name in permalinks and in :meth:`icl.records.results.Run.condition`."""
         return self.condition.entry.fingerprint
 
     @cached_property
@@ -144,7 +143,7 @@ class Opened:
 
     @cached_property
     def _texts(self) -> dict[str, str]:
-        """What a search looks at."""
+        """The lower-case text of every record that a search looks at."""
         return {
             key: "\n".join(
                 [
@@ -170,7 +169,7 @@ class Opened:
         )
 
     def key(self, text: str) -> str:
-        """The id of a record as a table shows it, where control characters have pictures.
+        """Return the id of a record by its text in a table, where control characters are signs.
 
         Raises:
             StoreError: the condition has no such record.
@@ -180,7 +179,7 @@ class Opened:
         return self.condition.record(text).id
 
     def verdict(self, key: str) -> str:
-        """What became of a record: see :attr:`Line.verdict`."""
+        """Return the verdict on a record, see :attr:`Line.verdict`."""
         one = self.answers[key]
         if one.prediction.value is None:
             return "unparsed"
@@ -191,7 +190,7 @@ class Opened:
         return "right" if one.right or one.value == 100 else "wrong"
 
     def page(self, query: Query, number: int = 1, other: Opened | None = None) -> Page:
-        """A page of what a query finds; a number beyond the last page is the last one.
+        """Return a page of the records that a query finds; a number too high gives the last page.
 
         Raises:
             ConfigError: an unknown filter or order, or ``different`` without another condition.
@@ -209,7 +208,7 @@ class Opened:
         )
 
     def find(self, query: Query, other: Opened | None = None) -> list[str]:
-        """Ids of the records that a query wants; see :meth:`page`."""
+        """Return the ids of the records that a query finds; see :meth:`page`."""
         for value, known in ((query.show, SHOWN), (query.order, ORDERS)):
             if value not in known:
                 raise ConfigError(f"{value!r}: must be one of {', '.join(known)}")
@@ -264,11 +263,11 @@ class Opened:
 
 
 class Browser:
-    """The runs of some folders, read when they are asked for; for several threads.
+    """The runs of some folders, read at first need; safe for several threads.
 
     Args:
-        roots: folders that hold runs, the first one first; those that are not there are empty.
-        rendering: how prompts are made again of what the folders keep.
+        roots: folders that hold runs, in order of precedence; missing ones count as empty.
+        rendering: how the stored templates are rendered again.
     """
 
     def __init__(self, roots: Sequence[Path], rendering: Rendering = HERE) -> None:
@@ -278,7 +277,7 @@ class Browser:
         self._lock = RLock()
 
     def names(self) -> list[str]:
-        """Names of the runs, the newest first; of two of one name the one of the first root."""
+        """List the names of the runs, newest first; the first root wins where two share a name."""
         found: dict[str, float] = {}
         for root in self.roots:
             for folder in find_runs(root):
@@ -286,10 +285,10 @@ class Browser:
         return sorted(found, key=lambda name: (-found[name], name))
 
     def run(self, name: str) -> Run:
-        """A run by its name in the list.
+        """Return a run by its name in the list.
 
         Raises:
-            StoreError: there is none of that name, or it cannot be read.
+            StoreError: no run has that name, or it cannot be read.
         """
         known = self.names()
         if name not in known:  # also keeps what a browser sends from being a path
@@ -307,7 +306,7 @@ class Browser:
         return held[1]
 
     def open(self, name: str, condition: str) -> Opened:
-        """A condition with its records; ``condition`` as in
+        """Return a condition with its records; ``condition`` as in
         :meth:`icl.records.results.Run.condition`.
 
         Raises:
@@ -330,7 +329,7 @@ class Browser:
         return held[1]
 
     def named(self, text: str, run: str) -> Opened:
-        """A condition as ``RUN#CONDITION``, or one of ``run`` where no ``#`` stands.
+        """Return the condition that a text names: ``RUN#CONDITION``, or a condition of ``run``.
 
         Raises:
             StoreError: there is none.
@@ -340,13 +339,13 @@ class Browser:
 
 
 def _stamps(*paths: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Time and size of files; None where one is not there."""
+    """Return time of change and size of each file; None for a missing one."""
     states = [path.stat() if path.is_file() else None for path in paths]
     return tuple(None if state is None else (state.st_mtime_ns, state.st_size) for state in states)
 
 
 def save_card(base: Path, opened: Opened, key: str) -> Path:
-    """Write a record as one page of HTML under ``base``, that of ``icl show RUN#ID --html``.
+    """Write a record as one HTML page under ``base``, the same as ``icl show RUN#ID --html``.
 
     Raises:
         StoreError: there is no such record, or the file cannot be written.

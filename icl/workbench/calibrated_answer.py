@@ -1,7 +1,7 @@
-"""One answer calibrated: its ranking beside the plain one, by the calibrators of a batch.
+"""Calibrate the answer to one row, and show its ranking next to the plain one.
 
-The numbers are those of ``icl run`` with the calibrator under ``calibrate:``; what it needs beside
-the row is asked at once.
+The numbers are those of ``icl run`` with the calibrator under ``calibrate:``; the prompts that it
+needs besides the row are asked right away.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Entry = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Recalibrated:
-    """What a calibrator makes of one answer."""
+    """The ranking of one answer after calibration."""
 
     name: str
     answer: Answer
@@ -54,11 +54,11 @@ class Recalibrated:
 
     @property
     def changed(self) -> bool:
-        """Whether the answer is another one than without calibration."""
+        """Whether calibration changed the answer."""
         return self.ranking[0][0] != self.answer.prediction.value
 
     def words(self) -> str:
-        """Whether calibration changed the answer, and whether that was for the better."""
+        """Say whether calibration changed the answer, and whether for the better."""
         (best, share), before = self.ranking[0], self.answer.prediction.value
         plain = dict(self.answer.ranking)[best]
         said = f"{best} with {format_percent(share)} instead of {format_percent(plain)}"
@@ -118,7 +118,7 @@ def offered(entries: Sequence[Entry] = ()) -> tuple[list[str], dict[str, str]]:
 
 
 def recalibrated(answer: Answer, chosen: str) -> Recalibrated:
-    """The answer under one of its condition's calibrators; asks what this needs beside the row.
+    """Calibrate an answer by one of its condition's calibrators; ask the prompts it needs.
 
     Args:
         answer: of a ranking.
@@ -158,7 +158,7 @@ def recalibrated(answer: Answer, chosen: str) -> Recalibrated:
 
 
 def _probed(engine: Engine, found: Mapping[str, Requests]) -> dict[str, list[float]]:
-    """Hash -> log-probabilities of every probe; those of a role at once, as a run asks them."""
+    """Score all probes; return hash -> log-probabilities. Those of a role go in one batch."""
     made: dict[str, list[float]] = {}
     for probes in found.values():
         requests: list[Request] = list(probes.values())

@@ -1,8 +1,8 @@
-"""An experiment as a form, and as text that a page may run.
+"""An experiment as a form, and as YAML that the page checks, estimates and runs.
 
-The form writes YAML; the YAML is what counts. It is checked as ``icl run`` checks it, and for
-what a page must not do: run code or programs, or ask servers, that the experiment the app was
-started with does not name. Templates of the user's own render in the sandbox.
+The form writes YAML; the YAML is what counts. It is checked as ``icl run`` checks it. Beyond that a
+page may run no code, no program and no server which the experiment it was started with does not
+name. The user's own templates render in the sandbox.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ WHERE = "experiment"
 
 @dataclass(frozen=True)
 class Draft:
-    """What the form says."""
+    """The values of the form."""
 
     name: str
     data: str
@@ -77,10 +77,10 @@ class Draft:
 
 
 def draft_yaml(work: Workplace, draft: Draft) -> str:
-    """The experiment file that a form stands for.
+    """Write the experiment file of a form.
 
     Raises:
-        ConfigError: unknown data, or nothing is chosen where something must be.
+        ConfigError: unknown data, or a required choice is empty.
     """
     for part in ("templates", "models", "ks"):
         if not getattr(draft, part):
@@ -115,7 +115,7 @@ def _few(values: Sequence[str]) -> str | list[str]:
 
 
 def _model(work: Workplace, name: str) -> tuple[str, dict[str, Any]]:
-    """A short name for a model, and its entry."""
+    """Return a short name for a model, and its entry."""
     entry = dict(work.models.get(name) or {"source": name})
     short = name.rstrip("/").rpartition("/")[2].removeprefix("pypi:")
     return short if name == entry.get("source") else name, entry
@@ -134,7 +134,7 @@ def _shots(draft: Draft) -> list[Any]:
 
 @dataclass(frozen=True)
 class Checked:
-    """An experiment that a page may run."""
+    """An experiment that the page may run, with its points."""
 
     experiment: Experiment
     points: Sequence[Point]
@@ -155,10 +155,10 @@ class Checked:
 
 
 def check(work: Workplace, text: str) -> Checked:
-    """Read an experiment's text; nothing is loaded.
+    """Parse and check an experiment's text without loading anything.
 
     Raises:
-        ConfigError: what ``icl run`` refuses, or what a page must not do; see :func:`fault`.
+        ConfigError: ``icl run`` would refuse it, or a page may not run it; see :func:`fault`.
     """
     _no_strange_plugins(work, text)
     work.bounds.check_text(text)
@@ -170,7 +170,7 @@ def check(work: Workplace, text: str) -> Checked:
 
 
 def _no_strange_plugins(work: Workplace, text: str) -> None:
-    """Refuse modules that the app was not started with: parsing would load them."""
+    """Refuse plug-ins that the app was not started with, since parsing would load them."""
     try:
         raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError:
@@ -217,7 +217,7 @@ def _refused(what: str) -> ConfigError:
 
 
 def fault(text: str, error: IclError) -> str:
-    """An error as a line of a page: with the line of the text that it speaks of, if it can tell."""
+    """Format an error in one line, with the number of the faulty line of the text if known."""
     message = one_line(error)
     line = line_of(text, message)
     message = message.removeprefix(WHERE).lstrip(":")
@@ -228,7 +228,7 @@ def fault(text: str, error: IclError) -> str:
 
 @contextmanager
 def _sandboxed(work: Workplace, checked: Checked) -> Iterator[None]:
-    """Within it, the user's own templates are parsed and rendered in the sandbox."""
+    """Parse and render the user's own templates in the sandbox while the context is open."""
     base = checked.experiment.base
 
     def bind(name: str, tag: str, label_language: str | None, label_set: Sequence[str]) -> Template:
@@ -244,8 +244,7 @@ def _sandboxed(work: Workplace, checked: Checked) -> Iterator[None]:
 
 
 def estimated(work: Workplace, text: str, progress: Watched) -> tuple[list[list[str]], str]:
-    """A line for each condition, as :data:`icl.running.estimate.HEAD` heads it, and what all of
-    them take.
+    """Estimate each condition, in cells of :data:`icl.running.estimate.HEAD`; total it in words.
 
     Raises:
         Stopped: the progress was told to.
@@ -263,7 +262,7 @@ def estimated(work: Workplace, text: str, progress: Watched) -> tuple[list[list[
 
 
 def run_draft(work: Workplace, text: str, progress: Watched) -> Run:
-    """Run an experiment's text into ``runs/`` under the working folder; what is there is reused.
+    """Run an experiment's text into ``runs/`` under the working folder; reuse records found there.
 
     Raises:
         Stopped: the progress was told to; whole batches are kept.
@@ -276,25 +275,25 @@ def run_draft(work: Workplace, text: str, progress: Watched) -> Run:
 
 
 def opened(work: Workplace, name: str) -> Run:
-    """A run of this page again, from its records.
+    """Read a run of this page from its folder.
 
     Raises:
-        StoreError: it is gone.
+        StoreError: the folder is gone.
     """
     return load_run(name, work.base / RUNS)
 
 
 def comparable(run: Run) -> dict[str, list[str]]:
-    """Settings of a run that have several values, with these: what it can be compared by."""
+    """Return the settings of a run that have several values: it can be compared by them."""
     return {name: values for name, values in settings_of(run).items() if len(values) > 1}
 
 
 def save_draft(work: Workplace, text: str) -> Path:
-    """Write the text as ``NAME.yaml`` under the working folder; nothing else is written over.
+    """Write the text as ``NAME.yaml`` under the working folder; never overwrite another file.
 
     Raises:
-        ConfigError: it is no experiment, so it has no name.
-        StoreError: another file has that name.
+        ConfigError: the text is no experiment, so it has no name.
+        StoreError: a file of that name has other content.
     """
     name = check(work, text).experiment.name
     content = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -1,4 +1,4 @@
-"""Answers kept: verdicts on them, and a page of HTML for each that is worth sending."""
+"""Save the user's verdict on an answer, or the answer itself as an HTML page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEEDBACK = "feedback.jsonl"
 
 
 def feedback_of(answer: Answer, verdict: str, correction: str | None, when: str) -> Feedback:
-    """A verdict with everything that says where the answer came from.
+    """Make a feedback line: the verdict, with the prompt, model and shots behind the answer.
 
     Raises:
         DataError: an unknown verdict, or a correction without text.
@@ -46,7 +46,7 @@ def feedback_of(answer: Answer, verdict: str, correction: str | None, when: str)
 
 
 def note(base: Path, answer: Answer, verdict: str, correction: str | None) -> Path:
-    """Append a verdict to ``feedback.jsonl`` under ``base``; its path.
+    """Append a verdict to ``feedback.jsonl`` under ``base``; return the path.
 
     Raises:
         DataError: see :func:`feedback_of`.
@@ -59,7 +59,7 @@ def note(base: Path, answer: Answer, verdict: str, correction: str | None) -> Pa
 
 
 def card(base: Path, answer: Answer) -> Path:
-    """Write ``cards/ROW-HASH.html`` under ``base``; its path.
+    """Write an answer as ``cards/ROW-HASH.html`` under ``base``; return the path.
 
     Raises:
         StoreError: it cannot be written.
@@ -86,7 +86,7 @@ def card(base: Path, answer: Answer) -> Path:
 
 
 def write_card(base: Path, card: Card) -> Path:
-    """Write a card as ``cards/ROW-HASH.html`` under ``base``; its path.
+    """Write a card as ``cards/ROW-HASH.html`` under ``base``; return the path.
 
     Raises:
         StoreError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Long work of a page: in a thread, watched, and stopped between two batches."""
+"""Run long work of a page in a thread: report its progress, stop it between two batches."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class Stopped(IclError):
-    """Work that was asked to stop; what was committed stays."""
+    """The user stopped the work; committed batches stay."""
 
 
 class Watched(Progress):
-    """Progress that is read from another thread, and a stop that is obeyed after a batch."""
+    """Progress that another thread reads; stops the work after a batch when told to."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__(quiet=True)
@@ -31,27 +31,27 @@ class Watched(Progress):
         self.line = "getting ready"
 
     def say(self, text: str) -> None:
-        """Keep a note; a moment to stop at, too."""
+        """Keep a note, and stop here if asked to."""
         self.notes.append(text)
         self.check()
 
     def begin(self, name: str, done: int, total: int) -> None:
-        """A condition begins."""
+        """Report that a condition begins."""
         super().begin(name, done, total)
         self._show()
         self.check()
 
     def advance(self, rows: int, tokens: int) -> None:
-        """A batch is committed."""
+        """Report that a batch was committed."""
         super().advance(rows, tokens)
         self._show()
         self.check()
 
     def check(self) -> None:
-        """Raise where a stop was asked for.
+        """Stop here if asked to.
 
         Raises:
-            Stopped: it was.
+            Stopped: the user asked to stop.
         """
         if self.stop.is_set():
             raise Stopped("stopped; what was answered is kept, and running again goes on from it")
@@ -65,9 +65,9 @@ class Watched(Progress):
 def watched(
     work: Callable[[Watched], T], stop: threading.Event, every_s: float = 0.25
 ) -> Iterator[tuple[str, T | None]]:
-    """Do it in a thread; (where it is, None) while it lasts, then (its last line, its result).
+    """Work in a thread; yield (progress, None) until it ends, then (last progress, result).
 
-    Closing the iterator stops the work, and returns once the engine is free.
+    Closing the iterator stops the work and waits until the engine is free.
 
     Raises:
         Stopped: ``stop`` was set.

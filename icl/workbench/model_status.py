@@ -1,4 +1,4 @@
-"""Models of a desk: the tokenizer of each is opened in the background, at first need."""
+"""State of the models: open tokenizers in the background, load weights, list what is here."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SHOWN = ("fp32", "bf16", "int8", "nf4")
 
 
 class Opening:
-    """Opens an engine's tokenizer in a thread, once."""
+    """Opens one engine's tokenizer in a background thread, once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.open = False
         self.failure: str | None = None
-        """Why it could not be opened; the next :meth:`begin` tries again."""
+        """Why opening failed; the next :meth:`begin` tries again."""
 
     @property
     def busy(self) -> bool:
@@ -37,7 +37,7 @@ class Opening:
         return self._thread is not None and self._thread.is_alive()
 
     def begin(self, engine: Engine) -> None:
-        """Begin to open, unless that is done or under way."""
+        """Begin to open the tokenizer, unless that is done or under way."""
         with self._lock:
             if self.open or self.busy:
                 return
@@ -61,12 +61,12 @@ class Openings:
         self._by_key: dict[str, Opening] = {}
 
     def of(self, key: str) -> Opening:
-        """That of a point's ``engine_key``."""
+        """Return the one of a point's ``engine_key``."""
         return self._by_key.setdefault(key, Opening())
 
 
 def loading(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
-    """Load an engine's weights in a thread; says every ``every_s`` what it is at, and for how long.
+    """Load an engine's weights in a thread; yield the current step and its time every ``every_s``.
 
     Other threads may count tokens with the engine meanwhile, once its tokenizer is open.
 
@@ -91,13 +91,13 @@ def loading(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
 
 
 def facts(engine: Engine) -> str:
-    """What was found in memory after loading, in one line."""
+    """Describe the loaded weights in one line."""
     found = engine.provenance() if isinstance(engine, Proves) else {}
     return described(found) if found else "nothing to load"
 
 
 def listed() -> tuple[list[list[str]], str]:
-    """The models on this machine as rows of a table, and how much memory is free.
+    """List the models on this machine as rows of a table, and say how much memory is free.
 
     Columns: source, family, gigabytes at four widths, the widest width that fits.
     """
@@ -113,7 +113,7 @@ def listed() -> tuple[list[list[str]], str]:
 
 
 def heat(logprob: float | None) -> str | None:
-    """How likely a token was, in four grades; None for the first one.
+    """Return the colour grade of a token's probability; None for the first token.
 
     >>> heat(-0.1), heat(-9.0)
     ('over 50 %', 'under 1 %')

@@ -1,4 +1,4 @@
-"""One question at a time to the model, for all pages; the others wait in the order they came."""
+"""The queue before the model: one request at a time for all pages, first come, first served."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["Turn", "Turns"]
 
 @dataclass(eq=False)
 class Turn:
-    """A question that waits or is asked."""
+    """A request that waits or is running."""
 
     what: str
-    """What is asked, as others are told: ``an experiment``."""
+    """The kind of work, as other pages see it: ``an experiment``."""
     page: str
     """Hash of its session."""
     began: float | None = None
-    """When its turn came, in seconds of a clock; None while it waits."""
+    """Monotonic time at which it began to run; None while it waits."""
 
 
 class Turns:
-    """The line before the model; the first one in it asks.
+    """The requests in their order; the first one runs.
 
     >>> turns = Turns()
     >>> first, second = turns.join("an answer", "page 1"), turns.join("an experiment", "page 2")
@@ -38,14 +38,14 @@ class Turns:
         self._moved = threading.Condition()
 
     def join(self, what: str, page: str) -> Turn:
-        """A place at the end of the line; :meth:`leave` must follow, however the work ends."""
+        """Join the end of the queue; :meth:`leave` must follow, however the work ends."""
         turn = Turn(what, page)
         with self._moved:
             self._line.append(turn)
         return turn
 
     def come(self, turn: Turn, within_s: float = 0.0) -> bool:
-        """Whether its turn is there, at the latest after so many seconds."""
+        """Wait at most so many seconds for the turn; return whether it came."""
         with self._moved:
             if not self._moved.wait_for(lambda: self._line[0] is turn, within_s):
                 return False
@@ -54,13 +54,13 @@ class Turns:
             return True
 
     def leave(self, turn: Turn) -> None:
-        """It was asked, or no longer wants to be; the next one's turn comes."""
+        """Leave the queue, done or not, so that the next one runs."""
         with self._moved:
             self._line.remove(turn)
             self._moved.notify_all()
 
     def told(self, turn: Turn) -> str:
-        """What a waiting page says: its place, and what it waits for."""
+        """Say which place in the queue a page has, and what runs now."""
         with self._moved:
             place, first = self._line.index(turn), self._line[0]
             here = "this" if first.page == turn.page else "another"

@@ -1,4 +1,4 @@
-"""A record of a run as a screen of the desk, to go on from what was asked."""
+"""Open a record of a run in the playground: its template, row and shots as a screen."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["handed"]
 
 
 def handed(work: Workplace, opened: Opened, key: str) -> tuple[Screen, str]:
-    """The record's template, row and shots on the desk, and how near that comes in a sentence.
+    """Make a screen of a record, and say in a sentence whether its prompt is the same.
 
-    The row is turned to where the desk has its data, else it is typed; so are the shots pinned,
-    or chosen anew where its pool is not here.
+    The screen turns to the record's row if the playground has its data, else it types the row. It
+    pins the record's shots, or chooses new ones if their pool is not here.
 
     Raises:
         StoreError: there is no such record, or its folder is corrupt.
-        DataError: the desk has no data of that kind.
+        DataError: the playground has no data of that kind.
     """
     condition, record = opened.condition, opened.condition.record(key)
     screen = _shots(_row(work, opened, key), opened, key)
@@ -49,14 +49,14 @@ def handed(work: Workplace, opened: Opened, key: str) -> tuple[Screen, str]:
 
 
 def _prompt(work: Workplace, screen: Screen) -> Prompt:
-    """The prompt of a screen, whatever fits the model."""
+    """Render the prompt of a screen without dropping shots to fit the window."""
     seen = work.seen(screen)
     asked = replace(seen.condition, engine=Uncounted(window=10**9))
     return asked.request(seen.example).prompt
 
 
 def _row(work: Workplace, opened: Opened, key: str) -> Screen:
-    """The template and the row, without shots."""
+    """Make a screen of the record's template and row, without shots."""
     condition = opened.condition
     kept, example = condition.store.condition(), opened.answers[key].example
     template, rows = kept.template, kept.identity.rows
@@ -91,20 +91,20 @@ def _row(work: Workplace, opened: Opened, key: str) -> Screen:
 
 
 def _source(work: Workplace, data: str, kind: Kind) -> tuple[Source, bool]:
-    """The source of a data set and whether it is that one, else the first of that kind."""
+    """Return the source of a data set and True, else the first source of that kind and False."""
     fitting = [source for source in work.sources.values() if source.kind == kind]
     for source in fitting:
         if source.task["rows"]["data"] == data:
             return source, True
     if not fitting:
         raise DataError(
-            f"the desk has no data to {kind.name}; start it with the experiment: icl app FILE"
+            f"the playground has no data to {kind.name}; start it with the experiment: icl app FILE"
         )
     return fitting[0], False
 
 
 def _shots(screen: Screen, opened: Opened, key: str) -> Screen:
-    """The screen with the record's shots pinned, beside the settings that chose them."""
+    """Pin the record's shots on the screen, and set what chose them."""
     shots = tuple(name for name, _, _ in opened.answers[key].record.shots)
     settings = opened.condition.entry.settings or {}
     select = settings.get("select", "")

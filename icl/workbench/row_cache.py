@@ -1,4 +1,4 @@
-"""Rows of a source held in memory, so that turning the pages reads no file again."""
+"""Rows of data sets in memory, so that going to another row reads no file again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Shelf", "search", "summary"]
 
 @dataclass
 class Shelf:
-    """The rows last read, by what was read; a few data sets at a time."""
+    """The rows of the data sets read last."""
 
     most: int = 6
     """Data sets held."""
     _held: OrderedDict[str, tuple[Any, list[Example]]] = field(default_factory=OrderedDict)
 
     def read(self, spec: DataSpec) -> Iterable[Example]:
-        """What :func:`icl.data.scan` yields, from memory where the files did not change."""
+        """Yield the same as :func:`icl.data.scan`, from memory if the file did not change."""
         whole = replace(spec, lines=None)
         key = repr(whole)
         stamp = _stamp(whole)
@@ -36,7 +36,7 @@ class Shelf:
 
 
 def _stamp(spec: DataSpec) -> tuple[int, int] | None:
-    """Time and size of a file; None for folders and patterns, which are taken as they were."""
+    """Return time of change and size of a file; None for folders and patterns, never read again."""
     if not spec.path.is_file():
         return None
     state = spec.path.stat()
@@ -44,7 +44,7 @@ def _stamp(spec: DataSpec) -> tuple[int, int] | None:
 
 
 def summary(example: Example, chars: int = 80) -> str:
-    """The texts of a row's inputs in one line.
+    """Join the texts of a row's inputs in one line.
 
     >>> summary(Example("1", {"q": "What  is it?", "n": 3}))
     'What is it?'
@@ -55,7 +55,7 @@ def summary(example: Example, chars: int = 80) -> str:
 
 
 def search(rows: Sequence[Example], wanted: str, most: int = 50) -> list[tuple[int, Example]]:
-    """(row from 1, example) of the rows that hold all words wanted, in any case, in any field.
+    """Find the rows that contain all words, in any field and case; return (number from 1, row).
 
     >>> search([Example("a", {"q": "One"}), Example("b", {"q": "Two"})], "two")[0][0]
     2

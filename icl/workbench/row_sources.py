@@ -1,7 +1,7 @@
-"""Where rows on the desk come from: the samples, the tasks of an experiment file, an uploaded file.
+"""Where rows come from: the samples, the tasks of an experiment file, an uploaded file.
 
-A :class:`Source` is a task of an experiment file without its prompt, so that whatever is on the
-desk can be written as an experiment.
+A :class:`Source` is a task of an experiment file without its prompt, so that every screen can be
+written as an experiment.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
 
 @dataclass(frozen=True)
 class Source:
-    """A task of an experiment file without its prompt; locale and pair are chosen on the desk."""
+    """A task of an experiment file without its prompt; the user chooses its locale or pair."""
 
     name: str
     task: Mapping[str, Any]
@@ -51,9 +51,9 @@ class Source:
     """Languages to translate from."""
     targets: tuple[str, ...] = ()
     label_field: str | None = None
-    """Of the template on the desk: the field in which a typed row's answer stands."""
+    """The field of the open template that holds the answer of a typed row."""
     prompt: str = ""
-    """The template that its experiment asks first; empty where none is named."""
+    """The first template of its experiment; empty if that names none."""
 
     @property
     def kind(self) -> Kind:
@@ -83,7 +83,7 @@ class Source:
 
     @property
     def calibrators(self) -> tuple[str | Mapping[str, Any], ...]:
-        """Entries of its own under ``calibrate:``."""
+        """The task's entries under ``calibrate:``."""
         return tuple(self.task.get("calibrate") or ())
 
     @property
@@ -94,7 +94,7 @@ class Source:
 
 
 def of_samples() -> dict[str, Source]:
-    """The data sets that ship with the project, by their names in an experiment file."""
+    """Return the data sets that ship with the project, by their names in an experiment file."""
     found = {}
     for folder in _FOLDERS:
         task = sample_task(f"{folder}/x", GENERATE.kind)
@@ -108,7 +108,7 @@ def of_samples() -> dict[str, Source]:
 
 
 def of_experiment(experiment: Experiment) -> dict[str, Source]:
-    """The tasks of an experiment file, named by task and data; the same twice are numbered."""
+    """Return the tasks of an experiment file by name: task and data, numbered if that repeats."""
     found: dict[str, Source] = {}
     data = copy.deepcopy(dict(experiment.raw.get("data") or {}))
     for task in experiment.raw["tasks"]:
@@ -130,12 +130,12 @@ def of_experiment(experiment: Experiment) -> dict[str, Source]:
 
 
 def of_upload(path: Path, kind: Kind, answer: str | None) -> Source:
-    """A file of rows that a user gave, as a task of the template's kind.
+    """Make a source of an uploaded file, a task of the template's kind.
 
-    Where the answers are known the other rows of the file are the pool.
+    If the answers are known, the other rows of the file are the pool.
 
     Raises:
-        DataError: the file is of no format that is known by its ending.
+        DataError: the file's ending stands for no known format.
     """
     known = _FORMATS.get(path.suffix.lower())
     if known is None:
@@ -148,7 +148,7 @@ def of_upload(path: Path, kind: Kind, answer: str | None) -> Source:
 
 
 def first_of(values: Sequence[str], wanted: str) -> str | None:
-    """The wanted one if it is there, else the first; None without any."""
+    """Return the wanted value if it is there, else the first; None without any."""
     return wanted if wanted in values else next(iter(values), None)
 
 
@@ -171,7 +171,7 @@ def _listed(value: Any) -> list[str]:
 
 @cache
 def _languages(data: str) -> tuple[str, ...]:
-    """Locales or languages that a sample data set has, by its files; none where it has one file."""
+    """Return a sample data set's locales or languages by its files; none if it has one file."""
     path = Path(built_in_data()[data].path)
     if "{lang}" in path.name:
         found = path.parent.glob(path.name.replace("{lang}", "*"))

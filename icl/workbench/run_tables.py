@@ -1,4 +1,4 @@
-"""A run as tables of plain text, and one record with everything behind it."""
+"""A run as tables of plain text, and all about one of its records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CELL_CHARS, NAME_CHARS, PROMPT_CHARS, LABELS = 300, 40, 100_000, 8
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Headers and rows, every cell a text that can be shown."""
+    """Headers and rows of text that is safe to show."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -52,7 +52,7 @@ def _cell(text: str) -> str:
 
 
 def condition_table(run: Run) -> Table:
-    """A row a condition: the first digits of its fingerprint, settings, scores, baselines, counts.
+    """Make a table with a row for each condition: fingerprint, settings, scores, baselines, counts.
 
     Scores come from the run folder; no record is read.
     """
@@ -99,7 +99,7 @@ def condition_table(run: Run) -> Table:
 
 
 def _name(text: str) -> str:
-    """A setting in a column: of a long one the beginning and the end."""
+    """Shorten a setting to its beginning and end."""
     return text if len(text) <= NAME_CHARS else f"{text[: NAME_CHARS - 15]}…{text[-14:]}"
 
 
@@ -111,20 +111,20 @@ def _scored(row: Row) -> tuple[str, str]:
 
 
 def _others(row: Row) -> str:
-    """Every other score of the model's answers, calibrated ones included."""
+    """List all scores of the model's answers but the first, calibrated ones included."""
     own = [score for score in row.of_kind("model") if score is not row.primary]
     return ", ".join(f"{title(score.name)} {format_number(score.value)}" for score in own)
 
 
 def _count(row: Row) -> str:
-    """Rows scored; of an unfinished condition those that the run asked for, too."""
+    """Count the rows scored, and of an unfinished condition the rows that were asked for."""
     asked = len(row.condition.ids)
     scored = row.primary.n if row.primary is not None else 0
     return f"{scored:,}" if scored == asked else f"{scored:,} of {asked:,}"
 
 
 def page_table(page: Page, compared: bool) -> Table:
-    """A row a record; its id comes first, whole, so that it names the record."""
+    """Make a table with a row for each record; the whole id comes first, so it names the record."""
     headers = [
         "id",
         "verdict",
@@ -156,9 +156,9 @@ def _said(text: str | None) -> str:
 
 
 def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
-    """How often each right label got each answer, and the most frequent mix-ups.
+    """Count how often each right label got each answer; list the most frequent mix-ups.
 
-    None where labels are not what is answered.
+    Returns None for tasks whose answers are no labels.
     """
     if opened.condition.task.kind.labels is None:
         return None
@@ -173,7 +173,7 @@ def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
 
 
 def spread_table(found: Sequence[Spread]) -> Table:
-    """Spread over seeds, orders, prompts and layouts, each with what chance alone makes."""
+    """Make a table of the spread over seeds, orders, prompts and layouts, and of chance alone."""
     headers = (
         "where",
         "over",
@@ -209,12 +209,12 @@ def spread_table(found: Sequence[Spread]) -> Table:
 
 
 def settings(found: Sequence[Spread]) -> list[str]:
-    """What tells each spread from the others of its task: settings with several values there."""
+    """Name each spread by the settings in which it differs from others of its task."""
     return [_apart(one, [like for like in found if task_of(like) == task_of(one)]) for one in found]
 
 
 def task_of(one: Spread) -> str:
-    """The task whose conditions they are."""
+    """Return the task of a spread."""
     return one.where.get("task", "")
 
 
@@ -230,7 +230,7 @@ def _apart(one: Spread, all_: Sequence[Spread]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RecordView:
-    """Everything behind one answer, to be shown."""
+    """All about one record, ready to show."""
 
     facts: str
     prompt: tuple[Piece, ...]
@@ -241,7 +241,7 @@ class RecordView:
 
 
 def record_view(opened: Opened, key: str) -> RecordView:
-    """A record, its prompt rendered again and held against the hash of what was sent.
+    """Describe a record; render its prompt again and compare it with the hash of what was sent.
 
     Raises:
         StoreError: the condition has no such record.

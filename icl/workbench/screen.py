@@ -1,4 +1,4 @@
-"""What is set on the desk, and the experiment that asks just that."""
+"""The playground's settings, and the experiment file they stand for."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ OWN = "own_row"
 
 @dataclass(frozen=True)
 class Hand:
-    """What a user changed of the shots that a selector chose: ids of pool rows."""
+    """The user's changes to the shots that a selector chose, as ids of pool rows."""
 
     pinned: tuple[str, ...] = ()
-    """Stay, whatever the selector chooses."""
+    """Sent whatever the selector chooses."""
     removed: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
-    """Ids in the order wanted; others keep their place behind these."""
+    """Ids that come first, in this order."""
 
     @classmethod
     def of(cls, given: Any) -> Hand:
-        """From plain lists, as a browser sends them; anything else is no change."""
+        """Make it of what a browser sent; anything malformed is no change."""
         if not isinstance(given, Mapping):
             return cls()
         parts = {name: given.get(name) or () for name in ("pinned", "removed", "order")}
@@ -61,14 +61,14 @@ class Hand:
         return cls(**{name: tuple(ids) for name, ids in parts.items()})
 
     def plain(self) -> dict[str, list[str]]:
-        """As JSON."""
+        """Return the lists as plain JSON."""
         return {name: list(ids) for name, ids in vars(self).items()}
 
     def __bool__(self) -> bool:
         return bool(self.pinned or self.removed or self.order)
 
     def moved(self, shots: Sequence[str], name: str, by: int) -> Hand:
-        """The shot one place up (-1) or down (1)."""
+        """Move a shot one place up (-1) or down (1)."""
         order = list(shots)
         at = order.index(name)
         to = max(0, min(len(order) - 1, at + by))
@@ -76,12 +76,12 @@ class Hand:
         return Hand(self.pinned, self.removed, tuple(order))
 
     def without(self, name: str) -> Hand:
-        """The shot left out, and no longer pinned."""
+        """Remove a shot, and unpin it."""
         kept = tuple(one for one in self.pinned if one != name)
         return Hand(kept, (*self.removed, name), tuple(one for one in self.order if one != name))
 
     def pinning(self, name: str) -> Hand:
-        """The shot kept whatever the selector chooses; once more takes that back."""
+        """Pin a shot, or unpin one that is pinned."""
         removed = tuple(one for one in self.removed if one != name)
         if name in self.pinned:
             return Hand(tuple(one for one in self.pinned if one != name), removed, self.order)
@@ -89,7 +89,7 @@ class Hand:
 
 
 def arranged(picks: Iterable[str], hand: Hand, k: int) -> list[str]:
-    """The shots sent: pinned ones first, then what the selector chose, then in the order wanted.
+    """Return the ids of the shots to send: pinned and selected ones, in the user's order.
 
     >>> arranged(["a", "b", "c"], Hand(pinned=("z",), removed=("a",), order=("b",)), 2)
     ['b', 'z']
@@ -103,19 +103,19 @@ def arranged(picks: Iterable[str], hand: Hand, k: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Screen:
-    """Everything that a user has set."""
+    """Everything that a user has set in the playground."""
 
     name: str
     """Library name, or the path of a file that ends in ``.j2``."""
     text: str
-    """The template as it stands in the editor, saved or not."""
+    """The template's text in the editor, saved or not."""
     data: str = "samples/intent"
     """Name of a :class:`~icl.workbench.row_sources.Source`."""
     locale: str | None = "en-US"
     source: str | None = "eng_Latn"
     target: str | None = "deu_Latn"
     words: str = "en"
-    """Language of the prompt's own words: ``en``, or ``row`` for that of the row."""
+    """Prompt language: ``en``, or ``row`` for the language of the row."""
     row: int = 1
     """Counted from 1 in the order of the file."""
     select: str = "random"
@@ -130,31 +130,31 @@ class Screen:
     column: str = ""
     """Of an uploaded file: the column that holds the right answer."""
     model: str = ""
-    """Name of a model that the desk knows, or a source; empty: the first."""
+    """Name of a model that the app was started with, or a source; empty: the first."""
     width: str = ""
     """Empty: as the model's entry says."""
     chat: str = ""
     """``never``, ``auto`` or ``always``; empty: as the model's entry says."""
     calibrator: str = ""
-    """One that corrects the ranking: a name, or ``{calibrator: …}`` on one line; or empty."""
+    """Name of a calibrator, or its entry ``{calibrator: …}`` on one line; empty: none."""
 
 
 class Files(Protocol):
-    """Takes the files that an experiment names."""
+    """Stores the files that an experiment names."""
 
     def keep(self, name: str, content: bytes) -> str:
-        """Keep a file; returns the path that the experiment writes."""
+        """Store a file; return the path to write into the experiment."""
         ...
 
 
 @dataclass
 class Kept:
-    """Files in a private folder, by their content: nothing is ever written over."""
+    """Files in a private folder; names hold a hash of the content, so none is overwritten."""
 
     folder: Path
 
     def keep(self, name: str, content: bytes) -> str:
-        """Write the file unless it is there; its absolute path."""
+        """Write the file unless it is there; return its absolute path."""
         path = self.folder / name
         if not path.is_file():
             replace_file(path, content.decode("utf-8", "surrogatepass"))
@@ -163,20 +163,20 @@ class Kept:
 
 @dataclass
 class Collected:
-    """Files that are only collected, to be written beside the experiment."""
+    """Files collected in memory, to be written next to the experiment."""
 
     files: dict[str, bytes] = field(default_factory=dict)
 
     def keep(self, name: str, content: bytes) -> str:
-        """Remember the file; its path from the experiment's folder."""
+        """Collect the file; return its path from the experiment's folder."""
         self.files[name] = content
         return name
 
     def write(self, base: Path) -> list[Path]:
-        """Write all files under ``base``; one that is there with other content is refused.
+        """Write all files under ``base``; overwrite none.
 
         Raises:
-            StoreError: another file has that name.
+            StoreError: a file of that name has other content.
         """
         for name, content in self.files.items():
             path = base / name
@@ -195,14 +195,14 @@ def experiment(
     files: Files,
     shots: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """The experiment file that asks what the screen asks, and nothing else.
+    """Make the experiment file of a screen, which sends the screen's one prompt.
 
     Args:
-        screen: what is set.
+        screen: the settings.
         source: the rows' source.
         model: the model's whole entry.
         files: takes shot files and rows typed by hand.
-        shots: ids of the shots, where they were changed by hand; else the selector chooses.
+        shots: ids of the shots if the user changed them; None lets the selector choose.
 
     Raises:
         DataError: a row that is not there, or a typed one that parallel lines cannot hold.
@@ -235,7 +235,7 @@ def experiment(
 
 
 def _calibrate(screen: Screen, source: Source) -> list[Any]:
-    """The source's calibrators and the one chosen, which may be one of them by its name."""
+    """Return the source's calibrators with the chosen one among them."""
     entries, entry = list(source.calibrators), calibrator_entry(screen.calibrator)
     if isinstance(entry, str) and entry in make_calibrators(entries):
         return entries
@@ -253,7 +253,7 @@ def _rows(screen: Screen, source: Source) -> dict[str, Any]:
 
 
 def _line(screen: Screen, source: Source) -> list[int]:
-    """The row as the experiment counts it."""
+    """Return the screen's row as ``lines`` of the data set."""
     first, last = source.task["rows"].get("lines") or (1, None)
     if last is not None and not 1 <= screen.row <= last - first + 1:
         raise DataError(f"row {screen.row}: {source.name} has the rows 1 to {last - first + 1}")
@@ -277,7 +277,7 @@ def _shots(screen: Screen, files: Files, shots: Sequence[str] | None) -> dict[st
 def _typed(
     screen: Screen, source: Source, task: dict[str, Any], data: dict[str, Any], files: Files
 ) -> None:
-    """Let the rows of the task be the one that was typed; shots stay those of the source."""
+    """Replace the task's rows by the typed one; shots still come from the source."""
     name = task["rows"]["data"]
     rows, pool = task["rows"], task.get("pool")
     if pool is not None:
@@ -304,7 +304,7 @@ def _typed(
 
 
 def _typed_lines(screen: Screen, files: Files) -> dict[str, Any]:
-    """A typed row of parallel text: a file of one line for each language."""
+    """Store a typed row of parallel text as a file of one line for each language."""
     texts = {screen.source: screen.own.get("source", ""), screen.target: screen.answer}
     for text in texts.values():
         if "\n" in text or "\r" in text:
@@ -318,7 +318,7 @@ def _typed_lines(screen: Screen, files: Files) -> dict[str, Any]:
 
 
 def _plain(text: str) -> Any:
-    """A list or object is typed as JSON; anything else is text."""
+    """Parse a typed value: lists and objects are JSON, anything else is text."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(text)
@@ -328,21 +328,21 @@ def _plain(text: str) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Without anchors, which experiment files do not accept."""
+    """Writes YAML without anchors, which experiment files do not accept."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def as_yaml(whole: Mapping[str, Any]) -> str:
-    """An experiment as a file."""
+    """Write an experiment as YAML."""
     return yaml.dump(
         dict(whole), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None
     )
 
 
 def as_file(name: str, shots: Sequence[Shot]) -> tuple[str, bytes]:
-    """Path under the working folder and content of a shot file; whole rows, so it stands alone.
+    """Make a shot file of whole rows; return its path under the working folder and its content.
 
     Raises:
         ConfigError: a name that is no plain file name.

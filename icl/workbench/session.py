@@ -1,7 +1,7 @@
-"""What all who sit at the desk share: sources of rows, models, what was loaded, the sandbox.
+"""What all pages share: the sources of rows, the models and their engines, the sandbox.
 
-The way to a prompt is that of ``icl run``: the screen becomes an experiment, the experiment a
-condition.
+A screen becomes a prompt by the code of ``icl run``: it is written as an experiment, and the
+experiment is bound as a condition.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ __all__ = ["Export", "Seen", "UPLOAD", "Workplace"]
 
 UPLOAD = "uploads"
 _MOST_HELD = 64
-"""Samples and pools held before all of them are forgotten: each edit of a template adds some."""
+"""Samples and pools cached before all are dropped; each edit of a template adds some."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A screen as a condition, with what its selector had chosen."""
+    """The condition of a screen, with the shots that its selector chose."""
 
     condition: Condition
     scores: Mapping[str, float | None]
@@ -61,17 +61,17 @@ class Export:
 
     text: str
     files: Mapping[str, bytes]
-    """Path from the experiment's folder -> content: a template, shots, rows, where not on disk."""
+    """Path from the experiment's folder -> content of the template, shots and rows not on disk."""
 
 
 class Workplace:
-    """Shared by all sessions; nothing of one session is kept here but by the hash of its content.
+    """What all pages share; it stores nothing of one page but under a hash of its content.
 
     Args:
         models: name -> model entry, as in an experiment file; the first one is the default.
-        base: folder that relative paths start from, as in an experiment file that lies there.
-        private: folder for what only this process needs.
-        given: an experiment whose tasks are sources, too.
+        base: working folder; relative paths start from it, and everything is saved in it.
+        private: folder for files that only this process needs.
+        given: an experiment whose tasks are offered as sources.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Workplace:
         self._loader: Loader | None = None
 
     def first_screen(self) -> Screen:
-        """What a page shows that was just opened: the first source, under its own template."""
+        """Return the screen of a page just opened: the first source with its template."""
         data, source = next(iter(self.sources.items()))
         own = source.prompt in template_choices(self.base)
         name = source.prompt if own else stand_in(source.kind)
@@ -109,19 +109,19 @@ class Workplace:
     # ---- rows
 
     def read(self, spec: DataSpec) -> Iterable[Example]:
-        """The rows of a spec, held in memory.
+        """Read the rows of a spec, from memory if possible.
 
         Raises:
-            ConfigError: what it names is none of the files that the page reads.
+            ConfigError: the page may not read those files.
         """
         self.bounds.check_spec(spec)
         return self.shelf.read(spec)
 
     def source(self, screen: Screen) -> Source:
-        """The rows' source.
+        """Return the source of the screen's rows.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: no source has that name.
         """
         if screen.data.startswith(f"{UPLOAD}/"):
             return self._uploaded(screen)
@@ -131,16 +131,16 @@ class Workplace:
         return self.sources[screen.data]
 
     def _asked(self, screen: Screen) -> Source:
-        """The source, and where the answer of a typed row stands."""
+        """Return the source; for a typed row, with the field that holds its answer."""
         found = self.source(screen)
         if not screen.own:
             return found
         return replace(found, label_field=self.template(screen).file.head.label_field)
 
     def upload(self, name: str, content: bytes) -> str:
-        """Keep a file of rows for this process; its name as a source.
+        """Store an uploaded file of rows for this process; return its name as a source.
 
-        The name ends in so much of the content's hash that only who has the content knows it.
+        The name ends in a long hash of the content, so that nobody without the file can guess it.
         """
         stem, dot, ending = Path(name).name.rpartition(".")
         clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)[:40] or "rows"
@@ -162,26 +162,26 @@ class Workplace:
         return replace(of_upload(path, kind, screen.column or None), name=screen.data)
 
     def columns(self, data: str) -> list[str]:
-        """The columns of an uploaded file."""
+        """List the columns of an uploaded file."""
         path = self.private / data
         rows = self.read(of_spec(of_upload(path, GENERATE.kind, None), self.base, Screen("", "")))
         return list(next(iter(rows)).fields)
 
     def rows(self, screen: Screen) -> list[Example]:
-        """All rows that can be asked, in the order of the file."""
+        """List all rows of the screen's source, in the order of the file."""
         return list(self.read(of_spec(self.source(screen), self.base, screen)))
 
     # ---- prompts
 
     def template(self, screen: Screen) -> Template:
-        """The template in the editor, parsed in the sandbox."""
+        """Parse the template in the editor, in the sandbox."""
         return self.sandbox.bind(screen.text, screen.name, "en")
 
     def model(self, screen: Screen) -> dict[str, Any]:
-        """The whole entry of the model that is chosen.
+        """Return the whole entry of the screen's model.
 
         Raises:
-            ConfigError: it is neither here nor one that the app was started with.
+            ConfigError: the model is not here, and the app was not started with it.
         """
         name = screen.model or next(iter(self.models))
         entry = dict(self.models.get(name) or {"source": name})
@@ -195,7 +195,7 @@ class Workplace:
         return entry
 
     def seen(self, screen: Screen) -> Seen:
-        """The one condition of the screen's experiment; its template renders in the sandbox.
+        """Bind the screen's experiment as a condition; its template renders in the sandbox.
 
         Raises:
             IclError: whatever ``icl run`` of the experiment would refuse.
@@ -210,10 +210,9 @@ class Workplace:
         return Seen(self._build(screen, arranged(scores, screen.hand, screen.k)), scores)
 
     def drawn(self, screen: Screen, n: int, seed: int, halved: bool = False) -> Condition:
-        """The screen's condition on ``n`` rows drawn, instead of the one on the screen.
+        """Bind the screen's condition with ``n`` sampled rows instead of the screen's one.
 
-        Where ``halved``, they are drawn from the first half of the data, and the other half is
-        the pool.
+        ``halved`` samples from the first half of the data and takes the other half as the pool.
 
         Raises:
             IclError: whatever ``icl run`` of it would refuse.
@@ -225,13 +224,13 @@ class Workplace:
         return self._build(replace(screen, hand=Hand()), None, drawn)
 
     def engine(self, screen: Screen) -> Engine:
-        """The engine of the model that is chosen; others give their memory back."""
+        """Return the engine of the screen's model, and free the memory of all others."""
         condition = self._build(replace(screen, hand=Hand()), None)
         self.only(condition)
         return condition.engine
 
     def only(self, condition: Condition) -> None:
-        """Let every engine but this condition's give its memory back."""
+        """Free the memory of every engine but this condition's."""
         if self._loader is not None:
             self._loader.only(condition.engine)
 
@@ -255,7 +254,7 @@ class Workplace:
             return build(point, self.loading(made))
 
     def loading(self, made: Experiment) -> Loader:
-        """A loader of this experiment that shares what others have loaded."""
+        """Return a loader of an experiment that shares engines and data with the others."""
         known = self._loader
         if known is None:
             known = self._loader = Loader(made, read=self.read)
@@ -266,7 +265,7 @@ class Workplace:
     # ---- to keep
 
     def export(self, screen: Screen) -> Export:
-        """The experiment that asks what the screen asks, with every file it needs."""
+        """Write the screen as an experiment, with every file it needs."""
         files = Collected()
         name, kept = self._saved(screen, files), replace(screen)
         shots = None
@@ -278,7 +277,7 @@ class Workplace:
         return Export(as_yaml(whole), files.files)
 
     def _saved(self, screen: Screen, files: Files) -> str:
-        """The name under which the template's text lies on disk, or will."""
+        """Return the template's name; a text that is not on disk becomes a new file."""
         spoken = self.spoken(screen)
         if screen.text == template_text(screen.name, spoken, self.base):
             return screen.name
@@ -287,7 +286,7 @@ class Workplace:
         return files.keep(f"prompts/{stem}-{digest(text)[:8]}.j2", text.encode())
 
     def _carried(self, source: Source, files: Files) -> Source:
-        """The source with an uploaded file beside the experiment."""
+        """Copy an uploaded file next to the experiment; return the source that names the copy."""
         if not source.name.startswith(f"{UPLOAD}/"):
             return source
         path = Path(source.data["uploaded"]["path"])
@@ -295,17 +294,17 @@ class Workplace:
         return replace(source, data={"uploaded": {**source.data["uploaded"], "path": name}})
 
     def spoken(self, screen: Screen) -> str:
-        """Tag of the prompt language."""
+        """Return the tag of the prompt language."""
         if screen.words != "row":
             return "en"
         pairs = self.source(screen).sources
         return (screen.target if pairs else screen.locale) or "en"
 
     def write(self, export: Export, name: str) -> Path:
-        """Write an export as ``NAME.yaml`` under the base, and its files; nothing is written over.
+        """Write an export as ``NAME.yaml`` with its files under the base; overwrite nothing.
 
         Raises:
-            StoreError: another file has that name.
+            StoreError: a file of that name has other content.
             ConfigError: a name that is no plain file name.
         """
         stem = name.strip().removesuffix(".yaml")
@@ -319,7 +318,7 @@ class Workplace:
 
 
 def of_spec(source: Source, base: Path, screen: Screen) -> Any:
-    """What a source reads for the locale and pair on the screen."""
+    """Return the data spec of a source for the screen's locale or pair."""
     asked = {k: v for k, v in source.task["rows"].items() if k not in ("locale", "pair")}
     rows = RowsEntry.model_validate(asked)
     entry = DataEntry.model_validate(source.entry)

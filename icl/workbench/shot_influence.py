@@ -1,4 +1,4 @@
-"""What each shot does to an answer: it is left out, and the rest is scored again."""
+"""Measure the influence of each shot: leave it out, and score the answer again."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["Influence", "influence"]
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """The answer without one shot."""
+    """What changes when one shot is left out."""
 
     shot: str
     label: str | None
-    """What is answered without the shot; None for free text."""
+    """The answer without the shot; None for free text."""
     flips: bool
-    """Whether that is another answer than with it."""
+    """Whether the answer without the shot is another one."""
     right: bool | None
-    """Whether the answer without the shot is right; None where that is not known."""
+    """Whether the answer without the shot is right; None if not known."""
     adds: float
     """Nats that the shot adds to the log-probability of the right answer (of the answer given,
     where no right one is known): with the shot less without it."""

@@ -1,4 +1,4 @@
-"""Up to four ways of asking the same rows, beside each other: their prompts, answers and scores."""
+"""Compare up to four settings on the same rows: their prompts, answers and scores."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ RUNS = "runs"
 
 @dataclass(frozen=True)
 class Bench:
-    """The rows that all columns are asked."""
+    """The rows that all columns answer."""
 
     data: str
     locale: str | None = None
     source: str | None = None
     target: str | None = None
     n: int = 1
-    """Rows drawn; 1 is the row ``row``. A typed row is the only one."""
+    """Rows to sample; 1 stands for the row ``row``. A typed row is always the only one."""
     row: int = 1
     """Counted from 1."""
     seed: int = 0
-    """Of the draw."""
+    """Seed of the sample."""
     max_tokens: int = 64
     own: Mapping[str, str] = field(default_factory=dict)
     """Fields of a row typed by hand, as of a :class:`~icl.workbench.screen.Screen`."""
@@ -51,20 +51,19 @@ class Bench:
     """The right answer of a typed row, if any."""
     column: str = ""
     """Of uploaded data: the column that holds the right answer."""
-
     halved: bool = False
-    """Of an uploaded file the first half is asked and the other is the pool, for shots."""
+    """Whether an uploaded file is split: rows from its first half, shots from the other."""
 
     @property
     def single(self) -> bool:
-        """Whether it is one row, and that one known."""
+        """Whether there is one row, chosen by the user."""
         return self.n == 1 or bool(self.own)
 
     @classmethod
     def of(cls, screen: Screen, n: int, seed: int, shots: bool) -> Bench:
-        """The row on a screen, typed or not, or with ``n`` over 1 rows drawn from its data.
+        """Take the row of a screen, or sample ``n`` rows of its data if ``n`` is over 1.
 
-        ``shots`` says whether any column has some.
+        ``shots`` says whether any column has shots.
         """
         halved = screen.data.startswith(f"{UPLOAD}/") and shots and n > 1 and not screen.own
         return cls(
@@ -85,7 +84,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Column:
-    """What is asked of the rows."""
+    """The settings of one column."""
 
     template: str
     model: str = ""
@@ -95,14 +94,14 @@ class Column:
     seed: int = 0
 
     def title(self) -> str:
-        """In a few words."""
+        """Name the settings in a few words."""
         shots = f"{self.k} {self.select}" if self.k else "no shots"
         seed = f"seed {self.seed}" if self.k and self.seed else ""
         return " · ".join(filter(None, [self.template, self.model, self.width, shots, seed]))
 
 
 def condition_of(work: Workplace, bench: Bench, column: Column) -> Condition:
-    """The column as a condition; its template renders in the sandbox.
+    """Bind a column as a condition; its template renders in the sandbox.
 
     Raises:
         IclError: whatever ``icl run`` of it would refuse.
@@ -134,12 +133,12 @@ def condition_of(work: Workplace, bench: Bench, column: Column) -> Condition:
 
 
 def asked(condition: Condition, row: str | None, counted: bool) -> Request:
-    """What is sent for the row of that id, else for the first one.
+    """Make the request of one row, by default of the first.
 
     Args:
         condition: of a column.
         row: id of one of its rows.
-        counted: whether the model's tokenizer may be used; without it all shots are shown.
+        counted: whether the model's tokenizer may be used; without it no shot is dropped to fit.
     """
     rows = {example.id: example for example in condition.examples}
     example = rows.get(row or "") or condition.examples[0]
@@ -149,7 +148,7 @@ def asked(condition: Condition, row: str | None, counted: bool) -> Request:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the columns answered, the first being the baseline."""
+    """The results of all columns; the first one is the baseline."""
 
     titles: Sequence[str]
     conditions: Sequence[Condition]
@@ -157,13 +156,13 @@ class Compared:
 
     @cached_property
     def examples(self) -> dict[str, Example]:
-        """Rows that all columns answered, by id, in the order of the first."""
+        """Rows that all columns answered, by id, in the order of the first column."""
         shared = set.intersection(*({*result.records} for result in self.results))
         return {one.id: one for one in self.results[0].examples if one.id in shared}
 
     @cached_property
     def answers(self) -> list[dict[str, str]]:
-        """Of each column, id -> its answer: the label it ranks first, or the text it wrote."""
+        """For each column, id -> answer: the label ranked first, or the generated text."""
         return [
             {
                 made.id: record.outputs[0].text if record.outputs else str(made.value)
@@ -174,7 +173,7 @@ class Compared:
 
     @cached_property
     def right(self) -> list[dict[str, bool]]:
-        """Of each column, id -> whether its parsed answer is one of the targets."""
+        """For each column, id -> whether the parsed answer is one of the targets."""
         return [
             {
                 made.id: made.value in self.examples[made.id].targets
@@ -185,13 +184,13 @@ class Compared:
         ]
 
     def different(self) -> list[str]:
-        """Ids of the rows that not all columns answer alike."""
+        """List the ids of the rows that the columns answer differently."""
         return [
             name for name in self.examples if len({answers[name] for answers in self.answers}) > 1
         ]
 
     def rows(self, different: bool, start: int = 0, most: int = 25) -> list[list[str]]:
-        """Id, input, reference and the answer of each column; right ones carry a tick."""
+        """Make table rows: id, input, reference, the answers; right ones carry a tick."""
         names = self.different() if different else list(self.examples)
         made = []
         for name in names[start : start + most]:
@@ -204,13 +203,13 @@ class Compared:
         return made
 
     def comparisons(self) -> list[Comparison]:
-        """Every other column against the first, by the task's first metric (Holm corrected)."""
+        """Compare every other column with the first by the task's first metric (Holm corrected)."""
         name, metric = primary(self.results[0])[0]
         sides = [side(one, title) for one, title in zip(self.results, LETTERS, strict=False)]
         return corrected([compare_sides(sides[0], one, name, metric, {}) for one in sides[1:]])
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Headers and a line for each column: score with interval, and how it differs from A."""
+        """Make headers and a row for each column: score, interval, difference from A."""
         _, metric = primary(self.results[0])[0]
         head = ["", "asked", metric.label, "n", "against A", "wins – ties – losses", "p"]
         lines = []
@@ -245,11 +244,11 @@ def _against(found: Comparison) -> list[str]:
 def run_columns(
     work: Workplace, bench: Bench, columns: Sequence[Column], progress: Watched
 ) -> Compared:
-    """Ask every column its rows; records of several rows are kept under ``runs/``, and reused.
+    """Run every column; records of several rows are stored under ``runs/``, and reused.
 
     Raises:
-        Stopped: the progress was told to; whole batches are kept.
-        IclError: anything wrong with a column, which is named.
+        Stopped: the user stopped it; whole batches are kept.
+        IclError: anything wrong with a column, which the message names.
     """
     conditions = []
     for letter, column in zip(LETTERS, columns, strict=False):

@@ -1,7 +1,7 @@
 """Templates to open and to save: the library's, the user's own files, and their earlier versions.
 
-Own templates are ``.j2`` files under the desk's folder. Every text that is saved or run is kept as
-a numbered version under ``.icl/versions/``, so that nothing that was tried is lost.
+Own templates are ``.j2`` files under the working folder. Every text that is saved or run is stored
+as a numbered version under ``.icl/versions/``, so that no attempt is lost.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Version:
 
 
 def own_templates(base: Path) -> list[str]:
-    """Paths of the ``.j2`` files under ``base``, at most three folders deep, library left out."""
+    """List the ``.j2`` files under ``base``, up to two folders deep, without the library's."""
     found = []
     for pattern in ("*.j2", "*/*.j2", "*/*/*.j2"):
         for path in islice(base.glob(pattern), _MOST_TEMPLATES):
@@ -80,20 +80,20 @@ def own_templates(base: Path) -> list[str]:
 
 
 def template_choices(base: Path) -> list[str]:
-    """The user's own templates, then those of the library."""
+    """List the user's own templates, then those of the library."""
     return [*own_templates(base), *template_names()]
 
 
 def stand_in(kind: Kind) -> str:
-    """The library's template of a kind that a beginner starts from."""
+    """Return the library's template to begin with for a kind of task."""
     return kind.starter or GENERATE.kind.starter
 
 
 def template_text(name: str, tag: str, base: Path) -> str:
-    """The text of a template in the list, as it is on disk; own ones may be malformed.
+    """Read the text of a template in the list; the user's own may be malformed.
 
     Raises:
-        TemplateError: not in the list, or not readable.
+        TemplateError: it is not in the list, or not readable.
     """
     known = template_choices(base)
     if name not in known:
@@ -109,12 +109,12 @@ def template_text(name: str, tag: str, base: Path) -> str:
 
 
 def save_template(base: Path, name: str, text: str, current: str) -> str:
-    """Write a template of the user's own; returns its name in the list.
+    """Write one of the user's own templates; return its name in the list.
 
-    Only the template that is open may be written over, and its text is kept as a version.
+    Only the open template may be overwritten; its former text is stored as a version.
 
     Raises:
-        StoreError: a name that is no plain path, one that is taken, or no room.
+        StoreError: the name is no plain path or is taken, or the text is too long.
     """
     stem = name.strip().removesuffix(".j2")
     parts = stem.split("/")
@@ -142,7 +142,7 @@ def save_template(base: Path, name: str, text: str, current: str) -> str:
 
 
 def keep_version(base: Path, name: str, text: str) -> Version | None:
-    """Keep a text of a template, unless it is that of the newest version."""
+    """Store a text as a new version, unless the newest one is the same."""
     known = versions(base, name)
     if known and version_text(known[0]) == text:
         return None
@@ -153,7 +153,7 @@ def keep_version(base: Path, name: str, text: str) -> Version | None:
 
 
 def versions(base: Path, name: str) -> list[Version]:
-    """The kept texts of a template, the newest first."""
+    """List the versions of a template, the newest first."""
     found = [path for path in _folder(base, name).glob("*.j2") if path.stem.isdigit()]
     made = [
         Version(int(path.stem), datetime.fromtimestamp(path.stat().st_mtime, UTC), path)
@@ -163,12 +163,12 @@ def versions(base: Path, name: str) -> list[Version]:
 
 
 def version_text(version: Version) -> str:
-    """The text that was kept."""
+    """Read the text of a version."""
     return version.path.read_text("utf-8")
 
 
 def fields_of(file: TemplateFile) -> list[str]:
-    """The fields that a template's inputs read, in the order of their lines."""
+    """List the fields that a template's inputs read, in the order of their lines."""
     found: dict[str, int] = {}
     for half in (file.system, file.instruction, file.query or file.input):
         if half is not None:
@@ -182,5 +182,5 @@ def _folder(base: Path, name: str) -> Path:
 
 
 def _whole(text: str) -> str:
-    """Without halves of characters, which UTF-8 cannot hold."""
+    """Replace lone surrogates, which UTF-8 cannot hold."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""How the window is filled: tokens of instruction, shots and query, room kept for the answer."""
+"""Tokens of instruction, shots and query in the model's window, and the room for the answer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Meter", "measured", "part_counts"]
 
 @dataclass(frozen=True)
 class Meter:
-    """Tokens of one request."""
+    """The token counts of one request."""
 
     parts: dict[str, int]
     """``special``, ``instruction``, ``shots``, ``query``."""
     tokens: int
     room: int
-    """Tokens that the prompt may have beside the longest answer."""
+    """Tokens that the prompt may have; the rest of the window is for the answer."""
     window: int
     dropped: tuple[str, ...] = ()
     """Ids of the shots left out to fit."""
@@ -31,34 +31,34 @@ class Meter:
         return self.room - self.tokens
 
     def shares(self) -> dict[str, int]:
-        """The parts with the room kept for the answer, those without tokens left out."""
+        """Return the parts that have tokens, with the room for the answer."""
         answer = max(0, self.window - self.room)
         return {part: n for part, n in {**self.parts, "answer": answer}.items() if n}
 
     def text(self) -> str:
-        """All of it in a line or two."""
+        """Say it in a line or two."""
         parts = ", ".join(f"{part} {n}" for part, n in self.parts.items() if n)
         gone = f"\ndropped to fit: {', '.join(self.dropped)}" if self.dropped else ""
         return f"{self.tokens:,} = {parts}; room for {self.left:,} more of {self.window:,}{gone}"
 
 
 def measured(condition: Condition, request: Request) -> Meter:
-    """The tokens of a request, by its engine."""
+    """Count the tokens of a request with its engine."""
     counts = part_counts(request.prompt, condition.engine.tokens(request.prompt), request.sent)
     room = condition.room
     return Meter(counts, request.tokens, room, condition.engine.window, request.prompt.dropped)
 
 
 def part_counts(prompt: Prompt, tokens: Iterable[Token], sent: str | None = None) -> dict[str, int]:
-    """Tokens by part; a separator counts to what stands before it.
+    """Count tokens by part of the prompt; a separator counts to the part before it.
 
-    A token that spans a border counts where it begins. ``special`` are those that the tokenizer
-    adds, such as a begin of text, and in a chat what the chat template writes around the parts.
+    A token that spans a border counts where it begins. ``special`` are tokens that the tokenizer
+    adds, such as a begin of text, and text that a chat template writes around the parts.
 
     Args:
-        prompt: what was rendered.
-        tokens: those sent.
-        sent: the text they cover, where it is not the flat prompt.
+        prompt: the rendered prompt.
+        tokens: the tokens sent.
+        sent: the text of the tokens, if it is not the flat prompt.
     """
     text = prompt.text if sent is None else sent
     borders: list[tuple[int, str]] = []  # (end, part), in the order of the text

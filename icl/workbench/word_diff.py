@@ -1,4 +1,4 @@
-"""Two texts word by word: what both have, and what stands in one of them alone."""
+"""Compare two texts word by word."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["LEFT", "Piece", "RIGHT", "word_diff"]
 LEFT, RIGHT = "only left", "only right"
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _MOST = 1_000_000
-"""Pairs of parts looked at; more of them, and the texts between are called different whole."""
+"""Most pairs of words compared; longer stretches count as different as a whole."""
 
 Piece = tuple[str, str | None]
-"""A text and where it stands: :data:`LEFT`, :data:`RIGHT`, or None for both."""
+"""A text, and which side has it: :data:`LEFT`, :data:`RIGHT`, or None for both."""
 
 
 def word_diff(left: str, right: str) -> list[Piece]:
-    """Both texts as one sequence of pieces, first by lines, then by words within changed lines.
+    """Merge both texts into one sequence of pieces, by lines, then by words of changed lines.
 
     The pieces without :data:`RIGHT` joined are the left text, those without :data:`LEFT` the
     right one; no two that follow each other are of one kind.
@@ -38,7 +38,7 @@ def word_diff(left: str, right: str) -> list[Piece]:
 
 
 def _apart(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Stretches of the two sequences, equal and different ones in turn."""
+    """Yield stretches of the two sequences, equal and different ones in turn."""
     start = 0
     while start < min(len(left), len(right)) and left[start] == right[start]:
         start += 1
@@ -58,7 +58,7 @@ def _apart(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str
 
 
 def _joined(pieces: Sequence[Piece]) -> list[Piece]:
-    """Without empty pieces; of a changed stretch first all of the left, then all of the right."""
+    """Join neighbours of one kind; in a changed stretch the left side comes first."""
     made: list[Piece] = []
     waiting = {LEFT: "", RIGHT: ""}
 

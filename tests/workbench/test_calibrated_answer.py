@@ -1,4 +1,4 @@
-"""One row calibrated on the desk, against the batch path's own numbers."""
+"""One row calibrated in the playground has the numbers of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record of a run, opened on the desk."""
+"""A record of a run opens in the playground with the same prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is on the desk is what ``icl run`` of its export sends, to the byte."""
+"""A screen shows what ``icl run`` of its export sends, byte for byte."""
 
 from __future__ import annotations
 

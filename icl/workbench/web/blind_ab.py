@@ -1,7 +1,6 @@
-"""The tab Blind A/B: two outputs without names, and which of them is better.
+"""The tab Blind A/B: the user judges pairs of outputs without knowing whose they are.
 
-Nothing is decided here, see :mod:`icl.scoring.blind_ab`. Texts go only to components that show them
-as text.
+The logic is in :mod:`icl.scoring.blind_ab`. Texts go only to components that show them as text.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ RUNS = "runs"
 
 @dataclass
 class _Reading:
-    """What one session reads."""
+    """The pair that one page judges, and how far it is."""
 
     pair: Pair
     rows: list[str]
@@ -47,7 +46,7 @@ class Blind:
         self._reading: dict[str, _Reading] = {}
 
     def build(self) -> None:
-        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
         with gr.Row(elem_classes="running"):
             self.run = chooser(
                 self._runs(), value=None, label="Run", elem_id="b-run", scale=3, min_width=140
@@ -123,7 +122,7 @@ class Blind:
         return [folder.name for folder in find_runs(self.work.base / RUNS)]
 
     def leave(self, request: gr.Request) -> None:
-        """A page that is closed leaves nothing behind."""
+        """Forget the session of a page that was closed."""
         self._reading.pop(str(request.session_hash), None)
 
     def _load(self, name: Any) -> Any:
@@ -132,7 +131,7 @@ class Blind:
         return load_run(str(name), self.work.base / RUNS)
 
     def conditions(self, run: str) -> list[Any]:
-        """The conditions of a run, by number."""
+        """List the conditions of a run in the two choosers."""
         try:
             found = self._load(run).conditions
         except IclError as error:
@@ -146,7 +145,7 @@ class Blind:
         return [gr.Dropdown(names, value="1"), gr.Dropdown(names, value=second), told("")]
 
     def begin(self, run: str, a: str, b: str, request: gr.Request) -> list[Any]:
-        """The first row without a verdict."""
+        """Show the first row without a verdict."""
         try:
             loaded = self._load(run)
             pair = Pair(loaded.name, *(loaded.condition(str(one or "")) for one in (a, b)))
@@ -171,7 +170,7 @@ class Blind:
         return [shown(fields, 20_000), *texts, told(f"{note}{left} rows to read")]
 
     def judge(self, choice: str, request: gr.Request) -> list[Any]:
-        """Keep a verdict, and show the next row."""
+        """Store a verdict, and show the next row."""
         made = self._reading.get(str(request.session_hash))
         if made is None or made.place >= len(made.rows):
             return [gr.skip(), gr.skip(), gr.skip(), told("begin first: there is no row to judge")]
@@ -187,7 +186,7 @@ class Blind:
             return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
 
     def reveal(self, request: gr.Request) -> Any:
-        """Who is preferred, with the interval."""
+        """Say which condition is preferred, with the interval."""
         made = self._reading.get(str(request.session_hash))
         if made is None:
             return told("begin first: then this says who is preferred")
@@ -200,7 +199,7 @@ class Blind:
         return told(f"“{two}” against “{one}”: {found}")
 
     def export(self) -> Any:
-        """All verdicts as rows of chosen and rejected outputs."""
+        """Write all verdicts as rows of chosen and rejected outputs."""
         path = self.work.base / EXPORT
         try:
             rows = preference_rows(read_verdicts(self.work.base / FILE))
@@ -211,6 +210,6 @@ class Blind:
 
 
 def _named(condition: ConditionResult, apart: Sequence[str]) -> str:
-    """A condition by the settings in which it may differ from others."""
+    """Name a condition by the settings in which it differs from others."""
     words = filter(None, (condition.axes.get(axis) for axis in apart))
     return " ".join(words) or join_axes(condition.axes)

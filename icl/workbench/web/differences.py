@@ -1,6 +1,6 @@
 """Differences between conditions of a run by a setting, as ``icl compare RUN --by`` prints them.
 
-Nothing is decided here, see :func:`icl.reports.comparison.compared`.
+The logic is in :func:`icl.reports.comparison.compared`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["Differences"]
 
 
 class Differences:
-    """Two choosers and a text box, hidden until there is a run with something to compare."""
+    """Two choosers and a text box, hidden until a run has something to compare."""
 
     def __init__(self, work: Workplace) -> None:
         self.work = work
 
     def build(self) -> None:
-        """Lay them out in an open column, and say what calls what."""
+        """Lay out the components in an open column, and wire their events."""
         self.run = gr.State("")
         with gr.Row(visible=False, elem_id="x-differences") as self.row:
             self.by = chooser([], label="Compare by", elem_id="x-by", min_width=120)
@@ -47,7 +47,7 @@ class Differences:
         self.baseline.input(self.show, [self.run, self.by, self.baseline], self.text, **QUICK)
 
     def of(self, run: Run) -> list[Any]:
-        """Values of :attr:`outputs` for a run that is there now: what its file asks, at first."""
+        """Return values of :attr:`outputs` for a finished run, at first as its file asks."""
         settings = comparable(run)
         asked = run.manifest.compare
         by = asked.by if asked else next(iter(settings), "")
@@ -77,7 +77,7 @@ class Differences:
         return [against, self.show(run, by, baseline or "") if by else gr.Textbox(visible=False)]
 
     def show(self, run: str, by: str, baseline: str) -> Any:
-        """The table and what it shows, in words."""
+        """Show the table and its summary in words."""
         try:
             text = compared(opened(self.work, run), str(by), str(baseline or "") or None)
         except IclError as error:

@@ -1,8 +1,8 @@
-"""The tab Experiment: a grid as a form, its YAML beside it, what it will cost, and its run.
+"""The tab Experiment: a grid as a form and as YAML, its estimate, and its run.
 
-The YAML is what counts: the form writes it until it is edited by hand, and then only when asked.
-Nothing is decided here, see :mod:`icl.workbench.experiment_draft`. Texts go only to components that
-show them as text.
+The YAML is what counts: the form writes it until the user edits it, and then only when asked. The
+logic is in :mod:`icl.workbench.experiment_draft`. Texts go only to components that show them as
+text.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Experiment:
         self.text_store = gr.BrowserState(None, storage_key=f"{KEY}-text", secret=SECRET)
 
     def build(self) -> None:
-        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
         self.form: dict[str, Any] = {}
         with gr.Row():
             with gr.Column(scale=4, min_width=320):
@@ -257,10 +257,10 @@ class Experiment:
     # ---- form and text
 
     def read(self, values: Sequence[Any]) -> Draft:
-        """The form, which a browser may send as it likes.
+        """Read and check the form, since a browser may send anything.
 
         Raises:
-            ConfigError: a number out of bounds, or a list of numbers that is none.
+            ConfigError: a number out of bounds, or a text that is no list of numbers.
         """
         given = dict(zip(FORM, values, strict=True))
         lists = {
@@ -288,7 +288,7 @@ class Experiment:
         )
 
     def fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
-        """Write what the form says, unless the text was edited by hand."""
+        """Write the form's YAML, unless the user edited the text."""
         keep = dict(zip(FORM, values, strict=True)) if ready else gr.skip()
         # The editor leaves out the last line break.
         if (text or "").rstrip() != written.rstrip():
@@ -301,11 +301,11 @@ class Experiment:
         return [shown(made), made, self._checked(made), keep]
 
     def first_fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
-        """What stands in the tab when it is opened for the first time."""
+        """Write the form's YAML when the tab is opened for the first time."""
         return [gr.skip()] * 4 if written else self.fill(ready, text, written, *values)
 
     def look(self, ready: bool, text: str, written: str) -> list[Any]:
-        """Whether the text is an experiment; where not, on which line."""
+        """Check the text; report an error with its line."""
         keep = {"text": text, "written": written} if ready else gr.skip()
         return [self._checked(text or ""), keep]
 
@@ -316,7 +316,7 @@ class Experiment:
             return gr.Textbox(shown(fault(text, error), 4000), elem_classes="wrong")
 
     def overwrite(self, text: str, *values: Any) -> list[Any]:
-        """Write what the form says; the text that stood there can be had back."""
+        """Overwrite the editor with the form's YAML; “Text before that” restores the old text."""
         try:
             made = draft_yaml(self.work, self.read(values))
         except IclError as error:
@@ -324,11 +324,11 @@ class Experiment:
         return [shown(made), made, text if text != made else gr.skip(), self._checked(made)]
 
     def swap(self, text: str, before: str) -> list[Any]:
-        """The text that stood there before, and back again."""
+        """Swap the text with the one before it was overwritten."""
         return [before, text] if before else [gr.skip(), gr.skip()]
 
     def keep(self, text: str) -> Any:
-        """Write the text as a file of the working folder."""
+        """Save the text as a file in the working folder."""
         try:
             path = save_draft(self.work, text or "")
         except IclError as error:
@@ -336,7 +336,7 @@ class Experiment:
         return told(f"saved {path.name}; the same from a terminal: icl run {path.name}")
 
     def turn_to(self, data: str) -> list[Any]:
-        """Show what belongs to a data set and hide the rest."""
+        """Show the inputs of a data set and hide the others."""
         source = self.work.sources.get(str(data))
         if source is None:
             return [gr.skip()] * 4
@@ -351,7 +351,7 @@ class Experiment:
         return [*made, gr.Number(visible=source.writes)]
 
     def restore(self, kept: Any, text: Any) -> list[Any]:
-        """What the browser kept, where it can still be set."""
+        """Restore the values stored in the browser, as far as they are still valid."""
         values: list[Any] = [gr.skip()] * len(FORM)
         if isinstance(kept, dict) and set(kept) == set(FORM):
             values = [kept[part] for part in FORM]
@@ -372,18 +372,18 @@ class Experiment:
     # ---- work
 
     def arm(self, request: gr.Request) -> list[Any]:
-        """Before work waits its turn."""
+        """Prepare work, before it waits in the queue."""
         self.stops.arm(request)
         off = gr.Button(interactive=False)
         return [told("waiting for the model"), off, *turned(True)]
 
     def fail(self) -> Any:
-        """After work that broke off by a fault of our own, or found no place to wait."""
+        """Report work that failed by a bug or found the queue full."""
         message = "failed: too many are waiting, or the terminal that runs the app says why"
         return gr.Textbox(message, elem_classes="wrong")
 
     def count(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
-        """What is left to compute, and how long it will take."""
+        """Estimate what is left to compute, and how long it takes."""
 
         def work(progress: Watched) -> tuple[list[list[str]], str]:
             return estimated(self.work, text or "", progress)
@@ -396,7 +396,7 @@ class Experiment:
                 yield [told(made[1]), gr.Dataframe(cells, visible=True)]
 
     def start(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
-        """Run what is missing; then its scores."""
+        """Run what is missing, and show the scores."""
         for line, made in self._watched(
             text, lambda progress: run_draft(self.work, text or "", progress), request
         ):
@@ -414,7 +414,7 @@ class Experiment:
     def _watched(
         self, text: str, work: Callable[[Watched], Any], request: gr.Request
     ) -> Iterator[tuple[Any, Any]]:
-        """(what is told, the result once it is there)."""
+        """Work in a thread; yield (status box, result or None)."""
         try:
             for line, made in watched(work, self.stops.of(request)):
                 yield told(line), made
@@ -429,10 +429,10 @@ def _several(choices: list[str], value: list[str], label: str, name: str, **more
 
 
 def _numbers(text: Any, name: str, most: int) -> list[int]:
-    """``0, 4 8`` as numbers.
+    """Parse numbers such as ``0, 4 8``.
 
     Raises:
-        ConfigError: another word, or a number that is too large.
+        ConfigError: a word that is no number, or a number that is too large.
     """
     found = str(text or "").replace(",", " ").split()
     wrong = [one for one in found if not one.isdecimal() or int(one) > most]

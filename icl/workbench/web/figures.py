@@ -1,4 +1,4 @@
-"""The plots of a run as HTML made of numbers, names and labels, each of them escaped."""
+"""The plots of a run as HTML; every name and label in it is escaped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DRAWING = Lock()
 
 
 def figures(run: Run) -> str:
-    """Score against shots and scores by locale, for each task where there are several."""
+    """Plot scores by number of shots and by locale, for each task that has several."""
     parts = []
     for place, group in enumerate(groups(run)):
         made = [*_shots(group, f"ui{place}"), *_locales(group)]
@@ -60,7 +60,7 @@ def _shots(group: Group, anchor: str) -> list[str]:
 
 
 def _locales(group: Group) -> list[str]:
-    """A table for each set of conditions, all on one line, so that they can be compared."""
+    """Draw a table for each set of conditions, all on one scale."""
     found = locales(group)
     rows = [place.row for _, _, places, _ in found for place in places]
     line = scale([one for row in rows for one in (row.primary, *row.baselines()) if one])
@@ -94,7 +94,7 @@ def _locales(group: Group) -> list[str]:
 
 
 def spread_figure(found: Sequence[Spread]) -> str:
-    """A dot for each condition of every spread, on one line for each metric."""
+    """Draw each spread as a line of dots, one for each condition, on one scale per metric."""
     names, parts = settings(found), []
     for task, metric in dict.fromkeys((task_of(one), one.title) for one in found):
         own = [
@@ -119,7 +119,7 @@ def spread_figure(found: Sequence[Spread]) -> str:
 
 
 def matrix(found: Confusion) -> str:
-    """Right labels in rows, answers in columns, the darker the more; the diagonal is right."""
+    """Draw the confusion matrix: right labels in rows, answers in columns, more is darker."""
     names = [_text(name) for name in found.labels]
     more = [f"<em>{found.joined} others</em>"] if found.joined else []
     none = ["<em>no answer</em>"] if found.unanswered else []

@@ -1,4 +1,4 @@
-"""What a browser sends, as a :class:`~icl.workbench.screen.Screen`; and texts it can be sent."""
+"""Values from the browser as a :class:`~icl.workbench.screen.Screen`, and texts to the browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FIELDS", "PARTS", "Whole", "one_line", "screen_of", "shown", "stored
 
 
 FIELDS = 6
-"""Fields of a row that can be typed; more need a file."""
+"""Most fields of a typed row."""
 PARTS = (
     "name",
     "text",
@@ -42,18 +42,18 @@ PARTS = (
     "hand",
     *(f"field{number}" for number in range(FIELDS)),
 )
-"""The components that a screen is read from."""
+"""The components whose values make a screen."""
 
 BOUNDS = {"row": (1, 10**9), "k": (0, 64), "seed": (0, 2**31), "max_tokens": (1, 4096)}
-"""What the screen's numbers may be."""
+"""The bounds of the screen's numbers."""
 _MOST_SHOWN = 100_000
 """Characters of one text in the browser; what is sent is never cut."""
 
 
 class Whole(str):
-    r"""A text for the editor that keeps the white space at its ends, which is sent.
+    r"""A text that keeps white space at its ends, since that is part of the prompt.
 
-    Gradio's editor strips what it is given.
+    Gradio's editor strips its value.
 
     >>> Whole(" a\n").strip()
     ' a\n'
@@ -62,15 +62,15 @@ class Whole(str):
     __slots__ = ()
 
     def strip(self, chars: str | None = None, /) -> str:
-        """The text itself."""
+        """Return the text itself."""
         return self
 
 
 def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:
-    """The components' values, which a browser may send as it likes.
+    """Make a screen of the components' values; check them, since a browser may send anything.
 
     Raises:
-        ConfigError: a number out of bounds, or more fields than can be typed.
+        ConfigError: a number out of bounds, or a template with too many fields to type.
         TemplateError: a template that is not in the list.
     """
     given = dict(zip(PARTS, values, strict=True))
@@ -99,27 +99,27 @@ def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:
 
 
 def stored(values: Sequence[Any]) -> dict[str, Any]:
-    """What the browser keeps, so that nothing typed is lost on reload."""
+    """Return the values by part, as the browser stores them over a reload."""
     return dict(zip(PARTS, values, strict=True))
 
 
 def told(text: str) -> Any:
-    """A message in a text box."""
+    """Make a text box with a message."""
     return gr.Textbox(shown(text, 4000), elem_classes=[])
 
 
 def wrong(error: BaseException) -> Any:
-    """An error in a text box."""
+    """Make a text box with an error."""
     return gr.Textbox(shown(str(error), 4000), elem_classes="wrong")
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line."""
+    """Format an error in one line."""
     return shown(errors.one_line(error), 300)
 
 
 def shown(text: str, most: int = _MOST_SHOWN) -> str:
-    r"""Text as a browser can be sent it: without halves of characters, long ones cut.
+    r"""Make a text safe for a browser: replace lone surrogates, cut a long text.
 
     >>> shown("a\ud800b"), shown("abcdef", 3)
     ('a\ufffdb', 'abc… (3 more characters)')

@@ -1,4 +1,4 @@
-"""Who may speak to the page: its own host names, its own origin, and the bearer of its token.
+"""Which requests reach the page: those to its own host names, from its own origin, with its token.
 
 A page that any browser shows can send requests to an app on the same machine, and by DNS rebinding
 read the answers, too: its name is made to point at this machine. So the name that a request asks
@@ -69,7 +69,7 @@ def cookie_name(port: str | int) -> str:
 
 @dataclass
 class Guard:
-    """An ASGI app before another one, which hears of no request that is refused here."""
+    """An ASGI app that refuses requests before they reach another app."""
 
     app: Application
     hosts: Iterable[str] = LOOPBACK
@@ -93,7 +93,7 @@ class Guard:
         self.hosts = frozenset(map(_plain, self.hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request, let the token in, or hand the request on."""
+        """Refuse a request, turn a token into a cookie, or pass the request on."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -121,7 +121,7 @@ class Guard:
     # ---- what is refused
 
     def _refused(self, asked: _Asked) -> str | None:
-        """Why a request is not for this page, or not from it; None where it is."""
+        """Say why a request is refused; None if it is for this page and from it."""
         if asked.host is None or not self._ours(asked.host[0], asked):
             shown = ", ".join(asked.header("host")) or "none"
             return (
@@ -143,7 +143,7 @@ class Guard:
     # ---- who comes in
 
     async def _let_in(self, send: Send, asked: _Asked, token: str) -> None:
-        """Keep the token as a cookie, and go on to the address without it.
+        """Set the token as a cookie, and redirect to the address without it.
 
         ``Lax``, not ``Strict``: a link to a record that a colleague sent is opened from a chat or
         mail, and would come without a strict cookie. What changes anything is no plain link, and
@@ -155,7 +155,7 @@ class Guard:
         await _send(send, 303, b"", [("location", asked.without_token), ("set-cookie", cookie)])
 
     async def _login(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
-        """Hand a password on, one at a time for each client; a wrong one takes its time."""
+        """Pass a password on, one at a time for each client; delay the answer to a wrong one."""
         client = asked.client
         if self._waiting[client] >= MOST_GUESSES:
             await _answer(send, asked, 429, "too many passwords at once; try again in a while")
@@ -177,7 +177,7 @@ class Guard:
 
 
 class _Asked:
-    """What a request says of itself."""
+    """The parts of an HTTP request that are checked."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -185,7 +185,7 @@ class _Asked:
         self.path = str(scope["path"])
         hosts = self.header("host")
         self.host = _host(hosts[0], scope.get("scheme", "http")) if len(hosts) == 1 else None
-        """Name and port; None where there is none, several, or a malformed one."""
+        """Name and port; None if the header is missing, repeated or malformed."""
 
     def header(self, name: str) -> list[str]:
         """All values of a header."""
@@ -193,7 +193,7 @@ class _Asked:
 
     @property
     def client(self) -> str:
-        """Who asks: an address, of IPv6 the network, of which one machine has all addresses."""
+        """The client's address; for IPv6 its /64 network, since one machine has all of that."""
         address = str((self.scope.get("client") or ("",))[0])
         try:
             parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -205,7 +205,7 @@ class _Asked:
 
     @property
     def reached(self) -> str:
-        """The address of this machine that the connection came in at."""
+        """The address of this machine that the client connected to."""
         return _plain(str((self.scope.get("server") or ("",))[0]))
 
     @property
@@ -214,7 +214,7 @@ class _Asked:
 
     @property
     def given_token(self) -> str | None:
-        """The token in the address, if there is one."""
+        """The token in the address, if any."""
         for pair in self._pairs:
             name, _, value = pair.decode("latin-1").partition("=")
             if unquote_plus(name) == TOKEN:
@@ -235,7 +235,7 @@ class _Asked:
         return f"{path}?{query}" if kept else path
 
     def carries(self, token: str) -> bool:
-        """Whether its cookie is the token."""
+        """Tell whether the request's cookie holds the token."""
         assert self.host is not None
         wanted = cookie_name(self.host[1])
         for line in self.header("cookie"):
@@ -247,7 +247,7 @@ class _Asked:
 
 
 def _strange_frame(asked: _Asked) -> str | None:
-    """Refuse what a browser says another page embeds: a script, a picture, a frame."""
+    """Say why a request from another page is refused: a script, a picture, a frame."""
     site = asked.header("sec-fetch-site") or ["none"]
     if site in (["none"], ["same-origin"]):
         return None
@@ -258,7 +258,7 @@ def _strange_frame(asked: _Asked) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """A host as it is compared: small letters, no brackets, no last dot, one way of an address.
+    """Normalize a host for comparison: lower case, no brackets, no final dot, one address form.
 
     >>> _plain("LOCALHOST."), _plain("[0:0::1]"), _plain("::ffff:10.0.0.7")
     ('localhost', '::1', '10.0.0.7')
@@ -273,7 +273,7 @@ def _plain(name: str) -> str:
 
 
 def _host(text: str, scheme: str) -> tuple[str, int] | None:
-    """Name and port of a ``Host`` header.
+    """Parse name and port of a ``Host`` header.
 
     >>> _host("[::1]:7860", "http"), _host("localhost", "http"), _host("a b", "http")
     (('::1', 7860), ('localhost', 80), None)
@@ -286,7 +286,7 @@ def _host(text: str, scheme: str) -> tuple[str, int] | None:
 
 
 def _origin(text: str) -> tuple[str, int] | None:
-    """Name and port of an origin or address; None where it is none of the web."""
+    """Parse name and port of an origin or address; None if it is not HTTP."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -297,7 +297,7 @@ def _origin(text: str) -> tuple[str, int] | None:
 
 
 async def _answer(send: Send, asked: _Asked, status: int, why: str) -> None:
-    """One plain line; a page of it where a browser shows it."""
+    """Answer with one line of text, as an HTML page for a browser."""
     if asked.method in SAFE and "text/html" in "".join(asked.header("accept")):
         body, kind = _page(why), "text/html; charset=utf-8"
     else:

@@ -1,4 +1,4 @@
-"""Starts the web app: on this machine alone, with nothing asked of any other one."""
+"""Start the web app, by default for this machine alone and without the network."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ TITLE = "icl workbench"
 
 
 def check_host(host: str, auth: str | None) -> tuple[str, str] | None:
-    """Name and password that the app asks for; None on this machine alone.
+    """Return the name and password that the app asks for; None if only this machine reaches it.
 
     Raises:
-        ConfigError: other machines can reach ``host`` and there is no password.
+        ConfigError: other machines can reach ``host``, and no password is set.
     """
     if auth is not None:
         name, _, password = auth.partition(":")
@@ -63,7 +63,7 @@ def check_host(host: str, auth: str | None) -> tuple[str, str] | None:
 
 
 def _is_here(host: str) -> bool:
-    """Whether no other machine can reach a host."""
+    """Tell whether only this machine can reach a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -71,7 +71,7 @@ def _is_here(host: str) -> bool:
 
 
 def _is_everywhere(host: str) -> bool:
-    """Whether a host stands for all addresses of this machine."""
+    """Tell whether a host stands for all addresses of this machine."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -79,9 +79,9 @@ def _is_everywhere(host: str) -> bool:
 
 
 def accepted_hosts(host: str, more: str | None) -> list[str]:
-    """Names that a browser may ask the app for: this machine's, and ``more`` by commas.
+    """List the host names that the app answers to: this machine's, and ``more`` by commas.
 
-    A name that anybody could let point here is none of them.
+    A name that anybody could point at this machine is not among them.
     """
     own = [] if _is_everywhere(host) else [host]
     if not _is_here(host):
@@ -92,7 +92,7 @@ def accepted_hosts(host: str, more: str | None) -> list[str]:
 
 
 def address_of(host: str, port: int) -> str:
-    """The address to open: where the app listens on all of this machine's, one that leads to it.
+    """Return the address to open; if the app listens on all addresses, one that reaches it.
 
     >>> address_of("127.0.0.1", 7860), address_of("::1", 7860)
     ('http://127.0.0.1:7860/', 'http://[::1]:7860/')
@@ -102,7 +102,7 @@ def address_of(host: str, port: int) -> str:
 
 
 def _outward(host: str) -> str:
-    """The address that other machines reach this one at; its loopback address without a network.
+    """Return this machine's address in the network; its loopback address without a network.
 
     The sockets send nothing: they only ask which way a packet to a documentation address would go.
     """
@@ -118,10 +118,10 @@ def _outward(host: str) -> str:
 
 
 def find_port(host: str, port: int | None) -> int:
-    """The port itself if it is free, or without one the first free one from 7860.
+    """Return the port if it is free; without one, the first free port from 7860.
 
     Raises:
-        ConfigError: it is taken, or the host is none of this machine's.
+        ConfigError: the port is taken, or the host is not this machine's.
     """
     wanted = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + 100)
     problem: OSError | None = None
@@ -186,7 +186,7 @@ def serve(
 def models_of(
     model: Mapping[str, Any] | str | None, given: Experiment | None
 ) -> dict[str, Mapping[str, Any]]:
-    """Name -> entry of the models that can be chosen, the one asked for first."""
+    """Return name -> entry of the models to choose from, the one asked for first."""
     found: dict[str, Mapping[str, Any]] = {}
     if model is None and given is None:
         model = DEFAULT_MODEL
@@ -219,7 +219,7 @@ def _launch(
 
 
 def _page(work: Workplace, host: str, port: int, auth: tuple[str, str] | None) -> Any:
-    """The app of Gradio with all tabs; nothing that describes or documents it is served."""
+    """Build the Gradio app with all tabs, without pages that describe its interface."""
     try:
         import gradio as gr
         from fastapi import FastAPI
@@ -266,7 +266,7 @@ def _page(work: Workplace, host: str, port: int, auth: tuple[str, str] | None) -
 
 
 def _listening(app: Guard, host: str, port: int) -> threading.Event:
-    """Answer requests in a thread of its own; returns once it does, with what tells of its end.
+    """Start the server in a thread; return once it answers, with an event for its end.
 
     Raises:
         ConfigError: the port was taken meanwhile.

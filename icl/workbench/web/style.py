@@ -1,4 +1,4 @@
-"""How the page looks, and its one script: keys, and names to be read."""
+"""The page's style sheet and its script: key bindings, and labels for screen readers."""
 
 from __future__ import annotations
 

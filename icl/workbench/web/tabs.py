@@ -1,4 +1,4 @@
-"""The tabs of the page, one file each: a new one is a class and a line in :data:`TABS`."""
+"""The tabs of the page, one file or folder each; add a class and a line in :data:`TABS`."""
 
 from __future__ import annotations
 
@@ -25,55 +25,54 @@ TABS: tuple[tuple[str, str], ...] = (
 )
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""Of events that ask no model: answered at once, beside whatever runs."""
+"""Options of events that ask no model: answered at once, whatever runs."""
 ENGINE: dict[str, Any] = {
     "concurrency_id": "engine",
     "concurrency_limit": 17,
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-"""Of events that ask the model: one at a time, for all sessions, since each goes through
-:func:`icl.workbench.web.widgets.in_turn`; 16 can wait in its line, which tells them where they
-are."""
+"""Options of events that ask the model: one at a time for all pages, since each goes through
+:func:`icl.workbench.web.widgets.in_turn`; 16 can wait in its queue, which reports their places."""
 
 
 class Tab(Protocol):
-    """What a tab is: made with the :class:`App`, then laid out once.
+    """A tab: made with the :class:`App`, then laid out once.
 
-    ``typed``, where a tab has it, are text boxes whose texts the browser keeps over a reload.
+    Its optional ``typed`` lists text boxes whose texts the browser stores over a reload.
     """
 
     def build(self) -> None:
-        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
         ...
 
 
 @dataclass
 class App:
-    """What tabs share."""
+    """What the tabs of the page share."""
 
     work: Workplace
     tabs: dict[str, Any] = field(default_factory=dict)
-    """Title -> the tab, for those that were made before."""
+    """Title -> tab, for the tabs made so far."""
     loads: list[list[dict[str, Any]]] = field(default_factory=list)
-    """``fn``, ``inputs`` and ``outputs`` to be called in turn when a page is opened."""
+    """Chains of ``fn``, ``inputs`` and ``outputs`` to call when a page is opened."""
     top: Any = None
-    """The ``gr.Tabs`` of the page: ``gr.Tabs(selected="results")`` as an output opens a tab."""
+    """The page's ``gr.Tabs``; the output ``gr.Tabs(selected="results")`` opens a tab."""
     page: Any = None
-    """The ``gr.Tab`` that is laid out now."""
+    """The ``gr.Tab`` being laid out."""
     turns: Turns = field(default_factory=Turns)
-    """Who asks the model, and who waits."""
+    """The queue before the model."""
     leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)
-    """To be called when a page is closed."""
+    """Functions to call when a page is closed."""
 
     def leave(self, request: gr.Request) -> None:
-        """A page was closed."""
+        """Clean up after a page that was closed."""
         for one in self.leaves:
             one(request)
 
 
 def build(app: App) -> None:
-    """Lay out all tabs inside an open ``gr.Blocks``, and call them when pages open and close."""
+    """Lay out all tabs inside an open ``gr.Blocks``."""
     # Made before tabs are laid out: what a browser keeps must stand outside of them, since Gradio
     # mounts a tab when it is first opened.
     store = gr.BrowserState(None, storage_key="icl-typed", secret=SECRET)
@@ -89,7 +88,7 @@ def build(app: App) -> None:
 
 
 def _keep_typed(app: App, store: Any) -> None:
-    """Let the browser keep what is typed into boxes that no state of a tab holds."""
+    """Let the browser store texts of boxes that no tab stores itself."""
     boxes = [box for tab in app.tabs.values() for box in getattr(tab, "typed", ())]
     ready = gr.State(False)
 

@@ -1,4 +1,4 @@
-"""What several tabs are made of: choosers, stops of a session, and what a browser keeps."""
+"""Components and handlers that several tabs share: choosers, Run and Stop, the queue."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["SECRET", "Stops", "chooser", "in_turn", "number", "running", "turned
 WIDTHS = ("", "fp32", "bf16", "fp16", "int8", "nf4", "fp4")
 
 SECRET = "nothing secret: it stays in this browser"
-"""Fixed, so that another start of the app can read what was kept."""
+"""Fixed, so that the next start of the app can read what the browser stored."""
 
 
 def chooser(*given: Any, **more: Any) -> Any:
-    """A dropdown that takes what the browser sends, so that our own errors answer it.
+    """Make a dropdown that accepts any value, so that our own errors answer a wrong one.
 
-    Gradio's own would refuse a value that was in the list until a moment ago.
+    Gradio itself would refuse a value that was in the list until a moment ago.
     """
     return gr.Dropdown(*given, allow_custom_value=True, **more)
 
 
 def number(value: Any, name: str, low: int, high: int) -> int:
-    """A whole number that a browser sent.
+    """Check a whole number from a browser.
 
     Raises:
-        ConfigError: it is none, or out of bounds.
+        ConfigError: it is no number, or out of bounds.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ConfigError(f"{name} is {value!r}; a number from {low} to {high} is needed")
@@ -40,17 +40,17 @@ def number(value: Any, name: str, low: int, high: int) -> int:
 
 
 def turned(running: bool) -> list[Any]:
-    """The buttons Run and Stop, while something runs or not."""
+    """Enable one of the buttons Run and Stop."""
     return [gr.Button(interactive=not running), gr.Button(interactive=running)]
 
 
 def running(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
-    """The buttons Run and Stop and the text box that says how far it is, for an open row.
+    """Make the buttons Run and Stop and the status box in an open row.
 
     Args:
-        key: what the components' ids begin with.
-        title: of the button that runs.
-        hint: what stands in the text box before anything ran.
+        key: prefix of the components' ids.
+        title: title of the button Run.
+        hint: text of the status box before anything ran.
     """
     run = gr.Button(
         title, variant="primary", elem_id=f"{key}-run", size="md", elem_classes="runs", min_width=90
@@ -78,14 +78,14 @@ def in_turn(
     work: Callable[..., Any],
     stop: Callable[[gr.Request], threading.Event] | None = None,
 ) -> Callable[..., Iterator[Any]]:
-    """The handler, once its turn to ask the model came; until then it says what it waits for.
+    """Wrap a handler so that it waits in the queue before the model, and says so meanwhile.
 
     Args:
-        turns: the line that all pages wait in.
-        what: what it asks, as others are told: ``an experiment``.
-        told: the text box among the handler's outputs that says it.
+        turns: the queue of all pages.
+        what: the kind of work, as other pages see it: ``an experiment``.
+        told: the status box among the handler's outputs.
         work: the handler, called with the request first; a generator, or a plain function.
-        stop: the stop of a page: once it is set, the page leaves the line.
+        stop: returns the stop event of a page; once it is set, the page leaves the queue.
     """
 
     def asking(request: gr.Request, *values: Any) -> Iterator[Any]:
@@ -109,27 +109,27 @@ def in_turn(
 
 
 class Stops:
-    """A stop for what each session asked, waiting or under way."""
+    """A stop event for the work of each page, waiting or running."""
 
     def __init__(self) -> None:
         self._events: dict[str, threading.Event] = {}
 
     def arm(self, request: gr.Request) -> None:
-        """A new stop; what ran before is stopped."""
+        """Make a new stop event for a page, and stop its former work."""
         self.leave(request)
         self._events[str(request.session_hash)] = threading.Event()
 
     def of(self, request: gr.Request) -> threading.Event:
-        """The stop of what runs now."""
+        """Return the stop event of a page's work."""
         return self._events.setdefault(str(request.session_hash), threading.Event())
 
     def halt(self, request: gr.Request) -> Any:
-        """Stop it; for the button."""
+        """Stop a page's work, and disable the button."""
         self.of(request).set()
         return gr.Button(interactive=False)
 
     def leave(self, request: gr.Request) -> None:
-        """A page that is closed stops what it asked for."""
+        """Stop the work of a page that was closed."""
         event = self._events.pop(str(request.session_hash), None)
         if event is not None:
             event.set()

@@ -1,4 +1,4 @@
-"""The components of the tab Compare, and where they stand."""
+"""The components of the tab Compare, and their layout."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["BENCH", "COLUMN", "CompareLayout", "DIFFERS", "PLACES", "row_widths"
 
 
 BENCH = ("data", "locale", "source", "target", "n", "row", "seed", "max_tokens", "desk", "many")
-"""What all columns share."""
+"""Inputs that all columns share."""
 PLACES = ("data", "locale", "source", "target", "row", "max_tokens")
-"""Of these, what says which rows; hidden where the Playground says it."""
+"""Inputs that choose the rows; hidden while the Playground chooses them."""
 COLUMN = ("template", "model", "width", "select", "k", "seed")
-"""What each column has of its own."""
+"""Inputs of each column."""
 DIFFERS = {"only A": "#cf3b3b", "only the other": "#2e9e5b"}
 
 
 def row_widths(columns: int) -> list[int]:
-    """Pixels of id, input, reference and each column's answers, that fit a page of 1280."""
+    """Return widths in pixels of id, input, reference and answers, for a page of 1280."""
     unit = 1110 // (5 + 2 * columns)
     return [90, 3 * unit, 2 * unit, *[2 * unit] * columns]
 

@@ -1,7 +1,7 @@
 """The tab Compare: up to four settings side by side, their prompts, answers and scores.
 
-Nothing is decided here, see :mod:`icl.workbench.side_by_side`. Texts go only to components that
-show them as text.
+The logic is in :mod:`icl.workbench.side_by_side`. Texts go only to components that show them as
+text.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Compare:
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
 
     def build(self) -> None:
-        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
         work = self.work
         source = work.sources[self.first.data]
         at = self.at = CompareLayout(
@@ -127,7 +127,7 @@ class Compare:
     # ---- what is set
 
     def read(self, values: Sequence[Any]) -> tuple[Bench, list[Column]]:
-        """The components' values, which a browser may send as it likes.
+        """Read and check the components' values, since a browser may send anything.
 
         Raises:
             ConfigError: a number out of bounds.
@@ -164,14 +164,14 @@ class Compare:
         ]
 
     def _desk(self, values: Sequence[Any]) -> Screen:
-        """What is set in the Playground of this page."""
+        """Read the screen of this page's Playground."""
         try:
             return screen_of(self.work, values)
         except IclError as error:
             raise type(error)(f"the Playground: {error}") from error
 
     def restore(self, kept: Any) -> list[Any]:
-        """What the browser kept, where it can still be set."""
+        """Restore the values stored in the browser, as far as they are still valid."""
         if not isinstance(kept, list) or len(kept) != len(self.inputs):
             return [*[gr.skip()] * len(self.inputs), True]
         values = list(kept)
@@ -183,7 +183,7 @@ class Compare:
         return [*values, True]
 
     def turn_to(self, *values: Any) -> list[Any]:
-        """Show what belongs to a data set and hide the rest; all of it for the Playground's row."""
+        """Show the inputs of a data set; hide the others, and all for the Playground's row."""
         return self._places(dict(zip(BENCH, values, strict=False)))
 
     def _places(self, given: dict[str, Any]) -> list[Any]:
@@ -204,7 +204,7 @@ class Compare:
         return [*made, gr.Number(value=given["row"], visible=here), longest]
 
     def spread(self, many: Any) -> list[Any]:
-        """Show so many columns."""
+        """Show as many columns as the user chose."""
         many = many if many in (2, 3, 4) else 2
         shows = [place < many for place in range(len(LETTERS))]
         return [
@@ -216,7 +216,7 @@ class Compare:
     # ---- prompts
 
     def preview(self, ready: bool, row: str, other: str, *values: Any) -> list[Any]:
-        """The prompts of A and another column for one row, word by word."""
+        """Compare the prompts of A and another column for one row, word by word."""
         keep = list(values[: len(self.inputs)]) if ready else gr.skip()
         try:
             bench, columns = self.read(values)
@@ -247,23 +247,23 @@ class Compare:
     # ---- running
 
     def arm(self, request: gr.Request) -> list[Any]:
-        """Before a run waits its turn."""
+        """Prepare a run, before it waits in the queue."""
         self.leave(request)
         self.stops.arm(request)
         return [told("waiting for the model"), *turned(True)]
 
     def leave(self, request: gr.Request) -> None:
-        """A page that is closed stops what it asked for, and leaves nothing behind."""
+        """Stop the run of a page that was closed, and forget its results."""
         self.stops.leave(request)
         self._made.pop(str(request.session_hash), None)
 
     def fail(self) -> Any:
-        """After a run that broke off by a fault of our own, or found no place to wait."""
+        """Report a run that failed by a bug or found the queue full."""
         message = "failed: too many are waiting, or the terminal that runs the app says why"
         return gr.Textbox(message, elem_classes="wrong")
 
     def answer(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        """Ask every column; says where it is four times a second."""
+        """Run every column, reporting progress four times a second."""
         stop = self.stops.of(request)
         try:
             bench, columns = self.read(values)
@@ -283,7 +283,7 @@ class Compare:
     # ---- answers
 
     def first_page(self, different: bool, request: gr.Request) -> list[Any]:
-        """The first rows of what was just answered, the first of them chosen."""
+        """Show the first page of a finished run, and choose its first row."""
         made = self._made.get(str(request.session_hash))
         if made is None:
             return [gr.skip()] * 4
@@ -291,11 +291,11 @@ class Compare:
         return [1, *self._page(made, different, 1), next(iter(names), "")]
 
     def turn_over(self, different: bool, request: gr.Request) -> list[Any]:
-        """The first page of other rows."""
+        """Show the first page after the filter changed."""
         return [1, *self.turn(different, 1, request)]
 
     def turn(self, different: bool, page: Any, request: gr.Request) -> list[Any]:
-        """One page of rows, filtered here."""
+        """Show one page of rows."""
         made = self._made.get(str(request.session_hash))
         if made is None:
             return [gr.skip(), told("run first: then the rows stand here")]
@@ -317,12 +317,12 @@ class Compare:
         return [gr.Dataframe(cells, headers=head, column_widths=widths), told(line)]
 
     def choose(self, event: gr.SelectData) -> Any:
-        """The id of the row that was clicked, from the row itself."""
+        """Return the id of the row that was clicked."""
         row = event.row_value
         return str(row[0]) if row else gr.skip()
 
     def answers(self, row: str, request: gr.Request) -> list[Any]:
-        """What each column answered to one row, and what is right."""
+        """Show each column's answer to one row, and the right one."""
         made = self._made.get(str(request.session_hash))
         if made is None or row not in made.examples:
             return ["" for _ in range(len(LETTERS) + 1)]

@@ -1,1 +1,1 @@
-"""The tab in which one prompt is edited and answered."""
+"""The tab in which a user edits one prompt and asks the model."""

@@ -1,4 +1,4 @@
-"""Asking the model and what becomes of the answer: streaming, stop, scores, feedback, the card."""
+"""Ask the model and show the answer: streaming, stop, scores, feedback, cards."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ ENDS = {
 
 
 Shown = dict[Any, Any]
-"""Components and what they are to show; others stay as they are."""
+"""Component -> new value; other components stay as they are."""
 
 
 class Answering:
-    """One session's runs; what came back is kept until its page is closed."""
+    """The buttons Run and Stop and all about the answer, which is kept until its page is closed."""
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.app, self.work = context, context.app, context.work
@@ -48,7 +48,7 @@ class Answering:
         self._answers: dict[str, Answer] = {}
 
     def wire(self) -> None:
-        """Say what calls what."""
+        """Wire the events of the components."""
         at, inputs = self.at, self.context.inputs
         buttons = [at.run, at.stop]
         answer = [at.told, at.labels, at.changed, at.calibrated, at.output, at.scored]
@@ -75,7 +75,7 @@ class Answering:
     # ---- running
 
     def arm(self, request: gr.Request) -> list[Any]:
-        """Before a run waits its turn: a stop of its own, buttons turned, old answer gone."""
+        """Prepare a run, before it waits in the queue: new stop event, buttons, empty answer."""
         self.leave(request)
         self._stops[str(request.session_hash)] = threading.Event()
         return [
@@ -91,39 +91,39 @@ class Answering:
         ]
 
     def calibrate(self, chosen: str | None) -> list[Any]:
-        """Bars for what is to be calibrated; none without."""
+        """Show the chart of the calibrated answer if a calibrator is chosen."""
         name = gr.Label(None, label=f"Calibrated: {shown(chosen or '', 60)}")
         return [gr.Column(visible=bool(chosen)), "", name]
 
     def disarm(self) -> list[Any]:
-        """After a run, however it ended."""
+        """Reset the buttons after a run, however it ended."""
         return [gr.Button(interactive=True), gr.Button(interactive=False)]
 
     def fail(self) -> Any:
-        """After a run that broke off by a fault of our own, or found no place to wait."""
+        """Report a run that failed by a bug or found the queue full."""
         message = "failed: too many are waiting, or the terminal that runs the app says why"
         return gr.Textbox(message, elem_classes="wrong")
 
     def _stop(self, request: gr.Request) -> threading.Event:
-        """The stop of this session's run."""
+        """Return the stop event of this page's run."""
         return self._stops.get(str(request.session_hash), threading.Event())
 
     def halt(self, request: gr.Request) -> Any:
-        """Stop this session's run, waiting or under way."""
+        """Stop this page's run, waiting or running."""
         stop = self._stops.get(str(request.session_hash))
         if stop is not None:
             stop.set()
         return gr.Button(interactive=False)
 
     def leave(self, request: gr.Request) -> None:
-        """A page that is closed stops what it asked for, and leaves nothing behind."""
+        """Stop the run of a page that was closed, and forget its answer."""
         stop = self._stops.pop(str(request.session_hash), None)
         if stop is not None:
             stop.set()
         self._answers.pop(str(request.session_hash), None)
 
     def answer(self, request: gr.Request, *values: Any) -> Iterator[Shown]:
-        """Rank the labels, or write; yields at most ten times a second."""
+        """Rank the labels or generate, yielding at most ten times a second."""
         at = self.at
         key = str(request.session_hash)
         stop = self._stops.get(key, threading.Event())
@@ -169,7 +169,7 @@ class Answering:
         }
 
     def _calibrated(self, made: Answer, chosen: str) -> Iterator[Shown]:
-        """The same answer calibrated, below; the plain one stays, whatever becomes of it."""
+        """Show the calibrated answer below the plain one."""
         at = self.at
         yield {at.changed: told("asking what it needs beside the row")}
         try:
@@ -195,7 +195,7 @@ class Answering:
     # ---- what becomes of an answer
 
     def note(self, verdict: str, correction: str, request: gr.Request) -> Any:
-        """Keep what the reader thinks of the answer on the screen."""
+        """Store the user's verdict on the answer on the screen."""
         made = self._answers.get(str(request.session_hash))
         if made is None:
             return told("run first: a verdict is on an answer")
@@ -206,7 +206,7 @@ class Answering:
         return told(f"{verdict}: kept in {path.name}; icl feedback {path.name} makes shots of it")
 
     def save_card(self, request: gr.Request) -> Any:
-        """Write the answer on the screen as one page of HTML."""
+        """Save the answer on the screen as one HTML page."""
         made = self._answers.get(str(request.session_hash))
         if made is None:
             return told("run first: a card shows an answer")
@@ -217,7 +217,7 @@ class Answering:
         return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
 
     def leave_out(self, request: gr.Request) -> Iterator[Any]:
-        """What every shot adds to the answer on the screen."""
+        """Show the influence of every shot on the answer on the screen."""
         made = self._answers.get(str(request.session_hash))
         if made is None or not made.request.shots:
             yield told("run with shots first: then each of them can be left out")
@@ -241,14 +241,14 @@ def _influence(one: Influence) -> str:
 
 
 def _scores(answer: Answer) -> str:
-    """Each metric for this one row."""
+    """List the metrics of this one row."""
     found, notes = answer.scores()
     told_ = [f"{name} {value:.1f}" for name, value in found.items()]
     return shown("; ".join([*told_, *notes]), 2000)
 
 
 def _written(made: Progress) -> str:
-    """How far a generation is, or how it ended and how fast it was."""
+    """Say how far a generation is, or how it ended and how fast it was."""
     if made.output is None:
         return f"writing, {made.seconds:.1f} s"
     rate = f", {made.tokens_per_s:.1f} tokens/s" if made.tokens_per_s else ""
@@ -259,7 +259,7 @@ def _written(made: Progress) -> str:
 
 
 def _bars(made: Answer, ranking: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """The likeliest labels and the right one, marked."""
+    """Return the shares of the most probable labels and of the right one, which is marked."""
     targets = made.request.example.targets
     return {
         f"{'✓ ' if label in targets else ''}{shown(label, 80)}": share
@@ -269,7 +269,7 @@ def _bars(made: Answer, ranking: Sequence[tuple[str, float]]) -> dict[str, float
 
 
 def _verdict(made: Answer) -> str:
-    """Which label won, and where the correct one stands."""
+    """Say which label won, and the rank of the correct one."""
     ranking = made.ranking
     best, share = ranking[0]
     line = f"row id {made.request.example.id}: {best} with {format_percent(share)}"

@@ -1,4 +1,4 @@
-"""Choosing a template or a data set: all that belongs to it changes in one answer."""
+"""Choose a template or a data set: everything that belongs to it changes in one event."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Turning:
         """Shows what belongs to the data set that is chosen."""
 
     def wire(self) -> None:
-        """Say what calls what.
+        """Wire the events of the components.
 
         A chooser of Gradio's says ``input`` again when it is left, changed or not: a template that
         is open is not opened again, which would lose what was typed into it.
@@ -64,10 +64,10 @@ class Turning:
         at.data.input(trigger_mode="always_last", **self.data_event, **QUICK)
 
     def turn(self, opened: str, turned: str, *values: Any) -> list[Any]:
-        """What another template changes, its data set included; nothing if it is open.
+        """Open another template with a data set that fits; do nothing if it is open.
 
-        When the chooser is left, the page may not hold the data set of the first answer yet: what
-        it says of the data set then is of no account.
+        Leaving the chooser sends the event again, maybe before the page has the data set of the
+        first answer. Ignore the data set it reports at that moment.
         """
         given = stored(values)
         name, data, text = str(given["name"]), str(given["data"] or ""), str(given["text"])
@@ -87,13 +87,13 @@ class Turning:
         return [name, data, data, *template, *self._turned(turned, {**given, "text": text}, data)]
 
     def turn_data(self, turned: str, *values: Any) -> list[Any]:
-        """What another data set changes; nothing if it is the one before."""
+        """Open another data set; do nothing if it is open."""
         given = stored(values)
         data = str(given["data"] or "")
         return [data, *self._turned(turned, given, data)]
 
     def _turned(self, turned: str, given: dict[str, Any], data: str) -> list[Any]:
-        """What belongs to a data set, where it is not the one before."""
+        """Return the values for a data set; none if it is open."""
         if data == turned:
             return [gr.skip()] * len(self.rows)
         column = str(given["column"] or "")
@@ -102,7 +102,7 @@ class Turning:
         )
 
     def keep(self, name: str, text: str) -> Any:
-        """Keep what was typed into the template that is left; says so."""
+        """Store edits of the template that is closed as a version; say so."""
         try:
             if text == template_text(name, "en", self.work.base):
                 return ""
@@ -112,7 +112,7 @@ class Turning:
         return told(f"the edited text of {name} is kept: open it again, then Undo")
 
     def _data_for(self, name: str, text: str, data: str) -> str:
-        """The data set itself if it fits the template, else the samples that do."""
+        """Return the data set if it fits the template, else samples that do."""
         try:
             kind = self.work.sandbox.bind(text, name, "en").file.kind
         except IclError:  # an own template may be malformed; it is opened to be mended
@@ -131,7 +131,7 @@ class Turning:
         return data if data in fitting or not fitting else fitting[0]
 
     def _rows(self, screen: Screen, given: dict[str, Any]) -> list[Any]:
-        """Show what belongs to a data set and hide the rest."""
+        """Show the inputs of a data set and hide the others."""
         try:
             source = self.work.source(screen)
         except IclError:  # the preview tells it
@@ -153,7 +153,7 @@ class Turning:
 
 
 def places(source: Source, locale: Any, one: Any, other: Any) -> dict[str, Any]:
-    """The choosers of locale and languages, with what the source has."""
+    """Fill the choosers of locale and languages with the values of a source."""
     made = {}
     for part, values, wanted, first in (
         ("locale", source.locales, locale, "en-US"),

@@ -1,4 +1,4 @@
-"""The components of the tab Playground, and where they stand."""
+"""The components of the tab Playground, and their layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOP = 10
 
 
 def calibrations(source: Source, value: str = "") -> Any:
-    """The chooser of a calibrator: those that one row supports; others can be typed."""
+    """Make the chooser of a calibrator; it lists those that work on one row."""
     names, others = offered(source.calibrators)
     return chooser(
         [("none", ""), *[(name, name) for name in names]],

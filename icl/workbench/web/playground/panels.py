@@ -1,4 +1,4 @@
-"""The panels beside the template: which row, which shots, which model, what each token is worth."""
+"""The panels next to the template: rows, shots, the model, and token probabilities."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RowPanel:
         self.context, self.work, self.data_event = context, context.work, data_event
 
     def wire(self) -> None:
-        """Say what calls what."""
+        """Wire the events of the components."""
         at, inputs = self.context.at, self.context.inputs
         gr.on(
             [at.wanted.submit, at.wanted.change],
@@ -56,7 +56,7 @@ class RowPanel:
         ).success(**self.data_event, **QUICK)
 
     def find(self, wanted: str, *values: Any) -> Any:
-        """The rows that hold the words."""
+        """List the rows that contain the words."""
         try:
             rows = self.work.rows(screen_of(self.work, values))
         except IclError as error:
@@ -67,14 +67,14 @@ class RowPanel:
         return gr.Dropdown(choices, value=None, label=f"Found: {more}")
 
     def chance(self, *values: Any) -> Any:
-        """Any row."""
+        """Go to a random row."""
         try:
             return random.randint(1, len(self.work.rows(screen_of(self.work, values))))
         except IclError:  # the preview tells it
             return gr.skip()
 
     def upload(self, path: str) -> list[Any]:
-        """Take a file of rows; the browser sent it into the app's private folder."""
+        """Store an uploaded file of rows, and open it."""
         try:
             file = Path(path)
             name = self.work.upload(file.name, file.read_bytes())
@@ -91,13 +91,13 @@ class RowPanel:
 
 
 class ShotPanel:
-    """The shots in their order, by hand where wanted."""
+    """The list of shots, and the buttons that change it."""
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.work = context, context.work
 
     def wire(self) -> None:
-        """Say what calls what."""
+        """Wire the events of the components."""
         at, inputs = self.context.at, self.context.inputs
         for button, change in (
             (at.up, partial(_moved, -1)),
@@ -131,7 +131,7 @@ class ShotPanel:
     def change(
         self, change: Callable[[Screen, Sequence[str], str], Hand], name: str | None, *values: Any
     ) -> list[Any]:
-        """Move, pin or remove the shot that is marked."""
+        """Move, pin or remove the marked shot."""
         try:
             screen = screen_of(self.work, values)
             ids = self._ids(screen)
@@ -142,7 +142,7 @@ class ShotPanel:
         return [change(screen, ids, str(name)).plain() | {"marked": name}, told("")]
 
     def find(self, wanted: str, *values: Any) -> Any:
-        """The pool rows that hold the words."""
+        """List the pool rows that contain the words."""
         try:
             pool = self.work.seen(screen_of(self.work, values)).condition.pool
         except IclError as error:
@@ -162,7 +162,7 @@ class ShotPanel:
         return [screen.hand.pinning(name).plain(), told(f"{name} is pinned")]
 
     def keep(self, file: str, *values: Any) -> Any:
-        """Write the shots that are sent as a shot file."""
+        """Save the shots of the prompt as a shot file."""
         try:
             view = self.context.view(screen_of(self.work, values))
             name, content = as_file(file, view.request.shots)
@@ -185,13 +185,13 @@ def _removed(screen: Screen, ids: Sequence[str], name: str) -> Hand:
 
 
 class ModelPanel:
-    """Which model, in which width; what is here and fits."""
+    """Load and unload the model, and list the models on this machine."""
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.work = context, context.work
 
     def wire(self) -> None:
-        """Say what calls what."""
+        """Wire the events of the components."""
         at, turns = self.context.at, self.context.app.turns
         told = at.model_told
         look = in_turn(turns, "a look at the models here", told, self.look)
@@ -204,7 +204,7 @@ class ModelPanel:
         at.unload.click(unload, self.context.inputs, told, **ENGINE)
 
     def look(self, request: gr.Request) -> Iterator[list[Any]]:
-        """The models on this machine, without the network."""
+        """List the models on this machine, without the network."""
         yield [gr.skip(), gr.skip(), "looking at what is here"]
         rows, room = listed()
         known = dict.fromkeys([*self.work.models, *(row[0] for row in rows)])
@@ -212,7 +212,7 @@ class ModelPanel:
         yield [gr.Dataframe(shown_rows, visible=True), gr.Dropdown(list(known)), room]
 
     def load(self, request: gr.Request, *values: Any) -> Iterator[Any]:
-        """Load the weights; four times a second where that is."""
+        """Load the weights, reporting progress four times a second."""
         try:
             engine = self.work.engine(screen_of(self.work, values))
             began = time.perf_counter()
@@ -223,7 +223,7 @@ class ModelPanel:
             yield wrong(error)
 
     def unload(self, request: gr.Request, *values: Any) -> Any:
-        """Give the weights' memory back."""
+        """Free the memory of the weights."""
         try:
             engine = self.work.engine(screen_of(self.work, values))
         except IclError as error:
@@ -235,14 +235,14 @@ class ModelPanel:
 
 
 class TokenPanel:
-    """The probability of every token, and what else could have stood there."""
+    """The probability of every token, and the most probable tokens in its place."""
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.work = context, context.work
         self._seen: dict[str, list[Expected]] = {}
 
     def wire(self) -> None:
-        """Say what calls what."""
+        """Wire the events of the components."""
         at = self.context.at
         self.context.app.leaves.append(self.leave)
         inspect = in_turn(self.context.app.turns, "a look at tokens", at.expected, self.inspect)
@@ -253,11 +253,11 @@ class TokenPanel:
         at.place.change(self.look, at.place, at.expected, trigger_mode="always_last", **QUICK)
 
     def leave(self, request: gr.Request) -> None:
-        """A page that is closed leaves nothing behind."""
+        """Forget the tokens of a page that was closed."""
         self._seen.pop(str(request.session_hash), None)
 
     def inspect(self, request: gr.Request, output: str, *values: Any) -> Iterator[list[Any]]:
-        """Every token of the prompt, and of what was written or the right label behind it."""
+        """Show every token of the prompt, and of the output or the right label after it."""
         yield [gr.skip(), "asking the model"]
         try:
             screen = screen_of(self.work, values)
@@ -282,12 +282,12 @@ class TokenPanel:
         return next((choice.text for choice in asked.choices if choice.label == right), "")
 
     def select(self, event: gr.SelectData) -> int:
-        """The token that was clicked, counted from 1."""
+        """Return the number of the token that was clicked, from 1."""
         index = event.index
         return int(index[0] if isinstance(index, list | tuple) else index) + 1
 
     def look(self, request: gr.Request, place: float | None) -> Any:
-        """One token, and the likeliest ones in its place."""
+        """Show one token, and the most probable ones in its place."""
         found = self._seen.get(str(request.session_hash), [])
         if not place or not 1 <= place <= len(found):
             return told(f"there are the tokens 1 to {len(found)}" if found else "")

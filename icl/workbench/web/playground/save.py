@@ -1,4 +1,4 @@
-"""What is saved from the playground: templates and their versions, the screen as an experiment."""
+"""Save templates and their versions, and the screen as an experiment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Saving", "version_choices"]
 
 
 def version_choices(base: Path, name: str) -> Any:
-    """The kept texts of a template, as a list to choose from."""
+    """List the versions of a template in a chooser."""
     found = versions(base, name)
     choices = [(f"{one.number} · {one.when:%Y-%m-%d %H:%M}", one.number) for one in found]
     return gr.Dropdown(choices, value=None)
@@ -36,7 +36,7 @@ class Saving:
         self.context, self.work = context, context.work
 
     def wire(self) -> None:
-        """Say what calls what."""
+        """Wire the events of the components."""
         at = self.context.at
         boxes = [at.version, at.saved]
         at.save.click(
@@ -48,7 +48,7 @@ class Saving:
         at.export_save.click(self.save_export, inputs, at.exported, **QUICK)
 
     def save_as(self, file: str, text: str, name: str) -> list[Any]:
-        """Write the editor's text under a name of the user's own."""
+        """Save the editor's text under the user's name for it."""
         try:
             made = save_template(self.work.base, file, text, name)
         except IclError as error:
@@ -62,14 +62,14 @@ class Saving:
         ]
 
     def open_version(self, name: str, number: int | None) -> list[Any]:
-        """An earlier text of the template, into the editor."""
+        """Open a version of the template in the editor."""
         for one in versions(self.work.base, name):
             if one.number == number:
                 return [Whole(version_text(one)), told(f"version {number}; save it to keep it")]
         return [gr.skip(), gr.skip()]
 
     def undo(self, name: str, text: str) -> list[Any]:
-        """The kept text before the one in the editor; what stands there is kept first."""
+        """Go back to the version before the editor's text, which is stored first."""
         try:
             keep_version(self.work.base, name, text)
             kept = versions(self.work.base, name)
@@ -91,7 +91,7 @@ class Saving:
         ]
 
     def save_export(self, name: str, *values: Any) -> Any:
-        """The experiment and the files it needs, into the working folder."""
+        """Save the experiment and the files it needs in the working folder."""
         try:
             export = self.work.export(screen_of(self.work, values))
             path = self.work.write(export, name or "playground")

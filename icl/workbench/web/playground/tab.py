@@ -1,8 +1,7 @@
-"""The tab Playground: a template, one row, its exact prompt, and what the model answers.
+"""The tab Playground: a template, one row, its exact prompt, and the model's answer.
 
-Nothing is decided here: every handler turns the screen into a
-:class:`~icl.workbench.screen.Screen` and shows what the functions of :mod:`icl.workbench` say.
-Texts go only to components that show them as text.
+Every handler reads the components as a :class:`~icl.workbench.screen.Screen` and shows what the
+functions of :mod:`icl.workbench` return. Texts go only to components that show them as text.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ __all__ = ["Playground"]
 
 
 KEY = "icl-playground"
-"""Under which the browser keeps what is set."""
+"""Key under which the browser stores the values."""
 SHADES = {
     "special": "#888888",
     "instruction": "#8a63d2",
@@ -66,7 +65,7 @@ class Playground:
         self.first = self.work.first_screen()
 
     def build(self) -> None:
-        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
         at = self.at = Layout(
             self.first,
             template_choices(self.work.base),
@@ -150,7 +149,7 @@ class Playground:
     # ---- what is set
 
     def restore(self, kept: Any) -> list[Any]:
-        """What the browser kept, where it can still be set; the templates that are there now."""
+        """Restore the values stored in the browser if they are valid; list the templates."""
         choices = template_choices(self.work.base)
         if not _restorable(kept):
             return [gr.Dropdown(choices=choices), *[gr.skip()] * (len(PARTS) + 1), True]
@@ -172,7 +171,7 @@ class Playground:
         return [*({**made, **shape}[part] for part in PARTS), made["name"], made["data"], True]
 
     def hand_over(self, screen: Screen) -> list[Any]:
-        """What puts a screen on the page: values of :attr:`handed`."""
+        """Open a screen: return values of :attr:`handed`."""
         own = dict(zip([f"field{n}" for n in range(FIELDS)], screen.own.values(), strict=False))
         texts = {part: getattr(screen, part) for part in PARTS if hasattr(screen, part)}
         typed = {"typed": bool(screen.own), "hand": screen.hand.plain()}
@@ -182,23 +181,23 @@ class Playground:
         return [*made, *bars, gr.Textbox("", visible=writes), gr.Textbox(visible=writes), ""]
 
     def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
-        """The preview of a page that was opened; what is restored makes one of its own."""
+        """Preview a page just opened, unless restored values are about to."""
         if _restorable(kept) and kept != stored(values):
             return [gr.skip()] * len(self.previewed)
         return self.preview(request, False, *values)
 
     def follow(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
-        """The preview, unless just that stands there: one choice changes several components."""
+        """Preview, unless these values are shown: one choice changes several components."""
         if self._previewed.get(str(request.session_hash)) == values:
             return [gr.skip()] * len(self.previewed)
         return self.preview(request, ready, *values)
 
     def leave(self, request: gr.Request) -> None:
-        """A page that is closed leaves nothing behind."""
+        """Forget the values of a page that was closed."""
         self._previewed.pop(str(request.session_hash), None)
 
     def preview(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
-        """The exact prompt of what is set, its tokens, and the experiment that sends it."""
+        """Show the exact prompt of the screen, its tokens, and the experiment that sends it."""
         self.leave(request)
         keep = stored(values) if ready else gr.skip()
         try:
@@ -253,7 +252,7 @@ class Playground:
         return shown(meter.text(), 2000)
 
     def show_fields(self, typed: bool, text: str, name: str) -> list[Any]:
-        """A text box for each field that the template reads, while a row is typed."""
+        """Show a text box for each field of the template while the user types a row."""
         names: list[str] = []
         if typed:
             try:
@@ -271,7 +270,7 @@ class Playground:
     # ---- rows
 
     def move(self, step: int, *values: Any) -> Any:
-        """The next or previous row, within what is there."""
+        """Go to the next or previous row."""
         try:
             count = len(self.work.rows(screen_of(self.work, values)))
         except IclError:
@@ -281,7 +280,7 @@ class Playground:
 
 
 def shot_choices(seen: Seen, request: Request, screen: Screen) -> list[tuple[str, str]]:
-    """(what is said of a shot, its id) in the order sent, dropped ones last."""
+    """List (description, id) of each shot in the order sent, dropped ones last."""
     found = []
     template = seen.condition.template
     for place, shot in enumerate(request.shots, 1):
@@ -297,24 +296,24 @@ def shot_choices(seen: Seen, request: Request, screen: Screen) -> list[tuple[str
 
 
 def _restorable(kept: Any) -> bool:
-    """Whether a browser kept what this page can set."""
+    """Tell whether stored values fit this page."""
     return isinstance(kept, dict) and set(kept) == set(PARTS)
 
 
 def keep_marked(values: Sequence[Any]) -> str | None:
-    """The shot that was moved or pinned last."""
+    """Return the shot that was moved or pinned last."""
     hand = stored(values)["hand"]
     return hand.get("marked") if isinstance(hand, dict) else None
 
 
 def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
-    """The shots to mark one of; a mark on one that is gone would be refused by Gradio."""
+    """Fill the list of shots; Gradio would refuse a mark on one that is gone."""
     there = any(name == marked for _, name in choices)
     return gr.Radio(choices, value=marked if there else None)
 
 
 def _pieces(request: Request) -> list[tuple[str, str | None]]:
-    """The prompt's pieces for the browser; together at most what it can show."""
+    """Return the prompt's pieces for the browser, cut at what it can show."""
     left, found = 100_000, []
     for text, kind in pieces(request.prompt):
         found.append((shown(text, left), kind))
@@ -325,7 +324,7 @@ def _pieces(request: Request) -> list[tuple[str, str | None]]:
 
 
 def _bar(meter: Meter) -> str:
-    """The window as a bar: numbers and names of ours alone."""
+    """Draw the window as a bar; its HTML holds only our own names and numbers."""
     parts = "".join(
         f'<i style="width:{100 * count / meter.window:.2f}%;background:{SHADES[part]}" '
         f'title="{part}: {count}"></i>'
@@ -335,7 +334,7 @@ def _bar(meter: Meter) -> str:
 
 
 def _check(view: PromptPreview) -> str:
-    """What the template is, where nothing is wrong with it."""
+    """Describe a prompt without errors: labels, row, shots."""
     condition, shots = view.condition, view.request.shots
     chosen = ", ".join(shot.example.id for shot in shots) or "none"
     choices = view.request.choices
@@ -346,6 +345,6 @@ def _check(view: PromptPreview) -> str:
 
 
 def _header(screen: Screen, files: Any) -> str:
-    """What to do with the experiment."""
+    """Say how to run the experiment."""
     more = f", with {', '.join(files)} beside it" if files else ""
     return f"# Save below as a file{more}, then: icl run NAME.yaml\n"

@@ -1,4 +1,4 @@
-"""The components of the tab Results, and where they stand."""
+"""The components of the tab Results, and their layout."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class ResultsLayout:
 
 
 def _text_table(name: str, label: str, height: int) -> Any:
-    """A table whose every cell is text."""
+    """Make a table of text cells."""
     return gr.Dataframe(
         {"headers": [""], "data": []},
         datatype="str",

@@ -1,6 +1,6 @@
 """The tab Results: the runs of a folder, their conditions, and every record with its prompt.
 
-Nothing is decided here, see :mod:`icl.workbench.browse_runs` and :mod:`icl.workbench.run_tables`.
+The logic is in :mod:`icl.workbench.browse_runs` and :mod:`icl.workbench.run_tables`.
 Texts go only to components that show them as text.
 """
 
@@ -39,10 +39,10 @@ __all__ = ["Results"]
 
 
 PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
-"""Kinds of pieces that the prompt's colours call otherwise."""
+"""Kind of a prompt's piece -> its name among the colours, if that differs."""
 KINDS = {"instruction", "shot input", "shot target", "query"}
 LONGEST = 300
-"""Characters of a name in a link; messages quote it."""
+"""Most characters of a name in a link; messages quote it."""
 LINK = """query => {
   const link = new URL(query || location.pathname, location.href);
   const theme = new URLSearchParams(location.search).get("__theme");
@@ -50,7 +50,7 @@ LINK = """query => {
   history.replaceState(null, "", link);
   return link.href;
 }"""
-"""Puts the link into the address bar; what it returns is unchanged by a second call."""
+"""Puts the link into the address bar; a second call changes nothing."""
 
 
 class Results:
@@ -63,7 +63,7 @@ class Results:
         self.browser = Browser(unique, self.work.sandbox.rendering)
 
     def build(self) -> None:
-        """Lay out the tab inside an open ``gr.Tab``, and say what calls what."""
+        """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
         at = self.at = ResultsLayout()
         self.place = [at.run, at.condition]
         self.asked = [at.show, at.text, at.order, at.other]
@@ -138,7 +138,7 @@ class Results:
     # ---- which run, condition and record
 
     def arrive(self, request: gr.Request) -> list[Any]:
-        """What a permalink asks for; without one nothing, until the tab is opened."""
+        """Open what a permalink names; without one do nothing."""
         asked = {key: short(value, LONGEST) for key, value in request.query_params.items()}
         if not asked.get("run"):
             return [gr.skip()] * 4
@@ -150,20 +150,20 @@ class Results:
         ]
 
     def look(self, run: str | None) -> Any:
-        """The runs that are here when the tab is opened; the newest, where none is open."""
+        """List the runs when the tab is opened, and open the newest if none is open."""
         names = self.browser.names()
         return gr.Dropdown(names, value=run or next(iter(names), None))
 
     def arrived(self, request: gr.Request, *place: Any) -> Any:
-        """The link of a page that a permalink opened; any other keeps its address for a reload."""
+        """Show the link of a page opened by a permalink; other pages keep their address."""
         return self.link(*place) if request.query_params.get("run") else gr.skip()
 
     def again(self, run: str | None) -> Any:
-        """The runs that are here now."""
+        """List the runs again."""
         return gr.Dropdown(self.browser.names(), value=run)
 
     def turn_to(self, run: str | None, condition: str) -> list[Any]:
-        """Nothing of the run before; what is open stays where its chooser was only looked at."""
+        """Clear the previous run's view. Keep it if the user only opened the chooser."""
         try:
             found = self.browser.run(run or "").conditions
         except IclError:  # what shows the run tells it
@@ -172,7 +172,7 @@ class Results:
         return [gr.skip()] * 4 if stays else ["", "", 1, None]
 
     def show_run(self, run: str | None, condition: str) -> list[Any]:
-        """The conditions of a run; without one that is chosen the first is."""
+        """Show the conditions of a run, and choose the first if none is chosen."""
         if not run:
             where = " and ".join(str(root) for root in self.browser.roots)
             return [_table(None), "", gr.skip(), told(f"no runs in {where} yet: icl run FILE")]
@@ -194,15 +194,15 @@ class Results:
             return [_table(None), "", gr.skip(), wrong(error)]
 
     def choose(self, event: gr.SelectData) -> list[Any]:
-        """The condition whose row was clicked, by the digits that stand in it."""
+        """Choose the condition whose row was clicked, by its fingerprint."""
         return [str(event.row_value[0]), "", 1]
 
     def pick(self, event: gr.SelectData) -> str:
-        """The record whose row was clicked, by its id."""
+        """Return the id of the record whose row was clicked."""
         return str(event.row_value[0])
 
     def link(self, run: str | None, condition: str, record: str) -> str:
-        """Query parameters that bring back what is shown; of what was not clicked, none."""
+        """Return the query parameters of a link to what is shown."""
         if not run or not record and not condition:
             return ""
         parts = {"run": run, "condition": condition[:8], "record": record}
@@ -221,7 +221,7 @@ class Results:
         other: str | None,
         step: int | None = 0,
     ) -> list[Any]:
-        """A page of the records that are asked for; without a step, the first one."""
+        """Show a page of the records that the filters ask for; without a step, the first."""
         if not run or not condition:
             return [_table(None), "", 1, gr.skip()]
         try:
@@ -241,7 +241,7 @@ class Results:
         ]
 
     def record(self, run: str | None, condition: str, key: str) -> list[Any]:
-        """A record with its prompt and its answer."""
+        """Show a record with its prompt and its answer."""
         if not run or not condition or not key:
             return ["", None, gr.Label(None, visible=False), gr.Textbox("", visible=False), "", ""]
         try:
@@ -267,7 +267,7 @@ class Results:
         ]
 
     def save(self, run: str | None, condition: str, key: str) -> Any:
-        """Write the record as one page of HTML."""
+        """Save the record as one HTML page."""
         if not run or not key:
             return told("open a record first: a card shows an answer")
         try:
@@ -280,7 +280,7 @@ class Results:
     def hand_over(
         self, run: str | None, condition: str, key: str, name: str, text: str
     ) -> list[Any]:
-        """Open the record in the playground; what was edited there is kept as a version."""
+        """Open the record in the playground, whose edited template is stored as a version."""
         desk = self.app.tabs["Playground"]
         none = [gr.skip()] * (len(desk.handed) + 2)
         if not run or not key:
@@ -296,14 +296,14 @@ class Results:
     # ---- beside the records
 
     def plots(self, run: str | None, condition: str) -> list[Any]:
-        """Score against shots, and by locale."""
+        """Plot scores by number of shots and by locale."""
         try:
             return ["" if not run else figures(self.browser.run(run)), gr.skip()]
         except IclError as error:
             return [gr.skip(), wrong(error)]
 
     def confusion(self, run: str | None, condition: str) -> list[Any]:
-        """Which labels the condition mixes up."""
+        """Show which labels the condition mixes up."""
         if not run or not condition:
             return [gr.skip(), gr.skip(), gr.skip()]
         try:
@@ -315,7 +315,7 @@ class Results:
         return [matrix(found[0]), _table(found[1]), gr.skip()]
 
     def spread(self, run: str | None, condition: str) -> list[Any]:
-        """How far the scores depend on what should not matter."""
+        """Show how far the scores depend on what should not matter."""
         try:
             found = [] if not run else spreads(_fresh(self.browser.run(run)))
         except IclError as error:
@@ -330,25 +330,25 @@ class Results:
 
 
 def _fresh(run: Run) -> Run:
-    """The run again, so that the records read for it are given back afterwards."""
+    """Copy a run, so that the records read for it are freed afterwards."""
     return replace(run, conditions=tuple(replace(one) for one in run.conditions))
 
 
 def _named(run: Run, fingerprint: str) -> str:
-    """A condition's first digits and its settings."""
+    """Name a condition by its fingerprint and settings."""
     condition = next(one for one in run.conditions if one.entry.fingerprint == fingerprint)
     words = join_axes(condition.axes, " · ")
     return shown(f"{fingerprint[:8]}  {words}", 200)
 
 
 def _kind(kind: str) -> str | None:
-    """What the colours call a piece of a prompt; None for what joins them."""
+    """Return the colour name of a prompt's piece; None for separators."""
     named = PARTS.get(kind, kind)
     return named if named in KINDS else None
 
 
 def _table(found: Table | None) -> Mapping[str, Any]:
-    """A table as its component takes it."""
+    """Return a table as its component takes it."""
     if found is None:
         return {"headers": [""], "data": []}
     return {
