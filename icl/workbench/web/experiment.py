@@ -435,7 +435,7 @@ def _numbers(text: Any, name: str, most: int) -> list[int]:
         ConfigError: a word that is no number, or a number that is too large.
     """
     found = str(text or "").replace(",", " ").split()
-    wrong = [one for one in found if not one.isdecimal() or int(one) > most]
-    if wrong:
-        raise ConfigError(f"{name}: {wrong[0]!r} is no number from 0 to {most}; write: 0, 4, 8")
+    strange = [one for one in found if not one.isdecimal() or int(one) > most]
+    if strange:
+        raise ConfigError(f"{name}: {strange[0]!r} is no number from 0 to {most}; write: 0, 4, 8")
     return list(dict.fromkeys(map(int, found)))

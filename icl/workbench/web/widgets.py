@@ -39,9 +39,9 @@ def number(value: Any, name: str, low: int, high: int) -> int:
     return int(value)
 
 
-def turned(running: bool) -> list[Any]:
+def turned(busy: bool) -> list[Any]:
     """Enable one of the buttons Run and Stop."""
-    return [gr.Button(interactive=not running), gr.Button(interactive=running)]
+    return [gr.Button(interactive=not busy), gr.Button(interactive=busy)]
 
 
 def running(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:

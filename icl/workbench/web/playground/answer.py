@@ -243,8 +243,8 @@ def _influence(one: Influence) -> str:
 def _scores(answer: Answer) -> str:
     """List the metrics of this one row."""
     found, notes = answer.scores()
-    told_ = [f"{name} {value:.1f}" for name, value in found.items()]
-    return shown("; ".join([*told_, *notes]), 2000)
+    parts = [f"{name} {value:.1f}" for name, value in found.items()]
+    return shown("; ".join([*parts, *notes]), 2000)
 
 
 def _written(made: Progress) -> str:

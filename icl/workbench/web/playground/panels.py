@@ -193,15 +193,15 @@ class ModelPanel:
     def wire(self) -> None:
         """Wire the events of the components."""
         at, turns = self.context.at, self.context.app.turns
-        told = at.model_told
-        look = in_turn(turns, "a look at the models here", told, self.look)
-        at.look.click(look, None, [at.here, at.model, told], **ENGINE)
-        load = in_turn(turns, "the loading of a model", told, self.load)
-        at.load.click(load, self.context.inputs, told, **ENGINE).then(
+        status = at.model_told
+        look = in_turn(turns, "a look at the models here", status, self.look)
+        at.look.click(look, None, [at.here, at.model, status], **ENGINE)
+        load = in_turn(turns, "the loading of a model", status, self.load)
+        at.load.click(load, self.context.inputs, status, **ENGINE).then(
             **self.context.previewing, **QUICK
         )
-        unload = in_turn(turns, "the unloading of a model", told, self.unload)
-        at.unload.click(unload, self.context.inputs, told, **ENGINE)
+        unload = in_turn(turns, "the unloading of a model", status, self.unload)
+        at.unload.click(unload, self.context.inputs, status, **ENGINE)
 
     def look(self, request: gr.Request) -> Iterator[list[Any]]:
         """List the models on this machine, without the network."""
