@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from icl.running.run import run
-from icl.workbench.browse_runs import Browser, Query
+from icl.workbench.browse_runs import RecordQuery, RunBrowser
 from icl.workbench.run_tables import condition_table, page_table, record_view
 
 __all__ = ["measure", "write_run"]
@@ -63,7 +63,7 @@ def write_run(folder: Path, records: int, labels: int = 60) -> None:
 def measure(folder: Path) -> dict[str, float]:
     """Seconds of each thing that a reader does, the first time, in order."""
     took: dict[str, float] = {}
-    browser = Browser([folder / "runs"])
+    browser = RunBrowser([folder / "runs"])
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         began = time.perf_counter()
@@ -73,11 +73,11 @@ def measure(folder: Path) -> dict[str, float]:
 
     timed("conditions of the run", lambda: condition_table(browser.run("many")))
     opened = timed("records read", lambda: browser.open("many", "1"))
-    timed("first page", lambda: page_table(opened.page(Query()), False))
+    timed("first page", lambda: page_table(opened.page(RecordQuery()), False))
     took["open, in all"] = sum(took.values())
-    timed("first search", lambda: opened.page(Query("wrong", "word7 word8")))
-    timed("next search", lambda: opened.page(Query("wrong", "word9")))
-    timed("last page, worst first", lambda: opened.page(Query(order="worst first"), 10**6))
+    timed("first search", lambda: opened.page(RecordQuery("wrong", "word7 word8")))
+    timed("next search", lambda: opened.page(RecordQuery("wrong", "word9")))
+    timed("last page, worst first", lambda: opened.page(RecordQuery(order="worst first"), 10**6))
     timed("one record", lambda: record_view(opened, next(iter(opened.answers))))
     return took
 

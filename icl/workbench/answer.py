@@ -16,11 +16,19 @@ from icl.experiment.condition import Condition, Request
 from icl.metrics import make_metric, starts_program
 from icl.tasks.predict import predict
 
-__all__ = ["Answer", "Progress", "answered", "rank", "score", "scored", "stream"]
+__all__ = [
+    "ModelAnswer",
+    "GenerationProgress",
+    "generated_answer",
+    "rank",
+    "choice_logprobs",
+    "choice_scores",
+    "stream",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class GenerationProgress:
     """The state of a generation that is running or finished."""
 
     text: str
@@ -33,7 +41,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelAnswer:
     """The model's answer to one request, as a record and as a prediction."""
 
     condition: Condition
@@ -94,7 +102,7 @@ def stream(
     sampling: Sampling,
     stop: threading.Event,
     every_s: float = 0.1,
-) -> Iterator[Progress]:
+) -> Iterator[GenerationProgress]:
     """Generate for one prompt in a thread; yield the text so far, at most every ``every_s``.
 
     Closing the iterator stops the generation and waits until the engine is free.
@@ -119,7 +127,7 @@ def stream(
         try:
             while not future.done():
                 wait([future], timeout=every_s)
-                yield Progress("".join(pieces), time.perf_counter() - began)
+                yield GenerationProgress("".join(pieces), time.perf_counter() - began)
         finally:
             stop.set()
         output = future.result()
@@ -127,39 +135,41 @@ def stream(
     rate = None
     if times and output.output_tokens > 1 and times[-1] > times[0]:
         rate = (output.output_tokens - 1) / (times[-1] - times[0])
-    yield Progress(output.text, ended - began, output, rate)
+    yield GenerationProgress(output.text, ended - began, output, rate)
 
 
-def scored(engine: Engine, items: Sequence[tuple[Prompt, str]]) -> list[ChoiceScore]:
+def choice_scores(engine: Engine, items: Sequence[tuple[Prompt, str]]) -> list[ChoiceScore]:
     """Score continuations of prompts; return the scores in the order of the items."""
     return [made for _, made in sorted(engine.score(items), key=lambda pair: pair[0])]
 
 
-def score(engine: Engine, asked: Sequence[tuple[Prompt, Choice]]) -> list[float]:
+def choice_logprobs(engine: Engine, asked: Sequence[tuple[Prompt, Choice]]) -> list[float]:
     """Return the log-probability of each choice after its prompt, in the order given."""
     items = [(prompt, choice.text + choice.end) for prompt, choice in asked]
-    return [made.logprob for made in scored(engine, items)]
+    return [made.logprob for made in choice_scores(engine, items)]
 
 
-def rank(condition: Condition, request: Request) -> Answer:
+def rank(condition: Condition, request: Request) -> ModelAnswer:
     """Score every choice of the request and answer with the most probable one."""
     began = time.perf_counter()
-    found = scored(condition.engine, request.items)
-    return _answer(condition, request, time.perf_counter() - began, found)
+    found = choice_scores(condition.engine, request.items)
+    return _make_answer(condition, request, time.perf_counter() - began, found)
 
 
-def answered(condition: Condition, request: Request, output: Output, seconds: float) -> Answer:
+def generated_answer(
+    condition: Condition, request: Request, output: Output, seconds: float
+) -> ModelAnswer:
     """Make the answer of a finished generation."""
-    return _answer(condition, request, seconds, outputs=(output,))
+    return _make_answer(condition, request, seconds, outputs=(output,))
 
 
-def _answer(
+def _make_answer(
     condition: Condition,
     request: Request,
     seconds: float,
     scores: Sequence[ChoiceScore] = (),
     outputs: tuple[Output, ...] = (),
-) -> Answer:
+) -> ModelAnswer:
     label = condition.template.shown_label
     record = Record(
         request.example.id,
@@ -175,4 +185,6 @@ def _answer(
         shortened=request.prompt.shortened,
     )
     parser = condition.point.task.parser or condition.task.parser
-    return Answer(condition, request, record, predict(record, condition.choices, parser), seconds)
+    return ModelAnswer(
+        condition, request, record, predict(record, condition.choices, parser), seconds
+    )

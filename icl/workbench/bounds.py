@@ -75,7 +75,7 @@ class Bounds:
         """Shots and human verdicts that the experiment names."""
         files = [point.shots.file for point in self._points]
         files += [judge.human for judge in judges_of(self._points)]
-        return {self._placed(file) for file in files if file}
+        return {self._absolute(file) for file in files if file}
 
     @cached_property
     def entries(self) -> set[str]:
@@ -106,12 +106,12 @@ class Bounds:
         if not isinstance(raw, dict):
             return
         if isinstance(base := raw.get("base"), str):
-            self._check_file(self._placed(base), f"base: {base}")
+            self._check_file(self._absolute(base), f"base: {base}")
         data = raw.get("data")
         for name, entry in data.items() if isinstance(data, dict) else ():
             cite = entry.get("cite") if isinstance(entry, dict) else None
             if isinstance(cite, str) and cite.endswith(".bib") and not self._is_given(entry):
-                self._check_file(self._placed(cite), f"data {name}: cite: {cite}")
+                self._check_file(self._absolute(cite), f"data {name}: cite: {cite}")
 
     def check(self, made: Experiment, found: Sequence[Point]) -> None:
         """Refuse an experiment that reads files or loads models which the page may not use.
@@ -127,7 +127,7 @@ class Bounds:
             for name in point.task.data_sets:
                 self._check_data(name, point.data[name], made.base)
             if file := point.shots.file:
-                self._check_file(self._placed(file, made.base), f"shots: file: {file}")
+                self._check_file(self._absolute(file, made.base), f"shots: file: {file}")
             if isinstance(encoder := (point.shots.model_extra or {}).get("encoder"), str):
                 self.check_model({"source": encoder}, made.base)
             self.check_model(point.model, made.base)
@@ -135,7 +135,7 @@ class Bounds:
             self.check_model(entry, made.base)
         for judge in judges_of(found):
             if judge.human:
-                path = self._placed(judge.human, made.base)
+                path = self._absolute(judge.human, made.base)
                 self._check_file(path, f"metrics: human: {judge.human}")
 
     def _check_data(self, name: str, entry: DataEntry, base: Path) -> None:
@@ -143,13 +143,13 @@ class Bounds:
             return
         path = entry.spec(base).path
         if entry.format == "hf":
-            raise _refused(f"data {name}: {entry.path} of the format hf")
+            raise _refusal(f"data {name}: {entry.path} of the format hf")
         if self._outside(path, [self.base, samples()]) is not None:
-            raise _refused(f"data {name}: {entry.path}")
+            raise _refusal(f"data {name}: {entry.path}")
 
     def _check_file(self, path: Path, what: str) -> None:
         if path not in self._files and self._outside(path, [self.base]) is not None:
-            raise _refused(what)
+            raise _refusal(what)
 
     def check_model(self, entry: Mapping[str, Any], base: Path | None = None) -> None:
         """Refuse a model that is neither here nor named when the app was started.
@@ -160,7 +160,7 @@ class Bounds:
         source = entry.get("source")
         if not isinstance(source, str) or source in self.sources:
             return  # an engine without files is known by its whole entry; or the engine says why
-        path = self._placed(source, base)
+        path = self._absolute(source, base)
         if source.startswith((".", "~", "/")) or path.exists():
             here = self._outside(path, [self.base]) is None
         else:
@@ -187,11 +187,11 @@ class Bounds:
             return
         outside = self._outside(spec.path, [self.base, samples(), self.private])
         if spec.format == "hf" or outside is not None:
-            raise _refused(f"data: {spec.path}")
+            raise _refusal(f"data: {spec.path}")
 
     # ---- paths
 
-    def _placed(self, name: str, base: Path | None = None) -> Path:
+    def _absolute(self, name: str, base: Path | None = None) -> Path:
         return ((base or self.base) / Path(name).expanduser()).expanduser()
 
     def _is_given(self, entry: Mapping[str, Any]) -> bool:
@@ -201,7 +201,7 @@ class Bounds:
     def _outside(self, path: Path, roots: Iterable[Path]) -> Path | None:
         """Return the first file that a path may lead to and that lies in none of the roots."""
         real = [root.resolve() for root in roots]
-        for one in _reached(path):
+        for one in _paths_of(path):
             try:
                 inside = any(one.resolve().is_relative_to(root) for root in real)
             except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
@@ -220,7 +220,7 @@ def judges_of(found: Iterable[Point]) -> Iterator[VerdictMetric]:
                 yield metric
 
 
-def _reached(path: Path) -> Iterator[Path]:
+def _paths_of(path: Path) -> Iterator[Path]:
     """Yield the files and folders that a data path may lead to, and the folder they share."""
     text = _PLACEHOLDER.sub("*", str(path))
     if "*" not in text:
@@ -264,7 +264,7 @@ def _check_word(word: str | None) -> None:
         )
 
 
-def _refused(what: str) -> ConfigError:
+def _refusal(what: str) -> ConfigError:
     return ConfigError(
         f"{what} is not read by this page; accepted: files under the experiment's folder, the "
         "samples, and the data of the experiment that it was started with, unchanged: icl app FILE"

@@ -28,21 +28,31 @@ from icl.scoring.pairs import Side, common
 from icl.workbench.feedback import write_card
 from icl.workbench.row_cache import summary
 
-__all__ = ["Browser", "Line", "ORDERS", "Opened", "PAGE", "Page", "Query", "SHOWN", "save_card"]
+__all__ = [
+    "RunBrowser",
+    "RecordLine",
+    "ORDERS",
+    "OpenCondition",
+    "PAGE_ROWS",
+    "RecordPage",
+    "RecordQuery",
+    "FILTERS",
+    "save_card",
+]
 
 
-SHOWN = ("all", "wrong", "right", "unparsed", "off-target", "different")
+FILTERS = ("all", "wrong", "right", "unparsed", "off-target", "different")
 """Which records a query wants; ``different`` needs another condition."""
 ORDERS = ("as run", "worst first", "surest first")
 _VERDICTS = {"wrong": ("wrong", "off target"), "off-target": ("off target",)}
-PAGE = 25
+PAGE_ROWS = 25
 """Records of a page."""
 _MOST_RUNS, _MOST_OPEN = 8, 6
 """Runs and conditions held; a condition of ten thousand records takes some 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class RecordQuery:
     """Which records to list, in which order."""
 
     show: str = "all"
@@ -52,7 +62,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RecordLine:
     """A record in a table."""
 
     id: str
@@ -72,10 +82,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RecordPage:
     """One page of the records that a query found."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[RecordLine, ...]
     number: int
     """Counted from 1."""
     pages: int
@@ -85,7 +95,7 @@ class Page:
     """Records of the condition."""
 
 
-class _ReadOnce(ConditionStore):
+class _CachedConditionStore(ConditionStore):
     """A condition folder that reads each of its files only once."""
 
     @cached_property
@@ -117,14 +127,16 @@ class _ReadOnce(ConditionStore):
         return self._choices
 
 
-class Opened:
+class OpenCondition:
     """A condition of a run with all of its records in memory."""
 
     def __init__(self, run: Run, number: int) -> None:
         self.run, self.number = run, number
         found = run.conditions[number - 1]
         # Of its own, so that its records are given back with it.
-        self.condition: ConditionResult = replace(found, store=_ReadOnce(found.store.folder))
+        self.condition: ConditionResult = replace(
+            found, store=_CachedConditionStore(found.store.folder)
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -179,7 +191,7 @@ class Opened:
         return self.condition.record(text).id
 
     def verdict(self, key: str) -> str:
-        """Return the verdict on a record, see :attr:`Line.verdict`."""
+        """Return the verdict on a record, see :attr:`RecordLine.verdict`."""
         one = self.answers[key]
         if one.prediction.value is None:
             return "unparsed"
@@ -189,17 +201,19 @@ class Opened:
             return "–"
         return "right" if one.right or one.value == 100 else "wrong"
 
-    def page(self, query: Query, number: int = 1, other: Opened | None = None) -> Page:
+    def page(
+        self, query: RecordQuery, number: int = 1, other: OpenCondition | None = None
+    ) -> RecordPage:
         """Return a page of the records that a query finds; a number too high gives the last page.
 
         Raises:
             ConfigError: an unknown filter or order, or ``different`` without another condition.
         """
         found = self.find(query, other)
-        pages = max(1, -(-len(found) // PAGE))
+        pages = max(1, -(-len(found) // PAGE_ROWS))
         number = max(1, min(number, pages))
-        keys = found[(number - 1) * PAGE : number * PAGE]
-        return Page(
+        keys = found[(number - 1) * PAGE_ROWS : number * PAGE_ROWS]
+        return RecordPage(
             tuple(self._line(key, other) for key in keys),
             number,
             pages,
@@ -207,20 +221,20 @@ class Opened:
             len(self.answers),
         )
 
-    def find(self, query: Query, other: Opened | None = None) -> list[str]:
+    def find(self, query: RecordQuery, other: OpenCondition | None = None) -> list[str]:
         """Return the ids of the records that a query finds; see :meth:`page`."""
-        for value, known in ((query.show, SHOWN), (query.order, ORDERS)):
+        for value, known in ((query.show, FILTERS), (query.order, ORDERS)):
             if value not in known:
                 raise ConfigError(f"{value!r}: must be one of {', '.join(known)}")
         words = query.text.casefold().split()
         found = [
             key
-            for key in self._kept(query.show, other)
+            for key in self._matching(query.show, other)
             if all(word in self._texts[key] for word in words)
         ]
-        return found if query.order == "as run" else self._ordered(found, query.order)
+        return found if query.order == "as run" else self._sort(found, query.order)
 
-    def _kept(self, show: str, other: Opened | None) -> Iterator[str]:
+    def _matching(self, show: str, other: OpenCondition | None) -> Iterator[str]:
         if show == "all":
             yield from self.answers
             return
@@ -237,7 +251,7 @@ class Opened:
             if self.verdict(key) in wanted:
                 yield key
 
-    def _ordered(self, found: Sequence[str], order: str) -> list[str]:
+    def _sort(self, found: Sequence[str], order: str) -> list[str]:
         def worst(key: str) -> tuple[float, float]:
             value = self.answers[key].value
             return (101.0 if value is None else value, -(self.answers[key].confidence or 0.0))
@@ -247,10 +261,10 @@ class Opened:
 
         return sorted(found, key=worst if order == "worst first" else surest)
 
-    def _line(self, key: str, other: Opened | None) -> Line:
+    def _line(self, key: str, other: OpenCondition | None) -> RecordLine:
         one = self.answers[key]
         against = other.answers.get(key) if other is not None else None
-        return Line(
+        return RecordLine(
             key,
             " | ".join(one.example.targets),
             one.prediction.value,
@@ -262,7 +276,7 @@ class Opened:
         )
 
 
-class Browser:
+class RunBrowser:
     """The runs of some folders, read at first need; safe for several threads.
 
     Args:
@@ -273,7 +287,7 @@ class Browser:
     def __init__(self, roots: Sequence[Path], rendering: Rendering = HERE) -> None:
         self.roots, self.rendering = tuple(roots), rendering
         self._runs: OrderedDict[Path, tuple[object, Run]] = OrderedDict()
-        self._open: OrderedDict[tuple[Path, str], tuple[object, Opened]] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, str], tuple[object, OpenCondition]] = OrderedDict()
         self._lock = RLock()
 
     def names(self) -> list[str]:
@@ -305,7 +319,7 @@ class Browser:
                 self._runs.popitem(last=False)
         return held[1]
 
-    def open(self, name: str, condition: str) -> Opened:
+    def open(self, name: str, condition: str) -> OpenCondition:
         """Return a condition with its records; ``condition`` as in
         :meth:`icl.records.results.Run.condition`.
 
@@ -321,14 +335,14 @@ class Browser:
         with self._lock:
             held = self._open.get(key)
             if held is None or held[0] != stamp or held[1].run is not run:
-                held = self._open[key] = stamp, Opened(run, number)
+                held = self._open[key] = stamp, OpenCondition(run, number)
             self._open.move_to_end(key)
             while len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)
             _ = held[1].answers  # read once, whoever asks at the same time
         return held[1]
 
-    def named(self, text: str, run: str) -> Opened:
+    def resolve(self, text: str, run: str) -> OpenCondition:
         """Return the condition that a text names: ``RUN#CONDITION``, or a condition of ``run``.
 
         Raises:
@@ -344,7 +358,7 @@ def _stamps(*paths: Path) -> tuple[tuple[int, int] | None, ...]:
     return tuple(None if state is None else (state.st_mtime_ns, state.st_size) for state in states)
 
 
-def save_card(base: Path, opened: Opened, key: str) -> Path:
+def save_card(base: Path, opened: OpenCondition, key: str) -> Path:
     """Write a record as one HTML page under ``base``, the same as ``icl show RUN#ID --html``.
 
     Raises:

@@ -22,26 +22,26 @@ from icl.experiment.request import Request
 from icl.records.calibrated import answers_of, applied
 from icl.running.work import Requests, beside, calibrators
 from icl.scoring.scores import calibrator_entry
-from icl.workbench.answer import Answer, scored
+from icl.workbench.answer import ModelAnswer, choice_scores
 
-__all__ = ["Recalibrated", "offered", "recalibrated", "refused"]
+__all__ = ["CalibratedAnswer", "supported_calibrators", "calibrate_answer", "refusal_reason"]
 
 
 Entry = str | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Recalibrated:
+class CalibratedAnswer:
     """The ranking of one answer after calibration."""
 
     name: str
-    answer: Answer
+    answer: ModelAnswer
     """The plain one."""
     scores: tuple[float, ...]
     """Of each choice; the highest wins, of equals the first."""
     notes: tuple[str, ...] = ()
     """What was chosen from data, and where what the calibrator assumes does not hold."""
-    asked: int = 0
+    extra_prompts: int = 0
     """Prompts asked beside the row."""
 
     @property
@@ -76,7 +76,7 @@ class Recalibrated:
         return label in targets if targets else None
 
 
-def refused(calibrator: Calibrator) -> str | None:
+def refusal_reason(calibrator: Calibrator) -> str | None:
     """Why a calibrator cannot be applied to one row alone; None where it can."""
     if calibrator.compares_rows:
         return "corrects a row by the other rows"
@@ -85,17 +85,17 @@ def refused(calibrator: Calibrator) -> str | None:
     return None
 
 
-def offered(entries: Sequence[Entry] = ()) -> tuple[list[str], dict[str, str]]:
+def supported_calibrators(entries: Sequence[Entry] = ()) -> tuple[list[str], dict[str, str]]:
     """Calibrators that one row supports; and the others, each with the reason.
 
     Args:
         entries: those of an experiment under ``calibrate:``; they come first.
 
-    >>> offered()[0]
+    >>> supported_calibrators()[0]
     ['contextual', 'per_byte', 'per_char', 'per_token', 'pmi']
-    >>> offered()[1]["batch"]
+    >>> supported_calibrators()[1]["batch"]
     'corrects a row by the other rows'
-    >>> offered([{"calibrator": "vote_mix", "weight": 0.3}])[0][0]
+    >>> supported_calibrators([{"calibrator": "vote_mix", "weight": 0.3}])[0][0]
     'vote_mix'
     """
     found: list[str] = []
@@ -108,7 +108,7 @@ def offered(entries: Sequence[Entry] = ()) -> tuple[list[str], dict[str, str]]:
             continue
         if name == "none" or name in found:
             continue
-        reason = refused(calibrator)
+        reason = refusal_reason(calibrator)
         if reason is None:
             found.append(name)
             others.pop(name, None)
@@ -117,7 +117,7 @@ def offered(entries: Sequence[Entry] = ()) -> tuple[list[str], dict[str, str]]:
     return found, others
 
 
-def recalibrated(answer: Answer, chosen: str) -> Recalibrated:
+def calibrate_answer(answer: ModelAnswer, chosen: str) -> CalibratedAnswer:
     """Calibrate an answer by one of its condition's calibrators; ask the prompts it needs.
 
     Args:
@@ -138,7 +138,7 @@ def recalibrated(answer: Answer, chosen: str) -> Recalibrated:
             "choose no calibration"
         )
     used = known[name]
-    reason = refused(used)
+    reason = refusal_reason(used)
     if reason is not None:
         raise CalibrationError(
             f"{name} {reason}, and here is one; write `calibrate: [{name}]` into the experiment's "
@@ -146,7 +146,7 @@ def recalibrated(answer: Answer, chosen: str) -> Recalibrated:
         )
     found: dict[str, Requests] = {}
     wanted = beside(condition, name, used, request, found)
-    probed = _probed(condition.engine, found)
+    probed = _score_probes(condition.engine, found)
     answers = replace(
         answers_of([answer.record], request.choices, ()),
         probes=[[np.array(probed[probe.hash]) for probe in wanted]],
@@ -154,15 +154,17 @@ def recalibrated(answer: Answer, chosen: str) -> Recalibrated:
     )
     made = applied(used, answers, [answer.record.id])
     notes = (*([f"chosen on data: {made.fitted}"] if made.fitted else []), *made.warnings)
-    return Recalibrated(name, answer, tuple(made.scores[0].tolist()), notes, len(probed))
+    return CalibratedAnswer(name, answer, tuple(made.scores[0].tolist()), notes, len(probed))
 
 
-def _probed(engine: Engine, found: Mapping[str, Requests]) -> dict[str, list[float]]:
+def _score_probes(engine: Engine, found: Mapping[str, Requests]) -> dict[str, list[float]]:
     """Score all probes; return hash -> log-probabilities. Those of a role go in one batch."""
     made: dict[str, list[float]] = {}
     for probes in found.values():
         requests: list[Request] = list(probes.values())
-        scores = iter(scored(engine, [item for request in requests for item in request.items]))
+        scores = iter(
+            choice_scores(engine, [item for request in requests for item in request.items])
+        )
         for request in requests:
             made[request.hash] = [next(scores).logprob for _ in request.choices]
     return made

@@ -30,20 +30,20 @@ from icl.running.estimate import Estimate, estimate, total
 from icl.running.run import run
 from icl.scoring.pairs import settings_of
 from icl.workbench.bounds import judges_of
-from icl.workbench.jobs import Watched
-from icl.workbench.screen import Collected, as_yaml
-from icl.workbench.session import Workplace
+from icl.workbench.jobs import JobProgress
+from icl.workbench.screen import FilesInMemory, as_yaml
 from icl.workbench.template_files import template_text
+from icl.workbench.workbench import Workbench
 
 __all__ = [
-    "Checked",
+    "RunnableExperiment",
     "Draft",
     "check",
-    "comparable",
+    "comparable_settings",
     "draft_yaml",
-    "estimated",
+    "estimate_draft",
     "fault",
-    "opened",
+    "open_run",
     "run_draft",
     "save_draft",
 ]
@@ -76,7 +76,7 @@ class Draft:
     """The setting whose values are compared after the run; empty: none."""
 
 
-def draft_yaml(work: Workplace, draft: Draft) -> str:
+def draft_yaml(work: Workbench, draft: Draft) -> str:
     """Write the experiment file of a form.
 
     Raises:
@@ -91,11 +91,15 @@ def draft_yaml(work: Workplace, draft: Draft) -> str:
     given = copy.deepcopy(dict(source.task))
     rows = given.pop("rows")
     if source.locales:
-        rows["locale"] = _few(draft.locales)
+        rows["locale"] = _one_or_list(draft.locales)
     if source.sources:
-        rows["pair"] = {"from": _few(draft.sources), "to": _few(draft.targets)}
+        rows["pair"] = {"from": _one_or_list(draft.sources), "to": _one_or_list(draft.targets)}
     rows |= {"n": draft.n, "seed": draft.seed}
-    task = {"task": given.pop("task"), "prompt": _few(draft.templates), "rows": rows} | given
+    task = {
+        "task": given.pop("task"),
+        "prompt": _one_or_list(draft.templates),
+        "rows": rows,
+    } | given
     if source.writes:
         task["sampling"] = dict(task.get("sampling") or {}) | {"max_tokens": draft.max_tokens}
     whole: dict[str, Any] = {
@@ -110,11 +114,11 @@ def draft_yaml(work: Workplace, draft: Draft) -> str:
     return as_yaml(whole | ({"compare": {"by": draft.compare}} if draft.compare else {}))
 
 
-def _few(values: Sequence[str]) -> str | list[str]:
+def _one_or_list(values: Sequence[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else list(values)
 
 
-def _model(work: Workplace, name: str) -> tuple[str, dict[str, Any]]:
+def _model(work: Workbench, name: str) -> tuple[str, dict[str, Any]]:
     """Return a short name for a model, and its entry."""
     entry = dict(work.models.get(name) or {"source": name})
     short = name.rstrip("/").rpartition("/")[2].removeprefix("pypi:")
@@ -133,7 +137,7 @@ def _shots(draft: Draft) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Checked:
+class RunnableExperiment:
     """An experiment that the page may run, with its points."""
 
     experiment: Experiment
@@ -154,62 +158,62 @@ class Checked:
         )
 
 
-def check(work: Workplace, text: str) -> Checked:
+def check(work: Workbench, text: str) -> RunnableExperiment:
     """Parse and check an experiment's text without loading anything.
 
     Raises:
         ConfigError: ``icl run`` would refuse it, or a page may not run it; see :func:`fault`.
     """
-    _no_strange_plugins(work, text)
+    _check_plugins(work, text)
     work.bounds.check_text(text)
     made = parse_experiment(text, WHERE, work.base, WHERE)
     found = points(made, WHERE)
-    _allowed(work, made, found)
+    _check_allowed(work, made, found)
     work.bounds.check(made, found)
-    return Checked(made, found)
+    return RunnableExperiment(made, found)
 
 
-def _no_strange_plugins(work: Workplace, text: str) -> None:
+def _check_plugins(work: Workbench, text: str) -> None:
     """Refuse plug-ins that the app was not started with, since parsing would load them."""
     try:
         raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError:
         return  # parsing tells it, and loads nothing
-    own = isinstance(raw, dict) and _as_given(
+    own = isinstance(raw, dict) and _is_given_folder(
         work, work.base / Path(str(raw.get("base") or "")).expanduser()
     )
     known = work.given.plugins if work.given and own else ()
     plugins = raw.get("plugins") if isinstance(raw, dict) else None
     for plugin in plugins if isinstance(plugins, list) else [plugins] if plugins else []:
         if plugin not in known:
-            raise _refused(f"the plug-in {str(plugin)!r} is Python code")
+            raise _refusal(f"the plug-in {str(plugin)!r} is Python code")
 
 
-def _as_given(work: Workplace, base: Path) -> bool:
+def _is_given_folder(work: Workbench, base: Path) -> bool:
     """Whether paths start from the folder of the experiment that the app was started with."""
     return work.given is not None and base.resolve() == work.given.base.resolve()
 
 
-def _allowed(work: Workplace, made: Experiment, found: Sequence[Point]) -> None:
+def _check_allowed(work: Workbench, made: Experiment, found: Sequence[Point]) -> None:
     """Refuse programs and servers that the app was not started with."""
     known = points(work.given) if work.given else []
-    own = known if _as_given(work, made.base) else ()  # a program is a path in that folder
+    own = known if _is_given_folder(work, made.base) else ()  # a program is a path in that folder
     programs = {canonical(m) for point in own for m in point.task.metrics or ()}
     for metric in (m for point in found for m in point.task.metrics or ()):
         _, asked = make_metric(metric)
         if starts_program(asked) and canonical(metric) not in programs:
-            raise _refused(f"the metric {asked.command!r} is an outside program")
+            raise _refusal(f"the metric {asked.command!r} is an outside program")
     entries = [*made.raw["models"].values(), *(dict(point.model) for point in found)]
     for entry in entries:
         kind = str(entry.get("engine", "hf"))
         if kind != "hf" and canonical(entry) not in work.bounds.entries:
-            raise _refused(f"the engine {kind!r} may ask another machine")
+            raise _refusal(f"the engine {kind!r} may ask another machine")
     for point in found:
         if point.form != "f0" and point.prompt.endswith(".j2"):
-            raise _refused(f"layouts of the template {point.prompt!r} are made outside its sandbox")
+            raise _refusal(f"layouts of the template {point.prompt!r} are made outside its sandbox")
 
 
-def _refused(what: str) -> ConfigError:
+def _refusal(what: str) -> ConfigError:
     return ConfigError(
         f"{what}, which this page does not start: save the file and use icl run, or start the "
         "workbench with it: icl app FILE"
@@ -227,7 +231,7 @@ def fault(text: str, error: IclError) -> str:
 
 
 @contextmanager
-def _sandboxed(work: Workplace, checked: Checked) -> Iterator[None]:
+def _sandbox_templates(work: Workbench, checked: RunnableExperiment) -> Iterator[None]:
     """Parse and render the user's own templates in the sandbox while the context is open."""
     base = checked.experiment.base
 
@@ -243,7 +247,9 @@ def _sandboxed(work: Workplace, checked: Checked) -> Iterator[None]:
         yield
 
 
-def estimated(work: Workplace, text: str, progress: Watched) -> tuple[list[list[str]], str]:
+def estimate_draft(
+    work: Workbench, text: str, progress: JobProgress
+) -> tuple[list[list[str]], str]:
     """Estimate each condition, in cells of :data:`icl.running.estimate.HEAD`; total it in words.
 
     Raises:
@@ -252,8 +258,8 @@ def estimated(work: Workplace, text: str, progress: Watched) -> tuple[list[list[
     """
     checked = check(work, text)
     found: list[Estimate] = []
-    with _sandboxed(work, checked):
-        loader = work.loading(checked.experiment)
+    with _sandbox_templates(work, checked):
+        loader = work.loader_for(checked.experiment)
         for one in estimate(checked.experiment, work.base / RUNS, progress, loader):
             found.append(one)
             progress.line = f"{len(found)} of {len(checked.points)} conditions and their judges"
@@ -261,7 +267,7 @@ def estimated(work: Workplace, text: str, progress: Watched) -> tuple[list[list[
     return [one.cells() for one in found], total(found)
 
 
-def run_draft(work: Workplace, text: str, progress: Watched) -> Run:
+def run_draft(work: Workbench, text: str, progress: JobProgress) -> Run:
     """Run an experiment's text into ``runs/`` under the working folder; reuse records found there.
 
     Raises:
@@ -269,12 +275,12 @@ def run_draft(work: Workplace, text: str, progress: Watched) -> Run:
         IclError: as :func:`icl.running.run.run`.
     """
     checked = check(work, text)
-    with _sandboxed(work, checked):
-        loader = work.loading(checked.experiment)
+    with _sandbox_templates(work, checked):
+        loader = work.loader_for(checked.experiment)
         return run(checked.experiment, work.base / RUNS, progress, loader)
 
 
-def opened(work: Workplace, name: str) -> Run:
+def open_run(work: Workbench, name: str) -> Run:
     """Read a run of this page from its folder.
 
     Raises:
@@ -283,12 +289,12 @@ def opened(work: Workplace, name: str) -> Run:
     return load_run(name, work.base / RUNS)
 
 
-def comparable(run: Run) -> dict[str, list[str]]:
+def comparable_settings(run: Run) -> dict[str, list[str]]:
     """Return the settings of a run that have several values: it can be compared by them."""
     return {name: values for name, values in settings_of(run).items() if len(values) > 1}
 
 
-def save_draft(work: Workplace, text: str) -> Path:
+def save_draft(work: Workbench, text: str) -> Path:
     """Write the text as ``NAME.yaml`` under the working folder; never overwrite another file.
 
     Raises:
@@ -297,4 +303,4 @@ def save_draft(work: Workplace, text: str) -> Path:
     """
     name = check(work, text).experiment.name
     content = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    return Collected({f"{name}.yaml": content}).write(work.base)[0]
+    return FilesInMemory({f"{name}.yaml": content}).write(work.base)[0]

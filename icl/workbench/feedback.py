@@ -8,7 +8,7 @@ from pathlib import Path
 from icl.core.files import replace_file
 from icl.records.feedback import Feedback, append
 from icl.reports.card import Card, page
-from icl.workbench.answer import Answer
+from icl.workbench.answer import ModelAnswer
 
 __all__ = ["FEEDBACK", "card", "feedback_of", "note", "write_card"]
 
@@ -16,7 +16,7 @@ __all__ = ["FEEDBACK", "card", "feedback_of", "note", "write_card"]
 FEEDBACK = "feedback.jsonl"
 
 
-def feedback_of(answer: Answer, verdict: str, correction: str | None, when: str) -> Feedback:
+def feedback_of(answer: ModelAnswer, verdict: str, correction: str | None, when: str) -> Feedback:
     """Make a feedback line: the verdict, with the prompt, model and shots behind the answer.
 
     Raises:
@@ -45,7 +45,7 @@ def feedback_of(answer: Answer, verdict: str, correction: str | None, when: str)
     )
 
 
-def note(base: Path, answer: Answer, verdict: str, correction: str | None) -> Path:
+def note(base: Path, answer: ModelAnswer, verdict: str, correction: str | None) -> Path:
     """Append a verdict to ``feedback.jsonl`` under ``base``; return the path.
 
     Raises:
@@ -58,7 +58,7 @@ def note(base: Path, answer: Answer, verdict: str, correction: str | None) -> Pa
     return path
 
 
-def card(base: Path, answer: Answer) -> Path:
+def card(base: Path, answer: ModelAnswer) -> Path:
     """Write an answer as ``cards/ROW-HASH.html`` under ``base``; return the path.
 
     Raises:

@@ -11,17 +11,17 @@ from typing import TypeVar
 from icl.core.errors import IclError
 from icl.running.progress import Progress
 
-__all__ = ["Stopped", "Watched", "watched"]
+__all__ = ["StoppedError", "JobProgress", "run_job"]
 
 
 T = TypeVar("T")
 
 
-class Stopped(IclError):
+class StoppedError(IclError):
     """The user stopped the work; committed batches stay."""
 
 
-class Watched(Progress):
+class JobProgress(Progress):
     """Progress that another thread reads; stops the work after a batch when told to."""
 
     def __init__(self, stop: threading.Event) -> None:
@@ -54,7 +54,9 @@ class Watched(Progress):
             Stopped: the user asked to stop.
         """
         if self.stop.is_set():
-            raise Stopped("stopped; what was answered is kept, and running again goes on from it")
+            raise StoppedError(
+                "stopped; what was answered is kept, and running again goes on from it"
+            )
 
     def _show(self) -> None:
         seconds = max(time.monotonic() - self._began, 1e-9)
@@ -62,8 +64,8 @@ class Watched(Progress):
         self.line = f"{self._name}: {self._done} of {self._total} rows{rate}"
 
 
-def watched(
-    work: Callable[[Watched], T], stop: threading.Event, every_s: float = 0.25
+def run_job(
+    work: Callable[[JobProgress], T], stop: threading.Event, every_s: float = 0.25
 ) -> Iterator[tuple[str, T | None]]:
     """Work in a thread; yield (progress, None) until it ends, then (last progress, result).
 
@@ -73,7 +75,7 @@ def watched(
         Stopped: ``stop`` was set.
         IclError: what the work raised.
     """
-    progress = Watched(stop)
+    progress = JobProgress(stop)
     began = time.monotonic()
     with ThreadPoolExecutor(1, "job") as pool:
         future = pool.submit(work, progress)

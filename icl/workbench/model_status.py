@@ -15,13 +15,20 @@ from icl.engines.hf.weights.progress import telling
 from icl.engines.hf.weights.proof import described
 from icl.engines.protocol import Engine, Loads, Proves
 
-__all__ = ["Opening", "Openings", "facts", "heat", "listed", "loading"]
+__all__ = [
+    "TokenizerLoader",
+    "TokenizerLoaders",
+    "facts",
+    "colour_grade",
+    "list_models",
+    "load_weights",
+]
 
 
-SHOWN = ("fp32", "bf16", "int8", "nf4")
+TABLE_WIDTHS = ("fp32", "bf16", "int8", "nf4")
 
 
-class Opening:
+class TokenizerLoader:
     """Opens one engine's tokenizer in a background thread, once."""
 
     def __init__(self) -> None:
@@ -54,18 +61,18 @@ class Opening:
             self.open = True
 
 
-class Openings:
-    """An :class:`Opening` for each model entry."""
+class TokenizerLoaders:
+    """An :class:`TokenizerLoader` for each model entry."""
 
     def __init__(self) -> None:
-        self._by_key: dict[str, Opening] = {}
+        self._by_key: dict[str, TokenizerLoader] = {}
 
-    def of(self, key: str) -> Opening:
+    def of(self, key: str) -> TokenizerLoader:
         """Return the one of a point's ``engine_key``."""
-        return self._by_key.setdefault(key, Opening())
+        return self._by_key.setdefault(key, TokenizerLoader())
 
 
-def loading(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
+def load_weights(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
     """Load an engine's weights in a thread; yield the current step and its time every ``every_s``.
 
     Other threads may count tokens with the engine meanwhile, once its tokenizer is open.
@@ -96,7 +103,7 @@ def facts(engine: Engine) -> str:
     return described(found) if found else "nothing to load"
 
 
-def listed() -> tuple[list[list[str]], str]:
+def list_models() -> tuple[list[list[str]], str]:
     """List the models on this machine as rows of a table, and say how much memory is free.
 
     Columns: source, family, gigabytes at four widths, the widest width that fits.
@@ -107,15 +114,15 @@ def listed() -> tuple[list[list[str]], str]:
     rows = []
     for one in models():
         sizes = one.sizes()
-        cells = [gigabytes(sizes[width]) if width in sizes else "–" for width in SHOWN]
+        cells = [gigabytes(sizes[width]) if width in sizes else "–" for width in TABLE_WIDTHS]
         rows.append([one.source, one.family or one.note, *cells, one.fits(free) or "–"])
     return rows, f"{gigabytes(free)} free on {device}; {len(rows)} models here"
 
 
-def heat(logprob: float | None) -> str | None:
+def colour_grade(logprob: float | None) -> str | None:
     """Return the colour grade of a token's probability; None for the first token.
 
-    >>> heat(-0.1), heat(-9.0)
+    >>> colour_grade(-0.1), colour_grade(-9.0)
     ('over 50 %', 'under 1 %')
     """
     if logprob is None:

@@ -6,11 +6,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-__all__ = ["Turn", "Turns"]
+__all__ = ["QueueEntry", "ModelQueue"]
 
 
 @dataclass(eq=False)
-class Turn:
+class QueueEntry:
     """A request that waits or is running."""
 
     what: str
@@ -21,30 +21,30 @@ class Turn:
     """Monotonic time at which it began to run; None while it waits."""
 
 
-class Turns:
+class ModelQueue:
     """The requests in their order; the first one runs.
 
-    >>> turns = Turns()
-    >>> first, second = turns.join("an answer", "page 1"), turns.join("an experiment", "page 2")
-    >>> turns.come(first), turns.come(second)
+    >>> queue = ModelQueue()
+    >>> first, second = queue.join("an answer", "page 1"), queue.join("an experiment", "page 2")
+    >>> queue.wait_for(first), queue.wait_for(second)
     (True, False)
-    >>> turns.leave(first)
-    >>> turns.come(second)
+    >>> queue.leave(first)
+    >>> queue.wait_for(second)
     True
     """
 
     def __init__(self) -> None:
-        self._line: list[Turn] = []
+        self._line: list[QueueEntry] = []
         self._moved = threading.Condition()
 
-    def join(self, what: str, page: str) -> Turn:
+    def join(self, what: str, page: str) -> QueueEntry:
         """Join the end of the queue; :meth:`leave` must follow, however the work ends."""
-        turn = Turn(what, page)
+        turn = QueueEntry(what, page)
         with self._moved:
             self._line.append(turn)
         return turn
 
-    def come(self, turn: Turn, within_s: float = 0.0) -> bool:
+    def wait_for(self, turn: QueueEntry, within_s: float = 0.0) -> bool:
         """Wait at most so many seconds for the turn; return whether it came."""
         with self._moved:
             if not self._moved.wait_for(lambda: self._line[0] is turn, within_s):
@@ -53,13 +53,13 @@ class Turns:
                 turn.began = time.monotonic()
             return True
 
-    def leave(self, turn: Turn) -> None:
+    def leave(self, turn: QueueEntry) -> None:
         """Leave the queue, done or not, so that the next one runs."""
         with self._moved:
             self._line.remove(turn)
             self._moved.notify_all()
 
-    def told(self, turn: Turn) -> str:
+    def status_line(self, turn: QueueEntry) -> str:
         """Say which place in the queue a page has, and what runs now."""
         with self._moved:
             place, first = self._line.index(turn), self._line[0]

@@ -10,16 +10,16 @@ from icl.core.kinds import Kind
 from icl.core.registry import names
 from icl.core.types import JSON, Prompt
 from icl.engines.table import Uncounted
-from icl.workbench.browse_runs import Opened
-from icl.workbench.row_sources import Source
-from icl.workbench.screen import Hand, Screen
-from icl.workbench.session import Workplace
+from icl.workbench.browse_runs import OpenCondition
+from icl.workbench.row_sources import RowSource
+from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import fields_of, stand_in, template_choices
+from icl.workbench.workbench import Workbench
 
-__all__ = ["handed"]
+__all__ = ["screen_of_record"]
 
 
-def handed(work: Workplace, opened: Opened, key: str) -> tuple[Screen, str]:
+def screen_of_record(work: Workbench, opened: OpenCondition, key: str) -> tuple[Screen, str]:
     """Make a screen of a record, and say in a sentence whether its prompt is the same.
 
     The screen turns to the record's row if the playground has its data, else it types the row. It
@@ -35,7 +35,7 @@ def handed(work: Workplace, opened: Opened, key: str) -> tuple[Screen, str]:
     try:
         made = _prompt(work, screen)
     except IclError:
-        screen = replace(screen, hand=Hand())  # the pool of the run is not here
+        screen = replace(screen, hand=ShotEdits())  # the pool of the run is not here
         try:
             made = _prompt(work, screen)
         except IclError as error:
@@ -48,14 +48,14 @@ def handed(work: Workplace, opened: Opened, key: str) -> tuple[Screen, str]:
     )
 
 
-def _prompt(work: Workplace, screen: Screen) -> Prompt:
+def _prompt(work: Workbench, screen: Screen) -> Prompt:
     """Render the prompt of a screen without dropping shots to fit the window."""
-    seen = work.seen(screen)
+    seen = work.bind(screen)
     asked = replace(seen.condition, engine=Uncounted(window=10**9))
     return asked.request(seen.example).prompt
 
 
-def _row(work: Workplace, opened: Opened, key: str) -> Screen:
+def _row(work: Workbench, opened: OpenCondition, key: str) -> Screen:
     """Make a screen of the record's template and row, without shots."""
     condition = opened.condition
     kept, example = condition.store.condition(), opened.answers[key].example
@@ -86,11 +86,11 @@ def _row(work: Workplace, opened: Opened, key: str) -> Screen:
             if row.id == example.id and same:
                 return replace(screen, row=number)
     fields = fields_of(work.template(screen).file)
-    own = {field: _typed(example.fields.get(field, "")) for field in fields}
+    own = {field: _typed_text(example.fields.get(field, "")) for field in fields}
     return replace(screen, own=own, answer=next(iter(example.targets), ""))
 
 
-def _source(work: Workplace, data: str, kind: Kind) -> tuple[Source, bool]:
+def _source(work: Workbench, data: str, kind: Kind) -> tuple[RowSource, bool]:
     """Return the source of a data set and True, else the first source of that kind and False."""
     fitting = [source for source in work.sources.values() if source.kind == kind]
     for source in fitting:
@@ -103,7 +103,7 @@ def _source(work: Workplace, data: str, kind: Kind) -> tuple[Source, bool]:
     return fitting[0], False
 
 
-def _shots(screen: Screen, opened: Opened, key: str) -> Screen:
+def _shots(screen: Screen, opened: OpenCondition, key: str) -> Screen:
     """Pin the record's shots on the screen, and set what chose them."""
     shots = tuple(name for name, _, _ in opened.answers[key].record.shots)
     settings = opened.condition.entry.settings or {}
@@ -112,11 +112,11 @@ def _shots(screen: Screen, opened: Opened, key: str) -> Screen:
     return replace(
         screen,
         k=len(shots),
-        hand=Hand(pinned=shots, order=shots),
+        hand=ShotEdits(pinned=shots, order=shots),
         select=select if select in names("selector") and select != "fixed" else "random",
         seed=int(seed) if seed.isdigit() else 0,
     )
 
 
-def _typed(value: JSON) -> str:
+def _typed_text(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -10,11 +10,11 @@ from typing import Any
 from icl.core.types import Example
 from icl.data import DataSpec, between, scan
 
-__all__ = ["Shelf", "search", "summary"]
+__all__ = ["RowCache", "search", "summary"]
 
 
 @dataclass
-class Shelf:
+class RowCache:
     """The rows of the data sets read last."""
 
     most: int = 6

@@ -1,6 +1,6 @@
 """Where rows come from: the samples, the tasks of an experiment file, an uploaded file.
 
-A :class:`Source` is a task of an experiment file without its prompt, so that every screen can be
+A :class:`RowSource` is a task of an experiment file without its prompt, so that every screen can be
 written as an experiment.
 """
 
@@ -22,7 +22,7 @@ from icl.experiment.samples import built_in_data, sample_task
 from icl.tasks import Task
 from icl.tasks.generic import GENERATE
 
-__all__ = ["Source", "first_of", "of_experiment", "of_samples", "of_upload"]
+__all__ = ["RowSource", "wanted_or_first", "experiment_sources", "sample_sources", "upload_source"]
 
 
 _FOLDERS = (
@@ -38,7 +38,7 @@ _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
 
 
 @dataclass(frozen=True)
-class Source:
+class RowSource:
     """A task of an experiment file without its prompt; the user chooses its locale or pair."""
 
     name: str
@@ -93,7 +93,7 @@ class Source:
         return self.data.get(name) or built_in_data()[name].model_dump(exclude_defaults=True)
 
 
-def of_samples() -> dict[str, Source]:
+def sample_sources() -> dict[str, RowSource]:
     """Return the data sets that ship with the project, by their names in an experiment file."""
     found = {}
     for folder in _FOLDERS:
@@ -107,9 +107,9 @@ def of_samples() -> dict[str, Source]:
     return found
 
 
-def of_experiment(experiment: Experiment) -> dict[str, Source]:
+def experiment_sources(experiment: Experiment) -> dict[str, RowSource]:
     """Return the tasks of an experiment file by name: task and data, numbered if that repeats."""
-    found: dict[str, Source] = {}
+    found: dict[str, RowSource] = {}
     data = copy.deepcopy(dict(experiment.raw.get("data") or {}))
     for task in experiment.raw["tasks"]:
         name = base = f"{task['task']}: {task['rows']['data']}"
@@ -123,13 +123,13 @@ def of_experiment(experiment: Experiment) -> dict[str, Source]:
             name,
             task,
             data,
-            _listed(rows.get("locale")),
-            (_listed(pair.get("from")), _listed(pair.get("to"))),
+            _as_list(rows.get("locale")),
+            (_as_list(pair.get("from")), _as_list(pair.get("to"))),
         )
     return found
 
 
-def of_upload(path: Path, kind: Kind, answer: str | None) -> Source:
+def upload_source(path: Path, kind: Kind, answer: str | None) -> RowSource:
     """Make a source of an uploaded file, a task of the template's kind.
 
     If the answers are known, the other rows of the file are the pool.
@@ -144,10 +144,10 @@ def of_upload(path: Path, kind: Kind, answer: str | None) -> Source:
     task: dict[str, Any] = {"task": kind.name, "rows": {"data": "uploaded"}}
     if answer:
         entry["answer"], task["pool"] = answer, {}
-    return Source(path.name, task, {"uploaded": entry})
+    return RowSource(path.name, task, {"uploaded": entry})
 
 
-def first_of(values: Sequence[str], wanted: str) -> str | None:
+def wanted_or_first(values: Sequence[str], wanted: str) -> str | None:
     """Return the wanted value if it is there, else the first; None without any."""
     return wanted if wanted in values else next(iter(values), None)
 
@@ -158,14 +158,16 @@ def _source(
     data: Mapping[str, Any],
     locales: Sequence[str],
     pairs: tuple[Sequence[str], Sequence[str]],
-) -> Source:
+) -> RowSource:
     kept = copy.deepcopy({key: value for key, value in task.items() if key != "prompt"})
     kept["rows"] = {k: v for k, v in kept["rows"].items() if k not in ("n", "seed")}
-    prompt = (*_listed(task.get("prompt")), "")[0]
-    return Source(name, kept, data, tuple(locales), tuple(pairs[0]), tuple(pairs[1]), prompt=prompt)
+    prompt = (*_as_list(task.get("prompt")), "")[0]
+    return RowSource(
+        name, kept, data, tuple(locales), tuple(pairs[0]), tuple(pairs[1]), prompt=prompt
+    )
 
 
-def _listed(value: Any) -> list[str]:
+def _as_list(value: Any) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 

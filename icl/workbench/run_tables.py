@@ -16,11 +16,11 @@ from icl.reports.prompt_parts import Piece, bounded, record_pieces
 from icl.reports.safe_text import clean, short
 from icl.reports.tables import FACTS
 from icl.scoring.sensitivity import Spread
-from icl.workbench.browse_runs import Opened, Page
+from icl.workbench.browse_runs import OpenCondition, RecordPage
 
 __all__ = [
     "RecordView",
-    "Table",
+    "TextTable",
     "condition_table",
     "mix_ups",
     "page_table",
@@ -36,22 +36,22 @@ CELL_CHARS, NAME_CHARS, PROMPT_CHARS, LABELS = 300, 40, 100_000, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TextTable:
     """Headers and rows of text that is safe to show."""
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    return Table(tuple(map(_cell, headers)), tuple(tuple(map(_cell, row)) for row in rows))
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> TextTable:
+    return TextTable(tuple(map(_cell, headers)), tuple(tuple(map(_cell, row)) for row in rows))
 
 
 def _cell(text: str) -> str:
     return clean(short(" ".join(text.split()), CELL_CHARS))
 
 
-def condition_table(run: Run) -> Table:
+def condition_table(run: Run) -> TextTable:
     """Make a table with a row for each condition: fingerprint, settings, scores, baselines, counts.
 
     Scores come from the run folder; no record is read.
@@ -83,8 +83,8 @@ def condition_table(run: Run) -> Table:
     rows = [
         [
             row.condition.entry.fingerprint[:8],
-            *(_name(row.condition.axes.get(axis, "")) for axis in axes),
-            *_scored(row),
+            *(_short_name(row.condition.axes.get(axis, "")) for axis in axes),
+            *_score_cells(row),
             _count(row),
             *(format_number(row.baseline(name)) for name in plain),
             *(
@@ -98,12 +98,12 @@ def condition_table(run: Run) -> Table:
     return _table(headers, rows)
 
 
-def _name(text: str) -> str:
+def _short_name(text: str) -> str:
     """Shorten a setting to its beginning and end."""
     return text if len(text) <= NAME_CHARS else f"{text[: NAME_CHARS - 15]}…{text[-14:]}"
 
 
-def _scored(row: Row) -> tuple[str, str]:
+def _score_cells(row: Row) -> tuple[str, str]:
     score = row.primary
     if score is None:
         return "–", ""
@@ -123,7 +123,7 @@ def _count(row: Row) -> str:
     return f"{scored:,}" if scored == asked else f"{scored:,} of {asked:,}"
 
 
-def page_table(page: Page, compared: bool) -> Table:
+def page_table(page: RecordPage, compared: bool) -> TextTable:
     """Make a table with a row for each record; the whole id comes first, so it names the record."""
     headers = [
         "id",
@@ -139,8 +139,8 @@ def page_table(page: Page, compared: bool) -> Table:
         (
             clean(line.id),
             line.verdict,
-            _said(line.answer),
-            *([_said(line.other)] if compared else []),
+            _answer_cell(line.answer),
+            *([_answer_cell(line.other)] if compared else []),
             _cell(line.right),
             format_number(line.value),
             "" if line.confidence is None else format_percent(line.confidence, 0),
@@ -148,14 +148,14 @@ def page_table(page: Page, compared: bool) -> Table:
         )
         for line in page.lines
     ]
-    return Table(tuple(headers), tuple(rows))
+    return TextTable(tuple(headers), tuple(rows))
 
 
-def _said(text: str | None) -> str:
+def _answer_cell(text: str | None) -> str:
     return "–" if text is None else _cell(text)
 
 
-def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
+def mix_ups(opened: OpenCondition) -> tuple[Confusion, TextTable] | None:
     """Count how often each right label got each answer; list the most frequent mix-ups.
 
     Returns None for tasks whose answers are no labels.
@@ -172,7 +172,7 @@ def mix_ups(opened: Opened) -> tuple[Confusion, Table] | None:
     return found, _table(["right", "answered", "rows"], pairs)
 
 
-def spread_table(found: Sequence[Spread]) -> Table:
+def spread_table(found: Sequence[Spread]) -> TextTable:
     """Make a table of the spread over seeds, orders, prompts and layouts, and of chance alone."""
     headers = (
         "where",
@@ -210,7 +210,10 @@ def spread_table(found: Sequence[Spread]) -> Table:
 
 def settings(found: Sequence[Spread]) -> list[str]:
     """Name each spread by the settings in which it differs from others of its task."""
-    return [_apart(one, [like for like in found if task_of(like) == task_of(one)]) for one in found]
+    return [
+        _spread_name(one, [like for like in found if task_of(like) == task_of(one)])
+        for one in found
+    ]
 
 
 def task_of(one: Spread) -> str:
@@ -218,14 +221,14 @@ def task_of(one: Spread) -> str:
     return one.where.get("task", "")
 
 
-def _apart(one: Spread, all_: Sequence[Spread]) -> str:
+def _spread_name(one: Spread, all_: Sequence[Spread]) -> str:
     inert = {"task", *(("k", "select") if "shots" in one.where else ())}  # in "8 bm25" they stand
     words = [
         f"{key} {said}" if said.isdigit() else said
         for key, said in one.where.items()
         if said and key not in inert and len({like.where.get(key, said) for like in all_}) > 1
     ]
-    return " · ".join(map(_name, words))
+    return " · ".join(map(_short_name, words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,7 @@ class RecordView:
     """What was written, reasoning before it; empty for ranked labels."""
 
 
-def record_view(opened: Opened, key: str) -> RecordView:
+def record_view(opened: OpenCondition, key: str) -> RecordView:
     """Describe a record; render its prompt again and compare it with the hash of what was sent.
 
     Raises:
@@ -278,7 +281,7 @@ def record_view(opened: Opened, key: str) -> RecordView:
     )
 
 
-def _bars(opened: Opened, key: str) -> tuple[tuple[str, float], ...]:
+def _bars(opened: OpenCondition, key: str) -> tuple[tuple[str, float], ...]:
     one = opened.answers[key]
     if not one.record.logprobs:
         return ()
@@ -294,7 +297,7 @@ def _bars(opened: Opened, key: str) -> tuple[tuple[str, float], ...]:
     )
 
 
-def _outputs(opened: Opened, key: str) -> str:
+def _outputs(opened: OpenCondition, key: str) -> str:
     found = []
     for output in opened.answers[key].record.outputs:
         if output.reasoning is not None:

@@ -18,16 +18,16 @@ from icl.core.files import replace_file
 from icl.core.registry import lookup
 from icl.core.types import Shot, digest
 from icl.scoring.scores import calibrator_entry
-from icl.workbench.row_sources import Source
+from icl.workbench.row_sources import RowSource
 
 __all__ = [
-    "Collected",
+    "FilesInMemory",
     "Files",
-    "Hand",
-    "Kept",
+    "ShotEdits",
+    "PrivateFiles",
     "Screen",
-    "arranged",
-    "as_file",
+    "arrange_shots",
+    "shot_file",
     "as_yaml",
     "experiment",
 ]
@@ -38,7 +38,7 @@ OWN = "own_row"
 
 
 @dataclass(frozen=True)
-class Hand:
+class ShotEdits:
     """The user's changes to the shots that a selector chose, as ids of pool rows."""
 
     pinned: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Hand:
     """Ids that come first, in this order."""
 
     @classmethod
-    def of(cls, given: Any) -> Hand:
+    def of(cls, given: Any) -> ShotEdits:
         """Make it of what a browser sent; anything malformed is no change."""
         if not isinstance(given, Mapping):
             return cls()
@@ -60,38 +60,40 @@ class Hand:
             return cls()
         return cls(**{name: tuple(ids) for name, ids in parts.items()})
 
-    def plain(self) -> dict[str, list[str]]:
+    def as_json(self) -> dict[str, list[str]]:
         """Return the lists as plain JSON."""
         return {name: list(ids) for name, ids in vars(self).items()}
 
     def __bool__(self) -> bool:
         return bool(self.pinned or self.removed or self.order)
 
-    def moved(self, shots: Sequence[str], name: str, by: int) -> Hand:
+    def move(self, shots: Sequence[str], name: str, by: int) -> ShotEdits:
         """Move a shot one place up (-1) or down (1)."""
         order = list(shots)
         at = order.index(name)
         to = max(0, min(len(order) - 1, at + by))
         order.insert(to, order.pop(at))
-        return Hand(self.pinned, self.removed, tuple(order))
+        return ShotEdits(self.pinned, self.removed, tuple(order))
 
-    def without(self, name: str) -> Hand:
+    def remove(self, name: str) -> ShotEdits:
         """Remove a shot, and unpin it."""
         kept = tuple(one for one in self.pinned if one != name)
-        return Hand(kept, (*self.removed, name), tuple(one for one in self.order if one != name))
+        return ShotEdits(
+            kept, (*self.removed, name), tuple(one for one in self.order if one != name)
+        )
 
-    def pinning(self, name: str) -> Hand:
+    def toggle_pin(self, name: str) -> ShotEdits:
         """Pin a shot, or unpin one that is pinned."""
         removed = tuple(one for one in self.removed if one != name)
         if name in self.pinned:
-            return Hand(tuple(one for one in self.pinned if one != name), removed, self.order)
-        return Hand((*self.pinned, name), removed, self.order)
+            return ShotEdits(tuple(one for one in self.pinned if one != name), removed, self.order)
+        return ShotEdits((*self.pinned, name), removed, self.order)
 
 
-def arranged(picks: Iterable[str], hand: Hand, k: int) -> list[str]:
+def arrange_shots(picks: Iterable[str], hand: ShotEdits, k: int) -> list[str]:
     """Return the ids of the shots to send: pinned and selected ones, in the user's order.
 
-    >>> arranged(["a", "b", "c"], Hand(pinned=("z",), removed=("a",), order=("b",)), 2)
+    >>> arrange_shots(["a", "b", "c"], ShotEdits(pinned=("z",), removed=("a",), order=("b",)), 2)
     ['b', 'z']
     """
     gone = {*hand.removed, *hand.pinned}
@@ -110,7 +112,7 @@ class Screen:
     text: str
     """The template's text in the editor, saved or not."""
     data: str = "samples/intent"
-    """Name of a :class:`~icl.workbench.row_sources.Source`."""
+    """Name of a :class:`~icl.workbench.row_sources.RowSource`."""
     locale: str | None = "en-US"
     source: str | None = "eng_Latn"
     target: str | None = "deu_Latn"
@@ -122,7 +124,7 @@ class Screen:
     k: int = 3
     seed: int = 0
     max_tokens: int = 64
-    hand: Hand = Hand()
+    hand: ShotEdits = ShotEdits()
     own: Mapping[str, str] = field(default_factory=dict)
     """Fields of a row typed by hand; empty: the row of the data."""
     answer: str = ""
@@ -148,7 +150,7 @@ class Files(Protocol):
 
 
 @dataclass
-class Kept:
+class PrivateFiles:
     """Files in a private folder; names hold a hash of the content, so none is overwritten."""
 
     folder: Path
@@ -162,7 +164,7 @@ class Kept:
 
 
 @dataclass
-class Collected:
+class FilesInMemory:
     """Files collected in memory, to be written next to the experiment."""
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -190,7 +192,7 @@ class Collected:
 
 def experiment(
     screen: Screen,
-    source: Source,
+    source: RowSource,
     model: Mapping[str, Any],
     files: Files,
     shots: Sequence[str] | None = None,
@@ -212,7 +214,7 @@ def experiment(
     rows = task["rows"] = _rows(screen, source)
     whole: dict[str, Any] = {"name": "playground", "models": {"model": dict(model)}}
     if screen.own:
-        _typed(screen, source, task, data, files)
+        _use_typed_row(screen, source, task, data, files)
     first = {"task": task.pop("task"), "prompt": screen.name, "rows": task.pop("rows")}
     task = first | task
     if not screen.own:
@@ -225,7 +227,7 @@ def experiment(
             | ({"n": 1} if sampling.get("n", 1) > 1 else {})
         )
     if screen.calibrator and source.method == "rank":
-        task["calibrate"] = _calibrate(screen, source)
+        task["calibrate"] = _calibrate_entries(screen, source)
     task.pop("prompt_language", None)
     if screen.words != "en":
         task["prompt_language"] = screen.words
@@ -234,7 +236,7 @@ def experiment(
     return whole | {"tasks": [task], "grid": {"shots": [_shots(screen, files, shots)]}}
 
 
-def _calibrate(screen: Screen, source: Source) -> list[Any]:
+def _calibrate_entries(screen: Screen, source: RowSource) -> list[Any]:
     """Return the source's calibrators with the chosen one among them."""
     entries, entry = list(source.calibrators), calibrator_entry(screen.calibrator)
     if isinstance(entry, str) and entry in make_calibrators(entries):
@@ -243,7 +245,7 @@ def _calibrate(screen: Screen, source: Source) -> list[Any]:
     return [*(one for one in entries if make_calibrator(one)[0] != name), entry]
 
 
-def _rows(screen: Screen, source: Source) -> dict[str, Any]:
+def _rows(screen: Screen, source: RowSource) -> dict[str, Any]:
     rows = copy.deepcopy(dict(source.task["rows"]))
     if source.locales:
         rows["locale"] = screen.locale
@@ -252,7 +254,7 @@ def _rows(screen: Screen, source: Source) -> dict[str, Any]:
     return rows
 
 
-def _line(screen: Screen, source: Source) -> list[int]:
+def _line(screen: Screen, source: RowSource) -> list[int]:
     """Return the screen's row as ``lines`` of the data set."""
     first, last = source.task["rows"].get("lines") or (1, None)
     if last is not None and not 1 <= screen.row <= last - first + 1:
@@ -274,8 +276,8 @@ def _shots(screen: Screen, files: Files, shots: Sequence[str] | None) -> dict[st
     return made
 
 
-def _typed(
-    screen: Screen, source: Source, task: dict[str, Any], data: dict[str, Any], files: Files
+def _use_typed_row(
+    screen: Screen, source: RowSource, task: dict[str, Any], data: dict[str, Any], files: Files
 ) -> None:
     """Replace the task's rows by the typed one; shots still come from the source."""
     name = task["rows"]["data"]
@@ -286,15 +288,15 @@ def _typed(
     rows.pop("lines", None)
     rows["data"] = OWN
     if source.sources:
-        data[OWN] = _typed_lines(screen, files)
+        data[OWN] = _store_parallel_row(screen, files)
         return
     # The page offers every field that the template reads; those left empty an enricher adds.
     own = {key: text for key, text in screen.own.items() if text or not source.enriched}
-    row: dict[str, Any] = {"id": OWN, **{key: _plain(text) for key, text in own.items()}}
+    row: dict[str, Any] = {"id": OWN, **{key: _parse_value(text) for key, text in own.items()}}
     entry: dict[str, Any] = {"format": "jsonl"}
     if screen.answer and source.label_field:
         plain = source.kind.gold != "items"
-        row[source.label_field] = screen.answer if plain else _plain(screen.answer)
+        row[source.label_field] = screen.answer if plain else _parse_value(screen.answer)
     elif screen.answer:
         entry["answer"] = source.entry.get("answer") or "answer"
         row[entry["answer"]] = screen.answer
@@ -303,7 +305,7 @@ def _typed(
     data[OWN] = entry
 
 
-def _typed_lines(screen: Screen, files: Files) -> dict[str, Any]:
+def _store_parallel_row(screen: Screen, files: Files) -> dict[str, Any]:
     """Store a typed row of parallel text as a file of one line for each language."""
     texts = {screen.source: screen.own.get("source", ""), screen.target: screen.answer}
     for text in texts.values():
@@ -317,7 +319,7 @@ def _typed_lines(screen: Screen, files: Files) -> dict[str, Any]:
     return {"format": "lines", "path": path}
 
 
-def _plain(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """Parse a typed value: lists and objects are JSON, anything else is text."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
@@ -341,7 +343,7 @@ def as_yaml(whole: Mapping[str, Any]) -> str:
     )
 
 
-def as_file(name: str, shots: Sequence[Shot]) -> tuple[str, bytes]:
+def shot_file(name: str, shots: Sequence[Shot]) -> tuple[str, bytes]:
     """Make a shot file of whole rows; return its path under the working folder and its content.
 
     Raises:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from icl.core.errors import ConfigError
 from icl.core.probabilities import label_shares
 from icl.core.types import Choice, Prompt
-from icl.workbench.answer import Answer, score
+from icl.workbench.answer import ModelAnswer, choice_logprobs
 
-__all__ = ["Influence", "influence"]
+__all__ = ["ShotInfluence", "influence"]
 
 
 @dataclass(frozen=True, slots=True)
-class Influence:
+class ShotInfluence:
     """What changes when one shot is left out."""
 
     shot: str
@@ -30,7 +30,7 @@ class Influence:
     where no right one is known): with the shot less without it."""
 
 
-def influence(answer: Answer) -> list[Influence]:
+def influence(answer: ModelAnswer) -> list[ShotInfluence]:
     """Leave each shot out in turn: k + 1 prompts that share most of their tokens.
 
     Choices are ranked again, and compared by their share of the choices' probability. For free
@@ -49,16 +49,16 @@ def influence(answer: Answer) -> list[Influence]:
     kept = [shots] + [shots[:place] + shots[place + 1 :] for place in range(len(shots))]
     template = answer.condition.template
     prompts = [template.prompt(request.example, chosen) for chosen in kept]
-    made = _ranked if answer.record.logprobs else _written
+    made = _ranking_influence if answer.record.logprobs else _text_influence
     return made(answer, prompts)
 
 
-def _ranked(answer: Answer, prompts: Sequence[Prompt]) -> list[Influence]:
+def _ranking_influence(answer: ModelAnswer, prompts: Sequence[Prompt]) -> list[ShotInfluence]:
     request, choices = answer.request, answer.request.choices
     targets, given = request.example.targets, answer.prediction.value
     labels = [choice.label for choice in choices]
     wanted = labels.index(targets[0] if targets[:1] and targets[0] in labels else str(given))
-    found = score(answer.condition.engine, [(p, c) for p in prompts for c in choices])
+    found = choice_logprobs(answer.condition.engine, [(p, c) for p in prompts for c in choices])
     size = len(choices)
     rows = [found[start : start + size] for start in range(0, len(found), size)]
     shares = [label_shares(row)[wanted] for row in rows]
@@ -68,11 +68,11 @@ def _ranked(answer: Answer, prompts: Sequence[Prompt]) -> list[Influence]:
         best = labels[max(range(size), key=row.__getitem__)]
         right = best in targets if targets else None
         adds = math.log(max(shares[0], 1e-300)) - math.log(max(shares[place], 1e-300))
-        made.append(Influence(shot.example.id, best, best != given, right, adds))
+        made.append(ShotInfluence(shot.example.id, best, best != given, right, adds))
     return made
 
 
-def _written(answer: Answer, prompts: Sequence[Prompt]) -> list[Influence]:
+def _text_influence(answer: ModelAnswer, prompts: Sequence[Prompt]) -> list[ShotInfluence]:
     example = answer.request.example
     text = answer.record.outputs[0].text
     if answer.targets:
@@ -80,8 +80,10 @@ def _written(answer: Answer, prompts: Sequence[Prompt]) -> list[Influence]:
     if not text:
         return []
     target = Choice("", text)
-    whole, *without = score(answer.condition.engine, [(prompt, target) for prompt in prompts])
+    whole, *without = choice_logprobs(
+        answer.condition.engine, [(prompt, target) for prompt in prompts]
+    )
     return [
-        Influence(shot.example.id, None, False, None, whole - logprob)
+        ShotInfluence(shot.example.id, None, False, None, whole - logprob)
         for shot, logprob in zip(answer.request.shots, without, strict=True)
     ]

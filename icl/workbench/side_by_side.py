@@ -17,13 +17,21 @@ from icl.running.run import run_condition
 from icl.scoring.compare import Comparison, compare_sides, corrected
 from icl.scoring.pairs import primary, side
 from icl.scoring.win_rate import wins
-from icl.workbench.jobs import Watched
+from icl.workbench.jobs import JobProgress
 from icl.workbench.row_cache import summary
 from icl.workbench.screen import Screen
-from icl.workbench.session import UPLOAD, Workplace
 from icl.workbench.template_files import template_text
+from icl.workbench.workbench import UPLOAD, Workbench
 
-__all__ = ["Bench", "Column", "Compared", "LETTERS", "asked", "condition_of", "run_columns"]
+__all__ = [
+    "RowSelection",
+    "ColumnSettings",
+    "SideBySide",
+    "LETTERS",
+    "request_of",
+    "condition_of",
+    "run_columns",
+]
 
 
 LETTERS = "ABCD"
@@ -31,7 +39,7 @@ RUNS = "runs"
 
 
 @dataclass(frozen=True)
-class Bench:
+class RowSelection:
     """The rows that all columns answer."""
 
     data: str
@@ -60,7 +68,7 @@ class Bench:
         return self.n == 1 or bool(self.own)
 
     @classmethod
-    def of(cls, screen: Screen, n: int, seed: int, shots: bool) -> Bench:
+    def of(cls, screen: Screen, n: int, seed: int, shots: bool) -> RowSelection:
         """Take the row of a screen, or sample ``n`` rows of its data if ``n`` is over 1.
 
         ``shots`` says whether any column has shots.
@@ -83,7 +91,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSettings:
     """The settings of one column."""
 
     template: str
@@ -100,39 +108,39 @@ class Column:
         return " · ".join(filter(None, [self.template, self.model, self.width, shots, seed]))
 
 
-def condition_of(work: Workplace, bench: Bench, column: Column) -> Condition:
+def condition_of(work: Workbench, selection: RowSelection, column: ColumnSettings) -> Condition:
     """Bind a column as a condition; its template renders in the sandbox.
 
     Raises:
         IclError: whatever ``icl run`` of it would refuse.
     """
-    known = work.sources.get(bench.data)  # what is uploaded has no languages
-    spoken = bench.target if known and known.sources else bench.locale
+    known = work.sources.get(selection.data)  # what is uploaded has no languages
+    spoken = selection.target if known and known.sources else selection.locale
     text = template_text(column.template, spoken or "en", work.base)
     screen = Screen(
         column.template,
         text,
-        bench.data,
-        bench.locale,
-        bench.source,
-        bench.target,
-        row=bench.row,
+        selection.data,
+        selection.locale,
+        selection.source,
+        selection.target,
+        row=selection.row,
         select=column.select,
         k=column.k,
         seed=column.seed,
-        max_tokens=bench.max_tokens,
+        max_tokens=selection.max_tokens,
         model=column.model,
         width=column.width,
-        own=bench.own,
-        answer=bench.answer,
-        column=bench.column,
+        own=selection.own,
+        answer=selection.answer,
+        column=selection.column,
     )
-    if bench.single:
-        return work.seen(screen).condition
-    return work.drawn(screen, bench.n, bench.seed, bench.halved)
+    if selection.single:
+        return work.bind(screen).condition
+    return work.sample(screen, selection.n, selection.seed, selection.halved)
 
 
-def asked(condition: Condition, row: str | None, counted: bool) -> Request:
+def request_of(condition: Condition, row: str | None, counted: bool) -> Request:
     """Make the request of one row, by default of the first.
 
     Args:
@@ -147,7 +155,7 @@ def asked(condition: Condition, row: str | None, counted: bool) -> Request:
 
 
 @dataclass(frozen=True)
-class Compared:
+class SideBySide:
     """The results of all columns; the first one is the baseline."""
 
     titles: Sequence[str]
@@ -222,11 +230,11 @@ class Compared:
                 format_score(made),
                 str(made.n),
             ]
-            lines.append([*cells, *(_against(found) if found else ["baseline", "", ""])])
+            lines.append([*cells, *(_difference_cells(found) if found else ["baseline", "", ""])])
         return head, lines
 
 
-def _against(found: Comparison) -> list[str]:
+def _difference_cells(found: Comparison) -> list[str]:
     if found.problem:
         return [found.problem, "", ""]
     apart, p = found.difference, found.p_holm
@@ -242,8 +250,11 @@ def _against(found: Comparison) -> list[str]:
 
 
 def run_columns(
-    work: Workplace, bench: Bench, columns: Sequence[Column], progress: Watched
-) -> Compared:
+    work: Workbench,
+    selection: RowSelection,
+    columns: Sequence[ColumnSettings],
+    progress: JobProgress,
+) -> SideBySide:
     """Run every column; records of several rows are stored under ``runs/``, and reused.
 
     Raises:
@@ -253,14 +264,14 @@ def run_columns(
     conditions = []
     for letter, column in zip(LETTERS, columns, strict=False):
         try:
-            conditions.append(condition_of(work, bench, column))
+            conditions.append(condition_of(work, selection, column))
         except IclError as error:
             raise type(error)(f"column {letter}: {error}") from error
     # A row alone would leave a folder for each row that was ever looked at.
-    root = work.private / "compared" if bench.single else work.base / RUNS
+    root = work.private / "compared" if selection.single else work.base / RUNS
     results: list[ConditionResult] = []
     for condition in conditions:
         progress.check()
-        work.only(condition)
+        work.release_others(condition)
         results += run_condition(condition, root, progress, work.base).conditions
-    return Compared([column.title() for column in columns], conditions, results)
+    return SideBySide([column.title() for column in columns], conditions, results)

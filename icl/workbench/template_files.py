@@ -23,7 +23,7 @@ from icl.tasks.generic import GENERATE
 
 __all__ = [
     "FOLDER",
-    "Version",
+    "TemplateVersion",
     "fields_of",
     "keep_version",
     "own_templates",
@@ -56,7 +56,7 @@ _RESERVED = {
 
 
 @dataclass(frozen=True)
-class Version:
+class TemplateVersion:
     """An earlier text of a template."""
 
     number: int
@@ -136,33 +136,33 @@ def save_template(base: Path, name: str, text: str, current: str) -> str:
         raise StoreError(f"{made} is there already; open it from the list, or take another name")
     if path.exists():
         keep_version(base, made, template_text(made, "en", base))
-    replace_file(path, _whole(text))
+    replace_file(path, _replace_surrogates(text))
     keep_version(base, made, text)
     return made
 
 
-def keep_version(base: Path, name: str, text: str) -> Version | None:
+def keep_version(base: Path, name: str, text: str) -> TemplateVersion | None:
     """Store a text as a new version, unless the newest one is the same."""
     known = versions(base, name)
     if known and version_text(known[0]) == text:
         return None
     number = known[0].number + 1 if known else 1
     path = _folder(base, name) / f"{number:04}.j2"
-    replace_file(path, _whole(text))
-    return Version(number, datetime.now(UTC), path)
+    replace_file(path, _replace_surrogates(text))
+    return TemplateVersion(number, datetime.now(UTC), path)
 
 
-def versions(base: Path, name: str) -> list[Version]:
+def versions(base: Path, name: str) -> list[TemplateVersion]:
     """List the versions of a template, the newest first."""
     found = [path for path in _folder(base, name).glob("*.j2") if path.stem.isdigit()]
     made = [
-        Version(int(path.stem), datetime.fromtimestamp(path.stat().st_mtime, UTC), path)
+        TemplateVersion(int(path.stem), datetime.fromtimestamp(path.stat().st_mtime, UTC), path)
         for path in found
     ]
     return sorted(made, key=lambda version: -version.number)
 
 
-def version_text(version: Version) -> str:
+def version_text(version: TemplateVersion) -> str:
     """Read the text of a version."""
     return version.path.read_text("utf-8")
 
@@ -181,6 +181,6 @@ def _folder(base: Path, name: str) -> Path:
     return base / VERSIONS / name.removesuffix(".j2")
 
 
-def _whole(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Replace lone surrogates, which UTF-8 cannot hold."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -9,11 +9,11 @@ from icl.core.types import Prompt, Token
 from icl.experiment.condition import Condition, Request
 from icl.reports.card import pieces
 
-__all__ = ["Meter", "measured", "part_counts"]
+__all__ = ["WindowMeter", "measure", "part_counts"]
 
 
 @dataclass(frozen=True)
-class Meter:
+class WindowMeter:
     """The token counts of one request."""
 
     parts: dict[str, int]
@@ -42,11 +42,13 @@ class Meter:
         return f"{self.tokens:,} = {parts}; room for {self.left:,} more of {self.window:,}{gone}"
 
 
-def measured(condition: Condition, request: Request) -> Meter:
+def measure(condition: Condition, request: Request) -> WindowMeter:
     """Count the tokens of a request with its engine."""
     counts = part_counts(request.prompt, condition.engine.tokens(request.prompt), request.sent)
     room = condition.room
-    return Meter(counts, request.tokens, room, condition.engine.window, request.prompt.dropped)
+    return WindowMeter(
+        counts, request.tokens, room, condition.engine.window, request.prompt.dropped
+    )
 
 
 def part_counts(prompt: Prompt, tokens: Iterable[Token], sent: str | None = None) -> dict[str, int]:

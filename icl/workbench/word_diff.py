@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-__all__ = ["LEFT", "Piece", "RIGHT", "word_diff"]
+__all__ = ["LEFT", "DiffPiece", "RIGHT", "word_diff"]
 
 
 LEFT, RIGHT = "only left", "only right"
@@ -14,11 +14,11 @@ _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _MOST = 1_000_000
 """Most pairs of words compared; longer stretches count as different as a whole."""
 
-Piece = tuple[str, str | None]
+DiffPiece = tuple[str, str | None]
 """A text, and which side has it: :data:`LEFT`, :data:`RIGHT`, or None for both."""
 
 
-def word_diff(left: str, right: str) -> list[Piece]:
+def word_diff(left: str, right: str) -> list[DiffPiece]:
     """Merge both texts into one sequence of pieces, by lines, then by words of changed lines.
 
     The pieces without :data:`RIGHT` joined are the left text, those without :data:`LEFT` the
@@ -27,17 +27,17 @@ def word_diff(left: str, right: str) -> list[Piece]:
     >>> word_diff("Name the intent.", "Name its intent.")
     [('Name ', None), ('the', 'only left'), ('its', 'only right'), (' intent.', None)]
     """
-    found: list[Piece] = []
-    for a, b in _apart(left.splitlines(keepends=True), right.splitlines(keepends=True)):
+    found: list[DiffPiece] = []
+    for a, b in _stretches(left.splitlines(keepends=True), right.splitlines(keepends=True)):
         if a == b:
             found.append((a, None))
             continue
-        for one, other in _apart(_WORD.findall(a), _WORD.findall(b)):
+        for one, other in _stretches(_WORD.findall(a), _WORD.findall(b)):
             found += [(one, None)] if one == other else [(one, LEFT), (other, RIGHT)]
-    return _joined(found)
+    return _join(found)
 
 
-def _apart(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _stretches(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield stretches of the two sequences, equal and different ones in turn."""
     start = 0
     while start < min(len(left), len(right)) and left[start] == right[start]:
@@ -57,9 +57,9 @@ def _apart(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str
     yield same, same
 
 
-def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+def _join(pieces: Sequence[DiffPiece]) -> list[DiffPiece]:
     """Join neighbours of one kind; in a changed stretch the left side comes first."""
-    made: list[Piece] = []
+    made: list[DiffPiece] = []
     waiting = {LEFT: "", RIGHT: ""}
 
     def flush() -> None:

@@ -22,9 +22,9 @@ from icl.records.results import load_run
 from icl.running.run import run
 from icl.tasks.enrich import enrich_row
 from icl.tasks.intent import INTENT
-from icl.workbench.browse_runs import Browser
-from icl.workbench.record_to_screen import handed
-from icl.workbench.session import Workplace
+from icl.workbench.browse_runs import RunBrowser
+from icl.workbench.record_to_screen import screen_of_record
+from icl.workbench.workbench import Workbench
 from tests.table_experiment import TEMPLATE, write
 
 HIDDEN = {"label", "target", "targets", "intent"}
@@ -142,13 +142,13 @@ def test_a_row_typed_in_the_workbench_and_a_record_opened_there(tmp_path: Path) 
     file = experiment(tmp_path, Sizes(), **SHOTS)
     run(file, tmp_path / "runs")
     given = load_experiment(file)
-    work = Workplace(given.raw["models"], tmp_path, tmp_path / "private", given)
+    work = Workbench(given.raw["models"], tmp_path, tmp_path / "private", given)
     try:
         typed = replace(work.first_screen(), own={"utt": "wake me", "size": ""}, k=0)
-        seen = work.seen(typed)
+        seen = work.bind(typed)
         assert "Say: wake me (7 letters)" in seen.condition.request(seen.example).prompt.text
-        opened = Browser([tmp_path / "runs"], work.sandbox.rendering).open("small", "1")
-        screen, said = handed(work, opened, "r3")
+        opened = RunBrowser([tmp_path / "runs"], work.sandbox.rendering).open("small", "1")
+        screen, said = screen_of_record(work, opened, "r3")
         assert said.endswith("the prompt is the same, byte for byte")
         assert not screen.own and work.rows(screen)[screen.row - 1].id == "r3"
     finally:

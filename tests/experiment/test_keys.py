@@ -17,7 +17,7 @@ from icl.experiment.file import parse_experiment
 from icl.experiment.json_schema import experiment_schema
 from icl.experiment.starters import init, starters
 from icl.workbench.experiment_draft import Draft, draft_yaml
-from icl.workbench.session import Workplace
+from icl.workbench.workbench import Workbench
 
 MEANINGS = {
     "about": "What the experiment is for, in words.",
@@ -291,7 +291,7 @@ def test_init_writes_basic_keys_alone(tmp_path: Path, task: str) -> None:
 
 def test_the_form_of_the_page_has_no_rare_key(tmp_path: Path) -> None:
     models = {"t": {"engine": "table"}}
-    work = Workplace(models, tmp_path, tmp_path / "private")
+    work = Workbench(models, tmp_path, tmp_path / "private")
     written: set[str] = set()
     for name, source in work.sources.items():
         draft = Draft(

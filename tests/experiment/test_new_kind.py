@@ -23,10 +23,10 @@ from icl.records.results import load_run
 from icl.running.run import run
 from icl.tasks import Task
 from icl.tasks.generic import CLASSIFY
-from icl.workbench.browse_runs import Browser
-from icl.workbench.record_to_screen import handed
+from icl.workbench.browse_runs import RunBrowser
+from icl.workbench.record_to_screen import screen_of_record
 from icl.workbench.run_tables import mix_ups
-from icl.workbench.session import Workplace
+from icl.workbench.workbench import Workbench
 from tests.witness import command
 
 MODULE = '''"""Several tags as an answer, whatever their order."""
@@ -122,19 +122,19 @@ def test_it_runs_and_is_linted_and_shown(folder: Path) -> None:
 def test_the_workbench_shows_a_row_and_opens_a_record(folder: Path, tmp_path: Path) -> None:
     run("tagged.yaml", folder / "runs")
     given = load_experiment("tagged.yaml")
-    work = Workplace(given.raw["models"], folder, tmp_path / "private", given)
+    work = Workbench(given.raw["models"], folder, tmp_path / "private", given)
     try:
         first = work.first_screen()
         assert (first.name, first.data) == ("tags.j2", "tags: rows")
-        prompt = work.seen(replace(first, row=2, k=0)).condition
+        prompt = work.bind(replace(first, row=2, k=0)).condition
         assert prompt.request(prompt.examples[0]).prompt.text == (
             "Name all tags of each text.\n\nText: thing 1\nTags:"
         )
         typed = replace(first, own={"text": "a ball"}, answer="round", k=1)
-        assert work.seen(typed).example.targets == ("round",)
-        opened = Browser([folder / "runs"], work.sandbox.rendering).open("tagged", "2")
+        assert work.bind(typed).example.targets == ("round",)
+        opened = RunBrowser([folder / "runs"], work.sandbox.rendering).open("tagged", "2")
         assert mix_ups(opened) is None, "tags are no labels that could be mixed up"
-        screen, said = handed(work, opened, "r3")
+        screen, said = screen_of_record(work, opened, "r3")
         assert said.endswith("the prompt is the same, byte for byte") and screen.row == 4
     finally:
         work.sandbox.close()
@@ -152,7 +152,7 @@ def test_an_unknown_kind_is_told_with_those_there_are(folder: Path) -> None:
     experiment = load_experiment("tagged.yaml")
     (folder / "tags.j2").write_text(TEMPLATE.replace("task: tags", "task: tag"))
     assert [problem.text for problem in lint("tagged.yaml")] == [told]
-    work = Workplace(experiment.raw["models"], folder, folder / "private", experiment)
+    work = Workbench(experiment.raw["models"], folder, folder / "private", experiment)
     try:
         with pytest.raises(TemplateError, match=told.replace("?", r"\?")):
             work.sandbox.bind((folder / "tags.j2").read_text(), "tags.j2", "en")

@@ -29,10 +29,10 @@ from icl.scoring.compare import compare_by, compare_runs
 from icl.scoring.ensembles import compare_ensemble, ensemble
 from icl.scoring.scores import commands_left_out, score_run
 from icl.scoring.sensitivity import spreads
-from icl.workbench.browse_runs import Browser
-from icl.workbench.experiment_draft import check, opened, run_draft
-from icl.workbench.jobs import Watched
-from icl.workbench.session import Workplace
+from icl.workbench.browse_runs import RunBrowser
+from icl.workbench.experiment_draft import check, open_run, run_draft
+from icl.workbench.jobs import JobProgress
+from icl.workbench.workbench import Workbench
 from tests.cli.test_cli import call
 from tests.table_experiment import write
 
@@ -228,23 +228,23 @@ def test_the_name_of_a_score_is_no_command(
 
 
 @pytest.fixture
-def work(folder: Path, tmp_path: Path) -> Iterator[Workplace]:
+def work(folder: Path, tmp_path: Path) -> Iterator[Workbench]:
     given = load_experiment(folder / "small.yaml")
-    made = Workplace(given.raw["models"], folder, tmp_path / "desk", given)
+    made = Workbench(given.raw["models"], folder, tmp_path / "desk", given)
     made.sandbox.start()
     yield made
     made.sandbox.close()
 
 
-def test_nor_does_the_page(folder: Path, work: Workplace) -> None:
+def test_nor_does_the_page(folder: Path, work: Workbench) -> None:
     poison(folder, posing(folder), "accuracy")
-    browser = Browser([folder / "runs"], work.sandbox.rendering)
-    for found in (browser.run("small"), opened(work, "small")):
+    browser = RunBrowser([folder / "runs"], work.sandbox.rendering)
+    for found in (browser.run("small"), open_run(work, "small")):
         assert spreads(found, ["shots"]) and compared(found, "shots") and checks(found)
         assert "macro_f1" in report_page(found)
         with pytest.raises(CommandRefused):
             poison(folder, {"command": command(folder), "name": "comet"})
-            score_run(opened(work, "small"), ["comet"])
+            score_run(open_run(work, "small"), ["comet"])
     assert not started(folder)
 
 
@@ -260,7 +260,7 @@ def tampered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_starts_what_its_file_names_and_not_the_manifest(
-    folder: Path, work: Workplace, monkeypatch: pytest.MonkeyPatch
+    folder: Path, work: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(folder, "accuracy", {"command": command(folder), "name": "comet"})
     run("small.yaml")
@@ -268,7 +268,7 @@ def test_a_run_starts_what_its_file_names_and_not_the_manifest(
     tampered(folder, monkeypatch)
     run("small.yaml")
     assert not started(folder)
-    run_draft(work, (folder / "small.yaml").read_text(), Watched(threading.Event()))
+    run_draft(work, (folder / "small.yaml").read_text(), JobProgress(threading.Event()))
     assert not started(folder)
 
 
@@ -309,7 +309,7 @@ def test_a_draft_starts_no_program_of_another_folder(folder: Path, tmp_path: Pat
     tasks = json.loads((folder / "small.yaml").read_text())["tasks"]
     tasks[0]["metrics"] = ["accuracy", {"command": "python comet.py {hypothesis}"}]
     given = load_experiment(write(folder, tasks=tasks))
-    work = Workplace(given.raw["models"], folder, tmp_path / "desk", given)
+    work = Workbench(given.raw["models"], folder, tmp_path / "desk", given)
     try:
         assert check(work, given.text)
         (folder / "below").mkdir()
@@ -391,7 +391,7 @@ def test_a_plug_in_with_a_program_poses_as_no_other_metric(
 
 
 def test_a_draft_starts_no_plug_in_with_a_program(
-    folder: Path, outside: dict[str, str], work: Workplace
+    folder: Path, outside: dict[str, str], work: Workbench
 ) -> None:
     tasks = json.loads((folder / "small.yaml").read_text())["tasks"]
     tasks[0]["metrics"] = ["accuracy", outside]

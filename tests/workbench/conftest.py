@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from icl.workbench.screen import Screen
-from icl.workbench.session import Workplace
 from icl.workbench.template_files import template_text
+from icl.workbench.workbench import Workbench
 
 TABLE = {"engine": "table", "default": "hash"}
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Iterator[Workplace]:
+def work(tmp_path: Path) -> Iterator[Workbench]:
     base = tmp_path / "base"
     base.mkdir()
-    made = Workplace({"t": TABLE}, base, tmp_path / "private")
+    made = Workbench({"t": TABLE}, base, tmp_path / "private")
     yield made
     made.sandbox.close()
 
@@ -33,6 +33,6 @@ def wide_model(tiny_model: Path, tmp_path: Path) -> Path:
     return made
 
 
-def screen(work: Workplace, name: str, **changes: Any) -> Screen:
+def screen(work: Workbench, name: str, **changes: Any) -> Screen:
     made = Screen(name, "", **changes)
-    return Screen(**{**vars(made), "text": template_text(name, work.spoken(made), work.base)})
+    return Screen(**{**vars(made), "text": template_text(name, work.prompt_tag(made), work.base)})

@@ -17,30 +17,30 @@ from icl.core.types import Output, Prompt, Sampling, Shot, Token
 from icl.engines.table import TableEngine
 from icl.records.feedback import Feedback, read, shots, write_shots
 from icl.selectors.fixed import Fixed
-from icl.workbench.answer import Answer, answered, rank, stream
+from icl.workbench.answer import ModelAnswer, generated_answer, rank, stream
 from icl.workbench.feedback import card, note
-from icl.workbench.model_status import Opening, heat, loading
+from icl.workbench.model_status import TokenizerLoader, colour_grade, load_weights
 from icl.workbench.row_cache import search, summary
-from icl.workbench.screen import Hand, arranged, as_file
-from icl.workbench.session import Workplace
+from icl.workbench.screen import ShotEdits, arrange_shots, shot_file
 from icl.workbench.shot_influence import influence
-from icl.workbench.window_meter import Meter, part_counts
+from icl.workbench.window_meter import WindowMeter, part_counts
+from icl.workbench.workbench import Workbench
 from tests.workbench.conftest import screen
 
 
-def asked(work: Workplace, name: str = "intent/plain", **changes: object) -> Answer:
-    condition = work.seen(screen(work, name, **changes)).condition
+def asked(work: Workbench, name: str = "intent/plain", **changes: object) -> ModelAnswer:
+    condition = work.bind(screen(work, name, **changes)).condition
     return rank(condition, condition.request(condition.examples[0]))
 
 
-def written(work: Workplace, text: str) -> Answer:
+def written(work: Workbench, text: str) -> ModelAnswer:
     one = screen(work, "generate/question", data="samples/generate")
-    condition = work.seen(one).condition
+    condition = work.bind(one).condition
     request = condition.request(condition.examples[0])
-    return answered(condition, request, Output(text, "end", 1, 2), 0.1)
+    return generated_answer(condition, request, Output(text, "end", 1, 2), 0.1)
 
 
-def test_a_ranking_is_that_of_the_engine(work: Workplace) -> None:
+def test_a_ranking_is_that_of_the_engine(work: Workbench) -> None:
     made = asked(work)
     engine = made.condition.engine
     items = [(made.request.prompt, c.text + c.end) for c in made.request.choices]
@@ -53,7 +53,7 @@ def test_a_ranking_is_that_of_the_engine(work: Workplace) -> None:
     assert made.scores()[0]["acc"] == (100.0 if made.right else 0.0)
 
 
-def test_a_generation_is_scored_with_the_metrics_of_its_task(work: Workplace) -> None:
+def test_a_generation_is_scored_with_the_metrics_of_its_task(work: Workbench) -> None:
     found, notes = written(work, " Nairobi").scores()
     assert (found["EM"], notes) == (100.0, [])
     assert written(work, " London").scores()[0]["EM"] == 0.0
@@ -66,7 +66,7 @@ def test_a_generation_is_scored_with_the_metrics_of_its_task(work: Workplace) ->
     )
 
 
-def test_leaving_out_a_shot_asks_the_rest(work: Workplace) -> None:
+def test_leaving_out_a_shot_asks_the_rest(work: Workbench) -> None:
     made = asked(work, k=3)
     found = influence(made)
     assert [one.shot for one in found] == list(made.request.prompt.shot_ids)
@@ -82,14 +82,14 @@ def test_leaving_out_a_shot_asks_the_rest(work: Workplace) -> None:
     assert found[0].adds == pytest.approx(adds)
 
 
-def test_leaving_out_a_shot_is_refused_for_the_noisy_channel(work: Workplace) -> None:
+def test_leaving_out_a_shot_is_refused_for_the_noisy_channel(work: Workbench) -> None:
     made = asked(work, k=3)
     split = replace(made, request=replace(made.request, prompts=[made.request.prompt]))
     with pytest.raises(ConfigError, match="not worked out for the noisy channel.*method: rank"):
         influence(split)
 
 
-def test_leaving_out_a_shot_of_free_text_scores_the_right_answer(work: Workplace) -> None:
+def test_leaving_out_a_shot_of_free_text_scores_the_right_answer(work: Workbench) -> None:
     made = written(work, " x")
     found = influence(made)
     text = made.condition.template.target(made.request.example)
@@ -102,7 +102,7 @@ def test_leaving_out_a_shot_of_free_text_scores_the_right_answer(work: Workplace
     assert found[0].label is None and len(found) == 3
 
 
-def test_feedback_becomes_a_shot_file(work: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_feedback_becomes_a_shot_file(work: Workbench, capsys: pytest.CaptureFixture[str]) -> None:
     made = asked(work)
     path = note(work.base, made, "good", None)
     other = asked(work, row=2)
@@ -143,7 +143,7 @@ def test_feedback_becomes_a_shot_file(work: Workplace, capsys: pytest.CaptureFix
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\ud800\0&amp;"
 
 
-def test_a_card_is_one_page_in_which_nothing_runs(work: Workplace) -> None:
+def test_a_card_is_one_page_in_which_nothing_runs(work: Workbench) -> None:
     made = written(work, HOSTILE)
     page = card(work.base, made).read_text("utf-8")
     assert "<script" not in page and "<img" not in page
@@ -207,7 +207,7 @@ class Broken(TableEngine):
 
 
 def test_a_model_opens_once_and_says_why_it_cannot() -> None:
-    opening = Opening()
+    opening = TokenizerLoader()
     opening.begin(Broken())
     wait(opening)
     assert (opening.open, opening.failure) == (False, "no such model")
@@ -218,11 +218,11 @@ def test_a_model_opens_once_and_says_why_it_cannot() -> None:
     wait(opening)
     assert opening.failure is None
     with pytest.raises(EngineError, match="no such weights"):
-        list(loading(Broken()))
-    assert list(loading(TableEngine())) == []
+        list(load_weights(Broken()))
+    assert list(load_weights(TableEngine())) == []
 
 
-def wait(opening: Opening) -> None:
+def wait(opening: TokenizerLoader) -> None:
     for _ in range(200):
         if not opening.busy:
             return
@@ -230,7 +230,7 @@ def wait(opening: Opening) -> None:
     pytest.fail("still busy")
 
 
-def test_tokens_are_counted_by_part(work: Workplace) -> None:
+def test_tokens_are_counted_by_part(work: Workbench) -> None:
     prompt = Prompt("q q", "do it", (("in a", " b"), ("in c", " d")), system="sys")
     tokens = [Token(0, "", 0, 0), *TableEngine().tokens(prompt)]
     assert part_counts(prompt, tokens) == {"special": 1, "instruction": 4, "shots": 6, "query": 1}
@@ -240,24 +240,24 @@ def test_tokens_are_counted_by_part(work: Workplace) -> None:
     counts = part_counts(chat, covered, sent)
     assert sum(counts.values()) == len(covered)
     assert counts["query"] and counts["instruction"] and counts["special"] >= 4
-    assert Meter(counts, 12, 30, 40).shares()["answer"] == 10
+    assert WindowMeter(counts, 12, 30, 40).shares()["answer"] == 10
 
 
 def test_shots_in_their_order() -> None:
-    hand = Hand(pinned=("z",), removed=("a",))
-    assert arranged("abc", hand, 2) == ["z", "b"]
-    assert arranged("abc", hand.moved(["z", "b"], "z", 1), 2) == ["b", "z"]
-    assert arranged("abc", hand.moved(["z", "b"], "z", -1), 2) == ["z", "b"]
-    assert arranged("abc", Hand(pinned=("x", "y", "z")), 1) == ["x", "y", "z"]
-    assert arranged("abc", hand.pinning("z"), 2) == ["b", "c"]
-    assert arranged("abc", hand.pinning("a"), 2) == ["z", "a"]
-    assert Hand.of(hand.plain()) == hand
-    assert not Hand.of({"pinned": [1]}) and not Hand.of("x") and not Hand()
+    hand = ShotEdits(pinned=("z",), removed=("a",))
+    assert arrange_shots("abc", hand, 2) == ["z", "b"]
+    assert arrange_shots("abc", hand.move(["z", "b"], "z", 1), 2) == ["b", "z"]
+    assert arrange_shots("abc", hand.move(["z", "b"], "z", -1), 2) == ["z", "b"]
+    assert arrange_shots("abc", ShotEdits(pinned=("x", "y", "z")), 1) == ["x", "y", "z"]
+    assert arrange_shots("abc", hand.toggle_pin("z"), 2) == ["b", "c"]
+    assert arrange_shots("abc", hand.toggle_pin("a"), 2) == ["z", "a"]
+    assert ShotEdits.of(hand.as_json()) == hand
+    assert not ShotEdits.of({"pinned": [1]}) and not ShotEdits.of("x") and not ShotEdits()
 
 
-def test_a_shot_file_stands_alone(work: Workplace) -> None:
+def test_a_shot_file_stands_alone(work: Workbench) -> None:
     row = asked(work).request.shots[0].example
-    name, content = as_file("mine", [Shot(row)])
+    name, content = shot_file("mine", [Shot(row)])
     path = work.base / name
     path.parent.mkdir()
     path.write_bytes(content)
@@ -265,10 +265,10 @@ def test_a_shot_file_stands_alone(work: Workplace) -> None:
     selector.fit([])
     assert (selector.pool[0].fields, selector.pool[0].targets) == (row.fields, row.targets)
     with pytest.raises(DataError, match="no shots are sent, so there are none to save"):
-        as_file("mine", [])
+        shot_file("mine", [])
 
 
-def test_rows_are_found_by_their_words(work: Workplace) -> None:
+def test_rows_are_found_by_their_words(work: Workbench) -> None:
     rows = work.rows(screen(work, "intent/plain"))
     found = search(rows, "ALARM")
     assert found and all("alarm" in str(row.fields).casefold() for _, row in found)
@@ -278,10 +278,10 @@ def test_rows_are_found_by_their_words(work: Workplace) -> None:
 
 
 def test_grades_of_probability() -> None:
-    assert [heat(math.log(p)) for p in (0.5, 0.1, 0.01, 0.009)] == [
+    assert [colour_grade(math.log(p)) for p in (0.5, 0.1, 0.01, 0.009)] == [
         "over 50 %",
         "10 to 50 %",
         "1 to 10 %",
         "under 1 %",
     ]
-    assert heat(None) is None
+    assert colour_grade(None) is None

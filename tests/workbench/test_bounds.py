@@ -15,8 +15,8 @@ from icl.experiment.file import load_experiment
 from icl.experiment.samples import samples
 from icl.prompts.template_file import read_template
 from icl.workbench.experiment_draft import Draft, check, draft_yaml, run_draft, save_draft
-from icl.workbench.jobs import Watched
-from icl.workbench.session import Workplace
+from icl.workbench.jobs import JobProgress
+from icl.workbench.workbench import Workbench
 from tests.table_experiment import write
 from tests.workbench.conftest import TABLE, screen
 
@@ -28,7 +28,7 @@ OUTSIDE = (
 )
 
 
-def asking(work: Workplace, **changes: Any) -> str:
+def asking(work: Workbench, **changes: Any) -> str:
     """A draft about one's own rows, with parts of it changed."""
     whole: dict[str, Any] = {
         "name": "attack", "models": {"t": TABLE},
@@ -44,10 +44,10 @@ def asking(work: Workplace, **changes: Any) -> str:
     return yaml.safe_dump(whole)
 
 
-def refused(work: Workplace, text: str) -> str:
+def refused(work: Workbench, text: str) -> str:
     """What all that takes a draft says to it, in one line."""
     told = set()
-    for take in (check, save_draft, lambda w, t: run_draft(w, t, Watched(threading.Event()))):
+    for take in (check, save_draft, lambda w, t: run_draft(w, t, JobProgress(threading.Event()))):
         with pytest.raises(IclError) as caught:
             take(work, text)
         told.add(str(caught.value))
@@ -64,7 +64,7 @@ def secret(tmp_path: Path) -> Path:
     return made
 
 
-def test_rows_under_the_folder_are_read(work: Workplace) -> None:
+def test_rows_under_the_folder_are_read(work: Workbench) -> None:
     (work.base / "mine.jsonl").write_text(ROW)
     assert len(check(work, asking(work)).points) == 1
     (work.base / "here.jsonl").symlink_to("mine.jsonl")
@@ -73,7 +73,7 @@ def test_rows_under_the_folder_are_read(work: Workplace) -> None:
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "tsv", "lines", "conll", "parquet", "massive"])
-def test_no_draft_reads_a_file_of_the_system(work: Workplace, kind: str, secret: Path) -> None:
+def test_no_draft_reads_a_file_of_the_system(work: Workbench, kind: str, secret: Path) -> None:
     for path in (
         "/etc/passwd",
         "/proc/self/environ",
@@ -91,7 +91,7 @@ def test_no_draft_reads_a_file_of_the_system(work: Workplace, kind: str, secret:
         assert told == f"data mine: {path} {OUTSIDE}"
 
 
-def test_no_link_leads_outside(work: Workplace, secret: Path, tmp_path: Path) -> None:
+def test_no_link_leads_outside(work: Workbench, secret: Path, tmp_path: Path) -> None:
     (work.base / "mine.jsonl").symlink_to(secret)
     (work.base / "part-1.jsonl").write_text(ROW)
     (work.base / "part-2.jsonl").symlink_to("/etc/passwd")
@@ -114,7 +114,7 @@ def test_no_link_leads_outside(work: Workplace, secret: Path, tmp_path: Path) ->
         assert told == f"data mine: {path} {OUTSIDE}"
 
 
-def test_no_language_or_split_leads_outside(work: Workplace, secret: Path) -> None:
+def test_no_language_or_split_leads_outside(work: Workbench, secret: Path) -> None:
     (work.base / "mine.jsonl").write_text(ROW)
     for part in ("split", "locale"):
         text = asking(
@@ -127,10 +127,10 @@ def test_no_language_or_split_leads_outside(work: Workplace, secret: Path) -> No
     with pytest.raises(ConfigError, match=r"'\.\./\.\./x' is no language or split"):
         work.rows(asked)
     with pytest.raises(ConfigError, match="is no language or split"):
-        work.seen(asked)
+        work.bind(asked)
 
 
-def test_other_files_that_a_draft_names_are_bounded(work: Workplace, secret: Path) -> None:
+def test_other_files_that_a_draft_names_are_bounded(work: Workbench, secret: Path) -> None:
     (work.base / "mine.jsonl").write_text(ROW)
     (secret.parent / "x.bib").write_text("canary")
     judge = {"judge": {"model": "t", "human": str(secret)}}
@@ -155,7 +155,7 @@ def test_other_files_that_a_draft_names_are_bounded(work: Workplace, secret: Pat
         assert named in told and OUTSIDE in told
 
 
-def test_templates_and_labels_outside_are_not_read(work: Workplace, tmp_path: Path) -> None:
+def test_templates_and_labels_outside_are_not_read(work: Workbench, tmp_path: Path) -> None:
     text = "---\ntask: generate\n---\n[[example]]\n{{ question }}||| {{ target }}\n"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "t.j2").write_text(text)
@@ -169,7 +169,7 @@ def test_templates_and_labels_outside_are_not_read(work: Workplace, tmp_path: Pa
         {"tasks___0__prompt": str(tmp_path / "out" / "t")},
     ):
         with pytest.raises(IclError, match="unknown template"):
-            run_draft(work, asking(work, **changes), Watched(threading.Event()))
+            run_draft(work, asking(work, **changes), JobProgress(threading.Event()))
     with pytest.raises(IclError, match="unknown template"):
         read_template(str(tmp_path / "out" / "t"))
     (tmp_path / "out" / "l.yaml").write_text("labels: {canary: canary}\n")
@@ -188,12 +188,12 @@ def test_the_data_it_was_started_with_are_read_unchanged(tmp_path: Path, secret:
     (base / "intent.j2").write_text((tmp_path / "intent.j2").read_text())
     (base / "small.yaml").write_text(yaml.safe_dump(whole))
     given = load_experiment(base / "small.yaml")
-    made = Workplace(given.raw["models"], given.base, tmp_path / "private", given)
+    made = Workbench(given.raw["models"], given.base, tmp_path / "private", given)
     try:
         far = dict(given.raw["data"]["far"])
         rows = {"data": "far"}
         text = asking(made, data={"far": far}, tasks___0__rows=rows)
-        assert run_draft(made, text, Watched(threading.Event())).computed == 1
+        assert run_draft(made, text, JobProgress(threading.Event())).computed == 1
         for change in ({"answer": "question"}, {"path": str(secret)}, {"format": "csv"}):
             told = refused(made, asking(made, data={"far": far | change}, tasks___0__rows=rows))
             assert told.startswith("data far: ") and OUTSIDE in told
@@ -202,7 +202,7 @@ def test_the_data_it_was_started_with_are_read_unchanged(tmp_path: Path, secret:
 
 
 def test_only_models_that_are_here_are_loaded(
-    work: Workplace, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    work: Workbench, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(*args: Any, **named: Any) -> None:
         raise AssertionError("the hub was asked")
@@ -214,7 +214,7 @@ def test_only_models_that_are_here_are_loaded(
         assert told.startswith(f"model {source!r} is not here, and this page fetches none; ")
         assert told.endswith("icl app --model SOURCE, or icl app FILE")
         with pytest.raises(ConfigError, match="is not here, and this page fetches none"):
-            work.seen(screen(work, "intent/plain", model=source))
+            work.bind(screen(work, "intent/plain", model=source))
     dense = {"shots": [{"k": 1, "select": "dense", "encoder": "org/encoder"}]}
     told = refused(work, asking(work, grid=dense, tasks___0__pool={}))
     assert told.startswith("model 'org/encoder' is not here")
@@ -233,7 +233,7 @@ def test_models_it_was_started_with_and_its_folder_are_loaded(
     base.mkdir()
     (base / "mine.jsonl").write_text(ROW)
     shutil.copytree(tiny_model, base / "copy")
-    made = Workplace({"far": {"source": str(tiny_model)}}, base, tmp_path / "private")
+    made = Workbench({"far": {"source": str(tiny_model)}}, base, tmp_path / "private")
     try:
         assert made.bounds.sources == {str(tiny_model)}
         for source in (str(tiny_model), "copy", "./copy"):
@@ -242,7 +242,7 @@ def test_models_it_was_started_with_and_its_folder_are_loaded(
         made.sandbox.close()
 
 
-def test_uploads_are_found_by_their_whole_name_alone(work: Workplace) -> None:
+def test_uploads_are_found_by_their_whole_name_alone(work: Workbench) -> None:
     name = work.upload("rows.jsonl", ROW.encode())
     assert len(name) == len("uploads/rows-.jsonl") + 16
     assert [row.id for row in work.rows(screen(work, "generate/question", data=name))] == ["a"]
@@ -253,7 +253,7 @@ def test_uploads_are_found_by_their_whole_name_alone(work: Workplace) -> None:
         assert OUTSIDE in refused(work, asking(work, data__mine__path=str(path)))
 
 
-def test_the_form_makes_drafts_that_may_run(work: Workplace) -> None:
+def test_the_form_makes_drafts_that_may_run(work: Workbench) -> None:
     for name, source in work.sources.items():
         folder = name.removeprefix("samples/")
         kinds = {"extract": "json", "choose": "instructed", "generate": "question"}

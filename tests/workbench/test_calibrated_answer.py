@@ -11,31 +11,35 @@ import pytest
 from icl.core.errors import CalibrationError, ConfigError
 from icl.core.probabilities import label_shares
 from icl.running.run import run
-from icl.workbench.answer import Answer, rank
-from icl.workbench.calibrated_answer import Recalibrated, offered, recalibrated
-from icl.workbench.session import Workplace
+from icl.workbench.answer import ModelAnswer, rank
+from icl.workbench.calibrated_answer import (
+    CalibratedAnswer,
+    calibrate_answer,
+    supported_calibrators,
+)
+from icl.workbench.workbench import Workbench
 from tests.workbench.conftest import screen
 
 ONE_ROW = ["contextual", "per_byte", "per_char", "per_token", "pmi"]
 
 
-def asked(work: Workplace, name: str = "intent/plain", **changes: Any) -> Answer:
-    condition = work.seen(screen(work, name, **changes)).condition
+def asked(work: Workbench, name: str = "intent/plain", **changes: Any) -> ModelAnswer:
+    condition = work.bind(screen(work, name, **changes)).condition
     return rank(condition, condition.request(condition.examples[0]))
 
 
 @pytest.mark.parametrize("calibrator", ONE_ROW)
 @pytest.mark.parametrize("data", ["samples/intent", "samples/choose"])
-def test_the_numbers_are_those_of_icl_run(work: Workplace, calibrator: str, data: str) -> None:
+def test_the_numbers_are_those_of_icl_run(work: Workbench, calibrator: str, data: str) -> None:
     name, chosen = "intent/plain", calibrator
     if data == "samples/choose":  # its question chooses words, so the content is to be named
         name = "choose/copa"
         if calibrator in ("contextual", "pmi"):
             chosen = f"{{calibrator: {calibrator}, fields: [premise]}}"
     one = screen(work, name, data=data, row=3, k=2, calibrator=chosen)
-    condition = work.seen(one).condition
+    condition = work.bind(one).condition
     answer = rank(condition, condition.request(condition.examples[0]))
-    made = recalibrated(answer, chosen)
+    made = calibrate_answer(answer, chosen)
     work.write(work.export(one), "same")
     (result,) = run(work.base / "same.yaml", work.base / "runs").conditions
     assert result.entry.fingerprint == condition.fingerprint
@@ -50,39 +54,39 @@ def test_the_numbers_are_those_of_icl_run(work: Workplace, calibrator: str, data
     assert made.ranking[0][0] == prediction.value
     (note,) = [note for note in result.calibrations if note.name == calibrator]
     assert made.changed == bool(note.changed)
-    assert made.asked == {"contextual": 3, "pmi": 1}.get(calibrator, 0)
+    assert made.extra_prompts == {"contextual": 3, "pmi": 1}.get(calibrator, 0)
 
 
-def test_what_one_row_cannot_have_is_not_offered_and_says_why(work: Workplace) -> None:
-    names, others = offered()
+def test_what_one_row_cannot_have_is_not_offered_and_says_why(work: Workbench) -> None:
+    names, others = supported_calibrators()
     assert names == ONE_ROW
     assert others == {
         "batch": "corrects a row by the other rows",
         "vote_mix": "learns from 50 pool rows",
     }
     third = {"calibrator": "vote_mix", "weight": 0.3, "name": "third"}
-    assert offered([third, "batch"])[0] == ["third", *ONE_ROW]
+    assert supported_calibrators([third, "batch"])[0] == ["third", *ONE_ROW]
     for chosen, told in (
         ("batch", "batch corrects a row by the other rows, and here is one; write `calibrate: "),
         ("vote_mix", "vote_mix learns from 50 pool rows, and here is one"),
     ):
         with pytest.raises(CalibrationError, match=re.escape(told)):
-            recalibrated(asked(work, calibrator=chosen), chosen)
+            calibrate_answer(asked(work, calibrator=chosen), chosen)
     with pytest.raises(ConfigError, match="unknown calibrator 'contextaul'. Did you mean"):
         asked(work, calibrator="contextaul")
     with pytest.raises(CalibrationError, match="pmi: nothing is calibrated here"):
-        recalibrated(asked(work), "pmi")
+        calibrate_answer(asked(work), "pmi")
     with pytest.raises(CalibrationError, match="name the fields to empty, as in {calibrator: pmi"):
         one = {"data": "samples/choose", "calibrator": "pmi"}
-        recalibrated(asked(work, "choose/copa", **one), "pmi")
+        calibrate_answer(asked(work, "choose/copa", **one), "pmi")
     source = replace(work.sources["samples/intent"])
     work.sources["own"] = replace(source, task={**source.task, "calibrate": [third, "batch"]})
-    made = recalibrated(asked(work, data="own", calibrator="third"), "third")
+    made = calibrate_answer(asked(work, data="own", calibrator="third"), "third")
     assert made.answer.condition.point.task.calibrate == [third, "batch"]
     assert sum(share for _, share in made.ranking) == pytest.approx(1)
 
 
-def test_words_say_whether_the_answer_changed(work: Workplace) -> None:
+def test_words_say_whether_the_answer_changed(work: Workbench) -> None:
     answer = asked(work, calibrator="per_char")
     labels = [choice.label for choice in answer.request.choices]
     before, other = answer.ranking[0][0], answer.ranking[5][0]
@@ -92,7 +96,7 @@ def test_words_say_whether_the_answer_changed(work: Workplace) -> None:
         row = replace(answer.request.example, targets=right)
         shown = replace(answer, request=replace(answer.request, example=row))
         scores = [0.0 if label == won else -50.0 for label in labels]
-        return Recalibrated("x", shown, tuple(scores), ("a note",)).words()
+        return CalibratedAnswer("x", shown, tuple(scores), ("a note",)).words()
 
     end = f"{{}} with 100 % instead of {plain[other]}); a note"
     changed = f"x: the answer changes from {before} to {other}"

@@ -18,16 +18,16 @@ from icl.running.run import run
 from icl.workbench.experiment_draft import (
     Draft,
     check,
-    comparable,
+    comparable_settings,
     draft_yaml,
-    estimated,
+    estimate_draft,
     fault,
-    opened,
+    open_run,
     run_draft,
     save_draft,
 )
-from icl.workbench.jobs import Stopped, Watched
-from icl.workbench.session import Workplace
+from icl.workbench.jobs import JobProgress, StoppedError
+from icl.workbench.workbench import Workbench
 from tests.table_experiment import write
 
 DRAFT = Draft(
@@ -44,11 +44,11 @@ DRAFT = Draft(
 OWN = "---\ntask: classify\nlabels: massive/intents\n---\n[[example]]\n{{ utt }}:||| {{ label }}\n"
 
 
-def progress() -> Watched:
-    return Watched(threading.Event())
+def progress() -> JobProgress:
+    return JobProgress(threading.Event())
 
 
-def test_the_form_is_the_file(work: Workplace) -> None:
+def test_the_form_is_the_file(work: Workbench) -> None:
     text = draft_yaml(work, DRAFT)
     whole = yaml.safe_load(text)
     assert whole["tasks"][0]["prompt"] == ["intent/plain", "intent/short"]
@@ -69,7 +69,7 @@ def test_the_form_is_the_file(work: Workplace) -> None:
     assert str(check(work, text)) == "fine; 8 conditions of 2 prompts, 4 kinds of shots"
 
 
-def test_every_sample_makes_a_file_that_can_be_run(work: Workplace) -> None:
+def test_every_sample_makes_a_file_that_can_be_run(work: Workbench) -> None:
     for name, source in work.sources.items():
         folder = name.removeprefix("samples/")
         template = {
@@ -91,20 +91,20 @@ def test_every_sample_makes_a_file_that_can_be_run(work: Workplace) -> None:
         assert done.computed == 2 or done.reused
 
 
-def test_choosing_nothing_is_said(work: Workplace) -> None:
+def test_choosing_nothing_is_said(work: Workbench) -> None:
     with pytest.raises(ConfigError, match="^templates: choose at least one$"):
         draft_yaml(work, replace(DRAFT, templates=[]))
     with pytest.raises(ConfigError, match="^unknown data 'x'; choose one of the list$"):
         draft_yaml(work, replace(DRAFT, data="x"))
 
 
-def told(work: Workplace, text: str) -> str:
+def told(work: Workbench, text: str) -> str:
     with pytest.raises(IclError) as caught:
         check(work, text)
     return fault(text, caught.value)
 
 
-def test_mistakes_are_told_with_their_line(work: Workplace) -> None:
+def test_mistakes_are_told_with_their_line(work: Workbench) -> None:
     text = draft_yaml(work, DRAFT)
     assert told(work, "a: [").startswith("line 1: not YAML")
     wrong = text.replace("n: 6", "n: 0")
@@ -115,7 +115,7 @@ def test_mistakes_are_told_with_their_line(work: Workplace) -> None:
     assert "greater than or equal to 1" in told(work, wrong)
 
 
-def test_what_a_page_must_not_start_is_refused(work: Workplace) -> None:
+def test_what_a_page_must_not_start_is_refused(work: Workbench) -> None:
     text = draft_yaml(work, DRAFT)
     model = "t: {engine: table, default: hash}"
     assert model in text
@@ -136,7 +136,7 @@ def test_what_a_page_must_not_start_is_refused(work: Workplace) -> None:
 
 def test_what_the_app_was_started_with_may_run(tmp_path: Path) -> None:
     given = load_experiment(write(tmp_path))
-    made = Workplace(given.raw["models"], tmp_path, tmp_path / "private", given)
+    made = Workbench(given.raw["models"], tmp_path, tmp_path / "private", given)
     try:
         assert len(check(made, given.text).points) == 4
         assert run_draft(made, given.text, progress()).computed == 40
@@ -144,17 +144,17 @@ def test_what_the_app_was_started_with_may_run(tmp_path: Path) -> None:
         made.sandbox.close()
 
 
-def test_running_is_what_icl_run_does_and_goes_on(work: Workplace, tmp_path: Path) -> None:
+def test_running_is_what_icl_run_does_and_goes_on(work: Workbench, tmp_path: Path) -> None:
     text = draft_yaml(work, DRAFT)
     stopping = progress()
-    began = Watched.begin
+    began = JobProgress.begin
 
     def halting(name: str, done: int, total: int) -> None:
         began(stopping, name, done, total)
         stopping.stop.set()
 
     stopping.begin = halting  # type: ignore[method-assign]
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run_draft(work, text, stopping)
     first = run_draft(work, text, progress())
     assert first.computed + first.reused == 8 * 6 and first.reused == 6
@@ -168,7 +168,7 @@ def test_running_is_what_icl_run_does_and_goes_on(work: Workplace, tmp_path: Pat
     ]
 
 
-def test_own_templates_render_in_the_sandbox(work: Workplace) -> None:
+def test_own_templates_render_in_the_sandbox(work: Workbench) -> None:
     (work.base / "prompts").mkdir()
     (work.base / "prompts" / "mine.j2").write_text(OWN)
     text = draft_yaml(work, replace(DRAFT, templates=["prompts/mine.j2"], ks=(0,)))
@@ -181,14 +181,14 @@ def test_own_templates_render_in_the_sandbox(work: Workplace) -> None:
         run_draft(work, outside, progress())
 
 
-def test_an_estimate_keeps_nothing(work: Workplace) -> None:
-    lines, told = estimated(work, draft_yaml(work, DRAFT), progress())
+def test_an_estimate_keeps_nothing(work: Workbench) -> None:
+    lines, told = estimate_draft(work, draft_yaml(work, DRAFT), progress())
     assert len(lines) == 8 and lines[0][1] == "6" and int(lines[0][2].replace(",", "")) > 50
     assert told.startswith("about ") and told.endswith("nothing was run or kept")
     assert not list((work.base).glob("runs/**/records.jsonl"))
 
 
-def test_saving_writes_over_nothing(work: Workplace) -> None:
+def test_saving_writes_over_nothing(work: Workbench) -> None:
     text = draft_yaml(work, DRAFT)
     assert save_draft(work, text).read_text() == text
     assert save_draft(work, text).name == "tried.yaml"
@@ -197,12 +197,12 @@ def test_saving_writes_over_nothing(work: Workplace) -> None:
 
 
 def test_a_run_is_compared_in_the_words_of_the_command(
-    work: Workplace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    work: Workbench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_draft(work, draft_yaml(work, replace(DRAFT, compare="k")), progress())
-    made = opened(work, "tried")
-    assert list(comparable(made)) == ["prompt", "shots", "k", "select", "seed"]
-    assert comparable(made)["prompt"] == ["intent/plain", "intent/short"]
+    made = open_run(work, "tried")
+    assert list(comparable_settings(made)) == ["prompt", "shots", "k", "select", "seed"]
+    assert comparable_settings(made)["prompt"] == ["intent/plain", "intent/short"]
     monkeypatch.chdir(work.base)
     monkeypatch.setenv("COLUMNS", "80")
     for by, baseline in (("prompt", "intent/short"), ("prompt", None), ("k", None)):
@@ -215,4 +215,4 @@ def test_a_run_is_compared_in_the_words_of_the_command(
     assert compared(made) == compared(made, "k")  # what the form asks for
     assert compared(made, "width").startswith("nothing to compare: tried: ")
     with pytest.raises(StoreError, match="^no run 'tred' in .*Did you mean 'tried'"):
-        opened(work, "tred")
+        open_run(work, "tred")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl.workbench.queue import Turns
+from icl.workbench.queue import ModelQueue
 
 
 @dataclass
@@ -24,30 +24,30 @@ class Page:
 
 
 def test_a_waiting_page_is_told_its_place_and_for_what() -> None:
-    turns = Turns()
+    turns = ModelQueue()
     first = turns.join("an experiment", "p1")
-    assert turns.come(first)
+    assert turns.wait_for(first)
     second, third = turns.join("an answer", "p2"), turns.join("a comparison", "p1")
-    assert not turns.come(second) and not turns.come(third)
-    assert turns.told(second) == (
+    assert not turns.wait_for(second) and not turns.wait_for(third)
+    assert turns.status_line(second) == (
         "waiting, number 1 in the queue: an experiment of another page is going on, 0 s so far"
     )
-    assert turns.told(third).startswith(
+    assert turns.status_line(third).startswith(
         "waiting, number 2 in the queue: an experiment of this page"
     )
     turns.leave(second)  # it stopped waiting
-    assert turns.told(third).startswith("waiting, number 1 ")
+    assert turns.status_line(third).startswith("waiting, number 1 ")
     turns.leave(first)
-    assert turns.come(third)
+    assert turns.wait_for(third)
 
 
 def test_a_turn_that_comes_wakes_who_waits() -> None:
-    turns = Turns()
+    turns = ModelQueue()
     first, second = turns.join("an answer", "p1"), turns.join("an answer", "p2")
     came = threading.Event()
 
     def wait() -> None:
-        if turns.come(second, 60):
+        if turns.wait_for(second, 60):
             came.set()
 
     waiting = threading.Thread(target=wait)
@@ -61,23 +61,23 @@ def test_a_turn_that_comes_wakes_who_waits() -> None:
 @given(st.lists(st.integers(0, 9), max_size=40))
 def test_one_at_a_time_in_the_order_they_came(steps: list[int]) -> None:
     """0 to 4 leave the line at that place, the others join it."""
-    turns, line = Turns(), []
+    turns, line = ModelQueue(), []
     for step in steps:
         if step > 4:
             line.append(turns.join("an answer", str(step)))
         elif step < len(line):
             turns.leave(line.pop(step))
-        assert [turns.come(turn) for turn in line] == [place == 0 for place in range(len(line))]
+        assert [turns.wait_for(turn) for turn in line] == [place == 0 for place in range(len(line))]
 
 
 WIRED = """
 import sys, pathlib, tempfile
 import gradio as gr
 from icl.workbench.web.tabs import App, build
-from icl.workbench.session import Workplace
+from icl.workbench.workbench import Workbench
 with tempfile.TemporaryDirectory() as folder, gr.Blocks() as page:
     base = pathlib.Path(folder)
-    work = Workplace({"t": {"engine": "table", "default": "hash"}}, base, base / "private")
+    work = Workbench({"t": {"engine": "table", "default": "hash"}}, base, base / "private")
     build(App(work))
     work.sandbox.close()
 asking = [event.fn for event in page.fns.values() if event.concurrency_id == "engine"]
@@ -90,20 +90,20 @@ def test_whatever_asks_the_model_waits_in_the_line() -> None:
     told = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", WIRED], capture_output=True, text=True, check=True
     )
-    assert told.stdout == "True {'in_turn.<locals>.asking'}\n"
+    assert told.stdout == "True {'wait_in_queue.<locals>.asking'}\n"
 
 
 def test_a_handler_that_ends_or_is_closed_leaves_the_line() -> None:
     pytest.importorskip("gradio")
-    from icl.workbench.web.widgets import in_turn
+    from icl.workbench.web.widgets import wait_in_queue
 
-    turns, stop, request = Turns(), threading.Event(), Page("p")
+    turns, stop, request = ModelQueue(), threading.Event(), Page("p")
 
     def work(request: Any, text: str) -> Iterator[str]:
         yield f"asked {text}"
         yield "done"
 
-    handler = in_turn(turns, "an answer", "told", work, lambda request: stop)
+    handler = wait_in_queue(turns, "an answer", "told", work, lambda request: stop)
     assert list(handler(request, "a")) == ["asked a", "done"]
     closed = handler(request, "b")
     assert next(closed) == "asked b"
@@ -114,4 +114,4 @@ def test_a_handler_that_ends_or_is_closed_leaves_the_line() -> None:
     stop.set()
     assert [one["told"].value for one in waiting] == ["stopped while waiting: nothing was asked"]
     closed.close()
-    assert turns.come(turns.join("an answer", "q"))
+    assert turns.wait_for(turns.join("an answer", "q"))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from icl.running.run import run
-from icl.workbench.answer import Answer, answered, rank, stream
-from icl.workbench.row_sources import Source
-from icl.workbench.screen import Hand, Screen, arranged
-from icl.workbench.session import Workplace
+from icl.workbench.answer import ModelAnswer, generated_answer, rank, stream
+from icl.workbench.row_sources import RowSource
+from icl.workbench.screen import Screen, ShotEdits, arrange_shots
+from icl.workbench.workbench import Workbench
 from tests.workbench.conftest import screen
 
 TEMPLATES = {
@@ -29,18 +29,18 @@ TEMPLATES = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, wide_model: Path) -> Iterator[Workplace]:
+def place(tmp_path: Path, wide_model: Path) -> Iterator[Workbench]:
     (tmp_path / "base").mkdir()
     entry = {"source": str(wide_model), "width": "fp32"}
-    made = Workplace({"t": entry}, tmp_path / "base", tmp_path / "private")
+    made = Workbench({"t": entry}, tmp_path / "base", tmp_path / "private")
     yield made
     made.sandbox.close()
 
 
-def drawn(work: Workplace, draw: random.Random) -> Screen:
+def drawn(work: Workbench, draw: random.Random) -> Screen:
     """Template, rows, shots and what is changed by hand, all at random."""
     data = draw.choice(list(TEMPLATES))
-    source: Source = work.sources[data]
+    source: RowSource = work.sources[data]
     one = screen(
         work,
         draw.choice(TEMPLATES[data]),
@@ -60,27 +60,27 @@ def drawn(work: Workplace, draw: random.Random) -> Screen:
     return replace(one, hand=hand(work, one, draw)) if one.k and draw.random() < 0.5 else one
 
 
-def hand(work: Workplace, one: Screen, draw: random.Random) -> Hand:
+def hand(work: Workbench, one: Screen, draw: random.Random) -> ShotEdits:
     """A shot pinned, one removed, one moved."""
-    seen = work.seen(one)
-    made = Hand().pinning(draw.choice([row.id for row in seen.condition.pool]))
-    made = made.without(draw.choice(list(seen.scores)))
-    ids = arranged(seen.scores, made, one.k)
-    return made.moved(ids, draw.choice(ids), draw.choice([-1, 1])) if ids else made
+    seen = work.bind(one)
+    made = ShotEdits().toggle_pin(draw.choice([row.id for row in seen.condition.pool]))
+    made = made.remove(draw.choice(list(seen.scores)))
+    ids = arrange_shots(seen.scores, made, one.k)
+    return made.move(ids, draw.choice(ids), draw.choice([-1, 1])) if ids else made
 
 
-def asked(work: Workplace, one: Screen) -> Answer:
+def asked(work: Workbench, one: Screen) -> ModelAnswer:
     """What the playground answers."""
-    condition = work.seen(one).condition
+    condition = work.bind(one).condition
     request = condition.request(condition.examples[0])
     if condition.method == "rank":
         return rank(condition, request)
     *_, last = stream(condition.engine, request.prompt, condition.sampling, threading.Event())
     assert last.output is not None
-    return answered(condition, request, last.output, last.seconds)
+    return generated_answer(condition, request, last.output, last.seconds)
 
 
-def reproduced(work: Workplace, number: int) -> str:
+def reproduced(work: Workbench, number: int) -> str:
     """The screen's name, once its export has sent the same and got the same."""
     one = drawn(work, random.Random(number))
     made = asked(work, one)
@@ -100,10 +100,10 @@ def reproduced(work: Workplace, number: int) -> str:
     return one.name
 
 
-def test_ten_screens_are_reproduced_by_their_exports(place: Workplace) -> None:
+def test_ten_screens_are_reproduced_by_their_exports(place: Workbench) -> None:
     assert len({reproduced(place, number) for number in range(10)}) > 4
 
 
 @pytest.mark.slow
-def test_a_hundred_screens_are_reproduced_by_their_exports(place: Workplace) -> None:
+def test_a_hundred_screens_are_reproduced_by_their_exports(place: Workbench) -> None:
     assert len({reproduced(place, number) for number in range(10, 110)}) == 10

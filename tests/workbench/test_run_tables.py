@@ -12,7 +12,7 @@ from icl.records.results import Run
 from icl.reports.errors import Confusion
 from icl.running.run import run
 from icl.scoring.sensitivity import spreads
-from icl.workbench.browse_runs import Browser
+from icl.workbench.browse_runs import RunBrowser
 from icl.workbench.run_tables import condition_table, mix_ups, settings, spread_table
 from icl.workbench.web.figures import figures, matrix, spread_figure
 from tests.table_experiment import write
@@ -68,7 +68,7 @@ def test_a_matrix_shades_counts_and_escapes_labels(made: Run) -> None:
         ("same", "0.50", "2"),
         ("", "0.25", "1"),
     ]
-    opened = Browser([made.folder.parent]).open("small", "1")
+    opened = RunBrowser([made.folder.parent]).open("small", "1")
     whole = mix_ups(opened)
     assert whole is not None
     assert sum(map(sum, whole[0].counts)) == 10

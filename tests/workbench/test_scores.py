@@ -10,7 +10,7 @@ from icl.core.probabilities import label_shares
 from icl.records.store import ConditionStore
 from icl.running.run import run
 from icl.workbench.answer import rank
-from icl.workbench.session import Workplace
+from icl.workbench.workbench import Workbench
 from tests.workbench.conftest import screen
 
 
@@ -19,11 +19,11 @@ def test_label_probabilities_are_those_of_the_exported_run(
 ) -> None:
     entry = {"source": str(tiny_model), "width": "fp32"}
     (tmp_path / "base").mkdir()
-    work = Workplace({"t": entry}, tmp_path / "base", tmp_path / "private")
+    work = Workbench({"t": entry}, tmp_path / "base", tmp_path / "private")
     try:
         for number, changes in enumerate(({"k": 2}, {"k": 1, "select": "bm25", "row": 7})):
             one = screen(work, "intent/plain", **changes)
-            condition = work.seen(one).condition
+            condition = work.bind(one).condition
             made = rank(condition, condition.request(condition.examples[0]))
             done = run(work.write(work.export(one), f"e{number}"), work.base / "runs")
             (found,) = done.conditions

@@ -8,20 +8,31 @@ from dataclasses import replace
 import pytest
 
 from icl.core.errors import DataError, IclError, TemplateError
-from icl.workbench.jobs import Stopped, Watched, watched
-from icl.workbench.session import Workplace
-from icl.workbench.side_by_side import Bench, Column, Compared, asked, condition_of, run_columns
+from icl.workbench.jobs import JobProgress, StoppedError, run_job
+from icl.workbench.side_by_side import (
+    ColumnSettings,
+    RowSelection,
+    SideBySide,
+    condition_of,
+    request_of,
+    run_columns,
+)
+from icl.workbench.workbench import Workbench
 from tests.workbench.conftest import screen
 
-BENCH = Bench("samples/intent", "en-US", n=12, seed=0)
-COLUMNS = [Column("intent/plain"), Column("intent/short"), Column("intent/plain", k=2, seed=1)]
+BENCH = RowSelection("samples/intent", "en-US", n=12, seed=0)
+COLUMNS = [
+    ColumnSettings("intent/plain"),
+    ColumnSettings("intent/short"),
+    ColumnSettings("intent/plain", k=2, seed=1),
+]
 
 
-def run(work: Workplace, bench: Bench = BENCH) -> Compared:
-    return run_columns(work, bench, COLUMNS, Watched(threading.Event()))
+def run(work: Workbench, bench: RowSelection = BENCH) -> SideBySide:
+    return run_columns(work, bench, COLUMNS, JobProgress(threading.Event()))
 
 
-def test_columns_answer_the_same_rows(work: Workplace) -> None:
+def test_columns_answer_the_same_rows(work: Workbench) -> None:
     made = run(work)
     assert len(made.examples) == 12
     rows = made.rows(different=False)
@@ -35,7 +46,7 @@ def test_columns_answer_the_same_rows(work: Workplace) -> None:
     assert 0 < len(differ) <= 12
 
 
-def test_the_table_has_intervals_and_wins_against_the_first(work: Workplace) -> None:
+def test_the_table_has_intervals_and_wins_against_the_first(work: Workbench) -> None:
     head, lines = run(work).table()
     assert head == ["", "asked", "acc", "n", "against A", "wins – ties – losses", "p"]
     assert [line[0] for line in lines] == ["A", "B", "C"]
@@ -45,7 +56,7 @@ def test_the_table_has_intervals_and_wins_against_the_first(work: Workplace) -> 
         assert "[" in line[2] and "[" in line[4] and "ties" in line[5] and float(line[6]) <= 1
 
 
-def test_asking_again_computes_nothing(work: Workplace) -> None:
+def test_asking_again_computes_nothing(work: Workbench) -> None:
     run(work)
     kept = sorted((work.base / "runs" / "conditions").glob("*/records.jsonl"))
     assert len(kept) == 3
@@ -54,42 +65,46 @@ def test_asking_again_computes_nothing(work: Workplace) -> None:
     assert [path.read_bytes() for path in kept] == before
 
 
-def test_one_row_leaves_no_condition_folder(work: Workplace) -> None:
-    made = run(work, Bench("samples/intent", "en-US", row=3))
+def test_one_row_leaves_no_condition_folder(work: Workbench) -> None:
+    made = run(work, RowSelection("samples/intent", "en-US", row=3))
     assert len(made.examples) == 1
     assert not (work.base / "runs").exists()
 
 
-def test_a_wrong_column_is_named(work: Workplace) -> None:
+def test_a_wrong_column_is_named(work: Workbench) -> None:
     with pytest.raises(TemplateError, match="^column B: unknown template 'intent/shrt'"):
-        run_columns(work, BENCH, [COLUMNS[0], Column("intent/shrt")], Watched(threading.Event()))
+        run_columns(
+            work, BENCH, [COLUMNS[0], ColumnSettings("intent/shrt")], JobProgress(threading.Event())
+        )
 
 
-def test_the_prompt_of_any_row_without_a_tokenizer(work: Workplace) -> None:
+def test_the_prompt_of_any_row_without_a_tokenizer(work: Workbench) -> None:
     condition = condition_of(work, BENCH, COLUMNS[0])
     second = condition.examples[1]
-    made = asked(condition, second.id, counted=False)
+    made = request_of(condition, second.id, counted=False)
     assert made.example == second and made.sent.endswith("Intent:")
-    assert asked(condition, "gone", counted=True).example == condition.examples[0]
+    assert request_of(condition, "gone", counted=True).example == condition.examples[0]
 
 
-def test_work_is_stopped_between_batches_and_goes_on(work: Workplace) -> None:
+def test_work_is_stopped_between_batches_and_goes_on(work: Workbench) -> None:
     stop = threading.Event()
 
-    def halting(progress: Watched) -> Compared:
+    def halting(progress: JobProgress) -> SideBySide:
         def commit(rows: int, tokens: int) -> None:
             stop.set()
-            Watched.advance(progress, rows, tokens)
+            JobProgress.advance(progress, rows, tokens)
 
         progress.advance = commit  # type: ignore[method-assign]
         return run_columns(work, BENCH, COLUMNS, progress)
 
-    with pytest.raises(Stopped, match="^stopped; what was answered is kept, and running again"):
-        list(watched(halting, stop))
+    with pytest.raises(
+        StoppedError, match="^stopped; what was answered is kept, and running again"
+    ):
+        list(run_job(halting, stop))
     (records,) = (work.base / "runs" / "conditions").glob("*/records.jsonl")
     kept = records.read_bytes()
     assert kept.count(b"\n") == 8  # one batch of the first column
-    *_, (line, done) = watched(
+    *_, (line, done) = run_job(
         lambda progress: run_columns(work, BENCH, COLUMNS, progress), threading.Event()
     )
     assert records.read_bytes().startswith(kept)
@@ -97,13 +112,13 @@ def test_work_is_stopped_between_batches_and_goes_on(work: Workplace) -> None:
     assert line.endswith("12 of 12 rows") or "tokens/s" in line
 
 
-def test_a_row_typed_in_the_playground_is_asked_of_every_column(work: Workplace) -> None:
+def test_a_row_typed_in_the_playground_is_asked_of_every_column(work: Workbench) -> None:
     typed = screen(
         work, "intent/plain", own={"utt": "wake me at nine"}, answer="alarm_set", k=3, seed=4
     )
-    bench = Bench.of(typed, n=12, seed=0, shots=True)
+    bench = RowSelection.of(typed, n=12, seed=0, shots=True)
     for column in COLUMNS:
-        sent = asked(condition_of(work, bench, column), None, counted=False)
+        sent = request_of(condition_of(work, bench, column), None, counted=False)
         assert sent.example.fields["utt"] == "wake me at nine"
         assert sent.sent.count("wake me at nine") == 1 and len(sent.shots) == column.k
     made = run(work, bench)
@@ -112,32 +127,36 @@ def test_a_row_typed_in_the_playground_is_asked_of_every_column(work: Workplace)
     assert [text, right] == ["wake me at nine", "alarm_set"]
     assert not (work.base / "runs").exists()
     alone = replace(typed, k=2, seed=1)  # the third column, but for what the Playground sets
-    expected = work.seen(alone).condition
+    expected = work.bind(alone).condition
     assert (
         condition_of(work, bench, COLUMNS[2]).request(expected.examples[0]).sent
         == expected.request(expected.examples[0]).sent
     )
 
 
-def test_rows_uploaded_in_the_playground_are_drawn(work: Workplace) -> None:
+def test_rows_uploaded_in_the_playground_are_drawn(work: Workbench) -> None:
     rows = [f"{number} o'clock,alarm_set" for number in range(9)]
     name = work.upload("mine.csv", "\n".join(["utt,intent", *rows]).encode())
     given = screen(work, "intent/plain", data=name, column="intent", locale=None, row=4)
-    made = run(work, Bench.of(given, n=5, seed=0, shots=True))
+    made = run(work, RowSelection.of(given, n=5, seed=0, shots=True))
     assert len(made.examples) == 4  # the first half of 9
     shots = {shot[0] for record in made.results[2].records.values() for shot in record.shots}
     assert shots and shots <= {row.id for row in work.rows(given)[4:]}
-    plain = [Column("intent/plain"), Column("intent/short")]
-    bench = Bench.of(given, n=9, seed=0, shots=False)
-    assert len(run_columns(work, bench, plain, Watched(threading.Event())).examples) == 9
+    plain = [ColumnSettings("intent/plain"), ColumnSettings("intent/short")]
+    bench = RowSelection.of(given, n=9, seed=0, shots=False)
+    assert len(run_columns(work, bench, plain, JobProgress(threading.Event())).examples) == 9
     assert all(row.fields["utt"].endswith("o'clock") for row in made.examples.values())
-    ((_, text, *_),) = run(work, Bench.of(given, n=1, seed=0, shots=True)).rows(different=False)
+    ((_, text, *_),) = run(work, RowSelection.of(given, n=1, seed=0, shots=True)).rows(
+        different=False
+    )
     assert text == "3 o'clock"
     with pytest.raises(DataError, match="^column A: .* is no longer here; upload the file again"):
-        run(work, Bench.of(replace(given, data="uploads/gone.csv"), n=1, seed=0, shots=True))
+        run(work, RowSelection.of(replace(given, data="uploads/gone.csv"), n=1, seed=0, shots=True))
 
 
-def test_a_typed_row_that_a_template_cannot_read_is_told(work: Workplace) -> None:
-    bench = Bench.of(screen(work, "intent/plain", own={"text": "hm"}), n=1, seed=0, shots=True)
+def test_a_typed_row_that_a_template_cannot_read_is_told(work: Workbench) -> None:
+    bench = RowSelection.of(
+        screen(work, "intent/plain", own={"text": "hm"}), n=1, seed=0, shots=True
+    )
     with pytest.raises(IclError, match="^intent/plain:12: 'utt' is undefined. Did you mean 'text'"):
         run(work, bench)

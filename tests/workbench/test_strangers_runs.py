@@ -14,10 +14,10 @@ import pytest
 from icl.core.errors import TemplateError
 from icl.experiment.file import load_experiment
 from icl.running.run import run
-from icl.workbench.browse_runs import Browser, Opened, save_card
-from icl.workbench.record_to_screen import handed
+from icl.workbench.browse_runs import OpenCondition, RunBrowser, save_card
+from icl.workbench.record_to_screen import screen_of_record
 from icl.workbench.run_tables import RecordView, record_view
-from icl.workbench.session import Workplace
+from icl.workbench.workbench import Workbench
 from tests.cli.test_cli import call
 from tests.table_experiment import write
 
@@ -45,9 +45,9 @@ def folder(sent: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def work(folder: Path, tmp_path: Path) -> Iterator[Workplace]:
+def work(folder: Path, tmp_path: Path) -> Iterator[Workbench]:
     given = load_experiment(folder / "small.yaml")
-    made = Workplace(given.raw["models"], folder, tmp_path / "desk", given)
+    made = Workbench(given.raw["models"], folder, tmp_path / "private", given)
     made.sandbox.start()
     yield made
     made.sandbox.close()
@@ -61,11 +61,11 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
         file.write_text(json.dumps(kept))
 
 
-def opened(work: Workplace, condition: str = "1") -> Opened:
-    return Browser([work.base / "runs"], work.sandbox.rendering).open("small", condition)
+def opened(work: Workbench, condition: str = "1") -> OpenCondition:
+    return RunBrowser([work.base / "runs"], work.sandbox.rendering).open("small", condition)
 
 
-def seen(work: Workplace) -> RecordView:
+def seen(work: Workbench) -> RecordView:
     """The record, looked at within the time that a template has and a busy machine."""
     began = time.perf_counter()
     view = record_view(opened(work), "r3")
@@ -82,7 +82,7 @@ def instructed(source: str) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize("source", TOLD)
-def test_a_line_tells_it_and_the_rest_is_shown(folder: Path, work: Workplace, source: str) -> None:
+def test_a_line_tells_it_and_the_rest_is_shown(folder: Path, work: Workbench, source: str) -> None:
     before = seen(work)
     changed(folder, instructed(source))
     view = seen(work)
@@ -94,12 +94,12 @@ def test_a_line_tells_it_and_the_rest_is_shown(folder: Path, work: Workplace, so
     with pytest.raises(TemplateError):
         save_card(folder, opened(work), "r3")
     with pytest.raises(TemplateError):
-        handed(work, opened(work), "r3")
+        screen_of_record(work, opened(work), "r3")
     assert not (folder / "cards").exists()
 
 
 @pytest.mark.parametrize("source", TOLD)
-def test_so_is_the_template_of_a_chat(folder: Path, work: Workplace, source: str) -> None:
+def test_so_is_the_template_of_a_chat(folder: Path, work: Workbench, source: str) -> None:
     changed(
         folder, lambda kept: kept["identity"]["engine"].update(chat={**CHAT, "template": source})
     )
@@ -111,12 +111,12 @@ def test_so_is_the_template_of_a_chat(folder: Path, work: Workplace, source: str
     assert view.bars
 
 
-def test_a_sound_folder_renders_as_in_this_process(folder: Path, work: Workplace) -> None:
+def test_a_sound_folder_renders_as_in_this_process(folder: Path, work: Workbench) -> None:
     chat = {**CHAT, "template": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"}
     changed(folder, lambda kept: kept["identity"]["engine"].update(chat=chat, newline="<br>"))
     for condition in ("1", "2", "3", "4"):
         there = opened(work, condition).condition
-        here = Browser([work.base / "runs"]).open("small", condition).condition
+        here = RunBrowser([work.base / "runs"]).open("small", condition).condition
         for record in here.records.values():
             assert there.prompt(record) == here.prompt(record)
             assert there.sent(there.prompt(record)) == here.sent(here.prompt(record))
@@ -125,7 +125,7 @@ def test_a_sound_folder_renders_as_in_this_process(folder: Path, work: Workplace
 
 @pytest.mark.parametrize("chat", [{"template": 3}, {"template": "x"}, {**CHAT, "kwargs": 7},
                                   {**CHAT, "controls": [3]}, {**CHAT, "day": "today"}])  # fmt: skip
-def test_a_broken_chat_is_told_too(folder: Path, work: Workplace, chat: dict[str, Any]) -> None:
+def test_a_broken_chat_is_told_too(folder: Path, work: Workbench, chat: dict[str, Any]) -> None:
     changed(folder, lambda kept: kept["identity"]["engine"].update(chat=chat))
     (line,) = [one for one in seen(work).facts.splitlines() if "rendered again" in one]
     assert "the chat template that was kept cannot be rendered: " in line or "refuses" in line

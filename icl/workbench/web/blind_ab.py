@@ -17,11 +17,11 @@ from icl.experiment.settings import join_axes
 from icl.records.paths import find_runs
 from icl.records.results import ConditionResult, load_run, varying
 from icl.scoring.blind_ab import Pair, append, preference_rows, read_verdicts, tally_verdicts, write
-from icl.workbench.web.form_values import shown, told, wrong
+from icl.workbench.web.form_values import browser_text, error_box, status_box
 from icl.workbench.web.tabs import QUICK, App
 from icl.workbench.web.widgets import chooser
 
-__all__ = ["Blind"]
+__all__ = ["BlindTab"]
 
 
 FILE = "blind.jsonl"
@@ -30,7 +30,7 @@ RUNS = "runs"
 
 
 @dataclass
-class _Reading:
+class _JudgingSession:
     """The pair that one page judges, and how far it is."""
 
     pair: Pair
@@ -38,12 +38,12 @@ class _Reading:
     place: int = 0
 
 
-class Blind:
+class BlindTab:
     """The tab: its components, and what happens when they change."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
-        self._reading: dict[str, _Reading] = {}
+        self._reading: dict[str, _JudgingSession] = {}
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
@@ -93,7 +93,7 @@ class Blind:
                     ("skip", "4 · Skip"),
                 )
             }
-        self.told = gr.Textbox(
+        self.status = gr.Textbox(
             show_label=False,
             container=False,
             interactive=False,
@@ -108,14 +108,14 @@ class Blind:
                 "Reveal who is preferred", elem_id="b-reveal", size="md", min_width=140
             )
             export = gr.Button(f"Export to {EXPORT}", elem_id="b-export", size="md", min_width=140)
-        view = [self.input, self.left, self.right, self.told]
+        view = [self.input, self.left, self.right, self.status]
         self.run.focus(lambda: gr.Dropdown(self._runs()), None, self.run, **QUICK)
-        self.run.change(self.conditions, self.run, [self.a, self.b, self.told], **QUICK)
+        self.run.change(self.conditions, self.run, [self.a, self.b, self.status], **QUICK)
         start.click(self.begin, [self.run, self.a, self.b], view, **QUICK)
         for name, button in buttons.items():
             button.click(self.judge, gr.State(name), view, **QUICK)
-        reveal.click(self.reveal, None, self.told, **QUICK)
-        export.click(self.export, None, self.told, **QUICK)
+        reveal.click(self.reveal, None, self.status, **QUICK)
+        export.click(self.export, None, self.status, **QUICK)
         self.app.leaves.append(self.leave)
 
     def _runs(self) -> list[str]:
@@ -135,14 +135,14 @@ class Blind:
         try:
             found = self._load(run).conditions
         except IclError as error:
-            return [gr.skip(), gr.skip(), wrong(error)]
+            return [gr.skip(), gr.skip(), error_box(error)]
         apart = varying(found)
         names = [
-            (shown(f"{number}: {_named(one, apart)}", 200), str(number))
+            (browser_text(f"{number}: {_condition_name(one, apart)}", 200), str(number))
             for number, one in enumerate(found, 1)
         ]
         second = "2" if len(names) > 1 else None
-        return [gr.Dropdown(names, value="1"), gr.Dropdown(names, value=second), told("")]
+        return [gr.Dropdown(names, value="1"), gr.Dropdown(names, value=second), status_box("")]
 
     def begin(self, run: str, a: str, b: str, request: gr.Request) -> list[Any]:
         """Show the first row without a verdict."""
@@ -150,30 +150,35 @@ class Blind:
             loaded = self._load(run)
             pair = Pair(loaded.name, *(loaded.condition(str(one or "")) for one in (a, b)))
             rows = pair.rows(read_verdicts(self.work.base / FILE))
-            made = self._reading[str(request.session_hash)] = _Reading(pair, rows)
-            return self._shown(made)
+            made = self._reading[str(request.session_hash)] = _JudgingSession(pair, rows)
+            return self._show_row(made)
         except IclError as error:
-            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+            return [gr.skip(), gr.skip(), gr.skip(), error_box(error)]
 
-    def _shown(self, made: _Reading, note: str = "") -> list[Any]:
+    def _show_row(self, made: _JudgingSession, note: str = "") -> list[Any]:
         left = len(made.rows) - made.place
         if not left:
             done = (
                 "every row that the two answer differently has a verdict; reveal who is preferred"
             )
-            return ["", "", "", told(done)]
+            return ["", "", "", status_box(done)]
         name = made.rows[made.place]
         sides = made.pair.sides(name)
         example = sides[0].example(sides[0].record(name))
         fields = "\n".join(f"{key}: {value}" for key, value in example.inputs.items())
-        texts = [shown(made.pair.output(one, name)) for one in sides]
-        return [shown(fields, 20_000), *texts, told(f"{note}{left} rows to read")]
+        texts = [browser_text(made.pair.output(one, name)) for one in sides]
+        return [browser_text(fields, 20_000), *texts, status_box(f"{note}{left} rows to read")]
 
     def judge(self, choice: str, request: gr.Request) -> list[Any]:
         """Store a verdict, and show the next row."""
         made = self._reading.get(str(request.session_hash))
         if made is None or made.place >= len(made.rows):
-            return [gr.skip(), gr.skip(), gr.skip(), told("begin first: there is no row to judge")]
+            return [
+                gr.skip(),
+                gr.skip(),
+                gr.skip(),
+                status_box("begin first: there is no row to judge"),
+            ]
         note = "skipped; "
         try:
             if choice != "skip":
@@ -181,22 +186,22 @@ class Blind:
                 append(self.work.base / FILE, made.pair.judged(made.rows[made.place], choice, now))
                 note = f"kept in {FILE}; "
             made.place += 1
-            return self._shown(made, note)
+            return self._show_row(made, note)
         except IclError as error:
-            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+            return [gr.skip(), gr.skip(), gr.skip(), error_box(error)]
 
     def reveal(self, request: gr.Request) -> Any:
         """Say which condition is preferred, with the interval."""
         made = self._reading.get(str(request.session_hash))
         if made is None:
-            return told("begin first: then this says who is preferred")
+            return status_box("begin first: then this says who is preferred")
         try:
             found = tally_verdicts(read_verdicts(self.work.base / FILE), *made.pair.names)
         except IclError as error:
-            return wrong(error)
+            return error_box(error)
         pair = made.pair.a, made.pair.b
-        one, two = (_named(condition, varying(pair)) for condition in pair)
-        return told(f"“{two}” against “{one}”: {found}")
+        one, two = (_condition_name(condition, varying(pair)) for condition in pair)
+        return status_box(f"“{two}” against “{one}”: {found}")
 
     def export(self) -> Any:
         """Write all verdicts as rows of chosen and rejected outputs."""
@@ -205,11 +210,11 @@ class Blind:
             rows = preference_rows(read_verdicts(self.work.base / FILE))
             write(path, rows)
         except IclError as error:
-            return wrong(error)
-        return told(f"{len(rows)} pairs of chosen and rejected outputs in {EXPORT}")
+            return error_box(error)
+        return status_box(f"{len(rows)} pairs of chosen and rejected outputs in {EXPORT}")
 
 
-def _named(condition: ConditionResult, apart: Sequence[str]) -> str:
+def _condition_name(condition: ConditionResult, apart: Sequence[str]) -> str:
     """Name a condition by the settings in which it differs from others."""
     words = filter(None, (condition.axes.get(axis) for axis in apart))
     return " ".join(words) or join_axes(condition.axes)

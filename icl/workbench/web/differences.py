@@ -12,19 +12,19 @@ import gradio as gr
 from icl.core.errors import IclError
 from icl.records.results import Run
 from icl.reports.comparison import compared
-from icl.workbench.experiment_draft import comparable, opened
-from icl.workbench.session import Workplace
-from icl.workbench.web.form_values import shown, wrong
+from icl.workbench.experiment_draft import comparable_settings, open_run
+from icl.workbench.web.form_values import browser_text, error_box
 from icl.workbench.web.tabs import QUICK
 from icl.workbench.web.widgets import chooser
+from icl.workbench.workbench import Workbench
 
-__all__ = ["Differences"]
+__all__ = ["DifferencesPanel"]
 
 
-class Differences:
+class DifferencesPanel:
     """Two choosers and a text box, hidden until a run has something to compare."""
 
-    def __init__(self, work: Workplace) -> None:
+    def __init__(self, work: Workbench) -> None:
         self.work = work
 
     def build(self) -> None:
@@ -48,7 +48,7 @@ class Differences:
 
     def of(self, run: Run) -> list[Any]:
         """Return values of :attr:`outputs` for a finished run, at first as its file asks."""
-        settings = comparable(run)
+        settings = comparable_settings(run)
         asked = run.manifest.compare
         by = asked.by if asked else next(iter(settings), "")
         baseline = None if asked is None or asked.baseline is None else str(asked.baseline)
@@ -64,22 +64,24 @@ class Differences:
     def turn(self, run: str, by: str) -> list[Any]:
         """Compare by another setting."""
         try:
-            return self._by(run, comparable(opened(self.work, run)), str(by), None)
+            return self._by(run, comparable_settings(open_run(self.work, run)), str(by), None)
         except IclError as error:
-            return [gr.skip(), wrong(error)]
+            return [gr.skip(), error_box(error)]
 
     def _by(
         self, run: str, settings: dict[str, list[str]], by: str, baseline: str | None
     ) -> list[Any]:
         values = settings.get(by, [])
         baseline = baseline or next(iter(values), None)
-        against = gr.Dropdown([(shown(value, 200), value) for value in values], value=baseline)
+        against = gr.Dropdown(
+            [(browser_text(value, 200), value) for value in values], value=baseline
+        )
         return [against, self.show(run, by, baseline or "") if by else gr.Textbox(visible=False)]
 
     def show(self, run: str, by: str, baseline: str) -> Any:
         """Show the table and its summary in words."""
         try:
-            text = compared(opened(self.work, run), str(by), str(baseline or "") or None)
+            text = compared(open_run(self.work, run), str(by), str(baseline or "") or None)
         except IclError as error:
-            return wrong(error)
-        return gr.Textbox(shown(text), visible=True, elem_classes="printed")
+            return error_box(error)
+        return gr.Textbox(browser_text(text), visible=True, elem_classes="printed")

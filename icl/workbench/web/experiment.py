@@ -20,28 +20,28 @@ from icl.workbench.experiment_draft import (
     Draft,
     check,
     draft_yaml,
-    estimated,
+    estimate_draft,
     fault,
     run_draft,
     save_draft,
 )
-from icl.workbench.jobs import Watched, watched
+from icl.workbench.jobs import JobProgress, run_job
 from icl.workbench.template_files import template_choices
-from icl.workbench.web.differences import Differences
-from icl.workbench.web.form_values import shown, told, wrong
+from icl.workbench.web.differences import DifferencesPanel
+from icl.workbench.web.form_values import browser_text, error_box, status_box
 from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
     SECRET,
     WIDTHS,
-    Stops,
+    PageStops,
     chooser,
-    in_turn,
     number,
-    running,
-    turned,
+    run_buttons,
+    run_row,
+    wait_in_queue,
 )
 
-__all__ = ["Experiment"]
+__all__ = ["ExperimentTab"]
 
 
 KEY = "icl-experiment"
@@ -62,19 +62,19 @@ FORM = (
     "max_tokens",
     "compare",
 )
-COMPARED = [
+COMPARE_CHOICES = [
     ("nothing", ""),
     *((name, name) for name in ("prompt", "model", "width", "shots", "k", "select", "locale")),
 ]
 
 
-class Experiment:
+class ExperimentTab:
     """The tab: its components, and what happens when they change."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
-        self.stops = Stops()
-        self.differences = Differences(app.work)
+        self.stops = PageStops()
+        self.differences = DifferencesPanel(app.work)
         self.first = app.tabs["Playground"].first
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
         self.text_store = gr.BrowserState(None, storage_key=f"{KEY}-text", secret=SECRET)
@@ -108,25 +108,29 @@ class Experiment:
                 ("sources", "From", of.sources, first.source),
                 ("targets", "To", of.targets, first.target),
             ):
-                made[part] = _several(
+                made[part] = _multi_chooser(
                     list(values),
                     [one] if one in values else [],
                     title,
                     f"x-{part}",
                     visible=bool(values),
                 )
-        made["templates"] = _several(
+        made["templates"] = _multi_chooser(
             template_choices(work.base), [first.name], "Templates", "x-templates"
         )
         with gr.Row():
-            made["models"] = _several(list(work.models), [first.model], "Models", "x-models")
-            made["widths"] = _several(list(WIDTHS[1:]), [], "Widths (none: as given)", "x-widths")
+            made["models"] = _multi_chooser(list(work.models), [first.model], "Models", "x-models")
+            made["widths"] = _multi_chooser(
+                list(WIDTHS[1:]), [], "Widths (none: as given)", "x-widths"
+            )
         with gr.Row():
             made["ks"] = gr.Textbox(
                 "0, 4", label="Shots: k", max_lines=1, elem_id="x-ks", min_width=80
             )
             selectors = [name for name in names("selector") if name != "fixed"]
-            made["selectors"] = _several(selectors, ["random"], "Chosen by", "x-selectors", scale=2)
+            made["selectors"] = _multi_chooser(
+                selectors, ["random"], "Chosen by", "x-selectors", scale=2
+            )
             made["seeds"] = gr.Textbox(
                 "0", label="Seeds of draws", max_lines=1, elem_id="x-seeds", min_width=80
             )
@@ -144,7 +148,7 @@ class Experiment:
                 visible=of.writes,
             )
             made["compare"] = chooser(
-                COMPARED, value="", label="Compare by", elem_id="x-compare", min_width=110
+                COMPARE_CHOICES, value="", label="Compare by", elem_id="x-compare", min_width=110
             )
 
     def _text(self) -> None:
@@ -170,7 +174,7 @@ class Experiment:
     def _results(self) -> None:
         with gr.Row(elem_classes="running"):
             self.estimate = gr.Button("Estimate", elem_id="x-estimate", size="md", min_width=90)
-            self.run, self.stop, self.told = running(
+            self.run, self.stop, self.status = run_row(
                 "x", "Run", "Stop ends after the batch; running again goes on where it was"
             )
         self.costs = gr.Dataframe(
@@ -223,13 +227,13 @@ class Experiment:
             self.overwrite, [self.text, *inputs], [self.text, written, before, self.check], **QUICK
         )
         self.back.click(self.swap, [self.text, before], [self.text, before], **QUICK)
-        self.save.click(self.keep, self.text, self.told, **QUICK)
-        self._wire_work(self.estimate, "an estimate", self.count, [self.told, self.costs])
+        self.save.click(self.keep, self.text, self.status, **QUICK)
+        self._wire_work(self.estimate, "an estimate", self.count, [self.status, self.costs])
         self._wire_work(
             self.run,
             "an experiment",
             self.start,
-            [self.told, self.costs, self.scores, *self.differences.outputs],
+            [self.status, self.costs, self.scores, *self.differences.outputs],
         )
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
         restoring = {
@@ -245,14 +249,16 @@ class Experiment:
         self, button: Any, what: str, work: Callable[..., Any], outputs: list[Any]
     ) -> None:
         turning = [self.estimate, self.run, self.stop]
-        asked = button.click(self.arm, None, [self.told, *turning], **QUICK).then(
-            in_turn(self.app.turns, what, self.told, work, self.stops.of),
+        asked = button.click(self.arm, None, [self.status, *turning], **QUICK).then(
+            wait_in_queue(self.app.queue, what, self.status, work, self.stops.of),
             self.text,
             outputs,
             **ENGINE,
         )
-        asked.failure(self.fail, None, self.told, **QUICK)
-        asked.then(lambda: [gr.Button(interactive=True), *turned(False)], None, turning, **QUICK)
+        asked.failure(self.fail, None, self.status, **QUICK)
+        asked.then(
+            lambda: [gr.Button(interactive=True), *run_buttons(False)], None, turning, **QUICK
+        )
 
     # ---- form and text
 
@@ -279,8 +285,8 @@ class Experiment:
             name=str(given["name"] or "").strip(),
             data=str(given["data"]),
             **lists,
-            ks=_numbers(given["ks"], "k", 64),
-            seeds=_numbers(given["seeds"], "seeds", 2**31),
+            ks=_parse_numbers(given["ks"], "k", 64),
+            seeds=_parse_numbers(given["seeds"], "seeds", 2**31),
             n=number(given["n"], "rows", 1, 10**7),
             seed=number(given["seed"], "draw", 0, 2**31),
             max_tokens=number(given["max_tokens"], "longest answer", 1, 4096),
@@ -293,12 +299,12 @@ class Experiment:
         # The editor leaves out the last line break.
         if (text or "").rstrip() != written.rstrip():
             note = "the text was edited by hand, so the form leaves it; Write from form replaces it"
-            return [gr.skip(), gr.skip(), told(note), keep]
+            return [gr.skip(), gr.skip(), status_box(note), keep]
         try:
             made = draft_yaml(self.work, self.read(values))
         except IclError as error:
-            return [gr.skip(), gr.skip(), wrong(error), keep]
-        return [shown(made), made, self._checked(made), keep]
+            return [gr.skip(), gr.skip(), error_box(error), keep]
+        return [browser_text(made), made, self._check_box(made), keep]
 
     def first_fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
         """Write the form's YAML when the tab is opened for the first time."""
@@ -307,21 +313,26 @@ class Experiment:
     def look(self, ready: bool, text: str, written: str) -> list[Any]:
         """Check the text; report an error with its line."""
         keep = {"text": text, "written": written} if ready else gr.skip()
-        return [self._checked(text or ""), keep]
+        return [self._check_box(text or ""), keep]
 
-    def _checked(self, text: str) -> Any:
+    def _check_box(self, text: str) -> Any:
         try:
-            return told(str(check(self.work, text)))
+            return status_box(str(check(self.work, text)))
         except IclError as error:
-            return gr.Textbox(shown(fault(text, error), 4000), elem_classes="wrong")
+            return gr.Textbox(browser_text(fault(text, error), 4000), elem_classes="wrong")
 
     def overwrite(self, text: str, *values: Any) -> list[Any]:
         """Overwrite the editor with the form's YAML; “Text before that” restores the old text."""
         try:
             made = draft_yaml(self.work, self.read(values))
         except IclError as error:
-            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
-        return [shown(made), made, text if text != made else gr.skip(), self._checked(made)]
+            return [gr.skip(), gr.skip(), gr.skip(), error_box(error)]
+        return [
+            browser_text(made),
+            made,
+            text if text != made else gr.skip(),
+            self._check_box(made),
+        ]
 
     def swap(self, text: str, before: str) -> list[Any]:
         """Swap the text with the one before it was overwritten."""
@@ -332,8 +343,8 @@ class Experiment:
         try:
             path = save_draft(self.work, text or "")
         except IclError as error:
-            return gr.Textbox(shown(fault(text or "", error), 4000), elem_classes="wrong")
-        return told(f"saved {path.name}; the same from a terminal: icl run {path.name}")
+            return gr.Textbox(browser_text(fault(text or "", error), 4000), elem_classes="wrong")
+        return status_box(f"saved {path.name}; the same from a terminal: icl run {path.name}")
 
     def turn_to(self, data: str) -> list[Any]:
         """Show the inputs of a data set and hide the others."""
@@ -375,7 +386,7 @@ class Experiment:
         """Prepare work, before it waits in the queue."""
         self.stops.arm(request)
         off = gr.Button(interactive=False)
-        return [told("waiting for the model"), off, *turned(True)]
+        return [status_box("waiting for the model"), off, *run_buttons(True)]
 
     def fail(self) -> Any:
         """Report work that failed by a bug or found the queue full."""
@@ -385,19 +396,19 @@ class Experiment:
     def count(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
         """Estimate what is left to compute, and how long it takes."""
 
-        def work(progress: Watched) -> tuple[list[list[str]], str]:
-            return estimated(self.work, text or "", progress)
+        def work(progress: JobProgress) -> tuple[list[list[str]], str]:
+            return estimate_draft(self.work, text or "", progress)
 
-        for line, made in self._watched(text, work, request):
+        for line, made in self._run_work(text, work, request):
             if made is None:
                 yield [line, gr.skip()]
             else:
-                cells = [[shown(cell, 300) for cell in one] for one in made[0]]
-                yield [told(made[1]), gr.Dataframe(cells, visible=True)]
+                cells = [[browser_text(cell, 300) for cell in one] for one in made[0]]
+                yield [status_box(made[1]), gr.Dataframe(cells, visible=True)]
 
     def start(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
         """Run what is missing, and show the scores."""
-        for line, made in self._watched(
+        for line, made in self._run_work(
             text, lambda progress: run_draft(self.work, text or "", progress), request
         ):
             if made is None:
@@ -407,28 +418,31 @@ class Experiment:
                 f"{made.computed} records computed, {made.reused} reused; all of them in "
                 f"runs/{made.name}"
             )
-            scores = gr.Textbox(shown(render(made, 110)), visible=True)
+            scores = gr.Textbox(browser_text(render(made, 110)), visible=True)
             outdated = gr.Dataframe(visible=False)
-            yield [told(done), outdated, scores, *self.differences.of(made)]
+            yield [status_box(done), outdated, scores, *self.differences.of(made)]
 
-    def _watched(
-        self, text: str, work: Callable[[Watched], Any], request: gr.Request
+    def _run_work(
+        self, text: str, work: Callable[[JobProgress], Any], request: gr.Request
     ) -> Iterator[tuple[Any, Any]]:
         """Work in a thread; yield (status box, result or None)."""
         try:
-            for line, made in watched(work, self.stops.of(request)):
-                yield told(line), made
+            for line, made in run_job(work, self.stops.of(request)):
+                yield status_box(line), made
         except IclError as error:
-            yield gr.Textbox(shown(fault(text or "", error), 4000), elem_classes="wrong"), None
+            yield (
+                gr.Textbox(browser_text(fault(text or "", error), 4000), elem_classes="wrong"),
+                None,
+            )
 
 
-def _several(choices: list[str], value: list[str], label: str, name: str, **more: Any) -> Any:
+def _multi_chooser(choices: list[str], value: list[str], label: str, name: str, **more: Any) -> Any:
     return chooser(
         choices, value=value, label=label, multiselect=True, elem_id=name, min_width=140, **more
     )
 
 
-def _numbers(text: Any, name: str, most: int) -> list[int]:
+def _parse_numbers(text: Any, name: str, most: int) -> list[int]:
     """Parse numbers such as ``0, 4 8``.
 
     Raises:

@@ -10,11 +10,21 @@ import gradio as gr
 
 from icl.core import errors
 from icl.core.errors import ConfigError
-from icl.workbench.screen import Hand, Screen
-from icl.workbench.session import Workplace
+from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import fields_of, template_text
+from icl.workbench.workbench import Workbench
 
-__all__ = ["FIELDS", "PARTS", "Whole", "one_line", "screen_of", "shown", "stored", "told", "wrong"]
+__all__ = [
+    "FIELDS",
+    "PARTS",
+    "UnstrippedText",
+    "one_line",
+    "screen_of",
+    "browser_text",
+    "values_by_part",
+    "status_box",
+    "error_box",
+]
 
 
 FIELDS = 6
@@ -46,16 +56,16 @@ PARTS = (
 
 BOUNDS = {"row": (1, 10**9), "k": (0, 64), "seed": (0, 2**31), "max_tokens": (1, 4096)}
 """The bounds of the screen's numbers."""
-_MOST_SHOWN = 100_000
+_MOST_CHARS = 100_000
 """Characters of one text in the browser; what is sent is never cut."""
 
 
-class Whole(str):
+class UnstrippedText(str):
     r"""A text that keeps white space at its ends, since that is part of the prompt.
 
     Gradio's editor strips its value.
 
-    >>> Whole(" a\n").strip()
+    >>> UnstrippedText(" a\n").strip()
     ' a\n'
     """
 
@@ -66,7 +76,7 @@ class Whole(str):
         return self
 
 
-def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:
+def screen_of(work: Workbench, values: Sequence[Any]) -> Screen:
     """Make a screen of the components' values; check them, since a browser may send anything.
 
     Raises:
@@ -81,7 +91,7 @@ def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:
         if not isinstance(value, int | float) or not low <= value <= high:
             raise ConfigError(f"{part} is {value!r}; a number from {low} to {high} is needed")
         given[part] = int(value)
-    hand = Hand.of(given.pop("hand"))
+    hand = ShotEdits.of(given.pop("hand"))
     texts: dict[str, Any] = dict(given)
     for part in ("model", "width", "chat", "calibrator", "column", "answer"):
         texts[part] = str(texts[part] or "")
@@ -98,30 +108,30 @@ def screen_of(work: Workplace, values: Sequence[Any]) -> Screen:
     return replace(screen, own=own)
 
 
-def stored(values: Sequence[Any]) -> dict[str, Any]:
+def values_by_part(values: Sequence[Any]) -> dict[str, Any]:
     """Return the values by part, as the browser stores them over a reload."""
     return dict(zip(PARTS, values, strict=True))
 
 
-def told(text: str) -> Any:
+def status_box(text: str) -> Any:
     """Make a text box with a message."""
-    return gr.Textbox(shown(text, 4000), elem_classes=[])
+    return gr.Textbox(browser_text(text, 4000), elem_classes=[])
 
 
-def wrong(error: BaseException) -> Any:
+def error_box(error: BaseException) -> Any:
     """Make a text box with an error."""
-    return gr.Textbox(shown(str(error), 4000), elem_classes="wrong")
+    return gr.Textbox(browser_text(str(error), 4000), elem_classes="wrong")
 
 
 def one_line(error: BaseException) -> str:
     """Format an error in one line."""
-    return shown(errors.one_line(error), 300)
+    return browser_text(errors.one_line(error), 300)
 
 
-def shown(text: str, most: int = _MOST_SHOWN) -> str:
+def browser_text(text: str, most: int = _MOST_CHARS) -> str:
     r"""Make a text safe for a browser: replace lone surrogates, cut a long text.
 
-    >>> shown("a\ud800b"), shown("abcdef", 3)
+    >>> browser_text("a\ud800b"), browser_text("abcdef", 3)
     ('a\ufffdb', 'abc… (3 more characters)')
     """
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

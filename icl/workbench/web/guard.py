@@ -56,7 +56,7 @@ OFF = (
 MOST_GUESSES = 8
 """Passwords of one client that wait to be looked at."""
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?")
-_LOCKED = (
+_TOKEN_NEEDED = (
     "this page answers only its own address: open the one that icl app printed in its terminal, "
     "with ?token=… in it; it changes with every start"
 )
@@ -90,7 +90,7 @@ class Guard:
     )
 
     def __post_init__(self) -> None:
-        self.hosts = frozenset(map(_plain, self.hosts))
+        self.hosts = frozenset(map(_normalize_host, self.hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, turn a token into a cookie, or pass the request on."""
@@ -100,17 +100,17 @@ class Guard:
         if scope["type"] != "http":  # the page opens no web sockets
             await send({"type": "websocket.close", "code": 1008})
             return
-        asked = _Asked(scope)
-        if (why := self._refused(asked)) is not None:
+        asked = _PageRequest(scope)
+        if (why := self._refusal(asked)) is not None:
             await _answer(send, asked, 403, why)
         elif self.token is not None and (given := asked.given_token) is not None:
             right = hmac.compare_digest(given.encode(), self.token.encode())
             if right and asked.method in SAFE:
                 await self._let_in(send, asked, self.token)
             else:
-                await _answer(send, asked, 403, _LOCKED)
+                await _answer(send, asked, 403, _TOKEN_NEEDED)
         elif self.token is not None and not asked.carries(self.token):
-            await _answer(send, asked, 403, _LOCKED)
+            await _answer(send, asked, 403, _TOKEN_NEEDED)
         elif asked.path.startswith(OFF):
             await _answer(send, asked, 404, "there is nothing here")
         elif self.token is None and asked.method == "POST" and asked.path.strip("/") == "login":
@@ -120,9 +120,9 @@ class Guard:
 
     # ---- what is refused
 
-    def _refused(self, asked: _Asked) -> str | None:
+    def _refusal(self, asked: _PageRequest) -> str | None:
         """Say why a request is refused; None if it is for this page and from it."""
-        if asked.host is None or not self._ours(asked.host[0], asked):
+        if asked.host is None or not self._is_ours(asked.host[0], asked):
             shown = ", ".join(asked.header("host")) or "none"
             return (
                 f"the host {shown[:200]!r} is not this page's; accepted: "
@@ -135,14 +135,14 @@ class Guard:
             found = _origin(sent[0]) if len(sent) == 1 else None
             if found is None or found != asked.host:
                 return f"the page {sent[0][:200]!r} is not this one, so it may ask nothing here"
-        return _strange_frame(asked)
+        return _frame_refusal(asked)
 
-    def _ours(self, name: str, asked: _Asked) -> bool:
+    def _is_ours(self, name: str, asked: _PageRequest) -> bool:
         return name in self.hosts or (self.here and name == asked.reached)
 
     # ---- who comes in
 
-    async def _let_in(self, send: Send, asked: _Asked, token: str) -> None:
+    async def _let_in(self, send: Send, asked: _PageRequest, token: str) -> None:
         """Set the token as a cookie, and redirect to the address without it.
 
         ``Lax``, not ``Strict``: a link to a record that a colleague sent is opened from a chat or
@@ -154,7 +154,7 @@ class Guard:
         cookie = f"{name}={token}; Path=/; HttpOnly; SameSite=Lax"
         await _send(send, 303, b"", [("location", asked.without_token), ("set-cookie", cookie)])
 
-    async def _login(self, scope: Scope, receive: Receive, send: Send, asked: _Asked) -> None:
+    async def _login(self, scope: Scope, receive: Receive, send: Send, asked: _PageRequest) -> None:
         """Pass a password on, one at a time for each client; delay the answer to a wrong one."""
         client = asked.client
         if self._waiting[client] >= MOST_GUESSES:
@@ -176,7 +176,7 @@ class Guard:
                 del self._waiting[client], self._guesses[client]
 
 
-class _Asked:
+class _PageRequest:
     """The parts of an HTTP request that are checked."""
 
     def __init__(self, scope: Scope) -> None:
@@ -206,7 +206,7 @@ class _Asked:
     @property
     def reached(self) -> str:
         """The address of this machine that the client connected to."""
-        return _plain(str((self.scope.get("server") or ("",))[0]))
+        return _normalize_host(str((self.scope.get("server") or ("",))[0]))
 
     @property
     def _pairs(self) -> list[bytes]:
@@ -246,7 +246,7 @@ class _Asked:
         return False
 
 
-def _strange_frame(asked: _Asked) -> str | None:
+def _frame_refusal(asked: _PageRequest) -> str | None:
     """Say why a request from another page is refused: a script, a picture, a frame."""
     site = asked.header("sec-fetch-site") or ["none"]
     if site in (["none"], ["same-origin"]):
@@ -257,11 +257,11 @@ def _strange_frame(asked: _Asked) -> str | None:
     return "another page asks for this one, which may only be opened by itself"
 
 
-def _plain(name: str) -> str:
+def _normalize_host(name: str) -> str:
     """Normalize a host for comparison: lower case, no brackets, no final dot, one address form.
 
-    >>> _plain("LOCALHOST."), _plain("[0:0::1]"), _plain("::ffff:10.0.0.7")
-    ('localhost', '::1', '10.0.0.7')
+    >>> [_normalize_host(name) for name in ("LOCALHOST.", "[0:0::1]", "::ffff:10.0.0.7")]
+    ['localhost', '::1', '10.0.0.7']
     """
     bare = name.strip("[]").lower()
     try:
@@ -282,7 +282,7 @@ def _host(text: str, scheme: str) -> tuple[str, int] | None:
     if found is None:
         return None
     port = int(found[2]) if found[2] else (443 if scheme == "https" else 80)
-    return _plain(found[1]), port
+    return _normalize_host(found[1]), port
 
 
 def _origin(text: str) -> tuple[str, int] | None:
@@ -296,7 +296,7 @@ def _origin(text: str) -> tuple[str, int] | None:
     return _host(parts.netloc, parts.scheme)
 
 
-async def _answer(send: Send, asked: _Asked, status: int, why: str) -> None:
+async def _answer(send: Send, asked: _PageRequest, status: int, why: str) -> None:
     """Answer with one line of text, as an HTML page for a browser."""
     if asked.method in SAFE and "text/html" in "".join(asked.header("accept")):
         body, kind = _page(why), "text/html; charset=utf-8"

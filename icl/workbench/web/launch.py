@@ -18,8 +18,8 @@ from icl.core.errors import ConfigError
 from icl.engines.hf.weights.find import fetching_only
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import Experiment
-from icl.workbench.session import Workplace
 from icl.workbench.web.guard import LOOPBACK, TOKEN, Guard
+from icl.workbench.workbench import Workbench
 
 __all__ = [
     "AUTH",
@@ -174,7 +174,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="icl-app-") as private:
         os.environ["GRADIO_TEMP_DIR"] = f"{private}/gradio"
         place = base or (given.base if given else Path.cwd())
-        work = Workplace(models_of(model, given), place, Path(private) / "desk", given)
+        work = Workbench(models_of(model, given), place, Path(private) / "private", given)
         work.sandbox.start()
         try:
             with fetching_only(work.bounds.sources):
@@ -198,7 +198,7 @@ def models_of(
 
 
 def _launch(
-    work: Workplace,
+    work: Workbench,
     host: str,
     port: int,
     auth: tuple[str, str] | None,
@@ -208,7 +208,7 @@ def _launch(
     token = secrets.token_urlsafe(32) if auth is None else None
     hosts = accepted_hosts(host, os.environ.get(HOSTS))
     app = Guard(_page(work, host, port, auth), hosts, token, here=_is_everywhere(host))
-    ended = _listening(app, host, port)
+    ended = _start_server(app, host, port)
     address = address_of(host, port)
     ready(address if token is None else f"{address}?{TOKEN}={token}")
     try:
@@ -218,7 +218,7 @@ def _launch(
         return
 
 
-def _page(work: Workplace, host: str, port: int, auth: tuple[str, str] | None) -> Any:
+def _page(work: Workbench, host: str, port: int, auth: tuple[str, str] | None) -> Any:
     """Build the Gradio app with all tabs, without pages that describe its interface."""
     try:
         import gradio as gr
@@ -265,7 +265,7 @@ def _page(work: Workplace, host: str, port: int, auth: tuple[str, str] | None) -
     )
 
 
-def _listening(app: Guard, host: str, port: int) -> threading.Event:
+def _start_server(app: Guard, host: str, port: int) -> threading.Event:
     """Start the server in a thread; return once it answers, with an event for its end.
 
     Raises:

@@ -9,19 +9,19 @@ from typing import Any, Protocol
 
 import gradio as gr
 
-from icl.workbench.queue import Turns
-from icl.workbench.session import Workplace
+from icl.workbench.queue import ModelQueue
 from icl.workbench.web.widgets import SECRET
+from icl.workbench.workbench import Workbench
 
 __all__ = ["App", "ENGINE", "QUICK", "TABS", "Tab", "build"]
 
 
 TABS: tuple[tuple[str, str], ...] = (
-    ("Playground", "icl.workbench.web.playground.tab:Playground"),
-    ("Compare", "icl.workbench.web.compare.tab:Compare"),
-    ("Experiment", "icl.workbench.web.experiment:Experiment"),
-    ("Results", "icl.workbench.web.results.tab:Results"),
-    ("Blind A/B", "icl.workbench.web.blind_ab:Blind"),
+    ("Playground", "icl.workbench.web.playground.tab:PlaygroundTab"),
+    ("Compare", "icl.workbench.web.compare.tab:CompareTab"),
+    ("Experiment", "icl.workbench.web.experiment:ExperimentTab"),
+    ("Results", "icl.workbench.web.results.tab:ResultsTab"),
+    ("Blind A/B", "icl.workbench.web.blind_ab:BlindTab"),
 )
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -33,7 +33,8 @@ ENGINE: dict[str, Any] = {
     "api_visibility": "private",
 }
 """Options of events that ask the model: one at a time for all pages, since each goes through
-:func:`icl.workbench.web.widgets.in_turn`; 16 can wait in its queue, which reports their places."""
+:func:`icl.workbench.web.widgets.wait_in_queue`; 16 can wait in its queue, which reports their
+places."""
 
 
 class Tab(Protocol):
@@ -51,7 +52,7 @@ class Tab(Protocol):
 class App:
     """What the tabs of the page share."""
 
-    work: Workplace
+    work: Workbench
     tabs: dict[str, Any] = field(default_factory=dict)
     """Title -> tab, for the tabs made so far."""
     loads: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -60,7 +61,7 @@ class App:
     """The page's ``gr.Tabs``; the output ``gr.Tabs(selected="results")`` opens a tab."""
     page: Any = None
     """The ``gr.Tab`` being laid out."""
-    turns: Turns = field(default_factory=Turns)
+    queue: ModelQueue = field(default_factory=ModelQueue)
     """The queue before the model."""
     leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)
     """Functions to call when a page is closed."""

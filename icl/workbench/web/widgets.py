@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 
 from icl.core.errors import ConfigError
-from icl.workbench.queue import Turns
+from icl.workbench.queue import ModelQueue
 
-__all__ = ["SECRET", "Stops", "chooser", "in_turn", "number", "running", "turned"]
+__all__ = ["SECRET", "PageStops", "chooser", "wait_in_queue", "number", "run_row", "run_buttons"]
 
 WIDTHS = ("", "fp32", "bf16", "fp16", "int8", "nf4", "fp4")
 
@@ -39,12 +39,12 @@ def number(value: Any, name: str, low: int, high: int) -> int:
     return int(value)
 
 
-def turned(busy: bool) -> list[Any]:
+def run_buttons(busy: bool) -> list[Any]:
     """Enable one of the buttons Run and Stop."""
     return [gr.Button(interactive=not busy), gr.Button(interactive=busy)]
 
 
-def running(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
+def run_row(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
     """Make the buttons Run and Stop and the status box in an open row.
 
     Args:
@@ -56,7 +56,7 @@ def running(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
         title, variant="primary", elem_id=f"{key}-run", size="md", elem_classes="runs", min_width=90
     )
     stop = gr.Button("Stop", interactive=False, elem_id=f"{key}-stop", size="md", min_width=70)
-    told = gr.Textbox(
+    status = gr.Textbox(
         show_label=False,
         container=False,
         interactive=False,
@@ -68,47 +68,47 @@ def running(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
         min_width=200,
         placeholder=hint,
     )
-    return run, stop, told
+    return run, stop, status
 
 
-def in_turn(
-    turns: Turns,
+def wait_in_queue(
+    queue: ModelQueue,
     what: str,
-    told: Any,
+    status: Any,
     work: Callable[..., Any],
     stop: Callable[[gr.Request], threading.Event] | None = None,
 ) -> Callable[..., Iterator[Any]]:
     """Wrap a handler so that it waits in the queue before the model, and says so meanwhile.
 
     Args:
-        turns: the queue of all pages.
+        queue: the queue of all pages.
         what: the kind of work, as other pages see it: ``an experiment``.
-        told: the status box among the handler's outputs.
+        status: the status box among the handler's outputs.
         work: the handler, called with the request first; a generator, or a plain function.
         stop: returns the stop event of a page; once it is set, the page leaves the queue.
     """
 
     def asking(request: gr.Request, *values: Any) -> Iterator[Any]:
-        turn = turns.join(what, str(request.session_hash))
+        turn = queue.join(what, str(request.session_hash))
         halt = threading.Event() if stop is None else stop(request)
         try:
-            while not turns.come(turn, 0.5):
+            while not queue.wait_for(turn, 0.5):
                 if halt.is_set():
-                    yield {told: gr.Textbox("stopped while waiting: nothing was asked")}
+                    yield {status: gr.Textbox("stopped while waiting: nothing was asked")}
                     return
                 more = "; Stop leaves the queue" if stop else ""
-                yield {told: gr.Textbox(turns.told(turn) + more, elem_classes=[])}
+                yield {status: gr.Textbox(queue.status_line(turn) + more, elem_classes=[])}
             if inspect.isgeneratorfunction(work):
                 yield from work(request, *values)
             else:
                 yield work(request, *values)
         finally:
-            turns.leave(turn)
+            queue.leave(turn)
 
     return asking
 
 
-class Stops:
+class PageStops:
     """A stop event for the work of each page, waiting or running."""
 
     def __init__(self) -> None:

@@ -69,7 +69,7 @@ def test_without_gradio_the_extra_is_named() -> None:
 
 def test_what_knows_nothing_of_the_web_loads_no_gradio() -> None:
     code = (
-        "import sys, icl.workbench.web.launch, icl.workbench.session, icl.workbench.answer; "
+        "import sys, icl.workbench.web.launch, icl.workbench.workbench, icl.workbench.answer; "
         "import icl.records.feedback; "
         "print([m for m in ('gradio', 'torch', 'transformers', 'pandas') if m in sys.modules])"
     )
@@ -117,9 +117,9 @@ import gradio
 from pathlib import Path
 from icl.workbench.web.form_values import PARTS
 from icl.workbench.web.tabs import App, build
-from icl.workbench.session import Workplace
+from icl.workbench.workbench import Workbench
 
-work = Workplace({"t": {"engine": "table", "default": "hash"}}, Path("."), Path("desk"))
+work = Workbench({"t": {"engine": "table", "default": "hash"}}, Path("."), Path("private"))
 app = App(work)
 with gradio.Blocks():
     build(app)
@@ -131,12 +131,12 @@ def changes(made):
     return [one for one in made if one != gradio.skip()]
 
 chosen["name"] = "translation/plain"
-print(data, changes(tab.turning.turn(name, data, *chosen.values()))[:3])
+print(data, changes(tab.choosers.turn(name, data, *chosen.values()))[:3])
 # Left before the page holds what the first answer says: its data set is that of the intents.
-print(changes(tab.turning.turn("translation/plain", "samples/translation", *chosen.values())))
+print(changes(tab.choosers.turn("translation/plain", "samples/translation", *chosen.values())))
 chosen["data"] = "samples/translation"
-print(changes(tab.turning.turn_data(data, *chosen.values()))[0])
-print(changes(tab.turning.turn_data("samples/translation", *chosen.values())))
+print(changes(tab.choosers.turn_data(data, *chosen.values()))[0])
+print(changes(tab.choosers.turn_data("samples/translation", *chosen.values())))
 work.sandbox.close()
 """
 

@@ -8,20 +8,38 @@ from typing import Any
 import gradio as gr
 
 from icl.core.registry import names
-from icl.workbench.row_sources import Source
+from icl.workbench.row_sources import RowSource
 from icl.workbench.side_by_side import LETTERS
-from icl.workbench.web.widgets import WIDTHS, chooser, running
+from icl.workbench.web.widgets import WIDTHS, chooser, run_row
 
-__all__ = ["BENCH", "COLUMN", "CompareLayout", "DIFFERS", "PLACES", "row_widths"]
+__all__ = [
+    "SHARED_INPUTS",
+    "COLUMN_INPUTS",
+    "CompareLayout",
+    "DIFF_COLOURS",
+    "ROW_INPUTS",
+    "row_widths",
+]
 
 
-BENCH = ("data", "locale", "source", "target", "n", "row", "seed", "max_tokens", "desk", "many")
+SHARED_INPUTS = (
+    "data",
+    "locale",
+    "source",
+    "target",
+    "n",
+    "row",
+    "seed",
+    "max_tokens",
+    "playground",
+    "many",
+)
 """Inputs that all columns share."""
-PLACES = ("data", "locale", "source", "target", "row", "max_tokens")
+ROW_INPUTS = ("data", "locale", "source", "target", "row", "max_tokens")
 """Inputs that choose the rows; hidden while the Playground chooses them."""
-COLUMN = ("template", "model", "width", "select", "k", "seed")
+COLUMN_INPUTS = ("template", "model", "width", "select", "k", "seed")
 """Inputs of each column."""
-DIFFERS = {"only A": "#cf3b3b", "only the other": "#2e9e5b"}
+DIFF_COLOURS = {"only A": "#cf3b3b", "only the other": "#2e9e5b"}
 
 
 def row_widths(columns: int) -> list[int]:
@@ -37,20 +55,20 @@ class CompareLayout:
         self,
         templates: Sequence[str],
         data: Sequence[str],
-        source: Source,
+        source: RowSource,
         models: Sequence[str],
         first: str,
     ) -> None:
-        self.bench: dict[str, Any] = {}
+        self.shared: dict[str, Any] = {}
         self.columns: list[dict[str, Any]] = []
         self.groups: list[Any] = []
         with gr.Row():
-            self._bench(data, source)
+            self._shared_inputs(data, source)
         with gr.Row(elem_classes="columns"):
             for place in range(len(LETTERS)):
                 self._column(place, templates, models, first)
         with gr.Row(elem_classes="running"):
-            self.run, self.stop, self.told = running(
+            self.run, self.stop, self.status = run_row(
                 "c",
                 "Run all",
                 "Ctrl+Enter runs; answers of several rows are kept and reused",
@@ -69,8 +87,8 @@ class CompareLayout:
         self._prompts()
         self._answers()
 
-    def _bench(self, data: Sequence[str], of: Source) -> None:
-        made = self.bench
+    def _shared_inputs(self, data: Sequence[str], of: RowSource) -> None:
+        made = self.shared
         made["data"] = chooser(
             list(data), value=of.name, label="Data", elem_id="c-data", scale=3, min_width=150
         )
@@ -106,7 +124,7 @@ class CompareLayout:
             min_width=90,
             visible=of.writes,
         )
-        made["desk"] = gr.Checkbox(
+        made["playground"] = gr.Checkbox(
             False,
             label="The Playground's row",
             elem_id="c-desk",
@@ -201,7 +219,7 @@ class CompareLayout:
             label="Prompts, word by word",
             show_legend=True,
             show_inline_category=False,
-            color_map=DIFFERS,
+            color_map=DIFF_COLOURS,
             elem_id="c-diff",
             interactive=False,
             show_label=False,

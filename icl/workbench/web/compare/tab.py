@@ -12,56 +12,56 @@ from typing import Any
 import gradio as gr
 
 from icl.core.errors import IclError
-from icl.workbench.jobs import watched
+from icl.workbench.jobs import run_job
 from icl.workbench.screen import Screen
 from icl.workbench.side_by_side import (
     LETTERS,
-    Bench,
-    Column,
-    Compared,
-    asked,
+    ColumnSettings,
+    RowSelection,
+    SideBySide,
     condition_of,
+    request_of,
     run_columns,
 )
 from icl.workbench.template_files import template_choices
 from icl.workbench.web.compare.layout import (
-    BENCH,
-    COLUMN,
-    DIFFERS,
-    PLACES,
+    COLUMN_INPUTS,
+    DIFF_COLOURS,
+    ROW_INPUTS,
+    SHARED_INPUTS,
     CompareLayout,
     row_widths,
 )
-from icl.workbench.web.form_values import one_line, screen_of, shown, told, wrong
+from icl.workbench.web.form_values import browser_text, error_box, one_line, screen_of, status_box
 from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
     SECRET,
-    Stops,
-    in_turn,
+    PageStops,
     number,
-    turned,
+    run_buttons,
+    wait_in_queue,
 )
 from icl.workbench.word_diff import LEFT, RIGHT, word_diff
 
-__all__ = ["Compare"]
+__all__ = ["CompareTab"]
 
 
 KEY = "icl-compare"
-PAGE = 25
+PAGE_ROWS = 25
 MOST_ROWS = 2000
 _CELL = 300
 """Characters of a cell; a click shows the whole."""
 
 
-class Compare:
+class CompareTab:
     """The tab: its components, and what happens when they change."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
-        self.stops = Stops()
-        self._made: dict[str, Compared] = {}
+        self.stops = PageStops()
+        self._made: dict[str, SideBySide] = {}
         self.first = app.tabs["Playground"].first
-        self.openings = app.tabs["Playground"].openings
+        self.tokenizers = app.tabs["Playground"].tokenizers
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
 
     def build(self) -> None:
@@ -76,14 +76,14 @@ class Compare:
             self.first.name,
         )
         for part in ("locale", "source", "target"):
-            at.bench[part].value = getattr(self.first, part)
-        self.inputs = [at.bench[part] for part in BENCH]
-        self.inputs += [column[part] for column in at.columns for part in COLUMN]
-        self.asked = [*self.inputs, *self.app.tabs["Playground"].inputs]
+            at.shared[part].value = getattr(self.first, part)
+        self.inputs = [at.shared[part] for part in SHARED_INPUTS]
+        self.inputs += [column[part] for column in at.columns for part in COLUMN_INPUTS]
+        self.run_inputs = [*self.inputs, *self.app.tabs["Playground"].inputs]
         ready, store = gr.State(False), self.store
         seen = {
             "fn": self.preview,
-            "inputs": [ready, at.chosen, at.other, *self.asked],
+            "inputs": [ready, at.chosen, at.other, *self.run_inputs],
             "outputs": [at.diff, at.check, store],
         }
         changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
@@ -91,14 +91,14 @@ class Compare:
         # Not when the page opens, but when the tab does: the Playground has another row by then.
         self.app.page.select(**seen, **QUICK)
         gr.on(
-            [at.bench["data"].change, at.bench["desk"].change],
+            [at.shared["data"].change, at.shared["playground"].change],
             self.turn_to,
             self.inputs,
-            [at.bench[part] for part in PLACES],
+            [at.shared[part] for part in ROW_INPUTS],
             **QUICK,
         )
-        at.bench["many"].change(
-            self.spread, at.bench["many"], [*at.groups, *at.outputs, at.other], **QUICK
+        at.shared["many"].change(
+            self.show_columns, at.shared["many"], [*at.groups, *at.outputs, at.other], **QUICK
         )
         self._wire_run(at)
         listed = [at.rows, at.counted]
@@ -112,58 +112,60 @@ class Compare:
 
     def _wire_run(self, at: CompareLayout) -> None:
         buttons = [at.run, at.stop]
-        asking = at.run.click(self.arm, None, [at.told, *buttons], **QUICK).then(
-            in_turn(self.app.turns, "a comparison", at.told, self.answer, self.stops.of),
-            self.asked,
-            [at.told, at.table],
+        asking = at.run.click(self.arm, None, [at.status, *buttons], **QUICK).then(
+            wait_in_queue(self.app.queue, "a comparison", at.status, self.answer, self.stops.of),
+            self.run_inputs,
+            [at.status, at.table],
             **ENGINE,
         )
-        asking.failure(self.fail, None, at.told, **QUICK)
-        asking.then(lambda: turned(False), None, buttons, **QUICK).then(
+        asking.failure(self.fail, None, at.status, **QUICK)
+        asking.then(lambda: run_buttons(False), None, buttons, **QUICK).then(
             self.first_page, at.different, [at.page, at.rows, at.counted, at.chosen], **QUICK
         ).then(self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
         at.stop.click(self.stops.halt, None, at.stop, **QUICK)
 
     # ---- what is set
 
-    def read(self, values: Sequence[Any]) -> tuple[Bench, list[Column]]:
+    def read(self, values: Sequence[Any]) -> tuple[RowSelection, list[ColumnSettings]]:
         """Read and check the components' values, since a browser may send anything.
 
         Raises:
             ConfigError: a number out of bounds.
         """
-        given = dict(zip(BENCH, values, strict=False))
+        given = dict(zip(SHARED_INPUTS, values, strict=False))
 
         def whole(part: str, low: int, high: int) -> int:
             return number(given[part], part, low, high)
 
         n, seed = whole("n", 1, MOST_ROWS), whole("seed", 0, 2**31)
         columns = self._columns(values, whole("many", 2, len(LETTERS)))
-        if given["desk"]:
+        if given["playground"]:
             shots = any(column.k for column in columns)
-            bench = Bench.of(self._desk(values[len(self.inputs) :]), n, seed, shots)
+            selection = RowSelection.of(
+                self._playground_screen(values[len(self.inputs) :]), n, seed, shots
+            )
         else:
-            bench = Bench(
+            selection = RowSelection(
                 str(given["data"]),
-                _word(given["locale"]),
-                _word(given["source"]),
-                _word(given["target"]),
+                _optional_text(given["locale"]),
+                _optional_text(given["source"]),
+                _optional_text(given["target"]),
                 n,
                 whole("row", 1, 10**9),
                 seed,
                 whole("max_tokens", 1, 4096),
             )
-        return bench, columns
+        return selection, columns
 
-    def _columns(self, values: Sequence[Any], many: int) -> list[Column]:
-        count = len(COLUMN)
-        starts = range(len(BENCH), len(BENCH) + many * count, count)
+    def _columns(self, values: Sequence[Any], many: int) -> list[ColumnSettings]:
+        count = len(COLUMN_INPUTS)
+        starts = range(len(SHARED_INPUTS), len(SHARED_INPUTS) + many * count, count)
         return [
-            _column(letter, values[start : start + count])
+            _column_settings(letter, values[start : start + count])
             for letter, start in zip(LETTERS, starts, strict=False)
         ]
 
-    def _desk(self, values: Sequence[Any]) -> Screen:
+    def _playground_screen(self, values: Sequence[Any]) -> Screen:
         """Read the screen of this page's Playground."""
         try:
             return screen_of(self.work, values)
@@ -177,20 +179,20 @@ class Compare:
         values = list(kept)
         if values[0] not in self.work.sources:
             values[0] = self.first.data
-        given = dict(zip(BENCH, values, strict=False))
-        for part, made in zip(PLACES, self._places(given), strict=True):
-            values[BENCH.index(part)] = made
+        given = dict(zip(SHARED_INPUTS, values, strict=False))
+        for part, made in zip(ROW_INPUTS, self._places(given), strict=True):
+            values[SHARED_INPUTS.index(part)] = made
         return [*values, True]
 
     def turn_to(self, *values: Any) -> list[Any]:
         """Show the inputs of a data set; hide the others, and all for the Playground's row."""
-        return self._places(dict(zip(BENCH, values, strict=False)))
+        return self._places(dict(zip(SHARED_INPUTS, values, strict=False)))
 
     def _places(self, given: dict[str, Any]) -> list[Any]:
         source = self.work.sources.get(str(given["data"]))
         if source is None:
-            return [gr.skip()] * len(PLACES)
-        here = not given["desk"]
+            return [gr.skip()] * len(ROW_INPUTS)
+        here = not given["playground"]
         made: list[Any] = [gr.Dropdown(value=source.name, visible=here)]
         for part, values in (
             ("locale", source.locales),
@@ -203,7 +205,7 @@ class Compare:
         longest = gr.Number(value=given["max_tokens"], visible=here and source.writes)
         return [*made, gr.Number(value=given["row"], visible=here), longest]
 
-    def spread(self, many: Any) -> list[Any]:
+    def show_columns(self, many: Any) -> list[Any]:
         """Show as many columns as the user chose."""
         many = many if many in (2, 3, 4) else 2
         shows = [place < many for place in range(len(LETTERS))]
@@ -219,28 +221,34 @@ class Compare:
         """Compare the prompts of A and another column for one row, word by word."""
         keep = list(values[: len(self.inputs)]) if ready else gr.skip()
         try:
-            bench, columns = self.read(values)
+            selection, columns = self.read(values)
             place = LETTERS.find(str(other))
             place = place if 0 < place < len(columns) else 1
-            first, second = (self._sent(bench, columns[at], row, LETTERS[at]) for at in (0, place))
+            first, second = (
+                self._prompt_of(selection, columns[at], row, LETTERS[at]) for at in (0, place)
+            )
         except IclError as error:
-            return [gr.HighlightedText(elem_classes="stale"), wrong(error), keep]
-        name = dict(zip((LEFT, RIGHT), DIFFERS, strict=True))
-        pieces = [(shown(text), name.get(kind or "")) for text, kind in word_diff(first, second)]
+            return [gr.HighlightedText(elem_classes="stale"), error_box(error), keep]
+        name = dict(zip((LEFT, RIGHT), DIFF_COLOURS, strict=True))
+        pieces = [
+            (browser_text(text), name.get(kind or "")) for text, kind in word_diff(first, second)
+        ]
         same = "the same prompt" if first == second else "two prompts"
-        where = "the row typed in the Playground" if bench.own else "this row"
-        where += "; the first half of the file is asked, the other is the pool" * bench.halved
+        where = "the row typed in the Playground" if selection.own else "this row"
+        where += "; the first half of the file is asked, the other is the pool" * selection.halved
         return [
             gr.HighlightedText(pieces, elem_classes=[]),
-            told(f"A and {LETTERS[place]}: {same} for {where}"),
+            status_box(f"A and {LETTERS[place]}: {same} for {where}"),
             keep,
         ]
 
-    def _sent(self, bench: Bench, column: Column, row: str, letter: str) -> str:
+    def _prompt_of(
+        self, selection: RowSelection, column: ColumnSettings, row: str, letter: str
+    ) -> str:
         try:
-            condition = condition_of(self.work, bench, column)
-            opening = self.openings.of(condition.point.engine_key)
-            return shown(asked(condition, row, opening.open).sent)
+            condition = condition_of(self.work, selection, column)
+            opening = self.tokenizers.of(condition.point.engine_key)
+            return browser_text(request_of(condition, row, opening.open).sent)
         except IclError as error:
             raise type(error)(f"column {letter}: {error}") from error
 
@@ -250,7 +258,7 @@ class Compare:
         """Prepare a run, before it waits in the queue."""
         self.leave(request)
         self.stops.arm(request)
-        return [told("waiting for the model"), *turned(True)]
+        return [status_box("waiting for the model"), *run_buttons(True)]
 
     def leave(self, request: gr.Request) -> None:
         """Stop the run of a page that was closed, and forget its results."""
@@ -266,19 +274,19 @@ class Compare:
         """Run every column, reporting progress four times a second."""
         stop = self.stops.of(request)
         try:
-            bench, columns = self.read(values)
-            for line, made in watched(
-                lambda progress: run_columns(self.work, bench, columns, progress), stop
+            selection, columns = self.read(values)
+            for line, made in run_job(
+                lambda progress: run_columns(self.work, selection, columns, progress), stop
             ):
                 if made is None:
-                    yield [told(line), gr.skip()]
+                    yield [status_box(line), gr.skip()]
                     continue
                 self._made[str(request.session_hash)] = made
                 head, lines = made.table()
-                cells = [[shown(cell, _CELL) for cell in one] for one in lines]
-                yield [told(_summary(made)), gr.Dataframe(cells, headers=head, visible=True)]
+                cells = [[browser_text(cell, _CELL) for cell in one] for one in lines]
+                yield [status_box(_summary(made)), gr.Dataframe(cells, headers=head, visible=True)]
         except IclError as error:
-            yield [wrong(error), gr.skip()]
+            yield [error_box(error), gr.skip()]
 
     # ---- answers
 
@@ -298,23 +306,23 @@ class Compare:
         """Show one page of rows."""
         made = self._made.get(str(request.session_hash))
         if made is None:
-            return [gr.skip(), told("run first: then the rows stand here")]
+            return [gr.skip(), status_box("run first: then the rows stand here")]
         try:
             return self._page(made, different, number(page, "the page", 1, 10**6))
         except IclError as error:
-            return [gr.skip(), told(one_line(error))]
+            return [gr.skip(), status_box(one_line(error))]
 
-    def _page(self, made: Compared, different: bool, page: int) -> list[Any]:
+    def _page(self, made: SideBySide, different: bool, page: int) -> list[Any]:
         count = len(made.different() if different else made.examples)
-        pages = max(1, -(-count // PAGE))
+        pages = max(1, -(-count // PAGE_ROWS))
         page = min(page, pages)
-        rows = made.rows(different, (page - 1) * PAGE, PAGE)
-        cells = [[name, *(shown(cell, _CELL) for cell in rest)] for name, *rest in rows]
+        rows = made.rows(different, (page - 1) * PAGE_ROWS, PAGE_ROWS)
+        cells = [[name, *(browser_text(cell, _CELL) for cell in rest)] for name, *rest in rows]
         head = ["id", "input", "reference", *LETTERS[: len(made.results)]]
         kind = "answered differently" if different else "answered"
         line = f"{count} of {len(made.examples)} rows {kind}; page {page} of {pages}"
         widths = row_widths(len(made.results))
-        return [gr.Dataframe(cells, headers=head, column_widths=widths), told(line)]
+        return [gr.Dataframe(cells, headers=head, column_widths=widths), status_box(line)]
 
     def choose(self, event: gr.SelectData) -> Any:
         """Return the id of the row that was clicked."""
@@ -329,28 +337,28 @@ class Compare:
         texts = []
         for letter, answers, right in zip(LETTERS, made.answers, made.right, strict=False):
             verdict = ", right" if right[row] else ""
-            texts.append(gr.Textbox(shown(answers[row]), label=f"{letter} answers{verdict}"))
+            texts.append(gr.Textbox(browser_text(answers[row]), label=f"{letter} answers{verdict}"))
         texts += [gr.Textbox("")] * (len(LETTERS) - len(texts))
-        return [*texts, shown("\n".join(made.examples[row].targets))]
+        return [*texts, browser_text("\n".join(made.examples[row].targets))]
 
 
-def _summary(made: Compared) -> str:
+def _summary(made: SideBySide) -> str:
     count, differ = len(made.examples), len(made.different())
     if count == 1:
         return f"1 row; answered {'differently' if differ else 'alike'}"
     return f"{count} rows; {differ} of them answered differently"
 
 
-def _column(letter: str, values: Sequence[Any]) -> Column:
-    one = dict(zip(COLUMN, values, strict=True))
+def _column_settings(letter: str, values: Sequence[Any]) -> ColumnSettings:
+    one = dict(zip(COLUMN_INPUTS, values, strict=True))
     template, model, width, select = (
         str(one[part] or "") for part in ("template", "model", "width", "select")
     )
     k, seed = number(one["k"], f"k of {letter}", 0, 64), one["seed"]
-    return Column(
+    return ColumnSettings(
         template, model, width, select, k, number(seed, f"the seed of {letter}", 0, 2**31)
     )
 
 
-def _word(value: Any) -> str | None:
+def _optional_text(value: Any) -> str | None:
     return None if value is None else str(value)

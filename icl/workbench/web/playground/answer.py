@@ -12,18 +12,18 @@ import gradio as gr
 from icl.core.errors import IclError
 from icl.core.number_text import format_percent
 from icl.experiment.condition import Condition, Request
-from icl.workbench.answer import Answer, Progress, answered, rank, stream
-from icl.workbench.calibrated_answer import recalibrated
+from icl.workbench.answer import GenerationProgress, ModelAnswer, generated_answer, rank, stream
+from icl.workbench.calibrated_answer import calibrate_answer
 from icl.workbench.feedback import card, note
-from icl.workbench.shot_influence import Influence, influence
+from icl.workbench.shot_influence import ShotInfluence, influence
 from icl.workbench.template_files import keep_version
-from icl.workbench.web.form_values import screen_of, shown, told, wrong
+from icl.workbench.web.form_values import browser_text, error_box, screen_of, status_box
 from icl.workbench.web.playground.context import PlaygroundContext
 from icl.workbench.web.playground.layout import TOP
 from icl.workbench.web.tabs import ENGINE, QUICK
-from icl.workbench.web.widgets import in_turn
+from icl.workbench.web.widgets import wait_in_queue
 
-__all__ = ["Answering"]
+__all__ = ["AnswerPanel"]
 
 ENDS = {
     "stop": "ended by a stop string",
@@ -34,32 +34,32 @@ ENDS = {
 }
 
 
-Shown = dict[Any, Any]
+Updates = dict[Any, Any]
 """Component -> new value; other components stay as they are."""
 
 
-class Answering:
+class AnswerPanel:
     """The buttons Run and Stop and all about the answer, which is kept until its page is closed."""
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.app, self.work = context, context.app, context.work
         self.at = context.at
         self._stops: dict[str, threading.Event] = {}
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, ModelAnswer] = {}
 
     def wire(self) -> None:
         """Wire the events of the components."""
         at, inputs = self.at, self.context.inputs
         buttons = [at.run, at.stop]
-        answer = [at.told, at.labels, at.changed, at.calibrated, at.output, at.scored]
+        answer = [at.status, at.labels, at.changed, at.calibrated, at.output, at.scored]
         asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
-            in_turn(self.app.turns, "an answer", at.told, self.answer, self._stop),
+            wait_in_queue(self.app.queue, "an answer", at.status, self.answer, self._stop),
             inputs,
             answer,
             **ENGINE,
         )
-        asked.failure(self.fail, None, at.told, **QUICK)
-        asked.then(self.disarm, None, buttons, **QUICK).then(**self.context.previewing, **QUICK)
+        asked.failure(self.fail, None, at.status, **QUICK)
+        asked.then(self.disarm, None, buttons, **QUICK).then(**self.context.preview_event, **QUICK)
         at.stop.click(self.halt, None, at.stop, **QUICK)
         at.calibrator.change(
             self.calibrate, at.calibrator, [at.calibration, at.changed, at.calibrated], **QUICK
@@ -68,8 +68,8 @@ class Answering:
             button = getattr(at, verdict)
             button.click(self.note, [gr.State(verdict), at.correction], at.noted, **QUICK)
         at.card.click(self.save_card, None, at.noted, **QUICK)
-        left = in_turn(self.app.turns, "leaving shots out", at.shots_told, self.leave_out)
-        at.leave_out.click(left, None, at.shots_told, **ENGINE)
+        left = wait_in_queue(self.app.queue, "leaving shots out", at.shots_status, self.leave_out)
+        at.leave_out.click(left, None, at.shots_status, **ENGINE)
         self.app.leaves.append(self.leave)
 
     # ---- running
@@ -79,7 +79,7 @@ class Answering:
         self.leave(request)
         self._stops[str(request.session_hash)] = threading.Event()
         return [
-            told("waiting for the model"),
+            status_box("waiting for the model"),
             None,
             "",
             None,
@@ -92,7 +92,7 @@ class Answering:
 
     def calibrate(self, chosen: str | None) -> list[Any]:
         """Show the chart of the calibrated answer if a calibrator is chosen."""
-        name = gr.Label(None, label=f"Calibrated: {shown(chosen or '', 60)}")
+        name = gr.Label(None, label=f"Calibrated: {browser_text(chosen or '', 60)}")
         return [gr.Column(visible=bool(chosen)), "", name]
 
     def disarm(self) -> list[Any]:
@@ -122,75 +122,75 @@ class Answering:
             stop.set()
         self._answers.pop(str(request.session_hash), None)
 
-    def answer(self, request: gr.Request, *values: Any) -> Iterator[Shown]:
+    def answer(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Rank the labels or generate, yielding at most ten times a second."""
         at = self.at
         key = str(request.session_hash)
         stop = self._stops.get(key, threading.Event())
         try:
             screen = screen_of(self.work, values)
-            condition = self.work.seen(screen).condition
+            condition = self.work.bind(screen).condition
             yield from self._open(condition, stop)
             if stop.is_set():
-                yield {at.told: told("stopped before it began")}
+                yield {at.status: status_box("stopped before it began")}
                 return
             keep_version(self.work.base, screen.name, screen.text)
-            self.work.only(condition)
+            self.work.release_others(condition)
             asked = condition.request(condition.examples[0])
             way = self._rank if condition.ranks else self._write
             yield from way(key, condition, asked, stop)
             made = self._answers.get(key)
             if condition.ranks and screen.calibrator and made and not stop.is_set():
-                yield from self._calibrated(made, screen.calibrator)
+                yield from self._show_calibrated(made, screen.calibrator)
         except IclError as error:
-            yield {at.told: wrong(error)}
+            yield {at.status: error_box(error)}
 
-    def _open(self, condition: Condition, stop: threading.Event) -> Iterator[Shown]:
-        opening = self.context.opening(condition)
+    def _open(self, condition: Condition, stop: threading.Event) -> Iterator[Updates]:
+        opening = self.context.tokenizer(condition)
         opening.begin(condition.engine)
         while opening.busy and not stop.is_set():
-            yield {self.at.told: "opening the model's tokenizer, once"}
+            yield {self.at.status: "opening the model's tokenizer, once"}
             time.sleep(0.2)
 
     def _rank(
         self, key: str, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[Shown]:
+    ) -> Iterator[Updates]:
         at, count = self.at, len(asked.choices)
-        yield {at.told: f"scoring {count} labels; the first time loads the weights"}
+        yield {at.status: f"scoring {count} labels; the first time loads the weights"}
         made = rank(condition, asked)
         if stop.is_set():
-            yield {at.told: "stopped"}
+            yield {at.status: "stopped"}
             return
         self._answers[key] = made
         yield {
-            at.told: told(_verdict(made)),
+            at.status: status_box(_ranking_line(made)),
             at.labels: _bars(made, made.ranking),
-            at.scored: _scores(made),
+            at.scored: _scores_line(made),
         }
 
-    def _calibrated(self, made: Answer, chosen: str) -> Iterator[Shown]:
+    def _show_calibrated(self, made: ModelAnswer, chosen: str) -> Iterator[Updates]:
         """Show the calibrated answer below the plain one."""
         at = self.at
-        yield {at.changed: told("asking what it needs beside the row")}
+        yield {at.changed: status_box("asking what it needs beside the row")}
         try:
-            found = recalibrated(made, chosen)
+            found = calibrate_answer(made, chosen)
         except IclError as error:
-            yield {at.changed: wrong(error)}
+            yield {at.changed: error_box(error)}
             return
-        yield {at.changed: told(found.words()), at.calibrated: _bars(made, found.ranking)}
+        yield {at.changed: status_box(found.words()), at.calibrated: _bars(made, found.ranking)}
 
     def _write(
         self, key: str, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[Shown]:
+    ) -> Iterator[Updates]:
         at = self.at
-        yield {at.told: "asking; the first time loads the weights", at.output: ""}
+        yield {at.status: "asking; the first time loads the weights", at.output: ""}
         for made in stream(condition.engine, asked.prompt, condition.sampling, stop):
-            line = told(f"row id {asked.example.id}: {_written(made)}")
+            line = status_box(f"row id {asked.example.id}: {_generation_line(made)}")
             scored = {}
             if made.output is not None and self._stops.get(key) is stop:  # the page is still open
-                self._answers[key] = answered(condition, asked, made.output, made.seconds)
-                scored = {at.scored: _scores(self._answers[key])}
-            yield {at.told: line, at.output: shown(made.text), **scored}
+                self._answers[key] = generated_answer(condition, asked, made.output, made.seconds)
+                scored = {at.scored: _scores_line(self._answers[key])}
+            yield {at.status: line, at.output: browser_text(made.text), **scored}
 
     # ---- what becomes of an answer
 
@@ -198,40 +198,44 @@ class Answering:
         """Store the user's verdict on the answer on the screen."""
         made = self._answers.get(str(request.session_hash))
         if made is None:
-            return told("run first: a verdict is on an answer")
+            return status_box("run first: a verdict is on an answer")
         try:
             path = note(self.work.base, made, verdict, correction or None)
         except IclError as error:
-            return wrong(error)
-        return told(f"{verdict}: kept in {path.name}; icl feedback {path.name} makes shots of it")
+            return error_box(error)
+        return status_box(
+            f"{verdict}: kept in {path.name}; icl feedback {path.name} makes shots of it"
+        )
 
     def save_card(self, request: gr.Request) -> Any:
         """Save the answer on the screen as one HTML page."""
         made = self._answers.get(str(request.session_hash))
         if made is None:
-            return told("run first: a card shows an answer")
+            return status_box("run first: a card shows an answer")
         try:
             path = card(self.work.base, made)
         except IclError as error:
-            return wrong(error)
-        return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
+            return error_box(error)
+        return status_box(
+            f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent"
+        )
 
     def leave_out(self, request: gr.Request) -> Iterator[Any]:
         """Show the influence of every shot on the answer on the screen."""
         made = self._answers.get(str(request.session_hash))
         if made is None or not made.request.shots:
-            yield told("run with shots first: then each of them can be left out")
+            yield status_box("run with shots first: then each of them can be left out")
             return
-        yield told(f"asking {len(made.request.shots) + 1} prompts")
+        yield status_box(f"asking {len(made.request.shots) + 1} prompts")
         try:
             found = influence(made)
         except IclError as error:
-            yield wrong(error)
+            yield error_box(error)
             return
-        yield told("\n".join(_influence(one) for one in found))
+        yield status_box("\n".join(_influence_line(one) for one in found))
 
 
-def _influence(one: Influence) -> str:
+def _influence_line(one: ShotInfluence) -> str:
     """``without 17: alarm_set (wrong), -1.25 nats``."""
     answer = ""
     if one.flips:
@@ -240,14 +244,14 @@ def _influence(one: Influence) -> str:
     return f"{one.shot}: adds {one.adds:+.2f} nats to the right answer{answer}"
 
 
-def _scores(answer: Answer) -> str:
+def _scores_line(answer: ModelAnswer) -> str:
     """List the metrics of this one row."""
     found, notes = answer.scores()
     parts = [f"{name} {value:.1f}" for name, value in found.items()]
-    return shown("; ".join([*parts, *notes]), 2000)
+    return browser_text("; ".join([*parts, *notes]), 2000)
 
 
-def _written(made: Progress) -> str:
+def _generation_line(made: GenerationProgress) -> str:
     """Say how far a generation is, or how it ended and how fast it was."""
     if made.output is None:
         return f"writing, {made.seconds:.1f} s"
@@ -258,17 +262,17 @@ def _written(made: Progress) -> str:
     )
 
 
-def _bars(made: Answer, ranking: Sequence[tuple[str, float]]) -> dict[str, float]:
+def _bars(made: ModelAnswer, ranking: Sequence[tuple[str, float]]) -> dict[str, float]:
     """Return the shares of the most probable labels and of the right one, which is marked."""
     targets = made.request.example.targets
     return {
-        f"{'✓ ' if label in targets else ''}{shown(label, 80)}": share
+        f"{'✓ ' if label in targets else ''}{browser_text(label, 80)}": share
         for place, (label, share) in enumerate(ranking)
         if place < TOP or label in targets[:1]
     }
 
 
-def _verdict(made: Answer) -> str:
+def _ranking_line(made: ModelAnswer) -> str:
     """Say which label won, and the rank of the correct one."""
     ranking = made.ranking
     best, share = ranking[0]

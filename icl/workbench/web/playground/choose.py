@@ -7,19 +7,19 @@ from typing import Any
 import gradio as gr
 
 from icl.core.errors import IclError
-from icl.workbench.row_sources import Source, first_of
-from icl.workbench.screen import Hand, Screen
+from icl.workbench.row_sources import RowSource, wanted_or_first
+from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import keep_version, template_text
-from icl.workbench.web.form_values import Whole, stored, told, wrong
+from icl.workbench.web.form_values import UnstrippedText, error_box, status_box, values_by_part
 from icl.workbench.web.playground.context import PlaygroundContext
-from icl.workbench.web.playground.layout import calibrations
+from icl.workbench.web.playground.layout import calibrator_chooser
 from icl.workbench.web.playground.save import version_choices
 from icl.workbench.web.tabs import QUICK
 
-__all__ = ["Turning", "places"]
+__all__ = ["ChooserPanel", "place_choosers"]
 
 
-class Turning:
+class ChooserPanel:
     """The choosers of template and data."""
 
     def __init__(self, context: PlaygroundContext) -> None:
@@ -36,15 +36,15 @@ class Turning:
             at.calibration,
             at.output,
             at.reference,
-            at.told,
+            at.status,
             at.row,
             at.column,
             at.hand,
         ]
         self.data_event: dict[str, Any] = {
             "fn": self.turn_data,
-            "inputs": [at.turned, *context.inputs],
-            "outputs": [at.turned, *self.rows],
+            "inputs": [at.open_data, *context.inputs],
+            "outputs": [at.open_data, *self.rows],
         }
         """Shows what belongs to the data set that is chosen."""
 
@@ -57,8 +57,8 @@ class Turning:
         at = self.at
         template_event: dict[str, Any] = {
             "fn": self.turn,
-            "inputs": [at.opened, at.turned, *self.context.inputs],
-            "outputs": [at.opened, at.turned, at.data, *self.template, *self.rows],
+            "inputs": [at.open_template, at.open_data, *self.context.inputs],
+            "outputs": [at.open_template, at.open_data, at.data, *self.template, *self.rows],
         }
         at.name.input(trigger_mode="always_last", **template_event, **QUICK)
         at.data.input(trigger_mode="always_last", **self.data_event, **QUICK)
@@ -69,7 +69,7 @@ class Turning:
         Leaving the chooser sends the event again, maybe before the page has the data set of the
         first answer. Ignore the data set it reports at that moment.
         """
-        given = stored(values)
+        given = values_by_part(values)
         name, data, text = str(given["name"]), str(given["data"] or ""), str(given["text"])
         outputs = 3 + len(self.template) + len(self.rows)
         if name == opened:
@@ -80,19 +80,31 @@ class Turning:
             data = self._data_for(name, text, data)
         except IclError as error:
             made = [gr.skip()] * outputs
-            made[3 + self.template.index(self.at.problem)] = wrong(error)
+            made[3 + self.template.index(self.at.problem)] = error_box(error)
             return made
         own = name.removesuffix(".j2") if name.endswith(".j2") else ""
-        template = [Whole(text), gr.skip(), own, version_choices(self.work.base, name), edited]
-        return [name, data, data, *template, *self._turned(turned, {**given, "text": text}, data)]
+        template = [
+            UnstrippedText(text),
+            gr.skip(),
+            own,
+            version_choices(self.work.base, name),
+            edited,
+        ]
+        return [
+            name,
+            data,
+            data,
+            *template,
+            *self._data_values(turned, {**given, "text": text}, data),
+        ]
 
     def turn_data(self, turned: str, *values: Any) -> list[Any]:
         """Open another data set; do nothing if it is open."""
-        given = stored(values)
+        given = values_by_part(values)
         data = str(given["data"] or "")
-        return [data, *self._turned(turned, given, data)]
+        return [data, *self._data_values(turned, given, data)]
 
-    def _turned(self, turned: str, given: dict[str, Any], data: str) -> list[Any]:
+    def _data_values(self, turned: str, given: dict[str, Any], data: str) -> list[Any]:
         """Return the values for a data set; none if it is open."""
         if data == turned:
             return [gr.skip()] * len(self.rows)
@@ -109,7 +121,7 @@ class Turning:
         except IclError:  # it is gone from the disk: all the more
             pass
         keep_version(self.work.base, name, text)
-        return told(f"the edited text of {name} is kept: open it again, then Undo")
+        return status_box(f"the edited text of {name} is kept: open it again, then Undo")
 
     def _data_for(self, name: str, text: str, data: str) -> str:
         """Return the data set if it fits the template, else samples that do."""
@@ -138,9 +150,9 @@ class Turning:
             return [gr.skip()] * len(self.rows)
         writes = source.writes
         return [
-            *places(source, given["locale"], given["source"], given["target"]).values(),
+            *place_choosers(source, given["locale"], given["source"], given["target"]).values(),
             gr.Number(visible=writes),
-            calibrations(source),
+            calibrator_chooser(source),
             gr.Label(None, visible=not writes),
             gr.Column(visible=False),
             gr.Textbox("", visible=writes),
@@ -148,11 +160,11 @@ class Turning:
             "",
             1,
             gr.Dropdown(visible=screen.data.startswith("uploads/")),
-            Hand().plain(),
+            ShotEdits().as_json(),
         ]
 
 
-def places(source: Source, locale: Any, one: Any, other: Any) -> dict[str, Any]:
+def place_choosers(source: RowSource, locale: Any, one: Any, other: Any) -> dict[str, Any]:
     """Fill the choosers of locale and languages with the values of a source."""
     made = {}
     for part, values, wanted, first in (
@@ -160,6 +172,6 @@ def places(source: Source, locale: Any, one: Any, other: Any) -> dict[str, Any]:
         ("source", source.sources, one, "eng_Latn"),
         ("target", source.targets, other, "deu_Latn"),
     ):
-        value = wanted if wanted in values else first_of(values, first)
+        value = wanted if wanted in values else wanted_or_first(values, first)
         made[part] = gr.Dropdown(list(values), value=value, visible=bool(values))
     return made

@@ -7,11 +7,11 @@ from typing import Any
 
 from icl.engines.table import Uncounted
 from icl.experiment.condition import Condition, Request
-from icl.workbench.model_status import Opening, Openings
+from icl.workbench.model_status import TokenizerLoader, TokenizerLoaders
 from icl.workbench.screen import Screen
-from icl.workbench.session import Seen, Workplace
-from icl.workbench.web.playground.layout import Layout
+from icl.workbench.web.playground.layout import PlaygroundLayout
 from icl.workbench.web.tabs import App
+from icl.workbench.workbench import ScreenCondition, Workbench
 
 __all__ = ["PlaygroundContext", "PromptPreview"]
 
@@ -20,7 +20,7 @@ __all__ = ["PlaygroundContext", "PromptPreview"]
 class PromptPreview:
     """The prompt of a screen."""
 
-    seen: Seen
+    seen: ScreenCondition
     request: Request
     counted: bool
     """Whether the model's tokenizer counted its tokens; without it no shot was dropped to fit."""
@@ -38,25 +38,25 @@ class PlaygroundContext:
     app: App
     first: Screen
     """What a page shows that was just opened."""
-    openings: Openings
+    tokenizers: TokenizerLoaders
     """The tokenizers of all models, opened at first need."""
-    at: Layout
+    at: PlaygroundLayout
     """The components."""
     inputs: list[Any]
     """The components that a screen is read from."""
-    previewing: dict[str, Any]
+    preview_event: dict[str, Any]
     """The event that shows the prompt again: ``fn``, ``inputs`` and ``outputs``."""
     store: Any
     """What the browser keeps of the tab."""
 
     @property
-    def work(self) -> Workplace:
+    def work(self) -> Workbench:
         """What all pages share."""
         return self.app.work
 
-    def opening(self, condition: Condition) -> Opening:
+    def tokenizer(self, condition: Condition) -> TokenizerLoader:
         """The tokenizer of a condition's model."""
-        return self.openings.of(condition.point.engine_key)
+        return self.tokenizers.of(condition.point.engine_key)
 
     def view(self, screen: Screen) -> PromptPreview:
         """Render the prompt of a screen, and begin to open the model's tokenizer.
@@ -64,11 +64,11 @@ class PlaygroundContext:
         Raises:
             IclError: whatever ``icl run`` of the screen's experiment would refuse.
         """
-        seen = self.work.seen(screen)
-        opening = self.opening(seen.condition)
+        seen = self.work.bind(screen)
+        tokenizer = self.tokenizer(seen.condition)
         if screen != self.first:  # a page that was only opened needs no model
-            opening.begin(seen.condition.engine)
+            tokenizer.begin(seen.condition.engine)
         used = seen.condition
-        if not opening.open:
+        if not tokenizer.open:
             used = replace(used, engine=Uncounted(window=10**9))
-        return PromptPreview(seen, used.request(seen.example), opening.open)
+        return PromptPreview(seen, used.request(seen.example), tokenizer.open)

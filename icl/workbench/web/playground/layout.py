@@ -8,22 +8,22 @@ from typing import Any
 import gradio as gr
 
 from icl.core.registry import names
-from icl.workbench.calibrated_answer import offered
-from icl.workbench.row_sources import Source
-from icl.workbench.screen import Hand, Screen
+from icl.workbench.calibrated_answer import supported_calibrators
+from icl.workbench.row_sources import RowSource
+from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.web.form_values import FIELDS
 from icl.workbench.web.style import COLOURS, HEAT
 from icl.workbench.web.widgets import WIDTHS, chooser
 
-__all__ = ["Layout", "TOP", "calibrations"]
+__all__ = ["PlaygroundLayout", "TOP", "calibrator_chooser"]
 
 TOP = 10
 """Labels in the chart."""
 
 
-def calibrations(source: Source, value: str = "") -> Any:
+def calibrator_chooser(source: RowSource, value: str = "") -> Any:
     """Make the chooser of a calibrator; it lists those that work on one row."""
-    names, others = offered(source.calibrators)
+    names, others = supported_calibrators(source.calibrators)
     return chooser(
         [("none", ""), *[(name, name) for name in names]],
         value=value,
@@ -33,7 +33,7 @@ def calibrations(source: Source, value: str = "") -> Any:
     )
 
 
-class Layout:
+class PlaygroundLayout:
     """Lays out the tab inside an open ``gr.Tab``."""
 
     def __init__(
@@ -41,12 +41,12 @@ class Layout:
         first: Screen,
         templates: Sequence[str],
         data: Sequence[str],
-        source: Source,
+        source: RowSource,
         models: Sequence[str],
     ) -> None:
         self.first, self.of = first, source
-        self.hand = gr.State(Hand().plain())
-        self.opened, self.turned = gr.State(first.name), gr.State(first.data)
+        self.hand = gr.State(ShotEdits().as_json())
+        self.open_template, self.open_data = gr.State(first.name), gr.State(first.data)
         with gr.Row():
             self._choosers(templates, data)
         with gr.Row():
@@ -67,7 +67,7 @@ class Layout:
                         self._tokens()
                     with gr.Tab("As experiment", render_children=True, elem_id="tab-export"):
                         self._export()
-                self._turning()
+                self._row_buttons()
             with gr.Column(scale=8, min_width=260):
                 self._answer()
         self.timer = gr.Timer(0.5, active=False)
@@ -266,7 +266,7 @@ class Layout:
             self.leave_out = gr.Button(
                 "Leave each out", elem_id="leave-out", size="md", scale=2, min_width=100
             )
-        self.shots_told = gr.Textbox(
+        self.shots_status = gr.Textbox(
             show_label=False,
             container=False,
             interactive=False,
@@ -301,7 +301,7 @@ class Layout:
             self.load = gr.Button("Load", elem_id="load", size="md", min_width=60)
             self.unload = gr.Button("Unload", elem_id="unload", size="md", min_width=60)
             self.look = gr.Button("What is here", elem_id="look", size="md", min_width=90)
-        self.model_told = gr.Textbox(
+        self.model_status = gr.Textbox(
             label="State", lines=3, max_lines=5, interactive=False, elem_id="model-told"
         )
         self.here = gr.Dataframe(
@@ -331,7 +331,7 @@ class Layout:
             label="Tokens", lines=2, max_lines=3, interactive=False, elem_id="counts"
         )
 
-    def _turning(self) -> None:
+    def _row_buttons(self) -> None:
         with gr.Row(elem_id="rows"):
             self.back = gr.Button("◀", elem_id="back", size="md")
             self.row = gr.Number(
@@ -418,8 +418,8 @@ class Layout:
             elem_id="max_tokens",
             visible=writes,
         )
-        self.calibrator = calibrations(self.of)
-        self.told = gr.Textbox(
+        self.calibrator = calibrator_chooser(self.of)
+        self.status = gr.Textbox(
             label="Answer",
             lines=4,
             max_lines=4,

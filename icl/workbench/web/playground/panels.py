@@ -16,13 +16,13 @@ from icl.core.errors import IclError
 from icl.core.number_text import format_percent
 from icl.core.types import Expected
 from icl.engines.protocol import Closes, Inspects
-from icl.workbench.model_status import facts, heat, listed, loading
+from icl.workbench.model_status import colour_grade, facts, list_models, load_weights
 from icl.workbench.row_cache import search, summary
-from icl.workbench.screen import Collected, Hand, Screen, arranged, as_file
-from icl.workbench.web.form_values import screen_of, shown, told, wrong
+from icl.workbench.screen import FilesInMemory, Screen, ShotEdits, arrange_shots, shot_file
+from icl.workbench.web.form_values import browser_text, error_box, screen_of, status_box
 from icl.workbench.web.playground.context import PlaygroundContext
 from icl.workbench.web.tabs import ENGINE, QUICK
-from icl.workbench.web.widgets import in_turn
+from icl.workbench.web.widgets import wait_in_queue
 
 __all__ = ["ModelPanel", "RowPanel", "ShotPanel", "TokenPanel"]
 
@@ -60,9 +60,9 @@ class RowPanel:
         try:
             rows = self.work.rows(screen_of(self.work, values))
         except IclError as error:
-            return gr.Dropdown([], value=None, label=shown(str(error), 200))
+            return gr.Dropdown([], value=None, label=browser_text(str(error), 200))
         found = search(rows, wanted)
-        choices = [(shown(f"{n} · {summary(row)}", 200), n) for n, row in found]
+        choices = [(browser_text(f"{n} · {summary(row)}", 200), n) for n, row in found]
         more = "the first 50 of more" if len(found) == 50 else f"{len(found)} rows"
         return gr.Dropdown(choices, value=None, label=f"Found: {more}")
 
@@ -80,13 +80,13 @@ class RowPanel:
             name = self.work.upload(file.name, file.read_bytes())
             columns = self.work.columns(name)
         except IclError as error:
-            return [gr.skip(), gr.skip(), wrong(error)]
+            return [gr.skip(), gr.skip(), error_box(error)]
         sources = [*self.work.sources, name]
         guess = next((c for c in ("answer", "label", "target", "intent") if c in columns), "")
         return [
             gr.Dropdown(sources, value=name),
             gr.Dropdown(["", *columns], value=guess, visible=True),
-            told(f"{name}: columns {', '.join(columns)}"),
+            status_box(f"{name}: columns {', '.join(columns)}"),
         ]
 
 
@@ -100,17 +100,20 @@ class ShotPanel:
         """Wire the events of the components."""
         at, inputs = self.context.at, self.context.inputs
         for button, change in (
-            (at.up, partial(_moved, -1)),
-            (at.down, partial(_moved, 1)),
-            (at.pin, _pinned),
-            (at.remove, _removed),
+            (at.up, partial(_move, -1)),
+            (at.down, partial(_move, 1)),
+            (at.pin, _pin),
+            (at.remove, _remove),
         ):
             button.click(
-                partial(self.change, change), [at.shots, *inputs], [at.hand, at.shots_told], **QUICK
-            ).then(**self.context.previewing, **QUICK)
-        at.reset.click(lambda: [Hand().plain(), ""], None, [at.hand, at.shots_told], **QUICK).then(
-            **self.context.previewing, **QUICK
-        )
+                partial(self.change, change),
+                [at.shots, *inputs],
+                [at.hand, at.shots_status],
+                **QUICK,
+            ).then(**self.context.preview_event, **QUICK)
+        at.reset.click(
+            lambda: [ShotEdits().as_json(), ""], None, [at.hand, at.shots_status], **QUICK
+        ).then(**self.context.preview_event, **QUICK)
         gr.on(
             [at.pool_wanted.submit, at.pool_wanted.change],
             self.find,
@@ -120,36 +123,39 @@ class ShotPanel:
             **QUICK,
         )
         at.pool_found.input(
-            self.add, [at.pool_found, *inputs], [at.hand, at.shots_told], **QUICK
-        ).then(**self.context.previewing, **QUICK)
-        at.keep_shots.click(self.keep, [at.shot_file, *inputs], at.shots_told, **QUICK)
+            self.add, [at.pool_found, *inputs], [at.hand, at.shots_status], **QUICK
+        ).then(**self.context.preview_event, **QUICK)
+        at.keep_shots.click(self.keep, [at.shot_file, *inputs], at.shots_status, **QUICK)
 
     def _ids(self, screen: Screen) -> list[str]:
-        seen = self.work.seen(screen)
-        return arranged(seen.scores, screen.hand, screen.k)
+        seen = self.work.bind(screen)
+        return arrange_shots(seen.scores, screen.hand, screen.k)
 
     def change(
-        self, change: Callable[[Screen, Sequence[str], str], Hand], name: str | None, *values: Any
+        self,
+        change: Callable[[Screen, Sequence[str], str], ShotEdits],
+        name: str | None,
+        *values: Any,
     ) -> list[Any]:
         """Move, pin or remove the marked shot."""
         try:
             screen = screen_of(self.work, values)
             ids = self._ids(screen)
         except IclError as error:
-            return [gr.skip(), wrong(error)]
+            return [gr.skip(), error_box(error)]
         if name not in ids:
-            return [gr.skip(), told("mark a shot in the list first")]
-        return [change(screen, ids, str(name)).plain() | {"marked": name}, told("")]
+            return [gr.skip(), status_box("mark a shot in the list first")]
+        return [change(screen, ids, str(name)).as_json() | {"marked": name}, status_box("")]
 
     def find(self, wanted: str, *values: Any) -> Any:
         """List the pool rows that contain the words."""
         try:
-            pool = self.work.seen(screen_of(self.work, values)).condition.pool
+            pool = self.work.bind(screen_of(self.work, values)).condition.pool
         except IclError as error:
-            return gr.Dropdown([], value=None, label=shown(str(error), 200))
+            return gr.Dropdown([], value=None, label=browser_text(str(error), 200))
         found = search(pool, wanted)
         choices = [
-            (shown(f"{row.id} · {', '.join(row.targets[:1])} · {summary(row)}", 200), row.id)
+            (browser_text(f"{row.id} · {', '.join(row.targets[:1])} · {summary(row)}", 200), row.id)
             for _, row in found
         ]
         return gr.Dropdown(choices, value=None, label=f"Add a shot: {len(found)} found")
@@ -159,29 +165,29 @@ class ShotPanel:
         screen = screen_of(self.work, values)
         if not name or name in screen.hand.pinned:
             return [gr.skip(), gr.skip()]
-        return [screen.hand.pinning(name).plain(), told(f"{name} is pinned")]
+        return [screen.hand.toggle_pin(name).as_json(), status_box(f"{name} is pinned")]
 
     def keep(self, file: str, *values: Any) -> Any:
         """Save the shots of the prompt as a shot file."""
         try:
             view = self.context.view(screen_of(self.work, values))
-            name, content = as_file(file, view.request.shots)
-            Collected({name: content}).write(self.work.base)
+            name, content = shot_file(file, view.request.shots)
+            FilesInMemory({name: content}).write(self.work.base)
         except IclError as error:
-            return wrong(error)
-        return told(f"saved {name}; in an experiment: shots: [{{file: {name}}}]")
+            return error_box(error)
+        return status_box(f"saved {name}; in an experiment: shots: [{{file: {name}}}]")
 
 
-def _moved(by: int, screen: Screen, ids: Sequence[str], name: str) -> Hand:
-    return screen.hand.moved(ids, name, by)
+def _move(by: int, screen: Screen, ids: Sequence[str], name: str) -> ShotEdits:
+    return screen.hand.move(ids, name, by)
 
 
-def _pinned(screen: Screen, ids: Sequence[str], name: str) -> Hand:
-    return screen.hand.pinning(name)
+def _pin(screen: Screen, ids: Sequence[str], name: str) -> ShotEdits:
+    return screen.hand.toggle_pin(name)
 
 
-def _removed(screen: Screen, ids: Sequence[str], name: str) -> Hand:
-    return screen.hand.without(name)
+def _remove(screen: Screen, ids: Sequence[str], name: str) -> ShotEdits:
+    return screen.hand.remove(name)
 
 
 class ModelPanel:
@@ -192,23 +198,23 @@ class ModelPanel:
 
     def wire(self) -> None:
         """Wire the events of the components."""
-        at, turns = self.context.at, self.context.app.turns
-        status = at.model_told
-        look = in_turn(turns, "a look at the models here", status, self.look)
+        at, queue = self.context.at, self.context.app.queue
+        status = at.model_status
+        look = wait_in_queue(queue, "a look at the models here", status, self.look)
         at.look.click(look, None, [at.here, at.model, status], **ENGINE)
-        load = in_turn(turns, "the loading of a model", status, self.load)
+        load = wait_in_queue(queue, "the loading of a model", status, self.load)
         at.load.click(load, self.context.inputs, status, **ENGINE).then(
-            **self.context.previewing, **QUICK
+            **self.context.preview_event, **QUICK
         )
-        unload = in_turn(turns, "the unloading of a model", status, self.unload)
+        unload = wait_in_queue(queue, "the unloading of a model", status, self.unload)
         at.unload.click(unload, self.context.inputs, status, **ENGINE)
 
     def look(self, request: gr.Request) -> Iterator[list[Any]]:
         """List the models on this machine, without the network."""
         yield [gr.skip(), gr.skip(), "looking at what is here"]
-        rows, room = listed()
+        rows, room = list_models()
         known = dict.fromkeys([*self.work.models, *(row[0] for row in rows)])
-        shown_rows = [[shown(cell, 300) for cell in row] for row in rows]
+        shown_rows = [[browser_text(cell, 300) for cell in row] for row in rows]
         yield [gr.Dataframe(shown_rows, visible=True), gr.Dropdown(list(known)), room]
 
     def load(self, request: gr.Request, *values: Any) -> Iterator[Any]:
@@ -216,22 +222,22 @@ class ModelPanel:
         try:
             engine = self.work.engine(screen_of(self.work, values))
             began = time.perf_counter()
-            for step in loading(engine):
-                yield told(step)
-            yield told(f"{facts(engine)}; loaded in {time.perf_counter() - began:.1f} s")
+            for step in load_weights(engine):
+                yield status_box(step)
+            yield status_box(f"{facts(engine)}; loaded in {time.perf_counter() - began:.1f} s")
         except IclError as error:
-            yield wrong(error)
+            yield error_box(error)
 
     def unload(self, request: gr.Request, *values: Any) -> Any:
         """Free the memory of the weights."""
         try:
             engine = self.work.engine(screen_of(self.work, values))
         except IclError as error:
-            return wrong(error)
+            return error_box(error)
         if not isinstance(engine, Closes):
-            return told("this engine holds no weights")
+            return status_box("this engine holds no weights")
         engine.close()
-        return told("unloaded; the next run loads it again")
+        return status_box("unloaded; the next run loads it again")
 
 
 class TokenPanel:
@@ -239,13 +245,15 @@ class TokenPanel:
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.work = context, context.work
-        self._seen: dict[str, list[Expected]] = {}
+        self._tokens: dict[str, list[Expected]] = {}
 
     def wire(self) -> None:
         """Wire the events of the components."""
         at = self.context.at
         self.context.app.leaves.append(self.leave)
-        inspect = in_turn(self.context.app.turns, "a look at tokens", at.expected, self.inspect)
+        inspect = wait_in_queue(
+            self.context.app.queue, "a look at tokens", at.expected, self.inspect
+        )
         at.inspect.click(
             inspect, [at.output, *self.context.inputs], [at.heat, at.expected], **ENGINE
         )
@@ -254,15 +262,15 @@ class TokenPanel:
 
     def leave(self, request: gr.Request) -> None:
         """Forget the tokens of a page that was closed."""
-        self._seen.pop(str(request.session_hash), None)
+        self._tokens.pop(str(request.session_hash), None)
 
     def inspect(self, request: gr.Request, output: str, *values: Any) -> Iterator[list[Any]]:
         """Show every token of the prompt, and of the output or the right label after it."""
         yield [gr.skip(), "asking the model"]
         try:
             screen = screen_of(self.work, values)
-            seen = self.work.seen(screen)
-            self.work.only(seen.condition)
+            seen = self.work.bind(screen)
+            self.work.release_others(seen.condition)
             asked = seen.condition.request(seen.example)
             engine = seen.condition.engine
             if not isinstance(engine, Inspects):
@@ -271,11 +279,11 @@ class TokenPanel:
             answer = output if seen.condition.method == "generate" else self._label(seen, asked)
             found = engine.inspect(asked.prompt, answer)
         except IclError as error:
-            yield [gr.skip(), wrong(error)]
+            yield [gr.skip(), error_box(error)]
             return
-        self._seen[str(request.session_hash)] = found
-        pieces = [(shown(one.token.text), heat(one.logprob)) for one in found]
-        yield [pieces, told(f"{len(found)} tokens; click one, or give its number")]
+        self._tokens[str(request.session_hash)] = found
+        pieces = [(browser_text(one.token.text), colour_grade(one.logprob)) for one in found]
+        yield [pieces, status_box(f"{len(found)} tokens; click one, or give its number")]
 
     def _label(self, seen: Any, asked: Any) -> str:
         right = seen.condition.template.label(asked.example)
@@ -288,15 +296,15 @@ class TokenPanel:
 
     def look(self, request: gr.Request, place: float | None) -> Any:
         """Show one token, and the most probable ones in its place."""
-        found = self._seen.get(str(request.session_hash), [])
+        found = self._tokens.get(str(request.session_hash), [])
         if not place or not 1 <= place <= len(found):
-            return told(f"there are the tokens 1 to {len(found)}" if found else "")
+            return status_box(f"there are the tokens 1 to {len(found)}" if found else "")
         one = found[int(place) - 1]
         if one.logprob is None:
-            return told(f"{one.token.text!r} stands first, so nothing expects it")
+            return status_box(f"{one.token.text!r} stands first, so nothing expects it")
         lines = [f"{one.token.text!r} {format_percent(math.exp(one.logprob))}, rank {one.rank}"]
         lines += [
             f"{format_percent(math.exp(logprob)):>8}  {text!r}"
             for text, logprob in one.alternatives
         ]
-        return told("\n".join(lines))
+        return status_box("\n".join(lines))

@@ -15,11 +15,11 @@ from icl.workbench.template_files import (
     version_text,
     versions,
 )
-from icl.workbench.web.form_values import Whole, screen_of, told, wrong
+from icl.workbench.web.form_values import UnstrippedText, error_box, screen_of, status_box
 from icl.workbench.web.playground.context import PlaygroundContext
 from icl.workbench.web.tabs import QUICK
 
-__all__ = ["Saving", "version_choices"]
+__all__ = ["SavePanel", "version_choices"]
 
 
 def version_choices(base: Path, name: str) -> Any:
@@ -29,7 +29,7 @@ def version_choices(base: Path, name: str) -> Any:
     return gr.Dropdown(choices, value=None)
 
 
-class Saving:
+class SavePanel:
     """The buttons below the editor and below the experiment."""
 
     def __init__(self, context: PlaygroundContext) -> None:
@@ -40,8 +40,8 @@ class Saving:
         at = self.context.at
         boxes = [at.version, at.saved]
         at.save.click(
-            self.save_as, [at.file, at.text, at.name], [at.name, at.opened, *boxes], **QUICK
-        ).then(**self.context.previewing, **QUICK)
+            self.save_as, [at.file, at.text, at.name], [at.name, at.open_template, *boxes], **QUICK
+        ).then(**self.context.preview_event, **QUICK)
         at.version.input(self.open_version, [at.name, at.version], [at.text, at.saved], **QUICK)
         at.undo.click(self.undo, [at.name, at.text], [at.text, *boxes], **QUICK)
         inputs = [at.export_name, *self.context.inputs]
@@ -52,20 +52,23 @@ class Saving:
         try:
             made = save_template(self.work.base, file, text, name)
         except IclError as error:
-            return [*[gr.skip()] * 3, wrong(error)]
+            return [*[gr.skip()] * 3, error_box(error)]
         choices = template_choices(self.work.base)
         return [
             gr.Dropdown(choices, value=made),
             made,
             version_choices(self.work.base, made),
-            told(f"saved {made}"),
+            status_box(f"saved {made}"),
         ]
 
     def open_version(self, name: str, number: int | None) -> list[Any]:
         """Open a version of the template in the editor."""
         for one in versions(self.work.base, name):
             if one.number == number:
-                return [Whole(version_text(one)), told(f"version {number}; save it to keep it")]
+                return [
+                    UnstrippedText(version_text(one)),
+                    status_box(f"version {number}; save it to keep it"),
+                ]
         return [gr.skip(), gr.skip()]
 
     def undo(self, name: str, text: str) -> list[Any]:
@@ -74,20 +77,20 @@ class Saving:
             keep_version(self.work.base, name, text)
             kept = versions(self.work.base, name)
         except (IclError, OSError) as error:
-            return [gr.skip(), gr.skip(), wrong(error)]
+            return [gr.skip(), gr.skip(), error_box(error)]
         same = [place for place, one in enumerate(kept) if version_text(one) == text]
         place = same[-1] + 1 if same else 0
         if place >= len(kept):
             return [
                 gr.skip(),
                 version_choices(self.work.base, name),
-                told("nothing was kept before this text"),
+                status_box("nothing was kept before this text"),
             ]
         before = f"version {kept[place].number} again; nothing is lost, see the list"
         return [
-            Whole(version_text(kept[place])),
+            UnstrippedText(version_text(kept[place])),
             version_choices(self.work.base, name),
-            told(before),
+            status_box(before),
         ]
 
     def save_export(self, name: str, *values: Any) -> Any:
@@ -96,6 +99,6 @@ class Saving:
             export = self.work.export(screen_of(self.work, values))
             path = self.work.write(export, name or "playground")
         except IclError as error:
-            return wrong(error)
+            return error_box(error)
         more = f" with {', '.join(export.files)}" if export.files else ""
-        return told(f"saved {path.name}{more}; now: icl run {path.name}")
+        return status_box(f"saved {path.name}{more}; now: icl run {path.name}")

@@ -15,33 +15,33 @@ import gradio as gr
 from icl.core.errors import IclError
 from icl.experiment.condition import Request
 from icl.reports.card import pieces
-from icl.workbench.model_status import Openings
+from icl.workbench.model_status import TokenizerLoaders
 from icl.workbench.row_cache import summary
-from icl.workbench.screen import Hand, Screen
-from icl.workbench.session import Seen
+from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import fields_of, template_choices
 from icl.workbench.web.form_values import (
     FIELDS,
     PARTS,
-    Whole,
+    UnstrippedText,
+    browser_text,
+    error_box,
     one_line,
     screen_of,
-    shown,
-    stored,
-    told,
-    wrong,
+    status_box,
+    values_by_part,
 )
-from icl.workbench.web.playground.answer import Answering
-from icl.workbench.web.playground.choose import Turning, places
+from icl.workbench.web.playground.answer import AnswerPanel
+from icl.workbench.web.playground.choose import ChooserPanel, place_choosers
 from icl.workbench.web.playground.context import PlaygroundContext, PromptPreview
-from icl.workbench.web.playground.layout import Layout, calibrations
+from icl.workbench.web.playground.layout import PlaygroundLayout, calibrator_chooser
 from icl.workbench.web.playground.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
-from icl.workbench.web.playground.save import Saving
+from icl.workbench.web.playground.save import SavePanel
 from icl.workbench.web.tabs import QUICK, App
 from icl.workbench.web.widgets import SECRET
-from icl.workbench.window_meter import Meter, measured
+from icl.workbench.window_meter import WindowMeter, measure
+from icl.workbench.workbench import ScreenCondition
 
-__all__ = ["Playground"]
+__all__ = ["PlaygroundTab"]
 
 
 KEY = "icl-playground"
@@ -55,18 +55,18 @@ SHADES = {
 }
 
 
-class Playground:
+class PlaygroundTab:
     """The tab: its components, and what happens when they change."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
-        self.openings = Openings()
-        self._previewed: dict[str, tuple[Any, ...]] = {}
+        self.tokenizers = TokenizerLoaders()
+        self._preview_values: dict[str, tuple[Any, ...]] = {}
         self.first = self.work.first_screen()
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
-        at = self.at = Layout(
+        at = self.at = PlaygroundLayout(
             self.first,
             template_choices(self.work.base),
             list(self.work.sources),
@@ -76,7 +76,7 @@ class Playground:
         self.inputs = [getattr(at, part) for part in PARTS]
         self.ready = gr.State(False)
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
-        self.previewed = [
+        self.preview_outputs = [
             at.prompt,
             at.counts,
             at.meter,
@@ -88,33 +88,33 @@ class Playground:
             at.timer,
             self.store,
         ]
-        self.previewing: dict[str, Any] = {
+        self.preview_event: dict[str, Any] = {
             "fn": self.preview,
             "inputs": [self.ready, *self.inputs],
-            "outputs": self.previewed,
+            "outputs": self.preview_outputs,
         }
         self.context = PlaygroundContext(
-            self.app, self.first, self.openings, at, self.inputs, self.previewing, self.store
+            self.app, self.first, self.tokenizers, at, self.inputs, self.preview_event, self.store
         )
         # One event for all, so that a late answer never overwrites a newer one.
         chosen = (at.name, at.data)  # they open more than themselves: previewed once that is done
         parts = [part for part in self.inputs if part not in chosen and part is not at.hand]
-        changed = [part.change for part in (*parts, at.opened, at.turned)]
+        changed = [part.change for part in (*parts, at.open_template, at.open_data)]
         gr.on(
             [*changed, at.timer.tick],
             trigger_mode="always_last",
-            **{**self.previewing, "fn": self.follow},
+            **{**self.preview_event, "fn": self.follow},
             **QUICK,
         )
         self._wire_template(at)
-        self.turning = Turning(self.context)
-        self.turning.wire()
-        Saving(self.context).wire()
-        RowPanel(self.context, self.turning.data_event).wire()
+        self.choosers = ChooserPanel(self.context)
+        self.choosers.wire()
+        SavePanel(self.context).wire()
+        RowPanel(self.context, self.choosers.data_event).wire()
         ShotPanel(self.context).wire()
         ModelPanel(self.context).wire()
         TokenPanel(self.context).wire()
-        Answering(self.context).wire()
+        AnswerPanel(self.context).wire()
         self.typed = [
             at.file,
             at.wanted,
@@ -123,18 +123,30 @@ class Playground:
             at.shot_file,
             at.export_name,
         ]
-        self.whole = [*self.inputs, at.opened, at.turned, self.ready]  # what restore sets
-        self.handed = [*self.whole, at.labels, at.calibration, at.output, at.reference, at.told]
-        restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.whole}
+        self.restore_outputs = [
+            *self.inputs,
+            at.open_template,
+            at.open_data,
+            self.ready,
+        ]  # what restore sets
+        self.handover_outputs = [
+            *self.restore_outputs,
+            at.labels,
+            at.calibration,
+            at.output,
+            at.reference,
+            at.status,
+        ]
+        restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.restore_outputs}
         first = {
             "fn": self.first_preview,
             "inputs": [self.store, *self.inputs],
-            "outputs": self.previewed,
+            "outputs": self.preview_outputs,
         }
         self.app.loads += [[restoring], [first]]
         self.app.leaves.append(self.leave)
 
-    def _wire_template(self, at: Layout) -> None:
+    def _wire_template(self, at: PlaygroundLayout) -> None:
         for button, step in ((at.back, -1), (at.forth, 1)):
             button.click(partial(self.move, step), self.inputs, at.row, **QUICK)
         gr.on(
@@ -151,7 +163,7 @@ class Playground:
     def restore(self, kept: Any) -> list[Any]:
         """Restore the values stored in the browser if they are valid; list the templates."""
         choices = template_choices(self.work.base)
-        if not _restorable(kept):
+        if not _fits_page(kept):
             return [gr.Dropdown(choices=choices), *[gr.skip()] * (len(PARTS) + 1), True]
         made = {part: kept[part] for part in PARTS}
         if made["name"] not in choices:
@@ -160,12 +172,12 @@ class Playground:
         if source is None:  # an upload of an earlier start, or another experiment
             made["data"] = self.first.data
             source = self.work.sources[self.first.data]
-        made["hand"] = Hand.of(made["hand"]).plain()
-        made["text"] = Whole(made["text"] or "")
+        made["hand"] = ShotEdits.of(made["hand"]).as_json()
+        made["text"] = UnstrippedText(made["text"] or "")
         shape = {
             "name": gr.Dropdown(choices=choices, value=made["name"]),
-            **places(source, made["locale"], made["source"], made["target"]),
-            "calibrator": calibrations(source, str(made["calibrator"] or "")),
+            **place_choosers(source, made["locale"], made["source"], made["target"]),
+            "calibrator": calibrator_chooser(source, str(made["calibrator"] or "")),
             "max_tokens": gr.Number(value=made["max_tokens"], visible=source.writes),
         }
         return [*({**made, **shape}[part] for part in PARTS), made["name"], made["data"], True]
@@ -174,7 +186,7 @@ class Playground:
         """Open a screen: return values of :attr:`handed`."""
         own = dict(zip([f"field{n}" for n in range(FIELDS)], screen.own.values(), strict=False))
         texts = {part: getattr(screen, part) for part in PARTS if hasattr(screen, part)}
-        typed = {"typed": bool(screen.own), "hand": screen.hand.plain()}
+        typed = {"typed": bool(screen.own), "hand": screen.hand.as_json()}
         writes = self.work.source(screen).writes
         made = self.restore({**dict.fromkeys(PARTS, ""), **texts, **own, **typed})
         bars = [gr.Label(None, visible=not writes), gr.Column(visible=bool(screen.calibrator))]
@@ -182,24 +194,24 @@ class Playground:
 
     def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
         """Preview a page just opened, unless restored values are about to."""
-        if _restorable(kept) and kept != stored(values):
-            return [gr.skip()] * len(self.previewed)
+        if _fits_page(kept) and kept != values_by_part(values):
+            return [gr.skip()] * len(self.preview_outputs)
         return self.preview(request, False, *values)
 
     def follow(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
         """Preview, unless these values are shown: one choice changes several components."""
-        if self._previewed.get(str(request.session_hash)) == values:
-            return [gr.skip()] * len(self.previewed)
+        if self._preview_values.get(str(request.session_hash)) == values:
+            return [gr.skip()] * len(self.preview_outputs)
         return self.preview(request, ready, *values)
 
     def leave(self, request: gr.Request) -> None:
         """Forget the values of a page that was closed."""
-        self._previewed.pop(str(request.session_hash), None)
+        self._preview_values.pop(str(request.session_hash), None)
 
     def preview(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
         """Show the exact prompt of the screen, its tokens, and the experiment that sends it."""
         self.leave(request)
-        keep = stored(values) if ready else gr.skip()
+        keep = values_by_part(values) if ready else gr.skip()
         try:
             screen = screen_of(self.work, values)
             view = self.context.view(screen)
@@ -209,7 +221,7 @@ class Playground:
                 gr.HighlightedText(elem_classes="stale"),
                 gr.Textbox(elem_classes="stale"),
                 gr.skip(),
-                wrong(error),
+                error_box(error),
                 gr.skip(),
                 gr.skip(),
                 f"# {one_line(error)}",
@@ -217,39 +229,39 @@ class Playground:
                 gr.Timer(active=False),
                 keep,
             ]
-        opening = self.context.opening(view.condition)
+        opening = self.context.tokenizer(view.condition)
         waits = screen != self.first and not view.counted and opening.failure is None
         meter = self._meter(view)
         count = 1 if screen.own else len(self.work.rows(screen))
         if not waits and ready:
-            self._previewed[str(request.session_hash)] = values
+            self._preview_values[str(request.session_hash)] = values
         return [
             gr.HighlightedText(_pieces(view.request), elem_classes=[]),
             gr.Textbox(self._counts(view, meter), elem_classes=[]),
-            _bar(meter) if meter else gr.skip(),
-            told(_check(view)),
-            shown("\n".join(view.request.example.targets)),
+            _meter_bar(meter) if meter else gr.skip(),
+            status_box(_description(view)),
+            browser_text("\n".join(view.request.example.targets)),
             gr.Number(label=f"Row of {count}"),
-            shown(_header(screen, export.files) + export.text),
-            _radio(shot_choices(view.seen, view.request, screen), keep_marked(values)),
+            browser_text(_header(screen, export.files) + export.text),
+            _radio(shot_choices(view.seen, view.request, screen), marked_shot(values)),
             gr.Timer(active=waits),
             keep,
         ]
 
-    def _meter(self, view: PromptPreview) -> Meter | None:
+    def _meter(self, view: PromptPreview) -> WindowMeter | None:
         if not view.counted:
             return None
-        return measured(view.condition, view.request)
+        return measure(view.condition, view.request)
 
-    def _counts(self, view: PromptPreview, meter: Meter | None) -> str:
+    def _counts(self, view: PromptPreview, meter: WindowMeter | None) -> str:
         if meter is None:
-            opening = self.context.opening(view.condition)
+            opening = self.context.tokenizer(view.condition)
             if opening.failure is not None:
-                return shown(opening.failure, 2000)
+                return browser_text(opening.failure, 2000)
             if opening.busy:
                 return "opening the model's tokenizer; until then all shots are shown, fit or not"
             return "counted once something changes or runs, which opens the model's tokenizer"
-        return shown(meter.text(), 2000)
+        return browser_text(meter.text(), 2000)
 
     def show_fields(self, typed: bool, text: str, name: str) -> list[Any]:
         """Show a text box for each field of the template while the user types a row."""
@@ -260,7 +272,7 @@ class Playground:
             except IclError:  # the preview tells it; the boxes stay as they are meanwhile
                 return [gr.skip()] * (FIELDS + 1)
         boxes = [
-            gr.Textbox(label=shown(names[n], 60), visible=True)
+            gr.Textbox(label=browser_text(names[n], 60), visible=True)
             if n < len(names)
             else gr.Textbox(visible=False)
             for n in range(FIELDS)
@@ -275,11 +287,11 @@ class Playground:
             count = len(self.work.rows(screen_of(self.work, values)))
         except IclError:
             return gr.skip()
-        row = stored(values)["row"]
+        row = values_by_part(values)["row"]
         return max(1, min(int(row or 1) + step, count))
 
 
-def shot_choices(seen: Seen, request: Request, screen: Screen) -> list[tuple[str, str]]:
+def shot_choices(seen: ScreenCondition, request: Request, screen: Screen) -> list[tuple[str, str]]:
     """List (description, id) of each shot in the order sent, dropped ones last."""
     found = []
     template = seen.condition.template
@@ -291,18 +303,18 @@ def shot_choices(seen: Seen, request: Request, screen: Screen) -> list[tuple[str
         facts += ["pinned"] if name in screen.hand.pinned else []
         facts += [] if name in seen.scores else ["by hand"]
         facts.append(summary(shot.example, 60))
-        found.append((shown(" · ".join(filter(None, facts)), 200), name))
+        found.append((browser_text(" · ".join(filter(None, facts)), 200), name))
     return found + [(f"dropped to fit · {name}", name) for name in request.prompt.dropped]
 
 
-def _restorable(kept: Any) -> bool:
+def _fits_page(kept: Any) -> bool:
     """Tell whether stored values fit this page."""
     return isinstance(kept, dict) and set(kept) == set(PARTS)
 
 
-def keep_marked(values: Sequence[Any]) -> str | None:
+def marked_shot(values: Sequence[Any]) -> str | None:
     """Return the shot that was moved or pinned last."""
-    hand = stored(values)["hand"]
+    hand = values_by_part(values)["hand"]
     return hand.get("marked") if isinstance(hand, dict) else None
 
 
@@ -316,14 +328,14 @@ def _pieces(request: Request) -> list[tuple[str, str | None]]:
     """Return the prompt's pieces for the browser, cut at what it can show."""
     left, found = 100_000, []
     for text, kind in pieces(request.prompt):
-        found.append((shown(text, left), kind))
+        found.append((browser_text(text, left), kind))
         left -= len(text)
         if left <= 0:
             break
     return found
 
 
-def _bar(meter: Meter) -> str:
+def _meter_bar(meter: WindowMeter) -> str:
     """Draw the window as a bar; its HTML holds only our own names and numbers."""
     parts = "".join(
         f'<i style="width:{100 * count / meter.window:.2f}%;background:{SHADES[part]}" '
@@ -333,7 +345,7 @@ def _bar(meter: Meter) -> str:
     return f'<div class="meter" role="img" aria-label="{meter.window} tokens">{parts}</div>'
 
 
-def _check(view: PromptPreview) -> str:
+def _description(view: PromptPreview) -> str:
     """Describe a prompt without errors: labels, row, shots."""
     condition, shots = view.condition, view.request.shots
     chosen = ", ".join(shot.example.id for shot in shots) or "none"

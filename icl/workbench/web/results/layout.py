@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from icl.workbench.browse_runs import ORDERS, SHOWN
+from icl.workbench.browse_runs import FILTERS, ORDERS
 from icl.workbench.web.style import COLOURS
 from icl.workbench.web.widgets import chooser
 
@@ -43,7 +43,7 @@ class ResultsLayout:
             self.again = gr.Button(
                 "Read again", elem_id="result-again", size="md", scale=1, min_width=90
             )
-        self.told = gr.Textbox(
+        self.status = gr.Textbox(
             show_label=False,
             container=False,
             interactive=False,
@@ -75,7 +75,7 @@ class ResultsLayout:
     def _records(self) -> None:
         with gr.Row():
             self.show = chooser(
-                list(SHOWN),
+                list(FILTERS),
                 value="all",
                 label="Show",
                 elem_id="result-show",

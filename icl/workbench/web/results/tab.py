@@ -20,10 +20,10 @@ from icl.experiment.settings import join_axes
 from icl.records.results import Run
 from icl.reports.safe_text import short
 from icl.scoring.sensitivity import spreads
-from icl.workbench.browse_runs import Browser, Query, save_card
-from icl.workbench.record_to_screen import handed
+from icl.workbench.browse_runs import RecordQuery, RunBrowser, save_card
+from icl.workbench.record_to_screen import screen_of_record
 from icl.workbench.run_tables import (
-    Table,
+    TextTable,
     condition_table,
     mix_ups,
     page_table,
@@ -31,11 +31,11 @@ from icl.workbench.run_tables import (
     spread_table,
 )
 from icl.workbench.web.figures import figures, matrix, spread_figure
-from icl.workbench.web.form_values import shown, told, wrong
+from icl.workbench.web.form_values import browser_text, error_box, status_box
 from icl.workbench.web.results.layout import ResultsLayout
 from icl.workbench.web.tabs import QUICK, App
 
-__all__ = ["Results"]
+__all__ = ["ResultsTab"]
 
 
 PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
@@ -53,23 +53,23 @@ LINK = """query => {
 """Puts the link into the address bar; a second call changes nothing."""
 
 
-class Results:
+class ResultsTab:
     """The tab: its components, and what happens when they change."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
         roots = [self.work.base / "runs", Path.cwd() / "runs"]
         unique = list(dict.fromkeys(root.resolve() for root in roots))
-        self.browser = Browser(unique, self.work.sandbox.rendering)
+        self.browser = RunBrowser(unique, self.work.sandbox.rendering)
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
         at = self.at = ResultsLayout()
         self.place = [at.run, at.condition]
-        self.asked = [at.show, at.text, at.order, at.other]
+        self.filters = [at.show, at.text, at.order, at.other]
         self.typed = [at.text]
-        self.listed = [at.records, at.page, at.number, at.told]
-        self.opened = [at.facts, at.prompt, at.labels, at.output, at.record, at.noted]
+        self.list_outputs = [at.records, at.page, at.number, at.status]
+        self.record_outputs = [at.facts, at.prompt, at.labels, at.output, at.record, at.noted]
         self._wire_run(at)
         self._wire_records(at)
         for tab, make, parts in (
@@ -77,31 +77,35 @@ class Results:
             (at.confusion_tab, self.confusion, [at.confusion, at.pairs]),
             (at.spread_tab, self.spread, [at.spreads, at.spread]),
         ):
-            tab.select(make, self.place, [*parts, at.told], **QUICK)
+            tab.select(make, self.place, [*parts, at.status], **QUICK)
         at.link.change(None, at.link, at.link, js=LINK, **QUICK)
 
     def _wire_run(self, at: ResultsLayout) -> None:
-        run = [at.conditions, at.condition, at.other, at.told]
+        run = [at.conditions, at.condition, at.other, at.status]
         records = {
             "fn": self.records,
-            "inputs": [*self.place, at.number, *self.asked],
-            "outputs": self.listed,
+            "inputs": [*self.place, at.number, *self.filters],
+            "outputs": self.list_outputs,
         }
-        record = {"fn": self.record, "inputs": [*self.place, at.record], "outputs": self.opened}
+        record = {
+            "fn": self.record,
+            "inputs": [*self.place, at.record],
+            "outputs": self.record_outputs,
+        }
         link = {"fn": self.link, "inputs": [*self.place, at.record], "outputs": at.link}
         follow = (records, record, link)
         arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
         show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
         self.app.loads.append([arrive])
         event = self.app.page.select(self.look, at.run, at.run, **QUICK)
-        for step in (show, records, record, {**link, "fn": self.arrived}):
+        for step in (show, records, record, {**link, "fn": self.link_on_arrival}):
             event = event.then(**step, **QUICK)
         event = at.run.input(
             self.turn_to, self.place, [at.condition, at.record, at.number, at.other], **QUICK
         ).then(**show, **QUICK)
         for step in follow:
             event = event.then(**step, **QUICK)
-        event = at.again.click(self.again, at.run, at.run, **QUICK).then(**show, **QUICK)
+        event = at.again.click(self.list_again, at.run, at.run, **QUICK).then(**show, **QUICK)
         for step in follow:
             event = event.then(**step, **QUICK)
         event = at.conditions.select(
@@ -112,17 +116,17 @@ class Results:
         self.follow = {"record": record, "link": link, "records": records}
 
     def _wire_records(self, at: ResultsLayout) -> None:
-        asked = [*self.place, at.number, *self.asked]
+        asked = [*self.place, at.number, *self.filters]
         gr.on(
             [at.show.change, at.order.change, at.other.change, at.text.change],
             partial(self.records, step=None),
             asked,
-            self.listed,
+            self.list_outputs,
             trigger_mode="always_last",
             **QUICK,
         )
         for button, step in ((at.back, -1), (at.forth, 1)):
-            button.click(partial(self.records, step=step), asked, self.listed, **QUICK)
+            button.click(partial(self.records, step=step), asked, self.list_outputs, **QUICK)
         at.records.select(self.pick, None, at.record, **QUICK).then(
             **self.follow["record"], **QUICK
         ).then(**self.follow["link"], **QUICK)
@@ -130,10 +134,12 @@ class Results:
         at.card.click(self.save, [*self.place, at.record], at.noted, **QUICK)
 
     def _wire_hand(self, at: ResultsLayout) -> None:
-        desk = self.app.tabs["Playground"]
-        parts = [*desk.handed, desk.at.saved, self.app.top, at.noted, at.link]
-        asked = [*self.place, at.record, desk.at.opened, desk.at.text]
-        at.hand.click(self.hand_over, asked, parts, **QUICK).then(**desk.previewing, **QUICK)
+        playground = self.app.tabs["Playground"]
+        parts = [*playground.handover_outputs, playground.at.saved, self.app.top, at.noted, at.link]
+        asked = [*self.place, at.record, playground.at.open_template, playground.at.text]
+        at.hand.click(self.hand_over, asked, parts, **QUICK).then(
+            **playground.preview_event, **QUICK
+        )
 
     # ---- which run, condition and record
 
@@ -154,11 +160,11 @@ class Results:
         names = self.browser.names()
         return gr.Dropdown(names, value=run or next(iter(names), None))
 
-    def arrived(self, request: gr.Request, *place: Any) -> Any:
+    def link_on_arrival(self, request: gr.Request, *place: Any) -> Any:
         """Show the link of a page opened by a permalink; other pages keep their address."""
         return self.link(*place) if request.query_params.get("run") else gr.skip()
 
-    def again(self, run: str | None) -> Any:
+    def list_again(self, run: str | None) -> Any:
         """List the runs again."""
         return gr.Dropdown(self.browser.names(), value=run)
 
@@ -175,23 +181,28 @@ class Results:
         """Show the conditions of a run, and choose the first if none is chosen."""
         if not run:
             where = " and ".join(str(root) for root in self.browser.roots)
-            return [_table(None), "", gr.skip(), told(f"no runs in {where} yet: icl run FILE")]
+            return [
+                _table_value(None),
+                "",
+                gr.skip(),
+                status_box(f"no runs in {where} yet: icl run FILE"),
+            ]
         try:
             made = self.browser.run(run)
             first = made.conditions[0].entry.fingerprint if made.conditions else ""
             others = [
-                (_named(made, one.entry.fingerprint), one.entry.fingerprint)
+                (_condition_name(made, one.entry.fingerprint), one.entry.fingerprint)
                 for one in made.conditions
             ]
             state = "" if made.manifest.finished else "; not finished"
             return [
-                _table(condition_table(made)),
+                _table_value(condition_table(made)),
                 condition or first,
                 gr.Dropdown(others),
-                told(f"{len(made.conditions)} conditions in {made.folder}{state}"),
+                status_box(f"{len(made.conditions)} conditions in {made.folder}{state}"),
             ]
         except IclError as error:
-            return [_table(None), "", gr.skip(), wrong(error)]
+            return [_table_value(None), "", gr.skip(), error_box(error)]
 
     def choose(self, event: gr.SelectData) -> list[Any]:
         """Choose the condition whose row was clicked, by its fingerprint."""
@@ -223,21 +234,21 @@ class Results:
     ) -> list[Any]:
         """Show a page of the records that the filters ask for; without a step, the first."""
         if not run or not condition:
-            return [_table(None), "", 1, gr.skip()]
+            return [_table_value(None), "", 1, gr.skip()]
         try:
             opened = self.browser.open(run, condition)
-            against = self.browser.named(other, run) if other else None
+            against = self.browser.resolve(other, run) if other else None
             wanted = 1 if step is None else int(number or 1) + step
-            page = opened.page(Query(show, text or "", order), wanted, against)
+            page = opened.page(RecordQuery(show, text or "", order), wanted, against)
         except IclError as error:
-            return [gr.skip(), gr.skip(), gr.skip(), wrong(error)]
+            return [gr.skip(), gr.skip(), gr.skip(), error_box(error)]
         said = f"page {page.number} of {page.pages}: {page.found:,} of {page.of:,} records"
-        name = _named(opened.run, opened.fingerprint)
+        name = _condition_name(opened.run, opened.fingerprint)
         return [
-            _table(page_table(page, against is not None)),
+            _table_value(page_table(page, against is not None)),
             said,
             page.number,
-            told(f"condition {name}"),
+            status_box(f"condition {name}"),
         ]
 
     def record(self, run: str | None, condition: str, key: str) -> list[Any]:
@@ -249,19 +260,19 @@ class Results:
             view = record_view(opened, opened.key(key))
         except IclError as error:
             return [
-                wrong(error),
+                error_box(error),
                 None,
                 gr.Label(None, visible=False),
                 gr.Textbox("", visible=False),
                 "",
                 gr.skip(),
             ]
-        pieces = [(shown(piece.text), _kind(piece.kind)) for piece in view.prompt]
+        pieces = [(browser_text(piece.text), _colour_of(piece.kind)) for piece in view.prompt]
         return [
-            told(f"record     {opened.key(key)}\n{view.facts}"),
+            status_box(f"record     {opened.key(key)}\n{view.facts}"),
             pieces,
             gr.Label(dict(view.bars) or None, visible=bool(view.bars)),
-            gr.Textbox(shown(view.output), visible=bool(view.output)),
+            gr.Textbox(browser_text(view.output), visible=bool(view.output)),
             key,
             "",
         ]
@@ -269,29 +280,37 @@ class Results:
     def save(self, run: str | None, condition: str, key: str) -> Any:
         """Save the record as one HTML page."""
         if not run or not key:
-            return told("open a record first: a card shows an answer")
+            return status_box("open a record first: a card shows an answer")
         try:
             opened = self.browser.open(run, condition)
             path = save_card(self.work.base, opened, opened.key(key))
         except IclError as error:
-            return wrong(error)
-        return told(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
+            return error_box(error)
+        return status_box(
+            f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent"
+        )
 
     def hand_over(
         self, run: str | None, condition: str, key: str, name: str, text: str
     ) -> list[Any]:
         """Open the record in the playground, whose edited template is stored as a version."""
-        desk = self.app.tabs["Playground"]
-        none = [gr.skip()] * (len(desk.handed) + 2)
+        playground = self.app.tabs["Playground"]
+        none = [gr.skip()] * (len(playground.handover_outputs) + 2)
         if not run or not key:
-            return [*none, told("open a record first"), gr.skip()]
+            return [*none, status_box("open a record first"), gr.skip()]
         try:
             opened = self.browser.open(run, condition)
-            edited = desk.turning.keep(name, text)
-            screen, said = handed(self.work, opened, opened.key(key))
+            edited = playground.choosers.keep(name, text)
+            screen, said = screen_of_record(self.work, opened, opened.key(key))
         except IclError as error:
-            return [*none, wrong(error), gr.skip()]
-        return [*desk.hand_over(screen), edited, gr.Tabs(selected="playground"), told(said), ""]
+            return [*none, error_box(error), gr.skip()]
+        return [
+            *playground.hand_over(screen),
+            edited,
+            gr.Tabs(selected="playground"),
+            status_box(said),
+            "",
+        ]
 
     # ---- beside the records
 
@@ -300,7 +319,7 @@ class Results:
         try:
             return ["" if not run else figures(self.browser.run(run)), gr.skip()]
         except IclError as error:
-            return [gr.skip(), wrong(error)]
+            return [gr.skip(), error_box(error)]
 
     def confusion(self, run: str | None, condition: str) -> list[Any]:
         """Show which labels the condition mixes up."""
@@ -309,49 +328,53 @@ class Results:
         try:
             found = mix_ups(self.browser.open(run, condition))
         except IclError as error:
-            return ["", _table(None), wrong(error)]
+            return ["", _table_value(None), error_box(error)]
         if found is None:
-            return ["", _table(None), told("no labels with right answers to mix up here")]
-        return [matrix(found[0]), _table(found[1]), gr.skip()]
+            return [
+                "",
+                _table_value(None),
+                status_box("no labels with right answers to mix up here"),
+            ]
+        return [matrix(found[0]), _table_value(found[1]), gr.skip()]
 
     def spread(self, run: str | None, condition: str) -> list[Any]:
         """Show how far the scores depend on what should not matter."""
         try:
-            found = [] if not run else spreads(_fresh(self.browser.run(run)))
+            found = [] if not run else spreads(_copy_run(self.browser.run(run)))
         except IclError as error:
-            return ["", _table(None), wrong(error)]
+            return ["", _table_value(None), error_box(error)]
         if not found:
             return [
                 "",
-                _table(None),
-                told("no conditions differ only in seed, order, prompt or layout"),
+                _table_value(None),
+                status_box("no conditions differ only in seed, order, prompt or layout"),
             ]
-        return [spread_figure(found), _table(spread_table(found)), gr.skip()]
+        return [spread_figure(found), _table_value(spread_table(found)), gr.skip()]
 
 
-def _fresh(run: Run) -> Run:
+def _copy_run(run: Run) -> Run:
     """Copy a run, so that the records read for it are freed afterwards."""
     return replace(run, conditions=tuple(replace(one) for one in run.conditions))
 
 
-def _named(run: Run, fingerprint: str) -> str:
+def _condition_name(run: Run, fingerprint: str) -> str:
     """Name a condition by its fingerprint and settings."""
     condition = next(one for one in run.conditions if one.entry.fingerprint == fingerprint)
     words = join_axes(condition.axes, " · ")
-    return shown(f"{fingerprint[:8]}  {words}", 200)
+    return browser_text(f"{fingerprint[:8]}  {words}", 200)
 
 
-def _kind(kind: str) -> str | None:
+def _colour_of(kind: str) -> str | None:
     """Return the colour name of a prompt's piece; None for separators."""
     named = PARTS.get(kind, kind)
     return named if named in KINDS else None
 
 
-def _table(found: Table | None) -> Mapping[str, Any]:
+def _table_value(found: TextTable | None) -> Mapping[str, Any]:
     """Return a table as its component takes it."""
     if found is None:
         return {"headers": [""], "data": []}
     return {
-        "headers": [shown(head) for head in found.headers],
-        "data": [[shown(cell) for cell in row] for row in found.rows],
+        "headers": [browser_text(head) for head in found.headers],
+        "data": [[browser_text(cell) for cell in row] for row in found.rows],
     }

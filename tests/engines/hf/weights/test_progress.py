@@ -14,7 +14,7 @@ from icl.core.errors import ModelError
 from icl.core.types import Prompt
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.weights.progress import counted_weights, tell, telling
-from icl.workbench.model_status import facts, loading
+from icl.workbench.model_status import facts, load_weights
 
 
 def test_each_step_is_told_and_every_tensor_counted(tiny_model: Path) -> None:
@@ -85,7 +85,7 @@ def test_tokens_are_counted_while_the_weights_are_read(tiny_model: Path) -> None
 
 def test_the_desk_shows_the_steps_and_unloading_frees_the_weights(tiny_model: Path) -> None:
     engine = HFEngine(str(tiny_model), device="cpu")
-    lines = list(loading(engine, every_s=0.001))
+    lines = list(load_weights(engine, every_s=0.001))
     assert all(re.fullmatch(r".+, \d+ s", line) for line in lines)
     assert any("of 21 tensors, " in line for line in lines)
     assert "fp32" in facts(engine)

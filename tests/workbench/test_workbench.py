@@ -17,9 +17,9 @@ from icl.experiment.grid import points
 from icl.experiment.loader import Loader
 from icl.records.store import ConditionStore
 from icl.running.run import run
-from icl.workbench.screen import Hand, Screen
-from icl.workbench.session import Workplace
+from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import save_template
+from icl.workbench.workbench import Workbench
 from tests.table_experiment import write
 from tests.workbench.conftest import TABLE, screen
 
@@ -40,7 +40,7 @@ TEMPLATES = {
 }
 
 
-def screens(work: Workplace) -> list[Screen]:
+def screens(work: Workbench) -> list[Screen]:
     """Every task, selector, k, locale, seed and word language at least once."""
     save_template(work.base, "own", OWN, "")
     made = []
@@ -86,9 +86,9 @@ def screens(work: Workplace) -> list[Screen]:
     return made
 
 
-def reproduced(work: Workplace, one: Screen, name: str = "mine") -> Condition:
+def reproduced(work: Workbench, one: Screen, name: str = "mine") -> Condition:
     """The condition that ``icl run`` builds of a saved export, compared with the screen's."""
-    here = work.seen(one).condition
+    here = work.bind(one).condition
     asked = here.request(here.examples[0])
     file = work.write(work.export(one), name)
     experiment = load_experiment(file)
@@ -101,7 +101,7 @@ def reproduced(work: Workplace, one: Screen, name: str = "mine") -> Condition:
     return there
 
 
-def test_the_export_sends_the_same_bytes(work: Workplace) -> None:
+def test_the_export_sends_the_same_bytes(work: Workbench) -> None:
     for number, one in enumerate(screens(work)):
         made = reproduced(work, one, f"e{number}")
         assert len(made.request(made.examples[0]).shots) == one.k
@@ -113,7 +113,7 @@ def test_the_export_sends_the_same_bytes(work: Workplace) -> None:
             assert list(done.conditions[0].ids) == [made.examples[0].id]
 
 
-def test_an_edited_template_is_exported_with_the_experiment(work: Workplace) -> None:
+def test_an_edited_template_is_exported_with_the_experiment(work: Workbench) -> None:
     first = screen(work, "intent/plain")
     edited = replace(first, text=first.text.replace("Utterance", "Say"))
     assert not work.export(first).files
@@ -121,7 +121,7 @@ def test_an_edited_template_is_exported_with_the_experiment(work: Workplace) -> 
     assert name.startswith("prompts/plain-")
     made = reproduced(work, edited)
     assert made.request(made.examples[0]).prompt.query.startswith("Say: ")
-    assert work.seen(first).condition.request(made.examples[0]).prompt.query.startswith("Utter")
+    assert work.bind(first).condition.request(made.examples[0]).prompt.query.startswith("Utter")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_an_edited_template_is_exported_with_the_experiment(work: Workplace) -> 
     ],
 )  # fmt: skip
 def test_a_typed_row_is_exported_too(
-    work: Workplace, data: str, name: str, own: dict[str, str], answer: str
+    work: Workbench, data: str, name: str, own: dict[str, str], answer: str
 ) -> None:
     one = screen(work, name, data=data, own=own, answer=answer, k=2, words="row")
     made = reproduced(work, one)
@@ -148,24 +148,24 @@ def test_a_typed_row_is_exported_too(
     assert len(made.request(row).shots) == 2
 
 
-def test_shots_by_hand_are_exported_too(work: Workplace) -> None:
+def test_shots_by_hand_are_exported_too(work: Workbench) -> None:
     plain = screen(work, "intent/plain", select="bm25")
-    ids = list(work.seen(plain).scores)
-    pool = [row.id for row in work.seen(plain).condition.pool]
+    ids = list(work.bind(plain).scores)
+    pool = [row.id for row in work.bind(plain).condition.pool]
     extra = next(name for name in pool if name not in ids)
-    hand = Hand().pinning(extra).without(ids[0])
-    hand = hand.moved([extra, *ids[1:]], extra, 1)
+    hand = ShotEdits().toggle_pin(extra).remove(ids[0])
+    hand = hand.move([extra, *ids[1:]], extra, 1)
     one = replace(plain, hand=hand)
     made = reproduced(work, one)
     sent = [shot.example.id for shot in made.request(made.examples[0]).shots]
     assert sent[:2] == [ids[1], extra]
     assert ids[0] not in sent and len(sent) == 3
-    assert all(score is not None for score in work.seen(one).scores.values())
-    none = replace(plain, k=1, hand=Hand(removed=tuple(pool)))
+    assert all(score is not None for score in work.bind(one).scores.values())
+    none = replace(plain, k=1, hand=ShotEdits(removed=tuple(pool)))
     assert reproduced(work, none, "none").selector is None
 
 
-def test_an_uploaded_file_is_a_source(work: Workplace) -> None:
+def test_an_uploaded_file_is_a_source(work: Workbench) -> None:
     name = work.upload("my rows.CSV", b"utt,intent\nwake me,alarm_set\nplay jazz,play_music\n")
     assert work.upload("my rows.CSV", (work.private / name).read_bytes()) == name
     assert work.columns(name) == ["utt", "intent"]
@@ -181,31 +181,31 @@ def test_an_uploaded_file_is_a_source(work: Workplace) -> None:
         work.upload("rows.csv", b"\xff\xfe\xff")
     for data in ("uploads/gone.csv", "uploads/../../../etc/passwd.csv"):
         with pytest.raises(DataError, match="no longer here; upload the file again"):
-            work.seen(replace(one, data=data))
+            work.bind(replace(one, data=data))
 
 
-def test_a_row_is_never_that_of_an_earlier_question(work: Workplace) -> None:
+def test_a_row_is_never_that_of_an_earlier_question(work: Workbench) -> None:
     """Typed rows and uploads have one name in every experiment, whatever they hold."""
     plain = screen(work, "intent/plain")
     for text in ("", "wake me", "play jazz"):
-        seen = work.seen(replace(plain, own={"utt": text}))
+        seen = work.bind(replace(plain, own={"utt": text}))
         assert seen.example.fields["utt"] == text
     for text, shot in (("wake me", "play jazz"), ("lights on", "what time is it")):
         name = work.upload("a.csv", f"utt,intent\n{text},alarm_set\n{shot},qa_stock\n".encode())
         one = replace(plain, data=name, column="intent", k=1)
-        asked = work.seen(one).condition.request(work.seen(one).example)
+        asked = work.bind(one).condition.request(work.bind(one).example)
         assert asked.example.fields["utt"] == text
         assert [one.example.fields["utt"] for one in asked.shots] == [shot]
 
 
 def test_the_tasks_of_an_experiment_are_sources(tmp_path: Path) -> None:
     given = load_experiment(write(tmp_path))
-    work = Workplace({"t": TABLE}, given.base, tmp_path / "private", given)
+    work = Workbench({"t": TABLE}, given.base, tmp_path / "private", given)
     try:
         assert list(work.sources)[:2] == ["intent: rows", "translation: pairs"]
         first = work.first_screen()  # its own template: another may read fields it does not have
         assert (first.name, first.data) == ("intent.j2", "intent: rows")
-        assert work.seen(first).condition.template.name == "intent.j2"
+        assert work.bind(first).condition.template.name == "intent.j2"
         one = screen(work, "intent.j2", data="intent: rows", row=11, k=2)
         assert len(work.rows(one)) == 12  # all of the split, though the experiment draws 10
         assert reproduced(work, one).examples[0].id == "r10"
@@ -215,7 +215,7 @@ def test_the_tasks_of_an_experiment_are_sources(tmp_path: Path) -> None:
         work.sandbox.close()
 
 
-def test_nothing_is_written_over(work: Workplace) -> None:
+def test_nothing_is_written_over(work: Workbench) -> None:
     one = screen(work, "intent/plain")
     file = work.write(work.export(one), "mine")
     before = file.read_bytes()
@@ -243,43 +243,43 @@ def test_nothing_is_written_over(work: Workplace) -> None:
     ],
 )
 def test_a_mistake_is_one_line(
-    work: Workplace, changes: dict[str, Any], kind: type[IclError], message: str
+    work: Workbench, changes: dict[str, Any], kind: type[IclError], message: str
 ) -> None:
     one = replace(screen(work, "intent/plain"), **changes)
     with pytest.raises(kind, match=message) as caught:
-        seen = work.seen(one)
+        seen = work.bind(one)
         seen.condition.request(seen.example)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_field_says_line_and_fields(work: Workplace) -> None:
+def test_a_missing_field_says_line_and_fields(work: Workbench) -> None:
     first = screen(work, "intent/plain")
-    seen = work.seen(replace(first, text=first.text.replace("utt }}", "uttt }}")))
+    seen = work.bind(replace(first, text=first.text.replace("utt }}", "uttt }}")))
     with pytest.raises(TemplateError, match=r"plain:12: 'uttt' is undefined\. Did you mean 'utt'"):
         seen.condition.request(seen.example)
 
 
-def test_a_translation_row_is_none_of_the_pool(work: Workplace) -> None:
+def test_a_translation_row_is_none_of_the_pool(work: Workbench) -> None:
     one = screen(work, "translation/plain", data="samples/translation", row=121)
     with pytest.raises(DataError, match="has the rows 1 to 120"):
-        work.seen(one)
+        work.bind(one)
 
 
-def test_a_line_of_parallel_text_holds_no_break(work: Workplace) -> None:
+def test_a_line_of_parallel_text_holds_no_break(work: Workbench) -> None:
     one = screen(work, "translation/plain", data="samples/translation", own={"source": "a\nb"})
     with pytest.raises(DataError, match="a row of parallel text is one line"):
-        work.seen(one)
+        work.bind(one)
 
 
-def test_editing_holds_no_more_and_more(work: Workplace) -> None:
+def test_editing_holds_no_more_and_more(work: Workbench) -> None:
     first = screen(work, "intent/plain")
     for number in range(60):
-        work.seen(replace(first, text=f"{first.text}{number}"))
+        work.bind(replace(first, text=f"{first.text}{number}"))
     assert work._loader is not None and work._loader.held <= 70
 
 
-def test_a_prompt_is_not_counted_before_the_tokenizer_is_open(work: Workplace) -> None:
-    condition = work.seen(screen(work, "intent/plain", k=8)).condition
+def test_a_prompt_is_not_counted_before_the_tokenizer_is_open(work: Workbench) -> None:
+    condition = work.bind(screen(work, "intent/plain", k=8)).condition
     small = replace(condition, engine=TableEngine(default="hash", window=60))
     assert small.request(small.examples[0]).prompt.dropped
     free = replace(condition, engine=Uncounted(window=10**9))
@@ -287,7 +287,7 @@ def test_a_prompt_is_not_counted_before_the_tokenizer_is_open(work: Workplace) -
     assert (asked.tokens, asked.prompt.dropped, len(asked.shots)) == (0, (), 8)
 
 
-def test_the_width_and_chat_go_into_the_models_entry(work: Workplace) -> None:
+def test_the_width_and_chat_go_into_the_models_entry(work: Workbench) -> None:
     one = Screen("x", "", model="./folder", width="int8", chat="auto")
     assert work.model(one) == {"source": "./folder", "width": "int8", "chat": "auto"}
     assert work.model(replace(one, model="t")) == TABLE  # that engine has no width

@@ -28,21 +28,36 @@ from icl.prompts.child_process import Limits, Sandbox
 from icl.prompts.template import Template, edited
 from icl.tasks.generic import GENERATE
 from icl.workbench.bounds import Bounds
-from icl.workbench.row_cache import Shelf
-from icl.workbench.row_sources import Source, first_of, of_experiment, of_samples, of_upload
-from icl.workbench.screen import Collected, Files, Hand, Kept, Screen, arranged, as_yaml, experiment
+from icl.workbench.row_cache import RowCache
+from icl.workbench.row_sources import (
+    RowSource,
+    experiment_sources,
+    sample_sources,
+    upload_source,
+    wanted_or_first,
+)
+from icl.workbench.screen import (
+    Files,
+    FilesInMemory,
+    PrivateFiles,
+    Screen,
+    ShotEdits,
+    arrange_shots,
+    as_yaml,
+    experiment,
+)
 from icl.workbench.template_files import stand_in, template_choices, template_text
 
-__all__ = ["Export", "Seen", "UPLOAD", "Workplace"]
+__all__ = ["Export", "ScreenCondition", "UPLOAD", "Workbench"]
 
 
 UPLOAD = "uploads"
-_MOST_HELD = 64
+_MOST_CACHED = 64
 """Samples and pools cached before all are dropped; each edit of a template adds some."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class ScreenCondition:
     """The condition of a screen, with the shots that its selector chose."""
 
     condition: Condition
@@ -64,7 +79,7 @@ class Export:
     """Path from the experiment's folder -> content of the template, shots and rows not on disk."""
 
 
-class Workplace:
+class Workbench:
     """What all pages share; it stores nothing of one page but under a hash of its content.
 
     Args:
@@ -85,9 +100,9 @@ class Workplace:
         self.base, self.private, self.given = base, private, given
         self.bounds = Bounds(base, private, self.models, given)
         self.sandbox = Sandbox(Limits())
-        self.shelf = Shelf()
-        self.kept = Kept(private)
-        self.sources = {**(of_experiment(given) if given else {}), **of_samples()}
+        self.row_cache = RowCache()
+        self.private_files = PrivateFiles(private)
+        self.sources = {**(experiment_sources(given) if given else {}), **sample_sources()}
         self._loader: Loader | None = None
 
     def first_screen(self) -> Screen:
@@ -99,9 +114,9 @@ class Workplace:
             name,
             template_text(name, "en", self.base),
             data,
-            locale=first_of(source.locales, "en-US"),
-            source=first_of(source.sources, "eng_Latn"),
-            target=first_of(source.targets, "deu_Latn"),
+            locale=wanted_or_first(source.locales, "en-US"),
+            source=wanted_or_first(source.sources, "eng_Latn"),
+            target=wanted_or_first(source.targets, "deu_Latn"),
             k=3 if source.task.get("pool") is not None else 0,
             model=next(iter(self.models)),
         )
@@ -115,22 +130,22 @@ class Workplace:
             ConfigError: the page may not read those files.
         """
         self.bounds.check_spec(spec)
-        return self.shelf.read(spec)
+        return self.row_cache.read(spec)
 
-    def source(self, screen: Screen) -> Source:
+    def source(self, screen: Screen) -> RowSource:
         """Return the source of the screen's rows.
 
         Raises:
             ConfigError: no source has that name.
         """
         if screen.data.startswith(f"{UPLOAD}/"):
-            return self._uploaded(screen)
+            return self._upload_source(screen)
         if screen.data not in self.sources:
             known = did_you_mean(screen.data, self.sources)
             raise ConfigError(f"unknown data {screen.data!r}{known}")
         return self.sources[screen.data]
 
-    def _asked(self, screen: Screen) -> Source:
+    def _source_with_answer(self, screen: Screen) -> RowSource:
         """Return the source; for a typed row, with the field that holds its answer."""
         found = self.source(screen)
         if not screen.own:
@@ -145,7 +160,9 @@ class Workplace:
         stem, dot, ending = Path(name).name.rpartition(".")
         clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)[:40] or "rows"
         made = f"{UPLOAD}/{clean}-{hashlib.sha256(content).hexdigest()[:16]}{dot}{ending.lower()}"
-        of_upload(Path(name), GENERATE.kind, None)  # refuses an unknown ending before it is written
+        upload_source(
+            Path(name), GENERATE.kind, None
+        )  # refuses an unknown ending before it is written
         path = self.private / made
         if not path.is_file():
             try:
@@ -154,22 +171,24 @@ class Workplace:
                 raise DataError(f"{name}: not UTF-8 text ({error})") from error
         return made
 
-    def _uploaded(self, screen: Screen) -> Source:
+    def _upload_source(self, screen: Screen) -> RowSource:
         path = self.private / screen.data
         if path.parent != self.private / UPLOAD or not path.is_file():
             raise DataError(f"{screen.data} is no longer here; upload the file again")
         kind = self.template(screen).file.kind
-        return replace(of_upload(path, kind, screen.column or None), name=screen.data)
+        return replace(upload_source(path, kind, screen.column or None), name=screen.data)
 
     def columns(self, data: str) -> list[str]:
         """List the columns of an uploaded file."""
         path = self.private / data
-        rows = self.read(of_spec(of_upload(path, GENERATE.kind, None), self.base, Screen("", "")))
+        rows = self.read(
+            spec_of(upload_source(path, GENERATE.kind, None), self.base, Screen("", ""))
+        )
         return list(next(iter(rows)).fields)
 
     def rows(self, screen: Screen) -> list[Example]:
         """List all rows of the screen's source, in the order of the file."""
-        return list(self.read(of_spec(self.source(screen), self.base, screen)))
+        return list(self.read(spec_of(self.source(screen), self.base, screen)))
 
     # ---- prompts
 
@@ -194,7 +213,7 @@ class Workplace:
                 entry[key] = value
         return entry
 
-    def seen(self, screen: Screen) -> Seen:
+    def bind(self, screen: Screen) -> ScreenCondition:
         """Bind the screen's experiment as a condition; its template renders in the sandbox.
 
         Raises:
@@ -206,10 +225,12 @@ class Workplace:
         picks = plain.selector.select(row, wanted) if plain.selector and screen.k else []
         scores = {shot.example.id: shot.score for shot in picks}
         if not screen.hand:
-            return Seen(plain, scores)
-        return Seen(self._build(screen, arranged(scores, screen.hand, screen.k)), scores)
+            return ScreenCondition(plain, scores)
+        return ScreenCondition(
+            self._build(screen, arrange_shots(scores, screen.hand, screen.k)), scores
+        )
 
-    def drawn(self, screen: Screen, n: int, seed: int, halved: bool = False) -> Condition:
+    def sample(self, screen: Screen, n: int, seed: int, halved: bool = False) -> Condition:
         """Bind the screen's condition with ``n`` sampled rows instead of the screen's one.
 
         ``halved`` samples from the first half of the data and takes the other half as the pool.
@@ -221,15 +242,15 @@ class Workplace:
         if halved:
             count = len(self.rows(screen))
             drawn |= {"lines": [1, max(1, count // 2)], "pool": [count // 2 + 1, count]}
-        return self._build(replace(screen, hand=Hand()), None, drawn)
+        return self._build(replace(screen, hand=ShotEdits()), None, drawn)
 
     def engine(self, screen: Screen) -> Engine:
         """Return the engine of the screen's model, and free the memory of all others."""
-        condition = self._build(replace(screen, hand=Hand()), None)
-        self.only(condition)
+        condition = self._build(replace(screen, hand=ShotEdits()), None)
+        self.release_others(condition)
         return condition.engine
 
-    def only(self, condition: Condition) -> None:
+    def release_others(self, condition: Condition) -> None:
         """Free the memory of every engine but this condition's."""
         if self._loader is not None:
             self._loader.only(condition.engine)
@@ -237,8 +258,8 @@ class Workplace:
     def _build(
         self, screen: Screen, shots: Sequence[str] | None, drawn: Mapping[str, Any] | None = None
     ) -> Condition:
-        source = self._asked(screen)
-        whole = experiment(screen, source, self.model(screen), self.kept, shots)
+        source = self._source_with_answer(screen)
+        whole = experiment(screen, source, self.model(screen), self.private_files, shots)
         if drawn:
             task, own = whole["tasks"][0], dict(drawn)
             task["rows"].pop("lines", None)
@@ -251,14 +272,14 @@ class Workplace:
         made = parse_experiment(as_yaml(whole), "playground", self.base, "playground")
         (point,) = points(made)
         with edited(screen.name, partial(self.sandbox.bind, screen.text, screen.name)):
-            return build(point, self.loading(made))
+            return build(point, self.loader_for(made))
 
-    def loading(self, made: Experiment) -> Loader:
+    def loader_for(self, made: Experiment) -> Loader:
         """Return a loader of an experiment that shares engines and data with the others."""
         known = self._loader
         if known is None:
             known = self._loader = Loader(made, read=self.read)
-        if known.held > _MOST_HELD:
+        if known.held > _MOST_CACHED:
             known = self._loader = Loader(made, known.engines, read=self.read)
         return replace(known, experiment=made)
 
@@ -266,26 +287,26 @@ class Workplace:
 
     def export(self, screen: Screen) -> Export:
         """Write the screen as an experiment, with every file it needs."""
-        files = Collected()
-        name, kept = self._saved(screen, files), replace(screen)
+        files = FilesInMemory()
+        name, kept = self._template_name(screen, files), replace(screen)
         shots = None
         if screen.hand:
-            seen = self.seen(screen)
-            shots = arranged(seen.scores, screen.hand, screen.k)
-        source = self._carried(self._asked(screen), files)
+            seen = self.bind(screen)
+            shots = arrange_shots(seen.scores, screen.hand, screen.k)
+        source = self._copy_upload(self._source_with_answer(screen), files)
         whole = experiment(replace(kept, name=name), source, self.model(screen), files, shots)
         return Export(as_yaml(whole), files.files)
 
-    def _saved(self, screen: Screen, files: Files) -> str:
+    def _template_name(self, screen: Screen, files: Files) -> str:
         """Return the template's name; a text that is not on disk becomes a new file."""
-        spoken = self.spoken(screen)
+        spoken = self.prompt_tag(screen)
         if screen.text == template_text(screen.name, spoken, self.base):
             return screen.name
         stem = screen.name.removesuffix(".j2").rpartition("/")[2]
         text = screen.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return files.keep(f"prompts/{stem}-{digest(text)[:8]}.j2", text.encode())
 
-    def _carried(self, source: Source, files: Files) -> Source:
+    def _copy_upload(self, source: RowSource, files: Files) -> RowSource:
         """Copy an uploaded file next to the experiment; return the source that names the copy."""
         if not source.name.startswith(f"{UPLOAD}/"):
             return source
@@ -293,7 +314,7 @@ class Workplace:
         name = files.keep(f"data/{path.name}", path.read_bytes())
         return replace(source, data={"uploaded": {**source.data["uploaded"], "path": name}})
 
-    def spoken(self, screen: Screen) -> str:
+    def prompt_tag(self, screen: Screen) -> str:
         """Return the tag of the prompt language."""
         if screen.words != "row":
             return "en"
@@ -313,11 +334,11 @@ class Workplace:
                 f"{name!r} cannot name an experiment; accepted: letters, digits, - and _"
             )
         text = export.text.replace("name: playground", f"name: {stem}", 1)
-        files = Collected({**export.files, f"{stem}.yaml": text.encode()})
+        files = FilesInMemory({**export.files, f"{stem}.yaml": text.encode()})
         return files.write(self.base)[-1]
 
 
-def of_spec(source: Source, base: Path, screen: Screen) -> Any:
+def spec_of(source: RowSource, base: Path, screen: Screen) -> Any:
     """Return the data spec of a source for the screen's locale or pair."""
     asked = {k: v for k, v in source.task["rows"].items() if k not in ("locale", "pair")}
     rows = RowsEntry.model_validate(asked)
