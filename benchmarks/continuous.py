@@ -8,7 +8,7 @@ from typing import Any
 from icl.core.errors import IclError
 from icl.core.types import Prompt
 from icl.engines.hf.engine import HFEngine
-from icl.engines.hf.weights.hashes import quiet
+from icl.engines.hf.weights.hashes import silence_libraries
 
 __all__ = ["continuous", "line_ends"]
 
@@ -43,7 +43,7 @@ def continuous(engine: HFEngine, prompts: Sequence[Prompt], max_tokens: int) -> 
         eos_token_id=line_ends(codec.tokenizer),
         pad_token_id=0,
     )
-    with quiet():
+    with silence_libraries():
         found = model.generate_batch(
             ids, generation_config=greedy, continuous_batching_config=settings
         )

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icl.core.errors import IclError
-from icl.records.manifest import machine, versions
+from icl.records.manifest import describe_machine, list_versions
 
 __all__ = ["BARE", "GOAL_S", "first_page", "measure", "table"]
 
@@ -135,7 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     print(table(took))
     if given.json is not None:
-        made = {"seconds": took, "goal_s": GOAL_S, "machine": machine(), "versions": versions()}
+        made = {
+            "seconds": took,
+            "goal_s": GOAL_S,
+            "machine": describe_machine(),
+            "versions": list_versions(),
+        }
         given.json.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 

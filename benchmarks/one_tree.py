@@ -14,8 +14,8 @@ import torch
 from benchmarks.continuous import line_ends
 from icl.core.errors import IclError
 from icl.core.types import Prompt
-from icl.engines.hf.causal.forward import CausalModel, widened
-from icl.engines.hf.causal.score import common_prefix
+from icl.engines.hf.causal.forward import CausalModel, widen_cache
+from icl.engines.hf.causal.score import find_common_prefix
 from icl.engines.hf.engine import HFEngine
 
 __all__ = ["grown"]
@@ -32,8 +32,8 @@ def grown(engine: HFEngine, prompts: Sequence[Prompt], max_tokens: int) -> list[
         raise IclError(f"{engine.source} does not take the mask of a tree; name another model")
     ids = codec.encode([prompt.text for prompt in prompts])
     ends = set(line_ends(codec.tokenizer))
-    n_shared = min(common_prefix(ids), *(len(row) - 1 for row in ids))
-    cache = widened(lm.prefix_cache(ids[0][:n_shared]), 1)
+    n_shared = min(find_common_prefix(ids), *(len(row) - 1 for row in ids))
+    cache = widen_cache(lm.prefix_cache(ids[0][:n_shared]), 1)
     owners = np.full(n_shared, -1)  # (keys,): -1 is the prefix, which all rows see
     places = np.arange(n_shared)  # (keys,)
     new = [list(row[n_shared:]) for row in ids]

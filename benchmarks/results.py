@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from icl.core.errors import IclError
-from icl.records.manifest import machine, versions
+from icl.records.manifest import describe_machine, list_versions
 
 __all__ = [
     "LIMIT",
@@ -103,7 +103,7 @@ class Result:
 
 def made_with() -> dict[str, Any]:
     """Versions and machine of a result, for its JSON."""
-    return {"versions": versions() | _others(), "machine": machine()}
+    return {"versions": list_versions() | _others(), "machine": describe_machine()}
 
 
 def _others() -> dict[str, Any]:
@@ -180,7 +180,7 @@ def show(results: Sequence[Result], console: Console) -> None:
 def _notes(results: Sequence[Result]) -> list[str]:
     import torch
 
-    made = versions() | _others()
+    made = list_versions() | _others()
     kinds = sorted({f"{result.dtype} on {result.device}" for result in results})
     notes = [
         f"{', '.join(kinds)}; {torch.get_num_threads()} threads, "

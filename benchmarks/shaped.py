@@ -22,7 +22,7 @@ from benchmarks.tiny import tokenizer
 from benchmarks.tools import Answers, Items, clocks, ours
 from icl.core.errors import IclError
 from icl.engines.hf.engine import HFEngine
-from icl.engines.hf.weights.hashes import quiet
+from icl.engines.hf.weights.hashes import silence_libraries
 
 __all__ = ["SHAPES", "measured", "run", "save_shaped"]
 
@@ -70,7 +70,7 @@ def save_shaped(shape: str, folder: Path) -> Path:
     starts = {"decoder_start_token_id": 0} if kind == "t5" else {}
     config = AutoConfig.for_model(kind, **sizes, **ends, **starts)
     make = AutoModelForSeq2SeqLM if kind == "t5" else AutoModelForCausalLM
-    with torch.device("cuda" if on_gpu else "cpu"), torch.random.fork_rng(), quiet():
+    with torch.device("cuda" if on_gpu else "cpu"), torch.random.fork_rng(), silence_libraries():
         torch.manual_seed(0)
         model = make.from_config(config, dtype=torch.bfloat16)
         model.save_pretrained(folder)

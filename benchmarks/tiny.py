@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.prompts import SAMPLES
-from icl.engines.hf.weights.hashes import quiet
+from icl.engines.hf.weights.hashes import silence_libraries
 
 __all__ = ["save_tiny", "tokenizer"]
 
@@ -35,7 +35,7 @@ def save_tiny(folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
-    with quiet():
+    with silence_libraries():
         model.save_pretrained(folder)
         made.save_pretrained(folder)
     return folder

@@ -16,8 +16,8 @@ from benchmarks.tiny import save_tiny
 from icl.core.errors import IclError
 from icl.core.types import ChoiceScore, Prompt
 from icl.engines.hf.engine import HFEngine
-from icl.engines.hf.weights.hashes import quiet
-from icl.engines.hf.weights.memory import free_bytes
+from icl.engines.hf.weights.hashes import silence_libraries
+from icl.engines.hf.weights.memory import measure_free_bytes
 
 __all__ = ["Answers", "Items", "Tools", "clocks", "compared", "folder_of", "opened", "ours"]
 
@@ -81,7 +81,7 @@ class Tools:
         n_tokens = len(self.harness.tok_encode(longest))
         vocabulary = self.harness.config.get_text_config().vocab_size
         bytes_each = 3 * n_tokens * vocabulary * self.engine.formats.dtype.itemsize
-        most = free_bytes(self.engine.torch_device) // 2 // bytes_each
+        most = measure_free_bytes(self.engine.torch_device) // 2 // bytes_each
         fit = [size for size in sizes if size <= most] or [min(sizes)]
         if left := sorted(set(sizes) - set(fit)):
             logger.info("no memory for batches of %s", ", ".join(map(str, left)))
@@ -131,7 +131,7 @@ def opened(source: str, width: Literal["auto", "fp32"]) -> Iterator[Tools]:
     with folder_of(source) as named:
         logger.info("loading %s in both tools", source)
         engine = HFEngine(named, width=width).load()
-        with quiet():
+        with silence_libraries():
             harness = HFLM(
                 str(engine.weights.folder),
                 dtype=engine.formats.compute,

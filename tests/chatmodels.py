@@ -117,7 +117,7 @@ def save_chat_model(
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from icl.engines.hf.weights.hashes import quiet
+    from icl.engines.hf.weights.hashes import silence_libraries
 
     ends = options.pop("ends", None)
     tokenizer = chat_tokenizer(template, **options)
@@ -139,7 +139,7 @@ def save_chat_model(
         model = LlamaForCausalLM(config)
     if follows:
         _bigram(model, {_id(tokenizer, a): _id(tokenizer, b) for a, b in follows.items()})
-    with quiet():
+    with silence_libraries():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     if ends is not None:

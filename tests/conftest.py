@@ -46,9 +46,9 @@ def make_tokenizer() -> Any:
 
 def save_model(folder: Path, model: Any) -> Path:
     """Save a model and the tiny tokenizer as safetensors."""
-    from icl.engines.hf.weights.hashes import quiet
+    from icl.engines.hf.weights.hashes import silence_libraries
 
-    with quiet():
+    with silence_libraries():
         model.save_pretrained(folder)
         make_tokenizer().save_pretrained(folder)
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from icl.core.types import Choice, Example, Output, Record, digest
-from icl.data import data_hash
+from icl.data import hash_data
 from icl.records.results import Run, load_run
 from icl.records.store import ConditionStore
 from icl.scoring.scores import score_run
@@ -80,7 +80,7 @@ def made(folder: Path, *conditions: Made, name: str = "made") -> Run:
                 "rows": digest(ids)[:12],
                 "cite": dict(one.cite),
                 "rows_available": len(ids),
-                "rows_hash": data_hash(_example(n, row, one) for n, row in enumerate(one.rows)),
+                "rows_hash": hash_data(_example(n, row, one) for n, row in enumerate(one.rows)),
                 "pool": {"n": 9, "hash": "0", "left_out": 0, "labels": dict(one.pool_labels)},
                 "fallbacks": [],
             }

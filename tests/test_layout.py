@@ -9,9 +9,13 @@ import pytest
 TESTS = Path(__file__).parent
 ICL = TESTS.parent / "icl"
 FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
-WHOLE = ("benchmarks", "constraints", "documents", "layout", "package", "witness")
+WHOLE = ("benchmarks", "constraints", "documents", "layout", "names", "package", "witness")
 """What tests beside the rooms are about: the project as a whole."""
 SUBJECTS = {
+    "cli/surrogates": "half characters in rows and feedback, through every verb that prints them",
+    "metrics/needs": "metrics that need a program or verdicts, built in and of plug-ins",
+    "records/fuzz": "real run folders, broken at random",
+    "records/malformed": "run folders broken by hand, each read by each verb",
     "experiment/enrichers": "fields that a task adds to rows, from the loader to the folder",
     "experiment/keys": "entries and json_schema: each key of the file, its meaning and its level",
     "experiment/new_kind": "a kind of task as one plug-in file, from the template to the page",

@@ -20,8 +20,8 @@ import icl
 from icl.core.registry import KINDS, names
 from icl.experiment.entries import ExperimentEntry
 from icl.experiment.file import load_experiment, parse_experiment
-from icl.experiment.grid import points
-from icl.prompts.template_file import parse_template, template_names
+from icl.experiment.grid import list_points
+from icl.prompts.template_file import list_templates, parse_template
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -118,7 +118,7 @@ def test_every_entry_point_loads(kind: str) -> None:
     "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem
 )
 def test_every_experiment_is_valid(path: Path) -> None:
-    assert points(load_experiment(path))
+    assert list_points(load_experiment(path))
 
 
 def test_the_examples_of_the_readme_are_valid(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_examples_of_the_readme_are_valid(tmp_path: Path) -> None:
     assert template and experiment
     parse_template(template[1], "wish.j2", tmp_path / "wish.j2")
     (tmp_path / "wish.j2").write_text(template[1])
-    found = points(parse_experiment(experiment[1], "mine.yaml", tmp_path, "mine"))
+    found = list_points(parse_experiment(experiment[1], "mine.yaml", tmp_path, "mine"))
     assert len(found) == 5
     assert yaml.safe_load(experiment[1]).keys() <= ExperimentEntry.model_fields.keys()
     for command in re.findall(r"`make (\w+)`", README):
@@ -141,7 +141,7 @@ def test_the_wheel_carries_templates_samples_and_types(tmp_path: Path) -> None:
     )
     with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
         inside = set(wheel.namelist())
-    for name in template_names():
+    for name in list_templates():
         assert f"icl/_shipped/prompts/{name}.j2" in inside
     for name in ("prompts/words.yaml", "samples/intent/en-US.jsonl", "experiments/quickstart.yaml"):
         assert f"icl/_shipped/{name}" in inside

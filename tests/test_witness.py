@@ -16,7 +16,7 @@ import pytest
 import icl
 from icl.records.manifest import read_manifest
 from icl.scoring.compare import compare_runs
-from icl.scoring.pairs import settings_of
+from icl.scoring.pairs import collect_settings
 from tests.cli.test_cli import call
 from tests.witness import (
     EXPECTED,
@@ -216,9 +216,9 @@ def test_old_and_new_runs_are_compared_setting_by_setting(
 ) -> None:
     lay(tmp_path)
     old, new = (icl.load_run(root / "runs" / name) for root in (tmp_path, fresh))
-    assert settings_of(old) == settings_of(new)
-    assert {"layout", "shown_labels"} <= settings_of(old).keys()
-    assert not {"format", "labels"} & settings_of(old).keys()
+    assert collect_settings(old) == collect_settings(new)
+    assert {"layout", "shown_labels"} <= collect_settings(old).keys()
+    assert not {"format", "labels"} & collect_settings(old).keys()
     assert len(list(compare_runs(old, new))) == len(list(compare_runs(new, new)))
     by = {"witness": "layout", "witness-shots": "shown_labels"}[name]
     with contextlib.chdir(tmp_path):

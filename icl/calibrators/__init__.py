@@ -19,11 +19,11 @@ from icl.prompts.template import Template
 
 __all__ = [
     "Answers",
-    "Calibrated",
+    "CalibratedScores",
     "Calibrator",
     "Floats",
     "Probe",
-    "content_free",
+    "empty_content",
     "make_calibrator",
     "make_calibrators",
 ]
@@ -67,7 +67,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Calibrated:
+class CalibratedScores:
     """Corrected scores of the choices of every row."""
 
     scores: Sequence[Floats]
@@ -101,7 +101,7 @@ class Calibrator(ABC):
         return ()
 
     @abstractmethod
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """The corrected scores of every row.
 
         Raises:
@@ -119,7 +119,7 @@ class Calibrator(ABC):
         return "|".join([f"calibrator:{self.name}", *shown])
 
 
-def content_free(
+def empty_content(
     example: Example, template: Template, text: str, names: Sequence[str] = ()
 ) -> dict[str, JSON]:
     """The fields of a row whose content is replaced by ``text``.

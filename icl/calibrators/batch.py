@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator, Floats
+from icl.calibrators import Answers, CalibratedScores, Calibrator, Floats
 from icl.core.errors import CalibrationError, ConfigError
 from icl.core.probabilities import normalise
 
@@ -44,7 +44,7 @@ class Batch(Calibrator):
         if self.space not in ("log", "probability"):
             raise ConfigError(f"batch: space is {self.space!r}; give log or probability")
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """Score of a label minus the mean score of that label.
 
         Raises:
@@ -69,7 +69,7 @@ class Batch(Calibrator):
             row - np.array([sums[label] / seen[label] for label in labels])
             for labels, row in zip(answers.labels, rows, strict=True)
         ]
-        return Calibrated(scores, warnings=tuple(_warnings(answers, seen)))
+        return CalibratedScores(scores, warnings=tuple(_warnings(answers, seen)))
 
 
 def _warnings(answers: Answers, labels: Mapping[str, int]) -> Iterator[str]:

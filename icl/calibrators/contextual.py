@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator, Probe, content_free
+from icl.calibrators import Answers, CalibratedScores, Calibrator, Probe, empty_content
 from icl.core.errors import ConfigError
 from icl.core.probabilities import normalise
 from icl.core.types import Example
@@ -44,14 +44,14 @@ class Contextual(Calibrator):
     def probes(self, example: Example, template: Template) -> Sequence[Probe]:
         """The row with each input in the place of its content, sent with the row's shots."""
         return [
-            Probe("content_free", content_free(example, template, text, self.fields))
+            Probe("content_free", empty_content(example, template, text, self.fields))
             for text in self.inputs
         ]
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """The difference log p(y|x) - log p_cf(y)."""
         scores = []
         for logprobs, probes in zip(answers.logprobs, answers.probes, strict=True):
             mean = np.logaddexp.reduce(np.array(probes), axis=0) - np.log(len(probes))
             scores.append(normalise(logprobs) - normalise(mean))
-        return Calibrated(scores)
+        return CalibratedScores(scores)

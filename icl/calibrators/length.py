@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator
+from icl.calibrators import Answers, CalibratedScores, Calibrator
 from icl.core.errors import CalibrationError
 
 __all__ = ["PerByte", "PerChar", "PerToken"]
 
 
-def _divided(answers: Answers, lengths: Sequence[Sequence[int]]) -> Calibrated:
+def _divided(answers: Answers, lengths: Sequence[Sequence[int]]) -> CalibratedScores:
     for labels, row in zip(answers.labels, lengths, strict=True):
         if min(row) < 1:
             raise CalibrationError(
                 f"the choice {labels[row.index(min(row))]!r} has no length to divide by"
             )
     pairs = zip(answers.logprobs, lengths, strict=True)
-    return Calibrated([logprobs / np.array(row) for logprobs, row in pairs])
+    return CalibratedScores([logprobs / np.array(row) for logprobs, row in pairs])
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PerToken(Calibrator):
         "normalisation on ARC, OpenBookQA and RACE (Brown 2020)"
     )
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """Sum / tokens, the terminator's included where it was scored."""
         return _divided(answers, answers.tokens)
 
@@ -51,7 +51,7 @@ class PerChar(Calibrator):
     assumes = "as per_token, and that no tokenizer should decide what is long"
     hurts = "labels in scripts that need few characters for a word lose against others"
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """Sum / Unicode characters, white space in front and the terminator left out."""
         return _divided(answers, [[len(t.lstrip()) for t in row] for row in answers.texts])
 
@@ -64,7 +64,7 @@ class PerByte(Calibrator):
     assumes = "as per_token, and that no tokenizer should decide what is long"
     hurts = "one script beside another: a character takes 1 byte in Latin, 2 in Arabic, 3 in Hindi"
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """Sum / UTF-8 bytes, white space in front and the terminator left out."""
         return _divided(
             answers,

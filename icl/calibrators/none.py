@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icl.calibrators import Answers, Calibrated, Calibrator
+from icl.calibrators import Answers, CalibratedScores, Calibrator
 
 __all__ = ["Plain"]
 
@@ -19,6 +19,6 @@ class Plain(Calibrator):
         "labels common in the shots, near the end, or in pretraining text are favoured (Zhao 2021)"
     )
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """The sums themselves."""
-        return Calibrated(answers.logprobs)
+        return CalibratedScores(answers.logprobs)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icl.calibrators import Answers, Calibrated, Calibrator, Probe, content_free
+from icl.calibrators import Answers, CalibratedScores, Calibrator, Probe, empty_content
 from icl.core.errors import CalibrationError, ConfigError
 from icl.core.types import Example
 from icl.prompts.template import Template
@@ -47,7 +47,7 @@ class PMI(Calibrator):
         """What the query ends with whatever the row says."""
         made = []
         for text in ("a", "b"):
-            fields = content_free(example, template, text, self.fields)
+            fields = empty_content(example, template, text, self.fields)
             made.append(template.prompt(Example(example.id, fields, meta=example.meta)).query)
         tail = os.path.commonprefix([query[::-1] for query in made])[::-1].lstrip()
         if not tail:
@@ -57,7 +57,7 @@ class PMI(Calibrator):
             )
         return tail
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """The difference log P(y|x) - log P(y|premise)."""
         pairs = zip(answers.logprobs, answers.probes, strict=True)
-        return Calibrated([logprobs - probes[0] for logprobs, probes in pairs])
+        return CalibratedScores([logprobs - probes[0] for logprobs, probes in pairs])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator, Floats
+from icl.calibrators import Answers, CalibratedScores, Calibrator, Floats
 from icl.core.errors import CalibrationError, ConfigError
 from icl.core.probabilities import normalise
 
@@ -54,7 +54,7 @@ class VoteMix(Calibrator):
         """``n``, unless the weight is given."""
         return self.n if self.weight is None else 0
 
-    def calibrate(self, answers: Answers) -> Calibrated:
+    def calibrate(self, answers: Answers) -> CalibratedScores:
         """The logarithm of (1 - w) p_model + w p_vote; a row without shots keeps p_model.
 
         Raises:
@@ -65,14 +65,14 @@ class VoteMix(Calibrator):
         if not any(answers.votes):
             raise CalibrationError("no prompt has shots with labels, so there is no vote")
         if self.weight is not None:
-            return Calibrated(_mixed(answers, self.weight))
+            return CalibratedScores(_mixed(answers, self.weight))
         if answers.pool is None or not answers.pool.logprobs:
             raise CalibrationError(
                 "no pool row has a right answer to choose the weight by; give one, as in "
                 "{calibrator: vote_mix, weight: 0.5}"
             )
         weight, fitted, warnings = _chosen(answers.pool, answers.pool_labels)
-        return Calibrated(_mixed(answers, weight), fitted, warnings)
+        return CalibratedScores(_mixed(answers, weight), fitted, warnings)
 
 
 def _mixed(answers: Answers, weight: float) -> list[Floats]:

@@ -9,7 +9,7 @@ from typer.models import CommandInfo
 
 from icl.cli import author, compare, export, feedback, report, run, search, show, workbench
 from icl.cli.common import STOPPED, app
-from icl.core.errors import IclError, one_line
+from icl.core.errors import IclError, join_lines
 
 __all__ = ["app", "main"]
 
@@ -37,7 +37,7 @@ def main() -> None:
             typer.echo("icl: stopped; run the same command again to go on", err=True)
         sys.exit(code)
     except IclError as error:
-        typer.echo(f"icl: {one_line(error)}", err=True)
+        typer.echo(f"icl: {join_lines(error)}", err=True)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(0)

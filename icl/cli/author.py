@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icl.cli.common import DEMO_MODEL, app, pasted
-from icl.core.errors import ConfigError, IclError, one_line
+from icl.core.errors import ConfigError, IclError, join_lines
 from icl.core.number_text import format_score
 
 if TYPE_CHECKING:
-    from icl.running.trial import Outcome, Tried
+    from icl.running.trial import Outcome, TrialRow
 
 PANEL = "Write"
 TAIL_CHARS, TAIL_LINES = 400, 6
@@ -56,13 +56,13 @@ def try_(
     ] = None,
 ) -> None:
     """Ask a few rows and show the answers; --watch: at every save."""
-    from icl.experiment.starters import experiment_for, is_experiment
+    from icl.experiment.starters import is_experiment, make_experiment
     from icl.running.trial import Trial
     from icl.running.trial import watch as keep_watching
 
     if model is not None and is_experiment(file):
         raise ConfigError(f"--model goes with a template; {file} names its models under `models:`")
-    asked = functools.partial(experiment_for, file, model or DEMO_MODEL)
+    asked = functools.partial(make_experiment, file, model or DEMO_MODEL)
     trial = Trial(asked, condition, rows)
     if not watch:
         _tell(trial.run())
@@ -77,7 +77,7 @@ def _tell_again(file: str, told: Outcome | IclError) -> None:
     if sys.stdout.isatty():
         typer.echo("\033[H\033[2J", nl=False)  # a fresh screen
     if isinstance(told, IclError):
-        typer.echo(f"icl: {one_line(told)}", err=True)
+        typer.echo(f"icl: {join_lines(told)}", err=True)
     else:
         _tell(told)
     typer.echo(f"── watching {file}: save to try again, Ctrl+C to end", err=True)
@@ -94,7 +94,7 @@ def _tell(outcome: Outcome) -> None:
     typer.echo(f"{line} (no score: {outcome.note})" if outcome.note else line)
 
 
-def _row_lines(row: Tried, place: int, n: int) -> Iterator[str]:
+def _row_lines(row: TrialRow, place: int, n: int) -> Iterator[str]:
     """One row: the end of its prompt, the answer, and the right one where that is another."""
     dropped = f", {len(row.dropped)} shots did not fit" if row.dropped else ""
     head = f"── row {place} of {n}, id {row.id}, {row.prompt_tokens} tokens{dropped} "
@@ -136,6 +136,6 @@ def schema(
     ] = "experiment",
 ) -> None:
     """Print the JSON Schema of a file, for editors."""
-    from icl.experiment.json_schema import schema_text
+    from icl.experiment.json_schema import write_schema
 
-    typer.echo(schema_text(kind), nl=False)
+    typer.echo(write_schema(kind), nl=False)

@@ -87,11 +87,11 @@ def _check_apart(a: Run, b: Run) -> None:
 
 def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | None]:
     """The setting and its baseline: those asked for, else those under ``compare:`` of the file."""
-    from icl.scoring.pairs import settings_of
+    from icl.scoring.pairs import collect_settings
 
     kept = run.manifest.compare
     if by is None and kept is None:
-        varied = [name for name, values in settings_of(run).items() if len(values) > 1]
+        varied = [name for name, values in collect_settings(run).items() if len(values) > 1]
         raise ConfigError(
             f"{run.name}: say what to compare: a second run or condition, or --by SETTING; "
             f"what differs in it: {', '.join(varied) or 'nothing'}"
@@ -105,8 +105,8 @@ def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | N
 def _print(comparisons: list[Comparison], by: str = "") -> None:
     from rich.console import Console
 
-    from icl.reports.comparison import comparison_tables
+    from icl.reports.comparison import make_comparison_tables
 
     console = Console()
-    for part in comparison_tables(comparisons, by):
+    for part in make_comparison_tables(comparisons, by):
         console.print(part, highlight=False)

@@ -23,12 +23,12 @@ def feedback(
     ] = None,
 ) -> None:
     """Count the verdicts on outputs; with -o, write the approved answers as a shot file."""
-    from icl.records.feedback import read, shots, write_shots
+    from icl.records.feedback import collect_shots, read, write_shots
 
     found = read(file)
     counts = Counter(one.verdict for one in found)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    rows = shots(found)
+    rows = collect_shots(found)
     typer.echo(f"{len(found)} verdicts: {told or 'none'}; {len(rows)} rows with a right answer")
     if out is not None:
         write_shots(out, rows)

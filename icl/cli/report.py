@@ -103,9 +103,9 @@ def _page(run: Run) -> str:
 
 
 def _appendix(run: Run) -> Appendix:
-    from icl.reports.appendix import appendix
+    from icl.reports.appendix import make_appendix
 
-    return appendix(run)
+    return make_appendix(run)
 
 
 def _terminal(
@@ -135,10 +135,10 @@ def _text(
 
 
 def _grids(run: Run, pivots: list[Pivot], metric: str | None) -> list[Grid]:
-    from icl.reports.grid import score_grids
-    from icl.reports.pivot import pivot_grid
+    from icl.reports.grid import make_score_grids
+    from icl.reports.pivot import lay_out_pivot
 
-    return [pivot_grid(one) for one in pivots] or score_grids(run, metric)
+    return [lay_out_pivot(one) for one in pivots] or make_score_grids(run, metric)
 
 
 def _write(text: str, path: Path, within: Path | None = None) -> None:

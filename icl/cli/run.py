@@ -25,7 +25,7 @@ def run(
     from icl.core.files import replace_file
     from icl.experiment.file import load_experiment
     from icl.records.paths import TABLE
-    from icl.reports.comparison import compared
+    from icl.reports.comparison import render_comparison
     from icl.reports.tables import render
     from icl.running.progress import Progress
     from icl.running.run import run as run_experiment
@@ -36,7 +36,7 @@ def run(
         _dry_run(experiment, out, progress)
         return
     done = run_experiment(experiment, out, progress)
-    table = render(done) + compared(done)
+    table = render(done) + render_comparison(done)
     replace_file(done.folder / TABLE, table, out)
     typer.echo(table, nl=False)
     one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
@@ -51,7 +51,7 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from icl.running.estimate import HEAD, estimate, total
+    from icl.running.estimate import HEAD, estimate, sum_estimates
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for place, title in enumerate(HEAD):
@@ -62,7 +62,7 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
             found.append(one)
             table.add_row(*one.cells())
     Console().print(table, highlight=False)
-    typer.echo(total(found))
+    typer.echo(sum_estimates(found))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -82,10 +82,10 @@ def score(
     """Score a run again from its records, without a model."""
     from icl.records.results import load_run
     from icl.reports.tables import render
-    from icl.scoring.scores import commands_left_out, score_run
+    from icl.scoring.scores import note_commands_left_out, score_run
 
     loaded = load_run(run_name, out, allow_commands=allow_commands)
-    for line in commands_left_out(loaded) if metric is None else ():
+    for line in note_commands_left_out(loaded) if metric is None else ():
         typer.echo(line, err=True)
     scored = score_run(loaded, metric, parser, calibrators=calibrator)
     typer.echo(render(scored), nl=False)

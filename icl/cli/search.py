@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icl.cli.common import Out, app
-from icl.running.progress import duration
+from icl.running.progress import format_duration
 
 if TYPE_CHECKING:
-    from icl.running.search.search import Plan
+    from icl.running.search.search import SearchPlan
 
 PANEL = "Run"
 NAMED = 12
@@ -47,7 +47,7 @@ def search(
     typer.echo(f"experiment: {found.best}\n  icl run {found.best}")
 
 
-def _tell_plan(made: Plan) -> None:
+def _tell_plan(made: SearchPlan) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -85,4 +85,4 @@ def _tell_plan(made: Plan) -> None:
 
 
 def _time(tokens: float, pace: float | None) -> str:
-    return "–" if pace is None else duration(tokens * pace)
+    return "–" if pace is None else format_duration(tokens * pace)

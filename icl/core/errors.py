@@ -27,7 +27,7 @@ __all__ = [
     "BusyError",
     "CalibrationError",
     "ChoiceError",
-    "CommandRefused",
+    "CommandError",
     "ConfigError",
     "CostError",
     "DataError",
@@ -41,7 +41,7 @@ __all__ = [
     "StoreError",
     "TemplateError",
     "WindowError",
-    "one_line",
+    "join_lines",
 ]
 
 
@@ -53,7 +53,7 @@ class ConfigError(IclError):
     """The experiment file or a name in it is wrong."""
 
 
-class CommandRefused(ConfigError):
+class CommandError(ConfigError):
     """A run folder names a program that the user has not allowed to be started."""
 
 
@@ -113,6 +113,6 @@ class BusyError(StoreError):
     """Another process writes to the same run."""
 
 
-def one_line(error: BaseException | str) -> str:
+def join_lines(error: BaseException | str) -> str:
     """An error's text as the command line prints it: in one line."""
     return " ".join(str(error).split())

@@ -11,17 +11,17 @@ import unicodedata
 from collections import Counter
 from typing import Any
 
-from icl.core.types import JSON, canonical
+from icl.core.types import JSON, canonicalize
 
-__all__ = ["items", "normal"]
+__all__ = ["count_items", "normalise_value"]
 
 
-def normal(value: Any) -> dict[str, JSON] | list[JSON]:
+def normalise_value(value: Any) -> dict[str, JSON] | list[JSON]:
     """The normal form of a JSON object or list; its canonical JSON is the answer's text.
 
-    >>> normal({"who": "Ann", "age": 41, "where": None})
+    >>> normalise_value({"who": "Ann", "age": 41, "where": None})
     {'age': ['41'], 'who': ['Ann']}
-    >>> normal(["b", "a", ""])
+    >>> normalise_value(["b", "a", ""])
     ['a', 'b']
 
     Raises:
@@ -46,10 +46,10 @@ def _values(value: Any) -> list[JSON]:
         if isinstance(one, list | tuple):
             flat += _values(one)
         elif isinstance(one, dict):
-            flat.append(normal(one))
+            flat.append(normalise_value(one))
         elif text := _text(one):
             flat.append(text)
-    return sorted((one for one in flat if one), key=canonical)
+    return sorted((one for one in flat if one), key=canonicalize)
 
 
 def _text(value: Any) -> str:
@@ -59,22 +59,22 @@ def _text(value: Any) -> str:
     return " ".join(unicodedata.normalize("NFC", shown).split())
 
 
-def items(answer: str) -> Counter[tuple[str, str]]:
+def count_items(answer: str) -> Counter[tuple[str, str]]:
     """(field, value) -> how often, of an answer's text; the field is empty in a list.
 
     Fields and values are compared with case folded.
 
-    >>> sorted(items('{"who": ["Ann", "Bo"]}'))
+    >>> sorted(count_items('{"who": ["Ann", "Bo"]}'))
     [('who', 'ann'), ('who', 'bo')]
 
     Raises:
         ValueError: not JSON.
         TypeError: neither an object nor a list.
     """
-    found = normal(json.loads(answer))
+    found = normalise_value(json.loads(answer))
     pairs = found.items() if isinstance(found, dict) else [("", found)]
     return Counter(
-        (name.casefold(), (one if isinstance(one, str) else canonical(one)).casefold())
+        (name.casefold(), (one if isinstance(one, str) else canonicalize(one)).casefold())
         for name, many in pairs
         for one in many  # type: ignore[union-attr]
     )

@@ -18,21 +18,21 @@ from pathlib import Path
 from icl.core.errors import StoreError
 
 __all__ = [
-    "shipped_folder",
+    "find_shipped_folder",
     "GrowingFile",
     "append_lines",
-    "cache_dir",
+    "find_cache_dir",
     "check_folders",
     "check_plain",
     "open_to_append",
     "read_plain",
     "replace_file",
     "stamp",
-    "write_error",
+    "make_write_error",
 ]
 
 
-def shipped_folder(name: str) -> Path:
+def find_shipped_folder(name: str) -> Path:
     """Return a folder that ships with the package: ``prompts`` or ``samples``.
 
     In a checkout it lies beside the package; in an installed wheel, inside of it.
@@ -42,7 +42,7 @@ def shipped_folder(name: str) -> Path:
     return shipped if shipped.is_dir() else package.resolve().parent / name
 
 
-def cache_dir() -> Path:
+def find_cache_dir() -> Path:
     """Where models and data are kept: ``$ICL_CACHE``, else ``~/.cache/icl-workbench``."""
     chosen = os.environ.get("ICL_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "icl-workbench"
@@ -90,7 +90,7 @@ def check_folders(folder: Path, within: Path) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise write_error(place, error) from error
+            raise make_write_error(place, error) from error
         if _is_link(found) or not stat.S_ISDIR(found.st_mode):
             what = "a link" if _is_link(found) else "no folder"
             raise StoreError(
@@ -187,7 +187,7 @@ def _replace(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise write_error(path, error) from error
+        raise make_write_error(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -215,7 +215,7 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        raise write_error(path, error) from error
+        raise make_write_error(path, error) from error
 
 
 def open_to_append(path: Path) -> int:
@@ -254,7 +254,7 @@ def stamp(path: Path) -> Stamp | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise write_error(path, error) from error
+        raise make_write_error(path, error) from error
 
 
 def _stamp(found: os.stat_result) -> Stamp:
@@ -291,7 +291,7 @@ class GrowingFile:
                 finally:
                     os.close(handle)
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise make_write_error(self.path, error) from error
 
     def append(self, data: bytes) -> None:
         """Append whole and synced, or leave the file as it was.
@@ -309,7 +309,7 @@ class GrowingFile:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise make_write_error(self.path, error) from error
 
     def check(self, may_grow: bool = False) -> None:
         """Refuse to go on with a file that is not as it was left.
@@ -341,7 +341,7 @@ class GrowingFile:
         )
 
 
-def write_error(path: Path, error: OSError) -> StoreError:
+def make_write_error(path: Path, error: OSError) -> StoreError:
     """The error that says what could not be written, and how to go on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(

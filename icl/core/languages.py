@@ -9,7 +9,7 @@ from typing import Any
 
 from icl.core.errors import DataError
 
-__all__ = ["Language", "language", "script_share"]
+__all__ = ["Language", "find_language", "measure_script_share"]
 
 
 # Top-level families of Glottolog (https://glottolog.org), for the languages of MASSIVE, XCOPA
@@ -65,7 +65,7 @@ _NO_LANGUAGE = {"und", "mul", "mis", "zxx"}
 class Language:
     """A language as a data set names it.
 
-    >>> language("swh_Latn").name("de")
+    >>> find_language("swh_Latn").name("de")
     'Suaheli'
     """
 
@@ -87,7 +87,7 @@ class Language:
         import langcodes
         from language_data.names import code_to_names
 
-        shown = language(display)
+        shown = find_language(display)
         # langcodes itself answers in English, or "Unknown language", where a name is missing.
         there = langcodes.Language.get(display).broader_tags()
         if not set(there) & code_to_names(self.code).keys():
@@ -99,10 +99,10 @@ class Language:
 
 
 @lru_cache(maxsize=4096)
-def language(tag: str) -> Language:
+def find_language(tag: str) -> Language:
     """The language of a tag in any common spelling: ``sw``, ``sw-KE``, ``swh_Latn``, ``zh_TW``.
 
-    >>> language("zho_Hans").code, language("zh-TW").script, language("sw-KE").family
+    >>> find_language("zho_Hans").code, find_language("zh-TW").script, find_language("sw-KE").family
     ('zh', 'Hant', 'Atlantic-Congo')
 
     Raises:
@@ -145,22 +145,22 @@ def _no_language(tag: str) -> DataError:
     )
 
 
-def script_share(text: str, tag: str) -> float | None:
+def measure_script_share(text: str, tag: str) -> float | None:
     """Share from 0 to 1 of a text's letters that the language ``tag`` is written with.
 
     It tells scripts apart, not languages: English text has a share of 1 for German. Letters of
     no script of their own are left out; None where no letter is left, or where CLDR knows no
     script of the language.
 
-    >>> script_share("नमस्ते", "hi"), script_share("Привет", "de"), script_share("7!", "de")
-    (1.0, 0.0, None)
+    >>> [measure_script_share(text, "hi") for text in ("नमस्ते", "Привет", "7!")]
+    [1.0, 0.0, None]
 
     Raises:
         DataError: not the tag of a language.
     """
     import regex
 
-    script = language(tag).script
+    script = find_language(tag).script
     if script == "Zzzz":
         return None
     letters = len(regex.findall(r"[\p{L}--[\p{Zyyy}\p{Zinh}]]", text, regex.V1))

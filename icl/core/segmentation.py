@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["sentences", "shorten", "words"]
+__all__ = ["split_sentences", "shorten", "split_words"]
 
 
 UNSPACED = (
@@ -41,12 +41,12 @@ def _word() -> Any:
     )
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Words in small letters, Unicode NFC, without punctuation; characters where none are spaced.
 
     For ASCII text these are the tokens of the library rouge_score.
 
-    >>> words("It's 5 °C."), words("東京へ")
+    >>> split_words("It's 5 °C."), split_words("東京へ")
     (['it', 's', '5', 'c'], ['東', '京', 'へ'])
     """
     found: list[str] = _word().findall(unicodedata.normalize("NFC", text.lower()))
@@ -73,10 +73,10 @@ def _word_ends(text: str) -> tuple[int, ...]:
     return tuple(found.end() for found in _word().finditer(text))
 
 
-def sentences(text: str) -> list[str]:
+def split_sentences(text: str) -> list[str]:
     """Sentences without outer white space: they end in final punctuation or at a line's end.
 
-    >>> sentences("Dr. Bo came. He left!")
+    >>> split_sentences("Dr. Bo came. He left!")
     ['Dr. Bo came.', 'He left!']
     """
     borders = [0, *_sentence_ends(text)]

@@ -19,8 +19,8 @@ __all__ = [
     "Amount",
     "Count",
     "DEEPEST",
-    "Malformed",
-    "Torn",
+    "ShapeError",
+    "TornLineError",
     "check_depth",
     "convert",
     "decode",
@@ -53,11 +53,11 @@ _PATH = re.compile(r" - at `(?:key in )?\$\.?(.*)`$", re.S)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.S)
 
 
-class Malformed(ValueError):
+class ShapeError(ValueError):
     """JSON that holds something else than it should; the text says what, and where in it."""
 
 
-class Torn(Malformed):
+class TornLineError(ShapeError):
     """A text that is no JSON, as a writer leaves it that was killed."""
 
 
@@ -78,20 +78,20 @@ def decode(data: bytes, made: msgspec.json.Decoder[T], most: int = MOST_BYTES) -
     Lone surrogates, which text of the web holds and this project writes as they are, are read too.
 
     Raises:
-        Torn: it is no JSON.
-        Malformed: too large, nested too deeply, or not of that type.
+        TornLineError: it is no JSON.
+        ShapeError: too large, nested too deeply, or not of that type.
     """
     if len(data) > most:
-        raise Malformed(f"{len(data):,} bytes, where at most {most:,} are read")
+        raise ShapeError(f"{len(data):,} bytes, where at most {most:,} are read")
     check_depth(data)
     try:
         return made.decode(data)
     except msgspec.ValidationError as error:
         _leniently(data)  # what is torn further on is no JSON, whatever stands before that
-        raise Malformed(_told(error)) from error
+        raise ShapeError(_told(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if b"\xed" not in data and b"\\u" not in data:
-            raise Torn(_told(error)) from error
+            raise TornLineError(_told(error)) from error
     return convert(_leniently(data), made.type)
 
 
@@ -99,21 +99,21 @@ def convert(value: Any, kind: type[T]) -> T:
     """Check parsed JSON against a type.
 
     Raises:
-        Malformed: it is something else.
+        ShapeError: it is something else.
     """
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise Malformed(_told(error)) from error
+        raise ShapeError(_told(error)) from error
     except UnicodeEncodeError as error:
-        raise Malformed("half of a character where a name is expected") from error
+        raise ShapeError("half of a character where a name is expected") from error
 
 
 def check_depth(data: bytes) -> None:
     """Refuse text whose brackets stand in one another too deeply; those in strings do not count.
 
     Raises:
-        Malformed: they do.
+        ShapeError: they do.
     """
     if data.count(b"[") + data.count(b"{") <= DEEPEST:
         return
@@ -121,7 +121,7 @@ def check_depth(data: bytes) -> None:
     for bracket in _TEXT.sub(b"", data).translate(None, _NO_BRACKETS):
         depth += 1 if bracket in b"[{" else -1
         if depth > DEEPEST:
-            raise Malformed(f"nested more than {DEEPEST} brackets deep")
+            raise ShapeError(f"nested more than {DEEPEST} brackets deep")
 
 
 def read_json(
@@ -143,9 +143,9 @@ def read_json(
         raise StoreError(f"{path} is missing; {missing or f'{repair} to write it'}")
     try:
         return decode(data, decoder(kind), MOST_FILE_BYTES)
-    except Torn as error:
+    except TornLineError as error:
         raise StoreError(f"{path} cannot be read: {error}; {repair}") from error
-    except Malformed as error:
+    except ShapeError as error:
         raise StoreError(f"{path}: {error}; {repair}") from error
 
 
@@ -166,7 +166,7 @@ def _leniently(data: bytes) -> Any:
             parse_int=_short,
         )
     except (ValueError, RecursionError) as error:
-        raise Torn(str(error)) from error
+        raise TornLineError(str(error)) from error
 
 
 def _finite(text: str) -> float:

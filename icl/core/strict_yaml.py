@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["StrictLoader", "line_of"]
+__all__ = ["StrictLoader", "find_line"]
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -44,12 +44,12 @@ _WORD = re.compile(r"'([^'\n]{1,200})'")
 _PATH = re.compile(r"(?<![\w./])[A-Za-z_]\w*(?:\.\w+)*(?=[:\s])")
 
 
-def line_of(text: str, message: str) -> int | None:
+def find_line(text: str, message: str) -> int | None:
     r"""The line, from 1, of what a message names: a path such as ``tasks.0.rows.n``, or a value.
 
     None where the text is no YAML, or the message names nothing that stands in it.
 
-    >>> line_of("name: x\ngrid:\n  shots: [one]\n", "grid.shots: 'one' is no number")
+    >>> find_line("name: x\ngrid:\n  shots: [one]\n", "grid.shots: 'one' is no number")
     3
     """
     try:

@@ -15,7 +15,7 @@ __all__ = [
     "Choice",
     "ChoiceScore",
     "Example",
-    "Expected",
+    "TokenScore",
     "FINISHES",
     "Finish",
     "JSON",
@@ -36,7 +36,7 @@ __all__ = [
     "ScoreKind",
     "Shot",
     "Token",
-    "canonical",
+    "canonicalize",
     "digest",
     "narrow",
     "signature_text",
@@ -108,7 +108,7 @@ def signature_text(settings: str, interval: str) -> str:
     return f"{settings}{_INTERVAL}{interval}"
 
 
-def canonical(value: Any) -> str:
+def canonicalize(value: Any) -> str:
     """The one JSON text of a plain value: sorted keys, no spaces, UTF-8 kept, NaN refused."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -116,8 +116,8 @@ def canonical(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of :func:`canonical`, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
+    """SHA-256 of :func:`canonicalize`, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonicalize(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class TokenScore:
     """A token of a text, and what the model expected in its place."""
 
     token: Token

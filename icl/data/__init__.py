@@ -9,25 +9,25 @@ from icl.core.registry import lookup
 from icl.core.types import Example
 from icl.data.conll import read_conll
 from icl.data.flores_ntrex import read_flores, read_ntrex
-from icl.data.hub import pinned, read_hf
+from icl.data.hub import pin_commit, read_hf
 from icl.data.parallel import read_lines
 from icl.data.parquet import read_parquet
 from icl.data.rows import Digests
-from icl.data.sampling import Drawn, Seen, apart, data_hash, draw, sample
+from icl.data.sampling import RowHashes, RowSample, draw, hash_data, keep_apart, sample
 from icl.data.spec import DataSpec
-from icl.data.tables import json_lines, read_csv, read_jsonl, read_massive, read_tsv
+from icl.data.tables import read_csv, read_json_lines, read_jsonl, read_massive, read_tsv
 
 __all__ = [
     "DataSpec",
-    "Drawn",
-    "Seen",
-    "apart",
-    "between",
-    "data_hash",
+    "RowSample",
+    "RowHashes",
+    "keep_apart",
+    "take_between",
+    "hash_data",
     "draw",
-    "json_lines",
+    "read_json_lines",
     "load",
-    "pinned",
+    "pin_commit",
     "read_conll",
     "read_csv",
     "read_flores",
@@ -73,7 +73,7 @@ def scan(spec: DataSpec) -> Iterator[Example]:
                 f"{spec.path}: {key}: is for the format {' or '.join(formats)}, not {spec.format}"
             )
     ids = Digests()
-    for example in between(lookup("format", spec.format)(spec), spec):
+    for example in take_between(lookup("format", spec.format)(spec), spec):
         ids.add(example.id)
         yield example
     if not len(ids):
@@ -85,10 +85,10 @@ def scan(spec: DataSpec) -> Iterator[Example]:
 
 
 def _again(spec: DataSpec) -> Iterator[Example]:
-    return between(lookup("format", spec.format)(spec), spec)
+    return take_between(lookup("format", spec.format)(spec), spec)
 
 
-def between(examples: Iterable[Example], spec: DataSpec) -> Iterator[Example]:
+def take_between(examples: Iterable[Example], spec: DataSpec) -> Iterator[Example]:
     """The rows ``first`` to ``last`` of what the reader yields, from 1, both included.
 
     The rest is read too: files that are not aligned, or an id that stands twice, show only then.

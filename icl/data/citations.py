@@ -12,7 +12,7 @@ from typing import Protocol
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
 
-__all__ = ["Sourced", "citation", "citations", "known"]
+__all__ = ["CitableData", "find_citation", "find_citations", "list_citable"]
 
 
 _TOGETHER = {"massive": ("massive", "slurp"), "flores200": ("nllb", "flores101")}
@@ -22,7 +22,7 @@ _OF_FORMAT = {"massive": "massive", "flores": "flores200", "ntrex": "ntrex"}
 NONE = "none"
 
 
-class Sourced(Protocol):
+class CitableData(Protocol):
     """An entry under ``data:``."""
 
     @property
@@ -44,13 +44,13 @@ def _entries() -> dict[str, str]:
     return {entry.partition("{")[2].partition(",")[0]: entry.strip() for entry in found}
 
 
-def known() -> list[str]:
+def list_citable() -> list[str]:
     """Names that ``cite:`` accepts."""
     grouped = {key for keys in _TOGETHER.values() for key in keys}
     return sorted((_entries().keys() - grouped) | _TOGETHER.keys())
 
 
-def citation(name: str, format: str, cite: str | None, base: Path) -> str:
+def find_citation(name: str, format: str, cite: str | None, base: Path) -> str:
     r"""BibTeX of a data set; empty where nothing is known of it, or ``cite`` is ``none``.
 
     Args:
@@ -59,7 +59,7 @@ def citation(name: str, format: str, cite: str | None, base: Path) -> str:
         cite: what its entry says: a known name, BibTeX text, the path of a ``.bib`` file, ``none``.
         base: folder that the path starts from.
 
-    >>> citation("mine", "jsonl", "xcopa", Path("."))[:21]
+    >>> find_citation("mine", "jsonl", "xcopa", Path("."))[:21]
     '@inproceedings{xcopa,'
 
     Raises:
@@ -78,17 +78,19 @@ def citation(name: str, format: str, cite: str | None, base: Path) -> str:
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or error
             raise ConfigError(f"data {name}: cite: {path} cannot be read: {why}") from error
-    if cite not in known():
+    if cite not in list_citable():
         raise ConfigError(
             f"data {name}: cite: {cite!r} is no known data set, BibTeX (@…) or .bib file"
-            f"{did_you_mean(cite, [*known(), NONE])}"
+            f"{did_you_mean(cite, [*list_citable(), NONE])}"
         )
     return "\n".join(_entries()[key] for key in _TOGETHER.get(cite, (cite,)))
 
 
-def citations(names: Iterable[str], data: Mapping[str, Sourced], base: Path) -> dict[str, str]:
-    """Name -> BibTeX of those of the data sets that have any; see :func:`citation`."""
-    made = {name: citation(name, data[name].format, data[name].cite, base) for name in names}
+def find_citations(
+    names: Iterable[str], data: Mapping[str, CitableData], base: Path
+) -> dict[str, str]:
+    """Name -> BibTeX of those of the data sets that have any; see :func:`find_citation`."""
+    made = {name: find_citation(name, data[name].format, data[name].cite, base) for name in names}
     return {name: text for name, text in made.items() if text}
 
 

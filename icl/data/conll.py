@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from icl.core.errors import DataError
-from icl.core.languages import language
+from icl.core.languages import find_language
 from icl.core.registry import register
 from icl.core.types import Example
-from icl.data.parallel import plain_lines
-from icl.data.rows import Row, Table, examples
+from icl.data.parallel import read_plain_lines
+from icl.data.rows import Row, RowTable, read_examples
 from icl.data.spec import DataSpec, find_file, find_path
 
 __all__ = ["join_tokens", "read_conll"]
@@ -55,7 +55,7 @@ def read_conll(spec: DataSpec) -> Iterator[Example]:
         for line, row in _sentences(path, spec, columns):
             yield f"{path}:{line}", row
 
-    for example in examples(Table(str(path), rows), made):
+    for example in read_examples(RowTable(str(path), rows), made):
         joined = column in columns and len(example.targets) > 0
         yield replace(example, targets=(" ".join(example.targets),)) if joined else example
 
@@ -64,12 +64,12 @@ def _sentences(
     path: Path, spec: DataSpec, columns: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line of its first token, row) of each sentence."""
-    spaced = spec.locale is None or language(spec.locale).script not in _UNSPACED
+    spaced = spec.locale is None or find_language(spec.locale).script not in _UNSPACED
     notes: dict[str, str] = {}
     cells: list[list[str]] = []
     begin = 0
     number = 0
-    for number, line in enumerate(plain_lines(path, spec.encoding), start=1):
+    for number, line in enumerate(read_plain_lines(path, spec.encoding), start=1):
         if not line.strip():
             if cells:
                 yield begin, _row(cells, notes, columns, spaced)

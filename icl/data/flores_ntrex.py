@@ -13,13 +13,13 @@ from itertools import repeat
 from pathlib import Path
 
 from icl.core.errors import DataError
-from icl.core.languages import language
+from icl.core.languages import find_language
 from icl.core.registry import did_you_mean, register
 from icl.core.types import Example
-from icl.data.parallel import aligned, no_columns, plain_lines
+from icl.data.parallel import align_lines, read_plain_lines, refuse_columns
 from icl.data.spec import DataSpec, find_file, find_path
 
-__all__ = ["folder_languages", "pick_language", "read_flores", "read_ntrex"]
+__all__ = ["list_folder_languages", "pick_language", "read_flores", "read_ntrex"]
 
 
 @register("format", "flores")
@@ -43,7 +43,7 @@ def read_flores(spec: DataSpec) -> Iterator[Example]:
     metadata = folder / f"metadata_{split}.tsv"
     source, target = _pair(spec, splits[split], folder / split)
     notes = _flores_notes(metadata, target or source) if metadata.is_file() else repeat({})
-    yield from aligned(replace(spec, split=split), source, target, notes)
+    yield from align_lines(replace(spec, split=split), source, target, notes)
 
 
 @register("format", "ntrex")
@@ -71,10 +71,10 @@ def read_ntrex(spec: DataSpec) -> Iterator[Example]:
         None,
     )
     notes = repeat({}) if documents is None else _ntrex_notes(documents, target or source)
-    yield from aligned(spec, source, target, notes)
+    yield from align_lines(spec, source, target, notes)
 
 
-def folder_languages(spec: DataSpec) -> dict[str, list[str]]:
+def list_folder_languages(spec: DataSpec) -> dict[str, list[str]]:
     """Split, empty for NTREX -> language tags of a folder of either format."""
     folder = _there(spec)
     if spec.format == "ntrex":
@@ -102,7 +102,7 @@ def _ntrex_files(folder: Path) -> dict[str, Path]:
 
 
 def _folder(spec: DataSpec) -> Path:
-    no_columns(spec)
+    refuse_columns(spec)
     folder = _there(spec)
     if spec.source is None:
         raise DataError(f"{spec.format} is parallel text: give pair: {{from: LANG, to: LANG}}")
@@ -147,11 +147,11 @@ def pick_language(tag: str, tags: list[str], place: Path | str = "the data") -> 
     """
     if tag in tags:
         return tag
-    asked = language(tag)
+    asked = find_language(tag)
     same = [
         other
         for other in tags
-        if language(other).code == asked.code and language(other).script == asked.script
+        if find_language(other).code == asked.code and find_language(other).script == asked.script
     ]
     for region in dict.fromkeys([_region(tag), None]):
         found = [other for other in same if _region(other) == region]
@@ -161,7 +161,7 @@ def pick_language(tag: str, tags: list[str], place: Path | str = "the data") -> 
         return same[0]
     if same:
         raise DataError(f"{place} has {len(same)} files of {tag!r}: write {' or '.join(same)}")
-    near = sorted(other for other in tags if language(other).code == asked.code)
+    near = sorted(other for other in tags if find_language(other).code == asked.code)
     hint = f"; there is {' and '.join(near)}" if near else did_you_mean(tag, tags)
     raise DataError(f"no language {tag!r} in {place}{hint}")
 
@@ -174,14 +174,16 @@ def _region(tag: str) -> str | None:
 
 
 def _flores_notes(path: Path, beside: Path) -> Iterator[dict[str, str]]:
-    lines = csv.DictReader(plain_lines(path, "utf-8"), dialect="excel-tab", quoting=csv.QUOTE_NONE)
+    lines = csv.DictReader(
+        read_plain_lines(path, "utf-8"), dialect="excel-tab", quoting=csv.QUOTE_NONE
+    )
     for row in lines:
         yield {name: row[name] for name in ("domain", "topic") if row.get(name)}
     raise _unaligned(path, beside)
 
 
 def _ntrex_notes(path: Path, beside: Path) -> Iterator[dict[str, str]]:
-    for line in plain_lines(path, "utf-8"):
+    for line in read_plain_lines(path, "utf-8"):
         yield {"document": line.strip()}
     raise _unaligned(path, beside)
 

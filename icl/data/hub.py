@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from icl.core.errors import DataError
-from icl.core.files import cache_dir
+from icl.core.files import find_cache_dir
 from icl.core.registry import did_you_mean, register
 from icl.core.types import Example
 from icl.data.parquet import BATCH_ROWS, need, plain_row
-from icl.data.rows import Row, Table, examples, wanted
+from icl.data.rows import Row, RowTable, find_wanted_columns, read_examples
 from icl.data.spec import DataSpec, find_path
 
-__all__ = ["pinned", "read_hf", "split_sizes"]
+__all__ = ["pin_commit", "read_hf", "read_split_sizes"]
 
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -43,14 +43,14 @@ def read_hf(spec: DataSpec) -> Iterator[Example]:
         DataError: no such data set, configuration, split or column, or a hub out of reach.
     """
     need("datasets", "datasets")
-    spec = pinned(spec)
+    spec = pin_commit(spec)
     place, splits = _splits(spec)
     split = spec.split or (next(iter(splits)) if len(splits) == 1 else None)
     if split is None or split not in splits:
         asked = "give split:" if split is None else f"no split {split!r}"
         raise DataError(f"{place}: {asked}{did_you_mean(split or '', splits)}")
     data = splits[split]
-    columns = wanted(spec, data.column_names, f"{place}, split {split}")
+    columns = find_wanted_columns(spec, data.column_names, f"{place}, split {split}")
     chosen = data if columns is None else data.select_columns(columns)
     names = {name: name_of for name, kind in chosen.features.items() if (name_of := _names(kind))}
 
@@ -63,10 +63,12 @@ def read_hf(spec: DataSpec) -> Iterator[Example]:
                 named = {name: name_of(row[name]) for name, name_of in names.items()}
                 yield where, plain_row({**row, **named}, where)
 
-    yield from examples(Table(place, rows, split_is_chosen=True), replace(spec, split=split))
+    yield from read_examples(
+        RowTable(place, rows, split_is_chosen=True), replace(spec, split=split)
+    )
 
 
-def pinned(spec: DataSpec) -> DataSpec:
+def pin_commit(spec: DataSpec) -> DataSpec:
     """The spec with the commit that its revision, or none, names on the hub; else as it is.
 
     Raises:
@@ -79,7 +81,7 @@ def pinned(spec: DataSpec) -> DataSpec:
     return replace(spec, revision=_commit(_hub_id(spec), spec.revision))
 
 
-def split_sizes(spec: DataSpec) -> dict[str, int]:
+def read_split_sizes(spec: DataSpec) -> dict[str, int]:
     """Split -> rows, of a folder or of what was fetched."""
     need("datasets", "datasets")
     return {name: len(rows) for name, rows in _splits(spec)[1].items()}
@@ -131,7 +133,7 @@ def _kept(name: str) -> Path:
 
     The cache of ``datasets`` itself would do, but without the hub it takes whatever commit it has.
     """
-    return cache_dir() / "datasets" / name.replace("/", "--")
+    return find_cache_dir() / "datasets" / name.replace("/", "--")
 
 
 def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
@@ -152,7 +154,7 @@ def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
         with _told(place):
             saved = datasets.load_from_disk(str(folder))
         return place, saved if isinstance(saved, dict) else {str(saved.split or "all"): saved}
-    kept = str(cache_dir() / "datasets" / "folders")
+    kept = str(find_cache_dir() / "datasets" / "folders")
     return place, _load(place, str(folder), spec.config, cache_dir=kept)
 
 
@@ -163,7 +165,7 @@ def _fetched(name: str, config: str | None, commit: str) -> Mapping[str, Any]:
     place, kept = f"{name}@{commit[:8]}", _kept(name) / commit / (config or "default")
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=cache_dir() / "datasets") as scratch, _told(place):
+        with TemporaryDirectory(dir=find_cache_dir() / "datasets") as scratch, _told(place):
             with _reached(name, commit):
                 loaded = _load(place, name, config, revision=commit, cache_dir=f"{scratch}/cache")
             loaded.save_to_disk(f"{scratch}/saved")

@@ -9,9 +9,9 @@ from pathlib import Path
 from icl.core.errors import DataError
 from icl.core.registry import register
 from icl.core.types import Example
-from icl.data.spec import DataSpec, find_file, find_path, text_lines
+from icl.data.spec import DataSpec, find_file, find_path, read_text_lines
 
-__all__ = ["aligned", "no_columns", "plain_lines", "read_lines"]
+__all__ = ["align_lines", "refuse_columns", "read_plain_lines", "read_lines"]
 
 
 @register("format", "lines")
@@ -28,10 +28,10 @@ def read_lines(spec: DataSpec) -> Iterator[Example]:
     """
     _check(spec)
     target = None if spec.target is None else find_path(spec, spec.target)
-    yield from aligned(spec, find_path(spec, spec.source), target)
+    yield from align_lines(spec, find_path(spec, spec.source), target)
 
 
-def aligned(
+def align_lines(
     spec: DataSpec,
     source_path: Path,
     target_path: Path | None,
@@ -49,11 +49,13 @@ def aligned(
     known = {name: value for name, value in meta.items() if value is not None}
     noted = iter(notes)
     if target_path is None:
-        for number, source in enumerate(plain_lines(source_path, spec.encoding)):
+        for number, source in enumerate(read_plain_lines(source_path, spec.encoding)):
             own = known | dict(next(noted))
             yield Example(spec.identity(str(number)), {"source": source}, (), own, ("target",))
         return
-    pairs = zip_longest(*(plain_lines(path, spec.encoding) for path in (source_path, target_path)))
+    pairs = zip_longest(
+        *(read_plain_lines(path, spec.encoding) for path in (source_path, target_path))
+    )
     for number, (source, target) in enumerate(pairs):
         if source is None or target is None:
             counts = [number, number + 1 + sum(1 for _ in pairs)]
@@ -67,7 +69,7 @@ def aligned(
         yield Example(spec.identity(str(number)), fields, (target,), own, ("target",))
 
 
-def no_columns(spec: DataSpec) -> None:
+def refuse_columns(spec: DataSpec) -> None:
     """Refuse what plain lines cannot have."""
     columns = {"fields": spec.fields, "answer": spec.answer, "id": spec.id, "gold": spec.gold}
     given = [name for name, value in columns.items() if value]
@@ -80,7 +82,7 @@ def no_columns(spec: DataSpec) -> None:
 
 def _check(spec: DataSpec) -> None:
     """Refuse a path that cannot name both files."""
-    no_columns(spec)
+    refuse_columns(spec)
     has_lang = "{lang}" in str(spec.path)
     if has_lang and spec.source is None:
         raise DataError(f"the path {str(spec.path)!r} has {{lang}}: give source:")
@@ -91,7 +93,7 @@ def _check(spec: DataSpec) -> None:
         )
 
 
-def plain_lines(path: Path, encoding: str) -> Iterator[str]:
+def read_plain_lines(path: Path, encoding: str) -> Iterator[str]:
     r"""Yield the lines, ended by ``\n`` alone (U+2028 and the like stay), without ``\r\n``."""
-    for line in text_lines(find_file(path), encoding):
+    for line in read_text_lines(find_file(path), encoding):
         yield line.removesuffix("\n").removesuffix("\r")

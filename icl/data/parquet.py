@@ -13,7 +13,7 @@ from typing import Any
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import register
 from icl.core.types import Example
-from icl.data.rows import Row, Table, examples, wanted
+from icl.data.rows import Row, RowTable, find_wanted_columns, read_examples
 from icl.data.spec import DataSpec, find_paths
 
 __all__ = ["BATCH_ROWS", "need", "plain_row", "read_parquet"]
@@ -43,7 +43,7 @@ def read_parquet(spec: DataSpec) -> Iterator[Example]:
             yield from _rows(path, spec)
 
     place = str(paths[0]) if len(paths) == 1 else str(spec.path)
-    yield from examples(Table(place, rows), spec)
+    yield from read_examples(RowTable(place, rows), spec)
 
 
 def need(package: str, extra: str) -> None:
@@ -65,7 +65,7 @@ def _rows(path: Path, spec: DataSpec) -> Iterator[Row]:
     number = 0
     try:
         with pq.ParquetFile(path) as file:
-            columns = wanted(spec, file.schema_arrow.names, str(path))
+            columns = find_wanted_columns(spec, file.schema_arrow.names, str(path))
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                 for row in batch.to_pylist():
                     number += 1

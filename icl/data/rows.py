@@ -15,7 +15,7 @@ from icl.core.registry import did_you_mean
 from icl.core.types import Example
 from icl.data.spec import DataSpec
 
-__all__ = ["Digests", "Row", "Table", "column", "examples", "wanted"]
+__all__ = ["Digests", "Row", "RowTable", "read_column", "read_examples", "find_wanted_columns"]
 
 
 _SPLITS = ("split", "partition")
@@ -76,7 +76,7 @@ def _hash(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RowTable:
     """A table that can be read from its beginning as often as needed."""
 
     place: str
@@ -99,7 +99,7 @@ class _Layout:
     empty_is_none: bool
 
 
-def examples(table: Table, spec: DataSpec) -> Iterator[Example]:
+def read_examples(table: RowTable, spec: DataSpec) -> Iterator[Example]:
     """Yield the rows of the spec's split as examples; row numbers count all rows of the table.
 
     Raises:
@@ -125,7 +125,7 @@ def examples(table: Table, spec: DataSpec) -> Iterator[Example]:
         _tell_doubled(pair, _chosen(table.rows(), table, spec, layout))
 
 
-def _layout(row: Mapping[str, Any], table: Table, spec: DataSpec) -> _Layout:
+def _layout(row: Mapping[str, Any], table: RowTable, spec: DataSpec) -> _Layout:
     identity = spec.id or ("id" if "id" in row else None)
     split = next((name for name in _SPLITS if name in row), None)
     chosen = table.split_is_chosen or "{split}" in str(spec.path)
@@ -145,7 +145,7 @@ def _tell_doubled(pair: tuple[int, int], chosen: Iterator[tuple[str, str, Any]])
 
 
 def _chosen(
-    rows: Iterator[Row], table: Table, spec: DataSpec, layout: _Layout
+    rows: Iterator[Row], table: RowTable, spec: DataSpec, layout: _Layout
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (id, where, row) of the rows of the spec's split."""
     filtered = spec.split is not None and not (table.split_is_chosen or "{split}" in str(spec.path))
@@ -157,7 +157,7 @@ def _chosen(
     splits: set[str] = set()
     for number, (where, row) in enumerate(rows):
         if filtered and layout.split is not None:
-            own = column(row, layout.split, where)
+            own = read_column(row, layout.split, where)
             splits.add(str(own))
             if own != spec.split:
                 continue
@@ -168,7 +168,7 @@ def _chosen(
         raise DataError(f"{table.place}: no split {spec.split!r}{known}")
 
 
-def wanted(spec: DataSpec, names: Iterable[str], place: str) -> list[str] | None:
+def find_wanted_columns(spec: DataSpec, names: Iterable[str], place: str) -> list[str] | None:
     """The columns that a spec with ``fields`` reads, so that no other need be; None for all.
 
     Raises:
@@ -188,7 +188,7 @@ def wanted(spec: DataSpec, names: Iterable[str], place: str) -> list[str] | None
     return [name for name in there if name in kept]
 
 
-def column(row: Mapping[str, Any], name: str, where: str) -> Any:
+def read_column(row: Mapping[str, Any], name: str, where: str) -> Any:
     """The value of a column, or of ``column.key`` inside its objects.
 
     Raises:
@@ -207,7 +207,7 @@ def column(row: Mapping[str, Any], name: str, where: str) -> Any:
 
 
 def _id(row: Mapping[str, Any], name: str, where: str) -> str:
-    value = column(row, name, where)
+    value = read_column(row, name, where)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise DataError(f"{where}: the id {value!r} is neither a string nor a whole number")
     return str(value)
@@ -222,7 +222,7 @@ def _parts(
     targets: tuple[str, ...] = ()
     if spec.answer is not None:
         answer = columns.get(spec.answer, spec.answer)
-        value = column(row, answer, where)
+        value = read_column(row, answer, where)
         targets = () if layout.empty_is_none and value == "" else _targets(value, answer, where)
         if answer not in columns.values():
             columns[answer] = answer
@@ -231,7 +231,7 @@ def _parts(
     unknown = next((name for name in spec.gold if name not in columns), None)
     if unknown is not None:
         raise DataError(f"{where}: gold names no field {unknown!r}{did_you_mean(unknown, columns)}")
-    fields = {name: column(row, source, where) for name, source in columns.items()}
+    fields = {name: read_column(row, source, where) for name, source in columns.items()}
     return fields, targets, tuple(dict.fromkeys([*gold, *spec.gold]))
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from icl.core.errors import ConfigError
-from icl.core.types import Example, canonical
+from icl.core.types import Example, canonicalize
 from icl.data.rows import Digests
 
-__all__ = ["Drawn", "Seen", "apart", "data_hash", "draw", "sample"]
+__all__ = ["RowSample", "RowHashes", "keep_apart", "hash_data", "draw", "sample"]
 
 
 @dataclass(slots=True)
-class Seen:
+class RowHashes:
     """What a pool must know of all test rows: 16 bytes of hashes for each."""
 
     ids: Digests = field(default_factory=Digests)
@@ -37,15 +37,15 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class RowSample:
     """A sample of rows, and what was seen of all rows it was drawn from."""
 
     examples: list[Example]
     available: int
-    seen: Seen
+    seen: RowHashes
 
 
-def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = True) -> Drawn:
+def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = True) -> RowSample:
     """Draw ``n`` rows as :func:`sample` does from rows that need not fit the memory.
 
     Held are the sample and 16 bytes a row; with ``labels`` the different first answers too.
@@ -54,7 +54,7 @@ def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = T
     >>> [row.id for row in drawn.examples], drawn.available
     (['9104', '4286', '1637'], 10000)
     """
-    seen = Seen()
+    seen = RowHashes()
 
     def passing() -> Iterator[Example]:
         for example in examples:
@@ -64,7 +64,7 @@ def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = T
             yield example
 
     rows = sample(passing(), n, seed)
-    return Drawn(rows, len(seen), seen)
+    return RowSample(rows, len(seen), seen)
 
 
 def sample(examples: Iterable[Example], n: int | None, seed: int) -> list[Example]:
@@ -88,9 +88,9 @@ def sample(examples: Iterable[Example], n: int | None, seed: int) -> list[Exampl
     return heapq.nsmallest(max(n, 1), examples, key=place)[:n]  # for 0 it would read nothing
 
 
-def apart(
+def keep_apart(
     pool: Iterable[Example],
-    test: Iterable[Example] | Seen,
+    test: Iterable[Example] | RowHashes,
     same_source: bool = True,
     n: int | None = None,
     seed: int = 0,
@@ -101,8 +101,8 @@ def apart(
     where both come from the same data set (``same_source``), if it has the id of one. Equal
     rows inside the pool stay. With ``n`` the pool is a sample of what stays, in its order.
     """
-    seen = test if isinstance(test, Seen) else Seen()
-    if not isinstance(test, Seen):
+    seen = test if isinstance(test, RowHashes) else RowHashes()
+    if not isinstance(test, RowHashes):
         for example in test:
             seen.add(example)
     left_out = 0
@@ -119,11 +119,11 @@ def apart(
     return kept, left_out
 
 
-def data_hash(examples: Iterable[Example]) -> str:
+def hash_data(examples: Iterable[Example]) -> str:
     """SHA-256 over id, fields and targets of the examples in their order, 64 hex digits."""
     total = hashlib.sha256(b"[")
     for number, row in enumerate(examples):
-        text = canonical([row.id, dict(row.fields), list(row.targets)])
+        text = canonicalize([row.id, dict(row.fields), list(row.targets)])
         total.update((b"," if number else b"") + text.encode("utf-8", "surrogatepass"))
     total.update(b"]")
     return total.hexdigest()

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 from icl.core.errors import DataError
 
-__all__ = ["DataSpec", "find_file", "find_path", "find_paths", "text_lines"]
+__all__ = ["DataSpec", "find_file", "find_path", "find_paths", "read_text_lines"]
 
 
 _PLACEHOLDERS = ("locale", "source", "target", "split", "lang")
@@ -149,7 +149,7 @@ def _beside(folder: Path, name: str) -> str:
     return f"{guess} In {folder} there are: {listed or 'no files'}"
 
 
-def text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") -> Iterator[str]:
+def read_text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") -> Iterator[str]:
     """Yield the lines of a text file with their ends, without a byte order mark.
 
     Only one line is in memory at a time. A name in ``.gz`` is unpacked on the way. With

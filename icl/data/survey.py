@@ -10,10 +10,10 @@ from pathlib import Path
 
 from icl.core.errors import DataError
 from icl.core.registry import lookup
-from icl.data.flores_ntrex import folder_languages
-from icl.data.hub import split_sizes
+from icl.data.flores_ntrex import list_folder_languages
+from icl.data.hub import read_split_sizes
 from icl.data.spec import DataSpec, find_path
-from icl.data.tables import massive_locales
+from icl.data.tables import list_massive_locales
 
 __all__ = ["Survey", "survey"]
 
@@ -73,16 +73,16 @@ def survey(spec: DataSpec) -> Survey:
 def _hub(spec: DataSpec) -> Survey:
     if not find_path(spec).exists():
         return Survey(note="on the hub" + (f" at {spec.revision[:8]}" if spec.revision else ""))
-    return Survey(splits=split_sizes(spec))
+    return Survey(splits=read_split_sizes(spec))
 
 
 def _values(spec: DataSpec) -> tuple[dict[str, list[str]], DataSpec]:
     """What the files spell where the path has placeholders, and the spec of the first of them."""
     if spec.format == "massive":
-        locales = massive_locales(find_path(spec))
+        locales = list_massive_locales(find_path(spec))
         return {"locale": locales}, replace(spec, locale=locales[0])
     if spec.format in ("flores", "ntrex"):
-        splits = folder_languages(spec)
+        splits = list_folder_languages(spec)
         name, languages = next(iter(splits.items()))
         made = {"language": languages} | ({"split": list(splits)} if name else {})
         return made, replace(spec, source=languages[0], split=name or None)

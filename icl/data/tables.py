@@ -14,10 +14,17 @@ from typing import Any
 from icl.core.errors import DataError
 from icl.core.registry import did_you_mean, register
 from icl.core.types import Example
-from icl.data.rows import Row, Table, examples
-from icl.data.spec import DataSpec, find_file, find_path, text_lines
+from icl.data.rows import Row, RowTable, read_examples
+from icl.data.spec import DataSpec, find_file, find_path, read_text_lines
 
-__all__ = ["json_lines", "massive_locales", "read_csv", "read_jsonl", "read_massive", "read_tsv"]
+__all__ = [
+    "read_json_lines",
+    "list_massive_locales",
+    "read_csv",
+    "read_jsonl",
+    "read_massive",
+    "read_tsv",
+]
 
 
 _MASSIVE_FIELDS = ("utt", "intent", "scenario", "annot_utt")
@@ -31,7 +38,7 @@ def read_jsonl(spec: DataSpec) -> Iterator[Example]:
     Raises:
         DataError: a malformed line, a missing column, an id that stands twice (file:line).
     """
-    yield from examples(_json_table(find_path(spec), spec), spec)
+    yield from read_examples(_json_table(find_path(spec), spec), spec)
 
 
 @register("format", "csv")
@@ -67,7 +74,7 @@ def read_massive(spec: DataSpec) -> Iterator[Example]:
         DataError: no such folder or locale, or a malformed row (file:line).
     """
     folder = _massive_folder(find_path(spec))
-    locales = massive_locales(folder)
+    locales = list_massive_locales(folder)
     if spec.locale not in locales:
         asked = "massive needs a locale" if spec.locale is None else f"no locale {spec.locale!r}"
         raise DataError(f"{asked} in {folder}{did_you_mean(spec.locale or '', locales)}")
@@ -76,10 +83,10 @@ def read_massive(spec: DataSpec) -> Iterator[Example]:
     path = folder / f"{spec.locale}.jsonl"
     there = [name for name, column in fields.items() if column in _MASSIVE_GOLD]
     spec = replace(spec, path=path, fields=fields, answer=answer, gold=(*there, *spec.gold))
-    yield from examples(_json_table(path, spec), spec)
+    yield from read_examples(_json_table(path, spec), spec)
 
 
-def massive_locales(folder: Path) -> list[str]:
+def list_massive_locales(folder: Path) -> list[str]:
     """The locales of a MASSIVE folder, sorted.
 
     Raises:
@@ -99,23 +106,23 @@ def _massive_folder(folder: Path) -> Path:
     return folder / "data" if (folder / "data").is_dir() else folder
 
 
-def _json_table(path: Path, spec: DataSpec) -> Table:
+def _json_table(path: Path, spec: DataSpec) -> RowTable:
     path = find_file(path)
 
     def rows() -> Iterator[Row]:
-        for line, row in json_lines(path, spec.encoding):
+        for line, row in read_json_lines(path, spec.encoding):
             yield f"{path}:{line}", row
 
-    return Table(str(path), rows)
+    return RowTable(str(path), rows)
 
 
-def json_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) of a JSON Lines file; blank lines are skipped.
 
     Raises:
         DataError: a line that is not one JSON object, or holds a key twice, NaN or an infinity.
     """
-    for number, ended in enumerate(text_lines(path, encoding), start=1):
+    for number, ended in enumerate(read_text_lines(path, encoding), start=1):
         line = ended.removesuffix("\n")
         if not line.strip(" \t\r"):
             continue
@@ -179,14 +186,14 @@ def _read_table(spec: DataSpec, dialect: type[csv.Dialect]) -> Iterator[Example]
             named.pop("_", None)
             yield f"{path}:{line}", named
 
-    yield from examples(Table(str(path), rows, empty_is_none=True), spec)
+    yield from read_examples(RowTable(str(path), rows, empty_is_none=True), spec)
 
 
 def _records(
     path: Path, encoding: str, dialect: type[csv.Dialect]
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield each row's cells with the line it begins on; blank lines are skipped."""
-    reader = csv.reader(text_lines(path, encoding, newline=""), dialect, strict=True)
+    reader = csv.reader(read_text_lines(path, encoding, newline=""), dialect, strict=True)
     begin = 1
     while True:
         limit = csv.field_size_limit(sys.maxsize)  # the default refuses documents above 131,072

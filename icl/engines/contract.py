@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from icl.core.errors import ChoiceError, EngineError, IclError, WindowError
-from icl.core.types import FINISHES, ChoiceScore, Output, Prompt, Sampling, canonical
-from icl.engines.protocol import Engine, Writes
+from icl.core.types import FINISHES, ChoiceScore, Output, Prompt, Sampling, canonicalize
+from icl.engines.protocol import Engine, RenderingEngine
 
 __all__ = ["CHECKS", "check_engine"]
 
@@ -33,7 +33,7 @@ ALONE = ("金曜日", "alarm set", "volume set", "volume set ")
 
 
 @dataclass(frozen=True)
-class Checked:
+class ContractCase:
     """The engine under test and what is asked of it."""
 
     engine: Engine
@@ -85,7 +85,7 @@ def check_engine(
     >>> from icl.engines.table import TableEngine
     >>> check_engine(TableEngine(default="hash"))
     """
-    checked = Checked(engine, Sampling(max_tokens=max_tokens), tolerance, ranks, greedy)
+    checked = ContractCase(engine, Sampling(max_tokens=max_tokens), tolerance, ranks, greedy)
     broken: list[str] = []
     for name, check in CHECKS.items():
         try:
@@ -99,9 +99,9 @@ def check_engine(
         )
 
 
-def _identity(checked: Checked) -> Iterator[str]:
+def _identity(checked: ContractCase) -> Iterator[str]:
     first = checked.engine.identity()
-    if canonical(first) != canonical(checked.engine.identity()):
+    if canonicalize(first) != canonicalize(checked.engine.identity()):
         yield "differs from call to call"
     if not isinstance(first.get("kind"), str):
         yield "has no text under `kind`"
@@ -110,11 +110,11 @@ def _identity(checked: Checked) -> Iterator[str]:
         yield f"window is {window!r}, not a number of tokens"
 
 
-def _tokens(checked: Checked) -> Iterator[str]:
+def _tokens(checked: ContractCase) -> Iterator[str]:
     engine = checked.engine
     for prompt in PROMPTS:
         tokens = engine.tokens(prompt)
-        text = engine.sent(prompt) if isinstance(engine, Writes) else prompt.text
+        text = engine.sent(prompt) if isinstance(engine, RenderingEngine) else prompt.text
         if any(text[token.start : token.end] != token.text for token in tokens):
             yield f"a token of {prompt.query_id!r} is not the text from its start to its end"
         if any(a.start > b.start for a, b in zip(tokens, tokens[1:], strict=False) if b.text):
@@ -124,7 +124,7 @@ def _tokens(checked: Checked) -> Iterator[str]:
             yield f"{prompt.query_id!r} has {len(tokens)} tokens, and no more when it is longer"
 
 
-def _outputs(checked: Checked) -> Iterator[str]:
+def _outputs(checked: ContractCase) -> Iterator[str]:
     found = checked.generate(PROMPTS)
     if sorted(found) != list(range(len(PROMPTS))) or any(len(o) != 1 for o in found.values()):
         yield f"gives outputs {sorted((i, len(o)) for i, o in found.items())}, not one a prompt"
@@ -142,7 +142,7 @@ def _outputs(checked: Checked) -> Iterator[str]:
         yield "answers no prompts with something"
 
 
-def _same(checked: Checked) -> Iterator[str]:
+def _same(checked: ContractCase) -> Iterator[str]:
     if not checked.greedy:
         return
     first = checked.texts(PROMPTS)
@@ -154,7 +154,7 @@ def _same(checked: Checked) -> Iterator[str]:
         yield "a prompt asked alone is answered otherwise"
 
 
-def _stops(checked: Checked) -> Iterator[str]:
+def _stops(checked: ContractCase) -> Iterator[str]:
     if not checked.greedy:
         return
     prompt = PROMPTS[0]
@@ -173,7 +173,7 @@ def _stops(checked: Checked) -> Iterator[str]:
             yield f"{name} stop string ended it, and finish is {output.finish!r}"
 
 
-def _stream(checked: Checked) -> Iterator[str]:
+def _stream(checked: ContractCase) -> Iterator[str]:
     heard: dict[int, str] = {}
 
     def hear(index: int, piece: str) -> None:
@@ -184,7 +184,7 @@ def _stream(checked: Checked) -> Iterator[str]:
             yield f"streamed {heard.get(index, '')!r}, answered {output.text!r}"
 
 
-def _samples(checked: Checked) -> Iterator[str]:
+def _samples(checked: ContractCase) -> Iterator[str]:
     found = checked.generate(PROMPTS[:2], n=3, temperature=1.0, seed=1)
     for outputs in found.values():
         if sorted(output.sample for output in outputs) != [0, 1, 2]:
@@ -193,7 +193,7 @@ def _samples(checked: Checked) -> Iterator[str]:
         yield f"{len(found)} of 2 prompts have samples"
 
 
-def _cancel(checked: Checked) -> Iterator[str]:
+def _cancel(checked: ContractCase) -> Iterator[str]:
     stop = threading.Event()
     stop.set()
     found = Counter(
@@ -212,7 +212,7 @@ def _cancel(checked: Checked) -> Iterator[str]:
         yield "does not answer after an iterator was closed early"
 
 
-def _long(checked: Checked) -> Iterator[str]:
+def _long(checked: ContractCase) -> Iterator[str]:
     long = Prompt("word " * (checked.engine.window + 8), query_id="long")
     try:
         list(checked.engine.generate([long], checked.sampling))
@@ -222,7 +222,7 @@ def _long(checked: Checked) -> Iterator[str]:
             yield f"the error of a long prompt is not one line: {str(error)!r}"
 
 
-def _empty(checked: Checked) -> Iterator[str]:
+def _empty(checked: ContractCase) -> Iterator[str]:
     try:
         found = checked.generate([Prompt("")])
     except EngineError as error:
@@ -233,7 +233,7 @@ def _empty(checked: Checked) -> Iterator[str]:
         yield f"an empty prompt has outputs {list(found)}"
 
 
-def _errors(checked: Checked) -> Iterator[str]:
+def _errors(checked: ContractCase) -> Iterator[str]:
     for wrong in ({"max_tokens": 0}, {"n": 2, "temperature": 0.0}):
         try:
             checked.generate(PROMPTS[:1], **wrong)
@@ -242,7 +242,7 @@ def _errors(checked: Checked) -> Iterator[str]:
             pass
 
 
-def _scores(checked: Checked) -> Iterator[str]:
+def _scores(checked: ContractCase) -> Iterator[str]:
     items = [(prompt, choice) for prompt in PROMPTS for choice in CHOICES]
     if not checked.ranks:
         try:
@@ -281,7 +281,7 @@ def _scores(checked: Checked) -> Iterator[str]:
         yield "scores nothing as something"
 
 
-def _apart(checked: Checked) -> Iterator[str]:
+def _apart(checked: ContractCase) -> Iterator[str]:
     if not checked.ranks:
         return
     rows = [(Prompt("Utterance: wake me up\nIntent: ", query_id=text), text) for text in ALONE]
@@ -295,7 +295,7 @@ def _apart(checked: Checked) -> Iterator[str]:
             )
 
 
-def _choices(checked: Checked) -> Iterator[str]:
+def _choices(checked: ContractCase) -> Iterator[str]:
     try:
         list(checked.engine.score([(PROMPTS[0], ""), (PROMPTS[0], " a")]))
         yield "an empty choice is scored"
@@ -306,7 +306,7 @@ def _choices(checked: Checked) -> Iterator[str]:
             yield "an empty choice is no ChoiceError"
 
 
-CHECKS: dict[str, Callable[[Checked], Iterator[str]]] = {
+CHECKS: dict[str, Callable[[ContractCase], Iterator[str]]] = {
     "identity": _identity,
     "tokens": _tokens,
     "outputs": _outputs,

@@ -24,10 +24,18 @@ import msgspec
 
 from icl.core.errors import StoreError
 from icl.core.files import open_to_append, read_plain
-from icl.core.strict_json import Amount, Count, Malformed, Torn, decode, decoder, numbered_lines
+from icl.core.strict_json import (
+    Amount,
+    Count,
+    ShapeError,
+    TornLineError,
+    decode,
+    decoder,
+    numbered_lines,
+)
 from icl.core.types import Ranking, Sampling
 
-__all__ = ["Answer", "Ledger", "Remote", "Traffic", "spent", "traffic"]
+__all__ = ["ServerAnswer", "Ledger", "RemoteEngine", "Traffic", "sum_spent", "sum_traffic"]
 
 
 T = TypeVar("T")
@@ -36,7 +44,7 @@ ARRIVING, TRAFFIC = "arriving.jsonl", "traffic.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerAnswer:
     """One answered request."""
 
     key: str
@@ -117,7 +125,7 @@ def _summed(parts: Sequence[Traffic]) -> Traffic:
     )
 
 
-def _of_answer(answer: Answer) -> Traffic:
+def _of_answer(answer: ServerAnswer) -> Traffic:
     return Traffic(
         1,
         answer.retries,
@@ -133,7 +141,7 @@ class Ledger:
     """The answers of one condition's unfinished batch; without a folder it only counts.
 
     >>> ledger = Ledger()
-    >>> ledger.add(Answer("k", {"text": "hi"}, cost=0.5, ms=20))
+    >>> ledger.add(ServerAnswer("k", {"text": "hi"}, cost=0.5, ms=20))
     >>> ledger.traffic.cost
     0.5
     """
@@ -141,18 +149,18 @@ class Ledger:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._lock = threading.Lock()
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, ServerAnswer] = {}
         self._parts: list[Traffic] = []
         if folder is not None:
             for answer in _arriving(folder):
                 self._answers[answer.key] = answer
             self._parts = [_of_answer(answer) for answer in self._answers.values()]
 
-    def find(self, key: str) -> Answer | None:
+    def find(self, key: str) -> ServerAnswer | None:
         """The answer that an earlier, interrupted run was given to this request."""
         return self._answers.get(key)
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: ServerAnswer) -> None:
         """Keep an answer before it is used.
 
         Raises:
@@ -185,7 +193,7 @@ class Ledger:
 
 
 @runtime_checkable
-class Remote(Protocol):
+class RemoteEngine(Protocol):
     """What an engine that asks a server has beside :class:`icl.engines.protocol.Engine`."""
 
     concurrency: int
@@ -212,7 +220,7 @@ class Remote(Protocol):
         ...
 
 
-def traffic(folder: Path) -> Traffic:
+def sum_traffic(folder: Path) -> Traffic:
     """Sums over a condition's committed batches and the one on its way."""
     parts = [
         Traffic(
@@ -229,13 +237,15 @@ def traffic(folder: Path) -> Traffic:
     return _summed([*parts, *(_of_answer(answer) for answer in _arriving(folder))])
 
 
-def spent(folder: Path) -> float:
+def sum_spent(folder: Path) -> float:
     """Money that a condition has cost so far, in the unit of the price table."""
-    return traffic(folder).cost or 0.0
+    return sum_traffic(folder).cost or 0.0
 
 
-def _arriving(folder: Path) -> list[Answer]:
-    return [Answer(**msgspec.structs.asdict(row)) for row in _lines(folder / ARRIVING, AnswerLine)]
+def _arriving(folder: Path) -> list[ServerAnswer]:
+    return [
+        ServerAnswer(**msgspec.structs.asdict(row)) for row in _lines(folder / ARRIVING, AnswerLine)
+    ]
 
 
 def _append(path: Path, line: str) -> None:
@@ -263,9 +273,9 @@ def _lines(path: Path, kind: type[T]) -> Iterator[T]:
     for number, line in numbered_lines(read_plain(path) or b""):
         try:
             yield decode(line, decoder(kind))
-        except Torn:
+        except TornLineError:
             continue
-        except Malformed as error:
+        except ShapeError as error:
             raise StoreError(
                 f"{path}:{number}: corrupt line ({error}); delete that line, and what it told of "
                 "is asked or counted no more"

@@ -10,28 +10,28 @@ from icl.core.types import (
     JSON,
     Choice,
     ChoiceScore,
-    Expected,
     OnToken,
     Output,
     Prompt,
     Sampling,
     Token,
+    TokenScore,
 )
 
 __all__ = [
-    "Budgets",
-    "Closes",
+    "BudgetEngine",
+    "ClosableEngine",
     "Constrains",
-    "Counts",
-    "Embeds",
+    "CountingEngine",
+    "EmbeddingEngine",
     "Engine",
-    "Inspects",
-    "Loads",
-    "Local",
-    "Proves",
-    "Sized",
+    "InspectableEngine",
+    "LoadableEngine",
+    "LocalEngine",
+    "ProvenEngine",
+    "InProcessEngine",
     "TokenMask",
-    "Writes",
+    "RenderingEngine",
 ]
 
 
@@ -104,7 +104,7 @@ class Constrains(Protocol):
 
 
 @runtime_checkable
-class Writes(Protocol):
+class RenderingEngine(Protocol):
     """An engine that sends another text than :attr:`Prompt.text`: turns of a chat, a prefix."""
 
     def sent(self, prompt: Prompt) -> str:
@@ -117,7 +117,7 @@ class Writes(Protocol):
 
 
 @runtime_checkable
-class Sized(Protocol):
+class InProcessEngine(Protocol):
     """An engine that computes in this process, and knows the memory and the work of it."""
 
     def rows(self, n_tokens: int) -> int:
@@ -130,7 +130,7 @@ class Sized(Protocol):
 
 
 @runtime_checkable
-class Embeds(Protocol):
+class EmbeddingEngine(Protocol):
     """An engine whose hidden states can be read, so that texts can be compared by them."""
 
     def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
@@ -143,16 +143,16 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
-class Inspects(Protocol):
+class InspectableEngine(Protocol):
     """An engine that tells what it expected at every token of a text."""
 
-    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[TokenScore]:
         """The tokens of a prompt with an answer behind it; ``top`` alternatives for each."""
         ...
 
 
 @runtime_checkable
-class Loads(Protocol):
+class LoadableEngine(Protocol):
     """An engine that can read its weights before the first prompt, not only with it."""
 
     def load(self) -> object:
@@ -165,7 +165,7 @@ class Loads(Protocol):
 
 
 @runtime_checkable
-class Closes(Protocol):
+class ClosableEngine(Protocol):
     """An engine that can give its memory back."""
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class Closes(Protocol):
 
 
 @runtime_checkable
-class Proves(Protocol):
+class ProvenEngine(Protocol):
     """An engine that tells what it found in memory after loading."""
 
     def provenance(self) -> dict[str, JSON]:
@@ -186,7 +186,7 @@ class Proves(Protocol):
 
 
 @runtime_checkable
-class Local(Protocol):
+class LocalEngine(Protocol):
     """An engine that tells whether it can count tokens without the network."""
 
     def at_hand(self) -> bool:
@@ -195,7 +195,7 @@ class Local(Protocol):
 
 
 @runtime_checkable
-class Budgets(Protocol):
+class BudgetEngine(Protocol):
     """An engine whose prompt and answer need not share one window, as in an encoder-decoder."""
 
     def room(self, answer_tokens: int) -> int:
@@ -204,7 +204,7 @@ class Budgets(Protocol):
 
 
 @runtime_checkable
-class Counts(Protocol):
+class CountingEngine(Protocol):
     """An engine that tells how it counts tokens, because they can be estimates."""
 
     def counting(self) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from icl.core.errors import ChoiceError, EngineError
 from icl.core.types import Prompt, Sampling
 
-__all__ = ["by_row", "check_sampling", "grouped"]
+__all__ = ["group_by_row", "check_sampling", "group_by_text"]
 
 
-def grouped(
+def group_by_text(
     items: Sequence[tuple[Prompt, str]], sent: Callable[[Prompt], str]
 ) -> Iterator[tuple[Prompt, dict[str, list[int]]]]:
     """Each distinct text sent once, with its choices and the indices that ask for them.
@@ -32,7 +32,7 @@ def grouped(
     yield from groups.values()
 
 
-def by_row(
+def group_by_row(
     choices: Mapping[str, list[int]], items: Sequence[tuple[Prompt, str]]
 ) -> list[dict[str, list[int]]]:
     """The choices of prompts that send one text, apart for each row; equal prompts are one row.
@@ -41,7 +41,7 @@ def by_row(
     does; what one row asks must not change another's answer.
 
     >>> a, b = Prompt("x", query_id="a"), Prompt("x", query_id="b")
-    >>> by_row({" 1": [0, 2], " 2": [1]}, [(a, " 1"), (a, " 2"), (b, " 1")])
+    >>> group_by_row({" 1": [0, 2], " 2": [1]}, [(a, " 1"), (a, " 2"), (b, " 1")])
     [{' 1': [0], ' 2': [1]}, {' 1': [2]}]
     """
     asked: dict[Prompt, dict[str, list[int]]] = {}

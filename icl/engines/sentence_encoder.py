@@ -12,7 +12,7 @@ import numpy as np
 from icl.core.errors import ConfigError, ModelError
 from icl.core.types import JSON
 from icl.engines.hf.weights.find import Weights, resolve
-from icl.engines.hf.weights.hashes import files_sha256, quiet
+from icl.engines.hf.weights.hashes import hash_files, silence_libraries
 
 __all__ = ["Encoder"]
 
@@ -66,7 +66,7 @@ class Encoder:
         weights = self.open()
         found = weights.hash
         if not weights.hub:
-            found = files_sha256({path for one in _FILES for path in weights.folder.rglob(one)})
+            found = hash_files({path for one in _FILES for path in weights.folder.rglob(one)})
         return {"encoder": found}
 
     def _load(self) -> None:
@@ -80,7 +80,7 @@ class Encoder:
                 f"{self.source!r} is no sentence encoder (it has no modules.json); leave encoder: "
                 "out to take the model's own states"
             )
-        with quiet():
+        with silence_libraries():
             self._model = SentenceTransformer(
                 str(weights.folder),
                 trust_remote_code=False,

@@ -24,7 +24,7 @@ from icl.core.types import (
 )
 from icl.engines.requests import check_sampling
 
-__all__ = ["TableEngine", "Uncounted"]
+__all__ = ["TableEngine", "UncountedEngine"]
 
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
@@ -170,7 +170,7 @@ class TableEngine:
         )
 
 
-class Uncounted(TableEngine):
+class UncountedEngine(TableEngine):
     """Stands in for a model whose tokenizer is not open: every prompt fits, none is counted."""
 
     def tokens(self, prompt: Prompt) -> list[Token]:

@@ -15,7 +15,7 @@ from icl.core.types import JSON, Choice, Example, Prompt, Role, Shot, digest
 from icl.data import sample
 from icl.prompts.template import Template
 
-__all__ = ["Asked", "PROBE_ROLES", "asked", "pool_sample", "probe_prompt", "shown"]
+__all__ = ["ProbeRow", "PROBE_ROLES", "make_probes", "sample_pool", "render_probe", "identify_shot"]
 
 
 PROBE_ROLES: tuple[Role, ...] = ("content_free", "domain", "pool")
@@ -25,27 +25,27 @@ _NAMES_LANGUAGES = ("locale", "source", "target")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ProbeRow:
     """A probe as a row."""
 
     role: Role
     example: Example
 
 
-def asked(
+def make_probes(
     calibrator: Calibrator,
     template: Template,
     example: Example,
     shots: Sequence[JSON],
     choices: Sequence[Choice],
-) -> list[Asked]:
+) -> list[ProbeRow]:
     """The probes of one test row.
 
     Args:
         calibrator: what asks.
         template: what renders the rows of the condition.
         example: the test row.
-        shots: those in the row's prompt, as :func:`shown` tells them apart.
+        shots: those in the row's prompt, as :func:`identify_shot` tells them apart.
         choices: the row's own choices; empty where all rows share them.
 
     Raises:
@@ -66,16 +66,16 @@ def asked(
             )
         sent = [] if probe.role == "domain" else list(shots)
         name = digest([probe.role, dict(probe.fields), meta, sent, own])[:12]
-        found.append(Asked(probe.role, Example(name, probe.fields, meta=meta)))
+        found.append(ProbeRow(probe.role, Example(name, probe.fields, meta=meta)))
     return found
 
 
-def shown(shot: str, label: str | None) -> JSON:
+def identify_shot(shot: str, label: str | None) -> JSON:
     """A shot by its id, and by its label where it is shown with another one than its own."""
     return [shot, label] if label else shot
 
 
-def probe_prompt(
+def render_probe(
     role: Role, template: Template, example: Example, shots: Sequence[Shot], keep: int | None
 ) -> Prompt:
     """The prompt of a record by its role; see :meth:`icl.prompts.template.Template.prompt`."""
@@ -90,6 +90,6 @@ def probe_prompt(
     )
 
 
-def pool_sample(calibrator: Calibrator, pool: Sequence[Example]) -> list[Example]:
+def sample_pool(calibrator: Calibrator, pool: Sequence[Example]) -> list[Example]:
     """The pool rows that a calibrator learns from; a larger number only adds to them."""
     return sample([row for row in pool if row.targets], calibrator.pool_rows, seed=0)

@@ -26,23 +26,23 @@ from icl.core.types import (
     Shot,
     digest,
 )
-from icl.data import Drawn, data_hash
-from icl.engines.protocol import Budgets, Engine, Writes
-from icl.experiment.calibration_prompts import Asked, probe_prompt
+from icl.data import RowSample, hash_data
+from icl.engines.protocol import BudgetEngine, Engine, RenderingEngine
+from icl.experiment.calibration_prompts import ProbeRow, render_probe
 from icl.experiment.grid import Point
 from icl.experiment.loader import Loader
-from icl.experiment.method import answering, written
-from icl.experiment.request import Request, channel_hash, request_hash
-from icl.experiment.shot_order import arranged, effective
-from icl.experiment.shots import check_labels, labels_identity, relabel
+from icl.experiment.method import choose_method, write_choices
+from icl.experiment.request import Request, hash_channel, hash_request
+from icl.experiment.shot_order import arrange_shots, simplify_order
+from icl.experiment.shots import check_labels, identify_labels, relabel
 from icl.prompts.channel import Channel
-from icl.prompts.chat_template import without_inert
+from icl.prompts.chat_template import drop_inert
 from icl.prompts.template import Template, load_template
-from icl.prompts.truncation import Fitted, fit
+from icl.prompts.truncation import FittedPrompt, fit
 from icl.selectors import Selector
 from icl.tasks import Task
 
-__all__ = ["Condition", "Request", "build", "check_answers", "request_hash"]
+__all__ = ["Condition", "Request", "build", "check_answers", "hash_request"]
 
 
 FORMAT = 1
@@ -70,7 +70,7 @@ class Condition:
     sampling: Sampling
     engine: Engine
     batch_size: int | None = None
-    """Examples in a batch; None: what :func:`icl.running.answer.batches` finds."""
+    """Examples in a batch; None: what :func:`icl.running.answer.plan_batches` finds."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> how often it stands in the pool."""
     ranking: Ranking | None = None
@@ -90,13 +90,13 @@ class Condition:
                 "order": self._order_identity(),
                 "selector": "fixed" if self.point.shots.file else self.point.shots.select,
                 "options": self.selector.identity(),
-                "pool": data_hash(self.selector.pool),
+                "pool": hash_data(self.selector.pool),
                 **({"parallel": True} if self.selector.parallel else {}),
-                **labels_identity(self.point.shots, self._one_draw),
+                **identify_labels(self.point.shots, self._one_draw),
             }
         return {
             "format": FORMAT,
-            "engine": without_inert(
+            "engine": drop_inert(
                 self.engine.identity(),
                 shots=shots is not None,
                 system=self.template.file.system is not None,
@@ -123,7 +123,7 @@ class Condition:
         assert self.selector is not None
         k, pool = self.point.shots.k, len(self.selector.pool)
         k = pool if k is None or pool < 2 else k
-        return effective(self.point.order, k, self.selector.scores_are)
+        return simplify_order(self.point.order, k, self.selector.scores_are)
 
     def _order_identity(self) -> JSON:
         return [self.order, self.point.shots.seed] if self.order == "random" else self.order
@@ -166,7 +166,7 @@ class Condition:
         made = self.template.choices(example)
         if not self._ended:
             made = [replace(choice, end="") for choice in made]
-        return written(self.engine, made)
+        return write_choices(self.engine, made)
 
     @cached_property
     def room(self) -> int:
@@ -179,7 +179,7 @@ class Condition:
             texts = [choice.text + choice.end for choice in choices]
             longest = max((self.count(Prompt(text)) for text in texts), default=0)
             answer = max(0, longest - self.count(Prompt(""))) + 1
-        if isinstance(self.engine, Budgets):  # answers of an encoder-decoder model stand apart
+        if isinstance(self.engine, BudgetEngine):  # answers of an encoder-decoder model stand apart
             return self.engine.room(answer)
         return self.engine.window - answer
 
@@ -191,7 +191,7 @@ class Condition:
             shots = self.selector.select(example, len(self.selector.pool) if k is None else k)
             own = "" if self.selector.same_for_all else example.id
             numbers = Random(f"{self.point.shots.seed}:order:{own}")
-            shots = arranged(shots, self.order, k, numbers)
+            shots = arrange_shots(shots, self.order, k, numbers)
             shots = self._relabelled(example, shots)
         choices = self.choices_of(example)
         if self.method == "channel":
@@ -200,24 +200,24 @@ class Condition:
         fitted = fit(self.template, example, shots, self.count, room)
         return self._hashed(example, fitted, choices, role)
 
-    def probe(self, probe: Asked, beside: Request) -> Request:
+    def probe(self, probe: ProbeRow, beside: Request) -> Request:
         """The request of a probe, with the shots and choices of the row beside which it stands."""
         choices, example = beside.choices, probe.example
         room = self.room if choices is self.choices else self._room(choices)
         if probe.role == "domain":
-            prompt = probe_prompt(probe.role, self.template, example, (), None)
-            fitted = Fitted(prompt, [], self.count(prompt))
+            prompt = render_probe(probe.role, self.template, example, (), None)
+            fitted = FittedPrompt(prompt, [], self.count(prompt))
         else:
             fitted = fit(self.template, example, beside.shots, self.count, room)
         return self._hashed(example, fitted, choices, probe.role)
 
     def _hashed(
-        self, example: Example, fitted: Fitted, choices: Sequence[Choice], role: Role
+        self, example: Example, fitted: FittedPrompt, choices: Sequence[Choice], role: Role
     ) -> Request:
         prompt, kept, tokens = fitted
         sampling = self.sampling.identity() if self.method == "generate" else None
-        sent = self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
-        made = request_hash(prompt, choices, sampling, sent)
+        sent = self.engine.sent(prompt) if isinstance(self.engine, RenderingEngine) else prompt.text
+        made = hash_request(prompt, choices, sampling, sent)
         return Request(example, prompt, kept, made, tokens, sent, choices, role)
 
     def _channel(
@@ -225,20 +225,22 @@ class Condition:
     ) -> Request:
         """The same shots for every label, as many as fit beside the longest of them."""
         channel = Channel(self.template)
-        scored = written(self.engine, [channel.scored(example)])[0].text  # no end: it is an input
+        scored = write_choices(self.engine, [channel.scored(example)])[
+            0
+        ].text  # no end: it is an input
         longest = self._longest if choices is self.choices else self._longest_of(choices)
         room = self._room([Choice("", scored)])
         fitted = fit(replace(channel, given=longest), example, shots, self.count, room)
         prompts = [replace(fitted.prompt, query=choice.text) for choice in choices]
         sent = [
-            self.engine.sent(prompt) if isinstance(self.engine, Writes) else prompt.text
+            self.engine.sent(prompt) if isinstance(self.engine, RenderingEngine) else prompt.text
             for prompt in prompts
         ]
         return Request(
             example,
             prompts[0],
             fitted.shots,
-            channel_hash(sent, scored),
+            hash_channel(sent, scored),
             fitted.tokens,
             sent[0],
             choices,
@@ -314,7 +316,7 @@ def build(point: Point, loader: Loader) -> Condition:
         found = test.seen.labels.union(*(example.targets[:1] for example in pool))
         template = replace(template, labels={label: label for label in sorted(found)})
     engine = loader.engine(point)
-    method, ranking, choices = answering(method, template, engine, entry.choice_end != "never")
+    method, ranking, choices = choose_method(method, template, engine, entry.choice_end != "never")
     sampling = Sampling(**entry.sampling.model_dump())
     named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
     made = Condition(
@@ -355,7 +357,7 @@ def _template(point: Point, loader: Loader) -> Template:
 
 
 def _pool(
-    point: Point, loader: Loader, template: Template, test: Drawn
+    point: Point, loader: Loader, template: Template, test: RowSample
 ) -> tuple[list[Example], int]:
     entry = point.task
     if entry.pool is None:

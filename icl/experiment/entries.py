@@ -24,14 +24,14 @@ from icl.core.registry import did_you_mean
 from icl.core.types import Method
 from icl.data import DataSpec
 from icl.experiment.renamed import check_keys
-from icl.experiment.shot_order import unfit
+from icl.experiment.shot_order import explain_misfit
 
 __all__ = [
     "BudgetEntry",
     "CompareEntry",
     "DataEntry",
     "DevEntry",
-    "Entry",
+    "StrictEntry",
     "ExperimentEntry",
     "LEVELS",
     "NAME",
@@ -45,15 +45,15 @@ __all__ = [
     "ShotsHolder",
     "TaskEntry",
     "Words",
-    "listed",
+    "wrap_list",
     "validate",
 ]
 
 
-def listed(value: Any) -> Any:
+def wrap_list(value: Any) -> Any:
     """What may be written without its brackets, as a list.
 
-    >>> listed("en-US"), listed(["en-US"])
+    >>> wrap_list("en-US"), wrap_list(["en-US"])
     (['en-US'], ['en-US'])
     """
     return value if isinstance(value, list) else [value]
@@ -62,19 +62,19 @@ def listed(value: Any) -> Any:
 Words = Annotated[
     list[str],
     Field(min_length=1),
-    BeforeValidator(listed, json_schema_input_type=str | list[str]),
+    BeforeValidator(wrap_list, json_schema_input_type=str | list[str]),
 ]
 
 Numbers = Annotated[
     list[NonNegativeInt],
     Field(min_length=1),
-    BeforeValidator(listed, json_schema_input_type=NonNegativeInt | list[NonNegativeInt]),
+    BeforeValidator(wrap_list, json_schema_input_type=NonNegativeInt | list[NonNegativeInt]),
 ]
 Select = str | dict[str, Any]
 Selects = Annotated[
     list[Select],
     Field(min_length=1),
-    BeforeValidator(listed, json_schema_input_type=Select | list[Select]),
+    BeforeValidator(wrap_list, json_schema_input_type=Select | list[Select]),
 ]
 
 
@@ -88,7 +88,7 @@ Rare = Annotated[T, Field(json_schema_extra={"level": "rare"})]
 LEVELS = ("basic", "usual", "rare")
 
 
-class Entry(BaseModel):
+class StrictEntry(BaseModel):
     """Base of all entries of an experiment file: unknown keys are errors, and each key is told.
 
     The text below a key is its meaning, its annotation its level.
@@ -97,7 +97,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class DevEntry(Entry):
+class DevEntry(StrictEntry):
     """Rows held apart from pool and test; locale and pair are those of ``rows``."""
 
     data: Basic[str | None] = None
@@ -112,7 +112,7 @@ class DevEntry(Entry):
     """What draws follow from: the same number draws the same."""
 
 
-class OverEntry(Entry):
+class OverEntry(StrictEntry):
     """What a search varies; what is not named stays as in the file's first condition."""
 
     shot_set: Usual[int | None] = Field(default=None, ge=1)
@@ -131,7 +131,7 @@ class OverEntry(Entry):
     """Language of the prompt's own words; ``row`` takes the row's locale."""
 
 
-class BudgetEntry(Entry):
+class BudgetEntry(StrictEntry):
     """What a search may cost, its last test aside."""
 
     minutes: Rare[float | None] = Field(default=None, gt=0)
@@ -146,7 +146,7 @@ class BudgetEntry(Entry):
         return self
 
 
-class SearchEntry(Entry):
+class SearchEntry(StrictEntry):
     """What ``icl search`` looks for; ``icl run`` does not read it."""
 
     over: Usual[OverEntry]
@@ -171,7 +171,7 @@ def _numbered(value: Any) -> Any:
         if value < 1:
             raise ValueError("at least 1 is needed: 1 is the template as it is written")
         return [f"f{number}" for number in range(value)]
-    names = listed(value)
+    names = wrap_list(value)
     for name in names:
         if not re.fullmatch(r"f(0|[1-9]\d*)", str(name)):
             raise ValueError(f"{name!r} is no layout; accepted: a number of them, or f0, f1, …")
@@ -185,7 +185,7 @@ Layouts = Annotated[
 ]
 
 
-class DataEntry(Entry):
+class DataEntry(StrictEntry):
     """Where a data set lies and how its columns are called."""
 
     format: Basic[str]
@@ -255,7 +255,7 @@ class DataEntry(Entry):
         )
 
 
-class PairEntry(Entry):
+class PairEntry(StrictEntry):
     """Language pairs: every ``from`` with every ``to``."""
 
     from_: Basic[Words] = Field(alias="from")
@@ -267,7 +267,7 @@ class PairEntry(Entry):
 Lines = tuple[int, int]
 
 
-class RowsEntry(Entry):
+class RowsEntry(StrictEntry):
     """Which rows are asked."""
 
     data: Basic[str]
@@ -286,7 +286,7 @@ class RowsEntry(Entry):
     """What draws follow from: the same number draws the same."""
 
 
-class PoolEntry(Entry):
+class PoolEntry(StrictEntry):
     """Where shots come from; the pair is that of ``rows``."""
 
     data: Basic[str | None] = None
@@ -308,7 +308,7 @@ class PoolEntry(Entry):
     """Rows kept out of the pool beside the test's: those that a search chose by."""
 
 
-class SamplingEntry(Entry):
+class SamplingEntry(StrictEntry):
     """How text is generated."""
 
     max_tokens: Basic[int] = Field(default=64, ge=1)
@@ -338,7 +338,7 @@ class SamplingEntry(Entry):
         return self
 
 
-class TaskEntry(Entry):
+class TaskEntry(StrictEntry):
     """One task: rows, prompt, and how it is answered and scored."""
 
     task: Basic[str]
@@ -415,7 +415,7 @@ class ShotsEntry(BaseModel):
 
     @model_validator(mode="after")
     def _permutable(self) -> ShotsEntry:
-        for problem in filter(None, (unfit(order, self.k) for order in self.order)):
+        for problem in filter(None, (explain_misfit(order, self.k) for order in self.order)):
             raise ValueError(problem)
         return self
 
@@ -434,7 +434,7 @@ def _word(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-class CompareEntry(Entry):
+class CompareEntry(StrictEntry):
     """What is compared after a run: conditions that are equal but for one setting."""
 
     by: Usual[str]
@@ -451,7 +451,7 @@ NAME = r"^[\w][\w.-]*$"
 NAME_TOLD = "accepted: letters, digits, and . - _ behind the first, such as first-try"
 
 
-class ExperimentEntry(Entry):
+class ExperimentEntry(StrictEntry):
     """The file as a whole."""
 
     name: Basic[str | None] = Field(default=None, pattern=NAME)
@@ -478,7 +478,7 @@ class ExperimentEntry(Entry):
     """What is compared after a run."""
 
 
-class ShotsHolder(Entry):
+class ShotsHolder(StrictEntry):
     """One value of the axis ``shots``."""
 
     shots: Basic[Shots]

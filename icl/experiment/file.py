@@ -13,9 +13,9 @@ from icl.experiment.entries import (
     ExperimentEntry,
     validate,
 )
-from icl.experiment.grid import Experiment, points
+from icl.experiment.grid import Experiment, list_points
 from icl.experiment.plugins import load_plugin
-from icl.experiment.settings import baseline_of, values_of
+from icl.experiment.settings import collect_values, pick_baseline
 
 __all__ = ["load_experiment", "parse_experiment"]
 
@@ -62,8 +62,8 @@ def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment
     )
     for plugin in entry.plugins:
         load_plugin(plugin, base, where)
-    found = points(experiment, where)
+    found = list_points(experiment, where)
     if (asked := entry.compare) is not None:
-        values = values_of(point.settings for point in found)
-        baseline_of(values, asked.by, asked.baseline, f"{where}: compare")
+        values = collect_values(point.settings for point in found)
+        pick_baseline(values, asked.by, asked.baseline, f"{where}: compare")
     return experiment

@@ -16,8 +16,8 @@ from typing import Any
 from icl.calibrators import make_calibrators
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean, lookup, names
-from icl.core.types import canonical
-from icl.data.citations import citations
+from icl.core.types import canonicalize
+from icl.data.citations import find_citations
 from icl.engines.hf.weights.widths import WIDTHS
 from icl.experiment.entries import (
     DataEntry,
@@ -28,12 +28,12 @@ from icl.experiment.entries import (
     validate,
 )
 from icl.experiment.renamed import check_keys
-from icl.experiment.samples import built_in_data
-from icl.experiment.shots import each, shot_settings, shots_name
+from icl.experiment.samples import list_built_in_data
+from icl.experiment.shots import expand_shots, list_shot_settings, name_shots
 from icl.metrics import make_metric
 from icl.metrics.command import check_command_name
 
-__all__ = ["Experiment", "Point", "own_data", "points"]
+__all__ = ["Experiment", "Point", "list_own_data", "list_points"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Point:
 
     @property
     def order(self) -> str:
-        """The order in which shots are sent, one of :func:`icl.experiment.shot_order.expanded`."""
+        """The order in which shots are sent, of :func:`icl.experiment.shot_order.expand_orders`."""
         return self.shots.order[0]
 
     form: str = "f0"
@@ -92,21 +92,21 @@ class Point:
             return made
         if self.pool_locale and self.pool_locale != self.locale:
             made["pool"] = self.pool_locale
-        return made | shot_settings(shots)
+        return made | list_shot_settings(shots)
 
     @property
     def engine_key(self) -> str:
         """Equal for points that one loaded engine can answer."""
-        return canonical([self.model_name, dict(self.model)])
+        return canonicalize([self.model_name, dict(self.model)])
 
 
-def own_data(experiment: Experiment) -> dict[str, DataEntry]:
+def list_own_data(experiment: Experiment) -> dict[str, DataEntry]:
     """The data sets that an experiment file names itself."""
     given = experiment.raw.get("data") or {}
     return {name: DataEntry.model_validate(entry) for name, entry in given.items()}
 
 
-def points(experiment: Experiment, where: str = "") -> list[Point]:
+def list_points(experiment: Experiment, where: str = "") -> list[Point]:
     """Every point of the grid, in the file's order.
 
     Raises:
@@ -131,11 +131,11 @@ def points(experiment: Experiment, where: str = "") -> list[Point]:
         shots = validate(ShotsHolder, {"shots": chosen["shots"]}, f"{where}: grid").shots
         for task in entry.tasks:
             _check_names(task, shots, where)
-            data = {**built_in_data(), **entry.data}
+            data = {**list_built_in_data(), **entry.data}
             for spec in task.data_sets:
                 if spec not in data:
                     raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
-            citations(task.data_sets, data, experiment.base)
+            find_citations(task.data_sets, data, experiment.base)
             for point in _expand(model, entry.models[model], task, shots, data):
                 own = {
                     a: v
@@ -276,7 +276,7 @@ def _expand(
     locales: list[str | None] = list(rows.locale) if rows.locale else [None]
     pools = task.pool.locale if task.pool else ["same"]
     for prompt, form, spoken, locale, pair, pool, one in itertools.product(
-        task.prompt, task.layouts, task.prompt_language, locales, pairs, pools, each(shots)
+        task.prompt, task.layouts, task.prompt_language, locales, pairs, pools, expand_shots(shots)
     ):
         yield Point(
             model,
@@ -297,7 +297,7 @@ def _expand(
                 "method": task.method or "",
                 "language": "" if task.prompt_language == ["en"] else spoken,
                 "pool": pool if len(pools) > 1 else "",
-                "shots": shots_name(one),
+                "shots": name_shots(one),
             },
             locale if pool == "same" else pool,
             form,

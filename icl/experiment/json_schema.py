@@ -19,11 +19,11 @@ from icl.core.kinds import kinds
 from icl.core.registry import did_you_mean, lookup, names
 from icl.engines.hf.weights.widths import WIDTHS
 from icl.experiment.entries import ExperimentEntry, ShotsHolder
-from icl.experiment.samples import built_in_data
+from icl.experiment.samples import list_built_in_data
 from icl.prompts.frontmatter import CHOICE_ENDS, FrontMatter
-from icl.prompts.template_file import template_names
+from icl.prompts.template_file import list_templates
 
-__all__ = ["SCHEMAS", "experiment_schema", "schema_text", "template_schema"]
+__all__ = ["SCHEMAS", "make_experiment_schema", "write_schema", "make_template_schema"]
 
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -78,7 +78,7 @@ _FRONT_MATTER = {
 }
 
 
-def experiment_schema() -> dict[str, Any]:
+def make_experiment_schema() -> dict[str, Any]:
     """The schema of an experiment file."""
     schema = ExperimentEntry.model_json_schema()
     shots = ShotsHolder.model_json_schema()
@@ -87,8 +87,8 @@ def experiment_schema() -> dict[str, Any]:
         _describe(entry)
     for (entry_name, key), kind in _OFFERED.items():
         _offer(kinds[entry_name]["properties"][key], names(kind))
-    _offer(kinds["RowsEntry"]["properties"]["data"], sorted(built_in_data()))
-    _offer(kinds["TaskEntry"]["properties"]["prompt"], template_names())
+    _offer(kinds["RowsEntry"]["properties"]["data"], sorted(list_built_in_data()))
+    _offer(kinds["TaskEntry"]["properties"]["prompt"], list_templates())
     properties = schema["properties"]
     properties["models"]["additionalProperties"] = models = _model_schema()
     width = models["properties"]["width"]
@@ -115,7 +115,7 @@ def experiment_schema() -> dict[str, Any]:
     return {"$schema": DRAFT, **_without_titles(schema), "title": "icl experiment"}
 
 
-def template_schema() -> dict[str, Any]:
+def make_template_schema() -> dict[str, Any]:
     """The schema of the front matter of a template."""
     hints = get_type_hints(FrontMatter)
     properties: dict[str, Any] = {}
@@ -141,10 +141,10 @@ def template_schema() -> dict[str, Any]:
     }
 
 
-SCHEMAS = {"experiment": experiment_schema, "template": template_schema}
+SCHEMAS = {"experiment": make_experiment_schema, "template": make_template_schema}
 
 
-def schema_text(kind: str) -> str:
+def write_schema(kind: str) -> str:
     """A schema as the text of a file.
 
     Raises:

@@ -11,23 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from icl.core.errors import ChoiceError, IclError, TemplateError, one_line
+from icl.core.errors import ChoiceError, IclError, TemplateError, join_lines
 from icl.core.types import Choice, Example, Prompt
-from icl.engines.protocol import Engine, Local
-from icl.engines.table import Uncounted
+from icl.engines.protocol import Engine, LocalEngine
+from icl.engines.table import UncountedEngine
 from icl.experiment.condition import Condition, Request, build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import Point, points
+from icl.experiment.grid import Point, list_points
 from icl.experiment.loader import Loader
 from icl.experiment.settings import join_axes
 from icl.experiment.starters import is_experiment
-from icl.prompts.jinja_sandbox import Half
+from icl.prompts.jinja_sandbox import TemplateHalf
 from icl.prompts.template import Template
-from icl.prompts.template_file import TemplateFile, library, read_template, read_yaml
+from icl.prompts.template_file import TemplateFile, find_library, read_template, read_yaml
 from icl.selectors import Selector
 from icl.selectors.random import Random
 
-__all__ = ["Problem", "choice_problems", "faults_of", "lint", "template_problems"]
+__all__ = ["Problem", "find_choice_problems", "find_faults", "lint", "find_template_problems"]
 
 
 MOST_ROWS = 50
@@ -77,13 +77,13 @@ def _file_problems(name: str) -> Iterator[Problem]:
             raise error from None
         yield _located(error, name, name, text)
         return
-    for line, text in template_problems(file):
+    for line, text in find_template_problems(file):
         yield Problem(name, str(file.path), line, text)
 
 
 def _located(error: IclError, given: str, path: str, source: str, task: str = "") -> Problem:
     """An error with the place that its text begins with, or the line that it seems to mean."""
-    text = one_line(error)
+    text = join_lines(error)
     placed = re.match(r"(.+?):(\d+): (.*)", text)
     if placed and Path(placed[1]).is_file():
         return Problem(given, placed[1], int(placed[2]), placed[3])
@@ -114,7 +114,7 @@ def _line_meant(message: str, source: str, task: str = "") -> int:
     return _task_line(task, source)
 
 
-def template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
+def find_template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
     """(line, text) of what can be told of a template without data."""
     yield from _spaces(file)
     yield from _stops(file)
@@ -130,10 +130,10 @@ def template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
             labels, _ = file.pick_labels(tag, ())
         except TemplateError as error:
             if f"no form in {tag!r}" not in str(error):  # told already, for all labels at once
-                yield at, one_line(error).removeprefix(f"{file.path}: ")
+                yield at, join_lines(error).removeprefix(f"{file.path}: ")
             continue
         where = f" in {tag!r}" if len(tags) > 1 else ""
-        for text in choice_problems(Template(file, tag, {}, labels)):
+        for text in find_choice_problems(Template(file, tag, {}, labels)):
             yield at, text + where
 
 
@@ -170,7 +170,7 @@ def _spaces(file: TemplateFile) -> Iterator[tuple[int, str]]:
                 yield number, f"an invisible character, {what} (U+{ord(mark):04X}); remove it"
 
 
-def _last_line(half: Half) -> int:
+def _last_line(half: TemplateHalf) -> int:
     return half.first_line + half.source.count("\n")
 
 
@@ -207,8 +207,8 @@ def _tables(file: TemplateFile) -> dict[str, dict[str, dict[str, Any]]]:
     """The labels and the words that the template uses, with their forms by language."""
     raw: Any = file.head.labels
     if isinstance(raw, str):
-        raw = read_yaml(library() / "labels" / f"{raw}.yaml").get("labels", {})
-    words = read_yaml(library() / "words.yaml").get("words", {})
+        raw = read_yaml(find_library() / "labels" / f"{raw}.yaml").get("labels", {})
+    words = read_yaml(find_library() / "words.yaml").get("words", {})
     used = {key: words[key] for key in file.words_used or () if key in words}
     found = {"labels": raw if isinstance(raw, dict) else {}, "words": used}
     return {
@@ -241,12 +241,16 @@ def _key_line(file: TemplateFile, key: str) -> int:
     return file.text.count("\n", 0, found.start()) + 1 if found else 1
 
 
-class _Here(Loader):
+class _LocalLoader(Loader):
     """Engines whose tokenizer is on this machine; nothing is fetched or asked for the others."""
 
     def engine(self, point: Point) -> Engine:
         made = super().engine(point)
-        return made if isinstance(made, Local) and made.at_hand() else Uncounted(window=10**9)
+        return (
+            made
+            if isinstance(made, LocalEngine) and made.at_hand()
+            else UncountedEngine(window=10**9)
+        )
 
     def selector(
         self,
@@ -273,11 +277,11 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
         raise
     try:
         experiment = load_experiment(name)
-        listed = points(experiment)
+        listed = list_points(experiment)
     except IclError as error:
         yield _located(error, name, name, source)
         return
-    loader = _Here(experiment)
+    loader = _LocalLoader(experiment)
     templates: dict[str, TemplateFile] = {}
     for point in listed:
         task = point.task.task
@@ -285,17 +289,17 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
             condition = build(point, loader)
             file = condition.template.file
             templates[str(file.path)] = file
-            for text in condition_problems(condition):
+            for text in find_condition_problems(condition):
                 at = _task_line(task, source)
                 yield Problem(name, name, at, f"{join_axes(condition.point.axes, ' · ')}: {text}")
         except IclError as error:
             yield _located(error, name, name, source, task)
     for file in templates.values():
-        for line, text in template_problems(file):
+        for line, text in find_template_problems(file):
             yield Problem(name, str(file.path), line, text)
 
 
-def condition_problems(condition: Condition) -> Iterator[str]:
+def find_condition_problems(condition: Condition) -> Iterator[str]:
     """What is wrong with one condition: answers, choices, prompts that do not fit.
 
     Raises:
@@ -313,12 +317,12 @@ def condition_problems(condition: Condition) -> Iterator[str]:
         if condition.method == "channel":
             yield from _channel_problems(condition)
         elif condition.template.file.kind.labels == "shared":
-            yield from choice_problems(condition.template, ended)
+            yield from find_choice_problems(condition.template, ended)
         else:
             yield from _row_choices(condition, ended)
     else:
         yield from _cut_answers(condition)
-    counted = not isinstance(condition.engine, Uncounted)
+    counted = not isinstance(condition.engine, UncountedEngine)
     dropped: list[str] = []
     rows = _rows(condition.examples)
     for example in rows:
@@ -338,7 +342,7 @@ def _channel_problems(condition: Condition) -> Iterator[str]:
     for example in _rows(condition.examples)[:1]:
         # What is scored follows each of them, so none is merely the beginning of another.
         given = [replace(choice, end="\n") for choice in condition.choices_of(example)]
-        yield from faults_of(given, (), ended=True)
+        yield from find_faults(given, (), ended=True)
 
 
 def _rows(examples: Sequence[Example]) -> list[Example]:
@@ -352,7 +356,7 @@ def _row_choices(condition: Condition, ended: bool) -> Iterator[str]:
     told: set[str] = set()
     for example in _rows(condition.examples):
         stops = condition.template.file.stop
-        for text in faults_of(condition.choices_of(example), stops, ended):
+        for text in find_faults(condition.choices_of(example), stops, ended):
             kind = re.sub(r"'[^']*'", "", text)
             if kind not in told:
                 told.add(kind)
@@ -403,7 +407,7 @@ def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
         )
 
 
-def choice_problems(template: Template, ended: bool = True) -> Iterator[str]:
+def find_choice_problems(template: Template, ended: bool = True) -> Iterator[str]:
     """What is wrong with the choices, by their text.
 
     Args:
@@ -413,12 +417,12 @@ def choice_problems(template: Template, ended: bool = True) -> Iterator[str]:
     try:
         choices = template.choices()
     except (ChoiceError, TemplateError) as error:
-        yield one_line(error).removeprefix(f"{template.name}: ")
+        yield join_lines(error).removeprefix(f"{template.name}: ")
         return
-    yield from faults_of(choices, template.file.stop, ended)
+    yield from find_faults(choices, template.file.stop, ended)
 
 
-def faults_of(choices: Sequence[Choice], stops: Sequence[str], ended: bool) -> Iterator[str]:
+def find_faults(choices: Sequence[Choice], stops: Sequence[str], ended: bool) -> Iterator[str]:
     """What is wrong with choices that stand together: too alike, or cut by a stop."""
     seen: dict[str, str] = {}
     for choice in choices:

@@ -9,15 +9,15 @@ from typing import Any
 
 from icl.core.errors import ConfigError
 from icl.core.registry import construct, lookup
-from icl.core.types import JSON, Example, canonical
-from icl.data import DataSpec, Drawn, Seen, apart, data_hash, draw, pinned, scan
-from icl.engines.protocol import Closes, Embeds, Engine
+from icl.core.types import JSON, Example, canonicalize
+from icl.data import DataSpec, RowHashes, RowSample, draw, hash_data, keep_apart, pin_commit, scan
+from icl.engines.protocol import ClosableEngine, EmbeddingEngine, Engine
 from icl.engines.sentence_encoder import Encoder
 from icl.experiment.entries import DevEntry, PoolEntry, RowsEntry
 from icl.experiment.grid import Experiment, Point
 from icl.prompts.template import Template
 from icl.selectors import Selector
-from icl.selectors.vectors import Asked, Vectors
+from icl.selectors.vectors import Vectors, VectorSource
 from icl.tasks import Task
 from icl.tasks.enrich import Enricher, enrich_row
 
@@ -48,7 +48,7 @@ class Loader:
     experiment: Experiment
     engines: dict[str, Engine] = field(default_factory=dict)
     """By the point's ``engine_key``, in the order of the grid."""
-    _tests: dict[str, Drawn] = field(default_factory=dict)
+    _tests: dict[str, RowSample] = field(default_factory=dict)
     _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
     _richer: dict[str, list[Example]] = field(default_factory=dict)
     _selectors: dict[str, Selector] = field(default_factory=dict)
@@ -69,19 +69,19 @@ class Loader:
     ) -> DataSpec:
         """What to read, at a commit that is looked up once for a data set of the hub."""
         given = point.data[name].spec(self.experiment.base, locale, point.pair, rows)
-        spec = pinned(replace(given, revision=self.revisions.get(name, given.revision)))
+        spec = pin_commit(replace(given, revision=self.revisions.get(name, given.revision)))
         if spec.format == "hf" and spec.revision:
             self.revisions[name] = spec.revision
         return spec
 
-    def test(self, point: Point, template: Template) -> Drawn:
+    def test(self, point: Point, template: Template) -> RowSample:
         """The test rows drawn, answered, and what was seen of all of them; read once.
 
         Rows are answered first: until then the field with the answer passes for an input.
         """
         rows = point.task.rows
         given = point.data[rows.data].model_dump(mode="json")
-        key = canonical(
+        key = canonicalize(
             [given, rows.model_dump(), point.locale, list(point.pair or ()), _reads(template)]
         )
         if key not in self._tests:
@@ -98,7 +98,7 @@ class Loader:
         entry: PoolEntry | DevEntry,
         locale: str | None,
         template: Template,
-        test: Drawn,
+        test: RowSample,
     ) -> tuple[list[Example], int]:
         """The pool without the test rows, enriched, and how many of these were left out."""
         key, rows, left_out = self._pool(point, entry, locale, template, test)
@@ -110,7 +110,7 @@ class Loader:
         entry: PoolEntry | DevEntry,
         locale: str | None,
         template: Template,
-        test: Drawn,
+        test: RowSample,
     ) -> tuple[str, list[Example], int]:
         """Its name, the pool as the data has it, and the number of rows left out; read once.
 
@@ -120,19 +120,19 @@ class Loader:
         name = entry.data or rows.data
         given = [point.data[one].model_dump(mode="json") for one in (name, rows.data)]
         used = [given, rows.model_dump(), point.locale, list(point.pair or ())]
-        key = canonical([entry.model_dump(), name, locale, used, _reads(template)])
+        key = canonicalize([entry.model_dump(), name, locale, used, _reads(template)])
         if key not in self._pools:
             spec = self._spec(point, name, locale, entry)
             read: Iterable[Example] = map(template.answered, self.read(spec))
             if isinstance(entry, PoolEntry) and entry.without:
-                held, same = Seen(), (entry.without.data or rows.data) == name
+                held, same = RowHashes(), (entry.without.data or rows.data) == name
                 for row in self._pool(point, entry.without, point.locale, template, test)[1]:
                     held.add(row)
                 read = (row for row in read if not held.has(row, same))
             by_id = {"leave_out": True, "auto": name == rows.data}
             by_id["allow"] = by_id["auto"] and locale == point.locale
             parallel = entry.parallel if isinstance(entry, PoolEntry) else "auto"
-            self._pools[key] = apart(read, test.seen, by_id[parallel], entry.n, entry.seed)
+            self._pools[key] = keep_apart(read, test.seen, by_id[parallel], entry.n, entry.seed)
         return key, *self._pools[key]
 
     def _enriched(
@@ -143,7 +143,7 @@ class Loader:
         if enricher is None:
             return rows
         hidden = sorted(template.hidden(Example("", {})))
-        made = canonical([key, point.task.task, enricher.identity(), hidden])
+        made = canonicalize([key, point.task.task, enricher.identity(), hidden])
         if made not in self._richer:
             self._richer[made] = [enrich_row(enricher, row, template.hidden(row)) for row in rows]
         return self._richer[made]
@@ -161,7 +161,7 @@ class Loader:
     def only(self, engine: Engine) -> None:
         """Let every other engine give its memory back, if it knows how."""
         for other in self.engines.values():
-            if other is not engine and isinstance(other, Closes):
+            if other is not engine and isinstance(other, ClosableEngine):
                 other.close()
 
     def _placed(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class Loader:
         kind = "fixed" if point.shots.file else point.shots.select
         enricher = enricher_of(point)
         added = [] if enricher is None else [point.task.task, enricher.identity()]
-        key = canonical([kind, made.identity(), data_hash(pool), locales, added])
+        key = canonicalize([kind, made.identity(), hash_data(pool), locales, added])
         if key not in self._selectors:
             made.fit(pool)
             if enricher is not None and template is not None and point.shots.file:
@@ -229,15 +229,15 @@ class Loader:
         )
         return selector
 
-    def _vectors_of(self, point: Point, asked: Asked) -> Vectors:
+    def _vectors_of(self, point: Point, asked: VectorSource) -> Vectors:
         """Vectors of the model that is asked, or of an encoder; each embeds a text once."""
-        maker: Embeds | Engine
+        maker: EmbeddingEngine | Engine
         if asked.encoder is not None:
             source = self._placed({"source": asked.encoder})["source"]
             maker = self._encoders.setdefault(source, Encoder(source))
         else:
             maker = self.engine(point)
-        if not isinstance(maker, Embeds):
+        if not isinstance(maker, EmbeddingEngine):
             raise ConfigError(
                 f"shots: {point.shots.select}: the model {point.model_name!r} gives no hidden "
                 "states to compare texts by; name a sentence encoder, as in `encoder: "
@@ -250,4 +250,4 @@ class Loader:
                 self.only(self.engine(point))  # weights of one model at a time
             return found.embed(texts, asked.layer)
 
-        return self._vectors.setdefault(canonical(identity), Vectors(embed, identity))
+        return self._vectors.setdefault(canonicalize(identity), Vectors(embed, identity))

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from icl.core.errors import ConfigError
 from icl.core.types import Choice, Method, Ranking
-from icl.engines.ledger import Remote
-from icl.engines.protocol import Engine, Writes
+from icl.engines.ledger import RemoteEngine
+from icl.engines.protocol import Engine, RenderingEngine
 from icl.prompts.channel import Channel
 from icl.prompts.template import Template
 
-__all__ = ["answering", "written"]
+__all__ = ["choose_method", "write_choices"]
 
 
-def answering(
+def choose_method(
     method: Method, template: Template, engine: Engine, ended: bool = True
 ) -> tuple[Method, Ranking | None, list[Choice]]:
     """How an engine answers a template: method, how a server ranks, and the shared choices.
@@ -34,7 +34,10 @@ def answering(
     if method == "channel":
         channel = Channel(template).check()
         choices = channel.choices() if shared else []
-        if isinstance(engine, Remote) and engine.ranked_by([c.text for c in choices]) != "echo":
+        if (
+            isinstance(engine, RemoteEngine)
+            and engine.ranked_by([c.text for c in choices]) != "echo"
+        ):
             raise ConfigError(
                 "method: channel scores the input itself, and this server does not tell the "
                 "log-probabilities of a prompt; load the model with engine: hf, or use a server "
@@ -47,16 +50,20 @@ def answering(
         method = "generate"
     if method != "rank" or not ended:
         choices = [replace(choice, end="") for choice in choices]
-    return method, ranking, written(engine, choices)
+    return method, ranking, write_choices(engine, choices)
 
 
-def written(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
+def write_choices(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
     """The choices as the engine scores them."""
-    return [engine.choice(c) for c in choices] if isinstance(engine, Writes) else list(choices)
+    return (
+        [engine.choice(c) for c in choices]
+        if isinstance(engine, RenderingEngine)
+        else list(choices)
+    )
 
 
 def _ranking(engine: Engine, choices: Sequence[Choice]) -> Ranking | None:
     """How a server's engine ranks these choices."""
-    if not isinstance(engine, Remote):
+    if not isinstance(engine, RemoteEngine):
         return None
     return engine.ranked_by([choice.text + choice.end for choice in choices])

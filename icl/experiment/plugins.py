@@ -16,15 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from icl.core.errors import ConfigError, IclError
-from icl.engines.hf.weights.hashes import cache_dir
+from icl.engines.hf.weights.hashes import find_cache_dir
 from icl.experiment.old_imports import new_import
 from icl.experiment.plugin_files import (
     ModuleFile,
-    imported_files,
-    loaded_modules,
-    module_at,
-    origin,
-    pinned,
+    find_imported_files,
+    find_origin,
+    list_loaded_modules,
+    name_module,
+    pin_files,
 )
 
 __all__ = ["load_known", "load_plugin", "remember"]
@@ -83,7 +83,7 @@ def load_plugin(module: str, base: Path, where: str) -> None:
 
 def remember(modules: Sequence[str], base: Path) -> None:
     """Note that this user ran an experiment with these plug-ins, by their content."""
-    found = imported_files([*modules, *loaded_modules(base)], base)
+    found = find_imported_files([*modules, *list_loaded_modules(base)], base)
     files = _hashes(found)
     for module in modules:
         files |= _loaded.get((base.resolve(), module), {})
@@ -107,7 +107,7 @@ def load_known(modules: Sequence[str], base: Path, where: str) -> None:
         _check_name(module, where)
     files = _known_files(modules, base, where) if modules else {}
     _check_apart(files, where)
-    with pinned(files, base):
+    with pin_files(files, base):
         for module in modules:
             _import(module, base, where)
 
@@ -122,7 +122,7 @@ def _known_files(modules: Sequence[str], base: Path, where: str) -> dict[str, Mo
             continue
         if now.items() <= consent.files.items() and installed.items() <= consent.installed.items():
             # What no import statement names was noted when it had been imported.
-            whole = _files([*modules, *map(module_at, consent.files)], base, where)
+            whole = _files([*modules, *map(name_module, consent.files)], base, where)
             if _hashes(whole) == consent.files:
                 return whole
         if told is None and consent.base == str(base.resolve()):
@@ -135,7 +135,7 @@ def _known_files(modules: Sequence[str], base: Path, where: str) -> dict[str, Mo
             f"run by you here and may hold any code; {AGAIN}"
         )
     names = ", ".join(map(repr, modules))
-    whole = _files([*modules, *map(module_at, told.files)], base, where)
+    whole = _files([*modules, *map(name_module, told.files)], base, where)
     what = next(_differences(told, _hashes(whole), installed), "other files are imported")
     raise ConfigError(
         f"{where}: the run's plug-ins ({names}) of {base.resolve()} may hold other code than you "
@@ -200,7 +200,7 @@ def _import(module: str, base: Path, where: str) -> None:
 
 def _files(modules: Sequence[str], base: Path, where: str) -> dict[str, ModuleFile]:
     try:
-        return imported_files(modules, base)
+        return find_imported_files(modules, base)
     except OSError as error:
         raise ConfigError(
             f"{where}: plugins: {error.filename} cannot be read ({error.strerror}); make it "
@@ -215,11 +215,11 @@ def _hashes(files: Mapping[str, ModuleFile]) -> dict[str, str]:
 def _installed(modules: Sequence[str], files: Mapping[str, ModuleFile]) -> dict[str, str | None]:
     """The plug-ins that are none of these files -> where their package is."""
     here = {file.module for file in files.values()}
-    return {module: origin(module) for module in modules if module not in here}
+    return {module: find_origin(module) for module in modules if module not in here}
 
 
 def _note() -> Path:
-    return cache_dir() / "plugins.jsonl"
+    return find_cache_dir() / "plugins.jsonl"
 
 
 def _known() -> list[Consent]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icl.core.types import JSON, Choice, Example, Prompt, Role, Shot, digest
 
-__all__ = ["Request", "channel_hash", "request_hash"]
+__all__ = ["Request", "hash_channel", "hash_request"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Request:
         return [(self.prompt, choice.text + choice.end) for choice in self.choices]
 
 
-def request_hash(
+def hash_request(
     prompt: Prompt, choices: Sequence[Choice], sampling: Mapping[str, JSON] | None, sent: str
 ) -> str:
     """SHA-256 of what is sent; a record is reused only if it is the same."""
@@ -52,6 +52,6 @@ def request_hash(
     )
 
 
-def channel_hash(sent: Sequence[str], scored: str) -> str:
+def hash_channel(sent: Sequence[str], scored: str) -> str:
     """SHA-256 of what the noisy channel asks: every text sent, and the input scored behind it."""
     return digest({"prompts": list(sent), "scored": scored})

@@ -6,45 +6,49 @@ from pathlib import Path
 from typing import Any
 
 from icl.core.errors import ConfigError
-from icl.core.files import shipped_folder
+from icl.core.files import find_shipped_folder
 from icl.core.kinds import Kind
 from icl.core.registry import lookup
 from icl.experiment.entries import (
     DataEntry,
 )
 
-__all__ = ["built_in_data", "sample_task", "samples"]
+__all__ = ["list_built_in_data", "make_sample_task", "find_samples"]
 
 
-def samples() -> Path:
+def find_samples() -> Path:
     """The folder of the data written for this project."""
-    return shipped_folder("samples")
+    return find_shipped_folder("samples")
 
 
-def built_in_data() -> dict[str, DataEntry]:
+def list_built_in_data() -> dict[str, DataEntry]:
     """Data sets that ship with the project, by name."""
     return {
-        "samples/intent": DataEntry(format="massive", path=str(samples() / "intent"), cite="none"),
+        "samples/intent": DataEntry(
+            format="massive", path=str(find_samples() / "intent"), cite="none"
+        ),
         "samples/translation": DataEntry(
-            format="lines", path=str(samples() / "translation" / "{lang}.txt")
+            format="lines", path=str(find_samples() / "translation" / "{lang}.txt")
         ),
         "samples/summarization": DataEntry(
             format="jsonl",
-            path=str(samples() / "summarization" / "news.eng.jsonl"),
+            path=str(find_samples() / "summarization" / "news.eng.jsonl"),
             answer="references",
             gold=["summary"],
         ),
         "samples/generate": DataEntry(
-            format="jsonl", path=str(samples() / "generate" / "eng.jsonl"), answer="answers"
+            format="jsonl", path=str(find_samples() / "generate" / "eng.jsonl"), answer="answers"
         ),
         **{
-            f"samples/{kind}": DataEntry(format="jsonl", path=str(samples() / kind / "eng.jsonl"))
+            f"samples/{kind}": DataEntry(
+                format="jsonl", path=str(find_samples() / kind / "eng.jsonl")
+            )
             for kind in ("sentiment", "choose", "extract")
         },
     }
 
 
-def sample_task(template: str, kind: Kind) -> dict[str, Any]:
+def make_sample_task(template: str, kind: Kind) -> dict[str, Any]:
     """A task entry that tries a template out: the samples of its library folder, else its kind.
 
     Raises:

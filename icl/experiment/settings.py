@@ -8,7 +8,7 @@ from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
 from icl.experiment.renamed import describe_unknown_setting
 
-__all__ = ["baseline_of", "join_axes", "values_of"]
+__all__ = ["pick_baseline", "join_axes", "collect_values"]
 
 
 def join_axes(axes: Mapping[str, str], between: str = " ") -> str:
@@ -20,10 +20,10 @@ def join_axes(axes: Mapping[str, str], between: str = " ") -> str:
     return between.join(filter(None, axes.values()))
 
 
-def values_of(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
+def collect_values(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
     """Every setting with its values, in their order.
 
-    >>> values_of([{"prompt": "a", "k": "0"}, {"prompt": "b", "k": "0"}])
+    >>> collect_values([{"prompt": "a", "k": "0"}, {"prompt": "b", "k": "0"}])
     {'prompt': ['a', 'b'], 'k': ['0']}
     """
     values: dict[str, dict[str, None]] = {}
@@ -33,7 +33,7 @@ def values_of(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
     return {name: list(several) for name, several in values.items()}
 
 
-def baseline_of(
+def pick_baseline(
     values: Mapping[str, Sequence[str]], setting: str, baseline: str | None, where: str
 ) -> str:
     """The value of a setting that others are compared with: the one asked for, else the first.

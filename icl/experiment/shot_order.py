@@ -12,7 +12,7 @@ from typing import Literal
 from icl.core.registry import did_you_mean
 from icl.core.types import Shot
 
-__all__ = ["MOST_PERMUTED", "arranged", "effective", "expanded", "unfit"]
+__all__ = ["MOST_PERMUTED", "arrange_shots", "simplify_order", "expand_orders", "explain_misfit"]
 
 
 ORDERS = ("selected", "reversed", "nearest_first", "nearest_last", "random", "permutations")
@@ -22,7 +22,7 @@ MOST_PERMUTED = 5
 _PERMUTATION = re.compile(r"p(0|[1-9][0-9]{0,8})")
 
 
-def unfit(order: str, k: int | None) -> str | None:
+def explain_misfit(order: str, k: int | None) -> str | None:
     """Why ``k`` shots cannot stand in this order; None if they can."""
     one = _PERMUTATION.fullmatch(order)
     if order not in ORDERS and not one:
@@ -43,10 +43,10 @@ def unfit(order: str, k: int | None) -> str | None:
     return None
 
 
-def expanded(orders: Sequence[str], k: int | None) -> list[str]:
+def expand_orders(orders: Sequence[str], k: int | None) -> list[str]:
     """The orders one by one: ``permutations`` of k shots are ``p0``, ``p1`` …
 
-    >>> expanded(["selected", "permutations"], 2)
+    >>> expand_orders(["selected", "permutations"], 2)
     ['selected', 'p0', 'p1']
     """
     found: list[str] = []
@@ -58,15 +58,15 @@ def expanded(orders: Sequence[str], k: int | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def effective(order: str, k: int | None, scores: Literal["falling", "mixed"] | None) -> str:
+def simplify_order(order: str, k: int | None, scores: Literal["falling", "mixed"] | None) -> str:
     """The plainest order that gives the same prompts, so that equal conditions are run once.
 
     Args:
-        order: one of :func:`expanded`.
+        order: one of :func:`expand_orders`.
         k: shots a query; None where it is not known.
         scores: what is known of the scores of shots as they are selected; None: there are none.
 
-    >>> effective("nearest_last", 8, "falling"), effective("nearest_last", 8, None)
+    >>> simplify_order("nearest_last", 8, "falling"), simplify_order("nearest_last", 8, None)
     ('reversed', 'selected')
     """
     if k is not None and k < 2:
@@ -80,7 +80,7 @@ def effective(order: str, k: int | None, scores: Literal["falling", "mixed"] | N
     return "selected" if order == "p0" else order
 
 
-def arranged(shots: Sequence[Shot], order: str, k: int | None, numbers: Random) -> list[Shot]:
+def arrange_shots(shots: Sequence[Shot], order: str, k: int | None, numbers: Random) -> list[Shot]:
     """The shots in the order in which they are sent.
 
     Permutation ``p7`` is the eighth in lexicographic order of the places as selected. Where a
@@ -90,7 +90,7 @@ def arranged(shots: Sequence[Shot], order: str, k: int | None, numbers: Random) 
 
     >>> from icl.core.types import Example
     >>> three = [Shot(Example(name, {})) for name in "abc"]
-    >>> [shot.example.id for shot in arranged(three, "p3", 3, Random(0))]
+    >>> [shot.example.id for shot in arrange_shots(three, "p3", 3, Random(0))]
     ['b', 'c', 'a']
     """
     placed = list(shots)

@@ -13,22 +13,29 @@ from icl.core.errors import ConfigError, DataError
 from icl.core.registry import lookup
 from icl.core.types import JSON, Example, Method, Shot
 from icl.experiment.entries import ShotsEntry
-from icl.experiment.shot_order import expanded
+from icl.experiment.shot_order import expand_orders
 from icl.prompts.template import Template
 
-__all__ = ["check_labels", "each", "labels_identity", "relabel", "shot_settings", "shots_name"]
+__all__ = [
+    "check_labels",
+    "expand_shots",
+    "identify_labels",
+    "relabel",
+    "list_shot_settings",
+    "name_shots",
+]
 
 
-def each(shots: ShotsEntry) -> list[ShotsEntry]:
+def expand_shots(shots: ShotsEntry) -> list[ShotsEntry]:
     """The shots of every seed in every order, one order and no ``seeds`` each."""
-    orders = expanded(shots.order, shots.k)
+    orders = expand_orders(shots.order, shots.k)
     return [
         shots.model_copy(update={"seed": seed, "order": [order]})
         for seed, order in itertools.product(shots.seeds or [shots.seed], orders)
     ]
 
 
-def shots_name(shots: ShotsEntry) -> str:
+def name_shots(shots: ShotsEntry) -> str:
     """``8 bm25 char``: how a table calls these shots."""
     extra = list(map(_word, (shots.model_extra or {}).values()))
     extra += [order for order in shots.order if order != "selected"]
@@ -42,7 +49,7 @@ def shots_name(shots: ShotsEntry) -> str:
     return " ".join([str(shots.k), shots.select, *extra]) if shots.k else "0"
 
 
-def shot_settings(shots: ShotsEntry) -> dict[str, str]:
+def list_shot_settings(shots: ShotsEntry) -> dict[str, str]:
     """A word for every setting of such shots; a seed that draws nothing is none."""
     made = {name: _word(value) for name, value in (shots.model_extra or {}).items()}
     made["select"] = Path(shots.file).stem if shots.file else shots.select
@@ -107,7 +114,7 @@ def relabel(
     return made
 
 
-def labels_identity(shots: ShotsEntry, one_draw: bool) -> dict[str, JSON]:
+def identify_labels(shots: ShotsEntry, one_draw: bool) -> dict[str, JSON]:
     """What of the switch changes a prompt: nothing for the shots' own labels."""
     if shots.shown_labels == "gold":
         return {}

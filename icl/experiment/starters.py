@@ -13,11 +13,11 @@ from icl.core.registry import did_you_mean
 from icl.experiment.entries import NAME, NAME_TOLD
 from icl.experiment.file import load_experiment, parse_experiment
 from icl.experiment.grid import Experiment
-from icl.experiment.json_schema import schema_text
-from icl.experiment.samples import sample_task
+from icl.experiment.json_schema import write_schema
+from icl.experiment.samples import make_sample_task
 from icl.prompts.template_file import read_template
 
-__all__ = ["experiment_for", "init", "is_experiment", "starters"]
+__all__ = ["make_experiment", "init", "is_experiment", "find_starters"]
 
 
 def is_experiment(name: str) -> bool:
@@ -25,7 +25,7 @@ def is_experiment(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
-def experiment_for(name: str, model: str) -> Experiment:
+def make_experiment(name: str, model: str) -> Experiment:
     """An experiment file as it is; a template with sample data of its kind and 2 shots.
 
     Args:
@@ -40,13 +40,13 @@ def experiment_for(name: str, model: str) -> Experiment:
     template = read_template(name, base=".")
     made = {
         "models": {"model": {"source": model}},
-        "tasks": [{**sample_task(name, template.kind), "prompt": name}],
+        "tasks": [{**make_sample_task(name, template.kind), "prompt": name}],
         "grid": {"shots": [{"k": 2, "select": "random"}]},
     }
     return parse_experiment(json.dumps(made), name, Path("."), "template")
 
 
-def starters() -> dict[str, Path]:
+def find_starters() -> dict[str, Path]:
     """Task -> the folder of files that :func:`init` begins with."""
     root = Path(str(files("icl.experiment"))) / "starters"
     return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()}
@@ -57,14 +57,14 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
 
     Args:
         folder: made by this; its last part is the experiment's name.
-        task: one of :func:`starters`.
+        task: one of :func:`find_starters`.
         model: source of the model; a local path is written whole.
 
     Raises:
         ConfigError: unknown task, or a name that no experiment can have.
         StoreError: the folder holds something already, or cannot be written.
     """
-    known = starters()
+    known = find_starters()
     if task not in known:
         raise ConfigError(f"no starter for the task {task!r}{did_you_mean(task, known)}")
     if not re.fullmatch(NAME, folder.name):
@@ -83,5 +83,5 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
         written.append(folder / source.name)
         replace_file(written[-1], text)
     written.append(folder / "experiment.schema.json")
-    replace_file(written[-1], schema_text("experiment"))
+    replace_file(written[-1], write_schema("experiment"))
     return written

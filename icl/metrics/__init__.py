@@ -4,7 +4,7 @@ A metric gives one row of statistics per example (:class:`icl.core.stats.Stats`)
 the scale from 0 to 100. What all of them check, and the door to sacreBLEU, stand here.
 
 Beside what :class:`icl.core.stats.Metric` asks for, a class may say ``better``, which values are
-better (:func:`better`), and ``needs``, what it cannot do without (:func:`needs`): a judge's
+better (:func:`find_direction`), and ``needs``, what it cannot do without (:func:`needs`): a judge's
 ``verdicts`` or an outside ``program``.
 """
 
@@ -24,11 +24,11 @@ __all__ = [
     "ProgramMetric",
     "VerdictMetric",
     "asks_judge",
-    "better",
+    "find_direction",
     "make_metric",
     "needs",
-    "paired",
-    "segment_stats",
+    "pair_up",
+    "collect_segment_stats",
     "starts_program",
 ]
 
@@ -96,7 +96,7 @@ _ABILITIES: dict[str, type] = {"program": ProgramMetric, "verdicts": VerdictMetr
 _T = TypeVar("_T")
 
 
-def paired(
+def pair_up(
     predictions: Sequence[Prediction], examples: Sequence[Example], label: str
 ) -> list[tuple[Prediction, Example]]:
     """Predictions beside their examples, each with at least one target.
@@ -124,7 +124,7 @@ def paired(
     return pairs
 
 
-def segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> Stats:
+def collect_segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> Stats:
     """The statistics that a sacreBLEU metric object keeps of each segment.
 
     Every target is a reference. sacreBLEU wants equally many a segment, and takes None for
@@ -145,13 +145,13 @@ def segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> S
     return Stats(rows, value, str(scorer.get_signature()))
 
 
-def better(metric: object) -> Better:
+def find_direction(metric: object) -> Better:
     """Which values of a metric, or of its class, are better: ``higher``, ``lower`` or ``none``.
 
     A metric says so in ``better``; ``higher`` where it does not.
 
     >>> from icl.metrics.ter import TER
-    >>> better(TER())
+    >>> find_direction(TER())
     'lower'
     """
     return _stated(metric, "better", "higher", get_args(Better))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icl.core.stats import Stats, proportion
 from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.metrics import pair_up
 
 __all__ = ["Accuracy"]
 
@@ -29,6 +29,6 @@ class Accuracy:
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.
         """
-        pairs = paired(predictions, examples, self.label)
+        pairs = pair_up(predictions, examples, self.label)
         hits = [prediction.value in example.targets for prediction, example in pairs]
         return proportion(hits, "accuracy|match:exact")

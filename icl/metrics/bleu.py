@@ -14,9 +14,9 @@ from icl.core.errors import MetricError
 from icl.core.registry import did_you_mean
 from icl.core.stats import Stats
 from icl.core.types import Example, Prediction
-from icl.metrics import paired, segment_stats
+from icl.metrics import collect_segment_stats, pair_up
 
-__all__ = ["BLEU", "tokenizer_for"]
+__all__ = ["BLEU", "pick_tokenizer"]
 
 
 TOKENIZERS = ("13a", "char", "intl", "ja-mecab", "ko-mecab", "none", "zh")
@@ -47,7 +47,7 @@ class BLEU:
     """
 
     tokenize: str | None = None
-    """A tokenizer of sacreBLEU; None chooses one with :func:`tokenizer_for`."""
+    """A tokenizer of sacreBLEU; None chooses one with :func:`pick_tokenizer`."""
     lowercase: bool = False
 
     name = "bleu"
@@ -66,21 +66,21 @@ class BLEU:
         """
         from sacrebleu.metrics import BLEU as Scorer
 
-        pairs = paired(predictions, examples, self.label)
+        pairs = pair_up(predictions, examples, self.label)
         tokenize = self.tokenize or _tokenizer_of(examples)
         # force only silences a warning about input that looks tokenized.
         scorer = Scorer(tokenize=tokenize, lowercase=self.lowercase, force=True)
-        return segment_stats(scorer, pairs)
+        return collect_segment_stats(scorer, pairs)
 
 
-def tokenizer_for(tag: str) -> str:
+def pick_tokenizer(tag: str) -> str:
     """The tokenizer for a language tag, BCP 47 or like FLORES (``zh-CN``, ``zho_Hans``).
 
     Chinese characters -> ``zh``; Japanese and Korean -> ``ja-mecab`` and ``ko-mecab`` where
     those packages are installed, else ``char``; scripts without spaces -> ``char``; the rest
     -> ``13a``.
 
-    >>> tokenizer_for("zho_Hans"), tokenizer_for("th-TH"), tokenizer_for("swh_Latn")
+    >>> pick_tokenizer("zho_Hans"), pick_tokenizer("th-TH"), pick_tokenizer("swh_Latn")
     ('zh', 'char', '13a')
 
     Raises:
@@ -108,7 +108,7 @@ def tokenizer_for(tag: str) -> str:
 def _tokenizer_of(examples: Sequence[Example]) -> str:
     """The one tokenizer of all examples; 13a, sacreBLEU's default, where no language is named."""
     tags = sorted({example.meta["target"] for example in examples if "target" in example.meta})
-    chosen = {tag: tokenizer_for(tag) for tag in tags}
+    chosen = {tag: pick_tokenizer(tag) for tag in tags}
     if len(set(chosen.values())) > 1:
         shown = ", ".join(f"{tag}: {tokenizer}" for tag, tokenizer in chosen.items())
         raise MetricError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from icl.core.errors import MetricError
 from icl.core.stats import Stats
 from icl.core.types import Example, Prediction
-from icl.metrics import paired, segment_stats
+from icl.metrics import collect_segment_stats, pair_up
 
 __all__ = ["ChrF"]
 
@@ -57,11 +57,11 @@ class ChrF:
         """
         from sacrebleu.metrics import CHRF
 
-        pairs = paired(predictions, examples, self.label)
+        pairs = pair_up(predictions, examples, self.label)
         scorer = CHRF(
             char_order=self.char_order,
             word_order=self.word_order,
             beta=self.beta,
             lowercase=self.lowercase,
         )
-        return segment_stats(scorer, pairs)
+        return collect_segment_stats(scorer, pairs)

@@ -23,9 +23,9 @@ from icl.core.errors import ConfigError, MetricError
 from icl.core.registry import did_you_mean, lookup, names
 from icl.core.stats import Metric, Stats, mean
 from icl.core.types import Better, Example, Needs, Prediction
-from icl.metrics import paired, starts_program
+from icl.metrics import pair_up, starts_program
 
-__all__ = ["Command", "check_command_name", "placed"]
+__all__ = ["Command", "check_command_name", "place_command"]
 
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
@@ -93,7 +93,7 @@ class Command:
                 field, or the program fails, takes too long, or prints anything but one finite
                 number a line.
         """
-        pairs = paired(predictions, examples, self.name)
+        pairs = pair_up(predictions, examples, self.name)
         settings = f"command:{self.command}|scale:{self.scale:g}"
         if not pairs:
             return mean([], settings)
@@ -176,7 +176,7 @@ class Command:
         return numbers
 
 
-def placed(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
+def place_command(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
     """Let an entry's program run in the experiment's folder, as all paths of the file are meant."""
     if isinstance(metric, str) or "command" not in metric:
         return metric if isinstance(metric, str) else dict(metric)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from icl.core.stats import Stats, proportion
 from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.metrics import pair_up
 
 __all__ = ["ExactMatch"]
 
@@ -32,7 +32,7 @@ class ExactMatch:
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.
         """
-        pairs = paired(predictions, examples, self.label)
+        pairs = pair_up(predictions, examples, self.label)
         hits = [
             prediction.value is not None
             and self._fold(prediction.value) in set(map(self._fold, example.targets))

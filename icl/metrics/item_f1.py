@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from icl.core.errors import MetricError
-from icl.core.extraction import items
+from icl.core.extraction import count_items
 from icl.core.stats import Rows, Stats
 from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.metrics import pair_up
 
 __all__ = ["ItemF1"]
 
@@ -39,7 +39,7 @@ class ItemF1:
                 target or prediction is no JSON object or list.
         """
         rows = []
-        for prediction, example in paired(predictions, examples, self.label):
+        for prediction, example in pair_up(predictions, examples, self.label):
             said = _items(prediction.value, example.id, "prediction")
             ways = [
                 ((said & wanted).total(), said.total(), wanted.total())
@@ -54,7 +54,7 @@ def _items(answer: str | None, example: str, what: str) -> Counter[tuple[str, st
     if answer is None:
         return Counter()
     try:
-        return items(answer)
+        return count_items(answer)
     except (ValueError, TypeError) as error:
         raise MetricError(
             f"item_f1 compares JSON objects or lists, and the {what} of example {example!r} is "

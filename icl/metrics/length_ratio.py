@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.core.segmentation import words
+from icl.core.segmentation import split_words
 from icl.core.stats import Rows, Stats
 from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.metrics import pair_up
 
 __all__ = ["LengthRatio"]
 
@@ -35,9 +35,9 @@ class LengthRatio:
             MetricError: the sequences do not run parallel, or an example has no target.
         """
         rows = []
-        for prediction, example in paired(predictions, examples, self.label):
-            said = len(words(prediction.value or ""))
-            lengths = [len(words(target)) for target in example.targets]
+        for prediction, example in pair_up(predictions, examples, self.label):
+            said = len(split_words(prediction.value or ""))
+            lengths = [len(split_words(target)) for target in example.targets]
             rows.append([said, min(lengths, key=lambda n: (abs(n - said), n))])
         made = np.array(rows, dtype=np.float64).reshape(len(rows), 2)
         return Stats(made, _ratio, "length_ratio|refs:closest|words:unicode")

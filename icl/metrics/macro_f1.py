@@ -9,7 +9,7 @@ import numpy as np
 
 from icl.core.stats import Rows, Stats
 from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.metrics import pair_up
 
 __all__ = ["MacroF1"]
 
@@ -37,7 +37,7 @@ class MacroF1:
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.
         """
-        pairs = paired(predictions, examples, self.label)
+        pairs = pair_up(predictions, examples, self.label)
         answers = [(_gold(prediction, example), prediction.value) for prediction, example in pairs]
         occurring = {label for answer in answers for label in answer if label is not None}
         column = {label: index for index, label in enumerate(sorted(occurring))}

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from icl.core.errors import MetricError
-from icl.core.segmentation import sentences, words
+from icl.core.segmentation import split_sentences, split_words
 from icl.core.stats import Stats, mean
 from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.metrics import pair_up
 
 __all__ = ["Rouge1", "Rouge2", "RougeL", "RougeLsum"]
 
@@ -31,7 +31,7 @@ class _Words:
     stem: bool
 
     def tokenize(self, text: str) -> list[str]:
-        found = words(text)
+        found = split_words(text)
         if not self.stem:
             return found
         from nltk.stem.porter import PorterStemmer
@@ -66,8 +66,8 @@ class _Rouge:
 
         scorer = RougeScorer([self.name], tokenizer=_Words(self.stem))
         values = []
-        for prediction, example in paired(predictions, examples, self.label):
-            if not any(map(words, example.targets)):
+        for prediction, example in pair_up(predictions, examples, self.label):
+            if not any(map(split_words, example.targets)):
                 raise MetricError(
                     f"{self.label}: no target of example {example.id!r} holds a word; give it a "
                     "reference, or leave it out"
@@ -84,7 +84,7 @@ class _Rouge:
 
 def _lines(text: str) -> str:
     """One sentence a line, which is where ROUGE-Lsum parts a summary."""
-    return "\n".join(sentences(text))
+    return "\n".join(split_sentences(text))
 
 
 class Rouge1(_Rouge):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from icl.core.stats import Stats
 from icl.core.types import Example, Prediction
-from icl.metrics import paired, segment_stats
+from icl.metrics import collect_segment_stats, pair_up
 
 __all__ = ["TER"]
 
@@ -49,4 +49,4 @@ class TER:
             asian_support=self.asian_support,
             case_sensitive=self.case_sensitive,
         )
-        return segment_stats(scorer, paired(predictions, examples, self.label))
+        return collect_segment_stats(scorer, pair_up(predictions, examples, self.label))

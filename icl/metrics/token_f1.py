@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icl.core.segmentation import words
+from icl.core.segmentation import split_words
 from icl.core.stats import Stats, mean
 from icl.core.types import Example, Prediction
-from icl.metrics import paired
+from icl.metrics import pair_up
 
 __all__ = ["TokenF1"]
 
@@ -32,9 +32,11 @@ class TokenF1:
             MetricError: the sequences do not run parallel, or an example has no target.
         """
         values = []
-        for prediction, example in paired(predictions, examples, self.label):
-            said = Counter(words(prediction.value or ""))
-            values.append(max(_f1(said, Counter(words(target))) for target in example.targets))
+        for prediction, example in pair_up(predictions, examples, self.label):
+            said = Counter(split_words(prediction.value or ""))
+            values.append(
+                max(_f1(said, Counter(split_words(target))) for target in example.targets)
+            )
         return mean(values, "token_f1|refs:best|words:unicode")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from icl.core.errors import TemplateError
 from icl.core.types import Choice, Example, Prompt, Shot
-from icl.prompts.choices import LABELS, ROW, checked
+from icl.prompts.choices import LABELS, ROW, check_choices
 from icl.prompts.template import Template
 
 __all__ = ["Channel"]
@@ -66,7 +66,7 @@ class Channel:
             where, remedies = template.name, LABELS
         row = example or Example("", {})
         made = [Choice(label, template.given(row, label)) for label in template.label_set(row)]
-        return checked(made, where, remedies)
+        return check_choices(made, where, remedies)
 
     def prompt(
         self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None

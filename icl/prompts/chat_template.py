@@ -19,21 +19,21 @@ from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from icl.core.errors import EngineError, ModelError, one_line
+from icl.core.errors import EngineError, ModelError, join_lines
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Prompt
-from icl.prompts.control_tokens import Controls, Marked
+from icl.prompts.control_tokens import Controls, MarkedText
 from icl.prompts.family_text import Wording
 
 __all__ = [
     "ChatFormat",
     "ChatOptions",
     "DATE",
-    "messages",
-    "sent_continuation",
-    "sent_text",
+    "make_messages",
+    "write_continuation",
+    "render_sent",
     "trim_opening",
-    "without_inert",
+    "drop_inert",
 ]
 
 
@@ -100,14 +100,14 @@ def trim_opening(text: str, prefix: str = "") -> str:
     return text if prefix else text.lstrip()
 
 
-def messages(
+def make_messages(
     prompt: Prompt, options: ChatOptions | None = None, prefix: str = ""
 ) -> list[dict[str, str]]:
     r"""The turns of a prompt; ``prefix`` opens the answer of every shot.
 
     Leading white space of targets is dropped, unless something stands before them.
 
-    >>> messages(Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),)))[1]
+    >>> make_messages(Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),)))[1]
     {'role': 'assistant', 'content': 'x'}
     """
     options = options or ChatOptions()
@@ -166,7 +166,7 @@ class ChatFormat:
             read = meta.find_undeclared_variables(_environment().parse(self.template))
         except TemplateError as error:
             raise ModelError(
-                f"the chat template of {self.source} is malformed ({one_line(error)}); set "
+                f"the chat template of {self.source} is malformed ({join_lines(error)}); set "
                 "chat: never"
             ) from error
         known = read - {*_GIVEN, *self.special, *_environment().globals}
@@ -199,7 +199,7 @@ class ChatFormat:
 
     def _refusal(self, turns: Sequence[Mapping[str, str]], error: Exception) -> str:
         """Why turns cannot be rendered, with what may help: found by trying it."""
-        why = f"the chat template of {self.source} refuses these turns ({one_line(error)})"
+        why = f"the chat template of {self.source} refuses these turns ({join_lines(error)})"
         if turns[0]["role"] == "system":
             try:
                 self.render(turns[1:], asks=True)
@@ -213,7 +213,7 @@ class ChatFormat:
         """The control tokens by their texts."""
         return Controls(self.names)
 
-    def marked(self, prompt: Prompt) -> Marked:
+    def marked(self, prompt: Prompt) -> MarkedText:
         """What is sent for a prompt, and which control tokens in it are plain text.
 
         Raises:
@@ -221,10 +221,10 @@ class ChatFormat:
         """
         prefix = self.options.assistant_prefix
         spells = self.controls.pattern.search(prefix)  # then it is no text that a shot could hold
-        turns = messages(prompt, self.options, "" if spells else prefix)
+        turns = make_messages(prompt, self.options, "" if spells else prefix)
         hidden = [{**turn, "content": self.controls.hide(turn["content"])} for turn in turns]
         rendered = self.controls.shown(self.render(hidden, asks=True))
-        return Marked(self.front) + rendered + Marked(prefix)
+        return MarkedText(self.front) + rendered + MarkedText(prefix)
 
     @cached_property
     def after_answer(self) -> str:
@@ -281,7 +281,7 @@ class ChatFormat:
         )
 
 
-def without_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict[str, JSON]:
+def drop_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict[str, JSON]:
     """An engine's identity without the chat options that change no prompt of a condition.
 
     Without shots there is one turn either way, and without a system section nothing to merge.
@@ -293,7 +293,7 @@ def without_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict
     return {**engine, "chat": {name: chat[name] for name in chat if name not in inert}}
 
 
-def sent_text(prompt: Prompt, engine: Mapping[str, Any]) -> str:
+def render_sent(prompt: Prompt, engine: Mapping[str, Any]) -> str:
     """The text that an engine of this identity was sent for a prompt, rendered again."""
     chat = engine.get("chat")
     if not isinstance(chat, Mapping) or "template" not in chat:
@@ -301,7 +301,7 @@ def sent_text(prompt: Prompt, engine: Mapping[str, Any]) -> str:
     return ChatFormat.of(chat).marked(prompt).text
 
 
-def sent_continuation(text: str, engine: Mapping[str, Any]) -> str:
+def write_continuation(text: str, engine: Mapping[str, Any]) -> str:
     """A text to be scored behind a prompt, as an engine of this identity was sent it."""
     chat = engine.get("chat")
     if not isinstance(chat, Mapping):

@@ -38,13 +38,13 @@ from icl.core import errors
 from icl.core.errors import TemplateError
 from icl.core.kinds import told_kinds
 from icl.core.types import JSON, Prompt
-from icl.prompts.child_process_worker import CHAT, Limits, answered
-from icl.prompts.jinja_sandbox import Half
+from icl.prompts.child_process_worker import CHAT, SandboxLimits, answer_request
+from icl.prompts.jinja_sandbox import TemplateHalf
 from icl.prompts.render_again import Rendering
 from icl.prompts.template import Template, TemplateCopy
 from icl.prompts.template_file import FrontMatter, TemplateFile
 
-__all__ = ["Limits", "Sandbox", "serve"]
+__all__ = ["SandboxLimits", "Sandbox", "serve"]
 
 
 _LENGTH = struct.Struct("!I")
@@ -76,7 +76,7 @@ class _Turn:
 
 
 @dataclass(frozen=True)
-class _ChildHalf(Half):
+class _ChildHalf(TemplateHalf):
     """A half that the child renders."""
 
     reads: tuple[tuple[str, int], ...]
@@ -126,8 +126,8 @@ class Sandbox:
     >>> sandbox.bind("Q: {{ q }}\nA:||| {{ target }}", "mine.j2", "en")    # doctest: +SKIP
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: SandboxLimits | None = None) -> None:
+        self.limits = limits or SandboxLimits()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -153,7 +153,7 @@ class Sandbox:
         return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
 
     def template_of(self, copy: TemplateCopy) -> Template:
-        """A template as a condition folder keeps it, by :func:`icl.prompts.template.template_of`.
+        """A template as a condition folder keeps it, by :func:`icl.prompts.template.restore`.
 
         Raises:
             TemplateError: malformed, too large or too slow.
@@ -164,7 +164,7 @@ class Sandbox:
         return Template(file, copy.language, copy.words, copy.labels, copy.fallbacks)
 
     def sent_text(self, prompt: Prompt, engine: Mapping[str, Any]) -> str:
-        """What an engine of this identity was sent, by :func:`icl.prompts.chat_template.sent_text`.
+        """What such an engine was sent, by :func:`icl.prompts.chat_template.render_sent`.
 
         Raises:
             EngineError: its chat template refuses the prompt.
@@ -338,7 +338,7 @@ def _spent(pid: int) -> float:
         return 0.0
 
 
-def serve(line: socket.socket, limits: Limits) -> None:
+def serve(line: socket.socket, limits: SandboxLimits) -> None:
     """The child: bound itself, then answer until the parent closes the line."""
     import resource
 
@@ -357,9 +357,9 @@ def serve(line: socket.socket, limits: Limits) -> None:
         # Whole seconds of the process's life, so this only ends what the parent did not kill.
         ends = math.ceil(began + limits.cpu_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.RLIM_INFINITY))
-        answer = answered(message, limits)
+        answer = answer_request(message, limits)
         _send(line, {**answer, "cpu_s": time.process_time() - began})
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), Limits(**json.loads(sys.argv[2])))
+    serve(socket.socket(fileno=int(sys.argv[1])), SandboxLimits(**json.loads(sys.argv[2])))

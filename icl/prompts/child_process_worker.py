@@ -12,12 +12,12 @@ from jinja2 import TemplateError as JinjaError
 from icl.core.errors import IclError, TemplateError
 from icl.core.kinds import learn_kinds
 from icl.core.types import Prompt
-from icl.prompts.chat_template import sent_text
-from icl.prompts.jinja_sandbox import Half
+from icl.prompts.chat_template import render_sent
+from icl.prompts.jinja_sandbox import TemplateHalf
 from icl.prompts.template import bind
 from icl.prompts.template_file import TemplateFile, parse_template
 
-__all__ = ["CHAT", "Limits", "answered"]
+__all__ = ["CHAT", "SandboxLimits", "answer_request"]
 
 
 CHAT = "the chat template that was kept"
@@ -39,7 +39,7 @@ _HALVES = ("input", "target", "query", "instruction", "system", "given", "scored
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SandboxLimits:
     """What a template may use."""
 
     cpu_s: float = 1.0
@@ -51,7 +51,7 @@ class Limits:
     """UTF-8 bytes of one rendered half."""
 
 
-def answered(message: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+def answer_request(message: Mapping[str, Any], limits: SandboxLimits) -> dict[str, Any]:
     """``value``, or ``error`` and ``message``; ``full`` if the process ran out of memory."""
     (kind, asked), *_ = message.items()
     learn_kinds(message.get("kinds", ()))
@@ -64,7 +64,7 @@ def answered(message: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
             return {"value": _parsed(parse_template(text, name, Path(name)))}
         if kind == "sent":
             return {"value": _bounded(_sent(*asked), where, limits)}
-        half = Half(**asked)
+        half = TemplateHalf(**asked)
         text = half.render(message["context"], message["offered"])
         return {"value": _bounded(text, f"{where}:{half.first_line}", limits)}
     except IclError as error:
@@ -80,7 +80,7 @@ def answered(message: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     return {"error": "TemplateError", "message": told, "full": True}
 
 
-def _bounded(text: str, where: str, limits: Limits) -> str:
+def _bounded(text: str, where: str, limits: SandboxLimits) -> str:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.output_bytes:
         raise TemplateError(
@@ -93,7 +93,7 @@ def _bounded(text: str, where: str, limits: Limits) -> str:
 def _sent(parts: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
     """The text that was sent, whatever a folder that a stranger wrote says of the chat."""
     try:
-        return sent_text(Prompt(**parts), engine)
+        return render_sent(Prompt(**parts), engine)
     except _WRONG as error:
         told = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise TemplateError(f"{CHAT} cannot be rendered: {told}") from error
@@ -122,7 +122,7 @@ def _parsed(file: TemplateFile) -> dict[str, Any]:
     }
 
 
-def _plain(half: Half | None) -> dict[str, Any] | None:
+def _plain(half: TemplateHalf | None) -> dict[str, Any] | None:
     if half is None:
         return None
     used = half.words_used

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from icl.core.errors import ChoiceError
 from icl.core.types import Choice
 
-__all__ = ["LABELS", "ROW", "Remedies", "checked", "ended"]
+__all__ = ["LABELS", "ROW", "Remedies", "check_choices", "end_choices"]
 
 
 class Remedies(NamedTuple):
@@ -30,7 +30,7 @@ ROW = Remedies(*["repair the row, or leave it out of the data"] * 3)
 """For choices that stand in a row of the data."""
 
 
-def checked(choices: Sequence[Choice], where: str, remedies: Remedies) -> list[Choice]:
+def check_choices(choices: Sequence[Choice], where: str, remedies: Remedies) -> list[Choice]:
     """The choices, if there are two or more and they can be told apart.
 
     Raises:
@@ -55,7 +55,7 @@ def checked(choices: Sequence[Choice], where: str, remedies: Remedies) -> list[C
     return list(choices)
 
 
-def ended(choices: Sequence[Choice], mode: str, terminator: str) -> list[Choice]:
+def end_choices(choices: Sequence[Choice], mode: str, terminator: str) -> list[Choice]:
     """The choices with the terminator that is scored behind each.
 
     A sum of log-probabilities can never prefer the longer of two choices when the shorter one

@@ -17,7 +17,7 @@ from typing import Any
 from icl.core.errors import EngineError
 from icl.core.types import Token
 
-__all__ = ["ControlCodec", "Controls", "Marked", "control_names"]
+__all__ = ["ControlCodec", "Controls", "MarkedText", "find_control_names"]
 
 
 _OPEN, _CLOSE, _MARK = "\U000f2000", "\U000f2001", "\U000f2002"
@@ -25,21 +25,21 @@ _OPEN, _CLOSE, _MARK = "\U000f2000", "\U000f2001", "\U000f2002"
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class MarkedText:
     """A text, and which of the control tokens that it spells are plain text."""
 
     text: str
     plain: tuple[tuple[int, int], ...] = ()
     """(start, end) of each, in characters."""
 
-    def __add__(self, more: Marked) -> Marked:
+    def __add__(self, more: MarkedText) -> MarkedText:
         size = len(self.text)
-        return Marked(
+        return MarkedText(
             self.text + more.text, (*self.plain, *((a + size, b + size) for a, b in more.plain))
         )
 
 
-def control_names(tokenizer: Any, written: str) -> tuple[str, ...]:
+def find_control_names(tokenizer: Any, written: str) -> tuple[str, ...]:
     """The control tokens of a tokenizer of transformers under a chat template.
 
     They are its special tokens, and those added ones that ``written`` (the template) spells;
@@ -82,19 +82,19 @@ class Controls:
                 )
         return self.pattern.sub(lambda found: f"{_OPEN}{self.names.index(found[0])}{_CLOSE}", text)
 
-    def shown(self, rendered: str) -> Marked:
+    def shown(self, rendered: str) -> MarkedText:
         """A rendered text with what was hidden put back, and where it stands."""
         first, *parts = re.split(f"{_OPEN}(\\d+){_CLOSE}", rendered)
-        made = Marked(first)
+        made = MarkedText(first)
         for number, following in zip(parts[::2], parts[1::2], strict=True):
-            made += self.plain(self.names[int(number)]) + Marked(following)
+            made += self.plain(self.names[int(number)]) + MarkedText(following)
         return made
 
-    def plain(self, text: str) -> Marked:
+    def plain(self, text: str) -> MarkedText:
         """A text of which every control token is plain text."""
-        return Marked(text, tuple(found.span() for found in self.pattern.finditer(text)))
+        return MarkedText(text, tuple(found.span() for found in self.pattern.finditer(text)))
 
-    def marks(self, text: Marked) -> tuple[str, list[int]]:
+    def marks(self, text: MarkedText) -> tuple[str, list[int]]:
         """The text with marks around the control tokens that are meant.
 
         The list has a place for each border between characters of the marked text: the border in
@@ -123,7 +123,7 @@ class ControlCodec:
     """A fast tokenizer of transformers."""
     controls: Controls
 
-    def tokens(self, text: Marked) -> list[Token]:
+    def tokens(self, text: MarkedText) -> list[Token]:
         """The tokens of a text; none are added to it.
 
         Raises:
@@ -161,7 +161,7 @@ class ControlCodec:
         made: dict[int, int] = {backend.token_to_id(name): i for name, i in ids.items()}
         return backend, made
 
-    def _check(self, text: Marked, tokens: Sequence[Token]) -> None:
+    def _check(self, text: MarkedText, tokens: Sequence[Token]) -> None:
         ids = {self.tokenizer.convert_tokens_to_ids(name) for name in self.controls.names}
         for token in tokens:
             inside = any(a < token.end and token.start < b for a, b in text.plain)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from icl.core.errors import ModelError
 from icl.core.types import JSON, OnToken
 
-__all__ = ["Heard", "Wording"]
+__all__ = ["LineBreakStream", "Wording"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,11 @@ class Wording:
         return {name: value for name, value in set_here.items() if value is not None}
 
 
-class Heard:
+class LineBreakStream:
     r"""Hands streamed text on with line breaks, keeping back what may begin the sign for one.
 
     >>> said = []
-    >>> heard = Heard(Wording(newline="<br>"), lambda index, text: said.append(text))
+    >>> heard = LineBreakStream(Wording(newline="<br>"), lambda index, text: said.append(text))
     >>> for piece in ("a<", "br>b", "<"):
     ...     heard(0, piece)
     >>> heard.close(0)

@@ -12,20 +12,20 @@ from typing import Any
 import yaml
 
 from icl.core.errors import ChoiceError, DataError, TemplateError
-from icl.core.extraction import normal
+from icl.core.extraction import normalise_value
 from icl.core.kinds import Kind, kind_of, kinds
-from icl.core.languages import language
+from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
-from icl.core.types import canonical
-from icl.prompts.jinja_sandbox import Half
+from icl.core.types import canonicalize
+from icl.prompts.jinja_sandbox import TemplateHalf
 
 __all__ = [
     "FrontMatter",
     "GOLD",
-    "answers",
+    "read_answers",
     "check_channel",
     "check_kind",
-    "row_choices",
+    "read_row_choices",
     "split_front_matter",
 ]
 
@@ -122,7 +122,7 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
         )
     if head.fallback is not None:
         try:
-            language(head.fallback)
+            find_language(head.fallback)
         except DataError as error:
             raise TemplateError(f"{path}: fallback: {error}") from error
     return head
@@ -131,10 +131,10 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
 def check_kind(
     path: Path,
     head: FrontMatter,
-    target: Half,
-    before: Half,
-    query: Half | None,
-    others: Sequence[Half | None],
+    target: TemplateHalf,
+    before: TemplateHalf,
+    query: TemplateHalf | None,
+    others: Sequence[TemplateHalf | None],
 ) -> None:
     """Check what a target half reads, and where a span is marked ``fit``.
 
@@ -172,7 +172,7 @@ def check_kind(
             )
 
 
-def check_channel(path: Path, head: FrontMatter, given: Half, scored: Half) -> None:
+def check_channel(path: Path, head: FrontMatter, given: TemplateHalf, scored: TemplateHalf) -> None:
     """Check what the halves of ``[[channel]]`` read: the label is given, the input is scored.
 
     Raises:
@@ -210,7 +210,7 @@ def check_channel(path: Path, head: FrontMatter, given: Half, scored: Half) -> N
             )
 
 
-def answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
+def read_answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
     """The right answers that the ``label_field`` of a row holds; none where it is null.
 
     Raises:
@@ -222,7 +222,7 @@ def answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
         return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),)
     try:
         found = json.loads(value) if isinstance(value, str) else value
-        return (canonical(normal(found)),)
+        return (canonicalize(normalise_value(found)),)
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{where}: the answer in {head.label_field!r} of a task of kind {head.task!r} must be "
@@ -230,7 +230,7 @@ def answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
         ) from error
 
 
-def row_choices(head: FrontMatter, where: str, fields: Mapping[str, Any]) -> dict[str, str]:
+def read_row_choices(head: FrontMatter, where: str, fields: Mapping[str, Any]) -> dict[str, str]:
     """Label -> text of each choice of a row, in its order.
 
     Raises:

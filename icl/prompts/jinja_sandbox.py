@@ -21,12 +21,12 @@ from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from icl.core.errors import LeakError, TemplateError, one_line
+from icl.core.errors import LeakError, TemplateError, join_lines
 from icl.core.registry import did_you_mean
 from icl.core.segmentation import shorten
 from icl.core.types import JSON
 
-__all__ = ["FIT", "Half"]
+__all__ = ["FIT", "TemplateHalf"]
 
 
 FIT = "\0fit"
@@ -77,7 +77,7 @@ _WRONG_VALUES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueE
 
 
 @dataclass(frozen=True)
-class Half:
+class TemplateHalf:
     """A piece of a template that renders on its own, and knows its lines in the file."""
 
     where: str
@@ -107,13 +107,13 @@ class Half:
                 f"{where}: no {absent[1]} is called {absent[2]!r}{did_you_mean(absent[2], known)}"
             )
         return TemplateError(
-            f"{where}: {one_line(error.message or '')} (what stands before and behind ||| is "
+            f"{where}: {join_lines(error.message or '')} (what stands before and behind ||| is "
             "compiled apart, so a block cannot cross it)"
         )
 
     def _failed(self, error: BaseException) -> TemplateError:
         line = self.first_line + _line(error.__traceback__) - 1
-        return TemplateError(f"{self.where}:{line}: {type(error).__name__}: {one_line(error)}")
+        return TemplateError(f"{self.where}:{line}: {type(error).__name__}: {join_lines(error)}")
 
     @property
     def names(self) -> dict[str, int]:
@@ -199,11 +199,11 @@ class Half:
             known = sorted({*context, *offered})
             missing = re.search(r"'([^']+)' is undefined", str(error))
             guess = did_you_mean(missing[1], known) if missing else f". Variables: {known}"
-            raise TemplateError(f"{self.where}:{line}: {one_line(error)}{guess}") from error
+            raise TemplateError(f"{self.where}:{line}: {join_lines(error)}{guess}") from error
         except SecurityError as error:
             raise TemplateError(
                 f"{self.where}:{self.first_line + _line(error.__traceback__) - 1}: refused by the "
-                f"sandbox: {one_line(error)}"
+                f"sandbox: {join_lines(error)}"
             ) from error
         except TemplateSyntaxError as error:
             raise self._malformed(error) from error
@@ -217,7 +217,7 @@ def _compiled(source: str) -> Any:
 
 
 @lru_cache(maxsize=512)
-def _names(half: Half) -> dict[str, int]:
+def _names(half: TemplateHalf) -> dict[str, int]:
     return half.find_names()
 
 

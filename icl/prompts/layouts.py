@@ -27,7 +27,13 @@ from typing import NamedTuple
 
 from icl.core.errors import TemplateError
 from icl.prompts.frontmatter import split_front_matter
-from icl.prompts.template_file import TemplateFile, chunks, masked, parse_template, read_template
+from icl.prompts.template_file import (
+    TemplateFile,
+    mask_tags,
+    parse_template,
+    read_template,
+    split_sections,
+)
 
 __all__ = [
     "BEHIND_NAMES",
@@ -178,7 +184,7 @@ def _body(text: str) -> str:
 def _parsed(text: str) -> dict[str, list[_Field]]:
     """Section -> its field lines; empty unless all sections with fields consist of them."""
     found: dict[str, list[_Field]] = {}
-    for name, _, source in chunks(_body(text)):
+    for name, _, source in split_sections(_body(text)):
         if name in _FIELDS:
             lines = list(_field_lines(source))
             if any(line is None for line in lines):
@@ -188,7 +194,7 @@ def _parsed(text: str) -> dict[str, list[_Field]]:
 
 
 def _field_lines(source: str) -> Iterator[_Field | None]:
-    plain = masked(source)
+    plain = mask_tags(source)
     start = 0
     for line in plain.split("\n"):
         end = start + len(line)
@@ -219,7 +225,7 @@ def _written(text: str, parsed: dict[str, list[_Field]], ways: _Ways, separator:
             front = closed if front else f"---\n{line}---\n"
     if ways == _Ways(examples=ways.examples):
         return front + body
-    for name, start, source in reversed(chunks(body)):
+    for name, start, source in reversed(split_sections(body)):
         if name in parsed:
             made = _joined(source, parsed[name], ways)
             body = body[:start] + made + body[start + len(source) :]
@@ -228,7 +234,7 @@ def _written(text: str, parsed: dict[str, list[_Field]], ways: _Ways, separator:
 
 def _joined(source: str, lines: Sequence[_Field], ways: _Ways) -> str:
     """The field lines of one section again."""
-    plain = masked(source)
+    plain = mask_tags(source)
     starts = list(itertools.accumulate((len(line) + 1 for line in plain.split("\n")), initial=0))
     made = []
     for start, end, field in zip(starts, starts[1:], lines, strict=False):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from icl.core.types import Prompt
-from icl.prompts.chat_template import sent_text
-from icl.prompts.template import Template, TemplateCopy, template_of
+from icl.prompts.chat_template import render_sent
+from icl.prompts.template import Template, TemplateCopy, restore
 
 __all__ = ["HERE", "Rendering"]
 
@@ -22,10 +22,10 @@ class Rendering:
     """
 
     template: Callable[[TemplateCopy], Template]
-    """Of a template as it is kept; see :func:`icl.prompts.template.template_of`."""
+    """Of a template as it is kept; see :func:`icl.prompts.template.restore`."""
     sent: Callable[[Prompt, Mapping[str, Any]], str]
-    """Of a prompt and an engine's identity; see :func:`icl.prompts.chat_template.sent_text`."""
+    """Of a prompt and an engine's identity; see :func:`icl.prompts.chat_template.render_sent`."""
 
 
-HERE = Rendering(template_of, sent_text)
+HERE = Rendering(restore, render_sent)
 """In this process, for runs of one's own."""

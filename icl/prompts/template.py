@@ -16,16 +16,24 @@ from pathlib import Path
 from types import MappingProxyType
 
 from icl.core.errors import TemplateError
-from icl.core.languages import language
+from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest
-from icl.prompts.choices import LABELS, ROW, checked, ended
-from icl.prompts.frontmatter import answers, row_choices
-from icl.prompts.jinja_sandbox import FIT, Half
+from icl.prompts.choices import LABELS, ROW, check_choices, end_choices
+from icl.prompts.frontmatter import read_answers, read_row_choices
+from icl.prompts.jinja_sandbox import FIT, TemplateHalf
 from icl.prompts.layouts import varied
 from icl.prompts.template_file import GOLD, TemplateFile, parse_template, read_template
 
-__all__ = ["Binder", "Template", "TemplateCopy", "bind", "edited", "load_template", "template_of"]
+__all__ = [
+    "Binder",
+    "Template",
+    "TemplateCopy",
+    "bind",
+    "substitute_template",
+    "load_template",
+    "restore",
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Template:
         labels = [list(pair) for pair in self.labels.items()]  # their order is seen too
         return digest([self.file.text, self.language, dict(self.words), labels])
 
-    def constants(self, half: Half, example: Example) -> dict[str, JSON]:
+    def constants(self, half: TemplateHalf, example: Example) -> dict[str, JSON]:
         """The reserved names that a half can read, with their values."""
         # CLDR lacks some names, so only those are looked up that the author asked for.
         named = {
@@ -79,7 +87,11 @@ class Template:
         return {name: tag for name, tag in tags.items() if tag}
 
     def _render(
-        self, half: Half, example: Example, values: Mapping[str, JSON], keep: int | None = None
+        self,
+        half: TemplateHalf,
+        example: Example,
+        values: Mapping[str, JSON],
+        keep: int | None = None,
     ) -> str:
         """Render with ``values`` and the reserved names, which win over fields of that name."""
         reserved = self.constants(half, example)
@@ -91,7 +103,7 @@ class Template:
         """The names of the fields that give an example's answer away: no input half reads them."""
         return {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)
 
-    def _input(self, half: Half, example: Example, keep: int | None = None) -> str:
+    def _input(self, half: TemplateHalf, example: Example, keep: int | None = None) -> str:
         hidden = self.hidden(example)
         half.refuse(hidden)
         shown = {name: value for name, value in example.fields.items() if name not in hidden}
@@ -127,7 +139,7 @@ class Template:
         name = self.file.head.label_field
         if name is None or name not in example.fields:
             return example
-        targets = answers(
+        targets = read_answers(
             self.file.head, f"{self.name}: example {example.id!r}", example.fields[name]
         )
         return replace(
@@ -194,12 +206,14 @@ class Template:
                 for label, word in self.labels.items()
             ]
         terminator = self.file.stop[0] if self.file.stop else "\n"
-        return ended(checked(made, where, remedies), self.file.choice_end, terminator)
+        return end_choices(check_choices(made, where, remedies), self.file.choice_end, terminator)
 
     def _row_choices(self, example: Example) -> dict[str, str]:
-        return row_choices(self.file.head, f"{self.name}: example {example.id!r}", example.fields)
+        return read_row_choices(
+            self.file.head, f"{self.name}: example {example.id!r}", example.fields
+        )
 
-    def _choice(self, example: Example, text: str, half: Half | None = None) -> str:
+    def _choice(self, example: Example, text: str, half: TemplateHalf | None = None) -> str:
         """A choice of a row: the target half, which sees of the row what an input may see."""
         head = self.file.head
         hidden = {*GOLD, *example.gold, *head.answer_fields, head.label_field}
@@ -263,7 +277,7 @@ class Template:
 
 @lru_cache(maxsize=4096)
 def _language_name(tag: str, display: str) -> str:
-    return language(tag).name(display)
+    return find_language(tag).name(display)
 
 
 def load_template(
@@ -314,7 +328,7 @@ _EDITED: ContextVar[Mapping[str, Binder]] = ContextVar("edited", default=Mapping
 
 
 @contextmanager
-def edited(name: str, binder: Binder) -> Iterator[None]:
+def substitute_template(name: str, binder: Binder) -> Iterator[None]:
     """Within it, :func:`load_template` takes the template ``name`` from ``binder``.
 
     So a text that stands in an editor goes the way of a saved one, whatever the disk holds.
@@ -341,7 +355,7 @@ class TemplateCopy:
     """Which of :mod:`icl.prompts.format_variants` the text is."""
 
 
-def template_of(copy: TemplateCopy) -> Template:
+def restore(copy: TemplateCopy) -> Template:
     """Bind a template as a condition folder keeps it, whatever became of the file since."""
     return Template(
         parse_template(copy.text, copy.name, Path(copy.name)),

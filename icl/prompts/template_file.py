@@ -17,25 +17,25 @@ from typing import Any
 import yaml
 
 from icl.core.errors import TemplateError
-from icl.core.files import shipped_folder
+from icl.core.files import find_shipped_folder
 from icl.core.kinds import Kind
-from icl.core.languages import language
+from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
 from icl.prompts.frontmatter import GOLD, FrontMatter, check_channel, check_kind, split_front_matter
-from icl.prompts.jinja_sandbox import Half
+from icl.prompts.jinja_sandbox import TemplateHalf
 
 __all__ = [
     "FrontMatter",
     "GOLD",
     "SECTIONS",
     "TemplateFile",
-    "chunks",
-    "library",
-    "masked",
+    "split_sections",
+    "find_library",
+    "mask_tags",
     "parse_template",
     "read_template",
     "read_yaml",
-    "template_names",
+    "list_templates",
 ]
 
 
@@ -56,14 +56,14 @@ class TemplateFile:
     path: Path
     text: str
     head: FrontMatter
-    input: Half
-    target: Half
-    query: Half | None = None
-    instruction: Half | None = None
-    system: Half | None = None
-    given: Half | None = None
+    input: TemplateHalf
+    target: TemplateHalf
+    query: TemplateHalf | None = None
+    instruction: TemplateHalf | None = None
+    system: TemplateHalf | None = None
+    given: TemplateHalf | None = None
     """First half of [[channel]]: the label, which the noisy channel is given."""
-    scored: Half | None = None
+    scored: TemplateHalf | None = None
     """Second half of [[channel]]: the input, which it scores."""
 
     @property
@@ -123,7 +123,7 @@ class TemplateFile:
         used = self.words_used
         if used == set():
             return {}, []
-        table = read_yaml(library() / "words.yaml").get("words", {})
+        table = read_yaml(find_library() / "words.yaml").get("words", {})
         wanted = sorted(table) if used is None else sorted(used)
         return self._pick(table, wanted, tag, "word", required=used is not None)
 
@@ -133,11 +133,11 @@ class TemplateFile:
         if raw is None:
             return {label: label for label in label_set}, []
         if isinstance(raw, str):
-            path = library() / "labels" / f"{raw}.yaml"
-            if not path.is_file() or not _inside(path, library() / "labels"):
+            path = find_library() / "labels" / f"{raw}.yaml"
+            if not path.is_file() or not _inside(path, find_library() / "labels"):
                 known = [
-                    p.relative_to(library() / "labels").with_suffix("").as_posix()
-                    for p in (library() / "labels").rglob("*.yaml")
+                    p.relative_to(find_library() / "labels").with_suffix("").as_posix()
+                    for p in (find_library() / "labels").rglob("*.yaml")
                 ]
                 raise TemplateError(
                     f"{self.path}: unknown label table {raw!r}{did_you_mean(raw, known)}"
@@ -170,8 +170,8 @@ class TemplateFile:
         what: str,
         required: bool = True,
     ) -> tuple[dict[str, str], list[str]]:
-        code = language(tag).code
-        spare = language(self.head.fallback).code if self.head.fallback else None
+        code = find_language(tag).code
+        spare = find_language(self.head.fallback).code if self.head.fallback else None
         picked: dict[str, str] = {}
         missing: list[str] = []
         for key in wanted:
@@ -206,9 +206,9 @@ class TemplateFile:
 _LANGUAGES = {"source_language", "target_language", "language", "prompt_language"}
 
 
-def library() -> Path:
+def find_library() -> Path:
     """The folder of the shipped templates: in a checkout ``prompts/``, else package data."""
-    return shipped_folder("prompts")
+    return find_shipped_folder("prompts")
 
 
 def _inside(path: Path, folder: Path) -> bool:
@@ -216,10 +216,10 @@ def _inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def template_names() -> list[str]:
+def list_templates() -> list[str]:
     """Library names of all templates, language variants left out."""
-    paths = library().rglob("*.j2")
-    found = {path.relative_to(library()).with_suffix("").as_posix() for path in paths}
+    paths = find_library().rglob("*.j2")
+    found = {path.relative_to(find_library()).with_suffix("").as_posix() for path in paths}
     return sorted(name for name in found if name.rsplit(".", 1)[0] not in found - {name})
 
 
@@ -228,9 +228,9 @@ def read_template(name: str, tag: str = "en", base: str | None = None) -> Templa
     if name.endswith(".j2"):
         root, stem = Path(base or "."), name.removesuffix(".j2")
     else:
-        root, stem = library(), name
-    for path in (root / f"{stem}.{language(tag).code}.j2", root / f"{stem}.j2"):
-        if path.is_file() and (name.endswith(".j2") or _inside(path, library())):
+        root, stem = find_library(), name
+    for path in (root / f"{stem}.{find_language(tag).code}.j2", root / f"{stem}.j2"):
+        if path.is_file() and (name.endswith(".j2") or _inside(path, find_library())):
             try:
                 text = path.read_text("utf-8-sig")
             except UnicodeDecodeError as error:
@@ -246,7 +246,7 @@ def read_template(name: str, tag: str = "en", base: str | None = None) -> Templa
             " (paths go from the folder of the experiment file; on the command line from here)"
         )
     raise TemplateError(
-        f"unknown template {name!r}{did_you_mean(name, template_names())} (a file of your own: "
+        f"unknown template {name!r}{did_you_mean(name, list_templates())} (a file of your own: "
         "its path, ending in .j2)"
     )
 
@@ -293,13 +293,13 @@ def parse_template(text: str, name: str, path: Path) -> TemplateFile:
     return made
 
 
-def _split_sections(body: str, line: int, path: Path) -> dict[str, Half]:
+def _split_sections(body: str, line: int, path: Path) -> dict[str, TemplateHalf]:
     marks = list(_HEADER.finditer(body))
     if not marks:
-        return {"example": Half(str(path), body.removesuffix("\n"), line)}
+        return {"example": TemplateHalf(str(path), body.removesuffix("\n"), line)}
     if body[: marks[0].start()].strip():
         raise TemplateError(f"{path}:{line}: text before the first section; begin with [[example]]")
-    sections: dict[str, Half] = {}
+    sections: dict[str, TemplateHalf] = {}
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         name = mark[1]
         at = line + body[: mark.start()].count("\n")
@@ -316,7 +316,7 @@ def _split_sections(body: str, line: int, path: Path) -> dict[str, Half]:
                 f"{path}:{at}: ||| belongs in [[example]] and [[channel]] alone; [[{name}]] has "
                 "no target"
             )
-        sections[name] = Half(str(path), source, at + 1)
+        sections[name] = TemplateHalf(str(path), source, at + 1)
     return sections
 
 
@@ -327,12 +327,12 @@ _HALVES = {
 """Section of two halves -> what they are, and an example."""
 
 
-def masked(source: str) -> str:
+def mask_tags(source: str) -> str:
     """The text with every Jinja tag as NULs, of the same length."""
     return _TAG.sub(lambda tag: "\0" * len(tag[0]), source)
 
 
-def chunks(body: str) -> list[tuple[str, int, str]]:
+def split_sections(body: str) -> list[tuple[str, int, str]]:
     """(name, where it starts, source) of every section of a template's body."""
     marks = list(_HEADER.finditer(body))
     if not marks:
@@ -344,8 +344,10 @@ def chunks(body: str) -> list[tuple[str, int, str]]:
     ]
 
 
-def _split_halves(section: Half, path: Path, name: str = "example") -> tuple[Half, Half]:
-    plain = masked(section.source)
+def _split_halves(
+    section: TemplateHalf, path: Path, name: str = "example"
+) -> tuple[TemplateHalf, TemplateHalf]:
+    plain = mask_tags(section.source)
     found = plain.count(BOUNDARY)
     if found != 1:
         section.tree()  # an open tag swallows what follows: its own message comes first
@@ -358,7 +360,9 @@ def _split_halves(section: Half, path: Path, name: str = "example") -> tuple[Hal
     if not behind.strip():
         raise TemplateError(f"{path}:{section.first_line}: nothing stands behind |||")
     line = section.first_line + before.count("\n")
-    return Half(str(path), before, section.first_line), Half(str(path), behind, line)
+    return TemplateHalf(str(path), before, section.first_line), TemplateHalf(
+        str(path), behind, line
+    )
 
 
 @lru_cache(maxsize=32)

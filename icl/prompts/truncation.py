@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol
 from icl.core.errors import WindowError
 from icl.core.types import Example, Prompt, Shot
 
-__all__ = ["Fitted", "Renders", "fit"]
+__all__ = ["FittedPrompt", "PromptRenderer", "fit"]
 
 
-class Fitted(NamedTuple):
+class FittedPrompt(NamedTuple):
     """A prompt that fits."""
 
     prompt: Prompt
@@ -25,7 +25,7 @@ class Fitted(NamedTuple):
     tokens: int
 
 
-class Renders(Protocol):
+class PromptRenderer(Protocol):
     """What makes prompts of examples and shots: a template, in one direction or the other."""
 
     @property
@@ -41,12 +41,12 @@ class Renders(Protocol):
 
 
 def fit(
-    template: Renders,
+    template: PromptRenderer,
     example: Example,
     shots: Sequence[Shot],
     count: Callable[[Prompt], int],
     room: int,
-) -> Fitted:
+) -> FittedPrompt:
     """Render with as many whole shots as fit, dropping the least useful first.
 
     The least useful shot is the one with the lowest retrieval score; without scores the first
@@ -68,7 +68,7 @@ def fit(
     order = sorted(range(len(shots)), key=lambda i: _usefulness(shots[i]))
     full = template.prompt(example, shots)  # each shot is rendered once, however many are dropped
 
-    def without(drop: int) -> Fitted:
+    def without(drop: int) -> FittedPrompt:
         gone = set(order[:drop])
         kept = [place for place in range(len(shots)) if place not in gone]
         prompt = replace(
@@ -77,7 +77,7 @@ def fit(
             shot_ids=tuple(full.shot_ids[place] for place in kept),
             dropped=tuple(shots[place].example.id for place in order[:drop]),
         )
-        return Fitted(prompt, [shots[place] for place in kept], count(prompt))
+        return FittedPrompt(prompt, [shots[place] for place in kept], count(prompt))
 
     whole = without(0)
     if whole.tokens <= room:
@@ -89,11 +89,11 @@ def fit(
     empty = template.prompt(example, (), keep=0)
     chars = len(bare.prompt.text) - len(empty.text)
 
-    def cut(by: int) -> Fitted:
+    def cut(by: int) -> FittedPrompt:
         prompt = template.prompt(example, (), keep=chars - by)
         left = len(prompt.text) - len(empty.text)
         made = replace(prompt, dropped=bare.prompt.dropped, shortened=(left, chars))
-        return Fitted(made, [], count(prompt))
+        return FittedPrompt(made, [], count(prompt))
 
     found = _first_that_fits(cut, 1, chars, room) if chars else None
     if found is None or found.prompt.shortened[0] == 0:
@@ -113,10 +113,10 @@ def _usefulness(shot: Shot) -> float:
 
 
 def _first_that_fits(
-    made: Callable[[int], Fitted], low: int, high: int, room: int
-) -> Fitted | None:
+    made: Callable[[int], FittedPrompt], low: int, high: int, room: int
+) -> FittedPrompt | None:
     """``made(i)`` of the smallest ``i`` in low..high that fits; a larger ``i`` is never longer."""
-    best: Fitted | None = None
+    best: FittedPrompt | None = None
     while low <= high:
         middle = (low + high) // 2
         tried = made(middle)

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from icl.calibrators import Answers, Calibrated, Calibrator
+from icl.calibrators import Answers, CalibratedScores, Calibrator
 from icl.core.errors import CalibrationError
 from icl.core.types import Choice, Example, Record, Role
-from icl.experiment.calibration_prompts import PROBE_ROLES, asked, pool_sample, shown
-from icl.prompts.template import template_of
+from icl.experiment.calibration_prompts import PROBE_ROLES, identify_shot, make_probes, sample_pool
+from icl.prompts.template import restore
 from icl.records.manifest import Pool
 from icl.records.store import ConditionStore
 
-__all__ = ["Calibration", "Shelf", "answers_of", "applied", "calibrate"]
+__all__ = ["Calibration", "CalibrationRecords", "collect_answers", "apply_calibrator", "calibrate"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CalibrationRecords:
     """What a calibrator may read of a condition."""
 
     store: ConditionStore
@@ -53,7 +53,7 @@ class Shelf:
         return self.store.beside(role)
 
 
-def calibrate(calibrator: Calibrator, shelf: Shelf) -> Calibrated:
+def calibrate(calibrator: Calibrator, shelf: CalibrationRecords) -> CalibratedScores:
     """Calibrated scores of the choices of every record.
 
     Raises:
@@ -63,14 +63,16 @@ def calibrate(calibrator: Calibrator, shelf: Shelf) -> Calibrated:
     if not shelf.records:
         raise CalibrationError("there are no records")
     store = shelf.store
-    answers = answers_of(shelf.records, store.choices(), store.choice_tokens())
+    answers = collect_answers(shelf.records, store.choices(), store.choice_tokens())
     probes = _probed(calibrator, shelf)
     pool = _pool(calibrator, shelf) if calibrator.pool_rows and any(answers.votes) else None
     given = replace(answers, probes=probes, pool=pool, pool_labels=shelf.pool.labels)
-    return applied(calibrator, given, [record.id for record in shelf.records])
+    return apply_calibrator(calibrator, given, [record.id for record in shelf.records])
 
 
-def applied(calibrator: Calibrator, answers: Answers, ids: Sequence[str]) -> Calibrated:
+def apply_calibrator(
+    calibrator: Calibrator, answers: Answers, ids: Sequence[str]
+) -> CalibratedScores:
     """What a calibrator makes of answers: a row of numbers for each of them.
 
     Raises:
@@ -87,7 +89,7 @@ def applied(calibrator: Calibrator, answers: Answers, ids: Sequence[str]) -> Cal
     return made
 
 
-def answers_of(
+def collect_answers(
     records: Sequence[Record], choices: Sequence[Choice], usual: Sequence[int]
 ) -> Answers:
     """Records as a calibrator reads them, without probes and pool.
@@ -115,17 +117,17 @@ def answers_of(
     )
 
 
-def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
+def _probed(calibrator: Calibrator, shelf: CalibrationRecords) -> list[list[Any]]:
     """The log-probabilities under each row's probes, in the order in which they are asked."""
     about = shelf.store.condition()
-    template, examples = template_of(about.template), shelf.store.examples()
+    template, examples = restore(about.template), shelf.store.examples()
     drawn = about.identity.label_draw
     wanted = [
-        asked(
+        make_probes(
             calibrator,
             template,
             examples[record.id],
-            [shown(name, label if drawn else None) for name, label, _ in record.shots],
+            [identify_shot(name, label if drawn else None) for name, label, _ in record.shots],
             record.choices,
         )
         for record in shelf.records
@@ -140,15 +142,15 @@ def _probed(calibrator: Calibrator, shelf: Shelf) -> list[list[Any]]:
     ]
 
 
-def _pool(calibrator: Calibrator, shelf: Shelf) -> Answers:
+def _pool(calibrator: Calibrator, shelf: CalibrationRecords) -> Answers:
     """Pool rows that have records, with their right answers."""
     store = shelf.beside("pool")
     found, examples = store.complete_records(), store.examples()
-    rows: list[Example] = pool_sample(calibrator, [examples[name] for name in found])
+    rows: list[Example] = sample_pool(calibrator, [examples[name] for name in found])
     known = sum(shelf.pool.labels.values())
     _complete(calibrator, "pool", min(calibrator.pool_rows, known), len(rows))
     there = [found[row.id] for row in rows]
-    answers = answers_of(there, store.choices(), store.choice_tokens())
+    answers = collect_answers(there, store.choices(), store.choice_tokens())
     return replace(answers, gold=[row.targets for row in rows])
 
 

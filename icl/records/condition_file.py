@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from icl.core.errors import StoreError
-from icl.core.strict_json import Count, Malformed, convert, read_json
+from icl.core.strict_json import Count, ShapeError, convert, read_json
 from icl.core.types import JSON, Method
 from icl.prompts.template import TemplateCopy
 
@@ -124,7 +124,7 @@ def read_condition(path: Path) -> ConditionFile:
     try:
         made = convert(values, _ConditionFile)
         rows = _rows(made.identity.rows)
-    except Malformed as error:
+    except ShapeError as error:
         raise StoreError(f"{path}: {error}; {repair}") from error
     kept = made.template
     return ConditionFile(
@@ -154,7 +154,7 @@ def _rows(made: _Rows) -> RowsIdentity:
     """Rows as they are named; an empty list stands for none."""
     lines, pair = made.lines, made.pair
     if len(lines) not in (0, 2) or len(pair) not in (0, 2):
-        raise Malformed("identity.rows: expected no lines or two, and no languages or two")
+        raise ShapeError("identity.rows: expected no lines or two, and no languages or two")
     return RowsIdentity(
         made.data,
         made.split,

@@ -1,7 +1,7 @@
 """What a reader thought of outputs: good, bad, or how it should have been; kept as JSON Lines.
 
 A line holds the row, the exact prompt, the output, the verdict and where all of it came from, so
-that later work can learn from it. :func:`shots` makes a shot file of it, as
+that later work can learn from it. :func:`collect_shots` makes a shot file of it, as
 :mod:`icl.selectors.fixed` reads it.
 """
 
@@ -17,7 +17,7 @@ from icl.core.registry import did_you_mean
 from icl.core.types import Example
 from icl.records import verdict_lines as kept_lines
 
-__all__ = ["Feedback", "Verdict", "append", "read", "shots", "write_shots"]
+__all__ = ["Feedback", "Verdict", "append", "read", "collect_shots", "write_shots"]
 
 
 Verdict = Literal["good", "bad", "corrected"]
@@ -87,11 +87,11 @@ def read(path: Path) -> list[Feedback]:
     return kept_lines.read(path, Feedback, "feedback")
 
 
-def shots(given: Iterable[Feedback]) -> list[dict[str, Any]]:
+def collect_shots(given: Iterable[Feedback]) -> list[dict[str, Any]]:
     """Rows of a shot file: approved answers, the last verdict on a row, in the order first given.
 
     >>> good = Feedback("good", "7", {"q": "2+2"}, (), "2+2=", " 4", "4")
-    >>> shots([good])
+    >>> collect_shots([good])
     [{'fields': {'q': '2+2'}, 'target': '4'}]
     """
     last: dict[str, Feedback] = {}

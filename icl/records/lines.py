@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from icl.core.strict_json import Count, Malformed, check_depth, decode, decoder
+from icl.core.strict_json import Count, ShapeError, check_depth, decode, decoder
 from icl.core.types import JSON, Choice, Example, Finish, Output, Record, Role
 
-__all__ = ["example_line", "parse_example", "parse_record", "record_line"]
+__all__ = ["write_example_line", "parse_example", "parse_record", "write_record_line"]
 
 
 class OutputLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -71,7 +71,7 @@ def _float32(value: float) -> float:
     return float(str(numpy.float32(value)))
 
 
-def record_line(record: Record) -> str:
+def write_record_line(record: Record) -> str:
     """A record as one line of JSON; fields at their defaults are left out."""
     values: dict[str, Any] = {}
     for spec in fields(Record):
@@ -89,15 +89,15 @@ def record_line(record: Record) -> str:
 
 
 def parse_record(line: bytes) -> Record:
-    """Read what :func:`record_line` wrote.
+    """Read what :func:`write_record_line` wrote.
 
     Raises:
-        Torn: no JSON.
-        Malformed: not a record.
+        TornLineError: no JSON.
+        ShapeError: not a record.
     """
     made = decode(line, _RECORD)
     if made.shortened and (len(made.shortened) != 2 or not made.shortened[1]):
-        raise Malformed("shortened: expected the characters kept and those there were")
+        raise ShapeError("shortened: expected the characters kept and those there were")
     return Record(
         made.id,
         made.condition,
@@ -127,17 +127,17 @@ def parse_record(line: bytes) -> Record:
     )
 
 
-def example_line(example: Example) -> str:
+def write_example_line(example: Example) -> str:
     """An example as one line of JSON; what stands in a field stays in the row's order.
 
     The fields themselves are sorted: a template reads them by name, and cannot see their order,
     but it can write a whole field with ``{{ field | json }}``.
 
-    >>> example_line(Example("7", {"b": {"y": 1, "x": 2}, "a": 0}))
+    >>> write_example_line(Example("7", {"b": {"y": 1, "x": 2}, "a": 0}))
     '{"fields":{"a":0,"b":{"y":1,"x":2}},"gold":[],"id":"7","meta":{},"targets":[]}'
 
     Raises:
-        Malformed: a field is nested too deeply to be read again.
+        ShapeError: a field is nested too deeply to be read again.
     """
     values: dict[str, JSON] = {
         "fields": dict(sorted(example.fields.items())),
@@ -149,17 +149,17 @@ def example_line(example: Example) -> str:
     line = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     try:
         check_depth(line.encode("utf-8", "surrogatepass"))
-    except Malformed as error:
-        raise Malformed(f"example {example.id!r}: {error}") from error
+    except ShapeError as error:
+        raise ShapeError(f"example {example.id!r}: {error}") from error
     return line
 
 
 def parse_example(line: bytes) -> Example:
-    """Read what :func:`example_line` wrote.
+    """Read what :func:`write_example_line` wrote.
 
     Raises:
-        Torn: no JSON.
-        Malformed: not an example.
+        TornLineError: no JSON.
+        ShapeError: not an example.
     """
     row = decode(line, _EXAMPLE)
     return Example(row.id, row.fields, row.targets, row.meta, row.gold)

@@ -16,15 +16,15 @@ from typing import Any
 
 from icl.core.errors import StoreError
 from icl.core.files import check_folders, check_plain, replace_file
-from icl.core.strict_json import Count, Malformed, read_json
+from icl.core.strict_json import Count, ShapeError, read_json
 from icl.core.types import JSON, Method, Ranking, digest
-from icl.data import data_hash
-from icl.data.citations import citations
+from icl.data import hash_data
+from icl.data.citations import find_citations
 from icl.experiment.condition import Condition
 from icl.experiment.grid import Experiment
 from icl.experiment.plugins import remember
 from icl.experiment.renamed import rename_axis
-from icl.metrics.command import placed
+from icl.metrics.command import place_command
 from icl.records.paths import CALIBRATIONS, MANIFEST, SCORES, TABLE
 
 __all__ = [
@@ -36,9 +36,9 @@ __all__ = [
     "PluginsEntry",
     "check_folder",
     "condition_entry",
-    "machine",
+    "describe_machine",
     "read_manifest",
-    "versions",
+    "list_versions",
     "write_manifest",
 ]
 
@@ -168,7 +168,7 @@ PACKAGES = (
 
 
 @cache
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """Versions of Python and of every package that can change an answer or a score."""
     found: dict[str, str] = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -179,7 +179,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, JSON]:
+def describe_machine() -> dict[str, JSON]:
     """Kind of machine, without its name or its user's."""
     return {
         "system": platform.system(),
@@ -227,8 +227,8 @@ def write_manifest(
         finished=finished,
         experiment=experiment.text,
         command=(Path(sys.argv[0]).name, *sys.argv[1:]),
-        versions=versions(),
-        machine=machine(),
+        versions=list_versions(),
+        machine=describe_machine(),
         conditions=tuple(entries),
         rows={key: tuple(ids) for key, ids in rows.items()},
         compare=None if asked is None else ComparisonRequest(**asked),
@@ -264,7 +264,7 @@ def read_manifest(folder: Path) -> Manifest:
     made = read_json(path, Manifest, repair, "run the experiment again to write it")
     try:
         _check(made)
-    except Malformed as error:
+    except ShapeError as error:
         raise StoreError(f"{path}: {error}; {repair}") from error
     return _renamed(made)
 
@@ -297,24 +297,24 @@ def _check(made: Manifest) -> None:
     """Refuse what has the right types and cannot be: places outside, rows that are not there."""
     for key, ids in made.rows.items():
         if len({*ids}) < len(ids):
-            raise Malformed(f"rows.{key}: an id stands twice")
+            raise ShapeError(f"rows.{key}: an id stands twice")
     for place, entry in enumerate(made.conditions):
         for folder in [entry.folder, *(one.folder for one in (entry.judges or {}).values())]:
             if not _FOLDER.fullmatch(folder) or len(folder.encode()) > _LONGEST_NAME:
-                raise Malformed(
+                raise ShapeError(
                     f"conditions[{place}].folder: {folder[:80]!r} is no name of a folder inside "
                     "conditions"
                 )
         for axis in ("model", "shots"):
             if axis not in entry.axes:
-                raise Malformed(f"conditions[{place}].axes.{axis} is missing")
+                raise ShapeError(f"conditions[{place}].axes.{axis} is missing")
         if entry.rows not in made.rows:
-            raise Malformed(f"conditions[{place}].rows: {entry.rows[:80]!r} is none of rows")
+            raise ShapeError(f"conditions[{place}].rows: {entry.rows[:80]!r} is none of rows")
     names = [entry.fingerprint for entry in made.conditions]
     if len({*names}) < len(names):
-        raise Malformed("conditions: a fingerprint stands twice")
+        raise ShapeError("conditions: a fingerprint stands twice")
     if made.plugins is not None and "\0" in made.plugins.base:
-        raise Malformed("plugins.base: no path")
+        raise ShapeError("plugins.base: no path")
 
 
 _FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:\ud800-\udfff]+")
@@ -340,16 +340,18 @@ def condition_entry(
         method=condition.method,
         ranking=condition.ranking,
         parser=entry.parser or condition.task.parser,
-        metrics=tuple(placed(metric, base) for metric in entry.metrics or condition.task.metrics),
+        metrics=tuple(
+            place_command(metric, base) for metric in entry.metrics or condition.task.metrics
+        ),
         calibrate=tuple(entry.calibrate),
         labels=len(condition.choices),
         rows=key,
-        cite=citations(entry.data_sets, condition.point.data, base),
+        cite=find_citations(entry.data_sets, condition.point.data, base),
         rows_available=condition.available,
-        rows_hash=data_hash(condition.examples),
+        rows_hash=hash_data(condition.examples),
         pool=Pool(
             n=len(condition.pool),
-            hash=data_hash(condition.pool),
+            hash=hash_data(condition.pool),
             left_out=condition.left_out,
             labels=dict(condition.labels),
         ),

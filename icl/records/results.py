@@ -12,20 +12,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from icl.calibrators import Calibrated, Calibrator, make_calibrator
+from icl.calibrators import CalibratedScores, Calibrator, make_calibrator
 from icl.core.errors import StoreError
 from icl.core.registry import did_you_mean, lookup
 from icl.core.strict_json import read_json
 from icl.core.types import Choice, Example, Prediction, Prompt, Record, Role, Score, Shot, digest
-from icl.data import data_hash
-from icl.experiment.calibration_prompts import probe_prompt
+from icl.data import hash_data
+from icl.experiment.calibration_prompts import render_probe
 from icl.experiment.plugins import load_known
-from icl.experiment.request import channel_hash, request_hash
+from icl.experiment.request import hash_channel, hash_request
 from icl.prompts.channel import Channel
-from icl.prompts.chat_template import sent_continuation
+from icl.prompts.chat_template import write_continuation
 from icl.prompts.render_again import HERE, Rendering
 from icl.prompts.template import Template
-from icl.records.calibrated import Calibration, Shelf, calibrate
+from icl.records.calibrated import Calibration, CalibrationRecords, calibrate
 from icl.records.manifest import ConditionEntry, Manifest, read_manifest
 from icl.records.paths import MANIFEST, MODEL, find_runs, holds_run
 from icl.records.score_files import read_calibrations, read_scores
@@ -33,7 +33,7 @@ from icl.records.store import ConditionStore
 from icl.tasks import Task
 from icl.tasks.predict import predict
 
-__all__ = ["ConditionResult", "Run", "load_run", "opened_run", "varying"]
+__all__ = ["ConditionResult", "Run", "load_run", "open_run", "find_varying_axes"]
 
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class ConditionResult:
         known = self.store.examples()
         rows = [known[name] for name in self.ids if name in known]
         whole = len(rows) == len(self.ids) and digest(self.ids)[:12] == self.entry.rows
-        if whole and self.entry.rows_hash not in (None, data_hash(rows)):
+        if whole and self.entry.rows_hash not in (None, hash_data(rows)):
             raise StoreError(
                 f"{self.store.folder}: its rows are no longer those of this run: the data changed, "
                 "or another experiment calls other data by the same name; run this experiment "
@@ -110,7 +110,9 @@ class ConditionResult:
             raise self._missing(error) from error
 
     def predictions(
-        self, parser: str | None = None, calibrator: str | Calibrator | Calibrated | None = None
+        self,
+        parser: str | None = None,
+        calibrator: str | Calibrator | CalibratedScores | None = None,
     ) -> list[Prediction]:
         """A prediction for every record, by the named parser or the condition's own.
 
@@ -139,7 +141,7 @@ class ConditionResult:
         entries = [*self.entry.calibrate, *(dict(c.entry) for c in self.calibrations)]
         return dict(map(make_calibrator, entries)).get(name) or make_calibrator(name)[1]
 
-    def calibrated(self, calibrator: str | Calibrator | Calibrated) -> Calibrated:
+    def calibrated(self, calibrator: str | Calibrator | CalibratedScores) -> CalibratedScores:
         """Calibrated scores of the choices of every record, in the order of :attr:`records`.
 
         What was calibrated already comes back as it is.
@@ -149,10 +151,10 @@ class ConditionResult:
                 that it needs are missing; the message says what computes them.
             ConfigError: no calibrator is called so.
         """
-        if isinstance(calibrator, Calibrated):
+        if isinstance(calibrator, CalibratedScores):
             return calibrator
         used = self.calibrator(calibrator) if isinstance(calibrator, str) else calibrator
-        shelf = Shelf(self.store, list(self.records.values()), self.entry.pool)
+        shelf = CalibrationRecords(self.store, list(self.records.values()), self.entry.pool)
         return calibrate(used, shelf)
 
     def probes(self, role: Role) -> ConditionResult:
@@ -236,7 +238,7 @@ class ConditionResult:
                 for choice in self.choices(record)
             ]
         else:
-            made = [probe_prompt(record.role, template, example, shots, keep)]
+            made = [render_probe(record.role, template, example, shots, keep)]
         return [
             replace(prompt, dropped=record.dropped, shortened=record.shortened) for prompt in made
         ]
@@ -246,16 +248,16 @@ class ConditionResult:
         if self.entry.method != "channel":
             return None
         text = Channel(self.template()).scored(self.example(record)).text
-        return sent_continuation(text, self.store.condition().identity.engine)
+        return write_continuation(text, self.store.condition().identity.engine)
 
     def hash_again(self, record: Record) -> str:
         """The record's request hash, made again from what the folder keeps."""
         prompts, scored = self.prompts(record), self.scored(record)
         sent = [self.sent(prompt) for prompt in prompts]
         if scored is not None:
-            return channel_hash(sent, scored)
+            return hash_channel(sent, scored)
         sampling = self.store.condition().sampling
-        return request_hash(prompts[0], self.choices(record), sampling, sent[0])
+        return hash_request(prompts[0], self.choices(record), sampling, sent[0])
 
     def sent(self, prompt: Prompt) -> str:
         """The text that was sent for a prompt, made again without the model."""
@@ -336,7 +338,7 @@ class Run:
         return found[0]
 
 
-def varying(conditions: Sequence[ConditionResult]) -> list[str]:
+def find_varying_axes(conditions: Sequence[ConditionResult]) -> list[str]:
     """Axes in which the conditions differ, in the order of the first that has each."""
     axes = dict.fromkeys(axis for one in conditions for axis in one.axes)
     return [axis for axis in axes if len({one.axes.get(axis) for one in conditions}) > 1]
@@ -370,10 +372,10 @@ def load_run(
     manifest = read_manifest(place)
     if used := manifest.plugins:
         load_known(used.modules, place / used.base, str(place / MANIFEST))
-    return opened_run(place, manifest, rendering, allow_commands)
+    return open_run(place, manifest, rendering, allow_commands)
 
 
-def opened_run(
+def open_run(
     place: Path,
     manifest: Manifest,
     rendering: Rendering = HERE,

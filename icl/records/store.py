@@ -34,16 +34,16 @@ from icl.core.files import (
     append_lines,
     check_folders,
     check_plain,
+    make_write_error,
     read_plain,
     replace_file,
     stamp,
-    write_error,
 )
 from icl.core.strict_json import (
     Amount,
     Count,
-    Malformed,
-    Torn,
+    ShapeError,
+    TornLineError,
     decode,
     decoder,
     numbered_lines,
@@ -51,10 +51,10 @@ from icl.core.strict_json import (
 )
 from icl.core.types import JSON, Choice, Example, Record, Role
 from icl.records.condition_file import ConditionFile, read_condition
-from icl.records.lines import example_line, parse_example, parse_record, record_line
+from icl.records.lines import parse_example, parse_record, write_example_line, write_record_line
 from icl.records.paths import CONDITIONS
 
-__all__ = ["ConditionStore", "append_lines", "record_line", "replace_file"]
+__all__ = ["ConditionStore", "append_lines", "write_record_line", "replace_file"]
 
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ SMALL = ("condition.json", "choices.json", "examples.jsonl", "shots.jsonl", "pla
 """Files that are replaced whole."""
 
 
-class ChoiceLine(msgspec.Struct, forbid_unknown_fields=True):
+class StoredChoice(msgspec.Struct, forbid_unknown_fields=True):
     """A choice in ``choices.json``."""
 
     label: str
@@ -126,7 +126,7 @@ class ConditionStore:
                 "rows will be reused), or stop it"
             ) from error
         except OSError as error:
-            raise write_error(self.folder, error) from error
+            raise make_write_error(self.folder, error) from error
         try:
             self._recover()
             yield
@@ -214,9 +214,9 @@ class ConditionStore:
         """The choices that all records share, in the order of their log-probabilities."""
         return [Choice(row.label, row.text, row.end) for row in self._choice_lines()]
 
-    def _choice_lines(self) -> list[ChoiceLine]:
+    def _choice_lines(self) -> list[StoredChoice]:
         path = self.folder / "choices.json"
-        rows = self._read(path, list[ChoiceLine]) if path.exists() else []
+        rows = self._read(path, list[StoredChoice]) if path.exists() else []
         if len({row.label for row in rows}) < len(rows):
             raise StoreError(f"{path}: a label stands twice; {self._repair}")
         return rows
@@ -263,9 +263,9 @@ class ConditionStore:
 
     def _keep(self, name: str, examples: Iterable[Example]) -> None:
         try:
-            known = {k: example_line(one) for k, one in self._read_examples(name).items()}
-            new = {example.id: example_line(example) for example in examples}
-        except Malformed as error:
+            known = {k: write_example_line(one) for k, one in self._read_examples(name).items()}
+            new = {example.id: write_example_line(example) for example in examples}
+        except ShapeError as error:
             raise DataError(f"{error}, and a run folder holds no such row; flatten it") from error
         if new.items() <= known.items():
             return
@@ -297,7 +297,7 @@ class ConditionStore:
         line = json.dumps({"batch": index, "rows": len(ids), **timing}) + "\n"
         self._rows.check()
         self._timings.append(line.encode())
-        data = "".join(record_line(record) + "\n" for record in records)
+        data = "".join(write_record_line(record) + "\n" for record in records)
         self._rows.append(data.encode("utf-8", "surrogatepass"))
         self._done += 1
 
@@ -352,8 +352,8 @@ class ConditionStore:
             try:
                 example = parse_example(line)
                 if example.id in found:
-                    raise Malformed(f"the id {example.id!r} stands twice")
-            except Malformed as error:
+                    raise ShapeError(f"the id {example.id!r} stands twice")
+            except ShapeError as error:
                 raise StoreError(
                     f"{path}:{number}: corrupt line ({error}); delete the folder {self.folder} "
                     "and run the experiment again"
@@ -373,9 +373,9 @@ class ConditionStore:
             try:
                 row = decode(line, _TIMING)
                 newest[row.pop("batch")] = row
-            except Torn:  # a killed writer's line only loses its seconds
+            except TornLineError:  # a killed writer's line only loses its seconds
                 continue
-            except (Malformed, KeyError) as error:
+            except (ShapeError, KeyError) as error:
                 told = "batch is missing" if isinstance(error, KeyError) else error
                 raise StoreError(
                     f"{path}:{number}: corrupt line ({told}); delete that line, which loses its "
@@ -429,9 +429,9 @@ class ConditionStore:
             last = stop < 0 or stop + 1 == len(data)
             try:
                 if stop < 0:
-                    raise Torn("the line has no end")
+                    raise TornLineError("the line has no end")
                 records.append(parse_record(data[start:stop]))
-            except Malformed as error:
+            except ShapeError as error:
                 if last:
                     break
                 raise self._corrupt(number, str(error)) from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from icl.core.errors import DataError, StoreError
 from icl.core.files import append_lines, read_plain
 from icl.core.registry import did_you_mean
-from icl.core.strict_json import Malformed, Torn, convert, decode, decoder, numbered_lines
+from icl.core.strict_json import ShapeError, TornLineError, convert, decode, decoder, numbered_lines
 from icl.data.spec import find_file
 
 __all__ = ["append", "read", "write_new"]
@@ -48,9 +48,9 @@ def read(path: Path, kind: type[Kept], what: str) -> list[Kept]:
             if unknown is not None:
                 raise DataError(f"unknown key {unknown!r}{did_you_mean(unknown, known)}")
             found.append(convert(row, kind))
-        except Torn as error:
+        except TornLineError as error:
             raise DataError(f"{where}: not a line of JSON: {error}") from error
-        except Malformed as error:
+        except ShapeError as error:
             raise DataError(f"{where}: no {what} of this version: {error}") from error
         except DataError as error:
             raise DataError(f"{where}: {error}") from error

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult, Run
-from icl.scoring.checks import short_names
+from icl.scoring.checks import name_conditions
 
-__all__ = ["Appendix", "Shown", "Source", "appendix"]
+__all__ = ["Appendix", "SentPrompt", "TemplateSource", "make_appendix"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TemplateSource:
     """The text of a template file."""
 
     name: str
@@ -22,7 +22,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SentPrompt:
     """One prompt as it was sent."""
 
     condition: str
@@ -39,13 +39,13 @@ class Shown:
 class Appendix:
     """Templates, prompts and citations of a run."""
 
-    templates: tuple[Source, ...]
-    prompts: tuple[Shown, ...]
+    templates: tuple[TemplateSource, ...]
+    prompts: tuple[SentPrompt, ...]
     citations: tuple[tuple[str, str], ...]
     """(data set, BibTeX) of those that are known; see :mod:`icl.data.citations`."""
 
 
-def appendix(run: Run) -> Appendix:
+def make_appendix(run: Run) -> Appendix:
     """Templates once each, the prompt of each condition's first row, the data sets' citations.
 
     Prompts are rendered again from the condition folders; conditions without records have none.
@@ -53,24 +53,24 @@ def appendix(run: Run) -> Appendix:
     Raises:
         StoreError: a condition folder is gone, or lacks an example.
     """
-    templates: dict[tuple[str, str, str], Source] = {}
+    templates: dict[tuple[str, str, str], TemplateSource] = {}
     prompts = []
     citations: dict[str, str] = {}
-    names = short_names(run.conditions)
+    names = name_conditions(run.conditions)
     for condition in run.conditions:
         citations |= condition.entry.cite
         if not condition.records:
             continue
         kept = condition.store.condition().template
-        source = Source(kept.name, kept.language, kept.text)
+        source = TemplateSource(kept.name, kept.language, kept.text)
         templates.setdefault((source.name, source.language, source.text), source)
         prompts.append(_first(condition, names[condition.entry.fingerprint]))
     return Appendix(tuple(templates.values()), tuple(prompts), tuple(citations.items()))
 
 
-def _first(condition: ConditionResult, name: str) -> Shown:
+def _first(condition: ConditionResult, name: str) -> SentPrompt:
     record = next(iter(condition.records.values()))
     example = condition.examples[0]
     text = condition.sent(condition.prompt(record))
     title = name or join_axes(condition.axes, " · ")
-    return Shown(condition.entry.fingerprint, title, record.id, text, example.targets)
+    return SentPrompt(condition.entry.fingerprint, title, record.id, text, example.targets)

@@ -12,9 +12,9 @@ from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.records.results import ConditionResult
-from icl.scoring.checks import short_names
+from icl.scoring.checks import name_conditions
 
-__all__ = ["calibration_tables", "calibration_text"]
+__all__ = ["make_calibration_tables", "describe_calibrator"]
 
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def calibration_tables(
+def make_calibration_tables(
     rows: Sequence[ConditionResult], varying: Sequence[str]
 ) -> Iterator[RenderableType]:
     """A table with a row for each condition and calibrator, and the lines below it.
@@ -117,9 +117,9 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         used = next(row for row in rows for c in row.calibrations if c.name == name)
         settings = used.calibrator(name).settings().partition("|")[2]
         yield f"{name}: {settings}" if settings else name
-        yield from calibration_text(type(used.calibrator(name)))
+        yield from describe_calibrator(type(used.calibrator(name)))
         told: dict[str, list[str]] = {}
-        called = short_names(rows)
+        called = name_conditions(rows)
         for row in rows:
             for said in _said(row, name):
                 told.setdefault(said, []).append(called[row.entry.fingerprint])
@@ -141,7 +141,7 @@ def _said(row: ConditionResult, name: str) -> Iterator[str]:
         yield from (f"WARNING: {note}" for note in one.notes)
 
 
-def calibration_text(calibrator: type[Calibrator]) -> Iterator[str]:
+def describe_calibrator(calibrator: type[Calibrator]) -> Iterator[str]:
     """What a calibrator assumes and where it hurts, in lines of 80 columns."""
     yield from _wrapped(f"  assumes: {calibrator.assumes}")
     yield from _wrapped(f"  hurts: {calibrator.hurts}")

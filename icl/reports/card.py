@@ -15,7 +15,7 @@ from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult
 from icl.tasks.predict import predict
 
-__all__ = ["Card", "card_of", "page", "pieces"]
+__all__ = ["Card", "make_card", "render_card", "split_prompt"]
 
 
 TOP = 15
@@ -57,7 +57,7 @@ class Card:
     """Metric -> its value for this row, from 0 to 100."""
 
 
-def card_of(condition: ConditionResult, record: Record) -> Card:
+def make_card(condition: ConditionResult, record: Record) -> Card:
     """The card of a record in a run folder, its prompt rendered again."""
     prompt = condition.prompt(record)
     kept = condition.store.condition()
@@ -79,7 +79,7 @@ def card_of(condition: ConditionResult, record: Record) -> Card:
     )
 
 
-def page(card: Card) -> str:
+def render_card(card: Card) -> str:
     """The whole page as HTML."""
     record, example = card.record, card.example
     answer = card.prediction.value if card.prediction.value is not None else "–"
@@ -113,7 +113,7 @@ def page(card: Card) -> str:
     )
 
 
-def pieces(prompt: Prompt) -> list[tuple[str, str | None]]:
+def split_prompt(prompt: Prompt) -> list[tuple[str, str | None]]:
     """The flat prompt in pieces, each with the part it belongs to; separators have none."""
     heads = [part for part in (prompt.system, prompt.instruction) if part]
     parts: list[list[tuple[str, str | None]]] = [[(head, "instruction")] for head in heads]
@@ -132,7 +132,7 @@ def _prompt(card: Card) -> str:
         return f"<pre>{_text(card.sent)}</pre>"
     marked = "".join(
         f'<span class="{kind.rpartition(" ")[2]}">{_text(text)}</span>' if kind else _text(text)
-        for text, kind in pieces(card.prompt)
+        for text, kind in split_prompt(card.prompt)
     )
     return f"<pre>{marked}</pre>"
 

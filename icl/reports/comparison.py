@@ -10,14 +10,21 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from icl.core.errors import ConfigError, one_line
+from icl.core.errors import ConfigError, join_lines
 from icl.core.number_text import format_interval, format_number, format_p, format_score
 from icl.records.results import Run
 from icl.scoring.compare import POINTS, Comparison, compare_by
-from icl.scoring.pairs import settings_of, shared_words
+from icl.scoring.pairs import collect_settings, find_shared_words
 from icl.scoring.sensitivity import Spread, Stability, rank_stability, spreads
 
-__all__ = ["compared", "comparison_tables", "plain", "rounded", "spread_tables", "verdict"]
+__all__ = [
+    "render_comparison",
+    "make_comparison_tables",
+    "render_plain",
+    "round_count",
+    "make_spread_tables",
+    "describe_comparison",
+]
 
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ FEW = 3
 BETTER = {"lower": " (lower is better)", "none": "", "higher": ""}
 
 
-def compared(run: Run, by: str | None = None, baseline: str | None = None) -> str:
+def render_comparison(run: Run, by: str | None = None, baseline: str | None = None) -> str:
     """What ``icl compare RUN --by SETTING --baseline VALUE`` prints, in 80 columns.
 
     Args:
@@ -52,11 +59,13 @@ def compared(run: Run, by: str | None = None, baseline: str | None = None) -> st
     try:
         found = compare_by(run, by, baseline)
     except ConfigError as error:  # conditions that ask the same are run once: too few are left
-        return f"nothing to compare: {one_line(error)}\n"
-    return plain(comparison_tables(found, by))
+        return f"nothing to compare: {join_lines(error)}\n"
+    return render_plain(make_comparison_tables(found, by))
 
 
-def comparison_tables(comparisons: Sequence[Comparison], by: str = "") -> Iterator[RenderableType]:
+def make_comparison_tables(
+    comparisons: Sequence[Comparison], by: str = ""
+) -> Iterator[RenderableType]:
     """A table for each task, metric and baseline, and below it what is shown and what is not.
 
     Args:
@@ -73,7 +82,7 @@ def comparison_tables(comparisons: Sequence[Comparison], by: str = "") -> Iterat
         rows = [one for one in kept if (one.where.get("task"), one.metric) == (task, metric)]
         varying = _varying(rows)
         fixed = [word for axis, word in rows[0].where.items() if axis not in varying]
-        against = shared_words([row.a for row in rows]) or "another each"
+        against = find_shared_words([row.a for row in rows]) or "another each"
         title = f"{rows[0].title}{f' by {by}' if by else ''}, against {against}"
         if any(not row.problem for row in rows):
             yield Text(" · ".join([*fixed, title]), style="bold")
@@ -81,7 +90,7 @@ def comparison_tables(comparisons: Sequence[Comparison], by: str = "") -> Iterat
         yield Text("\n".join(_said(rows, varying)) + "\n", style="dim")
 
 
-def plain(parts: Iterable[RenderableType], width: int = 80) -> str:
+def render_plain(parts: Iterable[RenderableType], width: int = 80) -> str:
     """Tables as plain text of at most ``width`` columns."""
     from rich.console import Console
 
@@ -152,7 +161,11 @@ def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
     for means in (False, True):
         some = [row for row in rows if (row.pairs > 1) is means]
         if some:
-            lines += [verdict(row, axes) for row in some] if len(some) <= FEW else _summed(some)
+            lines += (
+                [describe_comparison(row, axes) for row in some]
+                if len(some) <= FEW
+                else _summed(some)
+            )
     lines += [
         f"test: {test}"
         for test in dict.fromkeys(row.difference.test for row in rows if not row.problem)
@@ -171,12 +184,13 @@ def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
         yield from textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def verdict(one: Comparison, axes: Sequence[str] | None = None) -> str:
+def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> str:
     """One comparison in words: on which examples, what is shown, what would be needed.
 
     ``axes`` are those to tell it apart by; all that both share by default.
 
-    >>> print(verdict(Comparison("accuracy", "acc", "a", "b", {}, 1, 1, 0, problem="no rows")))
+    >>> refused = Comparison("accuracy", "acc", "a", "b", {}, 1, 1, 0, problem="no rows")
+    >>> print(describe_comparison(refused))
     b against a: nothing can be compared: no rows
     """
     place = _place(one) if axes is None else " ".join(one.where.get(axis, "") for axis in axes)
@@ -211,7 +225,7 @@ def _needed(rows: Sequence[Comparison]) -> str:
     found = sorted(row.needed for row in rows if row.needed is not None)
     if not found:
         return ""
-    low, high = rounded(found[0]), rounded(found[-1])
+    low, high = round_count(found[0]), round_count(found[-1])
     points = f"{POINTS:g} points"
     if found[-1] <= min(row.n for row in rows):
         return f"; a difference of {points} would have been seen in 4 of 5 cases"
@@ -219,10 +233,10 @@ def _needed(rows: Sequence[Comparison]) -> str:
     return f"; about {several} examples would be needed to see {points}"
 
 
-def rounded(n: int) -> int:
+def round_count(n: int) -> int:
     """A number of examples that would do, to two digits: more are not known.
 
-    >>> rounded(6539)
+    >>> round_count(6539)
     6600
     """
     step = int(10 ** max(0, len(str(n)) - 2))
@@ -265,7 +279,7 @@ def _short(row: Comparison) -> str:
     return " ".join(word for axis, word in row.where.items() if axis != "task")
 
 
-def spread_tables(run: Run) -> Iterator[RenderableType]:
+def make_spread_tables(run: Run) -> Iterator[RenderableType]:
     """For each task that was tried with several seeds, orders, prompts or layouts: how far apart.
 
     Nothing where a run has one of each.
@@ -283,7 +297,7 @@ def spread_tables(run: Run) -> Iterator[RenderableType]:
 
 
 def _several(run: Run, setting: str) -> bool:
-    return len(settings_of(run).get(setting, ())) > 1
+    return len(collect_settings(run).get(setting, ())) > 1
 
 
 def _spread_table(rows: Sequence[Spread]) -> Table:

@@ -13,7 +13,7 @@ from icl.core.types import Example, Prediction, Record
 from icl.metrics import make_metric, starts_program
 from icl.records.results import ConditionResult
 
-__all__ = ["Answer", "Confusion", "answers", "confusion", "worst"]
+__all__ = ["ScoredAnswer", "Confusion", "score_answers", "count_confusions", "pick_worst"]
 
 
 WHOLE = 15
@@ -23,7 +23,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScoredAnswer:
     """One record, read, with what its metric makes of it alone."""
 
     example: Example
@@ -40,7 +40,7 @@ class Answer:
         return self.prediction.value in self.example.targets
 
 
-def answers(condition: ConditionResult) -> list[Answer]:
+def score_answers(condition: ConditionResult) -> list[ScoredAnswer]:
     """Every record of a condition with its prediction, row score and confidence."""
     predictions = condition.predictions()
     values = _row_values(condition, predictions)
@@ -49,7 +49,7 @@ def answers(condition: ConditionResult) -> list[Answer]:
         condition.records.values(), condition.examples, predictions, values, strict=True
     ):
         confidence = max(label_shares(record.logprobs)) if record.logprobs else None
-        made.append(Answer(example, record, prediction, value, confidence))
+        made.append(ScoredAnswer(example, record, prediction, value, confidence))
     return made
 
 
@@ -72,7 +72,7 @@ def _row_values(
     return [stats.value(row) for row in stats.rows]
 
 
-def worst(found: Sequence[Answer], most: int) -> tuple[list[Answer], int]:
+def pick_worst(found: Sequence[ScoredAnswer], most: int) -> tuple[list[ScoredAnswer], int]:
     """The ``most`` worst answers that are not right, and how many there are in all.
 
     The lowest row score comes first; of equals the most confident one.
@@ -104,7 +104,7 @@ class Confusion:
         return max((count for row in self.counts[:size] for count in row[:size]), default=0)
 
 
-def confusion(found: Sequence[Answer], pairs: int = 10) -> Confusion | None:
+def count_confusions(found: Sequence[ScoredAnswer], pairs: int = 10) -> Confusion | None:
     """The confusion matrix of label answers; None without gold labels.
 
     The gold label is the target that was answered, else the first target. Where more than

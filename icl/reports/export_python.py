@@ -15,13 +15,13 @@ from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, Example, Method, Prompt, Record
 from icl.experiment.settings import join_axes
-from icl.prompts.chat_template import ChatFormat, messages
-from icl.prompts.jinja_sandbox import Half
+from icl.prompts.chat_template import ChatFormat, make_messages
+from icl.prompts.jinja_sandbox import TemplateHalf
 from icl.prompts.template import Template
 from icl.records.results import ConditionResult, Run
-from icl.reports.jinja_to_python import HELPERS, Untranslatable, function
+from icl.reports.jinja_to_python import HELPERS, TranslationError, write_function
 
-__all__ = ["FORMATS", "Frozen", "export", "freeze", "message_lines", "python_source"]
+__all__ = ["FORMATS", "FrozenCondition", "export", "freeze", "write_message_lines", "write_python"]
 
 
 FORMATS = ("python", "openai", "messages")
@@ -29,7 +29,7 @@ GOLDEN_ROWS = 5
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenCondition:
     """A condition with its shots fixed."""
 
     title: str
@@ -68,8 +68,8 @@ def export(run: Run, name: str, kind: str, shots_of: str | None = None) -> str:
     if kind == "messages":
         if shots_of is not None:
             raise ConfigError("messages keep the shots of every row; leave out --shots-of")
-        return "".join(message_lines(condition))
-    return python_source(freeze(run, condition, shots_of), openai=kind == "openai")
+        return "".join(write_message_lines(condition))
+    return write_python(freeze(run, condition, shots_of), openai=kind == "openai")
 
 
 def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
@@ -94,23 +94,23 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
 def _turns(prompt: Prompt, chat: Mapping[str, Any]) -> list[dict[str, str]]:
     """The turns as the model's chat template was given them."""
     options = ChatFormat.of(chat).options
-    return messages(prompt, options, options.assistant_prefix)
+    return make_messages(prompt, options, options.assistant_prefix)
 
 
-def message_lines(condition: ConditionResult) -> Iterator[str]:
+def write_message_lines(condition: ConditionResult) -> Iterator[str]:
     """One line of JSON for every record: ``id``, ``messages``, ``targets``."""
     examples = {example.id: example for example in condition.examples}
     chat = condition.store.condition().identity.chat
     for record, prompt in _prompts(condition):
         row = {
             "id": record.id,
-            "messages": messages(prompt) if chat is None else _turns(prompt, chat),
+            "messages": make_messages(prompt) if chat is None else _turns(prompt, chat),
             "targets": list(examples[record.id].targets),
         }
         yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) -> Frozen:
+def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) -> FrozenCondition:
     """Fix the shots of a condition; see :func:`export`."""
     sent = list(_prompts(condition))
     if any(condition.sent(prompt) != prompt.text for _, prompt in sent):
@@ -137,7 +137,7 @@ def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) ->
     kept = condition.store.condition()
     ranked = kept.method == "rank"
     longest = max(condition.store.choice_tokens(), default=0)
-    return Frozen(
+    return FrozenCondition(
         title=f"{run.name}#{place} ({axes}), condition {condition.entry.fingerprint}",
         template=condition.template(),
         method=kept.method,
@@ -161,7 +161,7 @@ def _frozen_to(
         yield example, template.prompt(example, shots)
 
 
-def python_source(frozen: Frozen, openai: bool = False) -> str:
+def write_python(frozen: FrozenCondition, openai: bool = False) -> str:
     """A module with ``render(row)``, ``messages(row)`` and ``check()``; see :data:`FORMATS`.
 
     It is run once here: a module that does not pass its own check is a bug and raises.
@@ -182,7 +182,7 @@ def python_source(frozen: Frozen, openai: bool = False) -> str:
     imports += ["import jinja2"] if reasons else []
     golden = {
         "GOLDEN": [_golden(frozen, example, prompt) for example, prompt in frozen.golden],
-        "GOLDEN_MESSAGES": messages(frozen.golden[0][1]),
+        "GOLDEN_MESSAGES": make_messages(frozen.golden[0][1]),
     }
     parts = [
         _docstring(frozen, reasons, openai),
@@ -215,10 +215,10 @@ def _assigned(values: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _halves(frozen: Frozen) -> tuple[list[str], set[str], list[str]]:
+def _halves(frozen: FrozenCondition) -> tuple[list[str], set[str], list[str]]:
     """Functions for system, instruction and query; the helpers they call; why Jinja is needed."""
     file = frozen.template.file
-    found: dict[str, Half | None] = {
+    found: dict[str, TemplateHalf | None] = {
         "system": file.system, "instruction": file.instruction, "query": file.query or file.input,
     }  # fmt: skip
     functions: list[str] = []
@@ -230,8 +230,8 @@ def _halves(frozen: Frozen) -> tuple[list[str], set[str], list[str]]:
             continue
         constants = _constants(frozen, half)
         try:
-            source, called = function(f"_{name}", half, constants)
-        except Untranslatable as reason:
+            source, called = write_function(f"_{name}", half, constants)
+        except TranslationError as reason:
             reasons.append(f"[[{name}]] uses {reason}")
             source = (
                 f"def _{name}(row):\n"
@@ -244,7 +244,7 @@ def _halves(frozen: Frozen) -> tuple[list[str], set[str], list[str]]:
     return functions, helpers, reasons
 
 
-def _constants(frozen: Frozen, half: Half) -> dict[str, JSON]:
+def _constants(frozen: FrozenCondition, half: TemplateHalf) -> dict[str, JSON]:
     """What the half reads of the reserved names: one value for all rows of a condition."""
     made = [frozen.template.constants(half, example) for example, _ in frozen.golden]
     if any(one != made[0] for one in made):
@@ -255,7 +255,7 @@ def _constants(frozen: Frozen, half: Half) -> dict[str, JSON]:
     return {name: value for name, value in made[0].items() if name in half.names}
 
 
-def _golden(frozen: Frozen, example: Example, prompt: Prompt) -> dict[str, Any]:
+def _golden(frozen: FrozenCondition, example: Example, prompt: Prompt) -> dict[str, Any]:
     file = frozen.template.file
     halves = [file.system, file.instruction, file.query or file.input]
     read = {name for half in halves if half is not None for name in half.names}
@@ -264,7 +264,7 @@ def _golden(frozen: Frozen, example: Example, prompt: Prompt) -> dict[str, Any]:
     return {"id": example.id, "row": row, "prompt": prompt.text}
 
 
-def _request(frozen: Frozen) -> dict[str, Any]:
+def _request(frozen: FrozenCondition) -> dict[str, Any]:
     """The settings of a request as OpenAI's API spells them."""
     made: dict[str, Any] = {"max_tokens": frozen.answer_tokens, "temperature": 0.0}
     for name in ("temperature", "top_p", "top_k", "min_p", "n", "seed"):
@@ -275,7 +275,7 @@ def _request(frozen: Frozen) -> dict[str, Any]:
     return {**made, "stop": stop} if stop else made
 
 
-def _docstring(frozen: Frozen, reasons: Sequence[str], openai: bool) -> str:
+def _docstring(frozen: FrozenCondition, reasons: Sequence[str], openai: bool) -> str:
     lines = [
         f"Prompt {frozen.template.name} of {frozen.title}.",
         "",

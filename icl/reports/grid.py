@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from icl.core.errors import ConfigError
 from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
-from icl.records.results import ConditionResult, Run, varying
-from icl.reports.tables import FACTS, baselines_of, metric_title, of_kind
-from icl.scoring.checks import brief, checks
+from icl.records.results import ConditionResult, Run, find_varying_axes
+from icl.reports.tables import FACTS, baselines_of, list_scores, title_metric
+from icl.scoring.checks import checks, summarize_findings
 
-__all__ = ["Cell", "Grid", "check_metric", "score_grids"]
+__all__ = ["Cell", "Grid", "check_metric", "make_score_grids"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Grid:
     notes: tuple[str, ...] = ()
     """Settings of the numbers."""
     warnings: tuple[str, ...] = ()
-    """Lines of :func:`icl.scoring.checks.brief`."""
+    """Lines of :func:`icl.scoring.checks.summarize_findings`."""
 
 
 def check_metric(run: Run, metric: str | None) -> None:
@@ -47,7 +47,7 @@ def check_metric(run: Run, metric: str | None) -> None:
     Raises:
         ConfigError: there is none; says what there is, or how to make it.
     """
-    known = of_kind(run.conditions, "model")
+    known = list_scores(run.conditions, "model")
     if metric is None or metric in known:
         return
     if metric in names("metric"):
@@ -58,7 +58,7 @@ def check_metric(run: Run, metric: str | None) -> None:
     raise ConfigError(f"{run.name} has no scores of {metric!r}{did_you_mean(metric, known)}")
 
 
-def score_grids(run: Run, metric: str | None = None) -> list[Grid]:
+def make_score_grids(run: Run, metric: str | None = None) -> list[Grid]:
     """One table a task: a row for each condition, its scores with intervals, and baselines.
 
     The baselines are those of the first score shown.
@@ -75,9 +75,9 @@ def score_grids(run: Run, metric: str | None = None) -> list[Grid]:
     grids = []
     for task in dict.fromkeys(condition.entry.task for condition in run.conditions):
         rows = [condition for condition in run.conditions if condition.entry.task == task]
-        scored = [name for name in of_kind(rows, "model") if metric in (None, name)]
+        scored = [name for name in list_scores(rows, "model") if metric in (None, name)]
         if scored or metric is None:
-            told = brief(rows, findings, None, run.called)
+            told = summarize_findings(rows, findings, None, run.called)
             grids.append(_grid(run.name, rows, scored, tuple(told)))
     return grids
 
@@ -85,15 +85,15 @@ def score_grids(run: Run, metric: str | None = None) -> list[Grid]:
 def _grid(
     run: str, rows: Sequence[ConditionResult], scored: Sequence[str], told: tuple[str, ...]
 ) -> Grid:
-    axes = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
+    axes = [axis for axis in rows[0].axes if axis in {*find_varying_axes(rows), "shots"}]
     fixed = [value for axis, value in rows[0].axes.items() if axis not in axes and value]
     baselines = baselines_of(rows, scored[0]) if scored else {}
     facts = [
         name
-        for name in of_kind(rows, "count")
+        for name in list_scores(rows, "count")
         if any(s.value for row in rows for s in row.scores if s.name == name)
     ]
-    heads = [*axes, *(head for name in scored for head in (metric_title(name), "95 % interval"))]
+    heads = [*axes, *(head for name in scored for head in (title_metric(name), "95 % interval"))]
     heads += baselines.values()
     heads += [*(FACTS.get(name, name) for name in facts), "n"]
     align = "l" * len(axes) + "rl" * len(scored) + "r" * (len(baselines) + len(facts) + 1)

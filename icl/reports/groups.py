@@ -10,22 +10,22 @@ from functools import cached_property
 from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName, primary
 from icl.core.types import Score, ScoreKind
-from icl.metrics import better
+from icl.metrics import find_direction
 from icl.records.condition_file import ConditionFile
 from icl.records.results import ConditionResult, Run
-from icl.reports.tables import metric_title
+from icl.reports.tables import title_metric
 
-__all__ = ["Group", "Row", "goodness", "groups", "title"]
+__all__ = ["Group", "Row", "orient_score", "group_conditions", "title_score"]
 
 
-def title(name: str) -> str:
+def title_score(name: str) -> str:
     """A score's name as a table calls it: ``acc``, ``chrF++``, ``acc+batch``, ``acc (text)``.
 
-    >>> title("accuracy+batch"), title("chrf@text")
+    >>> title_score("accuracy+batch"), title_score("chrf@text")
     ('acc+batch', 'chrF++ (text)')
     """
     read = ScoreName.of(name, "model")
-    return metric_title(str(read.plain)) + (f"+{read.calibrator}" if read.calibrator else "")
+    return title_metric(str(read.plain)) + (f"+{read.calibrator}" if read.calibrator else "")
 
 
 @dataclass(frozen=True)
@@ -116,22 +116,22 @@ class Group:
         scored = [(row, score) for row in self.rows if (score := row.primary) is not None]
         if not scored:
             return None
-        return max(scored, key=lambda pair: goodness(pair[1]))[0]
+        return max(scored, key=lambda pair: orient_score(pair[1]))[0]
 
     def names(self, kind: ScoreKind) -> list[str]:
         """Names of the scores of a kind that any row has."""
         return list(dict.fromkeys(s.name for row in self.rows for s in row.of_kind(kind)))
 
 
-def goodness(score: Score) -> float:
+def orient_score(score: Score) -> float:
     """A score's value, turned round where less is better, so that scores can be ranked."""
     value = score.value or 0.0
     name = ScoreName.of_score(score).metric
-    less = name in names("metric") and better(lookup("metric", name)) == "lower"
+    less = name in names("metric") and find_direction(lookup("metric", name)) == "lower"
     return -value if less else value
 
 
-def groups(run: Run) -> list[Group]:
+def group_conditions(run: Run) -> list[Group]:
     """The run's conditions by task and data set, in its order.
 
     A condition that was not begun says nothing of its data; it stands with the first of its task.

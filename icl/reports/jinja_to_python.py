@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from jinja2 import nodes
 
 from icl.core.types import JSON
-from icl.prompts.jinja_sandbox import Half
+from icl.prompts.jinja_sandbox import TemplateHalf
 
-__all__ = ["FILTERS", "HELPERS", "Untranslatable", "function"]
+__all__ = ["FILTERS", "HELPERS", "TranslationError", "write_function"]
 
 
 FILTERS = {
@@ -64,7 +64,7 @@ _METHODS = {name for kind in (dict, list, str, int, float) for name in dir(kind)
 """Attributes that Jinja would take from the value itself rather than from its keys."""
 
 
-class Untranslatable(Exception):
+class TranslationError(Exception):
     """The half uses something that has no plain counterpart here; the text names it."""
 
 
@@ -91,14 +91,14 @@ class _Writer:
             return lines
         if isinstance(node, nodes.For) and isinstance(node.target, nodes.Name):
             if node.else_ or node.test or node.recursive:
-                raise Untranslatable("a `for` with else, if or recursive")
+                raise TranslationError("a `for` with else, if or recursive")
             name = node.target.name
             lines = [f"{pad}for each_{name} in {self.value(node.iter)}:"]
             self._loops.append(name)
             lines += self.block(node.body, depth + 1)
             self._loops.pop()
             return lines
-        raise Untranslatable(f"`{type(node).__name__.lower()}`")
+        raise TranslationError(f"`{type(node).__name__.lower()}`")
 
     def block(self, body: list[nodes.Node], depth: int) -> list[str]:
         lines = [line for node in body for line in self.statements(node, depth)]
@@ -118,7 +118,7 @@ class _Writer:
         if isinstance(node, nodes.Getattr):
             item = self._item(node.node, repr(node.attr))
             if node.attr in _METHODS:
-                raise Untranslatable(f"the attribute `{node.attr}`")
+                raise TranslationError(f"the attribute `{node.attr}`")
             return item
         if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Slice):
             return self._item(node.node, self.value(node.arg))
@@ -142,7 +142,7 @@ class _Writer:
             for operand in node.ops:
                 text += f" {_COMPARISONS[operand.op]} {self.value(operand.expr)}"
             return f"({text})"
-        raise Untranslatable(f"`{type(node).__name__.lower()}`")
+        raise TranslationError(f"`{type(node).__name__.lower()}`")
 
     def _name(self, name: str) -> str:
         if name in self._loops:
@@ -150,7 +150,7 @@ class _Writer:
         if name in self.constants:
             return repr(self.constants[name])
         if name in ("loop", "range", "dict", "namespace"):
-            raise Untranslatable(f"`{name}`")
+            raise TranslationError(f"`{name}`")
         self.used.add("_field")
         return f"_field(row, {name!r})"
 
@@ -162,15 +162,17 @@ class _Writer:
 
     def _filter(self, node: nodes.Filter) -> str:
         if node.name not in FILTERS or node.node is None or node.kwargs or node.dyn_args:
-            raise Untranslatable(f"the filter `{node.name}`")
+            raise TranslationError(f"the filter `{node.name}`")
         if node.args and (node.name != "join" or len(node.args) > 1):
-            raise Untranslatable(f"the filter `{node.name}` with these arguments")
+            raise TranslationError(f"the filter `{node.name}` with these arguments")
         self.used.add(FILTERS[node.name])
         arguments = [self.value(node.node), *(self.value(part) for part in node.args)]
         return f"{FILTERS[node.name]}({', '.join(arguments)})"
 
 
-def function(name: str, half: Half, constants: Mapping[str, JSON]) -> tuple[str, set[str]]:
+def write_function(
+    name: str, half: TemplateHalf, constants: Mapping[str, JSON]
+) -> tuple[str, set[str]]:
     """Source of ``def name(row)`` that gives what the half renders, and the helpers it calls.
 
     Args:

@@ -15,7 +15,7 @@ from icl.reports.appendix import Appendix
 from icl.reports.grid import Cell, Grid
 from icl.reports.safe_text import clean
 
-__all__ = ["as_latex", "latex_text", "verbatim"]
+__all__ = ["as_latex", "escape_latex", "quote_verbatim"]
 
 
 _COMMANDS = {
@@ -42,10 +42,10 @@ _FONTS = {
 """Unicode script -> a free font that has it."""
 
 
-def latex_text(text: str) -> str:
+def escape_latex(text: str) -> str:
     r"""One line of text in which nothing is a command.
 
-    >>> latex_text("50 % of a_b [1]")
+    >>> escape_latex("50 % of a_b [1]")
     '50 \\% of a\\_b {[}1{]}'
     """
     line = " ".join(clean(text).split())
@@ -67,7 +67,7 @@ def as_latex(grids: Sequence[Grid], appendix: Appendix | None = None) -> str:
 
 
 def _table(grid: Grid) -> str:
-    lines = [[latex_text(head) for head in grid.heads]]
+    lines = [[escape_latex(head) for head in grid.heads]]
     lines += [[_cell(cell) for cell in row] for row in grid.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [
@@ -80,14 +80,14 @@ def _table(grid: Grid) -> str:
         for line in lines
     ]
     label = re.sub(r"[^A-Za-z0-9.-]+", "-", grid.name).strip("-")
-    notes = [latex_text(note) + r"\\" for note in grid.notes]
+    notes = [escape_latex(note) + r"\\" for note in grid.notes]
     comments = [f"% {' '.join(clean(line).split())}" for line in grid.warnings]
     return "\n".join(
         [
             *comments,
             r"\begin{table}[t]",
             r"\centering\small",
-            rf"\caption{{{latex_text(grid.title)}}}",
+            rf"\caption{{{escape_latex(grid.title)}}}",
             rf"\label{{tab:{label}}}",
             rf"\begin{{tabular}}{{{grid.align}}}",
             r"\toprule",
@@ -103,11 +103,11 @@ def _table(grid: Grid) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = latex_text(cell.text)
+    text = escape_latex(cell.text)
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 
-def verbatim(text: str, environment: str) -> str:
+def quote_verbatim(text: str, environment: str) -> str:
     """Text as it is, in an environment whose end it does not hold; controls are shown as signs."""
     return f"\\begin{{{environment}}}\n{clean(text)}\n\\end{{{environment}}}"
 
@@ -125,13 +125,13 @@ def _appendix(made: Appendix) -> Iterator[str]:
     )
     yield r"\section*{Templates}"
     for source in made.templates:
-        yield rf"\paragraph{{{latex_text(source.name)} ({latex_text(source.language)})}}"
-        yield verbatim(source.text, name)
+        yield rf"\paragraph{{{escape_latex(source.name)} ({escape_latex(source.language)})}}"
+        yield quote_verbatim(source.text, name)
     yield r"\section*{Prompts}"
     for shown in made.prompts:
-        title = f"{latex_text(shown.title)}, row {latex_text(shown.example)}"
+        title = f"{escape_latex(shown.title)}, row {escape_latex(shown.example)}"
         yield rf"\paragraph{{{title}}}"
-        yield verbatim(shown.text, name)
+        yield quote_verbatim(shown.text, name)
     if made.citations:
         yield "% for the .bib file:"
         for data, text in made.citations:

@@ -24,7 +24,7 @@ from icl.reports.pivot import Pivot
 from icl.reports.safe_text import clean
 from icl.scoring.checks import checks
 
-__all__ = ["as_csv", "as_json", "as_markdown", "fenced", "markdown_text"]
+__all__ = ["as_csv", "as_json", "as_markdown", "fence_text", "escape_markdown"]
 
 
 _SPECIAL = re.compile(
@@ -38,10 +38,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a cell of a spreadsheet must not begin with (OWASP, CSV injection)."""
 
 
-def markdown_text(text: str) -> str:
+def escape_markdown(text: str) -> str:
     r"""One line of text in which nothing is markup, HTML included.
 
-    >>> markdown_text("a_b *x* <b>|")
+    >>> escape_markdown("a_b *x* <b>|")
     'a_b \\*x\\* \\<b>\\|'
     """
     line = " ".join(clean(text).split())
@@ -49,7 +49,7 @@ def markdown_text(text: str) -> str:
     return _LINE_START.sub(lambda found: found.group() + "\\", line)
 
 
-def fenced(text: str, language: str = "text") -> str:
+def fence_text(text: str, language: str = "text") -> str:
     """Text as a code block that no line of its own can end."""
     shown = clean(text)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
@@ -66,10 +66,10 @@ def as_markdown(grids: Sequence[Grid], appendix: Appendix | None = None) -> str:
 
 
 def _markdown_grid(grid: Grid) -> Iterator[str]:
-    yield f"## {markdown_text(grid.title)}"
-    lines = [[markdown_text(head) for head in grid.heads]]
+    yield f"## {escape_markdown(grid.title)}"
+    lines = [[escape_markdown(head) for head in grid.heads]]
     for row in grid.rows:
-        cells = [markdown_text(cell.text) for cell in row]
+        cells = [escape_markdown(cell.text) for cell in row]
         lines.append(
             [f"**{text}**" if cell.bold else text for text, cell in zip(cells, row, strict=True)]
         )
@@ -88,9 +88,9 @@ def _markdown_grid(grid: Grid) -> Iterator[str]:
         for line in [lines[0], rule, *lines[1:]]
     )
     if grid.notes:
-        yield "\n".join(f"- {markdown_text(note)}" for note in grid.notes)
+        yield "\n".join(f"- {escape_markdown(note)}" for note in grid.notes)
     if grid.warnings:
-        yield "\n".join(f"> {markdown_text(line)}  " for line in grid.warnings)
+        yield "\n".join(f"> {escape_markdown(line)}  " for line in grid.warnings)
 
 
 def _padded(text: str, width: int, side: str) -> str:
@@ -100,17 +100,17 @@ def _padded(text: str, width: int, side: str) -> str:
 def _markdown_appendix(made: Appendix) -> Iterator[str]:
     yield "## Templates"
     for source in made.templates:
-        yield f"### {markdown_text(source.name)} ({markdown_text(source.language)})"
-        yield fenced(source.text, "jinja")
+        yield f"### {escape_markdown(source.name)} ({escape_markdown(source.language)})"
+        yield fence_text(source.text, "jinja")
     yield "## Prompts"
     for shown in made.prompts:
-        yield f"### {markdown_text(shown.title)}, row {markdown_text(shown.example)}"
-        yield fenced(shown.text)
-        yield "Right: " + " / ".join(markdown_text(target) for target in shown.targets)
+        yield f"### {escape_markdown(shown.title)}, row {escape_markdown(shown.example)}"
+        yield fence_text(shown.text)
+        yield "Right: " + " / ".join(escape_markdown(target) for target in shown.targets)
     yield "## Data"
     for name, text in made.citations:
-        yield f"### {markdown_text(name)}"
-        yield fenced(text, "bibtex")
+        yield f"### {escape_markdown(name)}"
+        yield fence_text(text, "bibtex")
     if not made.citations:
         yield "No citation is known; give the data `cite:` in the experiment file."
 

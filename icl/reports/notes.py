@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from icl.records.results import ConditionResult
 
-__all__ = ["shot_notes"]
+__all__ = ["note_shots"]
 
 
-def shot_notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
+def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
     """Prompts that lost shots to fit the window, and those that had fewer than k, by locale."""
     prompts: Counter[str] = Counter()
     lost: Counter[str] = Counter()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from icl.core.errors import ConfigError, one_line
+from icl.core.errors import ConfigError, join_lines
 from icl.core.number_text import format_interval, format_number
 from icl.core.score_name import ScoreName
 from icl.core.stats import aggregate
@@ -19,13 +19,13 @@ from icl.core.types import Score
 from icl.experiment.renamed import describe_unknown_setting
 from icl.records.results import ConditionResult, Run
 from icl.reports.grid import Cell, Grid, check_metric
-from icl.reports.tables import metric_title, of_kind
-from icl.scoring.checks import direction
-from icl.scoring.compare import compare_sides, settings_of
-from icl.scoring.pairs import calibrator_of, metric_of_score, side
-from icl.scoring.significance import Difference, difference, holm
+from icl.reports.tables import list_scores, title_metric
+from icl.scoring.checks import find_score_direction
+from icl.scoring.compare import collect_settings, compare_sides
+from icl.scoring.pairs import find_calibrator, find_score_metric, make_side
+from icl.scoring.significance import Difference, holm, measure_difference
 
-__all__ = ["ABSENT", "Pivot", "Place", "pivot", "pivot_grid"]
+__all__ = ["ABSENT", "Pivot", "PivotCell", "pivot", "lay_out_pivot"]
 
 
 ABSENT = "–"
@@ -34,7 +34,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PivotCell:
     """What stands where a row and a column meet."""
 
     row: str
@@ -85,12 +85,12 @@ class Pivot:
     """Names of the settings; ``cols`` is empty where there is one column."""
     row_values: tuple[str, ...]
     col_values: tuple[str, ...]
-    places: tuple[Place, ...]
+    places: tuple[PivotCell, ...]
     over: tuple[str, ...] = ()
     """Settings that were averaged over."""
     notes: tuple[str, ...] = ()
 
-    def place(self, row: str, col: str) -> Place | None:
+    def place(self, row: str, col: str) -> PivotCell | None:
         """What stands there; None where no condition has both values, or none has a score."""
         return next((one for one in self.places if (one.row, one.col) == (row, col)), None)
 
@@ -110,7 +110,7 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
     Raises:
         ConfigError: no such setting or score.
     """
-    known = settings_of(run)
+    known = collect_settings(run)
     for name in (rows, cols):
         if name is not None and name not in known:
             raise ConfigError(f"{run.name}: {describe_unknown_setting(name, known)}")
@@ -120,8 +120,8 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
     made = []
     for task in dict.fromkeys(condition.entry.task for condition in run.conditions):
         of_task = [condition for condition in run.conditions if condition.entry.task == task]
-        scored = [metric] if metric else of_kind(of_task, "model")[:1]
-        if scored and scored[0] in of_kind(of_task, "model"):
+        scored = [metric] if metric else list_scores(of_task, "model")[:1]
+        if scored and scored[0] in list_scores(of_task, "model"):
             made.append(_pivot(run, of_task, (rows, cols or ""), scored[0]))
     if not made:
         raise ConfigError(f"{run.name} has no scores yet; make them with: icl score {run.called}")
@@ -141,10 +141,10 @@ def _pivot(
         if score is not None and score.value is not None:
             found.setdefault((row, col), []).append((condition, score))
     places = [
-        Place(row, col, tuple(c for c, _ in given), tuple(s for _, s in given))
+        PivotCell(row, col, tuple(c for c, _ in given), tuple(s for _, s in given))
         for (row, col), given in found.items()
     ]
-    way = direction(conditions[0], metric)
+    way = find_score_direction(conditions[0], metric)
     if way != "none" and len(col_values) > 1:
         places = _best_marked(places, way)
     tested, notes = _tested(places, metric)
@@ -161,7 +161,7 @@ def _pivot(
     )
 
 
-def _best_marked(places: Sequence[Place], way: str) -> list[Place]:
+def _best_marked(places: Sequence[PivotCell], way: str) -> list[PivotCell]:
     """The places, with the best of each row marked; equals are all best."""
     pick = max if way == "higher" else min
     best: dict[str, float] = {}
@@ -170,9 +170,9 @@ def _best_marked(places: Sequence[Place], way: str) -> list[Place]:
     return [replace(one, best=abs(one.value - best[one.row]) < 1e-9) for one in places]
 
 
-def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str]]:
+def _tested(places: Sequence[PivotCell], metric: str) -> tuple[list[PivotCell], list[str]]:
     """The places with p against the best of their row, and what was tested in words."""
-    best: dict[str, Place] = {}
+    best: dict[str, PivotCell] = {}
     for one in places:
         if one.best:
             best.setdefault(one.row, one)
@@ -185,7 +185,7 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
     try:
         results = [(place, _difference(best[one.row], one, metric)) for place, one in pairs]
     except ConfigError as error:  # a program that is not allowed, or a metric that is gone
-        return list(places), [f"no tests: {one_line(error)}"]
+        return list(places), [f"no tests: {join_lines(error)}"]
     known = [(place, made) for place, made in results if made is not None and made.p is not None]
     ps = holm([made.p or 0.0 for _, made in known])
     made = list(places)
@@ -211,7 +211,7 @@ def _tested(places: Sequence[Place], metric: str) -> tuple[list[Place], list[str
     return made, notes
 
 
-def _difference(best: Place, other: Place, metric: str) -> Difference | None:
+def _difference(best: PivotCell, other: PivotCell, metric: str) -> Difference | None:
     """The mean difference of two places over conditions that are equal in all that they share.
 
     None where a condition has no counterpart, or some have more of them than others: a mean over
@@ -221,20 +221,20 @@ def _difference(best: Place, other: Place, metric: str) -> Difference | None:
     sizes = [{len(found) for found in groups.values()} for groups in (one, two)]
     if one.keys() != two.keys() or any(len(size) > 1 for size in sizes):
         return None
-    name, made = metric_of_score(best.conditions[0], metric)
+    name, made = find_score_metric(best.conditions[0], metric)
     sides = []
     for a, b in (pair for key in one for pair in product(one[key], two[key])):
-        one_side, other_side = (side(c, calibrator=calibrator_of(name)) for c in (a, b))
+        one_side, other_side = (make_side(c, calibrator=find_calibrator(name)) for c in (a, b))
         compared = compare_sides(one_side, other_side, name, made, {})
         if compared.problem or compared.sides is None:
             return None
         sides.append(compared.sides)
     if len(sides) == 1:
-        return difference(sides[0][0][0], sides[0][1][0])
-    return difference(aggregate([a for a, _ in sides]), aggregate([b for _, b in sides]))
+        return measure_difference(sides[0][0][0], sides[0][1][0])
+    return measure_difference(aggregate([a for a, _ in sides]), aggregate([b for _, b in sides]))
 
 
-def _by_rest(one: Place, other: Place) -> dict[str, list[ConditionResult]]:
+def _by_rest(one: PivotCell, other: PivotCell) -> dict[str, list[ConditionResult]]:
     """The conditions of a place by the settings that the two places do not differ in."""
     found: dict[str, list[ConditionResult]] = {}
     for condition in one.conditions:
@@ -243,17 +243,17 @@ def _by_rest(one: Place, other: Place) -> dict[str, list[ConditionResult]]:
     return found
 
 
-def _shared(one: Place, other: Place) -> list[str]:
+def _shared(one: PivotCell, other: PivotCell) -> list[str]:
     """Settings with the same values in both places."""
     names = dict.fromkeys(name for c in (*one.conditions, *other.conditions) for name in c.settings)
 
-    def values(place: Place, name: str) -> set[str | None]:
+    def values(place: PivotCell, name: str) -> set[str | None]:
         return {condition.settings.get(name) for condition in place.conditions}
 
     return sorted(name for name in names if values(one, name) == values(other, name))
 
 
-def _averaged(places: Sequence[Place], axes: tuple[str, str]) -> tuple[str, ...]:
+def _averaged(places: Sequence[PivotCell], axes: tuple[str, str]) -> tuple[str, ...]:
     """Settings in which the conditions of one place differ; ``shots`` only where no part does."""
     found: dict[str, None] = {}
     for one in places:
@@ -264,9 +264,9 @@ def _averaged(places: Sequence[Place], axes: tuple[str, str]) -> tuple[str, ...]
     return tuple(parts or found)
 
 
-def pivot_grid(made: Pivot) -> Grid:
+def lay_out_pivot(made: Pivot) -> Grid:
     """The pivot as a table of text."""
-    title = f"{made.task} · {metric_title(made.metric)} by {made.rows}"
+    title = f"{made.task} · {title_metric(made.metric)} by {made.rows}"
     title += f" and {made.cols}" if made.cols else ""
     rows = []
     for row in made.row_values:
@@ -292,7 +292,7 @@ def pivot_grid(made: Pivot) -> Grid:
     notes += [f"{made.metric}: {signature}" for signature in signatures]
     heads = (
         f"{made.rows} \\ {made.cols}" if made.cols else made.rows,
-        *(col or metric_title(made.metric) for col in made.col_values),
+        *(col or title_metric(made.metric) for col in made.col_values),
     )
     name = "-".join(filter(None, (made.run, made.task, made.rows, made.cols)))
     return Grid(name, title, heads, "l" + "r" * (len(heads) - 1), tuple(rows), tuple(notes))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from icl.core.types import Prompt, Record
 from icl.records.results import ConditionResult
 
-__all__ = ["Piece", "bounded", "pieces", "record_pieces"]
+__all__ = ["PromptPiece", "bound_pieces", "split_sent_prompt", "split_record_prompt"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PromptPiece:
     """A stretch of the text that was sent."""
 
     kind: str
@@ -22,26 +22,26 @@ class Piece:
     text: str
 
 
-def _parts(prompt: Prompt) -> Iterator[Piece]:
-    yield Piece("system", prompt.system)
-    yield Piece("instruction", prompt.instruction)
+def _parts(prompt: Prompt) -> Iterator[PromptPiece]:
+    yield PromptPiece("system", prompt.system)
+    yield PromptPiece("instruction", prompt.instruction)
     for source, target in prompt.shots:
-        yield Piece("input", source)
-        yield Piece("target", target)
-    yield Piece("query", prompt.query)
+        yield PromptPiece("input", source)
+        yield PromptPiece("target", target)
+    yield PromptPiece("query", prompt.query)
 
 
-def pieces(prompt: Prompt, sent: str) -> list[Piece]:
+def split_sent_prompt(prompt: Prompt, sent: str) -> list[PromptPiece]:
     r"""The parts of a prompt as they stand in the text that was sent.
 
     The pieces joined are ``sent`` itself. A chat drops white space around its turns, so a part
     may stand there without its own.
 
     >>> prompt = Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),))
-    >>> [piece.kind for piece in pieces(prompt, prompt.text)]
+    >>> [piece.kind for piece in split_sent_prompt(prompt, prompt.text)]
     ['input', 'target', 'joint', 'query']
     """
-    found: list[Piece] = []
+    found: list[PromptPiece] = []
     at = 0
     for part in _parts(prompt):
         for text in (part.text, part.text.strip()):
@@ -51,17 +51,19 @@ def pieces(prompt: Prompt, sent: str) -> list[Piece]:
         if not part.text.strip():
             continue
         if start < 0:
-            return [Piece("sent", sent)]
+            return [PromptPiece("sent", sent)]
         if start > at:
-            found.append(Piece("joint", sent[at:start]))
-        found.append(Piece(part.kind, text))
+            found.append(PromptPiece("joint", sent[at:start]))
+        found.append(PromptPiece(part.kind, text))
         at = start + len(text)
     if at < len(sent):
-        found.append(Piece("joint", sent[at:]))
+        found.append(PromptPiece("joint", sent[at:]))
     return found
 
 
-def record_pieces(condition: ConditionResult, record: Record) -> tuple[list[Piece], bool]:
+def split_record_prompt(
+    condition: ConditionResult, record: Record
+) -> tuple[list[PromptPiece], bool]:
     """The parts of a record's prompt, rendered again, and whether that is what was sent.
 
     The noisy channel has a prompt for every choice: that of the answer is shown, and behind it
@@ -72,13 +74,13 @@ def record_pieces(condition: ConditionResult, record: Record) -> tuple[list[Piec
     """
     prompts, scored = condition.prompts(record), condition.scored(record)
     place = record.logprobs.index(max(record.logprobs)) if scored is not None else 0
-    shown = pieces(prompts[place], condition.sent(prompts[place]))
+    shown = split_sent_prompt(prompts[place], condition.sent(prompts[place]))
     if scored is not None:
-        shown.append(Piece("target", scored))
+        shown.append(PromptPiece("target", scored))
     return shown, condition.hash_again(record) == record.request
 
 
-def bounded(found: list[Piece], most: int) -> list[Piece]:
+def bound_pieces(found: list[PromptPiece], most: int) -> list[PromptPiece]:
     """The pieces, with the middle left out where they have more than ``most`` characters.
 
     The beginning (instruction, first shots) and the end (the query) stay.
@@ -88,14 +90,14 @@ def bounded(found: list[Piece], most: int) -> list[Piece]:
         return found
     head, tail = most // 2, most - most // 2
     cut = whole - head - tail
-    said = Piece("left", f"… {cut:,} characters left out here …")
+    said = PromptPiece("left", f"… {cut:,} characters left out here …")
     return [*_within(found, 0, head), said, *_within(found, whole - tail, whole)]
 
 
-def _within(found: list[Piece], start: int, end: int) -> Iterator[Piece]:
+def _within(found: list[PromptPiece], start: int, end: int) -> Iterator[PromptPiece]:
     at = 0
     for piece in found:
         text = piece.text[max(0, start - at) : max(0, end - at)]
         at += len(piece.text)
         if text:
-            yield Piece(piece.kind, text)
+            yield PromptPiece(piece.kind, text)

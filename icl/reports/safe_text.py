@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from icl.core.errors import DataError
-from icl.core.languages import language
+from icl.core.languages import find_language
 
-__all__ = ["Mark", "clean", "html_language", "marks", "short"]
+__all__ = ["Mark", "clean", "find_html_language", "mark_white_space", "shorten_middle"]
 
 
 MOST_MARKS = 1000
@@ -49,10 +49,10 @@ def clean(text: str) -> str:
     return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", shown)
 
 
-def short(text: str, most: int) -> str:
+def shorten_middle(text: str, most: int) -> str:
     """The text, or its beginning and its end with what was left out counted between them.
 
-    >>> short("abcdefghijkl", 8)
+    >>> shorten_middle("abcdefghijkl", 8)
     'abcdef … 4 characters left out … kl'
     """
     if len(text) <= most:
@@ -73,10 +73,10 @@ class Mark:
     """What a hidden character is called."""
 
 
-def marks(text: str) -> Iterator[Mark]:
+def mark_white_space(text: str) -> Iterator[Mark]:
     r"""The text in pieces, so that white space which a reader would miss can be shown.
 
-    >>> [mark.kind for mark in marks("one two \n")]
+    >>> [mark.kind for mark in mark_white_space("one two \n")]
     ['plain', 'space', 'newline']
     """
     at = 0
@@ -91,14 +91,14 @@ def marks(text: str) -> Iterator[Mark]:
         yield Mark("plain", text[at:])
 
 
-def html_language(tag: str | None) -> str:
+def find_html_language(tag: str | None) -> str:
     """A ``lang`` attribute for a locale as data sets write it; empty where it names no language.
 
-    >>> html_language("deu_Latn"), html_language("zh-TW"), html_language("no tag")
+    >>> find_html_language("deu_Latn"), find_html_language("zh-TW"), find_html_language("no tag")
     ('de-Latn', 'zh-Hant', '')
     """
     if tag:
         with suppress(DataError):
-            found = language(tag)
+            found = find_language(tag)
             return found.code if found.script == "Zzzz" else f"{found.code}-{found.script}"
     return ""

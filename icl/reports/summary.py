@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from icl.core.number_text import format_interval, format_number
 from icl.core.score_name import ScoreName
 from icl.core.types import Score
-from icl.reports.groups import Group, Row, goodness, title
+from icl.reports.groups import Group, Row, orient_score, title_score
 
-__all__ = ["BASELINES", "sentences"]
+__all__ = ["BASELINES", "summarize_group"]
 
 
 BASELINES = {
@@ -26,7 +26,7 @@ METHODS = {
 }
 
 
-def sentences(group: Group) -> Iterator[str]:
+def summarize_group(group: Group) -> Iterator[str]:
     """What a reader needs before the table, a sentence or two each."""
     yield _asked(group)
     yield from _unfinished(group)
@@ -35,7 +35,7 @@ def sentences(group: Group) -> Iterator[str]:
         yield "Nothing is scored yet, so there is nothing to compare."
         return
     score = best.primary
-    said = f"{title(score.name)} {format_number(score.value)}"
+    said = f"{title_score(score.name)} {format_number(score.value)}"
     if format_interval(score):
         said += f", 95 % interval {format_interval(score)}"
     said += f", {score.n} rows"
@@ -86,11 +86,11 @@ def _against_baselines(best: Row, score: Score) -> Iterator[str]:
     if not found or score.value is None:
         yield "No baseline is defined for this metric here."
         return
-    top = max(found, key=goodness)
+    top = max(found, key=orient_score)
     name = ScoreName.of_score(top).role
     how = BASELINES.get(name, name)
     said = f"The strongest baseline, {how}, has {format_number(top.value)} on these rows"
-    if goodness(score) <= goodness(top):
+    if orient_score(score) <= orient_score(top):
         yield f"{said}: the model does not beat it."
         return
     gain = format_number(abs(score.value - (top.value or 0.0)))

@@ -11,26 +11,26 @@ from icl.core.probabilities import label_shares
 from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName, own_scores
 from icl.core.types import Choice, Record, Score, ScoreKind
-from icl.engines.hf.weights.proof import described
-from icl.engines.ledger import traffic
+from icl.engines.hf.weights.proof import describe_proof
+from icl.engines.ledger import sum_traffic
 from icl.experiment.settings import join_axes
-from icl.records.results import ConditionResult, Run, varying
-from icl.reports.calibration import calibration_tables
-from icl.reports.comparison import plain, spread_tables
-from icl.reports.notes import shot_notes
-from icl.scoring.checks import brief, checks
+from icl.records.results import ConditionResult, Run, find_varying_axes
+from icl.reports.calibration import make_calibration_tables
+from icl.reports.comparison import make_spread_tables, render_plain
+from icl.reports.notes import note_shots
+from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.predict import predict
 
 __all__ = [
     "FACTS",
     "baselines_of",
-    "card",
-    "metric_title",
-    "of_kind",
+    "render_record",
+    "title_metric",
+    "list_scores",
     "render",
-    "short_count",
+    "format_count",
     "show",
-    "tables",
+    "make_tables",
 ]
 
 
@@ -61,7 +61,7 @@ FACTS = {
 }
 
 
-def short_count(value: float) -> str:
+def format_count(value: float) -> str:
     """``950``, ``12.3k``, ``4.5M``."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
         if value >= limit:
@@ -69,7 +69,7 @@ def short_count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def metric_title(name: str) -> str:
+def title_metric(name: str) -> str:
     """The short column title of a metric, ``name@parser`` included."""
     read = ScoreName.of(name, "model")
     if read.calibrator and not read.way:
@@ -85,7 +85,7 @@ def _fact_title(name: str) -> str:
     return FACTS.get(read.metric, read.metric) + (f" ({read.way})" if read.way else "")
 
 
-def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
+def make_tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
     """One table a task, below it settings and at most ``most`` checks; then the spreads."""
     from rich.text import Text
 
@@ -93,17 +93,17 @@ def tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
     findings = [one for one in checks(run) if one.name != "lost_shots"]  # told by locale below
     for task in tasks:
         rows = [condition for condition in run.conditions if condition.entry.task == task]
-        shown = [axis for axis in rows[0].axes if axis in {*varying(rows), "shots"}]
+        shown = [axis for axis in rows[0].axes if axis in {*find_varying_axes(rows), "shots"}]
         fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
         yield Text(" · ".join(fixed), style="bold")
         yield _ScoreTable(rows, shown)
-        told = brief(rows, findings, most, run.called)
+        told = summarize_findings(rows, findings, most, run.called)
         yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
-        yield from calibration_tables(rows, shown)
-    yield from spread_tables(run)
+        yield from make_calibration_tables(rows, shown)
+    yield from make_spread_tables(run)
 
 
-def of_kind(rows: Sequence[ConditionResult], kind: ScoreKind) -> list[str]:
+def list_scores(rows: Sequence[ConditionResult], kind: ScoreKind) -> list[str]:
     """Names of the scores of a kind (``model``, ``baseline``, ``count``), the first one first."""
     return list(dict.fromkeys(s.name for row in rows for s in row.scores if s.kind == kind))
 
@@ -111,7 +111,7 @@ def of_kind(rows: Sequence[ConditionResult], kind: ScoreKind) -> list[str]:
 def baselines_of(rows: Sequence[ConditionResult], name: str) -> dict[str, str]:
     """Names of the baselines under the metric of a model's score, with what each is called."""
     wanted = ScoreName.of(name, "model").metric
-    found = {one: ScoreName.of(one, "baseline") for one in of_kind(rows, "baseline")}
+    found = {one: ScoreName.of(one, "baseline") for one in list_scores(rows, "baseline")}
     return {one: read.role for one, read in found.items() if read.metric == wanted}
 
 
@@ -193,7 +193,7 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     found = [{score.name: score for score in row.scores} for row in rows]
     for name in models:
         cells = [format_number(_value(f.get(name))) for f in found]
-        yield _Column(metric_title(name), cells, right, "" if name == primary else "metric")
+        yield _Column(title_metric(name), cells, right, "" if name == primary else "metric")
         if name == primary:
             cells = [format_interval(f.get(name)) for f in found]
             yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
@@ -201,13 +201,15 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
         cells = [format_number(_value(f.get(name))) for f in found]
         yield _Column(role, cells, {**right, "style": "cyan"}, "baseline")
     facts = [
-        name for name in of_kind(rows, "count") if any(f[name].value for f in found if name in f)
+        name
+        for name in list_scores(rows, "count")
+        if any(f[name].value for f in found if name in f)
     ]
     for name in facts:
         cells = [format_number(_value(f.get(name))) for f in found]
         yield _Column(_fact_title(name), cells, right, "count")
     yield _Column("n", [str(len(row.records)) for row in rows], right)
-    yield _Column("tokens", [short_count(row.tokens) for row in rows], right)
+    yield _Column("tokens", [format_count(row.tokens) for row in rows], right)
     yield _Column("s", [f"{row.seconds:.0f}" for row in rows], right)
 
 
@@ -220,7 +222,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     for name in _uncalibrated(rows):
         known = {s.signature: s for row in rows for s in row.scores if s.name == name}
         for _, one in sorted(known.items()):
-            yield f"{metric_title(name)}: {one.settings}"
+            yield f"{title_metric(name)}: {one.settings}"
             yield f"  interval: {one.interval}"
     ended = {
         choice.label: choice.end for row in rows for choice in row.store.choices() if choice.end
@@ -229,10 +231,10 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         shown = ", ".join(list(ended)[:3]) + (", …" if len(ended) > 3 else "")
         yield f"scored to their end {next(iter(ended.values()))!r}: {shown}"
     yield from dict.fromkeys(
-        f"{row.entry.axes['model']}: {described(row.model)}" for row in rows if row.model
+        f"{row.entry.axes['model']}: {describe_proof(row.model)}" for row in rows if row.model
     )
     yield from _shared(rows)
-    yield from shot_notes(rows)
+    yield from note_shots(rows)
     shortened = [
         record.shortened for row in rows for record in row.records.values() if record.shortened
     ]
@@ -268,7 +270,7 @@ def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
     ranking = row.entry.ranking
     if ranking and not told:
         yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"
-    sums = traffic(row.store.folder)
+    sums = sum_traffic(row.store.folder)
     if not sums.requests:
         return
     cost = "" if sums.cost is None else f", cost {sums.cost:.4g}"
@@ -286,16 +288,16 @@ def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
 
 def render(run: Run, width: int = 80) -> str:
     """The tables as plain text of at most ``width`` columns."""
-    return plain(tables(run), width)
+    return render_plain(make_tables(run), width)
 
 
 def show(run: Run, console: Console, most: int | None = 5) -> None:
-    """Print the tables; see :func:`tables`."""
-    for part in tables(run, most):
+    """Print the tables; see :func:`make_tables`."""
+    for part in make_tables(run, most):
         console.print(part, highlight=False)
 
 
-def card(condition: ConditionResult, record: Record) -> str:
+def render_record(condition: ConditionResult, record: Record) -> str:
     """One record with everything behind it, as plain text.
 
     The prompt is rendered again from the condition folder and compared with the hash of what
@@ -316,7 +318,7 @@ def card(condition: ConditionResult, record: Record) -> str:
         f"answer     {prediction.value if prediction.value is not None else '–'}{right}",
     ]
     if condition.model:
-        lines.append(f"model      {described(condition.model)}")
+        lines.append(f"model      {describe_proof(condition.model)}")
     if prediction.error:
         lines.append(f"unparsed   {prediction.error}")
     for place, (name, label, score) in enumerate(record.shots, 1):

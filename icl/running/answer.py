@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from icl.core.errors import EngineError
 from icl.core.types import Output, Record
-from icl.engines.ledger import Remote
-from icl.engines.protocol import Sized
+from icl.engines.ledger import RemoteEngine
+from icl.engines.protocol import InProcessEngine
 from icl.experiment.condition import Condition, Request
 from icl.records.store import ConditionStore
 
-__all__ = ["batches"]
+__all__ = ["plan_batches"]
 
 
 BATCH_SIZE = 8
@@ -22,7 +22,7 @@ MOST_RANKED = 16
 """Examples ranked in a batch: enough to share a prefix, few enough to lose little by a kill."""
 
 
-def batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]:
+def plan_batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]:
     """The batches of a condition, the one with the longest prompt first.
 
     A batch too large for the memory shows at once that way. Prompts to rank stand in the order of
@@ -40,9 +40,9 @@ def batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]
 def _batch_size(condition: Condition, tokens: int) -> int:
     """Examples in a batch where the file does not say: what the engine has memory for."""
     engine = condition.engine
-    if isinstance(engine, Remote):  # its slowest answer holds up no more than a quarter
+    if isinstance(engine, RemoteEngine):  # its slowest answer holds up no more than a quarter
         return max(BATCH_SIZE, 1 if condition.ranks else 4 * engine.concurrency)
-    if not isinstance(engine, Sized):
+    if not isinstance(engine, InProcessEngine):
         return BATCH_SIZE
     ranks = condition.ranks
     rows = engine.rows(tokens if ranks else tokens + condition.sampling.max_tokens)
@@ -57,7 +57,7 @@ def answer_batch(
         return _rank(condition, store, requests)
     outputs: list[list[Output]] = [[] for _ in requests]
     prompts = [request.prompt for request in requests]
-    remote = isinstance(condition.engine, Remote)  # only the server knows its tokens for sure
+    remote = isinstance(condition.engine, RemoteEngine)  # only the server knows its tokens for sure
     for index, output in condition.engine.generate(prompts, condition.sampling):
         outputs[index].append(output)
     for request, given in zip(requests, outputs, strict=True):
@@ -82,7 +82,7 @@ def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Reques
         if value is None or not math.isfinite(value):
             raise _broken(condition, f"the choice {text!r}", f"the log-probability {value}")
     found = iter(given[place] for place in range(len(items)))
-    remote = isinstance(condition.engine, Remote)
+    remote = isinstance(condition.engine, RemoteEngine)
     records = []
     for request in requests:
         scores = [next(found) for _ in request.choices]

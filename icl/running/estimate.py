@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from icl.core.types import Choice, Prompt
-from icl.engines.ledger import Remote
+from icl.engines.ledger import RemoteEngine
 from icl.experiment.condition import Condition, Request
 from icl.experiment.grid import Experiment
 from icl.experiment.loader import Loader
 from icl.experiment.settings import join_axes
-from icl.running.judge import benches
-from icl.running.progress import Progress, duration
-from icl.running.run import conditions
-from icl.running.work import stores, work
+from icl.running.judge import load_judges
+from icl.running.progress import Progress, format_duration
+from icl.running.run import build_conditions
+from icl.running.work import list_work, open_stores
 
-__all__ = ["Estimate", "HEAD", "answer_tokens", "estimate", "is_priced", "total"]
+__all__ = ["Estimate", "HEAD", "count_answer_tokens", "estimate", "is_priced", "sum_estimates"]
 
 
 HEAD = ("condition", "rows", "prompt tokens", "answer tokens", "longest", "time")
@@ -52,7 +52,9 @@ class Estimate:
         axes = join_axes(self.condition.point.axes) + (
             f" on {join_axes(self.judged.point.axes)}" if self.judged else ""
         )
-        took = duration(self.seconds) + ("" if self.measured or not self.rows else " (trial)")
+        took = format_duration(self.seconds) + (
+            "" if self.measured or not self.rows else " (trial)"
+        )
         if self.cost is not None:
             took = f"costs {self.cost:.4g}" + (f", {took}" if self.measured else "")
         longest = str(self.prompt.tokens) if self.prompt else "–"
@@ -66,11 +68,11 @@ class Estimate:
         ]
 
 
-def total(found: Sequence[Estimate]) -> str:
+def sum_estimates(found: Sequence[Estimate]) -> str:
     """Time and money of all conditions, and what the time was taken from."""
     costs = [one.cost for one in found if one.cost is not None]
     cost = f", at most {sum(costs):.4g} in the unit of `price`" if costs else ""
-    took = duration(sum(one.seconds for one in found))
+    took = format_duration(sum(one.seconds for one in found))
     tried = any(one.seconds and not one.measured for one in found)
     less = ", less by what prompts share," * tried
     return f"about {took}{cost}{less} in all; nothing was run or kept"
@@ -92,15 +94,17 @@ def estimate(
         IclError: everything that :func:`icl.running.run.run` would refuse before it computes.
     """
     loader, root = loader or Loader(experiment), Path(out)
-    found = [one for one, _ in conditions(experiment, loader, progress or Progress(quiet=True))]
-    judges = benches(found, loader)
+    found = [
+        one for one, _ in build_conditions(experiment, loader, progress or Progress(quiet=True))
+    ]
+    judges = load_judges(found, loader)
     left: dict[str, set[str]] = {}
     for condition in found:
         todo = _todo(condition, root)
         left[condition.fingerprint] = {one.example.id for one in todo if one.role == "test"}
         yield _estimated(condition, todo, root, loader)
     for condition in found:
-        store = stores(condition, root)["test"]
+        store = open_stores(condition, root)["test"]
         for bench in judges.get(condition.fingerprint, ()):
             made = bench.foreseen(condition, store, left[condition.fingerprint])
             yield replace(_estimated(made, _todo(made, root), root, loader), judged=condition)
@@ -109,7 +113,7 @@ def estimate(
 def _todo(condition: Condition, root: Path) -> list[Request]:
     """The requests that have no reusable record yet, the shortest first."""
     todo: list[Request] = []
-    for store, requests in work(condition, root):
+    for store, requests in list_work(condition, root):
         have = store.records()
         todo += [
             r for name, r in requests.items() if name not in have or have[name].request != r.hash
@@ -122,8 +126,8 @@ def _estimated(
 ) -> Estimate:
     loader.only(condition.engine)
     prompts = sum(request.tokens for request in todo)
-    answers = answer_tokens(condition, todo)
-    timing = stores(condition, root)["test"].timing()
+    answers = count_answer_tokens(condition, todo)
+    timing = open_stores(condition, root)["test"].timing()
     measured = bool(timing.get("tokens"))
     seconds = 0.0
     if todo and measured:
@@ -135,7 +139,7 @@ def _estimated(
     return Estimate(condition, len(todo), prompts, answers, seconds, measured, longest, cost)
 
 
-def answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
+def count_answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
     """Tokens of all the requests' choices, or the most that may be generated."""
     if condition.method == "generate":
         return len(requests) * condition.sampling.max_tokens * condition.sampling.n
@@ -155,13 +159,13 @@ def _choice_tokens(condition: Condition, choices: Sequence[Choice]) -> list[int]
 
 def is_priced(condition: Condition) -> bool:
     """Whether asking it costs money."""
-    return isinstance(condition.engine, Remote) and condition.engine.price is not None
+    return isinstance(condition.engine, RemoteEngine) and condition.engine.price is not None
 
 
 def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
     """Money for all rows to compute."""
     engine = condition.engine
-    if not isinstance(engine, Remote) or engine.price is None:
+    if not isinstance(engine, RemoteEngine) or engine.price is None:
         return None
     echoed = condition.ranking == "echo"
     shared = _choice_tokens(condition, condition.choices) if echoed else []

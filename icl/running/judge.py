@@ -15,13 +15,13 @@ from pathlib import Path
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Example, Prediction, Sampling, digest
-from icl.data import json_lines
-from icl.engines.ledger import Remote, spent
+from icl.data import read_json_lines
+from icl.engines.ledger import RemoteEngine, sum_spent
 from icl.experiment.condition import Condition, Request
 from icl.experiment.entries import RowsEntry, SamplingEntry, ShotsEntry, TaskEntry
 from icl.experiment.grid import Experiment, Point
 from icl.experiment.loader import Loader
-from icl.experiment.method import answering
+from icl.experiment.method import choose_method
 from icl.metrics import VerdictMetric, asks_judge, make_metric
 from icl.prompts.template import Template, load_template
 from icl.records.manifest import ConditionEntry, JudgeEntry
@@ -33,14 +33,14 @@ from icl.tasks import Task
 from icl.tasks.generic import CLASSIFY
 from icl.tasks.predict import predict
 
-__all__ = ["Bench", "benches", "judge_all"]
+__all__ = ["LoadedJudge", "load_judges", "judge_all"]
 
 
 TASK = Task("judge", CLASSIFY.kind, ("rank", "generate"), "label", (), ())
 
 
 @dataclass(frozen=True)
-class Bench:
+class LoadedJudge:
     """A judge with everything loaded, ready to be asked about any condition."""
 
     name: str
@@ -51,7 +51,7 @@ class Bench:
     human: Mapping[str, list[dict[str, str]]]
 
     @classmethod
-    def of(cls, name: str, judge: VerdictMetric, loader: Loader) -> Bench:
+    def of(cls, name: str, judge: VerdictMetric, loader: Loader) -> LoadedJudge:
         """Find template, model and human verdicts.
 
         Raises:
@@ -112,7 +112,7 @@ class Bench:
         task = self.point.task.model_copy(update={"rows": RowsEntry(data=rows)})
         point = Point(**{**vars(self.point), "task": task})
         engine = self.loader.engine(self.point)
-        method, ranking, choices = answering(self.judge.method, self.template, engine)
+        method, ranking, choices = choose_method(self.judge.method, self.template, engine)
         return Condition(
             point=point,
             task=TASK,
@@ -177,7 +177,7 @@ def _human(judge: VerdictMetric, experiment: Experiment) -> dict[str, list[dict[
         return {}
     path = experiment.base / Path(judge.human).expanduser()
     found: dict[str, list[dict[str, str]]] = {}
-    for line, row in json_lines(path):
+    for line, row in read_json_lines(path):
         where = f"{path}:{line}"
         unknown = [key for key in row if key not in ("id", "verdict", "output")]
         if unknown or not isinstance(row.get("id"), str):
@@ -192,10 +192,10 @@ def _human(judge: VerdictMetric, experiment: Experiment) -> dict[str, list[dict[
     return found
 
 
-def benches(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[Bench]]:
+def load_judges(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[LoadedJudge]]:
     """Fingerprint -> its judges, checked; a judge of many conditions is made once."""
-    known: dict[str, Bench] = {}
-    found: dict[str, list[Bench]] = {}
+    known: dict[str, LoadedJudge] = {}
+    found: dict[str, list[LoadedJudge]] = {}
     for condition in conditions:
         entry = condition.point.task
         for given in entry.metrics or ():
@@ -203,13 +203,13 @@ def benches(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[B
             if asks_judge(metric):
                 key = repr((name, metric))
                 if key not in known:
-                    known[key] = Bench.of(name, metric, loader)
+                    known[key] = LoadedJudge.of(name, metric, loader)
                 found.setdefault(condition.fingerprint, []).append(known[key])
     return found
 
 
 def judge_all(
-    judges: Mapping[str, list[Bench]],
+    judges: Mapping[str, list[LoadedJudge]],
     conditions: Sequence[tuple[Condition, ConditionEntry]],
     rows: Mapping[str, Sequence[str]],
     root: Path,
@@ -219,7 +219,7 @@ def judge_all(
     """Ask every judge about every condition that names it, model by model.
 
     Args:
-        judges: from :func:`benches`.
+        judges: from :func:`load_judges`.
         conditions: with their manifest entries.
         rows: of the manifest: example ids by the entry's ``rows``.
         root: folder of all runs.
@@ -245,8 +245,8 @@ def judge_all(
         store = ConditionStore.of(root, made.folder)
         if made.examples:
             bench.loader.only(made.engine)
-            if isinstance(made.engine, Remote):
-                made.engine.spent += spent(store.folder)
+            if isinstance(made.engine, RemoteEngine):
+                made.engine.spent += sum_spent(store.folder)
             requests = {example.id: made.request(example) for example in made.examples}
             complete(made, store, requests, shown)
         strange = [key for key in bench.human if key not in rows[entry.rows]]
@@ -261,7 +261,7 @@ def judge_all(
     return [replace(entry, judges=verdicts.get(entry.fingerprint)) for _, entry in conditions]
 
 
-def _entry(bench: Bench, made: Condition) -> JudgeEntry:
+def _entry(bench: LoadedJudge, made: Condition) -> JudgeEntry:
     """What the manifest says of a judge's verdicts on a condition."""
     identity = made.identity
     return JudgeEntry(

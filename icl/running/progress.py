@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import IO, Any
 
-__all__ = ["Progress", "duration"]
+__all__ = ["Progress", "format_duration"]
 
 
 EVERY_S = 10.0
@@ -106,7 +106,7 @@ class Progress:
             )
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``3 min 05 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

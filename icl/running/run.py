@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from icl.core.errors import OutOfMemory
-from icl.engines.ledger import Ledger, Remote, spent
-from icl.engines.protocol import Proves, Sized
+from icl.engines.ledger import Ledger, RemoteEngine, sum_spent
+from icl.engines.protocol import InProcessEngine, ProvenEngine
 from icl.experiment.condition import Condition, Request, build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import Experiment, points
+from icl.experiment.grid import Experiment, list_points
 from icl.experiment.loader import Loader
-from icl.experiment.notes import RANKED_BY, pool_notes, widths_compared
+from icl.experiment.notes import RANKED_BY, note_compared_widths, note_pool
 from icl.experiment.settings import join_axes
 from icl.records.manifest import (
     ConditionEntry,
@@ -26,15 +26,15 @@ from icl.records.manifest import (
     write_manifest,
 )
 from icl.records.paths import MODEL
-from icl.records.results import ConditionResult, Run, opened_run
+from icl.records.results import ConditionResult, Run, open_run
 from icl.records.store import ConditionStore
-from icl.running.answer import answer_batch, batches
-from icl.running.judge import benches, judge_all
+from icl.running.answer import answer_batch, plan_batches
+from icl.running.judge import judge_all, load_judges
 from icl.running.progress import Progress
-from icl.running.work import check_probes, stores, work
+from icl.running.work import check_probes, list_work, open_stores
 from icl.scoring.scores import score_run
 
-__all__ = ["conditions", "count_spent", "run", "run_condition"]
+__all__ = ["build_conditions", "count_spent", "run", "run_condition"]
 
 
 def run(
@@ -73,14 +73,14 @@ def run(
     entries: list[ConditionEntry] = []
     rows: dict[str, list[str]] = {}
     with progress or Progress(quiet=True) as shown:
-        found = conditions(loaded, loader, shown)
-        judges = benches([condition for condition, _ in found], loader)
+        found = build_conditions(loaded, loader, shown)
+        judges = load_judges([condition for condition, _ in found], loader)
         count_spent([condition for condition, _ in found], root)
         for condition, same in found:
             loader.only(condition.engine)
             entries.append(condition_entry(condition, same, rows, loaded.base))
             write_manifest(folder, loaded, entries, rows, finished=False)
-            for store, requests in work(condition, root):
+            for store, requests in list_work(condition, root):
                 new = complete(condition, store, requests, shown)
                 computed, reused = computed + new, reused + len(requests) - new
         pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
@@ -88,7 +88,7 @@ def run(
     _check_all(worked)
     manifest = write_manifest(folder, loaded, entries, rows, finished=True)
     # Programs start here: those of this experiment, whatever the manifest on disk may say by now.
-    scored = score_run(opened_run(folder, manifest, allow_commands=True))
+    scored = score_run(open_run(folder, manifest, allow_commands=True))
     asked = tuple(replace(one, allow_commands=False) for one in scored.conditions)  # and no more
     _check_all(worked)  # scoring may take its time, too
     return replace(scored, conditions=asked, computed=computed, reused=reused)
@@ -100,7 +100,7 @@ def _check_all(worked: Sequence[ConditionStore]) -> None:
         store.check()
 
 
-def conditions(
+def build_conditions(
     experiment: Experiment, loader: Loader, progress: Progress
 ) -> list[tuple[Condition, list[str]]]:
     """Every condition once, with what was inert; everything is checked before anything runs.
@@ -110,7 +110,7 @@ def conditions(
     found: dict[str, Condition] = {}
     same: dict[str, list[str]] = {}
     told: set[str] = set()
-    for point in points(experiment):
+    for point in list_points(experiment):
         known = dict(loader.revisions)
         condition = build(point, loader)
         for name, commit in loader.revisions.items():
@@ -119,7 +119,7 @@ def conditions(
                     f"data {name}: read at the newest revision; write `revision: {commit}` to keep "
                     "it"
                 )
-        for note in pool_notes(condition):
+        for note in note_pool(condition):
             if note not in told:
                 told.add(note)
                 progress.note(note)
@@ -140,7 +140,7 @@ def conditions(
             )
             continue
         found[condition.fingerprint], same[condition.fingerprint] = condition, []
-    for note in widths_compared(list(found.values())):
+    for note in note_compared_widths(list(found.values())):
         progress.note(note)
     order = {name: place for place, name in enumerate(loader.engines)}
     listed = [(condition, same[name]) for name, condition in found.items()]
@@ -156,7 +156,7 @@ def run_condition(
     """
     rows: dict[str, list[str]] = {}
     entry = condition_entry(condition, [], rows, base)
-    store, requests = next(work(condition, root))
+    store, requests = next(list_work(condition, root))
     _complete(condition, store, requests, progress)
     ids = tuple(rows[entry.rows])
     manifest = Manifest(name="trial", conditions=(entry,), rows={entry.rows: ids})
@@ -166,9 +166,9 @@ def run_condition(
 def count_spent(found: Sequence[Condition], root: Path) -> None:
     """Tell each server's engine what its conditions have cost in earlier runs."""
     for condition in found:
-        if isinstance(condition.engine, Remote):
-            kept = stores(condition, root).values()
-            condition.engine.spent += sum(spent(store.folder) for store in kept)
+        if isinstance(condition.engine, RemoteEngine):
+            kept = open_stores(condition, root).values()
+            condition.engine.spent += sum(sum_spent(store.folder) for store in kept)
 
 
 def _complete_noted(
@@ -196,7 +196,7 @@ def _complete(
             for key, request in requests.items()
             if key not in have or have[key].request != request.hash
         ]
-        remote = condition.engine if isinstance(condition.engine, Remote) else None
+        remote = condition.engine if isinstance(condition.engine, RemoteEngine) else None
         if remote:
             remote.ledger = Ledger(store.folder)
         progress.begin(name, len(requests) - len(pending), len(requests))
@@ -204,7 +204,7 @@ def _complete(
         if condition.method == "generate" and condition.choices:
             store.keep_choices(condition.choices, [0] * len(condition.choices))  # for the parser
         store.plan(
-            batches(pending, condition) if pending else [],
+            plan_batches(pending, condition) if pending else [],
             (request.example for request in requests.values()),
             {shot.example.id: shot.example for r in pending for shot in r.shots}.values(),
         )
@@ -234,11 +234,11 @@ def _complete(
 
 def _work(condition: Condition) -> dict[str, int]:
     """Tokens that the engine has computed so far, where it counts them."""
-    return condition.engine.computed() if isinstance(condition.engine, Sized) else {}
+    return condition.engine.computed() if isinstance(condition.engine, InProcessEngine) else {}
 
 
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
     """Write what the engine found in memory beside the records, before the first of them."""
-    found = condition.engine.provenance() if isinstance(condition.engine, Proves) else {}
+    found = condition.engine.provenance() if isinstance(condition.engine, ProvenEngine) else {}
     if found and not (store.folder / MODEL).exists():
         store.replace(MODEL, json.dumps(found, ensure_ascii=False, indent=1) + "\n")

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from icl.core.errors import ConfigError, IclError, MetricError
-from icl.core.languages import language
+from icl.core.languages import find_language
 from icl.core.probabilities import label_shares
 from icl.core.types import Record, Score
 from icl.experiment.condition import Condition, build
-from icl.experiment.grid import Experiment, Point, points
+from icl.experiment.grid import Experiment, Point, list_points
 from icl.experiment.loader import Loader
-from icl.prompts.template_file import library
+from icl.prompts.template_file import find_library
 from icl.records.results import ConditionResult
 from icl.running.progress import Progress
 from icl.running.run import run_condition
 from icl.scoring.scores import score_run
 
-__all__ = ["Outcome", "Trial", "Tried", "pick_condition", "watch"]
+__all__ = ["Outcome", "Trial", "TrialRow", "pick_condition", "watch"]
 
 
 POLL_S = 0.3
@@ -35,14 +35,14 @@ def pick_condition(experiment: Experiment, number: int) -> Point:
     Raises:
         ConfigError: there are fewer.
     """
-    found = points(experiment)
+    found = list_points(experiment)
     if not 1 <= number <= len(found):
         raise ConfigError(f"--condition {number}: there are {len(found)}, counted from 1")
     return found[number - 1]
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialRow:
     """One row: what was sent, what came back, whether it is right."""
 
     id: str
@@ -64,7 +64,7 @@ class Tried:
 class Outcome:
     """The rows of a trial, and their scores."""
 
-    rows: tuple[Tried, ...]
+    rows: tuple[TrialRow, ...]
     scores: tuple[Score, ...] = ()
     note: str = ""
     """Why there are no scores."""
@@ -131,23 +131,23 @@ class Trial:
             return [given]
         name = self._point.prompt
         own = name.endswith(".j2")
-        root = self._loader.experiment.base if own else library()
+        root = self._loader.experiment.base if own else find_library()
         stem = name.removesuffix(".j2")
         spoken = self._point.prompt_language
         tags = {"en", self._point.locale or "en"} if spoken == "row" else {spoken}
         if spoken == "row" and self._point.pair:
             tags = {self._point.pair[1]}
-        variants = [root / f"{stem}.{language(tag).code}.j2" for tag in sorted(tags)]
+        variants = [root / f"{stem}.{find_language(tag).code}.j2" for tag in sorted(tags)]
         shots = self._point.shots.file
         more = [self._loader.experiment.base / shots] if shots else []
         return [given, *variants, root / f"{stem}.j2", *more]
 
 
-def _tried(result: ConditionResult) -> Iterator[Tried]:
+def _tried(result: ConditionResult) -> Iterator[TrialRow]:
     examples = {example.id: example for example in result.examples}
     for record, made in zip(result.records.values(), result.predictions(), strict=True):
         example = examples[record.id]
-        yield Tried(
+        yield TrialRow(
             id=record.id,
             prompt=result.prompt(record).text,
             targets=example.targets,

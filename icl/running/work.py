@@ -7,35 +7,35 @@ from pathlib import Path
 
 from icl.calibrators import Calibrator, make_calibrators
 from icl.core.errors import CalibrationError, ConfigError, TemplateError
-from icl.experiment.calibration_prompts import PROBE_ROLES, asked, pool_sample, shown
+from icl.experiment.calibration_prompts import PROBE_ROLES, identify_shot, make_probes, sample_pool
 from icl.experiment.condition import Condition, Request
 from icl.records.store import ConditionStore
 
-__all__ = ["beside", "calibrators", "check_probes", "stores", "work"]
+__all__ = ["make_row_probes", "list_calibrators", "check_probes", "open_stores", "list_work"]
 
 
 Requests = dict[str, Request]
 
 
-def calibrators(condition: Condition) -> dict[str, Calibrator]:
+def list_calibrators(condition: Condition) -> dict[str, Calibrator]:
     """The calibrators asked for, by name; none where the choices are not ranked."""
     if condition.method != "rank":
         return {}
     return make_calibrators(condition.point.task.calibrate)
 
 
-def stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
+def open_stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
     """Role -> where its records are kept, under the folder of all runs."""
     test = ConditionStore.of(root, condition.folder)
     return {"test": test, **{role: test.beside(role) for role in PROBE_ROLES}}
 
 
-def work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:
+def list_work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:
     """Each store with all of its requests by id: the test rows first, then what was asked beside.
 
     Probes are made only once the test rows are done with, since they are sent with their shots.
     """
-    kept = stores(condition, root)
+    kept = open_stores(condition, root)
     tests = {example.id: condition.request(example) for example in condition.examples}
     yield kept["test"], tests
     for role, requests in _probes(condition, tests).items():
@@ -49,7 +49,7 @@ def check_probes(condition: Condition) -> None:
         CalibrationError: no probe can be made of the template or the row.
         ConfigError: a weight is to be chosen on a pool, and there is none.
     """
-    if condition.examples and calibrators(condition):
+    if condition.examples and list_calibrators(condition):
         first = condition.examples[0]
         _probes(condition, {first.id: condition.request(first)}, limit=1)
 
@@ -59,15 +59,15 @@ def _probes(
 ) -> dict[str, Requests]:
     """Role -> requests, each distinct one once."""
     found: dict[str, Requests] = {}
-    for name, calibrator in calibrators(condition).items():
+    for name, calibrator in list_calibrators(condition).items():
         for request in tests.values():
-            beside(condition, name, calibrator, request, found)
+            make_row_probes(condition, name, calibrator, request, found)
         if calibrator.pool_rows and condition.selector is not None:
             _ask_pool(condition, name, calibrator, found, limit)
     return found
 
 
-def beside(
+def make_row_probes(
     condition: Condition,
     name: str,
     calibrator: Calibrator,
@@ -86,11 +86,11 @@ def beside(
     Raises:
         CalibrationError: no probe can be made of the template or the row.
     """
-    shots = [shown(shot.example.id, shot.label) for shot in request.shots]
+    shots = [identify_shot(shot.example.id, shot.label) for shot in request.shots]
     own = () if condition.choices else request.choices
     made = []
     try:
-        for probe in asked(calibrator, condition.template, request.example, shots, own):
+        for probe in make_probes(calibrator, condition.template, request.example, shots, own):
             known = found.setdefault(probe.role, {})
             if probe.example.id not in known:
                 known[probe.example.id] = condition.probe(probe, request)
@@ -118,6 +118,6 @@ def _ask_pool(
             "weight: 0.5}"
         )
     known = found.setdefault("pool", {})
-    for example in pool_sample(calibrator, condition.pool)[:limit]:
+    for example in sample_pool(calibrator, condition.pool)[:limit]:
         if example.id not in known:
             known[example.id] = condition.request(example, "pool")

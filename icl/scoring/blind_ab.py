@@ -21,7 +21,7 @@ from icl.scoring.win_rate import Wins
 __all__ = [
     "CHOICES",
     "Pair",
-    "Preferred",
+    "Preference",
     "append",
     "preference_rows",
     "read_verdicts",
@@ -34,7 +34,7 @@ CHOICES = ("left", "right", "tie")
 
 
 @dataclass(frozen=True)
-class Preferred:
+class Preference:
     """A verdict on two outputs of one row, with their provenance."""
 
     run: str
@@ -79,7 +79,7 @@ class Pair:
         """The fingerprints."""
         return self.a.entry.fingerprint, self.b.entry.fingerprint
 
-    def rows(self, judged: Iterable[Preferred] = ()) -> list[str]:
+    def rows(self, judged: Iterable[Preference] = ()) -> list[str]:
         """Ids that both answered, differently, and that have no verdict yet, in a random order."""
         done = {one.id for one in judged if one.pair == frozenset(self.names)}
         found = sorted(self.a.records.keys() & self.b.records.keys())
@@ -104,7 +104,7 @@ class Pair:
         best = max(range(len(record.logprobs)), key=record.logprobs.__getitem__)
         return condition.choices(record)[best].label
 
-    def judged(self, name: str, choice: str, when: str) -> Preferred:
+    def judged(self, name: str, choice: str, when: str) -> Preference:
         """A verdict: ``left``, ``right`` or ``tie``.
 
         Raises:
@@ -116,7 +116,7 @@ class Pair:
         sides = self.sides(name)
         left, right = (one.entry.fingerprint for one in sides)
         example = sides[0].example(sides[0].record(name))
-        return Preferred(
+        return Preference(
             self.run,
             name,
             {"left": left, "right": right}.get(choice),
@@ -130,7 +130,7 @@ class Pair:
         )
 
 
-def append(path: Path, made: Preferred) -> None:
+def append(path: Path, made: Preference) -> None:
     """Append one line, synced.
 
     Raises:
@@ -139,26 +139,26 @@ def append(path: Path, made: Preferred) -> None:
     kept_lines.append(path, made)
 
 
-def read_verdicts(path: Path) -> list[Preferred]:
+def read_verdicts(path: Path) -> list[Preference]:
     """All verdicts of a file, in its order; none where there is no file yet.
 
     Raises:
         DataError: a line is no verdict (file:line).
     """
-    return kept_lines.read(path, Preferred, "verdict") if path.exists() else []
+    return kept_lines.read(path, Preference, "verdict") if path.exists() else []
 
 
-def tally_verdicts(verdicts: Iterable[Preferred], a: str, b: str) -> Wins:
+def tally_verdicts(verdicts: Iterable[Preference], a: str, b: str) -> Wins:
     """How often ``b`` is preferred to ``a``; the last verdict on a row counts."""
     last = {one.id: one for one in verdicts if one.pair == {a, b}}
     better = [one.better for one in last.values()]
     return Wins(better.count(b), better.count(None), better.count(a))
 
 
-def preference_rows(verdicts: Iterable[Preferred]) -> list[dict[str, Any]]:
+def preference_rows(verdicts: Iterable[Preference]) -> list[dict[str, Any]]:
     """Rows for preference tuning: fields, chosen and rejected output; ties are left out.
 
-    >>> one = Preferred("r", "7", "b", "a", "b", {"q": "2+2"}, (), {"a": "5", "b": "4"}, {})
+    >>> one = Preference("r", "7", "b", "a", "b", {"q": "2+2"}, (), {"a": "5", "b": "4"}, {})
     >>> preference_rows([one])
     [{'id': '7', 'fields': {'q': '2+2'}, 'chosen': '4', 'rejected': '5'}]
     """

@@ -18,29 +18,29 @@ from icl.core.registry import did_you_mean
 from icl.core.score_name import ScoreName
 from icl.core.stats import Metric, Stats, aggregate
 from icl.core.types import Better
-from icl.experiment.settings import baseline_of
+from icl.experiment.settings import pick_baseline
 from icl.metrics import asks_judge
-from icl.metrics import better as better_of
+from icl.metrics import find_direction as better_of
 from icl.records.results import ConditionResult, Run
 from icl.scoring.judge_verdicts import judge_parts
 from icl.scoring.pairs import (
     Asked,
     Side,
-    alike,
-    calibrator_of,
-    common,
-    equal_but_for,
+    are_alike,
+    collect_settings,
+    find_calibrator,
+    find_common,
+    find_own_settings,
+    find_shared_axes,
+    find_shared_words,
+    find_telling_settings,
+    make_side,
     name_apart,
     name_by,
-    own_settings,
-    primary,
-    settings_of,
-    shared_axes,
-    shared_words,
-    side,
-    telling_apart,
+    pair_equal_but_for,
+    pick_metrics,
 )
-from icl.scoring.significance import Difference, difference, holm, power, together
+from icl.scoring.significance import Difference, align_stats, holm, measure_difference, power
 
 __all__ = [
     "Comparison",
@@ -49,8 +49,8 @@ __all__ = [
     "compare_calibrators",
     "compare_runs",
     "compare_sides",
-    "corrected",
-    "settings_of",
+    "correct_comparisons",
+    "collect_settings",
 ]
 
 
@@ -131,20 +131,22 @@ def compare(
     Raises:
         ConfigError: an unknown metric.
     """
-    title = shared_axes(a, b)
-    name, made = primary(a, None if metric is None else [metric])[0]
+    title = find_shared_axes(a, b)
+    name, made = pick_metrics(a, None if metric is None else [metric])[0]
     one, two = (
-        side(c, name_apart(c, title) or c.entry.fingerprint[:6], calibrator=calibrator_of(name))
+        make_side(
+            c, name_apart(c, title) or c.entry.fingerprint[:6], calibrator=find_calibrator(name)
+        )
         for c in (a, b)
     )
-    return corrected([compare_sides(one, two, name, made, title)])[0]
+    return correct_comparisons([compare_sides(one, two, name, made, title)])[0]
 
 
 def compare_sides(
     a: Side, b: Side, name: str, metric: Metric, where: Mapping[str, str]
 ) -> Comparison:
     """Two sides under one metric, not yet corrected for others."""
-    ids, left_out = common(a, b)
+    ids, left_out = find_common(a, b)
     better = better_of(metric)
     plain = Comparison(
         name,
@@ -175,7 +177,7 @@ def _statistics(
     if asks_judge(metric) and a.condition is not None and b.condition is not None:
         made = judge_parts([a.condition, b.condition], name, metric, [one, two])
         return made[0], made[1]
-    return together(metric, one, two, [a.examples[key] for key in ids])
+    return align_stats(metric, one, two, [a.examples[key] for key in ids])
 
 
 def _measured(
@@ -186,7 +188,9 @@ def _measured(
     made = replace(plain, value_a=value_a, value_b=value_b, sides=(a, b))
     if value_a is None or value_b is None:
         return replace(made, problem=f"{plain.title} is undefined for these {plain.n} examples")
-    return replace(made, difference=difference(a[0], b[0]), needed=power(a[0], b[0], POINTS))
+    return replace(
+        made, difference=measure_difference(a[0], b[0]), needed=power(a[0], b[0], POINTS)
+    )
 
 
 def _nothing_common(plain: Comparison) -> str:
@@ -198,7 +202,7 @@ def _nothing_common(plain: Comparison) -> str:
     return f"no common examples: {plain.n_a} and {plain.n_b} examples share no id"
 
 
-def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def correct_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with p corrected for all of them (Holm); means over pairs among themselves.
 
     Those without a p stay out of it.
@@ -227,7 +231,7 @@ def compare_by(
 
     Args:
         run: from :func:`icl.records.results.load_run`.
-        setting: a name from :func:`icl.scoring.pairs.settings_of`: ``prompt``, ``shots``, ``k``, …;
+        setting: a name from :func:`icl.scoring.pairs.collect_settings`: ``prompt``, ``shots``, …;
         or
             ``calibrator``: see :func:`compare_calibrators`.
         baseline: the value that the others are compared with; the first one by default.
@@ -238,14 +242,16 @@ def compare_by(
     """
     if setting == CALIBRATOR:
         return compare_calibrators(run, baseline, metrics)
-    baseline = baseline_of(settings_of(run), setting, baseline, run.name)
+    baseline = pick_baseline(collect_settings(run), setting, baseline, run.name)
     groups: dict[tuple[object, ...], list[Comparison]] = {}
-    for a, b in equal_but_for(run, setting, baseline):
-        where = shared_axes(a, b)
-        for name, metric in primary(a, metrics):
-            calibrator = calibrator_of(name)
-            one, two = (side(c, name_by(c, (a, b), setting), calibrator=calibrator) for c in (a, b))
-            key = a.entry.task, name, b.settings[setting], own_settings(a, b)
+    for a, b in pair_equal_but_for(run, setting, baseline):
+        where = find_shared_axes(a, b)
+        for name, metric in pick_metrics(a, metrics):
+            calibrator = find_calibrator(name)
+            one, two = (
+                make_side(c, name_by(c, (a, b), setting), calibrator=calibrator) for c in (a, b)
+            )
+            key = a.entry.task, name, b.settings[setting], find_own_settings(a, b)
             groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     if not groups:
         raise ConfigError(
@@ -288,10 +294,10 @@ def compare_calibrators(
         for other in [PLAIN, *names] if names else []:
             if other == (against or PLAIN):
                 continue
-            one = side(condition, against or PLAIN, calibrator=against)
-            two = side(condition, other, calibrator=None if other == PLAIN else other)
-            for name, metric in primary(condition, metrics):
-                if calibrator_of(name):
+            one = make_side(condition, against or PLAIN, calibrator=against)
+            two = make_side(condition, other, calibrator=None if other == PLAIN else other)
+            for name, metric in pick_metrics(condition, metrics):
+                if find_calibrator(name):
                     raise ConfigError(
                         f"{run.name}: {name} names a calibrator, and calibrators are what is "
                         f"compared; ask for {ScoreName.of(name).plain}"
@@ -305,7 +311,7 @@ def _with_means(groups: Mapping[tuple[object, ...], Sequence[Comparison]]) -> li
     made: list[Comparison] = []
     for found in groups.values():
         made += [*found, *_mean(found)]
-    return corrected(made)
+    return correct_comparisons(made)
 
 
 def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
@@ -324,8 +330,8 @@ def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
     plain = Comparison(
         first.metric,
         first.title,
-        shared_words([one.a for one in found]),
-        shared_words([one.b for one in found]),
+        find_shared_words([one.a for one in found]),
+        find_shared_words([one.b for one in found]),
         where,
         len(ids),
         len(ids),
@@ -350,9 +356,12 @@ def compare_runs(
     if len(a.conditions) == len(b.conditions) == 1:
         pairs = [(a.conditions[0], b.conditions[0])]
     else:
-        ignored = telling_apart(a, b)
+        ignored = find_telling_settings(a, b)
         pairs = [
-            (one, two) for one in a.conditions for two in b.conditions if alike(one, two, ignored)
+            (one, two)
+            for one in a.conditions
+            for two in b.conditions
+            if are_alike(one, two, ignored)
         ]
     if not pairs:
         raise ConfigError(
@@ -361,14 +370,14 @@ def compare_runs(
         )
     made = []
     for one, two in pairs:
-        where = shared_axes(one, two)
+        where = find_shared_axes(one, two)
         titles = [
             name_apart(condition, where) or other
             for condition, other in zip((one, two), names or (a.name, b.name), strict=True)
         ]
-        for name, metric in primary(one, metrics):
-            calibrator = calibrator_of(name)
-            first = side(one, titles[0], calibrator=calibrator)
-            second = side(two, titles[1], calibrator=calibrator)
+        for name, metric in pick_metrics(one, metrics):
+            calibrator = find_calibrator(name)
+            first = make_side(one, titles[0], calibrator=calibrator)
+            second = make_side(two, titles[1], calibrator=calibrator)
             made.append(compare_sides(first, second, name, metric, where))
-    return corrected(made)
+    return correct_comparisons(made)

@@ -17,8 +17,15 @@ from icl.core.probabilities import Floats, normalise
 from icl.core.stats import Stats, score
 from icl.core.types import Prediction, Record, Score
 from icl.records.results import ConditionResult, Run
-from icl.scoring.compare import Comparison, compare_sides, corrected
-from icl.scoring.pairs import Asked, Side, calibrator_of, primary, shared_axes, side
+from icl.scoring.compare import Comparison, compare_sides, correct_comparisons
+from icl.scoring.pairs import (
+    Asked,
+    Side,
+    find_calibrator,
+    find_shared_axes,
+    make_side,
+    pick_metrics,
+)
 from icl.scoring.sensitivity import groups, name_over
 
 __all__ = ["compare_ensemble", "ensemble", "ensemble_side"]
@@ -45,16 +52,16 @@ def compare_ensemble(run: Run, over: Sequence[str], metrics: Asked = None) -> li
         )
     made = []
     for group in found:
-        where = shared_axes(group[0], group[1])
+        where = find_shared_axes(group[0], group[1])
         for member in group[2:]:
             where = {axis: word for axis, word in where.items() if member.axes.get(axis) == word}
-        for name, metric in primary(group[0], metrics):
-            calibrator = calibrator_of(name)
+        for name, metric in pick_metrics(group[0], metrics):
+            calibrator = find_calibrator(name)
             together = ensemble_side(group, f"ensemble of {len(group)}", calibrator)
             for one in group:
-                member_side = side(one, name_over(one, over), calibrator=calibrator)
+                member_side = make_side(one, name_over(one, over), calibrator=calibrator)
                 made.append(compare_sides(together, member_side, name, metric, where))
-    return corrected(made)
+    return correct_comparisons(made)
 
 
 def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -> Score:
@@ -68,8 +75,8 @@ def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -
         MetricError: the metric is not defined for an example.
     """
     _check_several(conditions)
-    name, measure = primary(conditions[0], [metric] if metric else None)[0]
-    made = ensemble_side(conditions, calibrator=calibrator_of(name))
+    name, measure = pick_metrics(conditions[0], [metric] if metric else None)[0]
+    made = ensemble_side(conditions, calibrator=find_calibrator(name))
     stats = measure.stats(list(made.predictions.values()), list(made.examples.values()))
     signature = f"{stats.signature}|ensemble:{len(conditions)}"
     return score(f"{name}+ensemble", Stats(stats.rows, stats.value, signature, stats.proportion))
@@ -90,7 +97,7 @@ def ensemble_side(
         CalibrationError: a calibrator's records are missing, or the answers were not ranked.
     """
     _check_several(conditions)
-    sides = [side(condition) for condition in conditions]
+    sides = [make_side(condition) for condition in conditions]
     scores = [_scores(condition, calibrator) for condition in conditions]
     ids = sorted(set.intersection(*(set(one.examples) for one in sides)))
     if not ids:

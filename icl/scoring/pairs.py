@@ -10,44 +10,44 @@ from icl.core.errors import ConfigError
 from icl.core.score_name import ScoreName
 from icl.core.stats import Metric
 from icl.core.types import Example, Prediction
-from icl.experiment.settings import join_axes, values_of
+from icl.experiment.settings import collect_values, join_axes
 from icl.metrics import starts_program
 from icl.records.results import ConditionResult, Run
-from icl.scoring.scores import metric_called, metrics_of
+from icl.scoring.scores import find_metric, make_metrics
 
 __all__ = [
     "Asked",
     "Side",
-    "alike",
-    "calibrator_of",
-    "common",
-    "derived",
-    "equal_but_for",
-    "first_metric",
-    "metric_of_score",
+    "are_alike",
+    "find_calibrator",
+    "find_common",
+    "list_derived_settings",
+    "pair_equal_but_for",
+    "pick_first_metric",
+    "find_score_metric",
     "name_apart",
     "name_by",
-    "own_settings",
-    "primary",
-    "settings_of",
-    "shared_axes",
-    "shared_words",
-    "side",
-    "telling_apart",
+    "find_own_settings",
+    "pick_metrics",
+    "collect_settings",
+    "find_shared_axes",
+    "find_shared_words",
+    "make_side",
+    "find_telling_settings",
 ]
 
 
-def settings_of(run: Run) -> dict[str, list[str]]:
+def collect_settings(run: Run) -> dict[str, list[str]]:
     """Every setting of a run's conditions with its values, in their order."""
-    return values_of(condition.settings for condition in run.conditions)
+    return collect_values(condition.settings for condition in run.conditions)
 
 
-def derived(condition: ConditionResult) -> set[str]:
+def list_derived_settings(condition: ConditionResult) -> set[str]:
     """Settings that are parts of the word ``shots``, not axes of their own."""
     return set(condition.settings.keys() - condition.axes.keys())
 
 
-def equal_but_for(
+def pair_equal_but_for(
     run: Run, setting: str, baseline: str
 ) -> Iterator[tuple[ConditionResult, ConditionResult]]:
     """Each condition beside the one with the baseline's value that is equal in all else."""
@@ -55,27 +55,27 @@ def equal_but_for(
         if b.settings.get(setting, baseline) == baseline:
             continue
         for a in run.conditions:
-            if a.settings.get(setting) == baseline and alike(a, b, _moved(setting, a, b)):
+            if a.settings.get(setting) == baseline and are_alike(a, b, _moved(setting, a, b)):
                 yield a, b
 
 
 def _moved(setting: str, a: ConditionResult, b: ConditionResult) -> set[str]:
     """Settings that differ where this one does: ``shots`` is one word for what it is made of."""
-    parts = derived(a) | derived(b)
+    parts = list_derived_settings(a) | list_derived_settings(b)
     if setting == "shots":
         return {setting} | parts
     return {setting, "shots"} if setting in parts else {setting}
 
 
-def alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool:
+def are_alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool:
     """Whether two conditions are equal in all other settings that both of them have."""
     one, two = a.settings, b.settings
     return all(one[name] == two[name] for name in one.keys() & two.keys() - ignored)
 
 
-def telling_apart(a: Run, b: Run) -> set[str]:
+def find_telling_settings(a: Run, b: Run) -> set[str]:
     """Settings of one value in each run, and of another in the other."""
-    one, two = settings_of(a), settings_of(b)
+    one, two = collect_settings(a), collect_settings(b)
     return {
         name
         for name in one.keys() & two.keys()
@@ -83,14 +83,14 @@ def telling_apart(a: Run, b: Run) -> set[str]:
     }
 
 
-def own_settings(a: ConditionResult, b: ConditionResult) -> tuple[tuple[str, str], ...]:
+def find_own_settings(a: ConditionResult, b: ConditionResult) -> tuple[tuple[str, str], ...]:
     """Settings that just one of two has; a mean is taken over seeds, not over selectors."""
     one, two = a.settings, b.settings
     names = (one.keys() ^ two.keys()) - {"seed", "shots"}
     return tuple(sorted((name, (one | two)[name]) for name in names))
 
 
-def shared_axes(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
+def find_shared_axes(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
     """The axes on which both stand at the same place."""
     return {axis: word for axis, word in a.axes.items() if word and b.axes.get(axis) == word}
 
@@ -110,7 +110,7 @@ def name_by(
     return condition.settings[setting]
 
 
-def shared_words(names: Sequence[str]) -> str:
+def find_shared_words(names: Sequence[str]) -> str:
     """The words that all names have: ``8 random`` of ``8 random s0`` and ``8 random s1``."""
     first, *rest = [name.split() for name in names]
     return " ".join(word for word in first if all(word in other for other in rest))
@@ -133,7 +133,7 @@ class Side:
     """Whose answers these are, where they are those of one: a judge's verdicts lie beside them."""
 
 
-def side(
+def make_side(
     condition: ConditionResult,
     name: str = "",
     parser: str | None = None,
@@ -153,7 +153,7 @@ def side(
     )
 
 
-def common(a: Side, b: Side) -> tuple[list[str], int]:
+def find_common(a: Side, b: Side) -> tuple[list[str], int]:
     """Ids of the examples that both have answered, sorted, and how many only share an id.
 
     An id in both is the same example if the targets are the same and the inputs are, or stand in
@@ -171,23 +171,23 @@ def _same(one: Example, two: Example) -> bool:
     return other_language or one.content == two.content
 
 
-def calibrator_of(score: str) -> str | None:
+def find_calibrator(score: str) -> str | None:
     """The calibrator in the name of a score.
 
-    >>> calibrator_of("accuracy+batch"), calibrator_of("accuracy")
+    >>> find_calibrator("accuracy+batch"), find_calibrator("accuracy")
     ('batch', None)
     """
     return ScoreName.of(score).calibrator or None
 
 
-def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
+def pick_metrics(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
     """The metrics asked for, else the first of the task that is no outside program.
 
     Raises:
         ConfigError: an unknown metric, or there is none but outside programs.
         CommandRefused: an outside program that the manifest names, not allowed.
     """
-    found = first_metric(condition)
+    found = pick_first_metric(condition)
     if asked:
         found = [made for entry in asked for made in _named(condition, entry)]
     if not found:
@@ -198,23 +198,23 @@ def primary(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, 
     return found
 
 
-def first_metric(condition: ConditionResult) -> list[tuple[str, Metric]]:
+def pick_first_metric(condition: ConditionResult) -> list[tuple[str, Metric]]:
     """The first metric of the task that is no outside program; none where all are."""
-    return [one for one in metrics_of(condition) if not starts_program(one[1])][:1]
+    return [one for one in make_metrics(condition) if not starts_program(one[1])][:1]
 
 
 def _named(condition: ConditionResult, entry: str | Mapping[str, Any]) -> list[tuple[str, Metric]]:
     """A metric; ``accuracy+batch`` is that metric of calibrated answers."""
-    if not isinstance(entry, str) or entry.startswith("{") or not calibrator_of(entry):
-        return metrics_of(condition, [entry])
+    if not isinstance(entry, str) or entry.startswith("{") or not find_calibrator(entry):
+        return make_metrics(condition, [entry])
     asked = ScoreName.of(entry)
     return [
         (str(ScoreName(name, calibrator=asked.calibrator)), made)
-        for name, made in metrics_of(condition, [str(asked.plain)])
+        for name, made in make_metrics(condition, [str(asked.plain)])
     ]
 
 
-def metric_of_score(condition: ConditionResult, score: str) -> tuple[str, Metric]:
+def find_score_metric(condition: ConditionResult, score: str) -> tuple[str, Metric]:
     """The metric behind the name of a score, as ``scores.json`` of anybody's run holds it.
 
     Raises:
@@ -222,5 +222,5 @@ def metric_of_score(condition: ConditionResult, score: str) -> tuple[str, Metric
         CommandRefused: an outside program that the manifest names, not allowed.
     """
     asked = ScoreName.of(score, "model")
-    name, metric = metric_called(condition, str(asked.plain))
+    name, metric = find_metric(condition, str(asked.plain))
     return str(ScoreName(name, calibrator=asked.calibrator)), metric

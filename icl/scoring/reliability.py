@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icl.calibrators import Calibrated, Calibrator
+from icl.calibrators import CalibratedScores, Calibrator
 from icl.core.errors import MetricError
 from icl.core.probabilities import normalise
 from icl.core.score_name import ScoreName
 from icl.core.stats import Rows, Stats, score
 from icl.core.types import Score
-from icl.metrics import paired
+from icl.metrics import pair_up
 from icl.records.results import ConditionResult
 
 __all__ = ["Bin", "Reliability", "ece_stats", "reliability"]
@@ -84,14 +84,14 @@ def reliability(
 
 def ece_stats(
     condition: ConditionResult,
-    calibrator: str | Calibrator | Calibrated | None = None,
+    calibrator: str | Calibrator | CalibratedScores | None = None,
     bins: int = BINS,
 ) -> Stats:
     """For each row and bin: 1 where the row is in it, its confidence, 1 if right.  # (n, 3 bins)"""
     if bins < 1:
         raise MetricError(f"bins is {bins}: give at least 1, commonly 10")
     made = condition.calibrated(calibrator if calibrator is not None else "none")
-    pairs = paired(condition.predictions(calibrator=made), condition.examples, "ECE")
+    pairs = pair_up(condition.predictions(calibrator=made), condition.examples, "ECE")
     rows: Rows = np.zeros((len(pairs), 3 * bins))
     for row, scores, (prediction, example) in zip(rows, made.scores, pairs, strict=True):
         sure = float(np.exp(normalise(scores).max()))

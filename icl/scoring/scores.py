@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from icl.calibrators import Calibrator, make_calibrator, make_calibrators
-from icl.core.errors import CalibrationError, CommandRefused, ConfigError, MetricError
+from icl.core.errors import CalibrationError, CommandError, ConfigError, MetricError
 from icl.core.registry import did_you_mean, names
 from icl.core.score_name import ScoreName, partial
 from icl.core.stats import Metric, Stats, score
@@ -31,13 +31,13 @@ from icl.tasks.baselines import baselines, counts
 
 __all__ = [
     "FITTED",
-    "calibrator_entry",
+    "parse_calibrator_entry",
     "check_applied",
-    "commands_left_out",
-    "metric_called",
-    "metrics_of",
+    "note_commands_left_out",
+    "find_metric",
+    "make_metrics",
     "score_run",
-    "with_calibrators",
+    "score_calibrators",
 ]
 
 
@@ -78,10 +78,10 @@ def score_run(
     """
     if parser is not None and parser not in names("parser"):
         raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
-    wanted = [metrics_of(condition, metrics) for condition in run.conditions]
+    wanted = [make_metrics(condition, metrics) for condition in run.conditions]
     failed: dict[str, MetricError] = {}
     if calibrators is not None:
-        calibrators = [calibrator_entry(one) for one in calibrators]
+        calibrators = [parse_calibrator_entry(one) for one in calibrators]
         make_calibrators(calibrators)  # refused before anything is scored
     conditions = tuple(
         _scored(condition, made, parser, failed, calibrators)
@@ -119,7 +119,7 @@ def _scored(
     entries = condition.entry.calibrate if calibrators is None else calibrators
     ranking = partial(condition.entry.ranking)
     named = [(ScoreName(name, ranking=ranking), metric) for name, metric in metrics]
-    more, made = with_calibrators(condition, named, entries, failed)
+    more, made = score_calibrators(condition, named, entries, failed)
     known = [one for one in condition.calibrations if not one.refused]
     notes = {one.name: one for one in (*known, *made)}
     return replace(
@@ -129,7 +129,7 @@ def _scored(
     )
 
 
-def metrics_of(
+def make_metrics(
     condition: ConditionResult, asked: Sequence[str | Mapping[str, Any]] | None = None
 ) -> list[tuple[str, Metric]]:
     """The metrics asked for, each with the name of its score; those of the experiment by default.
@@ -157,7 +157,7 @@ def metrics_of(
         ]
     else:
         found = [
-            metric_called(condition, entry)
+            find_metric(condition, entry)
             if isinstance(entry, str) and not entry.startswith("{")
             else make_metric(_parsed(entry, "metric", _METRIC))
             for entry in asked
@@ -167,7 +167,7 @@ def metrics_of(
     return found
 
 
-def metric_called(condition: ConditionResult, name: str) -> tuple[str, Metric]:
+def find_metric(condition: ConditionResult, name: str) -> tuple[str, Metric]:
     """The metric of that name, registered or of the experiment; it is looked up and never parsed.
 
     So the name of a score may be asked for that somebody else has written.
@@ -190,7 +190,7 @@ def metric_called(condition: ConditionResult, name: str) -> tuple[str, Metric]:
     if metric is None:
         raise ConfigError(f"unknown metric {name!r}{did_you_mean(name, {*names('metric'), *own})}")
     if starts_program(metric) and not condition.allow_commands:
-        raise CommandRefused(
+        raise CommandError(
             f"{called}: {metric.command!r}; read it, then give --allow-commands to start it (in "
             "Python load_run(…, allow_commands=True)); scores that are there need no program"
         )
@@ -215,7 +215,7 @@ def _kind(entry: str | Mapping[str, Any]) -> str:
     return str(entry.get("metric", next((k for k in ("command", "judge") if k in entry), "")))
 
 
-def commands_left_out(run: Run) -> list[str]:
+def note_commands_left_out(run: Run) -> list[str]:
     """Say of each outside program of the manifest that it is not started, and how it would be."""
     found = {
         name: metric.command
@@ -231,10 +231,10 @@ def commands_left_out(run: Run) -> list[str]:
     ]
 
 
-def calibrator_entry(given: str | Mapping[str, Any]) -> Any:
+def parse_calibrator_entry(given: str | Mapping[str, Any]) -> Any:
     """An entry under ``calibrate:`` as it is written on one line: a name, or with options.
 
-    >>> calibrator_entry("{calibrator: pmi, fields: [premise]}")
+    >>> parse_calibrator_entry("{calibrator: pmi, fields: [premise]}")
     {'calibrator': 'pmi', 'fields': ['premise']}
 
     Raises:
@@ -331,7 +331,7 @@ FITTED = "|fitted:"
 Entry = str | Mapping[str, Any]
 
 
-def with_calibrators(
+def score_calibrators(
     condition: ConditionResult,
     metrics: Sequence[tuple[ScoreName, Metric]],
     entries: Sequence[Entry],

@@ -21,11 +21,17 @@ from icl.core.stats import Metric, Stats, aggregate, score
 from icl.core.types import Better, Score
 from icl.experiment.renamed import describe_unknown_setting
 from icl.metrics import asks_judge
-from icl.metrics import better as better_of
+from icl.metrics import find_direction as better_of
 from icl.records.results import ConditionResult, Run
 from icl.scoring.judge_verdicts import judge_parts
-from icl.scoring.pairs import Side, derived, first_metric, settings_of, side
-from icl.scoring.scores import metrics_of
+from icl.scoring.pairs import (
+    Side,
+    collect_settings,
+    list_derived_settings,
+    make_side,
+    pick_first_metric,
+)
+from icl.scoring.scores import make_metrics
 
 __all__ = [
     "OVER",
@@ -115,7 +121,7 @@ def groups(run: Run, over: Sequence[str]) -> list[list[ConditionResult]]:
     Raises:
         ConfigError: an unknown setting.
     """
-    known = settings_of(run)
+    known = collect_settings(run)
     for name in over:
         if name not in known:
             raise ConfigError(f"{run.name}: {describe_unknown_setting(name, known)}")
@@ -132,13 +138,13 @@ def spreads(run: Run, over: Sequence[str] = OVER, metric: str | None = None) -> 
 
     Args:
         run: from :func:`icl.records.results.load_run`.
-        over: names from :func:`icl.scoring.pairs.settings_of`.
+        over: names from :func:`icl.scoring.pairs.collect_settings`.
         metric: a name; the first one of each task by default.
 
     Raises:
         ConfigError: an unknown metric.
     """
-    varied = [name for name in over if len(settings_of(run).get(name, ())) > 1]
+    varied = [name for name in over if len(collect_settings(run).get(name, ())) > 1]
     found = (_spread(group, varied, metric) for group in groups(run, varied)) if varied else ()
     return [one for one in found if one is not None]
 
@@ -150,11 +156,11 @@ def _spread(
     over = tuple(
         name for name in varied if len({member.settings.get(name) for member in group}) > 1
     )
-    wanted = metrics_of(group[0], [asked]) if asked else first_metric(group[0])
+    wanted = make_metrics(group[0], [asked]) if asked else pick_first_metric(group[0])
     if not wanted:
         return None
     name, metric = wanted[0]
-    sides = [side(member, name_over(member, over)) for member in group]
+    sides = [make_side(member, name_over(member, over)) for member in group]
     if not set.intersection(*(set(one.examples) for one in sides)):
         return None
     try:
@@ -226,7 +232,7 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
     tasks: dict[str, list[dict[str, float]]] = {}
     metrics: dict[str, tuple[str, Better]] = {}
     for group in groups(run, [of]):
-        if not (wanted := first_metric(group[0])):
+        if not (wanted := pick_first_metric(group[0])):
             continue  # outside programs alone: their scores are theirs
         name, metric = wanted[0]
         scores = {
@@ -286,7 +292,7 @@ def kendall_tau(one: Sequence[float], two: Sequence[float]) -> float | None:
 
 def _rest(condition: ConditionResult, over: Sequence[str]) -> dict[str, str]:
     """The settings but for ``over``; the word ``shots`` is kept in its parts where one varies."""
-    parts = derived(condition)
+    parts = list_derived_settings(condition)
     dropped = {*over}
     if parts & dropped:
         dropped.add("shots")

@@ -28,12 +28,12 @@ from icl.core.types import Example, Prediction, signature_text
 __all__ = [
     "Difference",
     "approximate_randomization",
-    "difference",
+    "measure_difference",
     "holm",
     "mcnemar",
     "paired_bootstrap",
     "power",
-    "together",
+    "align_stats",
 ]
 
 
@@ -60,7 +60,7 @@ class Difference:
     """Pairs, or clusters of pairs, that were resampled."""
 
 
-def together(
+def align_stats(
     metric: Metric,
     a: Sequence[Prediction],
     b: Sequence[Prediction],
@@ -82,13 +82,13 @@ def together(
     )
 
 
-def difference(a: Stats, b: Stats, seed: int = 0) -> Difference:
+def measure_difference(a: Stats, b: Stats, seed: int = 0) -> Difference:
     """The difference with the test that fits: McNemar's for proportions, else randomization.
 
     >>> from icl.core.stats import proportion
     >>> one = proportion([True] * 8 + [False] * 13, "accuracy")
     >>> two = proportion([True] * 2 + [False] * 19, "accuracy")
-    >>> made = difference(two, one)
+    >>> made = measure_difference(two, one)
     >>> f"{made.value:.1f} [{made.low:.1f}, {made.high:.1f}], p = {made.p:.3f}, {made.test}"
     '28.6 [6.0, 49.0], p = 0.031, mcnemar:exact|ci:newcombe10'
 
@@ -146,7 +146,7 @@ def approximate_randomization(
         raise MetricError(
             f"the rows of the two systems have {a.rows.shape[1]} and {b.rows.shape[1]} columns, "
             "which cannot be exchanged: make both in one call, with "
-            "icl.scoring.significance.together"
+            "icl.scoring.significance.align_stats"
         )
     around = paired_bootstrap(a, b, samples, seed)
     test = f"randomization{trials}-seed{seed}|{around.test.partition('|')[2]}"

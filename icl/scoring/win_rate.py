@@ -13,7 +13,7 @@ from icl.core.number_text import format_bounds, format_percent
 from icl.core.stats import wilson
 from icl.scoring.compare import Comparison
 
-__all__ = ["Wins", "wins"]
+__all__ = ["Wins", "count_wins"]
 
 
 _ROUNDING = 1e-9
@@ -57,7 +57,7 @@ class Wins:
         )
 
 
-def wins(comparison: Comparison) -> Wins:
+def count_wins(comparison: Comparison) -> Wins:
     """On how many common examples ``b`` is better than ``a`` by the comparison's metric.
 
     Where a row alone has no value, as item F1 of nothing, what counts is how the value of all

@@ -16,7 +16,7 @@ __all__ = ["Selector"]
 
 
 if TYPE_CHECKING:
-    from icl.selectors.vectors import Asked, Vectors
+    from icl.selectors.vectors import Vectors, VectorSource
 
 
 @dataclass
@@ -45,9 +45,9 @@ class Selector(ABC):
         return False
 
     @property
-    def asks(self) -> Asked | None:
+    def asks(self) -> VectorSource | None:
         """Whose vectors are compared; None where no vectors are needed."""
-        asked: Asked | None = self._near.asks if self._near is not None else None
+        asked: VectorSource | None = self._near.asks if self._near is not None else None
         return asked
 
     def bind(self, vectors: Vectors) -> None:

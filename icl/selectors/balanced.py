@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from icl.core.errors import DataError
 from icl.core.types import Example
 from icl.selectors import Selector
-from icl.selectors.random import Scope, check_scope, draw, generator, in_id_order
+from icl.selectors.random import Scope, check_scope, draw, make_generator, sort_by_id
 
-__all__ = ["Balanced", "labelled"]
+__all__ = ["BalancedShots", "group_by_label"]
 
 
 @dataclass
-class Balanced(Selector):
+class BalancedShots(Selector):
     """Round robin over the labels (``targets[0]``); a label that runs out is passed over.
 
     Fewer shots than labels are all of different labels; the query itself takes no turn.
@@ -42,12 +42,12 @@ class Balanced(Selector):
         Raises:
             DataError: a pool row has no target.
         """
-        self._by_label = labelled(pool)
+        self._by_label = group_by_label(pool)
         self.pool = pool
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
         """Yield one row of each label in turn until the pool is used up."""
-        numbers = generator(self.seed, self.scope, query)
+        numbers = make_generator(self.seed, self.scope, query)
         labels = list(self._by_label)
         shuffled = [labels[place] for place in draw(range(len(labels)), numbers)]
         is_apart = self.apart(query)
@@ -62,14 +62,14 @@ class Balanced(Selector):
             rows = left
 
 
-def labelled(pool: Sequence[Example]) -> dict[str, list[int]]:
+def group_by_label(pool: Sequence[Example]) -> dict[str, list[int]]:
     """Label -> indices of its rows in the order of their ids; labels sorted.
 
     Raises:
         DataError: a pool row has no target.
     """
     groups: dict[str, list[int]] = defaultdict(list)
-    for index in in_id_order(pool):
+    for index in sort_by_id(pool):
         if not pool[index].targets:
             raise DataError(
                 f"the pool row {pool[index].id!r} has no target, but balanced shots need a "

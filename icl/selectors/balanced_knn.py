@@ -8,8 +8,8 @@ from itertools import zip_longest
 
 from icl.core.types import JSON, Example
 from icl.selectors import Selector
-from icl.selectors.balanced import labelled
-from icl.selectors.similarity import By, Near, near
+from icl.selectors.balanced import group_by_label
+from icl.selectors.similarity import By, SimilaritySelector, make_similarity_selector
 
 __all__ = ["BalancedKNN"]
 
@@ -24,10 +24,10 @@ class BalancedKNN(Selector):
 
     by: By = "bm25"
     """``bm25``, ``dense``, or one with options: ``{select: dense, layer: 9}``."""
-    _near: Near = field(default=None, init=False, repr=False, compare=False)  # type: ignore[assignment]
+    _near: SimilaritySelector = field(default=None, init=False, repr=False, compare=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        self._near = near(self.by, "balanced_knn")
+        self._near = make_similarity_selector(self.by, "balanced_knn")
 
     def fit(self, pool: Sequence[Example]) -> None:
         """Take and index the pool.
@@ -35,7 +35,7 @@ class BalancedKNN(Selector):
         Raises:
             DataError: a pool row has no target.
         """
-        labelled(pool)
+        group_by_label(pool)
         self.pool = pool
         self._near.fit(pool)
 

@@ -14,7 +14,7 @@ from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Example
 from icl.selectors import Selector
-from icl.selectors.similarity import Scores, falling, field_names, id_ranks, text_of
+from icl.selectors.similarity import Scores, check_field_names, join_fields, rank_ids, sort_falling
 
 __all__ = ["BM25"]
 
@@ -59,7 +59,7 @@ class BM25(Selector):
             guess = did_you_mean(self.ngrams, get_args(Ngrams))
             raise ConfigError(f"unknown ngrams {self.ngrams!r}{guess}")
         self.n = _pair(self.n)
-        self.fields = field_names(self.fields)
+        self.fields = check_field_names(self.fields)
         if not _is_number(self.k1) or not self.k1 >= 0:
             raise ConfigError(f"k1 is {self.k1!r}; a number of 0 or more is needed, usually 1.5")
         if not _is_number(self.b) or not 0 <= self.b <= 1:
@@ -74,7 +74,7 @@ class BM25(Selector):
         import bm25s
 
         self.pool = pool
-        self._rank = id_ranks(pool)
+        self._rank = rank_ids(pool)
         self._vocabulary = {}
         ids = [
             [self._vocabulary.setdefault(token, len(self._vocabulary)) for token in tokens]
@@ -88,7 +88,7 @@ class BM25(Selector):
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
         """Yield the pool by falling score, equal scores by id; without a known token all are 0."""
-        yield from falling(self.scores(query), self._rank)
+        yield from sort_falling(self.scores(query), self._rank)
 
     def identity(self) -> dict[str, JSON]:
         """The options, without ``n`` where words are compared."""
@@ -99,7 +99,7 @@ class BM25(Selector):
 
     def tokens(self, example: Example) -> list[str]:
         """The words or n-grams of an example's input, repetitions kept."""
-        text = unicodedata.normalize("NFC", text_of(example, self.fields, "BM25").casefold())
+        text = unicodedata.normalize("NFC", join_fields(example, self.fields, "BM25").casefold())
         if self.ngrams == "word":
             return text.translate(_SPACES).split()
         low, high = self.n

@@ -11,8 +11,8 @@ import numpy as np
 from icl.core.errors import ConfigError
 from icl.core.types import JSON, Example
 from icl.selectors import Selector
-from icl.selectors.similarity import Scores, falling, field_names, id_ranks, text_of
-from icl.selectors.vectors import Array, Asked, Vectors
+from icl.selectors.similarity import Scores, check_field_names, join_fields, rank_ids, sort_falling
+from icl.selectors.vectors import Array, Vectors, VectorSource
 
 __all__ = ["Dense"]
 
@@ -47,7 +47,7 @@ class Dense(Selector):
     scores_are = "falling"
 
     def __post_init__(self) -> None:
-        self.fields = field_names(self.fields)
+        self.fields = check_field_names(self.fields)
         if self.encoder is not None and (not isinstance(self.encoder, str) or not self.encoder):
             raise ConfigError(
                 f"encoder is {self.encoder!r}; a folder or hub id of sentence-transformers is "
@@ -61,9 +61,9 @@ class Dense(Selector):
             raise ConfigError(f"standardize is {self.standardize!r}; true or false is needed")
 
     @property
-    def asks(self) -> Asked:
+    def asks(self) -> VectorSource:
         """The encoder, or the layer of the model itself."""
-        return Asked(self.encoder, self.layer)
+        return VectorSource(self.encoder, self.layer)
 
     def bind(self, vectors: Vectors) -> None:
         """Take what embeds."""
@@ -86,13 +86,13 @@ class Dense(Selector):
             ConfigError: a name in ``fields`` is no text input of a row.
         """
         self.pool = pool
-        self._ranks, self._index = id_ranks(pool), None
+        self._ranks, self._index = rank_ids(pool), None
         for example in pool:
             self._text(example)
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
         """Yield the pool by falling cosine, equal ones by id."""
-        yield from falling(self.scores(query), self._ranks)
+        yield from sort_falling(self.scores(query), self._ranks)
 
     def scores(self, query: Example) -> Scores:
         """Cosine of the query with each row: (pool,); 0 for a text without tokens."""
@@ -125,7 +125,7 @@ class Dense(Selector):
         return self._index
 
     def _text(self, example: Example) -> str:
-        return text_of(example, self.fields, "dense")
+        return join_fields(example, self.fields, "dense")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Example, digest
-from icl.data import json_lines
+from icl.data import read_json_lines
 from icl.selectors import Selector
 
-__all__ = ["Fixed"]
+__all__ = ["FixedShots"]
 
 
 _GOLD = ("target", "label")
@@ -21,7 +21,7 @@ _KEYS = ("id", "fields", "targets", "target")
 
 
 @dataclass
-class Fixed(Selector):
+class FixedShots(Selector):
     """The shots of a JSON Lines file, in its order; after :meth:`fit` they are the pool.
 
     A line is ``{"id": "17"}``, which names a row of the pool, or a row written by hand::
@@ -81,7 +81,7 @@ class Fixed(Selector):
         return {"rows": digest([row for _, row in rows])}
 
     def _read(self) -> list[tuple[int, dict[str, Any]]]:
-        rows = list(json_lines(self.file))
+        rows = list(read_json_lines(self.file))
         if not rows:
             raise DataError(f"{self.file}: no shots; write one JSON object a line")
         return rows

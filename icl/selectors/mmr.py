@@ -12,7 +12,7 @@ import numpy as np
 from icl.core.errors import ConfigError
 from icl.core.types import JSON, Example
 from icl.selectors import Selector
-from icl.selectors.similarity import By, Near, Scores, near
+from icl.selectors.similarity import By, Scores, SimilaritySelector, make_similarity_selector
 
 __all__ = ["MMR"]
 
@@ -33,14 +33,14 @@ class MMR(Selector):
     """1 is plain retrieval, 0 cares for variety alone (after the first shot)."""
     candidates: int = 100
     """Nearest rows that are compared with each other."""
-    _near: Near = field(default=None, init=False, repr=False, compare=False)  # type: ignore[assignment]
+    _near: SimilaritySelector = field(default=None, init=False, repr=False, compare=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if not isinstance(self.lambda_, int | float) or not 0 <= self.lambda_ <= 1:
             raise ConfigError(f"lambda is {self.lambda_!r}; a number from 0 to 1 is needed")
         if type(self.candidates) is not int or self.candidates < 1:
             raise ConfigError(f"candidates is {self.candidates!r}; 1 or more is needed, like 100")
-        self._near = near(self.by, "mmr")
+        self._near = make_similarity_selector(self.by, "mmr")
 
     def fit(self, pool: Sequence[Example]) -> None:
         """Take and index the pool."""

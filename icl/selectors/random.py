@@ -12,7 +12,7 @@ from icl.core.registry import did_you_mean
 from icl.core.types import Example
 from icl.selectors import Selector
 
-__all__ = ["Random", "Scope", "draw", "generator", "in_id_order"]
+__all__ = ["Random", "Scope", "draw", "make_generator", "sort_by_id"]
 
 
 Scope = Literal["query", "run"]
@@ -47,11 +47,11 @@ class Random(Selector):
     def fit(self, pool: Sequence[Example]) -> None:
         """Take the pool and sort it by id, so that its own order does not matter."""
         self.pool = pool
-        self._by_id = in_id_order(pool)
+        self._by_id = sort_by_id(pool)
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
         """Yield the pool in drawn order; the work is proportional to what is taken."""
-        for index in draw(self._by_id, generator(self.seed, self.scope, query)):
+        for index in draw(self._by_id, make_generator(self.seed, self.scope, query)):
             yield index, None
 
 
@@ -61,12 +61,12 @@ def check_scope(scope: str) -> None:
         raise ConfigError(f"unknown scope {scope!r}{did_you_mean(scope, get_args(Scope))}")
 
 
-def generator(seed: int, scope: Scope, query: Example) -> random.Random:
+def make_generator(seed: int, scope: Scope, query: Example) -> random.Random:
     """The random numbers of a query: from seed and query id, or from the seed alone."""
     return random.Random(f"{seed}:{query.id}" if scope == "query" else f"{seed}")
 
 
-def in_id_order(pool: Sequence[Example]) -> list[int]:
+def sort_by_id(pool: Sequence[Example]) -> list[int]:
     """Indices of the pool sorted by id, and by meta where locales share ids."""
     keys = [(row.id, sorted(row.meta.items())) for row in pool]
     return sorted(range(len(pool)), key=keys.__getitem__)

@@ -11,9 +11,18 @@ import numpy as np
 from icl.core.errors import ConfigError
 from icl.core.registry import construct, did_you_mean, lookup, names
 from icl.core.types import JSON, Example
-from icl.selectors.random import in_id_order
+from icl.selectors.random import sort_by_id
 
-__all__ = ["By", "Near", "Scores", "falling", "field_names", "id_ranks", "near", "text_of"]
+__all__ = [
+    "By",
+    "SimilaritySelector",
+    "Scores",
+    "sort_falling",
+    "check_field_names",
+    "rank_ids",
+    "make_similarity_selector",
+    "join_fields",
+]
 
 
 Scores: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
@@ -24,7 +33,7 @@ _FIRST = 64  # rows sorted at once; the rest of the pool only if more are taken
 
 
 @runtime_checkable
-class Near(Protocol):
+class SimilaritySelector(Protocol):
     """A selector that tells how near every row of the pool is."""
 
     def fit(self, pool: Sequence[Example]) -> None: ...  # noqa: D102
@@ -40,7 +49,7 @@ class Near(Protocol):
         ...
 
 
-def near(by: By, who: str) -> Near:
+def make_similarity_selector(by: By, who: str) -> SimilaritySelector:
     """The selector that ``by`` names.
 
     Raises:
@@ -48,23 +57,25 @@ def near(by: By, who: str) -> Near:
     """
     options = dict(by) if isinstance(by, Mapping) else {"select": by}
     name = options.pop("select", None)
-    known = [one for one in names("selector") if issubclass(lookup("selector", one), Near)]
+    known = [
+        one for one in names("selector") if issubclass(lookup("selector", one), SimilaritySelector)
+    ]
     if name not in known:
         raise ConfigError(
             f"{who}: by is {by!r}; a selector that compares rows is needed"
             f"{did_you_mean(str(name), known)}"
         )
-    return cast(Near, construct("selector", str(name), options, f"{who}: by"))
+    return cast(SimilaritySelector, construct("selector", str(name), options, f"{who}: by"))
 
 
-def id_ranks(pool: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def rank_ids(pool: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The place of each row in the order of ids, by which equal scores are ordered: (pool,)."""
     ranks = np.empty(len(pool), dtype=np.int64)  # (pool,)
-    ranks[in_id_order(pool)] = np.arange(len(pool))
+    ranks[sort_by_id(pool)] = np.arange(len(pool))
     return ranks
 
 
-def falling(
+def sort_falling(
     scores: Scores, ranks: np.ndarray[Any, np.dtype[np.int64]]
 ) -> Iterator[tuple[int, float]]:
     """Yield (index, score) by falling score, equal scores by rank; sorts only what is taken."""
@@ -77,7 +88,7 @@ def falling(
             yield int(index), float(scores[index])
 
 
-def text_of(example: Example, fields: Sequence[str], who: str) -> str:
+def join_fields(example: Example, fields: Sequence[str], who: str) -> str:
     """The text inputs of a row that are compared, joined by spaces; all where none is named.
 
     Raises:
@@ -105,7 +116,7 @@ def text_of(example: Example, fields: Sequence[str], who: str) -> str:
     return " ".join(str(inputs[name]) for name in fields)
 
 
-def field_names(fields: object) -> tuple[str, ...]:
+def check_field_names(fields: object) -> tuple[str, ...]:
     """``fields`` as a tuple of strings; experiment files give a list.
 
     Raises:

@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from icl.core.errors import DataError
-from icl.core.files import cache_dir
+from icl.core.files import find_cache_dir
 from icl.core.types import JSON, digest
 
-__all__ = ["Array", "Asked", "Vectors"]
+__all__ = ["Array", "VectorSource", "Vectors"]
 
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class VectorSource:
     """Whose vectors are asked for."""
 
     encoder: str | None
@@ -105,4 +105,4 @@ class Vectors:
         return made
 
     def _path(self, texts: Sequence[str]) -> Path:
-        return cache_dir() / "vectors" / f"{digest([dict(self.identity), list(texts)])}.npy"
+        return find_cache_dir() / "vectors" / f"{digest([dict(self.identity), list(texts)])}.npy"

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from icl.core.errors import ConfigError, MetricError
 from icl.core.registry import did_you_mean
 from icl.core.score_name import ScoreName
-from icl.core.segmentation import sentences
+from icl.core.segmentation import split_sentences
 from icl.core.stats import Metric, mean, proportion, score
 from icl.core.types import BASELINES, Example, Prediction, Score, signature_text
 from icl.tasks import Task
@@ -137,7 +137,7 @@ def lead(examples: Sequence[Example], field: str = "document", n: int = 3) -> li
         MetricError: an example has no such field, or it is no string.
     """
     return [
-        Prediction(example.id, " ".join(sentences(_read(example, field, f"lead{n}"))[:n]))
+        Prediction(example.id, " ".join(split_sentences(_read(example, field, f"lead{n}"))[:n]))
         for example in examples
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from icl.core.errors import DataError
-from icl.core.types import JSON, Example, canonical
+from icl.core.types import JSON, Example, canonicalize
 
 __all__ = ["Enricher", "enrich_row"]
 
@@ -68,7 +68,7 @@ def enrich_row(enricher: Enricher, example: Example, hidden: Collection[str]) ->
                 "inputs; add a field of another name"
             )
     try:
-        canonical(added)
+        canonicalize(added)
     except (TypeError, ValueError) as error:
         raise DataError(f"{where} adds what is no plain JSON value: {error}") from error
     return replace(example, fields={**example.fields, **added})

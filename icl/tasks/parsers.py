@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from icl.core.errors import ChoiceError, ParseError
-from icl.core.extraction import normal
-from icl.core.types import Choice, canonical
+from icl.core.extraction import normalise_value
+from icl.core.types import Choice, canonicalize
 
 __all__ = ["EMPTY", "fields", "first_line", "label", "label_prefix", "text"]
 
@@ -134,13 +134,13 @@ def fields(output: str, choices: Sequence[Choice] = ()) -> str:
                 else "nested too deeply"
             )
             raise ParseError(f"broken JSON: {fault}: {_short(answer)!r}") from error
-        return canonical(normal(found))
+        return canonicalize(normalise_value(found))
     lines = [line.strip() for line in answer.splitlines() if line.strip()]
     if [line.casefold().rstrip(FINAL) for line in lines] == ["none"]:
         return "[]"
     bullets = [_BULLET.match(line) for line in lines]
     if all(bullets):
-        return canonical(normal([found[1] for found in bullets if found]))
+        return canonicalize(normalise_value([found[1] for found in bullets if found]))
     pairs = [_PAIR.match(line) for line in lines]
     wrong = next((line for line, found in zip(lines, pairs, strict=True) if not found), None)
     if wrong is not None:
@@ -149,7 +149,7 @@ def fields(output: str, choices: Sequence[Choice] = ()) -> str:
     for pair in pairs:
         if pair is not None:
             held.setdefault(pair[1].strip(), []).append(pair[2])
-    return canonical(normal(held))
+    return canonicalize(normalise_value(held))
 
 
 def _fold(string: str) -> str:

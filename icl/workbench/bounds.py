@@ -19,12 +19,12 @@ import yaml
 
 from icl.core.errors import ConfigError
 from icl.core.strict_yaml import StrictLoader
-from icl.core.types import canonical
+from icl.core.types import canonicalize
 from icl.data import DataSpec
 from icl.engines.hf.weights.find import is_here
 from icl.experiment.entries import DataEntry
-from icl.experiment.grid import Experiment, Point, own_data, points
-from icl.experiment.samples import samples
+from icl.experiment.grid import Experiment, Point, list_own_data, list_points
+from icl.experiment.samples import find_samples
 from icl.metrics import VerdictMetric, asks_judge, make_metric
 
 __all__ = ["Bounds", "judges_of"]
@@ -60,7 +60,7 @@ class Bounds:
 
     @cached_property
     def _points(self) -> list[Point]:
-        return points(self.given) if self.given else []
+        return list_points(self.given) if self.given else []
 
     @cached_property
     def _data(self) -> list[DataEntry]:
@@ -68,7 +68,7 @@ class Bounds:
         given = self.given
         if given is None or given.base.resolve() != self.base.resolve():
             return []
-        return list(own_data(given).values())
+        return list(list_own_data(given).values())
 
     @cached_property
     def _files(self) -> set[Path]:
@@ -81,7 +81,7 @@ class Bounds:
     def entries(self) -> set[str]:
         """Model entries of the experiment and of the command line, in one spelling."""
         found = [*self.models.values(), *(point.model for point in self._points)]
-        return {canonical(dict(entry)) for entry in found}
+        return {canonicalize(dict(entry)) for entry in found}
 
     @cached_property
     def sources(self) -> frozenset[str]:
@@ -119,7 +119,7 @@ class Bounds:
         Raises:
             ConfigError: names the first of them, and what is accepted.
         """
-        for name, entry in own_data(made).items():
+        for name, entry in list_own_data(made).items():
             self._check_data(name, entry, made.base)
         for point in found:
             for word in _words(point):
@@ -144,7 +144,7 @@ class Bounds:
         path = entry.spec(base).path
         if entry.format == "hf":
             raise _refusal(f"data {name}: {entry.path} of the format hf")
-        if self._outside(path, [self.base, samples()]) is not None:
+        if self._outside(path, [self.base, find_samples()]) is not None:
             raise _refusal(f"data {name}: {entry.path}")
 
     def _check_file(self, path: Path, what: str) -> None:
@@ -185,7 +185,7 @@ class Bounds:
             _check_word(word)
         if any(spec.path == entry.spec(self.base).path for entry in self._data):
             return
-        outside = self._outside(spec.path, [self.base, samples(), self.private])
+        outside = self._outside(spec.path, [self.base, find_samples(), self.private])
         if spec.format == "hf" or outside is not None:
             raise _refusal(f"data: {spec.path}")
 

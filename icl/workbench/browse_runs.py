@@ -20,17 +20,17 @@ from icl.records.condition_file import ConditionFile
 from icl.records.paths import MANIFEST, SCORES, find_runs, holds_run
 from icl.records.results import ConditionResult, Run, load_run
 from icl.records.store import ConditionStore
-from icl.reports.card import card_of
-from icl.reports.errors import Answer, answers
+from icl.reports.card import make_card
+from icl.reports.errors import ScoredAnswer, score_answers
 from icl.reports.safe_text import clean
 from icl.scoring.checks.answers import strays
-from icl.scoring.pairs import Side, common
+from icl.scoring.pairs import Side, find_common
 from icl.workbench.feedback import write_card
 from icl.workbench.row_cache import summary
 
 __all__ = [
     "RunBrowser",
-    "RecordLine",
+    "RecordRow",
     "ORDERS",
     "OpenCondition",
     "PAGE_ROWS",
@@ -62,7 +62,7 @@ class RecordQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordLine:
+class RecordRow:
     """A record in a table."""
 
     id: str
@@ -85,7 +85,7 @@ class RecordLine:
 class RecordPage:
     """One page of the records that a query found."""
 
-    lines: tuple[RecordLine, ...]
+    lines: tuple[RecordRow, ...]
     number: int
     """Counted from 1."""
     pages: int
@@ -144,9 +144,9 @@ class OpenCondition:
         return self.condition.entry.fingerprint
 
     @cached_property
-    def answers(self) -> dict[str, Answer]:
+    def answers(self) -> dict[str, ScoredAnswer]:
         """Every record with its prediction and row score, by id in the run's order."""
-        return {one.example.id: one for one in answers(self.condition)}
+        return {one.example.id: one for one in score_answers(self.condition)}
 
     @cached_property
     def _astray(self) -> frozenset[str]:
@@ -191,7 +191,7 @@ class OpenCondition:
         return self.condition.record(text).id
 
     def verdict(self, key: str) -> str:
-        """Return the verdict on a record, see :attr:`RecordLine.verdict`."""
+        """Return the verdict on a record, see :attr:`RecordRow.verdict`."""
         one = self.answers[key]
         if one.prediction.value is None:
             return "unparsed"
@@ -241,7 +241,7 @@ class OpenCondition:
         if show == "different":
             if other is None:
                 raise ConfigError("name another condition to see where the two differ")
-            same = set(common(self.side, other.side)[0])
+            same = set(find_common(self.side, other.side)[0])
             for key, one in self.answers.items():
                 if key in same and one.prediction.value != other.answers[key].prediction.value:
                     yield key
@@ -261,10 +261,10 @@ class OpenCondition:
 
         return sorted(found, key=worst if order == "worst first" else surest)
 
-    def _line(self, key: str, other: OpenCondition | None) -> RecordLine:
+    def _line(self, key: str, other: OpenCondition | None) -> RecordRow:
         one = self.answers[key]
         against = other.answers.get(key) if other is not None else None
-        return RecordLine(
+        return RecordRow(
             key,
             " | ".join(one.example.targets),
             one.prediction.value,
@@ -364,4 +364,4 @@ def save_card(base: Path, opened: OpenCondition, key: str) -> Path:
     Raises:
         StoreError: there is no such record, or the file cannot be written.
     """
-    return write_card(base, card_of(opened.condition, opened.condition.record(key)))
+    return write_card(base, make_card(opened.condition, opened.condition.record(key)))

@@ -19,9 +19,9 @@ from icl.core.probabilities import label_shares
 from icl.core.registry import names
 from icl.engines.protocol import Engine
 from icl.experiment.request import Request
-from icl.records.calibrated import answers_of, applied
-from icl.running.work import Requests, beside, calibrators
-from icl.scoring.scores import calibrator_entry
+from icl.records.calibrated import apply_calibrator, collect_answers
+from icl.running.work import Requests, list_calibrators, make_row_probes
+from icl.scoring.scores import parse_calibrator_entry
 from icl.workbench.answer import ModelAnswer, choice_scores
 
 __all__ = ["CalibratedAnswer", "supported_calibrators", "calibrate_answer", "refusal_reason"]
@@ -129,9 +129,9 @@ def calibrate_answer(answer: ModelAnswer, chosen: str) -> CalibratedAnswer:
         EngineError: what the engine raised.
     """
     condition, request = answer.condition, answer.request
-    entry = calibrator_entry(chosen)
+    entry = parse_calibrator_entry(chosen)
     name = entry if isinstance(entry, str) else make_calibrator(entry)[0]
-    known = calibrators(condition)
+    known = list_calibrators(condition)
     if name not in known:
         raise CalibrationError(
             f"{name}: nothing is calibrated here, since this model's labels are not ranked each; "
@@ -145,14 +145,14 @@ def calibrate_answer(answer: ModelAnswer, chosen: str) -> CalibratedAnswer:
             "task and run it"
         )
     found: dict[str, Requests] = {}
-    wanted = beside(condition, name, used, request, found)
+    wanted = make_row_probes(condition, name, used, request, found)
     probed = _score_probes(condition.engine, found)
     answers = replace(
-        answers_of([answer.record], request.choices, ()),
+        collect_answers([answer.record], request.choices, ()),
         probes=[[np.array(probed[probe.hash]) for probe in wanted]],
         pool_labels=condition.labels,
     )
-    made = applied(used, answers, [answer.record.id])
+    made = apply_calibrator(used, answers, [answer.record.id])
     notes = (*([f"chosen on data: {made.fitted}"] if made.fitted else []), *made.warnings)
     return CalibratedAnswer(name, answer, tuple(made.scores[0].tolist()), notes, len(probed))
 

@@ -17,18 +17,18 @@ from typing import Any
 
 import yaml
 
-from icl.core.errors import ConfigError, IclError, one_line
+from icl.core.errors import ConfigError, IclError, join_lines
 from icl.core.registry import lookup
-from icl.core.strict_yaml import StrictLoader, line_of
-from icl.core.types import canonical
+from icl.core.strict_yaml import StrictLoader, find_line
+from icl.core.types import canonicalize
 from icl.experiment.file import parse_experiment
-from icl.experiment.grid import Experiment, Point, points
+from icl.experiment.grid import Experiment, Point, list_points
 from icl.metrics import make_metric, starts_program
-from icl.prompts.template import Template, edited
+from icl.prompts.template import Template, substitute_template
 from icl.records.results import Run, load_run
-from icl.running.estimate import Estimate, estimate, total
+from icl.running.estimate import Estimate, estimate, sum_estimates
 from icl.running.run import run
-from icl.scoring.pairs import settings_of
+from icl.scoring.pairs import collect_settings
 from icl.workbench.bounds import judges_of
 from icl.workbench.jobs import JobProgress
 from icl.workbench.screen import FilesInMemory, as_yaml
@@ -167,7 +167,7 @@ def check(work: Workbench, text: str) -> RunnableExperiment:
     _check_plugins(work, text)
     work.bounds.check_text(text)
     made = parse_experiment(text, WHERE, work.base, WHERE)
-    found = points(made, WHERE)
+    found = list_points(made, WHERE)
     _check_allowed(work, made, found)
     work.bounds.check(made, found)
     return RunnableExperiment(made, found)
@@ -196,17 +196,17 @@ def _is_given_folder(work: Workbench, base: Path) -> bool:
 
 def _check_allowed(work: Workbench, made: Experiment, found: Sequence[Point]) -> None:
     """Refuse programs and servers that the app was not started with."""
-    known = points(work.given) if work.given else []
+    known = list_points(work.given) if work.given else []
     own = known if _is_given_folder(work, made.base) else ()  # a program is a path in that folder
-    programs = {canonical(m) for point in own for m in point.task.metrics or ()}
+    programs = {canonicalize(m) for point in own for m in point.task.metrics or ()}
     for metric in (m for point in found for m in point.task.metrics or ()):
         _, asked = make_metric(metric)
-        if starts_program(asked) and canonical(metric) not in programs:
+        if starts_program(asked) and canonicalize(metric) not in programs:
             raise _refusal(f"the metric {asked.command!r} is an outside program")
     entries = [*made.raw["models"].values(), *(dict(point.model) for point in found)]
     for entry in entries:
         kind = str(entry.get("engine", "hf"))
-        if kind != "hf" and canonical(entry) not in work.bounds.entries:
+        if kind != "hf" and canonicalize(entry) not in work.bounds.entries:
             raise _refusal(f"the engine {kind!r} may ask another machine")
     for point in found:
         if point.form != "f0" and point.prompt.endswith(".j2"):
@@ -222,8 +222,8 @@ def _refusal(what: str) -> ConfigError:
 
 def fault(text: str, error: IclError) -> str:
     """Format an error in one line, with the number of the faulty line of the text if known."""
-    message = one_line(error)
-    line = line_of(text, message)
+    message = join_lines(error)
+    line = find_line(text, message)
     message = message.removeprefix(WHERE).lstrip(":")
     if line is not None:
         message = message.removeprefix(f"{line}:")
@@ -243,7 +243,7 @@ def _sandbox_templates(work: Workbench, checked: RunnableExperiment) -> Iterator
     names |= {judge.prompt for judge in judges_of(checked.points)}
     with ExitStack() as stack:
         for name in sorted(name for name in names if name.endswith(".j2")):
-            stack.enter_context(edited(name, partial(bind, name)))
+            stack.enter_context(substitute_template(name, partial(bind, name)))
         yield
 
 
@@ -264,7 +264,7 @@ def estimate_draft(
             found.append(one)
             progress.line = f"{len(found)} of {len(checked.points)} conditions and their judges"
             progress.check()
-    return [one.cells() for one in found], total(found)
+    return [one.cells() for one in found], sum_estimates(found)
 
 
 def run_draft(work: Workbench, text: str, progress: JobProgress) -> Run:
@@ -291,7 +291,7 @@ def open_run(work: Workbench, name: str) -> Run:
 
 def comparable_settings(run: Run) -> dict[str, list[str]]:
     """Return the settings of a run that have several values: it can be compared by them."""
-    return {name: values for name, values in settings_of(run).items() if len(values) > 1}
+    return {name: values for name, values in collect_settings(run).items() if len(values) > 1}
 
 
 def save_draft(work: Workbench, text: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from icl.core.files import replace_file
 from icl.records.feedback import Feedback, append
-from icl.reports.card import Card, page
+from icl.reports.card import Card, render_card
 from icl.workbench.answer import ModelAnswer
 
 __all__ = ["FEEDBACK", "card", "feedback_of", "note", "write_card"]
@@ -94,5 +94,5 @@ def write_card(base: Path, card: Card) -> Path:
     record = card.record
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in record.id)[:40]
     path = base / "cards" / f"{safe}-{record.request[:8]}.html"
-    replace_file(path, page(card))
+    replace_file(path, render_card(card))
     return path

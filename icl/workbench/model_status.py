@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 from icl.core.errors import IclError
 from icl.core.types import Prompt
-from icl.engines.hf.weights.memory import gigabytes
-from icl.engines.hf.weights.progress import telling
-from icl.engines.hf.weights.proof import described
-from icl.engines.protocol import Engine, Loads, Proves
+from icl.engines.hf.weights.memory import format_bytes
+from icl.engines.hf.weights.progress import listen
+from icl.engines.hf.weights.proof import describe_proof
+from icl.engines.protocol import Engine, LoadableEngine, ProvenEngine
 
 __all__ = [
     "TokenizerLoader",
@@ -80,12 +80,12 @@ def load_weights(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
     Raises:
         IclError: what loading raised.
     """
-    if not isinstance(engine, Loads):
+    if not isinstance(engine, LoadableEngine):
         return
     steps = ["beginning"]
 
     def work() -> None:
-        with telling(steps.append):
+        with listen(steps.append):
             engine.load()
 
     began = time.monotonic()
@@ -99,8 +99,8 @@ def load_weights(engine: Engine, every_s: float = 0.25) -> Iterator[str]:
 
 def facts(engine: Engine) -> str:
     """Describe the loaded weights in one line."""
-    found = engine.provenance() if isinstance(engine, Proves) else {}
-    return described(found) if found else "nothing to load"
+    found = engine.provenance() if isinstance(engine, ProvenEngine) else {}
+    return describe_proof(found) if found else "nothing to load"
 
 
 def list_models() -> tuple[list[list[str]], str]:
@@ -108,15 +108,15 @@ def list_models() -> tuple[list[list[str]], str]:
 
     Columns: source, family, gigabytes at four widths, the widest width that fits.
     """
-    from icl.experiment.models import models, room
+    from icl.experiment.models import find_models, measure_room
 
-    device, free = room()
+    device, free = measure_room()
     rows = []
-    for one in models():
+    for one in find_models():
         sizes = one.sizes()
-        cells = [gigabytes(sizes[width]) if width in sizes else "–" for width in TABLE_WIDTHS]
+        cells = [format_bytes(sizes[width]) if width in sizes else "–" for width in TABLE_WIDTHS]
         rows.append([one.source, one.family or one.note, *cells, one.fits(free) or "–"])
-    return rows, f"{gigabytes(free)} free on {device}; {len(rows)} models here"
+    return rows, f"{format_bytes(free)} free on {device}; {len(rows)} models here"
 
 
 def colour_grade(logprob: float | None) -> str | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from icl.core.errors import DataError, IclError, one_line
+from icl.core.errors import DataError, IclError, join_lines
 from icl.core.kinds import Kind
 from icl.core.registry import names
 from icl.core.types import JSON, Prompt
-from icl.engines.table import Uncounted
+from icl.engines.table import UncountedEngine
 from icl.workbench.browse_runs import OpenCondition
 from icl.workbench.row_sources import RowSource
 from icl.workbench.screen import Screen, ShotEdits
@@ -39,7 +39,7 @@ def screen_of_record(work: Workbench, opened: OpenCondition, key: str) -> tuple[
         try:
             made = _prompt(work, screen)
         except IclError as error:
-            return screen, f"opened, but it cannot be asked here: {one_line(error)}"
+            return screen, f"opened, but it cannot be asked here: {join_lines(error)}"
     if made.text == sent.text:
         return screen, "opened in the playground: the prompt is the same, byte for byte"
     return screen, (
@@ -51,7 +51,7 @@ def screen_of_record(work: Workbench, opened: OpenCondition, key: str) -> tuple[
 def _prompt(work: Workbench, screen: Screen) -> Prompt:
     """Render the prompt of a screen without dropping shots to fit the window."""
     seen = work.bind(screen)
-    asked = replace(seen.condition, engine=Uncounted(window=10**9))
+    asked = replace(seen.condition, engine=UncountedEngine(window=10**9))
     return asked.request(seen.example).prompt
 
 

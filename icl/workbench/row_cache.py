@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from icl.core.types import Example
-from icl.data import DataSpec, between, scan
+from icl.data import DataSpec, scan, take_between
 
 __all__ = ["RowCache", "search", "summary"]
 
@@ -32,7 +32,7 @@ class RowCache:
         self._held.move_to_end(key)
         while len(self._held) > self.most:
             self._held.popitem(last=False)
-        return between(known[1], spec)
+        return take_between(known[1], spec)
 
 
 def _stamp(spec: DataSpec) -> tuple[int, int] | None:

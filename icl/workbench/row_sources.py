@@ -18,7 +18,7 @@ from icl.core.kinds import Kind
 from icl.core.registry import lookup
 from icl.core.types import METHODS, Method, narrow
 from icl.experiment.grid import Experiment
-from icl.experiment.samples import built_in_data, sample_task
+from icl.experiment.samples import list_built_in_data, make_sample_task
 from icl.tasks import Task
 from icl.tasks.generic import GENERATE
 
@@ -90,14 +90,14 @@ class RowSource:
     def entry(self) -> Mapping[str, Any]:
         """The entry of its data set."""
         name = self.task["rows"]["data"]
-        return self.data.get(name) or built_in_data()[name].model_dump(exclude_defaults=True)
+        return self.data.get(name) or list_built_in_data()[name].model_dump(exclude_defaults=True)
 
 
 def sample_sources() -> dict[str, RowSource]:
     """Return the data sets that ship with the project, by their names in an experiment file."""
     found = {}
     for folder in _FOLDERS:
-        task = sample_task(f"{folder}/x", GENERATE.kind)
+        task = make_sample_task(f"{folder}/x", GENERATE.kind)
         name = f"samples/{folder}"
         tags = _languages(name)
         pairs = "pair" in task["rows"]
@@ -174,7 +174,7 @@ def _as_list(value: Any) -> list[str]:
 @cache
 def _languages(data: str) -> tuple[str, ...]:
     """Return a sample data set's locales or languages by its files; none if it has one file."""
-    path = Path(built_in_data()[data].path)
+    path = Path(list_built_in_data()[data].path)
     if "{lang}" in path.name:
         found = path.parent.glob(path.name.replace("{lang}", "*"))
     elif path.is_dir():

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icl.core.errors import IclError, one_line
+from icl.core.errors import IclError, join_lines
 from icl.core.number_text import format_interval, format_number, format_percent
 from icl.core.probabilities import label_shares
 from icl.core.score_name import ScoreName
-from icl.records.results import Run, varying
-from icl.reports.errors import Confusion, confusion
-from icl.reports.groups import Row, groups, title
-from icl.reports.prompt_parts import Piece, bounded, record_pieces
-from icl.reports.safe_text import clean, short
+from icl.records.results import Run, find_varying_axes
+from icl.reports.errors import Confusion, count_confusions
+from icl.reports.groups import Row, group_conditions, title_score
+from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
+from icl.reports.safe_text import clean, shorten_middle
 from icl.reports.tables import FACTS
 from icl.scoring.sensitivity import Spread
 from icl.workbench.browse_runs import OpenCondition, RecordPage
@@ -48,7 +48,7 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> TextTable:
 
 
 def _cell(text: str) -> str:
-    return clean(short(" ".join(text.split()), CELL_CHARS))
+    return clean(shorten_middle(" ".join(text.split()), CELL_CHARS))
 
 
 def condition_table(run: Run) -> TextTable:
@@ -56,8 +56,8 @@ def condition_table(run: Run) -> TextTable:
 
     Scores come from the run folder; no record is read.
     """
-    found = groups(run)
-    axes = varying(run.conditions) or ["shots"]
+    found = group_conditions(run)
+    axes = find_varying_axes(run.conditions) or ["shots"]
     plain = list(
         dict.fromkeys(
             ScoreName.of_score(s).role for g in found for r in g.rows for s in r.baselines()
@@ -107,13 +107,13 @@ def _score_cells(row: Row) -> tuple[str, str]:
     score = row.primary
     if score is None:
         return "–", ""
-    return f"{title(score.name)} {format_number(score.value)}", format_interval(score)
+    return f"{title_score(score.name)} {format_number(score.value)}", format_interval(score)
 
 
 def _others(row: Row) -> str:
     """List all scores of the model's answers but the first, calibrated ones included."""
     own = [score for score in row.of_kind("model") if score is not row.primary]
-    return ", ".join(f"{title(score.name)} {format_number(score.value)}" for score in own)
+    return ", ".join(f"{title_score(score.name)} {format_number(score.value)}" for score in own)
 
 
 def _count(row: Row) -> str:
@@ -162,7 +162,7 @@ def mix_ups(opened: OpenCondition) -> tuple[Confusion, TextTable] | None:
     """
     if opened.condition.task.kind.labels is None:
         return None
-    found = confusion(list(opened.answers.values()), pairs=15)
+    found = count_confusions(list(opened.answers.values()), pairs=15)
     if found is None:
         return None
     pairs = [
@@ -236,7 +236,7 @@ class RecordView:
     """All about one record, ready to show."""
 
     facts: str
-    prompt: tuple[Piece, ...]
+    prompt: tuple[PromptPiece, ...]
     bars: tuple[tuple[str, float], ...]
     """(label, share of the choices' probability), right ones with a tick; empty for text."""
     output: str
@@ -254,10 +254,10 @@ def record_view(opened: OpenCondition, key: str) -> RecordView:
     said, targets = one.prediction, one.example.targets
     again = ""
     try:
-        shown, same = record_pieces(condition, record)
+        shown, same = split_record_prompt(condition, record)
         again = "the same as was sent" if same else "NOT what was sent"
     except IclError as error:
-        shown, again = [], one_line(error)
+        shown, again = [], join_lines(error)
     lines = [
         f"answer     {said.value if said.value is not None else '–'}  ({opened.verdict(key)})",
         f"right      {' | '.join(targets) or '–'}",
@@ -275,7 +275,7 @@ def record_view(opened: OpenCondition, key: str) -> RecordView:
     ]
     return RecordView(
         clean("\n".join(lines)),
-        tuple(bounded(shown, PROMPT_CHARS)),
+        tuple(bound_pieces(shown, PROMPT_CHARS)),
         _bars(opened, key),
         _outputs(opened, key),
     )

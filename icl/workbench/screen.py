@@ -17,7 +17,7 @@ from icl.core.errors import ConfigError, DataError, StoreError
 from icl.core.files import replace_file
 from icl.core.registry import lookup
 from icl.core.types import Shot, digest
-from icl.scoring.scores import calibrator_entry
+from icl.scoring.scores import parse_calibrator_entry
 from icl.workbench.row_sources import RowSource
 
 __all__ = [
@@ -238,7 +238,7 @@ def experiment(
 
 def _calibrate_entries(screen: Screen, source: RowSource) -> list[Any]:
     """Return the source's calibrators with the chosen one among them."""
-    entries, entry = list(source.calibrators), calibrator_entry(screen.calibrator)
+    entries, entry = list(source.calibrators), parse_calibrator_entry(screen.calibrator)
     if isinstance(entry, str) and entry in make_calibrators(entries):
         return entries
     name, _ = make_calibrator(entry)

@@ -10,13 +10,13 @@ from icl.core.errors import IclError, MetricError
 from icl.core.number_text import format_p, format_score
 from icl.core.stats import score
 from icl.core.types import Example
-from icl.engines.table import Uncounted
+from icl.engines.table import UncountedEngine
 from icl.experiment.condition import Condition, Request
 from icl.records.results import ConditionResult
 from icl.running.run import run_condition
-from icl.scoring.compare import Comparison, compare_sides, corrected
-from icl.scoring.pairs import primary, side
-from icl.scoring.win_rate import wins
+from icl.scoring.compare import Comparison, compare_sides, correct_comparisons
+from icl.scoring.pairs import make_side, pick_metrics
+from icl.scoring.win_rate import count_wins
 from icl.workbench.jobs import JobProgress
 from icl.workbench.row_cache import summary
 from icl.workbench.screen import Screen
@@ -150,7 +150,7 @@ def request_of(condition: Condition, row: str | None, counted: bool) -> Request:
     """
     rows = {example.id: example for example in condition.examples}
     example = rows.get(row or "") or condition.examples[0]
-    used = condition if counted else replace(condition, engine=Uncounted(window=10**9))
+    used = condition if counted else replace(condition, engine=UncountedEngine(window=10**9))
     return used.request(example)
 
 
@@ -212,13 +212,15 @@ class SideBySide:
 
     def comparisons(self) -> list[Comparison]:
         """Compare every other column with the first by the task's first metric (Holm corrected)."""
-        name, metric = primary(self.results[0])[0]
-        sides = [side(one, title) for one, title in zip(self.results, LETTERS, strict=False)]
-        return corrected([compare_sides(sides[0], one, name, metric, {}) for one in sides[1:]])
+        name, metric = pick_metrics(self.results[0])[0]
+        sides = [make_side(one, title) for one, title in zip(self.results, LETTERS, strict=False)]
+        return correct_comparisons(
+            [compare_sides(sides[0], one, name, metric, {}) for one in sides[1:]]
+        )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Make headers and a row for each column: score, interval, difference from A."""
-        _, metric = primary(self.results[0])[0]
+        _, metric = pick_metrics(self.results[0])[0]
         head = ["", "asked", metric.label, "n", "against A", "wins – ties – losses", "p"]
         lines = []
         compared = [None, *self.comparisons()]
@@ -239,7 +241,7 @@ def _difference_cells(found: Comparison) -> list[str]:
         return [found.problem, "", ""]
     apart, p = found.difference, found.p_holm
     try:
-        won = str(wins(found))
+        won = str(count_wins(found))
     except MetricError as error:
         won = str(error)
     return [

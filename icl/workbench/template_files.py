@@ -15,10 +15,10 @@ from pathlib import Path
 from icl.core.errors import StoreError, TemplateError
 from icl.core.files import replace_file
 from icl.core.kinds import Kind
-from icl.core.languages import language
+from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
-from icl.prompts.child_process import Limits
-from icl.prompts.template_file import TemplateFile, library, read_template, template_names
+from icl.prompts.child_process import SandboxLimits
+from icl.prompts.template_file import TemplateFile, find_library, list_templates, read_template
 from icl.tasks.generic import GENERATE
 
 __all__ = [
@@ -71,7 +71,7 @@ def own_templates(base: Path) -> list[str]:
     for pattern in ("*.j2", "*/*.j2", "*/*/*.j2"):
         for path in islice(base.glob(pattern), _MOST_TEMPLATES):
             inside = path.relative_to(base)
-            shipped = path.resolve().is_relative_to(library().resolve())
+            shipped = path.resolve().is_relative_to(find_library().resolve())
             hidden = any(part.startswith(".") for part in inside.parts)
             linked = path.is_symlink() or not path.resolve().is_relative_to(base.resolve())
             if not hidden and not linked and not (shipped and len(inside.parts) > 2):
@@ -81,7 +81,7 @@ def own_templates(base: Path) -> list[str]:
 
 def template_choices(base: Path) -> list[str]:
     """List the user's own templates, then those of the library."""
-    return [*own_templates(base), *template_names()]
+    return [*own_templates(base), *list_templates()]
 
 
 def stand_in(kind: Kind) -> str:
@@ -100,7 +100,7 @@ def template_text(name: str, tag: str, base: Path) -> str:
         raise TemplateError(f"unknown template {name!r}{did_you_mean(name, known)}")
     if not name.endswith(".j2"):
         return read_template(name, tag).text
-    variant = base / f"{name.removesuffix('.j2')}.{language(tag).code}.j2"
+    variant = base / f"{name.removesuffix('.j2')}.{find_language(tag).code}.j2"
     path = variant if variant.is_file() and not variant.is_symlink() else base / name
     try:
         return path.read_text("utf-8-sig").replace("\r\n", "\n")
@@ -124,13 +124,15 @@ def save_template(base: Path, name: str, text: str, current: str) -> str:
             "my-intents, or with up to two folders before it, as in drafts/my-intents"
         )
     size = len(text.encode("utf-8", "surrogatepass"))
-    if size > Limits().source_bytes:
-        raise StoreError(f"the template has {size:,} bytes, {Limits().source_bytes:,} are accepted")
+    if size > SandboxLimits().source_bytes:
+        raise StoreError(
+            f"the template has {size:,} bytes, {SandboxLimits().source_bytes:,} are accepted"
+        )
     made = f"{stem if len(parts) > 1 else f'{FOLDER}/{stem}'}.j2"
     path = base / made
     if not path.parent.resolve().is_relative_to(base.resolve()) or path.is_symlink():
         raise StoreError(f"{made} is a link to another place; take another name")
-    if path.resolve().is_relative_to(library().resolve()) and len(parts) > 2:
+    if path.resolve().is_relative_to(find_library().resolve()) and len(parts) > 2:
         raise StoreError(f"{made} is a folder of the library; take another name")
     if path.exists() and made != current:
         raise StoreError(f"{made} is there already; open it from the list, or take another name")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icl.core.types import Prompt, Token
 from icl.experiment.condition import Condition, Request
-from icl.reports.card import pieces
+from icl.reports.card import split_prompt
 
 __all__ = ["WindowMeter", "measure", "part_counts"]
 
@@ -65,7 +65,7 @@ def part_counts(prompt: Prompt, tokens: Iterable[Token], sent: str | None = None
     text = prompt.text if sent is None else sent
     borders: list[tuple[int, str]] = []  # (end, part), in the order of the text
     end, part = 0, "instruction"
-    for piece, kind in pieces(prompt):
+    for piece, kind in split_prompt(prompt):
         part = {None: part, "shot input": "shots", "shot target": "shots"}.get(kind, str(kind))
         words = piece if text.startswith(piece, end) else piece.strip()
         at = text.find(words, end) if words else -1

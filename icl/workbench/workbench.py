@@ -22,10 +22,10 @@ from icl.engines.protocol import Engine
 from icl.experiment.condition import Condition, build
 from icl.experiment.entries import DataEntry, RowsEntry
 from icl.experiment.file import parse_experiment
-from icl.experiment.grid import Experiment, points
+from icl.experiment.grid import Experiment, list_points
 from icl.experiment.loader import Loader
-from icl.prompts.child_process import Limits, Sandbox
-from icl.prompts.template import Template, edited
+from icl.prompts.child_process import Sandbox, SandboxLimits
+from icl.prompts.template import Template, substitute_template
 from icl.tasks.generic import GENERATE
 from icl.workbench.bounds import Bounds
 from icl.workbench.row_cache import RowCache
@@ -99,7 +99,7 @@ class Workbench:
         self.models = {name: dict(entry) for name, entry in models.items()}
         self.base, self.private, self.given = base, private, given
         self.bounds = Bounds(base, private, self.models, given)
-        self.sandbox = Sandbox(Limits())
+        self.sandbox = Sandbox(SandboxLimits())
         self.row_cache = RowCache()
         self.private_files = PrivateFiles(private)
         self.sources = {**(experiment_sources(given) if given else {}), **sample_sources()}
@@ -270,8 +270,8 @@ class Workbench:
             lines = source.task["rows"].get("lines")
             task["rows"].update({**({"lines": lines} if lines else {}), **own})
         made = parse_experiment(as_yaml(whole), "playground", self.base, "playground")
-        (point,) = points(made)
-        with edited(screen.name, partial(self.sandbox.bind, screen.text, screen.name)):
+        (point,) = list_points(made)
+        with substitute_template(screen.name, partial(self.sandbox.bind, screen.text, screen.name)):
             return build(point, self.loader_for(made))
 
     def loader_for(self, made: Experiment) -> Loader:

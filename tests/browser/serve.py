@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from icl.core.registry import register
-from icl.core.types import ChoiceScore, Expected, OnToken, Output, Prompt, Sampling
+from icl.core.types import ChoiceScore, OnToken, Output, Prompt, Sampling, TokenScore
 from icl.engines.table import TableEngine
 from icl.workbench.web.launch import serve
 
@@ -52,10 +52,10 @@ class Echo(TableEngine):
 
     default: Literal["hash"] | None = "hash"
 
-    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[TokenScore]:
         """Every word, with itself as what else could have stood there."""
         tokens = self.tokens(Prompt(prompt.text + answer))
-        return [Expected(one, -1.0, 1, ((one.text, -1.0),)) for one in tokens]
+        return [TokenScore(one, -1.0, 1, ((one.text, -1.0),)) for one in tokens]
 
     def _text(self, prompt: Prompt) -> str:
         return prompt.query

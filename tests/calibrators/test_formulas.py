@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl.calibrators import Answers, Calibrated, make_calibrator, make_calibrators
+from icl.calibrators import Answers, CalibratedScores, make_calibrator, make_calibrators
 from icl.calibrators.batch import chance_skew, skew
 from icl.core.errors import CalibrationError, ConfigError
 from icl.core.probabilities import normalise
@@ -33,7 +33,7 @@ def answers(rows: Sequence[Sequence[float]], **more: Any) -> Answers:
     return replace(made, **more)
 
 
-def applied(entry: Any, given: Answers) -> Calibrated:
+def applied(entry: Any, given: Answers) -> CalibratedScores:
     return make_calibrator(entry)[1].calibrate(given)
 
 
@@ -41,7 +41,7 @@ def close(found: Sequence[Any], wanted: Sequence[Sequence[float]]) -> None:
     np.testing.assert_allclose(np.array(found), np.array(wanted), atol=1e-12)
 
 
-def winners(made: Calibrated) -> list[str]:
+def winners(made: CalibratedScores) -> list[str]:
     return ["abcdefgh"[int(row.argmax())] for row in made.scores]
 
 

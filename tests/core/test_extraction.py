@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl.core.extraction import items, normal
-from icl.core.types import canonical
+from icl.core.extraction import count_items, normalise_value
+from icl.core.types import canonicalize
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,13 @@ from icl.core.types import canonical
     ],
 )
 def test_normal(value: object, form: object) -> None:
-    assert normal(value) == form
+    assert normalise_value(value) == form
 
 
 @pytest.mark.parametrize("value", ["x", 3, None, True])
 def test_a_scalar_is_no_answer(value: object) -> None:
     with pytest.raises(TypeError, match="is neither an object nor a list"):
-        normal(value)
+        normalise_value(value)
 
 
 json_values = st.recursive(
@@ -42,12 +42,12 @@ json_values = st.recursive(
 
 @given(st.lists(json_values, max_size=3) | st.dictionaries(st.text(max_size=3), json_values))
 def test_the_normal_form_is_its_own(value: object) -> None:
-    once = normal(value)
-    assert normal(once) == once
-    assert items(canonical(value)) == items(canonical(once))
+    once = normalise_value(value)
+    assert normalise_value(once) == once
+    assert count_items(canonicalize(value)) == count_items(canonicalize(once))
 
 
 def test_items_fold_case_and_count() -> None:
-    found = items('{"Who": ["Ann", "ANN"], "where": "Rome"}')
+    found = count_items('{"Who": ["Ann", "ANN"], "where": "Rome"}')
     assert found == {("who", "ann"): 2, ("where", "rome"): 1}
-    assert items('["a"]') == {("", "a"): 1}
+    assert count_items('["a"]') == {("", "a"): 1}

@@ -13,7 +13,7 @@ from icl import load_run, run, score_run, search
 from icl.cli.report import report
 from icl.core.errors import StoreError
 from icl.core.files import append_lines, check_folders, read_plain, replace_file
-from icl.engines.ledger import Answer, Ledger
+from icl.engines.ledger import Ledger, ServerAnswer
 from icl.records.feedback import write_shots
 from icl.records.store import ConditionStore
 from tests.crash_driver import files
@@ -258,7 +258,7 @@ def test_what_a_server_answered_is_not_written_through_a_link(
     ledger = Ledger(folder)
     link(folder / name, precious)
     with pytest.raises(StoreError, match=f"{name} is a link"):
-        ledger.add(Answer("a", 1, cost=0.5))
+        ledger.add(ServerAnswer("a", 1, cost=0.5))
         ledger.settle(0)
     assert untouched(precious.parent)
 

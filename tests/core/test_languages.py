@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from icl.core.errors import DataError
-from icl.core.languages import _FAMILIES, language
+from icl.core.languages import _FAMILIES, find_language
 
 NTREX = Path(__file__).parents[2].parent / "shared" / "data" / "ntrex" / "LANGUAGES.tsv"
 
@@ -47,7 +47,7 @@ MASSIVE = (
     ],
 )
 def test_code_script_family(tag, code, script, family):
-    found = language(tag)
+    found = find_language(tag)
     assert (found.tag, found.code, found.script, found.family) == (tag, code, script, family)
 
 
@@ -68,7 +68,7 @@ def test_code_script_family(tag, code, script, family):
     ],
 )
 def test_name(tag, display, name):
-    assert language(tag).name(display) == name
+    assert find_language(tag).name(display) == name
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_name(tag, display, name):
 )
 def test_no_language(tag, guess):
     with pytest.raises(DataError) as caught:
-        language(tag)
+        find_language(tag)
     assert str(caught.value) == (
         f"{tag!r} is not the tag of a language.{guess} "
         "Accepted are tags like 'sw', 'sw-KE', 'swh_Latn' or 'zh-Hant'"
@@ -92,7 +92,7 @@ def test_no_language(tag, guess):
 
 
 def test_missing_name_is_said_and_not_replaced_by_english():
-    acehnese = language("ace_Latn")
+    acehnese = find_language("ace_Latn")
     assert acehnese.name() == "Acehnese"
     with pytest.raises(DataError) as caught:
         acehnese.name("ak")
@@ -104,17 +104,17 @@ def test_missing_name_is_said_and_not_replaced_by_english():
 
 def test_display_must_be_a_language():
     with pytest.raises(DataError, match="'german' is not the tag of a language. Did you mean 'de'"):
-        language("sw").name("german")
+        find_language("sw").name("german")
 
 
 def test_private_use_code_has_no_name():
     with pytest.raises(DataError, match="CLDR has no name of 'qqq'"):
-        language("qqq").name()
+        find_language("qqq").name()
 
 
 @pytest.mark.parametrize("tag", MASSIVE.split())
 def test_every_language_of_massive_is_known(tag):
-    found = language(tag)
+    found = find_language(tag)
     assert found.family is not None
     assert found.script != "Zzzz"
     assert found.name() and found.name("de")
@@ -123,7 +123,7 @@ def test_every_language_of_massive_is_known(tag):
 def test_family_table_has_each_code_once_and_in_cldr_spelling():
     codes = [code for codes in _FAMILIES.values() for code in codes.split()]
     assert len(codes) == len(set(codes))
-    assert [code for code in codes if language(code).code != code] == []
+    assert [code for code in codes if find_language(code).code != code] == []
 
 
 @pytest.mark.skipif(not NTREX.exists(), reason="no NTREX beside the checkout")
@@ -131,7 +131,7 @@ def test_every_tag_of_ntrex_is_a_language():
     tags = [line.split()[0] for line in NTREX.read_text(encoding="utf-8").splitlines() if line]
     assert len(tags) > 100
     for tag in tags:
-        assert language(tag).name()
+        assert find_language(tag).name()
 
 
 def test_import_is_light():

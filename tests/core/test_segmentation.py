@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icl.core.segmentation import sentences, shorten, words
+from icl.core.segmentation import shorten, split_sentences, split_words
 
 
 @settings(deadline=None)
@@ -14,7 +14,7 @@ from icl.core.segmentation import sentences, shorten, words
 def test_ascii_words_are_those_of_rouge_score(text: str) -> None:
     from rouge_score.tokenize import tokenize
 
-    assert words(text) == tokenize(text, None)
+    assert split_words(text) == tokenize(text, None)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_ascii_words_are_those_of_rouge_score(text: str) -> None:
     ],
 )
 def test_words(text: str, found: list[str]) -> None:
-    assert words(text) == [words(word)[0] for word in found]
+    assert split_words(text) == [split_words(word)[0] for word in found]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_words(text: str, found: list[str]) -> None:
 )
 def test_sentences(text: str, found: list[str] | None) -> None:
     expected = found or ["It cost 3.5 pounds, approx. two euros.", "Fine."]
-    assert sentences(text) == (expected if found != [] else [])
+    assert split_sentences(text) == (expected if found != [] else [])
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_what_is_left_begins_the_text_and_stays_as_it_is(text: str, chars: int) 
 @settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_character_is_lost_between_sentences(text: str) -> None:
-    assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+    assert "".join("".join(split_sentences(text)).split()) == "".join(text.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from icl.core.errors import ConfigError
-from icl.core.strict_yaml import line_of
+from icl.core.strict_yaml import find_line
 from icl.experiment.file import parse_experiment
 
 TEXT = """name: small
@@ -44,9 +44,9 @@ def test_mistakes_are_placed(old: str, new: str, line: int) -> None:
     text = TEXT.replace(old, new, 1)
     with pytest.raises(ConfigError) as caught:
         parse_experiment(text, "experiment", Path("."), "experiment")
-    assert line_of(text, str(caught.value)) == line, caught.value
+    assert find_line(text, str(caught.value)) == line, caught.value
 
 
 def test_nothing_named_has_no_line() -> None:
-    assert line_of(TEXT, "no room on the disk") is None
-    assert line_of("", "tasks.0: 'x'") is None
+    assert find_line(TEXT, "no room on the disk") is None
+    assert find_line("", "tasks.0: 'x'") is None

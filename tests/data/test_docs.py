@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from icl.data import load, pinned
+from icl.data import load, pin_commit
 from icl.experiment.entries import DataEntry, RowsEntry, validate
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def test_well_known_sets_load(snippet):
 @pytest.mark.parametrize("snippet", snippets("hub"))
 def test_hub_snippets_are_pinned(snippet, tmp_path):
     for spec in specs(snippet, tmp_path):
-        assert pinned(spec) is spec
+        assert pin_commit(spec) is spec
 
 
 def test_every_format_has_a_snippet():

@@ -7,7 +7,7 @@ import pytest
 
 from icl.core.errors import ConfigError
 from icl.core.types import Example
-from icl.data import DataSpec, load, pinned
+from icl.data import DataSpec, load, pin_commit
 from icl.data.hub import _kept
 from tests.datafiles import message
 
@@ -257,4 +257,4 @@ def test_only_hub_ids_without_a_commit_are_looked_up(saved, tmp_path):
         DataSpec("jsonl", tmp_path / "nix"),
         DataSpec("hf", Path("org/name"), revision=commit),
     ):
-        assert pinned(spec) is spec
+        assert pin_commit(spec) is spec

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from icl.core.errors import ConfigError
 from icl.core.types import Example
-from icl.data import DataSpec, apart, data_hash, load, sample
+from icl.data import DataSpec, hash_data, keep_apart, load, sample
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -63,18 +63,18 @@ def test_apart_by_id_and_by_content():
         Example("4", {"t": "b"}),
     ]
     test = [Example("1", {"t": "other"}), Example("9", {"t": "same text"})]
-    assert apart(pool, test) == (pool[2:], 2)
-    assert apart(pool, test, same_source=False) == ([pool[0], *pool[2:]], 1)
-    assert apart(pool, []) == (pool, 0)
+    assert keep_apart(pool, test) == (pool[2:], 2)
+    assert keep_apart(pool, test, same_source=False) == ([pool[0], *pool[2:]], 1)
+    assert keep_apart(pool, []) == (pool, 0)
 
 
 def test_data_hash():
     rows = [Example("1", {"b": 1, "a": "ä"}, ("x",), {"locale": "de"})]
     known = hashlib.sha256('[["1",{"a":"ä","b":1},["x"]]]'.encode()).hexdigest()
-    assert data_hash(rows) == known
-    assert data_hash([Example("1", {"b": 1, "a": "ä"}, ("y",))]) != known
+    assert hash_data(rows) == known
+    assert hash_data([Example("1", {"b": 1, "a": "ä"}, ("y",))]) != known
     two = examples("ab")
-    assert data_hash(two) != data_hash(two[::-1])
+    assert hash_data(two) != hash_data(two[::-1])
 
 
 # --- real data ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from icl.core.types import Example
-from icl.data import DataSpec, apart, data_hash, json_lines, load, sample
+from icl.data import DataSpec, hash_data, keep_apart, load, read_json_lines, sample
 from tests.datafiles import message, write
 
 # --- JSON lines ---------------------------------------------------------------------------------
@@ -124,8 +124,8 @@ def test_nul_and_lone_surrogate_survive(tmp_path):
     rows = load(DataSpec("jsonl", path))
     assert rows[0].fields == {"t": "a\0b\udfff"}
     assert sample(rows, 1, seed=0) == rows
-    assert apart(rows, rows) == ([], 1)
-    assert len(data_hash(rows)) == 64
+    assert keep_apart(rows, rows) == ([], 1)
+    assert len(hash_data(rows)) == 64
 
 
 def test_only_line_feeds_end_a_line(tmp_path):
@@ -135,7 +135,7 @@ def test_only_line_feeds_end_a_line(tmp_path):
 
 def test_json_lines_gives_line_numbers_and_skips_a_byte_order_mark(tmp_path):
     path = write(tmp_path / "a.jsonl", '\ufeff{"a": 1}\n\n{"a": 2}')
-    assert list(json_lines(path)) == [(1, {"a": 1}), (3, {"a": 2})]
+    assert list(read_json_lines(path)) == [(1, {"a": 1}), (3, {"a": 2})]
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from icl.core.errors import DataError
 from icl.core.types import Example, digest
-from icl.data import DataSpec, Seen, apart, data_hash, draw, load, sample, scan
+from icl.data import DataSpec, RowHashes, draw, hash_data, keep_apart, load, sample, scan
 from icl.data.rows import Digests
 from tests.datafiles import message, write
 
@@ -34,15 +34,15 @@ def test_apart_by_hashes_equals_apart_by_comparison(pool, test, same_source):
     ids = {row.id for row in test} if same_source else set()
     contents = {row.content for row in test}
     kept = [row for row in pool if row.id not in ids and row.content not in contents]
-    assert apart(iter(pool), test, same_source) == (kept, len(pool) - len(kept))
+    assert keep_apart(iter(pool), test, same_source) == (kept, len(pool) - len(kept))
     seen = draw(iter(test), 1, 0).seen
-    assert apart(pool, seen, same_source, n=2, seed=7)[0] == sample(kept, 2, 7)
+    assert keep_apart(pool, seen, same_source, n=2, seed=7)[0] == sample(kept, 2, 7)
 
 
 def test_a_larger_pool_sample_keeps_the_old_rows():
     pool = [Example(str(n), {"t": str(n)}) for n in range(50)]
-    few, left_out = apart(pool, pool[:10], n=5, seed=1)
-    more, _ = apart(pool, pool[:10], n=20, seed=1)
+    few, left_out = keep_apart(pool, pool[:10], n=5, seed=1)
+    more, _ = keep_apart(pool, pool[:10], n=20, seed=1)
     assert more[:5] == few
     assert left_out == 10
 
@@ -67,7 +67,7 @@ def test_the_hash_of_a_stream_is_that_of_one_json_text():
     examples = [Example(str(n), {"b": [1, {"ä": None}], "a": "x"}, ("t",)) for n in range(3)]
     for some in (examples, examples[:1], []):
         whole = digest([[row.id, dict(row.fields), list(row.targets)] for row in some])
-        assert data_hash(iter(some)) == whole
+        assert hash_data(iter(some)) == whole
 
 
 @pytest.mark.parametrize("count", [10_000, pytest.param(200_000, marks=pytest.mark.slow)])
@@ -120,7 +120,7 @@ def test_ids_carry_the_split_that_picks_the_file(tmp_path):
     path = tmp_path / "{split}.jsonl"
     train, test = (load(DataSpec("jsonl", path, split=s)) for s in ("train", "test"))
     assert (train[0].id, test[0].id) == ("train-0", "test-0")
-    assert apart(train, test) == (train, 0)
+    assert keep_apart(train, test) == (train, 0)
     lines = DataSpec("lines", tmp_path / "{split}.{lang}", source="en", split="test")
     assert load(lines)[0].id == "test-0"
-    assert len(Seen()) == 0
+    assert len(RowHashes()) == 0

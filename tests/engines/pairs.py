@@ -215,10 +215,10 @@ TOKENIZERS: dict[str, Callable[[], Any]] = {
 
 def save_pair(folder: Path, family: str) -> Path:
     """Save a model of a family with a tokenizer of its kind."""
-    from icl.engines.hf.weights.hashes import quiet
+    from icl.engines.hf.weights.hashes import silence_libraries
 
     folder.mkdir(parents=True, exist_ok=True)
-    with quiet():
+    with silence_libraries():
         tokenizer = marian_tokenizer(folder) if family == "marian" else TOKENIZERS[family]()
         model_of(family, len(tokenizer)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -17,16 +17,16 @@ TABLE = TableEngine()
 @pytest.mark.parametrize(
     ("ability", "engines"),
     [
-        (protocol.Budgets, [HF]),
-        (protocol.Closes, [HF]),
-        (protocol.Counts, [SERVER]),
-        (protocol.Embeds, [HF]),
-        (protocol.Inspects, [HF]),
-        (protocol.Loads, [HF]),
-        (protocol.Local, [HF, TABLE]),
-        (protocol.Proves, [HF]),
-        (protocol.Sized, [HF]),
-        (protocol.Writes, [HF, SERVER, TABLE]),
+        (protocol.BudgetEngine, [HF]),
+        (protocol.ClosableEngine, [HF]),
+        (protocol.CountingEngine, [SERVER]),
+        (protocol.EmbeddingEngine, [HF]),
+        (protocol.InspectableEngine, [HF]),
+        (protocol.LoadableEngine, [HF]),
+        (protocol.LocalEngine, [HF, TABLE]),
+        (protocol.ProvenEngine, [HF]),
+        (protocol.InProcessEngine, [HF]),
+        (protocol.RenderingEngine, [HF, SERVER, TABLE]),
     ],
 )
 def test_who_has_which_ability(ability: type, engines: list[object]) -> None:
@@ -40,5 +40,7 @@ def test_an_ability_is_had_by_its_methods_alone() -> None:
             return None
 
     made = Closable()
-    assert isinstance(made, protocol.Closes)
-    assert not isinstance(made, protocol.Loads | protocol.Proves | protocol.Local)
+    assert isinstance(made, protocol.ClosableEngine)
+    assert not isinstance(
+        made, protocol.LoadableEngine | protocol.ProvenEngine | protocol.LocalEngine
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from icl.core.errors import ModelError
-from icl.engines.protocol import Embeds
+from icl.engines.protocol import EmbeddingEngine
 from icl.engines.sentence_encoder import Encoder
 from tests.conftest import make_tokenizer, save_model
 
@@ -54,7 +54,7 @@ def test_it_embeds_as_its_pooling_says(folder: Path) -> None:
     from transformers import AutoModel
 
     encoder = Encoder(str(folder))
-    assert isinstance(encoder, Embeds)
+    assert isinstance(encoder, EmbeddingEngine)
     made = encoder.embed(["wake me up", "金曜日", "wake me up"])
     assert made.shape == (3, 16) and made.dtype == np.float32
     np.testing.assert_allclose(made[0], made[2], atol=1e-6)

@@ -16,7 +16,7 @@ from icl.core.registry import register
 from icl.core.types import JSON, Example
 from icl.experiment.condition import build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
 from icl.records.results import load_run
 from icl.running.run import run
@@ -92,7 +92,7 @@ def test_queries_and_shots_are_enriched_and_stored(tmp_path: Path) -> None:
 
 def identity(folder: Path, enricher: Any) -> dict[str, Any]:
     loaded = load_experiment(experiment(folder, enricher, **SHOTS))
-    return dict(build(points(loaded)[0], Loader(loaded)).identity)
+    return dict(build(list_points(loaded)[0], Loader(loaded)).identity)
 
 
 def test_only_an_enricher_that_is_there_is_hashed(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_only_an_enricher_that_is_there_is_hashed(tmp_path: Path) -> None:
     assert one == two
     (tmp_path / "plain").mkdir()
     loaded = load_experiment(write(tmp_path / "plain", **SHOTS))
-    assert "enricher" not in build(points(loaded)[0], Loader(loaded)).identity
+    assert "enricher" not in build(list_points(loaded)[0], Loader(loaded)).identity
 
 
 def test_rows_are_told_apart_by_what_the_data_says(tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_rows_are_told_apart_by_what_the_data_says(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n".join([*lines, json.dumps(copied)]) + "\n")
     loaded = load_experiment(file)
     loader = Loader(loaded)
-    made = build(points(loaded)[0], loader)
+    made = build(list_points(loaded)[0], loader)
     assert made.left_out == 1 and "copy" not in {row.id for row in made.pool}
-    again = build(points(loaded)[0], loader)
+    again = build(list_points(loaded)[0], loader)
     assert again.pool[0] is made.pool[0], "rows are enriched once for all conditions"
 
 
@@ -133,7 +133,7 @@ def test_shots_written_by_hand_are_enriched_too(tmp_path: Path) -> None:
     (tmp_path / "shots.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     file = experiment(tmp_path, Sizes(), grid={"shots": [{"file": "shots.jsonl"}]})
     loaded = load_experiment(file)
-    made = build(points(loaded)[0], Loader(loaded))
+    made = build(list_points(loaded)[0], Loader(loaded))
     text = made.request(made.examples[0]).prompt.text
     assert "Say: play a song (11 letters)" in text and "Say: rain? (5 letters)" in text
 

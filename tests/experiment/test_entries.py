@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from icl.core.errors import ConfigError
-from icl.data import data_hash, scan
+from icl.data import hash_data, scan
 from icl.experiment.condition import build
 from icl.experiment.entries import DataEntry, PoolEntry, validate
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
 from tests.table_experiment import write
 
@@ -54,7 +54,7 @@ def test_a_pool_may_be_a_sample(tmp_path):
     def pool(**entry):
         tasks[0]["pool"] = {"split": "train", **entry}
         experiment = load_experiment(write(tmp_path, tasks=tasks))
-        return build(points(experiment)[1], Loader(experiment))
+        return build(list_points(experiment)[1], Loader(experiment))
 
     whole, few, more = pool(), pool(n=3), pool(n=6)
     assert len(whole.pool) == 18
@@ -62,7 +62,7 @@ def test_a_pool_may_be_a_sample(tmp_path):
     assert pool(n=3, seed=1).pool != few.pool
     assert pool(n=99).available == 12
     assert len({condition.fingerprint for condition in (whole, few, more)}) == 3
-    assert whole.identity["shots"]["pool"] == data_hash(whole.pool)
+    assert whole.identity["shots"]["pool"] == hash_data(whole.pool)
     with pytest.raises(ConfigError, match="pool.n"):
         pool(n=0)
 
@@ -76,7 +76,7 @@ def test_splits_in_files_of_their_own_do_not_leave_out_each_other(tmp_path):
     tasks = json.loads(file.read_text())["tasks"][:1]
     data = {"rows": {"format": "jsonl", "path": "{split}.jsonl", "answer": "intent"}}
     experiment = load_experiment(write(tmp_path, tasks=tasks, data=data))
-    condition = build(points(experiment)[1], Loader(experiment))
+    condition = build(list_points(experiment)[1], Loader(experiment))
     assert (len(condition.pool), condition.left_out) == (18, 0)
 
 
@@ -86,6 +86,6 @@ def test_each_file_is_read_once_for_all_points(tmp_path):
         write(tmp_path, grid={"shots": [0, 1, 2, {"k": 2, "select": "bm25"}]})
     )
     loader = Loader(experiment, read=lambda spec: read.append(spec) or scan(spec))
-    for point in points(experiment):
+    for point in list_points(experiment):
         build(point, loader)
     assert len(read) == 4  # test and pool of two tasks

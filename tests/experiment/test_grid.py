@@ -10,9 +10,9 @@ import pytest
 
 from icl.core.errors import ConfigError, ModelError
 from icl.experiment.file import load_experiment, parse_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
-from icl.experiment.samples import built_in_data
+from icl.experiment.samples import list_built_in_data
 from tests.table_experiment import write
 
 
@@ -99,7 +99,7 @@ def test_lists_and_grid_axes_multiply(tmp_path: Path) -> None:
     raw["tasks"][1]["rows"]["pair"] = {"from": ["en", "de"], "to": ["de", "en"]}
     raw["tasks"][0]["prompt"] = ["intent.j2", "ends.j2"]
     raw["grid"]["shots"] = [0, {"k": 2, "select": "random", "seeds": [0, 1, 2]}]
-    found = points(parse_experiment(json.dumps(raw), "x", tmp_path, "x"))
+    found = list_points(parse_experiment(json.dumps(raw), "x", tmp_path, "x"))
     by_task = [point.task.task for point in found]
     assert (by_task.count("intent"), by_task.count("translation")) == (2 * 4, 2 * 4)
     assert {point.pair for point in found} == {None, ("en", "de"), ("de", "en")}
@@ -115,13 +115,13 @@ def test_without_a_grid_every_model_is_run_without_shots(tmp_path: Path) -> None
     raw = json.loads(write(tmp_path).read_text())
     del raw["grid"]
     raw["models"]["u"] = {"engine": "table"}
-    found = points(parse_experiment(json.dumps(raw), "x", tmp_path, "x"))
+    found = list_points(parse_experiment(json.dumps(raw), "x", tmp_path, "x"))
     assert [(p.model_name, p.shots.k) for p in found] == [("t", 0), ("t", 0), ("u", 0), ("u", 0)]
 
 
 def test_a_dotted_axis_leaves_other_tasks_alone(tmp_path: Path) -> None:
     grid = {"tasks.intent.prompt": ["intent.j2", "ends.j2"], "models.t.window": [100, 200]}
-    found = points(load_experiment(write(tmp_path, grid=grid)))
+    found = list_points(load_experiment(write(tmp_path, grid=grid)))
     assert len([p for p in found if p.task.task == "intent"]) == 4
     assert len([p for p in found if p.task.task == "translation"]) == 2
     assert {p.model["window"] for p in found} == {100, 200}
@@ -130,14 +130,14 @@ def test_a_dotted_axis_leaves_other_tasks_alone(tmp_path: Path) -> None:
 def test_the_built_in_data_sets_are_there() -> None:
     from icl.data import DataSpec, load
 
-    intent = built_in_data()["samples/intent"]
+    intent = list_built_in_data()["samples/intent"]
     ids = []
     for locale in ("en-US", "de-DE", "sw-KE"):
         rows = load(DataSpec(intent.format, Path(intent.path), locale=locale, split="test"))
         ids.append([row.id for row in rows])
         assert len(rows) >= 120
     assert ids[0] == ids[1] == ids[2]
-    pairs = built_in_data()["samples/translation"]
+    pairs = list_built_in_data()["samples/translation"]
     for target in ("deu_Latn", "fra_Latn", "spa_Latn", "swh_Latn", "hin_Deva"):
         spec = DataSpec(
             pairs.format, Path(pairs.path), source="eng_Latn", target=target, lines=(1, 120)
@@ -153,7 +153,9 @@ def test_settings_take_the_axis_shots_apart(tmp_path: Path) -> None:
     ]
     found = [
         point.settings
-        for point in points(load_experiment(write(tmp_path, grid={"model": ["t"], "shots": shots})))
+        for point in list_points(
+            load_experiment(write(tmp_path, grid={"model": ["t"], "shots": shots}))
+        )
     ]
     intents = [one for one in found if one["task"] == "intent"]
     assert "select" not in intents[0] and intents[0]["k"] == "0"
@@ -173,4 +175,4 @@ def test_a_model_beside_the_experiment_file_is_found_from_anywhere(tmp_path: Pat
     (tmp_path / "rows.bin").write_text("no model")
     experiment = parse_experiment(json.dumps(raw), "x.yaml", tmp_path, "x")
     with pytest.raises(ModelError, match="is a file, but no .gguf file; name the folder"):
-        Loader(experiment).engine(points(experiment)[0]).identity()
+        Loader(experiment).engine(list_points(experiment)[0]).identity()

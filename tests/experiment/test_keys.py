@@ -14,8 +14,8 @@ from icl.core import registry
 from icl.core.errors import ConfigError
 from icl.experiment.entries import LEVELS
 from icl.experiment.file import parse_experiment
-from icl.experiment.json_schema import experiment_schema
-from icl.experiment.starters import init, starters
+from icl.experiment.json_schema import make_experiment_schema
+from icl.experiment.starters import find_starters, init
 from icl.workbench.experiment_draft import Draft, draft_yaml
 from icl.workbench.workbench import Workbench
 
@@ -197,7 +197,7 @@ Told = tuple[str, str | None, str | None]
 def schema(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The schema without what other tests have registered."""
     monkeypatch.setattr(registry, "_registered", {})
-    return experiment_schema()
+    return make_experiment_schema()
 
 
 def keys(node: Any) -> Iterator[Told]:
@@ -278,11 +278,11 @@ def parts(node: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, An
     yield node
 
 
-@pytest.mark.parametrize("task", starters())
+@pytest.mark.parametrize("task", find_starters())
 def test_init_writes_basic_keys_alone(tmp_path: Path, task: str) -> None:
     init(tmp_path / "first", task, "./model")
     raw = yaml.safe_load((tmp_path / "first" / "experiment.yaml").read_text("utf-8"))
-    found = list(levels(raw, experiment_schema()))
+    found = list(levels(raw, make_experiment_schema()))
     assert {"models", "source", "format", "split" if task == "intent" else "lines", "k"} <= {
         key for key, _ in found
     }
@@ -308,7 +308,7 @@ def test_the_form_of_the_page_has_no_rare_key(tmp_path: Path) -> None:
             seeds=[0, 1],
             compare="k",
         )
-        found = list(levels(yaml.safe_load(draft_yaml(work, draft)), experiment_schema()))
+        found = list(levels(yaml.safe_load(draft_yaml(work, draft)), make_experiment_schema()))
         assert [key for key, level in found if level == "rare"] == []
         written |= {key for key, _ in found}
     assert {"width", "seeds", "by", "max_tokens", "n", "locale", "from"} <= written

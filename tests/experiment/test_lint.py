@@ -9,13 +9,13 @@ import pytest
 
 from icl.core.errors import ConfigError, IclError, TemplateError
 from icl.experiment.lint import lint
-from icl.prompts.template_file import template_names
+from icl.prompts.template_file import list_templates
 from tests.table_experiment import COPY, TEMPLATE, write
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", template_names())
+@pytest.mark.parametrize("name", list_templates())
 def test_every_shipped_template_is_clean(name: str) -> None:
     # Label words exist in fewer languages than words, which is said by `fallback`.
     assert [str(problem) for problem in lint(name)] == []

@@ -16,9 +16,9 @@ from icl.core import registry
 from icl.core.errors import ConfigError, TemplateError
 from icl.core.kinds import Kind, kind_of, kinds
 from icl.experiment.file import load_experiment
-from icl.experiment.json_schema import template_schema
+from icl.experiment.json_schema import make_template_schema
 from icl.experiment.lint import lint
-from icl.experiment.samples import sample_task
+from icl.experiment.samples import make_sample_task
 from icl.records.results import load_run
 from icl.running.run import run
 from icl.tasks import Task
@@ -165,14 +165,14 @@ def test_an_unknown_kind_is_told_with_those_there_are(folder: Path) -> None:
 def test_editors_are_offered_the_kinds_there_are(folder: Path) -> None:
     load_experiment("tagged.yaml")
     assert list(kinds()) == ["choose", "classify", "extract", "generate", "tags"]
-    offered = template_schema()["properties"]["task"]["anyOf"]
+    offered = make_template_schema()["properties"]["task"]["anyOf"]
     assert offered == [{"enum": list(kinds())}, {"type": "string"}]
 
 
 def test_a_template_of_a_kind_without_samples_says_what_to_give(folder: Path) -> None:
     with pytest.raises(ConfigError, match="a template of kind 'tags' could be tried; write an exp"):
-        sample_task("tags.j2", Kind("tags"))
-    tried = sample_task("tags.j2", Kind("tags", samples="generate"))
+        make_sample_task("tags.j2", Kind("tags"))
+    tried = make_sample_task("tags.j2", Kind("tags", samples="generate"))
     assert (tried["task"], tried["rows"]["data"]) == ("tags", "samples/generate")
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from icl.core import registry
 from icl.core.errors import ConfigError
-from icl.core.files import cache_dir
+from icl.core.files import find_cache_dir
 from icl.experiment.file import load_experiment
-from icl.experiment.plugin_files import imported_files
+from icl.experiment.plugin_files import find_imported_files
 from icl.records.results import load_run
 from icl.running.run import run
 from tests.cli.test_cli import call
@@ -203,7 +203,7 @@ def test_the_same_code_elsewhere_is_the_same_plugin(tmp_path: Path) -> None:
 
 def test_a_note_of_an_earlier_version_is_no_consent(tmp_path: Path) -> None:
     folder = ran(tmp_path, {"mine.py": PLUG})
-    note = cache_dir() / "plugins.jsonl"
+    note = find_cache_dir() / "plugins.jsonl"
     note.write_text(json.dumps([str(folder.resolve()), "mine"]) + '\n{"base": "cut sho')
     refused(folder, "'mine' of ")
 
@@ -251,7 +251,7 @@ def test_imports_are_read_from_statements_alone(tmp_path: Path) -> None:
         "import importlib\nimportlib.import_module('d')\n__import__('e')\nfrom p import *\n"
         "raise SystemExit('never run')\n"
     )
-    assert sorted(imported_files(["m"], tmp_path)) == [
+    assert sorted(find_imported_files(["m"], tmp_path)) == [
         "a.py",
         "b.py",
         "c.py",
@@ -262,7 +262,7 @@ def test_imports_are_read_from_statements_alone(tmp_path: Path) -> None:
         "p/q.py",
         "p/starred.py",
     ]
-    assert sorted(imported_files(["p.q", "nowhere", "json"], tmp_path)) == [
+    assert sorted(find_imported_files(["p.q", "nowhere", "json"], tmp_path)) == [
         "p/__init__.py",
         "p/q.py",
         "p/starred.py",

@@ -17,10 +17,10 @@ from icl.core.errors import ConfigError, DataError, ModelError
 from icl.engines.table import TableEngine
 from icl.experiment.condition import build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.lint import lint
 from icl.experiment.loader import Loader
-from icl.experiment.notes import pool_notes
+from icl.experiment.notes import note_pool
 from icl.reports.tables import render
 from icl.running.progress import Progress
 from icl.running.run import run
@@ -52,7 +52,7 @@ def seeing(own_registry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def conditions(file: Path) -> list[Any]:
     experiment = load_experiment(file)
     loader = Loader(experiment)
-    return [build(p, loader) for p in points(experiment) if p.task.task == "intent"]
+    return [build(p, loader) for p in list_points(experiment) if p.task.task == "intent"]
 
 
 def locales(folder: Path) -> Path:
@@ -200,7 +200,7 @@ def test_the_locale_of_the_pool_is_an_axis(tmp_path: Path) -> None:
 def test_the_querys_own_translation_is_no_shot_unless_allowed(tmp_path: Path) -> None:
     (plain,) = conditions(across(tmp_path, 10, locale="en-US"))
     assert plain.left_out == 3 and len(plain.pool) == 7
-    assert list(pool_notes(plain)) == [
+    assert list(note_pool(plain)) == [
         "intent: 3 pool rows stand in the test rows too, by content or, being translations, by id "
         "and are left out",
         "intent: 10 shots were asked for, 7 are there",
@@ -209,7 +209,7 @@ def test_the_querys_own_translation_is_no_shot_unless_allowed(tmp_path: Path) ->
     assert (allowed.left_out, len(allowed.pool)) == (0, 10)
     request = allowed.request(allowed.examples[0])
     assert request.example.id in {shot.example.id for shot in request.shots}
-    assert list(pool_notes(allowed)) == [
+    assert list(note_pool(allowed)) == [
         "intent: 3 rows of the en-US pool are translations of test rows, and may be their shots "
         "(pool.parallel is allow)"
     ]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from icl.core.errors import ConfigError
 from icl.core.types import Example, Shot
 from icl.experiment.entries import ShotsHolder, validate
-from icl.experiment.shot_order import arranged, effective, expanded, unfit
+from icl.experiment.shot_order import arrange_shots, expand_orders, explain_misfit, simplify_order
 
 
 def shots(*scores: float | None) -> list[Shot]:
@@ -22,7 +22,7 @@ def shots(*scores: float | None) -> list[Shot]:
 
 
 def sent(given: list[Shot], order: str, k: int | None = None, seed: int = 0) -> str:
-    made = arranged(given, order, len(given) if k is None else k, Random(seed))
+    made = arrange_shots(given, order, len(given) if k is None else k, Random(seed))
     return "".join(shot.example.id for shot in made)
 
 
@@ -55,7 +55,7 @@ def test_random_is_a_permutation_by_its_seed() -> None:
 
 def test_all_permutations_are_all_orders() -> None:
     given = shots(*[None] * 4)
-    names = expanded(["permutations"], 4)
+    names = expand_orders(["permutations"], 4)
     assert [sent(given, name) for name in names] == [
         "".join(one) for one in itertools.permutations("abcd")
     ]
@@ -74,9 +74,9 @@ def test_places_that_a_query_lacks_are_passed_over() -> None:
 
 
 def test_lists_expand_once() -> None:
-    assert expanded(["reversed", "permutations", "p1"], 2) == ["reversed", "p0", "p1"]
-    assert expanded(["selected"], None) == ["selected"]
-    assert expanded(["reversed"], 40) == ["reversed"], "40! names are not even made"
+    assert expand_orders(["reversed", "permutations", "p1"], 2) == ["reversed", "p0", "p1"]
+    assert expand_orders(["selected"], None) == ["selected"]
+    assert expand_orders(["reversed"], 40) == ["reversed"], "40! names are not even made"
 
 
 @given(
@@ -92,17 +92,19 @@ def test_the_effective_order_sends_the_same(
     if known is None:
         scores = [None] * len(scores)
     given, k = shots(*scores), len(scores)  # type: ignore[arg-type]
-    for one in expanded([order], k):
-        plain = effective(one, k, known)
+    for one in expand_orders([order], k):
+        plain = simplify_order(one, k, known)
         assert sent(given, plain, k) == sent(given, one, k)
 
 
 def test_what_is_inert() -> None:
-    assert {effective(order, 1, "mixed") for order in ("random", "reversed", "p0")} == {"selected"}
-    assert effective("nearest_first", 4, "falling") == "selected"
-    assert effective("nearest_last", 4, "falling") == "reversed"
-    assert effective("nearest_last", 4, "mixed") == "nearest_last"
-    assert effective(f"p{math.factorial(4) - 1}", 4, None) == "reversed"
+    assert {simplify_order(order, 1, "mixed") for order in ("random", "reversed", "p0")} == {
+        "selected"
+    }
+    assert simplify_order("nearest_first", 4, "falling") == "selected"
+    assert simplify_order("nearest_last", 4, "falling") == "reversed"
+    assert simplify_order("nearest_last", 4, "mixed") == "nearest_last"
+    assert simplify_order(f"p{math.factorial(4) - 1}", 4, None) == "reversed"
 
 
 @pytest.mark.parametrize(
@@ -121,14 +123,14 @@ def test_what_is_inert() -> None:
     ],
 )  # fmt: skip
 def test_orders_that_cannot_be(order: str, k: int | None, message: str) -> None:
-    assert (unfit(order, k) or "").startswith(message)
+    assert (explain_misfit(order, k) or "").startswith(message)
     with pytest.raises(ConfigError) as caught:
         validate(ShotsHolder, {"shots": {"k": k, "order": ["selected", order]}}, "grid")
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_many_shots_have_an_order() -> None:
-    assert [effective(order, 4000, None) for order in ("selected", "reversed", "random")] == [
+    assert [simplify_order(order, 4000, None) for order in ("selected", "reversed", "random")] == [
         "selected",
         "reversed",
         "random",
@@ -136,4 +138,6 @@ def test_many_shots_have_an_order() -> None:
 
 
 def test_five_shots_have_120_orders() -> None:
-    assert unfit("permutations", 5) is None and len(expanded(["permutations"], 5)) == 120
+    assert (
+        explain_misfit("permutations", 5) is None and len(expand_orders(["permutations"], 5)) == 120
+    )

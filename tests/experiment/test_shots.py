@@ -12,7 +12,7 @@ import pytest
 from icl.core.errors import ConfigError, IclError
 from icl.core.types import Example, Shot
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.shots import relabel
 from icl.prompts.template import Template, load_template
 from icl.records.results import load_run
@@ -205,6 +205,6 @@ def test_none_goes_with_text_too_and_not_with_empty_turns(tmp_path: Path) -> Non
     done = run(write(tmp_path, tasks=raw["tasks"][1:], grid={"shots": shots}), tmp_path / "runs")
     record = next(iter(done.conditions[0].records.values()))
     assert done.conditions[0].prompt(record).shots[0][1] == ""
-    point = points(load_experiment(tmp_path / "small.yaml"))[0]
+    point = list_points(load_experiment(tmp_path / "small.yaml"))[0]
     with pytest.raises(ConfigError, match="would send empty turns"):
         check_labels(point.shots, template(tmp_path), "rank", {"chat": {"shots": "turns"}})

@@ -13,16 +13,16 @@ import yaml
 from icl.core.errors import ConfigError, StoreError, TemplateError
 from icl.core.registry import isolated
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
-from icl.experiment.json_schema import SCHEMAS, schema_text
+from icl.experiment.grid import list_points
+from icl.experiment.json_schema import SCHEMAS, write_schema
 from icl.experiment.lint import lint
-from icl.experiment.starters import experiment_for, init, starters
-from icl.prompts.template_file import FrontMatter, template_names
+from icl.experiment.starters import find_starters, init, make_experiment
+from icl.prompts.template_file import FrontMatter, list_templates
 from icl.running.run import run
 from tests.table_experiment import write
 
 ROOT = Path(__file__).parents[2]
-TASKS = sorted(starters())
+TASKS = sorted(find_starters())
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -38,7 +38,7 @@ def test_what_init_writes_is_clean_and_runs(task: str, tmp_path: Path) -> None:
     text = file.read_text()
     assert "@" not in text
     assert text.startswith("# yaml-language-server: $schema=experiment.schema.json\n")
-    assert (file.parent / "experiment.schema.json").read_text() == schema_text("experiment")
+    assert (file.parent / "experiment.schema.json").read_text() == write_schema("experiment")
     assert lint(str(file)) == []
     file.write_text(text.replace('source: "./no-model-here"', "engine: table, default: hash"))
     done = run(file, tmp_path / "runs")
@@ -52,7 +52,7 @@ def test_init_puts_a_local_model_in_whole_and_quotes_it(tmp_path: Path) -> None:
     model.mkdir()
     init(tmp_path / "2024", "intent", str(model))
     experiment = load_experiment(tmp_path / "2024" / "experiment.yaml")
-    assert points(experiment)[0].model["source"] == str(model)
+    assert list_points(experiment)[0].model["source"] == str(model)
     assert experiment.name == "2024"
 
 
@@ -74,12 +74,12 @@ def test_init_never_writes_over_anything(tmp_path: Path) -> None:
 
 
 def test_a_template_alone_gets_data_of_its_kind(tmp_path: Path) -> None:
-    for name in template_names():
-        (point,) = points(experiment_for(name, "m"))
+    for name in list_templates():
+        (point,) = list_points(make_experiment(name, "m"))
         assert point.prompt == name
         assert point.model == {"source": "m"}
     with pytest.raises(TemplateError, match="no template file"):
-        experiment_for("none.j2", "m")
+        make_experiment("none.j2", "m")
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -87,7 +87,7 @@ def test_the_shipped_schemas_are_those_of_the_code(kind: str) -> None:
     """To renew one:  icl schema experiment > schemas/experiment.schema.json."""
     shipped = (ROOT / "schemas" / f"{kind}.schema.json").read_text("utf-8")
     with isolated(empty=True):  # without what other tests brought in
-        assert shipped == schema_text(kind)
+        assert shipped == write_schema(kind)
 
 
 def accepts(schema: Any, value: Any, root: Any) -> bool:
@@ -133,7 +133,7 @@ def accepts(schema: Any, value: Any, root: Any) -> bool:
 
 
 def test_the_experiment_schema_accepts_what_the_loader_accepts(tmp_path: Path) -> None:
-    schema = json.loads(schema_text("experiment"))
+    schema = json.loads(write_schema("experiment"))
     shipped = [*(ROOT / "experiments").glob("*.yaml"), *(ROOT / "icl").glob("starters/*/*.yaml")]
     assert len(shipped) >= 4
     for path in [*shipped, write(tmp_path)]:
@@ -155,7 +155,7 @@ def test_the_experiment_schema_accepts_what_the_loader_accepts(tmp_path: Path) -
 def test_the_experiment_schema_refuses_what_the_loader_refuses(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    schema = json.loads(schema_text("experiment"))
+    schema = json.loads(write_schema("experiment"))
     file = write(tmp_path, **changes)
     assert not accepts(schema, json.loads(file.read_text()), schema)
     if "batch_size" not in changes:  # pydantic reads "8" as 8
@@ -164,10 +164,10 @@ def test_the_experiment_schema_refuses_what_the_loader_refuses(
 
 
 def test_the_schemas_say_what_each_key_is_for() -> None:
-    template = json.loads(schema_text("template"))
+    template = json.loads(write_schema("template"))
     assert set(template["properties"]) == {spec.name for spec in fields(FrontMatter)}
     assert all(spec["description"] for spec in template["properties"].values())
-    text = schema_text("experiment")
+    text = write_schema("experiment")
     for word in (
         "bm25",
         "macro_f1",
@@ -179,4 +179,4 @@ def test_the_schemas_say_what_each_key_is_for() -> None:
     ):
         assert word in text
     with pytest.raises(ConfigError, match="no schema of 'prompt'"):
-        schema_text("prompt")
+        write_schema("prompt")

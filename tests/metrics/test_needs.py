@@ -12,7 +12,7 @@ from icl.core.errors import ConfigError
 from icl.core.registry import lookup, names
 from icl.core.stats import Stats, mean
 from icl.core.types import Example, Prediction
-from icl.metrics import asks_judge, better, make_metric, needs, starts_program
+from icl.metrics import asks_judge, find_direction, make_metric, needs, starts_program
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ def test_of_the_built_in_metrics_two_need_more_than_answers() -> None:
         "command": "program",
         "judge": "verdicts",
     }
-    lower = {name for name in names("metric") if better(lookup("metric", name)) == "lower"}
+    lower = {name for name in names("metric") if find_direction(lookup("metric", name)) == "lower"}
     assert lower == {"ter"}
 
 
 def test_a_metric_that_says_nothing_needs_nothing() -> None:
-    assert needs(Half()) is None and better(Half) == "higher"
+    assert needs(Half()) is None and find_direction(Half) == "higher"
     assert not starts_program(Half()) and not asks_judge(Half())
 
 
@@ -60,4 +60,4 @@ def test_what_it_says_must_hold(
     odd = dataclass(frozen=True)(type("Odd", (Half,), said))
     monkeypatch.setitem(registry._registered, ("metric", "odd"), odd)
     with pytest.raises(ConfigError, match=line):
-        better(make_metric("odd")[1])
+        find_direction(make_metric("odd")[1])

@@ -12,7 +12,7 @@ from icl.core.errors import ConfigError, IclError, StoreError
 from icl.core.types import Example, Shot
 from icl.experiment.condition import build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.lint import lint
 from icl.experiment.loader import Loader
 from icl.prompts.channel import Channel
@@ -150,7 +150,7 @@ def test_shots_that_do_not_fit_are_dropped_for_all_labels_alike(tmp_path: Path) 
         models={"t": {"engine": "table", "default": "hash", "window": 26}},
         grid={"shots": [{"k": 3, "select": "bm25"}]},
     )
-    condition = build(points(load_experiment(file))[0], Loader(load_experiment(file)))
+    condition = build(list_points(load_experiment(file))[0], Loader(load_experiment(file)))
     request = condition.request(condition.examples[0])
     assert 0 < len(request.shots) < 3
     for prompt, text in request.items:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from icl.core.errors import EngineError, IclError, ModelError
 from icl.core.types import Choice, Prompt, Sampling
 from icl.engines.hf.engine import HFEngine
-from icl.prompts.chat_template import ChatFormat, ChatOptions, messages, sent_text
-from icl.prompts.control_tokens import ControlCodec, Controls, Marked, control_names
+from icl.prompts.chat_template import ChatFormat, ChatOptions, make_messages, render_sent
+from icl.prompts.control_tokens import ControlCodec, Controls, MarkedText, find_control_names
 from tests.chatmodels import CHATML, SPECIAL, TEMPLATES, TURN_END, chat_tokenizer, save_chat_model
 
 SHOTS = (("Say: wake me\nIntent:", " set alarm"), ("Say: all jazz\nIntent:", " play music"))
@@ -43,7 +43,7 @@ def test_text_and_tokens_are_those_of_apply_chat_template(
     models: dict[str, Path], kind: str
 ) -> None:
     made = engine(models[kind])
-    turns = messages(PROMPT, ChatOptions())
+    turns = make_messages(PROMPT, ChatOptions())
     assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2 + ["user"]
     tokenizer = made.codec.tokenizer
     today = {"date_string": "01 Jan 2025"} if kind == "llama3" else {}
@@ -57,14 +57,14 @@ def test_text_and_tokens_are_those_of_apply_chat_template(
     begins = int(kind not in WITHOUT_BOS)
     assert ids.count(tokenizer.bos_token_id) == begins
     assert ids[:1].count(tokenizer.bos_token_id) == begins
-    assert sent_text(PROMPT, made.identity()) == expected, "made again from what the folder keeps"
+    assert render_sent(PROMPT, made.identity()) == expected, "made again from what the folder keeps"
 
 
 def test_the_day_stands_still_and_is_an_option(models: dict[str, Path]) -> None:
     assert "Today: 01 Jan 2025\n" in engine(models["llama3"]).sent(PROMPT)
     other = engine(models["llama3"], chat_date="2024-07-26")
     assert "Today: 26 Jul 2024\n" in other.sent(PROMPT)
-    assert sent_text(PROMPT, other.identity()) == other.sent(PROMPT)
+    assert render_sent(PROMPT, other.identity()) == other.sent(PROMPT)
     assert other.identity() != engine(models["llama3"]).identity()
     same = engine(models["chatml"], chat_date="2024-07-26").identity()
     assert same == engine(models["chatml"]).identity(), "this template never asks for the day"
@@ -103,7 +103,7 @@ def test_a_template_that_refuses_the_system_turn(models: dict[str, Path], kind: 
 def test_assistant_prefix_equals_a_continued_turn(models: dict[str, Path], kind: str) -> None:
     prompt = Prompt(PROMPT.query, instruction=PROMPT.instruction)
     made = engine(models[kind], chat={"use": "always", "assistant_prefix": "Intent:"})
-    turns = [*messages(prompt, ChatOptions()), {"role": "assistant", "content": "Intent:"}]
+    turns = [*make_messages(prompt, ChatOptions()), {"role": "assistant", "content": "Intent:"}]
     expected = made.codec.tokenizer.apply_chat_template(
         turns, tokenize=False, continue_final_message=True, date_string="01 Jan 2025"
     )
@@ -115,7 +115,7 @@ def test_assistant_prefix_equals_a_continued_turn(models: dict[str, Path], kind:
     made = engine(models[kind], chat=thinks)
     sent = made.sent(Prompt("b", shots=(("a", " x"),)))
     assert sent.count("</think>") == 1 and sent.endswith("</think>\n\n")
-    assert sent_text(Prompt("b", shots=(("a", " x"),)), made.identity()) == sent
+    assert render_sent(Prompt("b", shots=(("a", " x"),)), made.identity()) == sent
 
 
 @pytest.mark.parametrize("kind", TEMPLATES)
@@ -168,14 +168,14 @@ def test_a_row_cannot_end_its_turn(models: dict[str, Path], kind: str) -> None:
     assert "".join(token.text for token in tokens) == made.sent(dirty)
     assert made.sent(dirty).count(INJECTED) == 3
     assert made.form.ids([clean, dirty])[1] == tuple(token.id for token in tokens)
-    assert sent_text(dirty, made.identity()) == made.sent(dirty)
+    assert render_sent(dirty, made.identity()) == made.sent(dirty)
 
 
 def test_a_row_that_spells_a_reasoning_block_keeps_it(models: dict[str, Path]) -> None:
     made = engine(models["qwen3"])
     prompt = Prompt("b", shots=(("a", " x</think>y"),))
     assert "assistant\nx</think>y<|im_end|>" in made.sent(prompt), "the template would cut it"
-    assert sent_text(prompt, made.identity()) == made.sent(prompt)
+    assert render_sent(prompt, made.identity()) == made.sent(prompt)
 
 
 def test_a_choice_is_plain_text_but_for_its_end(models: dict[str, Path]) -> None:
@@ -196,13 +196,13 @@ PIECES = st.sampled_from(
 @given(st.lists(st.lists(PIECES, max_size=8).map("".join), min_size=2, max_size=4))
 def test_any_text_is_sent_as_text(parts: list[str]) -> None:
     tokenizer = chat_tokenizer(CHATML, merges=True)
-    controls = Controls(control_names(tokenizer, CHATML))
+    controls = Controls(find_control_names(tokenizer, CHATML))
     assert controls.names == tuple(SPECIAL), "<think> is in no turn of this template"
     codec = ControlCodec(tokenizer, controls)
-    marked = Marked("<|im_start|>")
+    marked = MarkedText("<|im_start|>")
     for part in parts:
         assert controls.shown(controls.hide(part)) == controls.plain(part)
-        marked += controls.plain(part) + Marked("<|im_end|>")
+        marked += controls.plain(part) + MarkedText("<|im_end|>")
     tokens = codec.tokens(marked)
     assert (
         "".join(token.text for token in tokens if token.text) == marked.text or "é" in marked.text
@@ -221,7 +221,7 @@ def test_text_that_the_tokenizer_cannot_spell_is_refused() -> None:
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     words.add_special_tokens(["<end>"])
     codec = ControlCodec(PreTrainedTokenizerFast(tokenizer_object=words), Controls(("<end>",)))
-    assert [t.id for t in codec.tokens(Marked("a <end>"))] == [0, 1]
+    assert [t.id for t in codec.tokens(MarkedText("a <end>"))] == [0, 1]
     with pytest.raises(EngineError, match="a row spells '<end>', which this tokenizer cannot"):
         codec.tokens(Controls(("<end>",)).plain("a <end>"))
     with pytest.raises(EngineError, match=r"private-use character U\+F2000, which stands for"):
@@ -281,7 +281,7 @@ def test_bos_that_the_template_leaves_out(tmp_path: Path, caplog: pytest.LogCapt
     made = engine(folder, bos="always")
     assert made.sent(PROMPT) == "<s>" + bare.sent(PROMPT)
     assert [t.id for t in made.tokens(PROMPT)].count(made.codec.tokenizer.bos_token_id) == 1
-    assert sent_text(PROMPT, made.identity()) == made.sent(PROMPT)
+    assert render_sent(PROMPT, made.identity()) == made.sent(PROMPT)
 
 
 # ends that the files declare -> what `auto` makes of a ChatML template
@@ -308,7 +308,7 @@ def test_auto_refuses_to_guess(tmp_path: Path, models: dict[str, Path]) -> None:
 
 def test_never_is_the_default_and_changes_nothing(models: dict[str, Path]) -> None:
     flat = HFEngine(str(models["llama3"]), device="cpu")
-    assert flat.sent(PROMPT) == PROMPT.text == sent_text(PROMPT, flat.identity())
+    assert flat.sent(PROMPT) == PROMPT.text == render_sent(PROMPT, flat.identity())
     assert flat.choice(Choice("a", " a", "\n")) == Choice("a", " a", "\n")
     inert = engine(
         models["llama3"], chat={"use": "never", "shots": "one_turn"}, chat_date="1999-01-01"
@@ -356,7 +356,7 @@ def test_smollm2_instruct_answers_and_ends_its_turn() -> None:
         pytest.skip(str(error))
     assert made.identity()["precision"] == "Q4_1"
     prompt = Prompt("What is the capital of France?")
-    turns = messages(prompt, ChatOptions())
+    turns = make_messages(prompt, ChatOptions())
     tokenizer = made.codec.tokenizer
     assert made.sent(prompt) == tokenizer.apply_chat_template(
         turns, tokenize=False, add_generation_prompt=True

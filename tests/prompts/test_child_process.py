@@ -17,9 +17,9 @@ import pytest
 from icl.core.errors import LeakError, TemplateError
 from icl.core.types import Example, Shot
 from icl.data import DataSpec, load
-from icl.prompts.child_process import Limits, Sandbox
+from icl.prompts.child_process import Sandbox, SandboxLimits
 from icl.prompts.template import load_template
-from icl.prompts.template_file import read_template, template_names
+from icl.prompts.template_file import list_templates, read_template
 from tests.hostile import REFUSED
 
 ROW = Example("1", {"ex": {"a": 1}, "rows": [1, 2], "q": "2+2"}, ("4",), {"locale": "en-US"})
@@ -93,7 +93,7 @@ def test_a_hostile_target_and_front_matter_are_bounded_too(sandbox: Sandbox) -> 
 
 
 def test_many_small_renderings_share_one_second() -> None:
-    small = Sandbox(Limits(cpu_s=0.3))
+    small = Sandbox(SandboxLimits(cpu_s=0.3))
     try:
         slow = "{% for i in range(99999) %}{% endfor %}{{ q }}"
         template = small.bind(f"{slow}||| {{{{ target }}}}", "x.j2")
@@ -108,7 +108,7 @@ def test_many_small_renderings_share_one_second() -> None:
 
 def test_a_child_that_gets_no_processor_is_waited_for() -> None:
     """On a busy machine a harmless template takes long, but not of the processor."""
-    small = Sandbox(Limits(cpu_s=0.2))
+    small = Sandbox(SandboxLimits(cpu_s=0.2))
     try:
         template = small.bind("{{ q }}||| {{ target }}", "x.j2")
         assert small._process is not None
@@ -157,7 +157,7 @@ def test_the_parent_goes_on_meanwhile(sandbox: Sandbox) -> None:
     assert max(gaps) < 0.5
 
 
-@pytest.mark.parametrize("name", template_names())
+@pytest.mark.parametrize("name", list_templates())
 def test_library_templates_render_as_in_process(sandbox: Sandbox, name: str) -> None:
     file = read_template(name)
     fields = {"utt": "wecke mich 🙂", "source": "a\ud800b", "target": "c", "intent": "alarm_set"}
@@ -254,9 +254,9 @@ def test_threads_may_share_it(sandbox: Sandbox) -> None:
 
 
 def test_real_rows_go_through(sandbox: Sandbox) -> None:
-    from icl.experiment.samples import samples
+    from icl.experiment.samples import find_samples
 
-    rows = load(DataSpec("massive", samples() / "intent", locale="sw-KE", split="test"))[:5]
+    rows = load(DataSpec("massive", find_samples() / "intent", locale="sw-KE", split="test"))[:5]
     own, text = load_template("intent/plain"), read_template("intent/plain").text
     for row in rows:
         answered = own.answered(row)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from icl.core.errors import ModelError
 from icl.core.types import Prompt, Sampling
 from icl.engines.hf.engine import HFEngine
-from icl.prompts.family_text import Heard, Wording
+from icl.prompts.family_text import LineBreakStream, Wording
 
 SIGNS = st.sampled_from(["<br>", "aab", "⏎"])
 
@@ -21,7 +21,7 @@ def test_streamed_pieces_are_together_the_text_read_back(
 ) -> None:
     wording = Wording(newline=sign)
     said: list[str] = []
-    heard = Heard(wording, lambda index, piece: said.append(piece))
+    heard = LineBreakStream(wording, lambda index, piece: said.append(piece))
     at = 0
     for size in [*sizes, len(text)]:
         heard(0, text[at : at + size])
@@ -33,7 +33,9 @@ def test_streamed_pieces_are_together_the_text_read_back(
 
 def test_outputs_of_several_prompts_are_kept_apart() -> None:
     said: list[tuple[int, str]] = []
-    heard = Heard(Wording(newline="<br>"), lambda index, piece: said.append((index, piece)))
+    heard = LineBreakStream(
+        Wording(newline="<br>"), lambda index, piece: said.append((index, piece))
+    )
     for index, piece in ((0, "a<b"), (1, "x<"), (0, "r>"), (1, "y")):
         heard(index, piece)
     assert said == [(0, "a"), (1, "x"), (0, "\n"), (1, "<y")]

@@ -11,10 +11,10 @@ import pytest
 from icl.core.errors import IclError
 from icl.core.types import Example, Shot
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.prompts.layouts import BETWEEN_EXAMPLES, layouts, varied
 from icl.prompts.template import load_template
-from icl.prompts.template_file import TemplateFile, parse_template, read_template, template_names
+from icl.prompts.template_file import TemplateFile, list_templates, parse_template, read_template
 from icl.records.results import load_run
 from icl.reports.tables import render
 from icl.running.run import run
@@ -92,7 +92,7 @@ def test_query_and_channel_change_with_the_example() -> None:
     assert (file.given.source, file.scored.source) == ("intent = {{ label }}, say =", " {{ utt }}")
 
 
-@pytest.mark.parametrize("name", template_names())
+@pytest.mark.parametrize("name", list_templates())
 def test_the_library_varies_or_says_why_not(name: str) -> None:
     file = read_template(name)
     if name == "translation/labelled":
@@ -129,7 +129,7 @@ def test_the_first_layouts_stay_when_more_are_asked_for(tmp_path: Path) -> None:
     def made(given: Any) -> list[tuple[str, str]]:
         task = {"task": "intent", "prompt": "intent.j2", "rows": {"data": "rows"}}
         file = write(tmp_path, tasks=[{**task, "layouts": given}], grid={})
-        return [(p.form, p.settings["layout"]) for p in points(load_experiment(file))]
+        return [(p.form, p.settings["layout"]) for p in list_points(load_experiment(file))]
 
     assert made(3) == [("f0", "f0"), ("f1", "f1"), ("f2", "f2")]
     assert made(["f0", "f12"]) == [("f0", "f0"), ("f12", "f12")]

@@ -15,13 +15,13 @@ from icl.core.registry import lookup
 from icl.core.types import JSON, Example, Shot
 from icl.metrics import make_metric
 from icl.prompts.template import Template, load_template
-from icl.prompts.template_file import GOLD, SECTIONS, FrontMatter, library, template_names
+from icl.prompts.template_file import GOLD, SECTIONS, FrontMatter, find_library, list_templates
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CANARY = "qx7-canary"
 TAGS = ("en", "de", "es", "fr", "hi", "sw")
-NAMES = template_names()
-LABELS = sorted(path for path in (library() / "labels").rglob("*.yaml"))
+NAMES = list_templates()
+LABELS = sorted(path for path in (find_library() / "labels").rglob("*.yaml"))
 
 
 def table(path: Path, key: str) -> dict[str, dict[str, str]]:
@@ -108,7 +108,7 @@ def with_canary(example: Example) -> Example:
 
 def bound() -> Iterator[tuple[str, str]]:
     """(template, language) for every language that a template has all words and labels in."""
-    intents = table(library() / "labels" / "massive" / "intents.yaml", "labels")
+    intents = table(find_library() / "labels" / "massive" / "intents.yaml", "labels")
     labelled = set.intersection(*(set(forms) for forms in intents.values()))
     for name in NAMES:
         strict = name.startswith("intent/") and name != "intent/native"
@@ -186,7 +186,7 @@ def test_choices_are_the_sixty_intents(name: str, tag: str) -> None:
 
 
 def test_intents_of_massive_in_english_are_its_labels_with_spaces() -> None:
-    intents = table(library() / "labels" / "massive" / "intents.yaml", "labels")
+    intents = table(find_library() / "labels" / "massive" / "intents.yaml", "labels")
     lines = (SAMPLES / "intent" / "en-US.jsonl").read_text("utf-8").splitlines()
     assert list(intents) == sorted({json.loads(line)["intent"] for line in lines})
     assert {label: forms["en"] for label, forms in intents.items()} == {
@@ -199,7 +199,7 @@ def test_label_tables_match_the_public_data() -> None:
     if not path.is_file():
         pytest.skip("the MASSIVE sample is not beside this checkout")
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    intents = table(library() / "labels" / "massive" / "intents.yaml", "labels")
+    intents = table(find_library() / "labels" / "massive" / "intents.yaml", "labels")
     assert {row["intent"] for row in rows} <= set(intents)
 
 
@@ -214,7 +214,7 @@ def test_label_words_are_distinct_in_every_language(path: Path) -> None:
 
 
 def test_words_have_all_six_languages() -> None:
-    path = library() / "words.yaml"
+    path = find_library() / "words.yaml"
     words = table(path, "words")
     assert "unchecked" in yaml.safe_load(path.read_text("utf-8"))["about"]
     for word, forms in words.items():
@@ -281,7 +281,7 @@ def test_the_examples_of_the_documentation_render(text: str, tmp_path: Path) -> 
 def test_the_documentation_shows_the_library_as_it_is() -> None:
     assert len(BLOCKS) >= 7
     for name in ("intent/plain", "intent/native"):
-        body = (library() / f"{name}.j2").read_text("utf-8").split("\n---\n", 1)[1]
+        body = (find_library() / f"{name}.j2").read_text("utf-8").split("\n---\n", 1)[1]
         assert any(block.endswith(body) for block in BLOCKS), name
     first, second, *_ = intent_rows()
     assert load_template("intent/plain").prompt(second, [Shot(first)]).text in DOCS

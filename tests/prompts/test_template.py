@@ -10,8 +10,8 @@ import yaml
 
 from icl.core.errors import ChoiceError, DataError, LeakError, TemplateError
 from icl.core.types import Choice, Example, Shot
-from icl.prompts.chat_template import messages
-from icl.prompts.template import Template, TemplateCopy, load_template, template_of
+from icl.prompts.chat_template import make_messages
+from icl.prompts.template import Template, TemplateCopy, load_template, restore
 
 CLASSIFY = """---
 task: classify
@@ -31,7 +31,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A library of its own: a words table, a label table, no templates."""
     root = tmp_path / "library"
     (root / "labels" / "mood").mkdir(parents=True)
-    monkeypatch.setattr("icl.prompts.template_file.library", lambda: root)
+    monkeypatch.setattr("icl.prompts.template_file.find_library", lambda: root)
     write_words(root, {"utterance": {"en": "Utterance", "de": "Äußerung"}, "dog": {"en": "Dog"}})
     table = {
         "labels": {"good": {"en": "good", "de": "gut"}, "bad": {"en": "bad", "de": "schlecht"}}
@@ -87,7 +87,7 @@ A:
     assert prompt.text == (
         "You are terse.\n--\nAnswer.\n--\nQ: u1\nA: good\n--\nQ: u2\nA: bad\n--\nLast: u0\nA:"
     )
-    assert messages(prompt) == [
+    assert make_messages(prompt) == [
         {"role": "system", "content": "You are terse."},
         {"role": "user", "content": "Answer.\n--\nQ: u1\nA:"},
         {"role": "assistant", "content": "good"},
@@ -99,7 +99,7 @@ A:
     assert (prompt.template, prompt.template_hash) == ("my.j2", template.hash)
     bare = load(tmp_path, "{{ utt }}||| {{ target }}").prompt(example(0))
     assert bare.text == "u0"
-    assert messages(bare) == [{"role": "user", "content": "u0"}]
+    assert make_messages(bare) == [{"role": "user", "content": "u0"}]
 
 
 def test_shots_show_the_first_answer_and_the_target_sees_every_field(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_a_template_is_made_again_from_what_a_run_keeps(tmp_path: Path, library:
     )
     (tmp_path / "my.j2").unlink()
     write_words(library, {})
-    again = template_of(kept)
+    again = restore(kept)
     assert again.hash == made.hash and again.fallbacks == ("dog",)
     assert again.choices() == made.choices()
     assert again.prompt(example(0)) == made.prompt(example(0))

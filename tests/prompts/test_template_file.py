@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from icl.core.errors import LeakError, TemplateError
-from icl.prompts.jinja_sandbox import Half
-from icl.prompts.template_file import TemplateFile, parse_template, read_template, template_names
+from icl.prompts.jinja_sandbox import TemplateHalf
+from icl.prompts.template_file import TemplateFile, list_templates, parse_template, read_template
 from tests.hostile import REFUSED
 
 PATH = Path("my.j2")
@@ -126,7 +126,7 @@ def test_what_is_written_is_what_is_sent(body: str, instruction: str, target: st
 
 
 def test_jinja_keeps_the_newlines_that_are_written() -> None:
-    half = Half("my.j2", "{% for n in a %}\n{{ n }}\n{% endfor %}\n", 1)
+    half = TemplateHalf("my.j2", "{% for n in a %}\n{{ n }}\n{% endfor %}\n", 1)
     assert half.render({"a": [1, 2]}) == "\n1\n\n2\n\n"
 
 
@@ -221,7 +221,9 @@ def test_a_loop_variable_called_label_is_no_leak() -> None:
 
 
 def test_names_are_found_where_they_are_first_read() -> None:
-    half = Half("f", "{% for label in labels %}x{% endfor %}\n{{ label }}{{ a }}\n{{ a }}", 3)
+    half = TemplateHalf(
+        "f", "{% for label in labels %}x{% endfor %}\n{{ label }}{{ a }}\n{{ a }}", 3
+    )
     assert half.names == {"labels": 3, "label": 4, "a": 4}
 
 
@@ -259,8 +261,8 @@ def test_template_names_leave_variants_out(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "a").mkdir()
     for name in ("a/plain.j2", "a/plain.de.j2", "a/v1.5.j2"):
         (tmp_path / name).write_text("x|||{{ target }}")
-    monkeypatch.setattr("icl.prompts.template_file.library", lambda: tmp_path)
-    assert template_names() == ["a/plain", "a/v1.5"]
+    monkeypatch.setattr("icl.prompts.template_file.find_library", lambda: tmp_path)
+    assert list_templates() == ["a/plain", "a/v1.5"]
 
 
 # --- the sandbox --------------------------------------------------------------------------------
@@ -296,7 +298,7 @@ def test_what_the_sandbox_must_let_pass() -> None:
     source = (
         "{% set n = namespace(i=0) %}{% for i in range(3) %}{% set n.i = n.i + i %}{% endfor %}"
     )
-    assert Half("f", source + "{{ n.i }} {{ ex.a }} {{ rows[0] }}", 1).render(
+    assert TemplateHalf("f", source + "{{ n.i }} {{ ex.a }} {{ rows[0] }}", 1).render(
         {"ex": {"a": "{{ b }}"}, "rows": ["<i>"]}
     ) == ("3 {{ b }} <i>"), "data is neither rendered again nor escaped"
 
@@ -315,7 +317,7 @@ def test_what_the_sandbox_must_let_pass() -> None:
 )
 def test_errors_name_file_line_and_remedy(source: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        Half("my.j2", source, 1).render({"utt": "a", "row": {}})
+        TemplateHalf("my.j2", source, 1).render({"utt": "a", "row": {}})
     assert str(caught.value).startswith(message)
 
 
@@ -342,7 +344,7 @@ def test_errors_name_file_line_and_remedy(source: str, message: str) -> None:
     ],
 )
 def test_filters(source: str, value: Any, text: str) -> None:
-    assert Half("f", source, 1).render({"v": value}) == text
+    assert TemplateHalf("f", source, 1).render({"v": value}) == text
     if "json" in source:
         assert json.loads(text) == value
 
@@ -360,10 +362,10 @@ def test_filters(source: str, value: Any, text: str) -> None:
     ],
 )
 def test_words_used(source: str, used: set[str] | None) -> None:
-    assert Half("f", source, 1).words_used == used
+    assert TemplateHalf("f", source, 1).words_used == used
     assert parse(f"[[example]]\na||| {{{{ target }}}}\n[[query]]\n{source}").words_used == used
 
 
 def test_json_of_a_field_that_is_not_there_names_it() -> None:
     with pytest.raises(TemplateError, match="'slots' is undefined"):
-        Half("my.j2", "{{ slots | json }}", 1).render({"utt": "x"})
+        TemplateHalf("my.j2", "{{ slots | json }}", 1).render({"utt": "x"})

@@ -16,10 +16,10 @@ from icl import load_run, run
 from icl.core.errors import IclError
 from icl.prompts.child_process import Sandbox
 from icl.prompts.render_again import Rendering
-from icl.reports.card import card_of, page
-from icl.reports.comparison import compared
+from icl.reports.card import make_card, render_card
+from icl.reports.comparison import render_comparison
 from icl.reports.page.page import page as report
-from icl.reports.tables import card, render
+from icl.reports.tables import render, render_record
 from icl.scoring.scores import score_run
 from tests.table_experiment import write
 
@@ -110,17 +110,17 @@ def read_all(folder: Path, rendering: Rendering, changed: Path) -> None:
         _ = condition.examples, condition.predictions(), condition.seconds, condition.tokens
         condition.store.batches()
         for record in [*condition.records.values()][:1]:
-            card(condition, record)
-            page(card_of(condition, record))
+            render_record(condition, record)
+            render_card(make_card(condition, record))
             for probe in [*condition.probes("content_free").records.values()][:1]:
-                card(condition.probes("content_free"), probe)
+                render_record(condition.probes("content_free"), probe)
 
 
 def score_all(folder: Path, rendering: Rendering) -> None:
     """What computes: scores, calibrators, checks and comparisons."""
     made = score_run(load_run("small", folder, rendering))
     render(made)
-    compared(made)
+    render_comparison(made)
 
 
 def fuzz(runs: Path, rendering: Rendering, cases: range, scored: int = 10) -> int:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from icl.core.strict_json import Malformed
+from icl.core.strict_json import ShapeError
 from icl.core.types import Output, Record
-from icl.records.lines import parse_record, record_line
+from icl.records.lines import parse_record, write_record_line
 
 MADE = Record("a", "c", "r", outputs=(Output("yes", "length", 3, 1),), prompt_tokens=3, role="pool")
 
 
 def test_a_record_is_read_as_it_was_written() -> None:
-    assert parse_record(record_line(MADE).encode()) == MADE
+    assert parse_record(write_record_line(MADE).encode()) == MADE
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
     ],
 )
 def test_a_word_that_nobody_writes_is_no_record(word: str, told: str) -> None:
-    line = record_line(MADE)
+    line = write_record_line(MADE)
     assert line.count(word) == 1
-    with pytest.raises(Malformed, match=told):
+    with pytest.raises(ShapeError, match=told):
         parse_record(line.replace(word, '"halted"').encode())

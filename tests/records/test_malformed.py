@@ -1,4 +1,4 @@
-"""Malformed run folders: whatever a file holds, a command ends in one line that names it."""
+"""ShapeError run folders: whatever a file holds, a command ends in one line that names it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from icl.core.files import replace_file
 from icl.core.strict_json import read_json
 from icl.core.types import Choice, Example, Output, Record
 from icl.records.condition_file import RowsIdentity
-from icl.records.store import ConditionStore, record_line
+from icl.records.store import ConditionStore, write_record_line
 
 IDS = ["a", "b", "c", "d", "e"]
 BATCHES = [["a", "b"], ["c", "d"], ["e"]]
@@ -54,13 +54,17 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
 def test_float32_sums_survive_as_the_shortest_decimal() -> None:
     numpy = pytest.importorskip("numpy")
     value = float(numpy.float32(-12.345678))
-    line = json.loads(record_line(record("a", logprobs=(value,))))
+    line = json.loads(write_record_line(record("a", logprobs=(value,))))
     assert numpy.float32(line["logprobs"][0]) == numpy.float32(value)
     assert len(str(line["logprobs"][0])) <= 11
 
 
 def test_defaults_are_not_written() -> None:
-    assert set(json.loads(record_line(Record("a", "c", "h")))) == {"id", "condition", "request"}
+    assert set(json.loads(write_record_line(Record("a", "c", "h")))) == {
+        "id",
+        "condition",
+        "request",
+    }
 
 
 def test_examples_shots_and_choices_are_kept(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from icl.cli import app
 from icl.core.types import Prompt
-from icl.reports.card import card_of, page, pieces
+from icl.reports.card import make_card, render_card, split_prompt
 from icl.running.run import run
 from tests.table_experiment import write
 
@@ -28,7 +28,7 @@ def test_show_html_is_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[s
     app(["show", record_name, "--html", "--out", str(tmp_path / "runs")], standalone_mode=False)
     told = capsys.readouterr().out
     record = condition.record(name)
-    assert told.removesuffix("\n") == page(card_of(condition, record))
+    assert told.removesuffix("\n") == render_card(make_card(condition, record))
     shown = plain(told)
     assert condition.prompt(record).text in shown
     for choice in condition.choices(record):
@@ -41,8 +41,8 @@ def test_show_html_is_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_pieces_are_the_prompt() -> None:
     prompt = Prompt("q q", "do it", (("in a", " b"), ("in c", " d")), system="sys")
-    assert "".join(text for text, _ in pieces(prompt)) == prompt.text
-    assert pieces(prompt) == [
+    assert "".join(text for text, _ in split_prompt(prompt)) == prompt.text
+    assert split_prompt(prompt) == [
         ("sys", "instruction"),
         ("\n\n", None),
         ("do it", "instruction"),

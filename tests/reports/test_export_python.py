@@ -13,7 +13,7 @@ import pytest
 
 from icl.core.errors import ConfigError, StoreError
 from icl.core.types import digest
-from icl.prompts.chat_template import messages
+from icl.prompts.chat_template import make_messages
 from icl.records.results import Run
 from icl.reports.export_python import export
 from icl.running.run import run
@@ -90,7 +90,7 @@ def test_the_file_alone_renders_every_prompt_of_the_records(
         check=True,
     )
     prompts = [condition.prompt(record) for record in condition.records.values()]
-    assert json.loads(made.stdout) == [[prompt.text, messages(prompt)] for prompt in prompts]
+    assert json.loads(made.stdout) == [[prompt.text, make_messages(prompt)] for prompt in prompts]
     assert len(prompts) == 10
 
 
@@ -170,7 +170,7 @@ def test_messages_are_a_line_for_every_record(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in export(done, "1", "messages").splitlines()]
     condition = done.conditions[0]
     assert [row["id"] for row in rows] == list(condition.records)
-    assert rows[0]["messages"] == messages(condition.prompt(condition.record(rows[0]["id"])))
+    assert rows[0]["messages"] == make_messages(condition.prompt(condition.record(rows[0]["id"])))
     assert rows[0]["targets"] == list(condition.examples[0].targets)
     with pytest.raises(ConfigError, match="leave out --shots-of"):
         export(done, "1", "messages", shots_of="r3")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icl.prompts.jinja_sandbox import Half
-from icl.reports.jinja_to_python import HELPERS, Untranslatable, function
+from icl.prompts.jinja_sandbox import TemplateHalf
+from icl.reports.jinja_to_python import HELPERS, TranslationError, write_function
 
 CONSTANTS: dict[str, Any] = {"labels": ["a", "b'\""], "words": {"yes": "oui", "items": "x"}}
 HALVES = [
@@ -29,7 +29,7 @@ HALVES = [
 
 
 def made(source: str) -> Any:
-    text, helpers = function("half", Half("x.j2", source, 1), CONSTANTS)
+    text, helpers = write_function("half", TemplateHalf("x.j2", source, 1), CONSTANTS)
     namespace: dict[str, Any] = {}
     exec("import json\n" + "\n".join(HELPERS[name] for name in helpers) + text, namespace)
     return namespace["half"]
@@ -47,14 +47,14 @@ def test_plain_python_gives_what_jinja_gives(
         "text": text, "number": number, "none": None, "yes": True,
         "hints": [{"word": word, "senses": words} for word in words],
     }  # fmt: skip
-    assert made(source)(row) == Half("x.j2", source, 1).render({**row, **CONSTANTS})
+    assert made(source)(row) == TemplateHalf("x.j2", source, 1).render({**row, **CONSTANTS})
 
 
 @given(text=st.text())
 def test_any_text_survives(text: str) -> None:
     row = {"text": text}
     for source in ("{{ text }}", "{{ text | unpunct }}{{ text | decap }}{{ text | json }}"):
-        assert made(source)(row) == Half("x.j2", source, 1).render(row)
+        assert made(source)(row) == TemplateHalf("x.j2", source, 1).render(row)
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_any_text_survives(text: str) -> None:
     ],
 )
 def test_what_has_no_counterpart_is_named(source: str, reason: str) -> None:
-    with pytest.raises(Untranslatable, match=reason):
+    with pytest.raises(TranslationError, match=reason):
         made(source)

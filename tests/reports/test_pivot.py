@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from icl.core.errors import ConfigError
-from icl.reports.pivot import ABSENT, pivot, pivot_grid
+from icl.reports.pivot import ABSENT, lay_out_pivot, pivot
 from icl.scoring.significance import holm
 from tests.madeup import Made, Row, made
 
@@ -36,7 +36,7 @@ def test_a_place_is_a_score_with_its_interval(tmp_path: Path) -> None:
     assert place is not None and place.value == 50.0 and place.sd is None
     assert place.text.startswith("50.0") and place.text.endswith("[35.2, 64.8]")
     assert one.over == ()
-    table = pivot_grid(one)
+    table = lay_out_pivot(one)
     assert table.heads == ("locale \\ prompt", "x", "y")
     assert [[cell.bold for cell in row] for row in table.rows] == [
         [False, False, True],
@@ -74,7 +74,7 @@ def test_other_settings_are_averaged_and_counted(tmp_path: Path) -> None:
     assert place.sd == pytest.approx(math.sqrt(2) * 12.5)
     assert place.text == "37.5* ± 17.7 (2)"
     assert one.over == ("seed",)
-    notes = pivot_grid(one).notes
+    notes = lay_out_pivot(one).notes
     assert "mean ± standard deviation (conditions) over seed: 2 conditions a place" in notes
     assert place.p is not None and place.p < 0.01
 
@@ -105,7 +105,7 @@ def test_places_that_nothing_pairs_are_not_tested(tmp_path: Path) -> None:
 def test_one_setting_alone_is_a_column(tmp_path: Path) -> None:
     run = grid(tmp_path, {("en", "x"): 20, ("de", "x"): 30})
     [one] = pivot(run, "locale")
-    table = pivot_grid(one)
+    table = lay_out_pivot(one)
     assert table.heads == ("locale", "acc")
     assert not any(cell.bold for row in table.rows for cell in row)
 
@@ -117,7 +117,7 @@ def test_a_setting_that_a_condition_lacks_is_a_dash(tmp_path: Path) -> None:
     run = made(tmp_path, zero, some)
     [one] = pivot(run, "k", "select")
     assert (one.row_values, one.col_values) == (("0", "8"), (ABSENT, "bm25"))
-    assert [[cell.text[:4] for cell in row] for row in pivot_grid(one).rows] == [
+    assert [[cell.text[:4] for cell in row] for row in lay_out_pivot(one).rows] == [
         ["0", "25.0", "–"],
         ["8", "–", "50.0"],
     ]

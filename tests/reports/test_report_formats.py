@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from icl.reports.appendix import Appendix, Shown, Source, appendix
-from icl.reports.grid import Cell, Grid, score_grids
-from icl.reports.latex import as_latex, latex_text
-from icl.reports.markdown_csv_json import as_csv, as_json, as_markdown, fenced, markdown_text
-from icl.reports.pivot import pivot, pivot_grid
+from icl.reports.appendix import Appendix, SentPrompt, TemplateSource, make_appendix
+from icl.reports.grid import Cell, Grid, make_score_grids
+from icl.reports.latex import as_latex, escape_latex
+from icl.reports.markdown_csv_json import as_csv, as_json, as_markdown, escape_markdown, fence_text
+from icl.reports.pivot import lay_out_pivot, pivot
 from icl.reports.terminal import as_text
 from tests.madeup import Made, Row, made
 
@@ -83,7 +83,7 @@ def parsed(text: str) -> list[Any]:
 
 
 def test_markdown_of_a_run(tmp_path: Path) -> None:
-    text = as_markdown(score_grids(study(tmp_path)))
+    text = as_markdown(make_score_grids(study(tmp_path)))
     lines = text.splitlines()
     assert lines[0] == "## classify · m · 0" or lines[0].startswith("## classify")
     head = next(line for line in lines if line.startswith("| prompt"))
@@ -111,13 +111,13 @@ def test_no_text_is_markdown(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_fence_holds_whatever_stands_in_it(text: str) -> None:
-    [token] = MarkdownIt().parse(fenced(text))
+    [token] = MarkdownIt().parse(fence_text(text))
     assert token.type == "fence"
 
 
 @given(st.text(st.sampled_from("ab_*`[]()!<>|\\#&-+=1.~ \n"), max_size=12))
 def test_markdown_text_reads_as_it_was(text: str) -> None:
-    made_of = markdown_text(text)
+    made_of = escape_markdown(text)
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(made_of)
     inner = [child for token in tokens for child in (token.children or [])]
     assert {child.type for child in inner} <= {"text", "text_special"}
@@ -148,7 +148,7 @@ def assert_harmless(text: str) -> None:
 
 def test_latex_of_a_run(tmp_path: Path) -> None:
     run = study(tmp_path)
-    text = as_latex(score_grids(run))
+    text = as_latex(make_score_grids(run))
     assert text.startswith("% needs: \\usepackage{booktabs}")
     assert "XeLaTeX and LuaLaTeX" in text
     assert r"\label{tab:made-classify}" in text
@@ -158,7 +158,7 @@ def test_latex_of_a_run(tmp_path: Path) -> None:
     assert_harmless(text)
     columns = [line.index("&") for line in text.splitlines() if "&" in line]
     assert len(set(columns)) == 1
-    pivots = [pivot_grid(one) for one in pivot(run, "locale", "prompt")]
+    pivots = [lay_out_pivot(one) for one in pivot(run, "locale", "prompt")]
     text = as_latex(pivots)
     assert r"\textbf{75.0 {[}59.8, 85.8{]}}" in text
     assert r"50.0\textasteriskcentered{}" in text
@@ -168,7 +168,9 @@ def test_latex_of_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_is_a_command_of_latex(text: str) -> None:
     made_of = Appendix(
-        (Source(text, text, text),), (Shown("f", text, text, text, (text,)),), ((text, text),)
+        (TemplateSource(text, text, text),),
+        (SentPrompt("f", text, text, text, (text,)),),
+        ((text, text),),
     )
     whole = as_latex([table([[text, text], ["b", "c"]], (text,))], made_of)
     assert_harmless(whole)
@@ -180,7 +182,7 @@ def test_no_text_is_a_command_of_latex(text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_latex_text_is_one_line_of_known_commands(text: str) -> None:
-    made_of = latex_text(text)
+    made_of = escape_latex(text)
     assert "\n" not in made_of
     assert_harmless(made_of)
 
@@ -199,7 +201,7 @@ def test_latex_compiles(tmp_path: Path, engine: str) -> None:
 
 
 def test_latex_names_fonts_of_other_scripts() -> None:
-    shown = Shown("f", "t", "r0", "मुझे जगाना 金曜日", ())
+    shown = SentPrompt("f", "t", "r0", "मुझे जगाना 金曜日", ())
     text = as_latex([], Appendix((), (shown,), ()))
     assert "% scripts beside Latin: Deva, Hani;" in text
     assert "%   'Noto Sans Devanagari:mode=harf;'," in text
@@ -261,7 +263,7 @@ def test_numbers_are_numbers_to_a_spreadsheet(tmp_path: Path) -> None:
 
 def test_json_holds_everything(tmp_path: Path) -> None:
     run = study(tmp_path)
-    body = json.loads(as_json(run, pivot(run, "locale", "prompt"), appendix(run)))
+    body = json.loads(as_json(run, pivot(run, "locale", "prompt"), make_appendix(run)))
     assert [one["condition"] for one in body["conditions"]] == [
         one.entry.fingerprint for one in run.conditions
     ]
@@ -279,7 +281,7 @@ def test_json_holds_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_json_comes_back_and_closes_no_tag(tmp_path: Path, text: str) -> None:
     run = made(tmp_path, Made([Row("a", "a", {"text": text})], {"prompt": text}))
-    made_of = as_json(run, appendix=appendix(run))
+    made_of = as_json(run, appendix=make_appendix(run))
     assert "<" not in made_of
     made_of.encode("utf-8")
     body = json.loads(made_of)
@@ -289,7 +291,7 @@ def test_json_comes_back_and_closes_no_tag(tmp_path: Path, text: str) -> None:
 
 def test_the_appendix_has_templates_once_and_a_prompt_a_condition(tmp_path: Path) -> None:
     run = study(tmp_path)
-    found = appendix(run)
+    found = make_appendix(run)
     assert [one.name for one in found.templates] == ["p_one", "p_two"]
     assert found.templates[0].text.startswith("---\ntask: classify")
     assert len(found.prompts) == 4
@@ -300,12 +302,12 @@ def test_the_appendix_has_templates_once_and_a_prompt_a_condition(tmp_path: Path
     assert "```jinja\n---\ntask: classify" in text
     assert "```bibtex\n@misc{m, title = {T}}\n```" in text
     nothing = made(tmp_path / "none", Made([Row("a", "a")]))
-    assert "give the data `cite:`" in as_markdown([], appendix(nothing))
+    assert "give the data `cite:`" in as_markdown([], make_appendix(nothing))
 
 
 def test_the_terminal_shows_text_as_it_is(tmp_path: Path) -> None:
     run = study(tmp_path)
-    grids = [pivot_grid(one) for one in pivot(run, "locale", "prompt")]
+    grids = [lay_out_pivot(one) for one in pivot(run, "locale", "prompt")]
     text = as_text(run, grids, plain=True)
     assert "▸ 75.0 [59.8, 85.8]" in text
     assert max(map(len, text.splitlines())) <= 80
@@ -321,5 +323,5 @@ def test_a_run_that_was_not_finished_says_so(tmp_path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:30]))
     from icl.records.results import load_run
 
-    text = as_markdown(score_grids(load_run(tmp_path / "made")))
+    text = as_markdown(make_score_grids(load_run(tmp_path / "made")))
     assert "30 of 40" in text

@@ -14,10 +14,10 @@ from icl.engines.hf.engine import HFEngine
 from icl.engines.table import TableEngine
 from icl.experiment.condition import Condition, build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
 from icl.reports.tables import render
-from icl.running.answer import BATCH_SIZE, MOST_RANKED, batches
+from icl.running.answer import BATCH_SIZE, MOST_RANKED, plan_batches
 from icl.running.run import run
 from tests.table_experiment import write
 
@@ -25,7 +25,7 @@ from tests.table_experiment import write
 def conditions(file: Path) -> list[Condition]:
     experiment = load_experiment(file)
     loader = Loader(experiment)
-    return [build(point, loader) for point in points(experiment)]
+    return [build(point, loader) for point in list_points(experiment)]
 
 
 def tiny(tiny_model: Path) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def tiny(tiny_model: Path) -> dict[str, Any]:
 
 def sizes(condition: Condition) -> list[int]:
     pending = [condition.request(example) for example in condition.examples]
-    return [len(batch) for batch in batches(pending, condition)]
+    return [len(batch) for batch in plan_batches(pending, condition)]
 
 
 def test_the_file_says_the_size_else_the_engine_else_eight(
@@ -61,7 +61,7 @@ def test_rows_are_a_power_of_two_that_half_of_the_free_memory_holds(
     token = 2 * 4 * config.num_hidden_layers * heads  # keys and values in float32
     for free, rows in ((2 * 100 * token, 1), (12 * 100 * token, 4), (10**15, 64), (0, 1)):
         monkeypatch.setattr(
-            "icl.engines.hf.weights.memory.free_bytes", lambda device, free=free: free
+            "icl.engines.hf.weights.memory.measure_free_bytes", lambda device, free=free: free
         )
         assert engine.rows(100) == rows
 
@@ -72,13 +72,13 @@ def test_prompts_that_begin_alike_share_a_batch_and_the_longest_comes_first(
     ranked, written, *_ = conditions(write(tmp_path, batch_size=4))
     for condition in (ranked, written):
         requests = {e.id: condition.request(e) for e in condition.examples}
-        found = batches(list(requests.values()), condition)
+        found = plan_batches(list(requests.values()), condition)
         longest = [max(requests[key].tokens for key in batch) for batch in found]
         assert longest == sorted(longest, reverse=True)
     ranked_requests = [ranked.request(example) for example in ranked.examples]
     texts = sorted(request.sent for request in ranked_requests)
     by_id = {request.example.id: request.sent for request in ranked_requests}
-    for batch in batches(ranked_requests, ranked):
+    for batch in plan_batches(ranked_requests, ranked):
         first = texts.index(by_id[batch[0]])
         assert [by_id[key] for key in batch] == texts[first : first + len(batch)]
 

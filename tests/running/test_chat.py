@@ -15,10 +15,10 @@ import yaml
 
 from icl import load_experiment, run
 from icl.experiment.entries import SamplingEntry
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.prompts.chat_template import ChatOptions
 from icl.records.results import load_run
-from icl.reports.tables import card, render
+from icl.reports.tables import render, render_record
 from icl.tasks.predict import predict
 from tests.chatmodels import CHATML, QWEN3, save_chat_model
 from tests.cli.test_cli import call
@@ -59,7 +59,7 @@ def test_what_is_shown_is_what_was_sent(
     (tmp_path / "model").rename(tmp_path / "gone")
     for condition in done.conditions:
         for record in condition.records.values():
-            assert "rendered again: the same as was sent" in card(condition, record)
+            assert "rendered again: the same as was sent" in render_record(condition, record)
     code, out, _ = call(capsys, monkeypatch, "show", "small#2/r3")
     assert "<|im_start|>user\nName the intent.\n\nSay: " in out
     assert "utterance 3 <|im_end|>\n<|im_start|>system about" in out
@@ -90,7 +90,9 @@ def test_form_is_an_axis_and_nothing_is_computed_twice(tmp_path: Path) -> None:
     bare = run(file, tmp_path / "bare")
     assert len(bare.conditions) == 2, "without shots one turn and turns ask the same"
     for condition in bare.conditions:
-        assert "same as was sent" in card(condition, next(iter(condition.records.values())))
+        assert "same as was sent" in render_record(
+            condition, next(iter(condition.records.values()))
+        )
 
 
 def test_mistakes_in_a_model_entry_are_one_line(
@@ -110,7 +112,7 @@ def test_a_date_in_yaml_is_a_text(tmp_path: Path) -> None:
     text = intents(tmp_path, "always").read_text()
     file = tmp_path / "dated.yaml"
     file.write_text(text.replace('"device"', '"chat_date": 2024-07-26, "device"'))
-    assert points(load_experiment(file))[0].model["chat_date"] == "2024-07-26"
+    assert list_points(load_experiment(file))[0].model["chat_date"] == "2024-07-26"
 
 
 def copying(folder: Path, follows: dict[str, str], **sampling: Any) -> Path:
@@ -131,7 +133,7 @@ def test_reasoning_is_kept_shown_and_not_scored(tmp_path: Path) -> None:
     record = next(iter(condition.records.values()))
     assert (record.outputs[0].text, record.outputs[0].reasoning) == ("Yes", "hm")
     assert predict(record, [], "text").value == "Yes"
-    shown = card(condition, record)
+    shown = render_record(condition, record)
     assert "── reasoning ─" in shown and "\nhm\n── output (end, 7 tokens)" in shown
     assert "same as was sent" in shown
 

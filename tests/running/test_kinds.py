@@ -13,7 +13,7 @@ import pytest
 from icl import load_run, run, score_run
 from icl.core.errors import (
     ChoiceError,
-    CommandRefused,
+    CommandError,
     ConfigError,
     DataError,
     MetricError,
@@ -23,9 +23,9 @@ from icl.core.errors import (
 from icl.core.types import Choice, Output, Record
 from icl.experiment.condition import build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
-from icl.reports.tables import card, render
+from icl.reports.tables import render, render_record
 from icl.running.estimate import estimate
 from icl.tasks.predict import predict
 
@@ -90,8 +90,8 @@ def test_choices_of_the_row_are_scored_kept_and_rendered_again(tmp_path: Path) -
     )
     assert len(record.logprobs) == len(record.choice_tokens) == 2
     assert not (condition.store.folder / "choices.json").exists()
-    assert "the same as was sent" in card(condition, record)
-    assert "1  left 3 or right" in card(condition, record)
+    assert "the same as was sent" in render_record(condition, record)
+    assert "1  left 3 or right" in render_record(condition, record)
     found = scores(done)
     assert found["chance/accuracy"] == 50 and found["accuracy"] is not None
     (tmp_path / "t.j2").unlink()
@@ -125,7 +125,7 @@ def test_labels_are_those_of_the_label_field_where_the_data_names_no_answer(tmp_
     rows = [*ROWS, {**ROWS[0], "id": "9", "split": "train"}]
     file = small(tmp_path, template, rows, "classify")
     experiment = load_experiment(file)
-    made = build(points(experiment)[0], Loader(experiment))
+    made = build(list_points(experiment)[0], Loader(experiment))
     assert [choice.label for choice in made.choices] == ["0", "1"]
     assert made.left_out == 1, "the answer is no part of the content that pool and test share"
 
@@ -181,7 +181,7 @@ def test_how_an_answer_names_a_choice(
         }
     ]
     experiment = load_experiment(small(tmp_path, template, rows, "choose"))
-    made = build(points(experiment)[0], Loader(experiment))
+    made = build(list_points(experiment)[0], Loader(experiment))
     request = made.request(made.examples[0])
     assert request.prompt.text == "Q so y\n\nP so"
     assert request.example.targets == (answer,)
@@ -242,7 +242,7 @@ def test_extraction_from_json_to_f1(tmp_path: Path) -> None:
     assert scores(done)["exact_match"] == pytest.approx(100 / 3)
     assert scores(done)["unparsed"] == pytest.approx(100 / 3)
     assert '{"who": ["n3"]}' in done.conditions[0].prompt(done.conditions[0].record("0")).text
-    assert "neither JSON" in card(done.conditions[0], done.conditions[0].record("2"))
+    assert "neither JSON" in render_record(done.conditions[0], done.conditions[0].record("2"))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,9 @@ def test_samples_are_drawn_kept_and_counted(tmp_path: Path) -> None:
     done = run(file, tmp_path / "runs")
     assert [output.sample for output in done.conditions[0].record("1").outputs] == [0, 1, 2]
     assert scores(done)["agreement"] == 100
-    assert "votes      3 of 3 samples" in card(done.conditions[0], done.conditions[0].record("1"))
+    assert "votes      3 of 3 samples" in render_record(
+        done.conditions[0], done.conditions[0].record("1")
+    )
     with pytest.raises(ConfigError, match="n is 3, and at temperature 0 all outputs are the same"):
         load_experiment(small(tmp_path, template, FOUND, "generate", sampling={"n": 3}))
 
@@ -328,7 +330,7 @@ def test_a_long_document_is_shortened_counted_and_shown(tmp_path: Path) -> None:
     record = condition.record("4")
     kept, whole = record.shortened
     assert kept < whole == len(NEWS[4]["document"])
-    text = card(condition, record)
+    text = render_record(condition, record)
     assert "the same as was sent" in text and f"{kept} of {whole} characters of the marked" in text
     assert "2 prompts lost the end of their marked span" in render(done)
 
@@ -349,7 +351,7 @@ def test_an_outside_metric_runs_in_the_experiments_folder(tmp_path: Path) -> Non
     (tmp_path / "m.py").write_text("raise SystemExit('broken')\n")
     again = score_run(load_run(tmp_path / "runs" / "k"))
     assert scores(again)["half"] == 50, "a run folder starts no program unless it is asked for"
-    with pytest.raises(CommandRefused, match="'half' is a program that the run's manifest names"):
+    with pytest.raises(CommandError, match="'half' is a program that the run's manifest names"):
         score_run(again, ["half"])
     allowed = load_run(tmp_path / "runs" / "k", allow_commands=True)
     with pytest.raises(MetricError, match="the metric 'half' ended with code 1: broken"):
@@ -403,7 +405,7 @@ def test_xcopa(tmp_path: Path, locale: str) -> None:
             "path": str(folder / "{locale}" / "{split}.{locale}.jsonl"),
         }
     }
-    found = [p for p in points(replace(experiment, raw=raw)) if p.locale == locale]
+    found = [p for p in list_points(replace(experiment, raw=raw)) if p.locale == locale]
     made = build(found[0], Loader(replace(experiment, raw=raw)))
     request = made.request(next(example for example in made.examples if example.id == "test100-1"))
     if locale == "sw":

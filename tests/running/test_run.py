@@ -18,9 +18,9 @@ from icl.core.registry import register
 from icl.core.types import ChoiceScore, OnToken, Output, Prompt, Sampling
 from icl.engines.table import TableEngine
 from icl.experiment.condition import build
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
-from icl.reports.tables import card, render
+from icl.reports.tables import render, render_record
 from icl.running.estimate import estimate
 from tests.table_experiment import write
 
@@ -206,7 +206,7 @@ def test_whatever_changes_an_answer_changes_the_fingerprint(
 def fingerprints(folder: Path, change: dict[str, Any]) -> list[tuple[str, str]]:
     experiment = load_experiment(write(folder, **change))
     loader = Loader(experiment)
-    made = [build(point, loader) for point in points(experiment)]
+    made = [build(point, loader) for point in list_points(experiment)]
     return [(condition.fingerprint, condition.task.name) for condition in made]
 
 
@@ -215,12 +215,12 @@ def test_the_template_text_and_the_pool_change_the_fingerprint(tmp_path: Path) -
     experiment = load_experiment(tmp_path / "small.yaml")
     template = tmp_path / "intent.j2"
     template.write_text(template.read_text().replace("Name the", "Tell the"))
-    after = [build(point, Loader(experiment)).fingerprint for point in points(experiment)]
+    after = [build(point, Loader(experiment)).fingerprint for point in list_points(experiment)]
     assert [a == b for a, (b, _) in zip(after, before, strict=True)] == [False, True, False, True]
     write(tmp_path)
     rows = tmp_path / "rows.jsonl"
     rows.write_text(rows.read_text().replace("utterance 20", "utterance twenty"))
-    pooled = [build(point, Loader(experiment)).fingerprint for point in points(experiment)]
+    pooled = [build(point, Loader(experiment)).fingerprint for point in list_points(experiment)]
     assert [a == b for a, (b, _) in zip(pooled, before, strict=True)] == [True, True, False, True]
 
 
@@ -264,7 +264,7 @@ def test_every_record_renders_again_to_what_was_sent(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
     for condition in load_run("small", tmp_path / "runs").conditions:
         for record in condition.records.values():
-            assert "rendered again: the same as was sent" in card(condition, record)
+            assert "rendered again: the same as was sent" in render_record(condition, record)
     assert len(done.conditions) == 4
 
 
@@ -272,7 +272,7 @@ def test_a_changed_store_is_seen_by_the_card(tmp_path: Path) -> None:
     done = run(write(tmp_path), tmp_path / "runs")
     condition = done.conditions[0]
     record = next(iter(condition.records.values()))
-    assert "NOT what was sent" in card(condition, replace(record, request="0" * 64))
+    assert "NOT what was sent" in render_record(condition, replace(record, request="0" * 64))
 
 
 def test_scores_are_made_without_model_or_data_and_are_added(tmp_path: Path) -> None:

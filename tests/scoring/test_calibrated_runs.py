@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from icl import Run, load_experiment, load_run, run, score_run
-from icl.calibrators import Answers, Calibrated, Calibrator, Probe
+from icl.calibrators import Answers, CalibratedScores, Calibrator, Probe
 from icl.core.errors import CalibrationError, ConfigError
 from icl.core.registry import register
-from icl.reports.tables import card, render
+from icl.reports.tables import render, render_record
 from icl.running.estimate import estimate
 from tests.running.test_kinds import COPA, ROWS, small
 from tests.running.test_run import COUNTING, CountingEngine, files
@@ -126,7 +126,7 @@ def test_every_probe_renders_again_to_what_was_sent(tmp_path: Path) -> None:
         found = condition.probes(role)
         for record in found.records.values():
             assert record.role == role
-            assert "rendered again: the same as was sent" in card(found, record)
+            assert "rendered again: the same as was sent" in render_record(found, record)
         seen[role] = found.prompt(record).text
     assert seen["domain"] == "Intent:"
     tests = {condition.prompt(record).text for record in condition.records.values()}
@@ -255,7 +255,7 @@ def test_rows_with_choices_of_their_own(tmp_path: Path) -> None:
     assert beside(done, 0, "domain") == 6
     probes = condition.probes("domain")
     record = next(iter(probes.records.values()))
-    assert record.choices and "the same as was sent" in card(probes, record)
+    assert record.choices and "the same as was sent" in render_record(probes, record)
     (refused,) = [one.refused for one in condition.calibrations if one.name == "vote_mix"]
     assert refused == "the choices differ from row to row, so shots cannot vote"
     assert "bias of their places" in " ".join(render(done).split())
@@ -333,8 +333,8 @@ def test_a_calibrator_of_ones_own(tmp_path: Path, own_registry: None) -> None:
         def probes(self, example: Any, template: Any) -> list[Probe]:
             return [Probe("other" if self.broken else "domain", {"text": "Well:"})]
 
-        def calibrate(self, given: Answers) -> Calibrated:
-            return Calibrated(
+        def calibrate(self, given: Answers) -> CalibratedScores:
+            return CalibratedScores(
                 [row - p[0] * np.nan for row, p in zip(given.logprobs, given.probes, strict=True)]
             )
 

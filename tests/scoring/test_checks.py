@@ -11,7 +11,7 @@ import pytest
 from icl import load_run, run
 from icl.core.types import Output
 from icl.reports.tables import render
-from icl.scoring.checks import CHECKS, Finding, brief, checks, direction
+from icl.scoring.checks import CHECKS, Finding, checks, find_score_direction, summarize_findings
 from tests.madeup import Made, Row, made
 from tests.table_experiment import write
 
@@ -205,10 +205,10 @@ def test_a_score_that_beats_no_baseline(tmp_path: Path) -> None:
 def test_fewer_errors_are_better(tmp_path: Path) -> None:
     bad = [Row(f"ein Satz {i}", "völlig anders und lang", meta={"target": "de"}) for i in range(30)]
     run = made(tmp_path, Made(bad, labels=(), metrics=["ter"]))
-    assert direction(run.conditions[0], "ter@text") == "lower"
-    assert direction(run.conditions[0], "length_ratio") == "none"
-    assert direction(run.conditions[0], "accuracy+batch") == "higher"
-    assert direction(run.conditions[0], "who knows") == "none"
+    assert find_score_direction(run.conditions[0], "ter@text") == "lower"
+    assert find_score_direction(run.conditions[0], "length_ratio") == "none"
+    assert find_score_direction(run.conditions[0], "accuracy+batch") == "higher"
+    assert find_score_direction(run.conditions[0], "who knows") == "none"
     assert "below_baseline" in {one.name for one in checks(run)}
 
 
@@ -267,12 +267,12 @@ def test_the_terminal_names_a_handful_and_counts_the_rest(tmp_path: Path) -> Non
         for i in range(12)
     ]
     run = made(tmp_path, Made(bad), Made(bad, {"shots": "1 bm25"}))
-    lines = brief(run.conditions, checks(run), 3, "made")
+    lines = summarize_findings(run.conditions, checks(run), 3, "made")
     assert len(lines) == 4
     assert lines[0].startswith("check: no shots: 12 of 12 prompts end inside a token")
     assert lines[0].endswith("(and 1 more condition)")
     assert lines[-1] == "and 5 more checks:  icl report made --format text"
-    everything = brief(run.conditions, checks(run), None)
+    everything = summarize_findings(run.conditions, checks(run), None)
     assert len(everything) == 8
     shown = render(run)
     assert max(map(len, shown.splitlines())) <= 80

@@ -12,22 +12,27 @@ import pytest
 import yaml
 
 from icl import run
-from icl.core.errors import CommandRefused, ConfigError, StoreError
+from icl.core.errors import CommandError, ConfigError, StoreError
 from icl.core.types import Example, Prediction
 from icl.experiment.file import load_experiment
 from icl.metrics import make_metric
 from icl.metrics.accuracy import Accuracy
 from icl.records.results import Run
-from icl.reports.comparison import comparison_tables, plain, spread_tables, verdict
+from icl.reports.comparison import (
+    describe_comparison,
+    make_comparison_tables,
+    make_spread_tables,
+    render_plain,
+)
 from icl.scoring.compare import (
     Comparison,
     compare,
     compare_by,
     compare_runs,
     compare_sides,
-    corrected,
+    correct_comparisons,
 )
-from icl.scoring.pairs import Side, settings_of
+from icl.scoring.pairs import Side, collect_settings
 from icl.scoring.sensitivity import rank_stability, spreads
 from tests.table_experiment import TEMPLATE, write
 
@@ -63,7 +68,7 @@ def answered(hits: str, name: str = "x", text: str = "q", locale: str = "en") ->
 
 def between(one: Side, two: Side, metric: Any = None) -> Comparison:
     made = compare_sides(one, two, "accuracy", metric or Accuracy(), {"task": "t"})
-    return corrected([made])[0]
+    return correct_comparisons([made])[0]
 
 
 def test_conditions_equal_but_for_the_setting_are_paired(small: Run) -> None:
@@ -102,7 +107,7 @@ def test_the_baseline_can_be_named(small: Run) -> None:
 
 
 def test_values_of_each_setting(small: Run) -> None:
-    found = settings_of(small)
+    found = collect_settings(small)
     assert found["prompt"] == ["intent.j2", "short.j2", "copy.j2"]
     assert (found["seed"], found["select"]) == (["0", "1", "2"], ["bm25", "random"])
 
@@ -146,7 +151,7 @@ def test_runs_are_compared_on_the_examples_that_both_have(tmp_path: Path, small:
     first = found[0]
     assert (first.a, first.b) == ("t", "u")  # what tells the runs apart
     assert (first.n_a, first.n_b, first.n) == (12, 8, 8)
-    assert "of 12 and 8 examples, 8 are in both" in verdict(first)
+    assert "of 12 and 8 examples, 8 are in both" in describe_comparison(first)
     assert first.identical  # the same engine by another name
     single = replace(small, conditions=small.conditions[:1])
     with pytest.raises(ConfigError, match="^no condition of small is alike to one of fewer; name"):
@@ -169,7 +174,7 @@ def test_rows_of_the_same_id_with_another_text_are_left_out() -> None:
     other = {**two.examples, "r0": Example("r0", {"q": "something else"}, ("a",), {"locale": "en"})}
     made = between(answered("++++"), replace(two, examples=other))
     assert (made.n, made.left_out) == (3, 1)
-    text = plain(comparison_tables([made]))
+    text = render_plain(make_comparison_tables([made]))
     assert "1 examples share an id, not text and targets: left out" in text
     none = between(answered("++++"), answered("----", text="other "))
     assert none.problem == (
@@ -181,12 +186,14 @@ def test_rows_of_the_same_id_with_another_text_are_left_out() -> None:
 
 def test_nothing_in_common_is_said_without_a_table() -> None:
     made = between(answered("+++..", "left"), answered("...++", "right"))
-    assert verdict(made) == (
+    assert describe_comparison(made) == (
         "t: right against left: nothing can be compared: no common examples: 3 and 2 examples "
         "share no id"
     )
     assert (made.value_a, made.difference.p, made.p_holm) == (None, None, None)
-    assert plain(comparison_tables([made])).startswith("t: right against left: nothing can be")
+    assert render_plain(make_comparison_tables([made])).startswith(
+        "t: right against left: nothing can be"
+    )
 
 
 def test_a_metric_that_is_not_defined_is_said() -> None:
@@ -194,7 +201,7 @@ def test_a_metric_that_is_not_defined_is_said() -> None:
     bare = {key: replace(example, targets=()) for key, example in one.examples.items()}
     made = between(replace(one, examples=bare), replace(two, examples=bare))
     assert made.problem.startswith("acc needs a target, and example 'r0' has none")
-    many = plain(comparison_tables([made, between(one, two)]))
+    many = render_plain(make_comparison_tables([made, between(one, two)]))
     assert "needs a target" in many and "nan" not in many.lower()
 
 
@@ -213,29 +220,29 @@ def test_a_metric_that_is_not_defined_is_said() -> None:
     ],
 )  # fmt: skip
 def test_the_words_say_what_is_shown(one: str, two: str, words: str) -> None:
-    assert words in verdict(between(answered(one), answered(two)))
+    assert words in describe_comparison(between(answered(one), answered(two)))
 
 
 def test_where_lower_is_better_the_words_say_so() -> None:
     one, two = answered("-" * 9), answered("+" * 9)
     made = between(one, two, make_metric("ter")[1])
     assert made.better == "lower"
-    assert verdict(made).endswith("p = 0.005 (lower is better)")
+    assert describe_comparison(made).endswith("p = 0.005 (lower is better)")
     assert between(one, two, make_metric("length_ratio")[1]).better == "none"
 
 
 def test_all_comparisons_are_corrected_together() -> None:
     made = [between(answered("-" * 8), answered("+" * n + "-" * (8 - n))) for n in (6, 7, 8)]
-    found = corrected(made)
+    found = correct_comparisons(made)
     assert [round(one.difference.p, 6) for one in found] == [0.03125, 0.015625, 0.007813]
     assert [round(one.p_holm, 6) for one in found] == [0.03125, 0.03125, 0.023438]
     assert {one.compared for one in found} == {3}
     problem = between(answered("+."), answered(".+"))
-    assert corrected([*made, problem])[0].compared == 3
+    assert correct_comparisons([*made, problem])[0].compared == 3
 
 
 def test_many_comparisons_are_summed_up_in_80_columns(small: Run) -> None:
-    text = plain(comparison_tables(compare_by(small, "prompt"), "prompt"))
+    text = render_plain(make_comparison_tables(compare_by(small, "prompt"), "prompt"))
     assert max(map(len, text.splitlines())) <= 80
     assert "intent · t · acc by prompt, against intent.j2" in text
     assert "mean of 5" in text
@@ -252,7 +259,7 @@ def test_what_is_shown_is_marked_and_named() -> None:
         )
         for n in (1, 2, 18, 19)
     ]
-    text = plain(comparison_tables(corrected(rows), "prompt"))
+    text = render_plain(make_comparison_tables(correct_comparisons(rows), "prompt"))
     assert "shown, 2 of 4: b18 +90.0 (18), b19 +95.0 (19)" in text
     assert text.count("<0.001*") == 2
 
@@ -262,7 +269,7 @@ def test_a_run_of_an_earlier_version_is_told(small: Run) -> None:
     old = replace(small, conditions=(replace(small.conditions[0], entry=entry),))
     with pytest.raises(StoreError, match="as an earlier version left it; run the experiment again"):
         compare_by(old, "prompt")
-    assert plain(spread_tables(replace(small, conditions=small.conditions[:1]))) == "\n"
+    assert render_plain(make_spread_tables(replace(small, conditions=small.conditions[:1]))) == "\n"
 
 
 def test_the_page_on_statistics_is_true(small: Run, tmp_path: Path) -> None:
@@ -283,9 +290,7 @@ def test_outside_programs_are_not_started_unasked(small: Run) -> None:
     )
     with pytest.raises(ConfigError, match="^the task 'intent' has outside programs for metrics"):
         compare(first, second)
-    with pytest.raises(
-        CommandRefused, match="'comet' is a program .*'python score.py {hypothesis}"
-    ):
+    with pytest.raises(CommandError, match="'comet' is a program .*'python score.py {hypothesis}"):
         compare(first, second, "comet")
     alone = replace(small, conditions=(first, second))
     assert spreads(alone) == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from icl import Run, load_run, run
-from icl.calibrators import Answers, Calibrated, Calibrator
+from icl.calibrators import Answers, CalibratedScores, Calibrator
 from icl.core.errors import MetricError
 from icl.core.stats import score
 from icl.scoring.reliability import Bin, ece_stats, reliability
@@ -69,8 +69,8 @@ def test_after_calibration(done: Run) -> None:
     class Sure(Calibrator):
         name = "sure"
 
-        def calibrate(self, answers: Answers) -> Calibrated:
-            return Calibrated([np.array([0.0, -np.inf, -np.inf])] * len(answers.logprobs))
+        def calibrate(self, answers: Answers) -> CalibratedScores:
+            return CalibratedScores([np.array([0.0, -np.inf, -np.inf])] * len(answers.logprobs))
 
     made = reliability(done.conditions[0], Sure())
     assert made.bins[-1].n == 12, "a confidence of 1 is in the last bin"

@@ -19,7 +19,7 @@ from icl.core.errors import ConfigError
 from icl.core.registry import register
 from icl.core.stats import proportion
 from icl.records.results import Run
-from icl.reports.comparison import comparison_tables, plain, spread_tables
+from icl.reports.comparison import make_comparison_tables, make_spread_tables, render_plain
 from icl.reports.tables import render
 from icl.scoring.ensembles import compare_ensemble, ensemble, ensemble_side
 from icl.scoring.sensitivity import (
@@ -76,7 +76,7 @@ def test_the_spread_is_that_of_the_scores(small: Run) -> None:
 def test_one_of_each_has_no_spread(tmp_path: Path) -> None:
     made = run(write(tmp_path), tmp_path)
     assert spreads(made) == []
-    assert list(spread_tables(made)) == []
+    assert list(make_spread_tables(made)) == []
 
 
 def test_conditions_all_alike_spread_by_chance_alone() -> None:
@@ -170,7 +170,7 @@ def test_an_ensemble_stands_beside_its_members(small: Run) -> None:
     assert [one.b for one in found[:2]] == ["intent.j2", "short.j2"]
     assert {one.a for one in found} == {"ensemble of 2"}
     assert len(found) == 10 and found[0].compared == 10
-    text = plain(comparison_tables(found, "prompt"))
+    text = render_plain(make_comparison_tables(found, "prompt"))
     assert "intent · t · acc by prompt, against ensemble of 2" in text
 
 

@@ -21,14 +21,14 @@ from icl.core.stats import Stats, aggregate, mean, proportion, score
 from icl.core.types import Example, Prediction
 from icl.metrics.macro_f1 import MacroF1
 from icl.scoring.significance import (
+    align_stats,
     approximate_randomization,
     bootstrap_differences,
-    difference,
     holm,
     mcnemar,
+    measure_difference,
     paired_bootstrap,
     power,
-    together,
 )
 
 
@@ -271,16 +271,16 @@ def test_one_row_and_none_show_nothing() -> None:
     assert (one.p, one.low, one.high) == (1.0, None, None)
     assert one.value == pytest.approx(70)
     assert one.test == "randomization10000-seed0|ci:none"
-    none = difference(mean([], "x"), mean([], "x"))
+    none = measure_difference(mean([], "x"), mean([], "x"))
     assert (none.value, none.low, none.p, none.n) == (None, None, None, 0)
-    assert difference(proportion([], "x"), proportion([], "x")).p is None
+    assert measure_difference(proportion([], "x"), proportion([], "x")).p is None
     pair = mcnemar(*counted(0, 0, 1, 0))
     assert (pair.p, pair.value) == (1.0, 100.0)
     assert pair.low < 0
 
 
 def test_constant_differences_have_no_width_and_a_small_p() -> None:
-    made = difference(mean([0.2] * 20, "x"), mean([0.4] * 20, "x"))
+    made = measure_difference(mean([0.2] * 20, "x"), mean([0.4] * 20, "x"))
     assert (made.low, made.high) == pytest.approx((20, 20))
     assert made.p < 0.001
 
@@ -295,7 +295,7 @@ def test_what_is_undefined_is_none() -> None:
 
 def test_rows_that_do_not_run_parallel_are_refused() -> None:
     a, b = mean([0.1, 0.2], "x"), mean([0.1], "x")
-    for test in (paired_bootstrap, approximate_randomization, power, difference):
+    for test in (paired_bootstrap, approximate_randomization, power, measure_difference):
         with pytest.raises(MetricError, match="same rows of both systems, and there are 2 and 1"):
             test(a, b)
     wide = Stats(np.ones((2, 3)), lambda row: 1.0, "x")
@@ -311,7 +311,7 @@ def test_together_gives_both_the_same_columns() -> None:
     examples = [Example(str(i), {}, (label,)) for i, label in enumerate("abca")]
     a = [Prediction(str(i), value) for i, value in enumerate("abbb")]
     b = [Prediction(str(i), value) for i, value in enumerate("zbca")]
-    one, two = together(MacroF1(), a, b, examples)
+    one, two = align_stats(MacroF1(), a, b, examples)
     assert one.rows.shape == two.rows.shape == (4, 12)
     for stats, predictions in ((one, a), (two, b)):
         alone = MacroF1().stats(predictions, examples)
@@ -327,9 +327,9 @@ def test_rows_of_one_example_are_drawn_together() -> None:
     keys = [str(i) for i in range(10)]
     a = aggregate([(mean(one, "x"), keys)] * 10)
     b = aggregate([(mean(two, "x"), keys)] * 10)
-    alone = difference(mean(one, "x"), mean(two, "x"))
-    copied = difference(mean(one * 10, "x"), mean(two * 10, "x"))
-    clustered = difference(a, b)
+    alone = measure_difference(mean(one, "x"), mean(two, "x"))
+    copied = measure_difference(mean(one * 10, "x"), mean(two * 10, "x"))
+    clustered = measure_difference(a, b)
     assert (clustered.value, clustered.p) == pytest.approx((alone.value, alone.p))
     assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high))
     assert clustered.n == 10

@@ -14,20 +14,20 @@ from typing import Any, ClassVar
 import pytest
 
 from icl.core import registry
-from icl.core.errors import CommandRefused, ConfigError
+from icl.core.errors import CommandError, ConfigError
 from icl.core.files import replace_file
 from icl.core.stats import Stats, mean
 from icl.core.types import Example, Prediction
 from icl.experiment.file import load_experiment
 from icl.experiment.lint import lint
 from icl.records.results import Run, load_run
-from icl.reports.comparison import compared
+from icl.reports.comparison import render_comparison
 from icl.reports.page.page import report_page
 from icl.running.run import run
 from icl.scoring.checks import checks
 from icl.scoring.compare import compare_by, compare_runs
 from icl.scoring.ensembles import compare_ensemble, ensemble
-from icl.scoring.scores import commands_left_out, score_run
+from icl.scoring.scores import note_commands_left_out, score_run
 from icl.scoring.sensitivity import spreads
 from icl.workbench.browse_runs import RunBrowser
 from icl.workbench.experiment_draft import check, open_run, run_draft
@@ -179,7 +179,7 @@ def test_nor_does_the_python_interface(folder: Path, way: str) -> None:
     if way == "score_run all":
         score_run(load_run("small"))
     else:
-        with pytest.raises(CommandRefused, match=r"load_run\(…, allow_commands=True\)"):
+        with pytest.raises(CommandError, match=r"load_run\(…, allow_commands=True\)"):
             API[way](load_run("small"), "comet")
     assert not started(folder)
     API[way](load_run("small", allow_commands=True), "comet")
@@ -240,9 +240,9 @@ def test_nor_does_the_page(folder: Path, work: Workbench) -> None:
     poison(folder, posing(folder), "accuracy")
     browser = RunBrowser([folder / "runs"], work.sandbox.rendering)
     for found in (browser.run("small"), open_run(work, "small")):
-        assert spreads(found, ["shots"]) and compared(found, "shots") and checks(found)
+        assert spreads(found, ["shots"]) and render_comparison(found, "shots") and checks(found)
         assert "macro_f1" in report_page(found)
-        with pytest.raises(CommandRefused):
+        with pytest.raises(CommandError):
             poison(folder, {"command": command(folder), "name": "comet"})
             score_run(open_run(work, "small"), ["comet"])
     assert not started(folder)
@@ -354,10 +354,10 @@ def test_a_plug_in_that_needs_a_program_is_no_less_refused(
     if way == "score_run all":
         found = score_run(load_run("small"))
         assert title not in {one.name for one in found.scores}
-        assert f"{title!r} is a program" in commands_left_out(found)[0]
+        assert f"{title!r} is a program" in note_commands_left_out(found)[0]
     else:
         line = f"the metric {title!r} is a program that the run's manifest names, .* 'evil'; read"
-        with pytest.raises(CommandRefused, match=line):
+        with pytest.raises(CommandError, match=line):
             API[way](load_run("small"), title)
     assert not started(folder)
     API[way](load_run("small", allow_commands=True), title)
@@ -373,7 +373,7 @@ def test_the_name_of_a_score_starts_no_plug_in_either(
     scored(folder, "outside")  # and the manifest does not name it
     text = " ".join(pivoted(capsys, monkeypatch).split())
     assert "no tests: the metric 'outside' starts an outside program" in text
-    with pytest.raises(CommandRefused, match=r"'outside' starts .*; read it, then give --allow-co"):
+    with pytest.raises(CommandError, match=r"'outside' starts .*; read it, then give --allow-co"):
         score_run(load_run("small"), ["outside"])
     assert not started(folder)
     score_run(load_run("small"), [outside])

@@ -11,7 +11,7 @@ from icl.core.types import Example, Prediction
 from icl.metrics import make_metric
 from icl.scoring.compare import Comparison, compare_sides
 from icl.scoring.pairs import Side
-from icl.scoring.win_rate import Wins, wins
+from icl.scoring.win_rate import Wins, count_wins
 
 A = ["1", "1", "1", "0", "0", "0", "0"]
 B = ["1", "0", "1", "1", "1", "0", "1"]
@@ -28,18 +28,18 @@ def compared(metric: str = "accuracy") -> Comparison:
 
 
 def test_rows_are_counted() -> None:
-    assert wins(compared()) == Wins(3, 3, 1)
+    assert count_wins(compared()) == Wins(3, 3, 1)
 
 
 def test_less_is_better_where_the_metric_says_so() -> None:
-    assert wins(replace(compared(), better="lower")) == Wins(1, 3, 3)
+    assert count_wins(replace(compared(), better="lower")) == Wins(1, 3, 3)
 
 
 def test_a_metric_without_a_better_side_has_no_winner() -> None:
     with pytest.raises(MetricError, match="^acc: neither more nor less of it is better$"):
-        wins(replace(compared(), better="none"))
+        count_wins(replace(compared(), better="none"))
     with pytest.raises(MetricError, match="^no common$"):
-        wins(replace(compared(), sides=None, problem="no common"))
+        count_wins(replace(compared(), sides=None, problem="no common"))
 
 
 def test_rows_without_a_value_of_their_own_count_too() -> None:
@@ -51,7 +51,7 @@ def test_rows_without_a_value_of_their_own_count_too() -> None:
         Side(name, examples, {str(n): Prediction(str(n), text) for n, text in enumerate(said)})
         for name, said in zip("ab", given, strict=True)
     )
-    assert wins(compare_sides(a, b, *make_metric("item_f1"), {})) == Wins(1, 2, 1)
+    assert count_wins(compare_sides(a, b, *make_metric("item_f1"), {})) == Wins(1, 2, 1)
 
 
 def test_in_words() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from icl.core.errors import ConfigError, DataError
 from icl.core.types import Example
-from icl.selectors.fixed import Fixed
+from icl.selectors.fixed import FixedShots
 
 META = {"locale": "sw-KE", "split": "train"}
 POOL = [
@@ -22,7 +22,7 @@ def write(path, rows):
 
 
 def fitted(path, pool=POOL):
-    selector = Fixed(file=path)
+    selector = FixedShots(file=path)
     selector.fit(pool)
     return selector
 
@@ -55,10 +55,10 @@ def test_identity_is_the_content_not_the_path_or_the_spelling(tmp_path):
     one = write(tmp_path / "one.jsonl", [{"id": "12"}, HAND])
     same = write(tmp_path / "same.jsonl", ["", '{ "id":"12" }', dict(reversed(HAND.items()))])
     swapped = write(tmp_path / "swapped.jsonl", [HAND, {"id": "12"}])
-    identity = Fixed(file=one).identity()
+    identity = FixedShots(file=one).identity()
     assert list(identity) == ["rows"]
-    assert identity == Fixed(file=same).identity() == fitted(one).identity()
-    assert identity != Fixed(file=swapped).identity()
+    assert identity == FixedShots(file=same).identity() == fitted(one).identity()
+    assert identity != FixedShots(file=swapped).identity()
 
 
 def test_identity_after_fit_is_that_of_the_shots_read(tmp_path):
@@ -66,7 +66,7 @@ def test_identity_after_fit_is_that_of_the_shots_read(tmp_path):
     selector = fitted(path)
     before = selector.identity()
     write(path, [{"id": "12"}])
-    assert selector.identity() == before != Fixed(file=path).identity()
+    assert selector.identity() == before != FixedShots(file=path).identity()
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_missing_file(tmp_path):
 
 def test_file_must_be_a_path():
     with pytest.raises(ConfigError, match="file is 3; the path of a JSON Lines file is needed"):
-        Fixed(file=3)
+        FixedShots(file=3)

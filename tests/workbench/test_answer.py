@@ -15,8 +15,8 @@ from icl.cli import app
 from icl.core.errors import ConfigError, DataError, EngineError, StoreError
 from icl.core.types import Output, Prompt, Sampling, Shot, Token
 from icl.engines.table import TableEngine
-from icl.records.feedback import Feedback, read, shots, write_shots
-from icl.selectors.fixed import Fixed
+from icl.records.feedback import Feedback, collect_shots, read, write_shots
+from icl.selectors.fixed import FixedShots
 from icl.workbench.answer import ModelAnswer, generated_answer, rank, stream
 from icl.workbench.feedback import card, note
 from icl.workbench.model_status import TokenizerLoader, colour_grade, load_weights
@@ -114,13 +114,13 @@ def test_feedback_becomes_a_shot_file(work: Workbench, capsys: pytest.CaptureFix
     assert found[0].prompt == made.request.sent
     assert (found[0].request, found[0].condition) == (made.record.request, made.record.condition)
     assert found[3].correction is None
-    rows = shots(found)
+    rows = collect_shots(found)
     assert [row["target"] for row in rows] == [made.prediction.value, "play_music"]
     out = work.base / "shots.jsonl"
     app(["feedback", str(path), "-o", str(out)], standalone_mode=False)
     told = capsys.readouterr().out
     assert told.startswith("4 verdicts: 2 bad, 1 good, 1 corrected; 2 rows with a right answer\n")
-    selector = Fixed(file=out)
+    selector = FixedShots(file=out)
     selector.fit([])
     assert selector.pool[1].targets == ("play_music",)
     assert selector.pool[1].fields == dict(other.request.example.fields)
@@ -261,7 +261,7 @@ def test_a_shot_file_stands_alone(work: Workbench) -> None:
     path = work.base / name
     path.parent.mkdir()
     path.write_bytes(content)
-    selector = Fixed(file=path)
+    selector = FixedShots(file=path)
     selector.fit([])
     assert (selector.pool[0].fields, selector.pool[0].targets) == (row.fields, row.targets)
     with pytest.raises(DataError, match="no shots are sent, so there are none to save"):

@@ -12,7 +12,7 @@ import yaml
 
 from icl.core.errors import ConfigError, DataError, IclError
 from icl.experiment.file import load_experiment
-from icl.experiment.samples import samples
+from icl.experiment.samples import find_samples
 from icl.prompts.template_file import read_template
 from icl.workbench.experiment_draft import Draft, check, draft_yaml, run_draft, save_draft
 from icl.workbench.jobs import JobProgress
@@ -69,7 +69,7 @@ def test_rows_under_the_folder_are_read(work: Workbench) -> None:
     assert len(check(work, asking(work)).points) == 1
     (work.base / "here.jsonl").symlink_to("mine.jsonl")
     check(work, asking(work, data__mine__path="here.jsonl"))
-    check(work, asking(work, data__mine__path=str(samples() / "generate" / "eng.jsonl")))
+    check(work, asking(work, data__mine__path=str(find_samples() / "generate" / "eng.jsonl")))
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "tsv", "lines", "conll", "parquet", "massive"])

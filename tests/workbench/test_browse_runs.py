@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from icl.core.errors import ConfigError, StoreError
-from icl.reports.card import card_of, page
+from icl.reports.card import make_card, render_card
 from icl.running.run import run
 from icl.workbench.browse_runs import (
     ORDERS,
@@ -193,6 +193,6 @@ def test_a_saved_card_is_the_page_of_icl_show(ranked: OpenCondition, tmp_path: P
     path = save_card(tmp_path, ranked, "r3")
     assert path.parent == tmp_path / "cards"
     kept = ranked.condition
-    assert path.read_text() == page(card_of(kept, kept.record("r3")))
+    assert path.read_text() == render_card(make_card(kept, kept.record("r3")))
     with pytest.raises(StoreError, match="no record 'r99'"):
         save_card(tmp_path, ranked, "r99")

@@ -13,7 +13,7 @@ import yaml
 from icl.cli import main
 from icl.core.errors import ConfigError, IclError, StoreError, TemplateError
 from icl.experiment.file import load_experiment
-from icl.reports.comparison import compared
+from icl.reports.comparison import render_comparison
 from icl.running.run import run
 from icl.workbench.experiment_draft import (
     Draft,
@@ -211,8 +211,8 @@ def test_a_run_is_compared_in_the_words_of_the_command(
         with pytest.raises(SystemExit):
             main()
         said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-        assert compared(made, by, baseline).splitlines() == said and len(said) > 5
-    assert compared(made) == compared(made, "k")  # what the form asks for
-    assert compared(made, "width").startswith("nothing to compare: tried: ")
+        assert render_comparison(made, by, baseline).splitlines() == said and len(said) > 5
+    assert render_comparison(made) == render_comparison(made, "k")  # what the form asks for
+    assert render_comparison(made, "width").startswith("nothing to compare: tried: ")
     with pytest.raises(StoreError, match="^no run 'tred' in .*Did you mean 'tried'"):
         open_run(work, "tred")

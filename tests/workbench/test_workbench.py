@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from icl.core.errors import ConfigError, DataError, IclError, StoreError, TemplateError
-from icl.engines.table import TableEngine, Uncounted
+from icl.engines.table import TableEngine, UncountedEngine
 from icl.experiment.condition import Condition, build
 from icl.experiment.file import load_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
 from icl.records.store import ConditionStore
 from icl.running.run import run
@@ -92,7 +92,7 @@ def reproduced(work: Workbench, one: Screen, name: str = "mine") -> Condition:
     asked = here.request(here.examples[0])
     file = work.write(work.export(one), name)
     experiment = load_experiment(file)
-    (point,) = points(experiment)
+    (point,) = list_points(experiment)
     there = build(point, Loader(experiment))
     (row,) = there.examples
     again = there.request(row)
@@ -282,7 +282,7 @@ def test_a_prompt_is_not_counted_before_the_tokenizer_is_open(work: Workbench) -
     condition = work.bind(screen(work, "intent/plain", k=8)).condition
     small = replace(condition, engine=TableEngine(default="hash", window=60))
     assert small.request(small.examples[0]).prompt.dropped
-    free = replace(condition, engine=Uncounted(window=10**9))
+    free = replace(condition, engine=UncountedEngine(window=10**9))
     asked = free.request(free.examples[0])
     assert (asked.tokens, asked.prompt.dropped, len(asked.shots)) == (0, (), 8)
 

@@ -15,10 +15,10 @@ import torch
 
 from icl.core.errors import EngineError
 from icl.engines.hf.causal.forward import CausalModel
-from icl.engines.hf.weights.memory import out_of_memory
+from icl.engines.hf.weights.memory import translate_out_of_memory
 from icl.engines.tokenizer import Codec
 
-__all__ = ["embed", "layer_of"]
+__all__ = ["embed", "pick_layer"]
 
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _TOKENS = 2048
 """Positions forwarded at a time, padding included: all layers' states of them are in memory."""
 
 
-def layer_of(config: Any, layer: int | None, source: str) -> int:
+def pick_layer(config: Any, layer: int | None, source: str) -> int:
     """The layer that is read, from 0 (the embeddings): by default the middle one.
 
     Of an encoder-decoder model those of the encoder are counted.
@@ -84,7 +84,7 @@ def embed(
     made: np.ndarray[Any, np.dtype[np.float32]] | None = None
     for batch in _batches(full, rows, together=lm.cached):
         ids = [rows[i] for i in batch]
-        with out_of_memory(f"embedding {len(ids)} texts of up to {len(ids[0])} tokens"):
+        with translate_out_of_memory(f"embedding {len(ids)} texts of up to {len(ids[0])} tokens"):
             means = _means(lm, ids, layer, front, back)
         if made is None:
             made = np.zeros((len(rows), means.shape[1]), dtype=np.float32)

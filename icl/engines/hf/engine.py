@@ -14,36 +14,47 @@ from icl.core.types import (
     JSON,
     Choice,
     ChoiceScore,
-    Expected,
     OnToken,
     Output,
     Prompt,
     Sampling,
     Token,
+    TokenScore,
     digest,
 )
 from icl.engines.hf.options import ModelEntry
 from icl.engines.hf.seq2seq.options import Seq2Seq, check_options
 from icl.engines.hf.seq2seq.tokenizer import PairCodec
-from icl.engines.hf.text.prompt_forms import Entry, FlatForm, Form, declared_ends, form_of
-from icl.engines.hf.text.reasoning import check_thinking, thinking_for
-from icl.engines.hf.text.window import causal_window, check_room, check_window
+from icl.engines.hf.text.prompt_forms import (
+    FlatForm,
+    Form,
+    FormOptions,
+    find_declared_ends,
+    make_form,
+)
+from icl.engines.hf.text.reasoning import check_thinking, make_reader
+from icl.engines.hf.text.window import check_room, check_window, find_causal_window
 from icl.engines.hf.weights.find import Weights, resolve
-from icl.engines.hf.weights.load import auto_dtype, load_model, read_generation, read_small_files
-from icl.engines.hf.weights.memory import out_of_memory, rows_beside
+from icl.engines.hf.weights.load import (
+    load_model,
+    pick_auto_dtype,
+    read_generation,
+    read_small_files,
+)
+from icl.engines.hf.weights.memory import count_rows_beside, translate_out_of_memory
 from icl.engines.hf.weights.progress import tell
-from icl.engines.hf.weights.widths import Asked, Formats, check_asked, decide, precision
+from icl.engines.hf.weights.widths import Formats, WidthOptions, check_width, decide, find_precision
 from icl.engines.protocol import TokenMask
-from icl.engines.requests import by_row, grouped
+from icl.engines.requests import group_by_row, group_by_text
 from icl.engines.tokenizer import Codec
-from icl.prompts.family_text import Heard, Wording
+from icl.prompts.family_text import LineBreakStream, Wording
 
 __all__ = ["ENGINE_VERSION", "HFEngine"]
 
 
 if TYPE_CHECKING:
     from icl.engines.hf.causal.forward import CausalModel
-    from icl.engines.hf.causal.score import Plan
+    from icl.engines.hf.causal.score import ChoicePlan
     from icl.engines.hf.causal.token_tree import TreeScorer
     from icl.engines.hf.seq2seq.forward import Seq2SeqModel
 
@@ -90,15 +101,15 @@ class HFEngine(ModelEntry):
         with nullcontext() if self._opened else self._lock:  # counting goes on while weights load
             if self._opened:
                 return self
-            asked = Asked(self.width, self.int8_threshold, self.double_quant)
-            check_asked(asked, f"model {self.source!r}")
+            asked = WidthOptions(self.width, self.int8_threshold, self.double_quant)
+            check_width(asked, f"model {self.source!r}")
             self.check_words()
             wording = self.wording.check(self.source)
             tell("finding its files")
             weights = resolve(self.source, self.revision)
             tell("reading its tokenizer")
             self._config, tokenizer = read_small_files(weights)
-            auto = auto_dtype(self._config, self.torch_device)
+            auto = pick_auto_dtype(self._config, self.torch_device)
             self._formats = decide(asked, self._config, self.source, auto, self.torch_device.type)
             self._weights = weights
             self._read_forms(weights, tokenizer, wording)
@@ -133,7 +144,7 @@ class HFEngine(ModelEntry):
             self._form, self._codec = FlatForm(pair, wording), pair
             return
         codec = Codec(tokenizer, self.bos)
-        entry = Entry(
+        entry = FormOptions(
             self.source,
             self.chat,
             self.chat_kwargs,
@@ -142,8 +153,8 @@ class HFEngine(ModelEntry):
             self.bos,
             wording,
         )
-        ends = declared_ends(weights.folder, self._config, tokenizer)
-        self._form, self._codec = form_of(codec, entry, ends), codec
+        ends = find_declared_ends(weights.folder, self._config, tokenizer)
+        self._form, self._codec = make_form(codec, entry, ends), codec
 
     def load(self) -> HFEngine:
         """Load the weights and find out how the model can be run. Called at first need.
@@ -159,7 +170,7 @@ class HFEngine(ModelEntry):
         with self._lock:
             if self._lm is None:
                 self.open()
-                with out_of_memory(f"loading {self.source}"):
+                with translate_out_of_memory(f"loading {self.source}"):
                     model, self._facts = load_model(
                         self.weights, self._config, self.formats, self.placement, self.check_memory
                     )
@@ -222,7 +233,7 @@ class HFEngine(ModelEntry):
     def rows(self, n_tokens: int) -> int:
         """Texts of so many tokens to answer at a time: a power of two up to 64."""
         self.load()
-        return rows_beside(self._config, self.formats.compute, self.torch_device, n_tokens)
+        return count_rows_beside(self._config, self.formats.compute, self.torch_device, n_tokens)
 
     def computed(self) -> dict[str, int]:
         """Positions forwarded since loading; ``unique`` are those that the answers depend on."""
@@ -242,7 +253,7 @@ class HFEngine(ModelEntry):
             "kind": "hf",
             "version": ENGINE_VERSION,
             "weights": weights.hash,
-            "precision": precision(weights.precision, self._config),
+            "precision": find_precision(weights.precision, self._config),
             **self.formats.identity(),
             "tokenizer": weights.tokenizer_hash(),
             **self.form.identity(),
@@ -266,17 +277,17 @@ class HFEngine(ModelEntry):
 
     def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
         """The mean hidden states of texts: see :func:`icl.engines.hf.embed.embed`."""
-        from icl.engines.hf.embed import embed, layer_of
+        from icl.engines.hf.embed import embed, pick_layer
 
-        found = layer_of(self.open()._config, layer, self.source)
+        found = pick_layer(self.open()._config, layer, self.source)
         written = [self.wording.text(text) for text in texts]
         return embed(self.lm, self.codec, written, found, self.window)
 
     def embedding(self, layer: int | None = None) -> dict[str, JSON]:
         """What changes a text's vector: the model as it is loaded, and the layer."""
-        from icl.engines.hf.embed import layer_of
+        from icl.engines.hf.embed import pick_layer
 
-        found = layer_of(self.open()._config, layer, self.source)
+        found = pick_layer(self.open()._config, layer, self.source)
         return {"model": digest(self.identity())[:16], "layer": found}
 
     def vocabulary(self) -> int:
@@ -323,7 +334,7 @@ class HFEngine(ModelEntry):
             )
         if not prompts:
             return
-        heard = None if on_token is None else Heard(self.wording, on_token)
+        heard = None if on_token is None else LineBreakStream(self.wording, on_token)
         for group in self._requests(prompts, sampling):
             n_tokens = {r.index: len(getattr(r, "source", r.ids)) for r in group}
             if masks is not None:
@@ -337,7 +348,7 @@ class HFEngine(ModelEntry):
 
     def _requests(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Sequence[Any]]:
         """The prompts as tokens, in groups that are generated together."""
-        from icl.engines.hf.causal.decode import Request
+        from icl.engines.hf.causal.decode import DecodeRequest
 
         if (pair := self.open()._pair) is not None:
             yield from pair.requests(prompts, sampling, self.window)
@@ -348,8 +359,10 @@ class HFEngine(ModelEntry):
             prompt = prompts[i]
             check_room(prompt, ids or start, sampling.max_tokens, self.window)
             stops = self.wording.stops((*sampling.stop, *prompt.stop))
-            thinking = thinking_for(self.form, sampling, prompt)
-            requests.append(Request(i, ids or start, stops, prompt.query_id or str(i), thinking))
+            thinking = make_reader(self.form, sampling, prompt)
+            requests.append(
+                DecodeRequest(i, ids or start, stops, prompt.query_id or str(i), thinking)
+            )
         yield requests
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
@@ -360,7 +373,7 @@ class HFEngine(ModelEntry):
             WindowError: prompt and choice are longer than the window.
             OutOfMemory: a single choice does not fit.
         """
-        from icl.engines.hf.causal.score import results, score_group
+        from icl.engines.hf.causal.score import assign_scores, score_group
         from icl.engines.hf.seq2seq.forward import Seq2SeqModel
         from icl.engines.hf.seq2seq.score import score_pairs
 
@@ -374,22 +387,22 @@ class HFEngine(ModelEntry):
             room = self.cache_bytes
             found = enumerate(score_group(lm, p.prefix, p.suffixes, room) for p in plans)
         for i, sums in found:
-            yield from results(*planned[i], sums)
+            yield from assign_scores(*planned[i], sums)
 
-    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[Expected]:
+    def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[TokenScore]:
         """What the model expected at every token of a prompt with an answer behind it.
 
         Raises:
             EngineError: an encoder-decoder model, or a text without tokens.
             WindowError: longer than the window.
         """
-        from icl.engines.hf.token_logprobs import inspected
+        from icl.engines.hf.token_logprobs import inspect_tokens
 
-        return inspected(self.lm, self.form, prompt, answer, top, self.window)
+        return inspect_tokens(self.lm, self.form, prompt, answer, top, self.window)
 
     def score_plain(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """The same as :meth:`score`, every pair forwarded alone: slow, the reference."""
-        from icl.engines.hf.causal.score import results, score_whole
+        from icl.engines.hf.causal.score import assign_scores, score_whole
         from icl.engines.hf.seq2seq.forward import Seq2SeqModel
         from icl.engines.hf.seq2seq.score import score_pair_plain
 
@@ -398,22 +411,22 @@ class HFEngine(ModelEntry):
                 sums = score_pair_plain(lm, plan)
             else:
                 sums = [score_whole(lm, plan.prefix + s, len(s)) for s in plan.suffixes]
-            yield from results(choices, plan, sums)
+            yield from assign_scores(choices, plan, sums)
 
     def _plans(
         self, items: Sequence[tuple[Prompt, str]]
-    ) -> Iterator[tuple[dict[str, list[int]], Plan]]:
+    ) -> Iterator[tuple[dict[str, list[int]], ChoicePlan]]:
         """For each distinct text sent: its choices with their indices, and their tokens."""
-        from icl.engines.hf.causal.score import by_prefix, plan_choices
+        from icl.engines.hf.causal.score import group_by_prefix, plan_choices
 
-        for prompt, choices in grouped(items, self.sent):
-            rows, window = by_row(choices, items), self.window
+        for prompt, choices in group_by_text(items, self.sent):
+            rows, window = group_by_row(choices, items), self.window
             if self._pair is not None:
                 yield from self._pair.plans(prompt, choices, rows, window)
                 continue
             prompt_ids, *joined = self.form.joined(prompt, list(choices))
             ids = dict(zip(choices, joined, strict=True))
-            for own in by_prefix(prompt_ids, rows, ids):
+            for own in group_by_prefix(prompt_ids, rows, ids):
                 made = list(own), [ids[choice] for choice in own]
                 yield own, plan_choices(prompt_ids, *made, window, self.codec.start)
 
@@ -430,4 +443,4 @@ class HFEngine(ModelEntry):
         if self._pair is not None:
             return self._pair.own_window
         assert self._codec is not None  # asked while the engine opens, too
-        return causal_window(self._config, self._codec.tokenizer)
+        return find_causal_window(self._config, self._codec.tokenizer)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Bos = Literal["auto", "always", "never"]
 
 
-class _Window:
+class _EngineWindow:
     """The engine's window: the number given, else the model's own, read when first asked for."""
 
     def __get__(self, engine: Any, owner: type) -> int:
@@ -54,7 +54,7 @@ class ModelEntry:
 
     ``balanced`` spreads the layers over all GPUs, ``offload`` over GPUs, host memory and disk.
     """
-    window: _Window = _Window()
+    window: _EngineWindow = _EngineWindow()
     """Tokens of prompt and answer together, of an encoder-decoder model those of the prompt; not
     given: what the model was made for."""
     bos: Bos = "auto"

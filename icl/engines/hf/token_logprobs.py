@@ -7,25 +7,25 @@ from collections.abc import Callable, Sequence
 import torch
 
 from icl.core.errors import EngineError, WindowError
-from icl.core.types import Expected, Prompt, Token
+from icl.core.types import Prompt, Token, TokenScore
 from icl.engines.hf.causal.forward import CausalModel
 from icl.engines.hf.seq2seq.forward import Seq2SeqModel
 from icl.engines.hf.text.prompt_forms import FlatForm, Form
-from icl.engines.hf.weights.memory import out_of_memory
+from icl.engines.hf.weights.memory import translate_out_of_memory
 
-__all__ = ["expected", "inspected"]
+__all__ = ["score_tokens", "inspect_tokens"]
 
 
 ROWS = 16
 """Positions projected at a time: 17 MB of float32 logits for 262,144 entries."""
 
 
-def inspected(
+def inspect_tokens(
     lm: CausalModel | Seq2SeqModel, form: Form, prompt: Prompt, answer: str, top: int, window: int
-) -> list[Expected]:
+) -> list[TokenScore]:
     """The tokens of a prompt with an answer behind it.
 
-    This is :meth:`icl.engines.protocol.Inspects.inspect`.
+    This is :meth:`icl.engines.protocol.InspectableEngine.inspect`.
 
     Raises:
         EngineError: an encoder-decoder model, or a text without tokens.
@@ -45,7 +45,7 @@ def inspected(
     def decode(token_id: int) -> str:
         return str(tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
 
-    return expected(lm, tokens, decode, top)
+    return score_tokens(lm, tokens, decode, top)
 
 
 def _tokens(form: Form, prompt: Prompt, answer: str) -> list[Token]:
@@ -65,9 +65,9 @@ def _tokens(form: Form, prompt: Prompt, answer: str) -> list[Token]:
 
 
 @torch.inference_mode()
-def expected(
+def score_tokens(
     lm: CausalModel, tokens: Sequence[Token], decode: Callable[[int], str], top: int
-) -> list[Expected]:
+) -> list[TokenScore]:
     """Each token with its log-probability behind those before it, and the likeliest ones there.
 
     One forward pass; the vocabulary projection runs on :data:`ROWS` positions at a time.
@@ -75,12 +75,12 @@ def expected(
     Raises:
         OutOfMemory: the text does not fit.
     """
-    made = [Expected(tokens[0], None, None, ())] if tokens else []
+    made = [TokenScore(tokens[0], None, None, ())] if tokens else []
     if len(tokens) < 2:
         return made
     ids = torch.tensor([[token.id for token in tokens]], device=lm.device)  # (1, tokens)
     keep = torch.ones_like(ids[:, :-1], dtype=torch.bool)
-    with out_of_memory(f"a text of {len(tokens)} tokens"):
+    with translate_out_of_memory(f"a text of {len(tokens)} tokens"):
         states = lm.states(ids[:, :-1], keep)  # (tokens - 1, features)
         for start in range(0, len(states), ROWS):
             logits = lm.project(states[start : start + ROWS]).float()  # (rows, vocabulary)
@@ -94,7 +94,7 @@ def expected(
             for row, token in enumerate(here):
                 others = zip(found[row].tolist(), values[row].tolist(), strict=True)
                 made.append(
-                    Expected(
+                    TokenScore(
                         token,
                         float(own[row] - norms[row]),
                         int(ranks[row]),

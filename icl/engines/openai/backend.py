@@ -9,10 +9,10 @@ from typing import Any
 
 from icl.core.errors import WindowError
 from icl.core.types import Prompt, Token
-from icl.engines.openai.capabilities import Facts, find_window, probe
+from icl.engines.openai.capabilities import ServerCapabilities, find_window, probe
 from icl.engines.openai.client import Link
-from icl.engines.openai.token_counts import Counted
-from icl.prompts.chat_template import messages, trim_opening
+from icl.engines.openai.token_counts import TokenCounter
+from icl.prompts.chat_template import make_messages, trim_opening
 
 __all__ = ["Backend"]
 
@@ -35,13 +35,13 @@ class Backend:
     """The window given in the model's entry; None: what the server says."""
     bounded: int = 0
     """Choices that were not among the likeliest first tokens, so that their score is a bound."""
-    _facts: Facts | None = field(default=None, init=False, repr=False)
-    _counted: Counted | None = field(default=None, init=False, repr=False)
+    _facts: ServerCapabilities | None = field(default=None, init=False, repr=False)
+    _counted: TokenCounter | None = field(default=None, init=False, repr=False)
     _found_window: int | None = field(default=None, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ServerCapabilities:
         """What the server is; it is asked once.
 
         Raises:
@@ -58,11 +58,11 @@ class Backend:
         return self.facts.api == "chat"
 
     @property
-    def counted(self) -> Counted:
+    def counted(self) -> TokenCounter:
         """What counts tokens; ``counted.how`` says whether they are exact."""
         with self._lock:
             if self._counted is None:
-                self._counted = Counted(self.link, self.model, self.chat, self.tokenizer)
+                self._counted = TokenCounter(self.link, self.model, self.chat, self.tokenizer)
             return self._counted
 
     @property
@@ -91,7 +91,9 @@ class Backend:
         """Make the path and the body of a request that is greedy so far."""
         chat = self.chat
         path = "/chat/completions" if chat else "/completions"
-        sent: dict[str, Any] = {"messages": messages(prompt)} if chat else {"prompt": prompt.text}
+        sent: dict[str, Any] = (
+            {"messages": make_messages(prompt)} if chat else {"prompt": prompt.text}
+        )
         body = {"model": self.model, **sent, self.facts.limit: max_tokens, "temperature": 0}
         return path, {**body, **self.extra}
 

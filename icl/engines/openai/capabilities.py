@@ -12,10 +12,10 @@ from typing import Any
 
 from icl.core.errors import EngineError, ModelError
 from icl.core.registry import did_you_mean
-from icl.engines.openai.client import Link, Request
-from icl.engines.openai.errors import GaveUp, Refused, Temporary
+from icl.engines.openai.client import Link, ServerRequest
+from icl.engines.openai.errors import RefusalError, RetryError, TemporaryError
 
-__all__ = ["Facts", "find_window", "probe"]
+__all__ = ["ServerCapabilities", "find_window", "probe"]
 
 
 TEXTS = ("The quick brown fox", "One two three", "Name: Anna\nCity:")
@@ -24,7 +24,7 @@ TOPS = (20, 5)
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServerCapabilities:
     """What was found out."""
 
     api: str
@@ -37,7 +37,7 @@ class Facts:
     """How ``max_tokens`` is called: newer hosted models refuse the old name."""
 
 
-def probe(link: Link, model: str, api: str, extra: Mapping[str, Any]) -> Facts:
+def probe(link: Link, model: str, api: str, extra: Mapping[str, Any]) -> ServerCapabilities:
     """Ask for a token or two and look at what comes back.
 
     Raises:
@@ -46,25 +46,25 @@ def probe(link: Link, model: str, api: str, extra: Mapping[str, Any]) -> Facts:
     try:
         if api != "chat":
             return _completions(link, {"model": model, **extra})
-    except Refused as error:
+    except RefusalError as error:
         if api == "completions" or error.status not in (400, 404, 405):
             raise _not_served(link, model, error) from error
     try:
         return _chat(link, {"model": model, **extra})
-    except Refused as error:
+    except RefusalError as error:
         raise _not_served(link, model, error) from error
 
 
-def _completions(link: Link, body: dict[str, Any]) -> Facts:
+def _completions(link: Link, body: dict[str, Any]) -> ServerCapabilities:
     for text in TEXTS:
         asked = {"prompt": text, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
         data = _offered(link, "/completions", body | asked)
         shift = _shift(data, text) if data else None
         if shift is not None:
-            return Facts("completions", echo=shift, top=_top(link, body, TOPS[1:]))
+            return ServerCapabilities("completions", echo=shift, top=_top(link, body, TOPS[1:]))
         if not _echoed(data):
             break
-    return Facts("completions", top=_top(link, body, TOPS))
+    return ServerCapabilities("completions", top=_top(link, body, TOPS))
 
 
 def _top(link: Link, body: dict[str, Any], tops: tuple[int, ...]) -> int:
@@ -76,18 +76,18 @@ def _top(link: Link, body: dict[str, Any], tops: tuple[int, ...]) -> int:
             return top
         if data:
             return 0
-    link.one(Request("/completions", body | asked, _whole, kept=False, probe=True))
+    link.one(ServerRequest("/completions", body | asked, _whole, kept=False, probe=True))
     return 0
 
 
-def _chat(link: Link, body: dict[str, Any]) -> Facts:
+def _chat(link: Link, body: dict[str, Any]) -> ServerCapabilities:
     asked = {"messages": [{"role": "user", "content": TEXTS[0]}], "temperature": 0}
     limit = "max_tokens"
     path = "/chat/completions"
     for top in (*TOPS, 0):
         numbers = {"logprobs": True, "top_logprobs": top} if top else {}
         for name in (limit, "max_completion_tokens"):
-            request = Request(
+            request = ServerRequest(
                 path,
                 body | asked | numbers | {name: 1},
                 _whole,
@@ -97,7 +97,7 @@ def _chat(link: Link, body: dict[str, Any]) -> Facts:
             )
             try:
                 data = link.one(request)
-            except Refused as error:
+            except RefusalError as error:
                 if name == "max_tokens" and "max_completion_tokens" in str(error):
                     limit = "max_completion_tokens"
                     continue
@@ -106,20 +106,20 @@ def _chat(link: Link, body: dict[str, Any]) -> Facts:
                 break
             content = _logprobs(data).get("content")
             told = bool(content and content[0].get("top_logprobs"))
-            return Facts("chat", top=top if told else 0, limit=limit)
+            return ServerCapabilities("chat", top=top if told else 0, limit=limit)
     raise AssertionError("the last request is answered or raises")
 
 
 def _offered(link: Link, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
     """The answer, or None where the server does not take these numbers."""
-    request = Request(path, body, _whole, most_tokens=(20, 1), kept=False, probe=True)
+    request = ServerRequest(path, body, _whole, most_tokens=(20, 1), kept=False, probe=True)
     try:
         data: dict[str, Any] = link.one(request)
         return data
-    except Refused as error:
+    except RefusalError as error:
         if error.status not in (400, 422, 501):
             raise
-    except GaveUp as error:
+    except RetryError as error:
         if error.kind:
             raise
     return None
@@ -127,7 +127,7 @@ def _offered(link: Link, path: str, body: dict[str, Any]) -> dict[str, Any] | No
 
 def _whole(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict) or not data.get("choices"):
-        raise Temporary("answered with JSON that is no completion", kind="page")
+        raise TemporaryError("answered with JSON that is no completion", kind="page")
     return data
 
 
@@ -153,21 +153,21 @@ def _shift(data: Mapping[str, Any], text: str) -> int | None:
     return len(tokens) - 1 - int(counted)
 
 
-def served(link: Link) -> list[dict[str, Any]]:
+def list_served(link: Link) -> list[dict[str, Any]]:
     """What the server lists under ``/models``; empty where it lists nothing."""
     try:
-        data = link.one(Request("/models", None, lambda data: data, kept=False, probe=True))
-    except (Refused, GaveUp):
+        data = link.one(ServerRequest("/models", None, lambda data: data, kept=False, probe=True))
+    except (RefusalError, RetryError):
         return []
     listed = data.get("data") if isinstance(data, dict) else None
     return [entry for entry in listed or () if isinstance(entry, dict) and "id" in entry]
 
 
-def _not_served(link: Link, model: str, error: Refused) -> EngineError:
+def _not_served(link: Link, model: str, error: RefusalError) -> EngineError:
     """The refusal, with the models that there are."""
     if error.status not in (400, 404):
         return error
-    known = [str(entry["id"]) for entry in served(link)]
+    known = [str(entry["id"]) for entry in list_served(link)]
     if not known or model in known:
         return error
     return EngineError(f"{link.url} does not serve {model!r}{did_you_mean(model, known)}")
@@ -189,14 +189,16 @@ def find_window(link: Link, model: str) -> int:
 
 
 def _windows(link: Link, model: str) -> Iterator[Any]:
-    for entry in served(link):
+    for entry in list_served(link):
         if entry["id"] == model:
             yield entry.get("max_model_len")  # vLLM, SGLang
             yield entry.get("context_length")
     root = link.url.removesuffix("/v1")
     try:  # llama.cpp
-        data = link.one(Request(root + "/props", None, lambda data: data, kept=False, probe=True))
-    except (Refused, GaveUp):
+        data = link.one(
+            ServerRequest(root + "/props", None, lambda data: data, kept=False, probe=True)
+        )
+    except (RefusalError, RetryError):
         return
     if isinstance(data, dict):
         yield (data.get("default_generation_settings") or {}).get("n_ctx")

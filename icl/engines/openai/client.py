@@ -20,11 +20,17 @@ import httpx
 
 from icl.core.errors import CostError, EngineError, IclError
 from icl.core.types import digest
-from icl.engines.ledger import Answer, Ledger
-from icl.engines.openai.errors import Asked, Temporary, body_bytes, message_of, refused
+from icl.engines.ledger import Ledger, ServerAnswer
+from icl.engines.openai.errors import (
+    ServerAddress,
+    TemporaryError,
+    encode_body,
+    make_refusal,
+    read_message,
+)
 from icl.engines.openai.sse import joined
 
-__all__ = ["Job", "Limits", "Link", "Piece", "Price", "Request", "Session"]
+__all__ = ["Job", "RequestLimits", "Link", "StreamPiece", "Price", "ServerRequest", "Session"]
 
 
 CALM_S = 0.05
@@ -47,7 +53,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """How hard a server is asked."""
 
     concurrency: int = 8
@@ -60,14 +66,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ServerRequest:
     """One request, and how to read its answer."""
 
     path: str
     body: dict[str, Any] | None
     """None is a GET."""
     read: Callable[[Any], Any]
-    """What is needed of the answer as plain JSON; raises :class:`Temporary` where it is broken."""
+    """What is needed of the answer as plain JSON; raises :class:`TemporaryError` where broken."""
     place: str = ""
     """Tells equal requests of one call apart."""
     most_tokens: tuple[int, int] = (0, 0)
@@ -81,13 +87,13 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StreamPiece:
     """Text of a stream on its way."""
 
     text: str
 
 
-Job: TypeAlias = "Callable[[Session, Callable[[Piece], None]], Awaitable[Any]]"
+Job: TypeAlias = "Callable[[Session, Callable[[StreamPiece], None]], Awaitable[Any]]"
 
 
 @dataclass
@@ -95,8 +101,8 @@ class Link:
     """The way to one server."""
 
     url: str
-    limits: Limits
-    asked: Asked
+    limits: RequestLimits
+    asked: ServerAddress
     price: Price | None = None
     max_cost: float | None = None
     key: str = field(default="", repr=False)
@@ -135,10 +141,10 @@ class Link:
             halt.set()
             thread.join()
 
-    def one(self, request: Request) -> Any:
+    def one(self, request: ServerRequest) -> Any:
         """The answer to a single request."""
 
-        async def job(session: Session, _: Callable[[Piece], None]) -> Any:
+        async def job(session: Session, _: Callable[[StreamPiece], None]) -> Any:
             return (await session.ask(request)).value
 
         ((_, value),) = self.each([job])
@@ -241,15 +247,15 @@ class _Main:
             worker.cancel()
 
 
-def _teller(found: queue.SimpleQueue[Any], index: int) -> Callable[[Piece], None]:
+def _teller(found: queue.SimpleQueue[Any], index: int) -> Callable[[StreamPiece], None]:
     return lambda piece: found.put((index, piece))
 
 
-def _read(request: Request, data: Any) -> Any:
+def _read(request: ServerRequest, data: Any) -> Any:
     try:
         return request.read(data)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise Temporary(f"answered with JSON of another shape ({error!r})") from error
+        raise TemporaryError(f"answered with JSON of another shape ({error!r})") from error
 
 
 def _noted(hear: Callable[[str], None], told: list[str]) -> Callable[[str], None]:
@@ -267,7 +273,7 @@ class Session:
     link: Link
     client: httpx.AsyncClient
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: ServerRequest) -> ServerAnswer:
         """The answer to a request, from the ledger where an earlier run was given it.
 
         Raises:
@@ -290,7 +296,7 @@ class Session:
             self.link.ledger.add(answer)
         return answer
 
-    async def _tried(self, request: Request, key: str) -> Answer:
+    async def _tried(self, request: ServerRequest, key: str) -> ServerAnswer:
         tries = min(3 if request.probe else 10**6, self.link.limits.retries + 1)
         attempt = 0
         told: list[str] = []  # what was given out of a stream; asking again would double it
@@ -299,7 +305,7 @@ class Session:
             began = time.monotonic()
             try:
                 data, value = await self._once(request, told)
-            except Temporary as problem:
+            except TemporaryError as problem:
                 attempt += 1
                 hopeless = request.probe and problem.kind in ("down", "page")
                 if attempt == tries or told or hopeless:
@@ -309,7 +315,7 @@ class Session:
             ms = round(1000 * (time.monotonic() - began))
             return self._answer(request, key, data, value, ms, attempt)
 
-    async def _wait(self, problem: Temporary, attempt: int, key: str) -> None:
+    async def _wait(self, problem: TemporaryError, attempt: int, key: str) -> None:
         """As long as the server said, else a random share of the back-off."""
         wait = problem.after_s
         if wait is None:
@@ -326,12 +332,12 @@ class Session:
         else:
             await asyncio.sleep(wait)
 
-    async def _once(self, request: Request, told: list[str]) -> tuple[Any, Any]:
+    async def _once(self, request: ServerRequest, told: list[str]) -> tuple[Any, Any]:
         """One try: the JSON of the answer, and what was read of it."""
         path = request.path
         url = self.link.url + path if path.startswith("/") else path
         method = "GET" if request.body is None else "POST"
-        content = None if request.body is None else body_bytes(request.body)
+        content = None if request.body is None else encode_body(request.body)
         limit = self.link.limits.timeout_s
         try:
             async with asyncio.timeout(limit):
@@ -342,23 +348,25 @@ class Session:
                         return data, _read(request, data)
                     await response.aread()
         except TimeoutError as error:
-            raise Temporary(f"no whole answer within timeout_s {limit:g}", kind="slow") from error
+            raise TemporaryError(
+                f"no whole answer within timeout_s {limit:g}", kind="slow"
+            ) from error
         except httpx.ConnectError as error:
-            raise Temporary(f"cannot be reached ({error})", kind="down") from error
+            raise TemporaryError(f"cannot be reached ({error})", kind="down") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise Temporary(f"the connection broke ({type(error).__name__})") from error
+            raise TemporaryError(f"the connection broke ({type(error).__name__})") from error
         if response.status_code != 200:
-            raise refused(self.link.asked, response)
+            raise make_refusal(self.link.asked, response)
         try:
             data = response.json()
         except ValueError as error:
-            said = message_of(self.link.asked, response)
-            raise Temporary(f"answered with {said}", kind="page") from error
+            said = read_message(self.link.asked, response)
+            raise TemporaryError(f"answered with {said}", kind="page") from error
         return data, _read(request, data)
 
     def _answer(
-        self, request: Request, key: str, data: Any, value: Any, ms: int, retries: int
-    ) -> Answer:
+        self, request: ServerRequest, key: str, data: Any, value: Any, ms: int, retries: int
+    ) -> ServerAnswer:
         told = data if isinstance(data, dict) else {}
         usage = told.get("usage")
         given, made = request.most_tokens
@@ -366,7 +374,7 @@ class Session:
             given = int(usage.get("prompt_tokens") or 0)
             made = int(usage.get("completion_tokens") or 0)
         named = (told.get("model"), told.get("system_fingerprint"))
-        return Answer(
+        return ServerAnswer(
             key,
             value,
             " ".join(str(name) for name in named if name),

@@ -14,8 +14,8 @@ from icl.core.errors import ChoiceError, EngineError, ModelError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
 from icl.core.types import Ranking as RankedBy
-from icl.engines.requests import by_row, check_sampling, grouped
-from icl.prompts.chat_template import messages, trim_opening
+from icl.engines.requests import check_sampling, group_by_row, group_by_text
+from icl.prompts.chat_template import make_messages, trim_opening
 
 __all__ = ["ENGINE_VERSION", "OpenAIEngine"]
 
@@ -32,7 +32,7 @@ Api = Literal["auto", "completions", "chat"]
 Ranking = Literal["auto", "echo", "first_token", "generate"]
 
 
-class _Window:
+class _ServerWindow:
     """The window given in the entry, else the server's, asked for at first need."""
 
     def __get__(self, engine: OpenAIEngine | None, owner: type) -> int:
@@ -63,7 +63,7 @@ class OpenAIEngine:
     """``completions`` sends the prompt's text, ``chat`` its turns; ``auto``: text if it can."""
     ranking: Ranking = "auto"
     """How choices are ranked; ``auto`` takes the first of these that the server offers."""
-    window: _Window = _Window()
+    window: _ServerWindow = _ServerWindow()
     """Tokens of prompt and answer together; not given: what the server says."""
     tokenizer: str | None = None
     """Folder or hub id of a tokenizer to count with, where the server counts nothing."""
@@ -231,14 +231,14 @@ class OpenAIEngine:
             WindowError: a prompt leaves no room for ``max_tokens``.
             CostError: the next request could cost more than ``max_cost`` leaves.
         """
-        from icl.engines.openai.generate import outputs
+        from icl.engines.openai.generate import generate_outputs
 
         check_sampling(sampling)
         counts = [len(self.tokens(prompt)) for prompt in prompts]
         for prompt, count in zip(prompts, counts, strict=True):
             self.backend.check_room(prompt, count, sampling.max_tokens)
         if prompts:
-            yield from outputs(self.backend, prompts, counts, sampling, on_token, stop)
+            yield from generate_outputs(self.backend, prompts, counts, sampling, on_token, stop)
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """Log-likelihood of each continuation, by what :meth:`ranked_by` says.
@@ -249,30 +249,32 @@ class OpenAIEngine:
             WindowError: prompt and choice are longer than the window.
             CostError: the next request could cost more than ``max_cost`` leaves.
         """
-        from icl.engines.openai.score import scores
+        from icl.engines.openai.score import score_groups
 
         if any(not choice for _, choice in items):
             raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
         chat = self.backend.chat
         groups: list[tuple[Prompt, dict[str, list[int]]]] = []
-        for prompt, choices in grouped(items, lambda p: repr(messages(p)) if chat else p.text):
+        for prompt, choices in group_by_text(
+            items, lambda p: repr(make_messages(p)) if chat else p.text
+        ):
             alike: dict[frozenset[str], dict[str, list[int]]] = {}
-            for own in by_row(choices, items):
+            for own in group_by_row(choices, items):
                 merged = alike.setdefault(frozenset(own), {})
                 for choice, indices in own.items():
                     merged.setdefault(choice, []).extend(indices)
             groups += [(prompt, merged) for merged in alike.values()]
         if groups:
             ways = {self.ranked_by(tuple(choices)) for _, choices in groups}
-            yield from scores(self.backend, groups, ways)
+            yield from score_groups(self.backend, groups, ways)
 
 
 def _backend(engine: OpenAIEngine) -> Backend:
     """Check every option, and take the key from the environment."""
     try:
         from icl.engines.openai.backend import Backend
-        from icl.engines.openai.client import Limits, Link, Price
-        from icl.engines.openai.errors import Asked
+        from icl.engines.openai.client import Link, Price, RequestLimits
+        from icl.engines.openai.errors import ServerAddress
     except ModuleNotFoundError as error:
         raise ModelError(
             f"the engine 'openai' needs {error.name}: pip install 'icl-workbench[openai]'"
@@ -301,9 +303,11 @@ def _backend(engine: OpenAIEngine) -> Backend:
         raise ModelError(
             f"max_cost of {who} needs a price: {{input: …, output: …}}, money for a million tokens"
         )
-    limits = Limits(**{spec.name: getattr(engine, spec.name) for spec in fields(Limits)})
+    limits = RequestLimits(
+        **{spec.name: getattr(engine, spec.name) for spec in fields(RequestLimits)}
+    )
     key = _key(engine.api_key_env)
-    asked = Asked(url, engine.model, engine.api_key_env, key)
+    asked = ServerAddress(url, engine.model, engine.api_key_env, key)
     link = Link(url, limits, asked, price, engine.max_cost, key)
     return Backend(link, engine.model, engine.api, engine.extra, engine.tokenizer, given)
 

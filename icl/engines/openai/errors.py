@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from icl.core.errors import EngineError, IclError, WindowError
 
-__all__ = ["Asked", "GaveUp", "Refused", "Temporary", "body_bytes", "message_of", "refused"]
+__all__ = [
+    "ServerAddress",
+    "RetryError",
+    "RefusalError",
+    "TemporaryError",
+    "encode_body",
+    "read_message",
+    "make_refusal",
+]
 
 
 if TYPE_CHECKING:
@@ -29,7 +37,7 @@ TOO_LONG = re.compile(
 KEPT = "what was answered is kept: run the same command again"
 
 
-class Temporary(Exception):
+class TemporaryError(Exception):
     """A failure that asking again may mend."""
 
     def __init__(
@@ -49,15 +57,15 @@ class Temporary(Exception):
         """``down``, ``page``, ``slow``, ``busy`` or empty."""
 
 
-class GaveUp(EngineError):
-    """A failure that did not mend; ``kind`` as in :class:`Temporary`."""
+class RetryError(EngineError):
+    """A failure that did not mend; ``kind`` as in :class:`TemporaryError`."""
 
     def __init__(self, text: str, kind: str) -> None:
         super().__init__(text)
         self.kind = kind
 
 
-class Refused(EngineError):
+class RefusalError(EngineError):
     """The server understood and said no; ``status`` tells how."""
 
     def __init__(self, text: str, status: int) -> None:
@@ -66,7 +74,7 @@ class Refused(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ServerAddress:
     """Who is asked, for messages."""
 
     url: str
@@ -78,7 +86,7 @@ class Asked:
         """The text without the key, should a server repeat it."""
         return text.replace(self.key, "***") if self.key else text
 
-    def gave_up(self, problem: Temporary, tries: int) -> GaveUp:
+    def gave_up(self, problem: TemporaryError, tries: int) -> RetryError:
         """The error for a failure that did not mend."""
         what = self.hide(str(problem))[:400]
         times = f" ({tries} tries)" if tries > 1 else ""
@@ -88,10 +96,10 @@ class Asked:
             "slow": "raise timeout_s, or lower concurrency; " + KEPT,
             "busy": "lower concurrency, or set requests_per_minute; " + KEPT,
         }.get(problem.kind, KEPT)
-        return GaveUp(f"{self.url}: {what}{times}; {repair}", problem.kind)
+        return RetryError(f"{self.url}: {what}{times}; {repair}", problem.kind)
 
 
-def body_bytes(body: Mapping[str, Any]) -> bytes:
+def encode_body(body: Mapping[str, Any]) -> bytes:
     """The request's JSON in UTF-8.
 
     Raises:
@@ -106,7 +114,7 @@ def body_bytes(body: Mapping[str, Any]) -> bytes:
         ) from error
 
 
-def message_of(asked: Asked, response: httpx.Response) -> str:
+def read_message(asked: ServerAddress, response: httpx.Response) -> str:
     """What a server says, as one short line; the key is hidden before anything is cut off."""
     try:
         said = response.json()
@@ -121,41 +129,43 @@ def message_of(asked: Asked, response: httpx.Response) -> str:
     return asked.hide(text)[:300]
 
 
-def refused(asked: Asked, response: httpx.Response) -> Exception:
+def make_refusal(asked: ServerAddress, response: httpx.Response) -> Exception:
     """The exception for an answer that is not 200."""
-    status, said = response.status_code, message_of(asked, response)
+    status, said = response.status_code, read_message(asked, response)
     quota = "insufficient_quota" in response.text
     if (status in AGAIN or status >= 500) and status not in NEVER and not quota:
         kind = "busy" if status in (429, 503, 529) else ""
         wait = _retry_after(response.headers)
-        return Temporary(f"{status}: {said}", after_s=wait, everyone=bool(kind), kind=kind)
+        return TemporaryError(f"{status}: {said}", after_s=wait, everyone=bool(kind), kind=kind)
     return _permanent(asked, response.url.path, status, said, response.headers)
 
 
 def _permanent(
-    asked: Asked, path: str, status: int, said: str, headers: Mapping[str, str]
+    asked: ServerAddress, path: str, status: int, said: str, headers: Mapping[str, str]
 ) -> IclError:
     if status in (401, 403):
         if asked.key_env is None:
             repair = "it wants a key: set api_key_env to the environment variable that holds it"
         else:
             repair = f"the key in {asked.key_env} is refused: export the right one"
-        return Refused(f"{asked.url}: {repair} ({status}: {said})", status)
+        return RefusalError(f"{asked.url}: {repair} ({status}: {said})", status)
     if 300 <= status < 400:
         where = headers.get("location", "another place")
-        return Refused(f"{asked.url} redirects to {where} ({status}); set `source` to that", status)
+        return RefusalError(
+            f"{asked.url} redirects to {where} ({status}); set `source` to that", status
+        )
     if status in (400, 413, 422) and TOO_LONG.search(said):
         return WindowError(
             f"too long for {asked.model!r} at {asked.url} ({status}: {said}); set window: N in its "
             "entry, so that shots are dropped to fit, or lower max_tokens"
         )
     if status in (404, 405):
-        return Refused(
+        return RefusalError(
             f"{asked.url} does not serve {asked.model!r} at {path} ({status}: {said}); correct "
             "`model`, or `source`, which ends in /v1 on most servers",
             status,
         )
-    return Refused(f"{asked.url} refuses the request ({status}: {said})", status)
+    return RefusalError(f"{asked.url} refuses the request ({status}: {said})", status)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

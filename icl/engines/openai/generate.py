@@ -10,18 +10,18 @@ from typing import Any
 
 from icl.core.types import Finish, OnToken, Output, Prompt, Sampling
 from icl.engines.openai.backend import Backend
-from icl.engines.openai.client import Piece, Request, Session
-from icl.engines.openai.errors import Temporary
+from icl.engines.openai.client import ServerRequest, Session, StreamPiece
+from icl.engines.openai.errors import TemporaryError
 from icl.engines.text_stream import TextStream
 
-__all__ = ["outputs"]
+__all__ = ["generate_outputs"]
 
 
 MOST_STOPS = 4
 """Stop strings that OpenAI takes; all of them are looked for here too."""
 
 
-def outputs(
+def generate_outputs(
     backend: Backend,
     prompts: Sequence[Prompt],
     counts: Sequence[int],
@@ -33,11 +33,11 @@ def outputs(
     heard = [""] * len(prompts)
     left = set(range(len(prompts)))
     jobs = [
-        _Writing(backend, prompt, counts[place], sampling, str(place), on_token is not None)
+        _GenerationJob(backend, prompt, counts[place], sampling, str(place), on_token is not None)
         for place, prompt in enumerate(prompts)
     ]
     for index, value in backend.link.each(jobs, stop):
-        if isinstance(value, Piece):
+        if isinstance(value, StreamPiece):
             heard[index] += value.text
             if on_token is not None:
                 on_token(index, value.text)
@@ -52,11 +52,11 @@ def outputs(
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class _AnswerText:
     """One text of an answer."""
 
     row: Mapping[str, Any]
-    cut: _Cut
+    cut: _StopCutter
     prompt_tokens: int | None
     tokens: int | None
     """None where the server does not count."""
@@ -76,7 +76,7 @@ class _Written:
 
 
 @dataclass(frozen=True, slots=True)
-class _Writing:
+class _GenerationJob:
     """The job of answering one prompt ``n`` times."""
 
     backend: Backend
@@ -86,8 +86,10 @@ class _Writing:
     place: str
     stream: bool
 
-    async def __call__(self, session: Session, tell: Callable[[Piece], None]) -> list[_Written]:
-        made: list[_Written] = []
+    async def __call__(
+        self, session: Session, tell: Callable[[StreamPiece], None]
+    ) -> list[_AnswerText]:
+        made: list[_AnswerText] = []
         while len(made) < self.sampling.n:  # once, but for servers that know no `n`
             cut = self._cut(tell if self.stream and not made else None)
             hear = cut.push if self.stream and self.sampling.n == 1 else None
@@ -99,10 +101,10 @@ class _Writing:
     def _stops(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(t for t in (*self.sampling.stop, *self.prompt.stop) if t))
 
-    def _cut(self, tell: Callable[[Piece], None] | None) -> _Cut:
-        return _Cut(self._stops, tell)
+    def _cut(self, tell: Callable[[StreamPiece], None] | None) -> _StopCutter:
+        return _StopCutter(self._stops, tell)
 
-    def _request(self, n_made: int, hear: Callable[[str], None] | None) -> Request:
+    def _request(self, n_made: int, hear: Callable[[str], None] | None) -> ServerRequest:
         """For all samples that are still wanted; each request draws with a seed of its own."""
         wanted = self.sampling.n - n_made
         path, body = self.backend.request(self.prompt, self.sampling.max_tokens)
@@ -115,7 +117,7 @@ class _Writing:
             body["seed"] = self.sampling.seed + n_made
         if hear is not None:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return Request(
+        return ServerRequest(
             path,
             body,
             partial(_read, wanted),
@@ -124,7 +126,7 @@ class _Writing:
             hear=hear,
         )
 
-    def _written(self, value: Mapping[str, Any], cut: _Cut) -> Iterator[_Written]:
+    def _written(self, value: Mapping[str, Any], cut: _StopCutter) -> Iterator[_AnswerText]:
         texts, total = value["texts"], value["tokens"]
         for place, row in enumerate(texts):
             if place:
@@ -134,7 +136,7 @@ class _Writing:
             cut.close()
             # The server counts all samples together.
             share = None if total is None else total // len(texts) + (place < total % len(texts))
-            yield _Written(row, cut, value["prompt_tokens"], share)
+            yield _AnswerText(row, cut, value["prompt_tokens"], share)
 
 
 def _drawn(sampling: Sampling) -> dict[str, Any]:
@@ -156,9 +158,9 @@ def _read(wanted: int, data: Any) -> dict[str, Any]:
     """
     choices = sorted(data["choices"], key=lambda choice: choice.get("index", 0))
     if not 1 <= len(choices) <= wanted:
-        raise Temporary(f"{len(choices)} answers came where {wanted} was asked for")
+        raise TemporaryError(f"{len(choices)} answers came where {wanted} was asked for")
     if len({choice.get("index", place) for place, choice in enumerate(choices)}) < len(choices):
-        raise Temporary("one answer came twice")
+        raise TemporaryError("one answer came twice")
     usage = data.get("usage") or {}
     return {
         "texts": [_text(choice) for choice in choices],
@@ -171,7 +173,7 @@ def _text(choice: Mapping[str, Any]) -> dict[str, Any]:
     message = choice.get("message") or {}
     text = choice["text"] if "text" in choice else message["content"]
     if text is not None and not isinstance(text, str):
-        raise Temporary("an answer is no text")
+        raise TemporaryError("an answer is no text")
     return {
         "text": text or "",
         "reasoning": message.get("reasoning_content") or message.get("reasoning") or "",
@@ -180,10 +182,10 @@ def _text(choice: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Cut:
+class _StopCutter:
     """Text up to the first stop string, told as it is certain."""
 
-    def __init__(self, stops: Sequence[str], tell: Callable[[Piece], None] | None) -> None:
+    def __init__(self, stops: Sequence[str], tell: Callable[[StreamPiece], None] | None) -> None:
         self.tell = tell
         self._pieces: list[str] = []
         self._asked = bool(stops)
@@ -210,7 +212,7 @@ class _Cut:
 
     def _give(self, text: str) -> None:
         if text and self.tell is not None:
-            self.tell(Piece(text))
+            self.tell(StreamPiece(text))
 
     def finish(self, row: Mapping[str, Any]) -> Finish:
         """How it ended. Few servers tell a stop string from the end of the text."""

@@ -16,9 +16,9 @@ import numpy as np
 
 from icl.core.errors import ChoiceError, EngineError
 from icl.core.types import ChoiceScore
-from icl.engines.openai.errors import Temporary
+from icl.engines.openai.errors import TemporaryError
 
-__all__ = ["Echo", "begins_apart", "echo_scores", "first_scores", "read_echo", "read_top"]
+__all__ = ["Echo", "begins_apart", "score_echo", "score_first", "read_echo", "read_top"]
 
 
 UNREADABLE = "\ufffd"
@@ -45,18 +45,18 @@ def read_echo(data: Any, shift: int) -> list[list[Any]]:
     """
     try:
         if len(data["choices"]) != 1:
-            raise Temporary(f"{len(data['choices'])} answers came where 1 was asked for")
+            raise TemporaryError(f"{len(data['choices'])} answers came where 1 was asked for")
         choice = data["choices"][0]
         tokens, logprobs = choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
         n_sent = int(data["usage"]["prompt_tokens"]) + shift
     except (KeyError, ValueError, TypeError) as error:
-        raise Temporary(f"the answer is no echo ({error!r})") from error
+        raise TemporaryError(f"the answer is no echo ({error!r})") from error
     if len(tokens) != len(logprobs) or not 0 < n_sent <= len(tokens) <= n_sent + 1:
-        raise Temporary(f"an echo lists {len(tokens)} tokens for a text of {n_sent}")
+        raise TemporaryError(f"an echo lists {len(tokens)} tokens for a text of {n_sent}")
     return [tokens[:n_sent], logprobs[:n_sent]]
 
 
-def echo_scores(
+def score_echo(
     choices: Sequence[str], prompt: Echo | None, joined: Sequence[Echo]
 ) -> list[ChoiceScore]:
     """The score of each choice of one prompt; ``prompt`` is None where its text is empty.
@@ -128,7 +128,7 @@ def begins_apart(choices: Sequence[str], heads: Sequence[str]) -> bool:
     )
 
 
-def first_scores(
+def score_first(
     choices: Sequence[str], top: Mapping[str, float], prompt_tokens: int
 ) -> tuple[list[ChoiceScore], int]:
     """Log-probability that the first token begins a choice and no other one; and how many bounds.
@@ -168,8 +168,8 @@ def read_top(data: Any) -> dict[str, float]:
         else:
             pairs = list(found["top_logprobs"][0].items())
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Temporary("the answer lacks its top log-probabilities") from error
+        raise TemporaryError("the answer lacks its top log-probabilities") from error
     top = {str(token): float(value) for token, value in pairs if math.isfinite(value)}
     if not top:
-        raise Temporary("the answer lists no token")
+        raise TemporaryError("the answer lists no token")
     return top

@@ -9,16 +9,16 @@ from typing import Any, TypeAlias
 from icl.core.errors import EngineError
 from icl.core.types import ChoiceScore, Prompt
 from icl.engines.openai.backend import Backend
-from icl.engines.openai.client import Job, Piece, Request, Session
-from icl.engines.openai.logprobs import Echo, echo_scores, first_scores, read_echo, read_top
+from icl.engines.openai.client import Job, ServerRequest, Session, StreamPiece
+from icl.engines.openai.logprobs import Echo, read_echo, read_top, score_echo, score_first
 
-__all__ = ["scores"]
+__all__ = ["score_groups"]
 
 
 Group: TypeAlias = "tuple[Prompt, Mapping[str, list[int]]]"
 
 
-def scores(
+def score_groups(
     backend: Backend, groups: Sequence[Group], ways: AbstractSet[str]
 ) -> Iterator[tuple[int, ChoiceScore]]:
     """The scores of all choices of a prompt when the last of them is there.
@@ -65,7 +65,7 @@ def _echoed(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, Ch
             if len(echoes) == len(choices) + bool(prompt.text):
                 found[place] = {}
                 joined = [echoes[prompt.text + choice] for choice in choices]
-                made = echo_scores(list(choices), echoes.get(prompt.text), joined)
+                made = score_echo(list(choices), echoes.get(prompt.text), joined)
                 yield from _spread(choices, made)
 
 
@@ -75,8 +75,10 @@ def _echo_job(backend: Backend, text: str, count: int) -> Job:
     path, body = backend.request(Prompt(text), 1)
     body |= {"echo": True, "logprobs": 1}
 
-    async def job(session: Session, _: Callable[[Piece], None]) -> Any:
-        request = Request(path, body, lambda data: read_echo(data, shift), most_tokens=(count, 1))
+    async def job(session: Session, _: Callable[[StreamPiece], None]) -> Any:
+        request = ServerRequest(
+            path, body, lambda data: read_echo(data, shift), most_tokens=(count, 1)
+        )
         return (await session.ask(request)).value
 
     return job
@@ -93,7 +95,7 @@ def _by_first_token(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple
         _, choices = groups[index]
         chat = backend.chat
         top = {token.lstrip() if chat else token: value for token, value in answer[0]}
-        made, bounds = first_scores(backend.shown(tuple(choices)), top, answer[1] or counts[index])
+        made, bounds = score_first(backend.shown(tuple(choices)), top, answer[1] or counts[index])
         backend.bounded += bounds
         yield from _spread(choices, made)
 
@@ -104,8 +106,8 @@ def _top_job(backend: Backend, prompt: Prompt, count: int) -> Job:
     chat = backend.chat
     body |= {"logprobs": True, "top_logprobs": top} if chat else {"logprobs": top}
 
-    async def job(session: Session, _: Callable[[Piece], None]) -> Any:
-        request = Request(
+    async def job(session: Session, _: Callable[[StreamPiece], None]) -> Any:
+        request = ServerRequest(
             path, body, lambda data: list(read_top(data).items()), most_tokens=(count, 1)
         )
         answer = await session.ask(request)

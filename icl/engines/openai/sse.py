@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from icl.engines.openai.errors import Temporary
+from icl.engines.openai.errors import TemporaryError
 
 __all__ = ["joined"]
 
@@ -36,7 +36,7 @@ async def joined(lines: AsyncIterator[str], hear: Callable[[str], None]) -> dict
                 texts.append(piece)
                 hear(piece)
     if finish is None:
-        raise Temporary("the stream ended before the answer did")
+        raise TemporaryError("the stream ended before the answer did")
     text = "".join(texts)
     message = {"content": text, "reasoning_content": "".join(reasons)}
     return {**whole, "choices": [{"text": text, "message": message, "finish_reason": finish}]}
@@ -46,9 +46,9 @@ def _event(body: str) -> dict[str, Any]:
     try:
         event = json.loads(body)
     except ValueError as error:
-        raise Temporary("the stream holds what is not JSON") from error
+        raise TemporaryError("the stream holds what is not JSON") from error
     if not isinstance(event, dict):
-        raise Temporary("the stream holds what is no event")
+        raise TemporaryError("the stream holds what is no event")
     if event.get("error"):
-        raise Temporary(f"the stream says: {event['error']}")
+        raise TemporaryError(f"the stream says: {event['error']}")
     return event

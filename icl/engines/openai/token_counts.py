@@ -8,11 +8,11 @@ from typing import Any
 
 from icl.core.errors import ModelError
 from icl.core.types import Prompt, Token
-from icl.engines.openai.client import Link, Request
-from icl.engines.openai.errors import GaveUp, Refused
-from icl.prompts.chat_template import messages
+from icl.engines.openai.client import Link, ServerRequest
+from icl.engines.openai.errors import RefusalError, RetryError
+from icl.prompts.chat_template import make_messages
 
-__all__ = ["Counted", "ESTIMATED", "counted"]
+__all__ = ["TokenCounter", "ESTIMATED", "describe_count"]
 
 
 ESTIMATED = -1
@@ -22,7 +22,7 @@ _GUESS = re.compile(r"[\x00-\x7f]{1,4}|[^\x00-\x7f]")
 _CACHE = 4096
 
 
-class Counted:
+class TokenCounter:
     """Counts one model's tokens; ``how`` is ``tokenizer``, ``server`` or ``estimate``."""
 
     def __init__(self, link: Link, model: str, chat: bool, tokenizer: str | None) -> None:
@@ -34,7 +34,7 @@ class Counted:
 
     def tokens(self, prompt: Prompt) -> list[Token]:
         """The tokens sent; ids are :data:`ESTIMATED` where they are guessed."""
-        key = repr(messages(prompt)) if self._chat else prompt.text
+        key = repr(make_messages(prompt)) if self._chat else prompt.text
         if key not in self._known:
             if len(self._known) >= _CACHE:
                 self._known.clear()
@@ -45,7 +45,7 @@ class Counted:
         """The text that the model sees, as far as anybody tells how turns are written."""
         if not self._chat:
             return prompt.text
-        turns = messages(prompt)
+        turns = make_messages(prompt)
         if self._codec is not None:
             return str(
                 self._codec.tokenizer.apply_chat_template(
@@ -54,7 +54,7 @@ class Counted:
             )
         if self._dialect == "llama.cpp" and self.how != "estimate":
             root = self._link.url.removesuffix("/v1")
-            asked = Request(
+            asked = ServerRequest(
                 root + "/apply-template",
                 {"messages": turns},
                 lambda data: data["prompt"],
@@ -83,7 +83,7 @@ class Counted:
             try:
                 if self._from_server(Prompt("a b"), "a b"):
                     return "server"
-            except (Refused, GaveUp):
+            except (RefusalError, RetryError):
                 continue
         return "estimate"
 
@@ -91,14 +91,14 @@ class Counted:
         root = self._link.url.removesuffix("/v1")
         if self._dialect == "vllm":
             body: dict[str, Any] = {"model": self._model, "return_token_strs": True}
-            body |= {"messages": messages(prompt)} if self._chat else {"prompt": text}
+            body |= {"messages": make_messages(prompt)} if self._chat else {"prompt": text}
         else:
             body = {"content": text, "add_special": True, "with_pieces": True}
-        read = Request(root + "/tokenize", body, lambda data: data, kept=False, probe=True)
+        read = ServerRequest(root + "/tokenize", body, lambda data: data, kept=False, probe=True)
         return _aligned(text, self._link.one(read))
 
 
-def counted(how: str) -> str:
+def describe_count(how: str) -> str:
     """What a reader is told of the counts."""
     return {
         "tokenizer": "counted by the tokenizer named in the model's entry",

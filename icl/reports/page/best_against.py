@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icl.core.errors import ConfigError, MetricError
-from icl.reports.comparison import rounded
-from icl.reports.groups import Group, Row, goodness
-from icl.scoring.compare import Comparison, compare, corrected
+from icl.reports.comparison import round_count
+from icl.reports.groups import Group, Row, orient_score
+from icl.scoring.compare import Comparison, compare, correct_comparisons
 
-__all__ = ["Against", "against", "verdict"]
+__all__ = ["BestComparison", "compare_best", "describe_best"]
 
 
 OTHERS = 12
@@ -18,7 +18,7 @@ OTHERS = 12
 
 
 @dataclass(frozen=True)
-class Against:
+class BestComparison:
     """The best condition against another one."""
 
     row: Row
@@ -26,7 +26,7 @@ class Against:
     comparison: Comparison
 
 
-def against(group: Group) -> tuple[list[Against], int]:
+def compare_best(group: Group) -> tuple[list[BestComparison], int]:
     """The best condition of a group against its next best ones, and how many were left out.
 
     Only conditions that answered the same rows of the same locale are compared; p is corrected
@@ -43,19 +43,19 @@ def against(group: Group) -> tuple[list[Against], int]:
         and row.source == best.source
         and row.primary.name == (best.primary.name if best.primary else "")
     ]
-    others.sort(key=lambda row: -goodness(row.primary) if row.primary else 0.0)
+    others.sort(key=lambda row: -orient_score(row.primary) if row.primary else 0.0)
     made: list[tuple[Row, Comparison]] = []
     for row in others[:OTHERS]:
         try:
             made.append((row, compare(row.condition, best.condition)))
         except (ConfigError, MetricError):  # a metric of a plug-in that is gone: scores stand
             continue
-    fixed = corrected([comparison for _, comparison in made])
-    found = [Against(row, one) for (row, _), one in zip(made, fixed, strict=True)]
+    fixed = correct_comparisons([comparison for _, comparison in made])
+    found = [BestComparison(row, one) for (row, _), one in zip(made, fixed, strict=True)]
     return found, len(others) - len(found)
 
 
-def verdict(found: Sequence[Against], best: Row) -> Iterator[str]:
+def describe_best(found: Sequence[BestComparison], best: Row) -> Iterator[str]:
     """What the comparisons show, in words."""
     told = [one for one in found if one.comparison.difference.value is not None]
     if not told:
@@ -72,7 +72,11 @@ def verdict(found: Sequence[Against], best: Row) -> Iterator[str]:
     if not_shown:
         names = _few([one.row.name for one in not_shown])
         needed = max((one.comparison.needed or 0 for one in not_shown), default=0)
-        more = f"; about {rounded(needed):,} rows would be needed to see 2 points" if needed else ""
+        more = (
+            f"; about {round_count(needed):,} rows would be needed to see 2 points"
+            if needed
+            else ""
+        )
         start = "It is not shown" if shown else f"{best.name} is not shown"
         yield f"{start} to be better than {names}{more}."
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from icl.core.types import Score
 
-__all__ = ["Scale", "Strip", "scale"]
+__all__ = ["Scale", "Strip", "fit_scale"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Scale:
         return Strip(self.at(low), self.at(score.value), self.at(high), ticks)
 
 
-def scale(scores: Sequence[Score]) -> Scale:
+def fit_scale(scores: Sequence[Score]) -> Scale:
     """The shortest round scale, from 0 where nothing is below it, that holds the intervals.
 
-    >>> scale([Score("acc", 26.7, 17.1, 39.0, 60, "")])
+    >>> fit_scale([Score("acc", 26.7, 17.1, 39.0, 60, "")])
     Scale(bottom=0, top=40)
     """
     ends = [

@@ -11,15 +11,15 @@ from importlib.resources import files
 from typing import Any
 
 from icl.core.number_text import format_interval, format_number, format_p
-from icl.core.types import canonical
-from icl.engines.hf.weights.proof import described
+from icl.core.types import canonicalize
+from icl.engines.hf.weights.proof import describe_proof
 from icl.records.results import Run
-from icl.reports.comparison import rounded
-from icl.reports.groups import Group, groups, title
+from icl.reports.comparison import round_count
+from icl.reports.groups import Group, group_conditions, title_score
 from icl.reports.page import plots
-from icl.reports.page.sections import PROMPTS, TEXT_CHARS, section
-from icl.reports.safe_text import clean, marks, short
-from icl.reports.tables import short_count
+from icl.reports.page.sections import PROMPTS, TEXT_CHARS, make_section
+from icl.reports.safe_text import clean, mark_white_space, shorten_middle
+from icl.reports.tables import format_count
 from icl.scoring.checks import checks
 from icl.scoring.sensitivity import spreads
 
@@ -42,14 +42,14 @@ def report_page(run: Run) -> str:
     Raises:
         StoreError: the run folder is corrupt.
     """
-    found = groups(run)
+    found = group_conditions(run)
     findings, spread = checks(run), spreads(run)
     room = PROMPTS
     sections = []
     for place, group in enumerate(found[:GROUPS], 1):
         most = min(room, max(2, PROMPTS // len(found[:GROUPS])))
         own = [one for one in spread if one.where.get("task", group.task) == group.task]
-        made = section(f"task{place}", group, most, findings, own)
+        made = make_section(f"task{place}", group, most, findings, own)
         room -= len(made.prompts)
         sections.append(made)
     manifest = run.manifest
@@ -64,10 +64,10 @@ def report_page(run: Run) -> str:
             asked=sum(len(condition.ids) for condition in run.conditions),
             finished=manifest.finished,
             command=shlex.join(manifest.command),
-            experiment=short(manifest.experiment, FILE_CHARS),
+            experiment=shorten_middle(manifest.experiment, FILE_CHARS),
             engines=_engines(found),
             css=(files("icl.reports") / "page" / "page.css").read_text("utf-8"),
-            plots=plots.available(),
+            plots=plots.is_available(),
         )
     )
     return str(text)
@@ -93,14 +93,14 @@ def _environment() -> Any:
     )
     made.filters |= {
         "number": format_number,
-        "count": short_count,
+        "count": format_count,
         "interval": format_interval,
-        "title": title,
-        "marks": marks,
-        "short": lambda text, most=TEXT_CHARS: short(text, most),
+        "title": title_score,
+        "marks": mark_white_space,
+        "short": lambda text, most=TEXT_CHARS: shorten_middle(text, most),
         "svg": Markup,
         "pvalue": format_p,
-        "rounded": rounded,
+        "rounded": round_count,
     }
     return made
 
@@ -112,11 +112,11 @@ def _engines(found: Sequence[Group]) -> list[tuple[str, str]]:
         if row.kept is None:
             continue
         identity = row.kept.identity.engine
-        said = described(row.condition.model) if row.condition.model else ""
+        said = describe_proof(row.condition.model) if row.condition.model else ""
         facts = "\n".join(
-            f"{key}: {short(value if isinstance(value, str) else canonical(value), 200)}"
-            for key, value in identity.items()
+            f"{key}: {shorten_middle(text if isinstance(text, str) else canonicalize(text), 200)}"
+            for key, text in identity.items()
         )
         name = str(row.condition.axes.get("model", ""))
-        made.setdefault(canonical(identity), (name, f"{said}\n{facts}".strip()))
+        made.setdefault(canonicalize(identity), (name, f"{said}\n{facts}".strip()))
     return list(made.values())[:ENGINES]

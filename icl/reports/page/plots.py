@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from icl.core.number_text import format_bounds, format_number
 from icl.core.score_name import ScoreName
 from icl.reports.groups import Group, Row
-from icl.reports.safe_text import clean, short
+from icl.reports.safe_text import clean, shorten_middle
 
-__all__ = ["Curve", "Panel", "available", "reliability_svg", "shots_panels", "shots_svg"]
+__all__ = ["Curve", "Panel", "is_available", "draw_reliability", "make_shot_panels", "draw_shots"]
 
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ RC = {
 }  # fmt: skip
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
@@ -90,7 +90,7 @@ class Panel:
         )
 
 
-def shots_panels(group: Group) -> list[Panel]:
+def make_shot_panels(group: Group) -> list[Panel]:
     """Score against shots, a panel for each combination of all other settings.
 
     No shots at all (k = 0) is where every curve of its panel begins. A panel where only one k
@@ -140,7 +140,7 @@ def _curve(name: str, rows: Sequence[tuple[int, Row]]) -> Curve:
     return Curve(name, points, {k: fmean(values) for k, values in votes.items()})
 
 
-def shots_svg(panel: Panel, label: str, name: str) -> str:
+def draw_shots(panel: Panel, label: str, name: str) -> str:
     """A panel as an ``<svg>`` element.
 
     Bands are 95 % intervals; where a point is the mean over draws, from the lowest to the
@@ -177,7 +177,7 @@ def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None
     means = [fmean(value for value, _, _ in curve.points[k]) for k in ks]
     lows, highs = zip(*(_band(curve.points[k]) for k in ks), strict=True)
     axes.fill_between(ks, lows, highs, color=colour, alpha=0.16, linewidth=0)
-    axes.plot(ks, means, color=colour, linestyle=dash, label=short(clean(curve.name), 30))
+    axes.plot(ks, means, color=colour, linestyle=dash, label=shorten_middle(clean(curve.name), 30))
     for k, middle, low, high in zip(ks, means, lows, highs, strict=True):
         drawn = curve.points[k]
         tip = f"tip-{len(tips)}"
@@ -198,7 +198,7 @@ def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None
             )
     if curve.vote:
         ks, votes = list(curve.vote), list(curve.vote.values())
-        name = f"vote of {short(clean(curve.name), 20)}"
+        name = f"vote of {shorten_middle(clean(curve.name), 20)}"
         axes.plot(
             ks,
             votes,
@@ -218,7 +218,7 @@ def _band(drawn: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def reliability_svg(
+def draw_reliability(
     bins: Sequence[tuple[float, float, float, float, int]], name: str, described: str
 ) -> str:
     """Accuracy against confidence as an ``<svg>`` element, all in percent.

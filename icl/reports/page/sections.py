@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from icl.calibrators import Calibrator, make_calibrators
-from icl.core.errors import CalibrationError, DataError, IclError, MetricError, one_line
-from icl.core.languages import language
+from icl.core.errors import CalibrationError, DataError, IclError, MetricError, join_lines
+from icl.core.languages import find_language
 from icl.core.number_text import format_number
 from icl.core.probabilities import label_shares
 from icl.core.score_name import ScoreName, own_scores
 from icl.core.stats import wilson
 from icl.core.types import Score
-from icl.reports.errors import Answer, Confusion, answers, confusion, worst
-from icl.reports.groups import Group, Row, title
+from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
+from icl.reports.groups import Group, Row, title_score
 from icl.reports.page import plots
-from icl.reports.page.best_against import Against, against, verdict
-from icl.reports.page.interval_strips import Scale, Strip, scale
-from icl.reports.prompt_parts import Piece, bounded, record_pieces
-from icl.reports.safe_text import html_language, short
-from icl.reports.summary import sentences
+from icl.reports.page.best_against import BestComparison, compare_best, describe_best
+from icl.reports.page.interval_strips import Scale, Strip, fit_scale
+from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
+from icl.reports.safe_text import find_html_language, shorten_middle
+from icl.reports.summary import summarize_group
 from icl.scoring.checks import Finding
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
 from icl.tasks.predict import predict
 
-__all__ = ["PROMPTS", "Place", "Section", "TEXT_CHARS", "locales", "section"]
+__all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "make_section"]
 
 
 ROWS, PROMPTS, ERRORS, FIGURES = 200, 24, 10, 12
@@ -57,8 +57,8 @@ class Exhibit:
     """One record with what was asked."""
 
     row: Row
-    answer: Answer
-    pieces: Sequence[Piece]
+    answer: ScoredAnswer
+    pieces: Sequence[PromptPiece]
     bars: Sequence[Bar]
     texts: Sequence[str]
     """What was written, where text was."""
@@ -69,7 +69,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True)
-class Place:
+class LocaleScore:
     """A locale with its score."""
 
     name: str
@@ -85,7 +85,7 @@ class Section:
     group: Group
     words: Sequence[str]
     scale: Scale
-    against: Sequence[Against]
+    against: Sequence[BestComparison]
     against_left: int
     findings: Sequence[tuple[str, Finding, int]]
     """(condition, finding, other conditions with the same): each kind of check comes once."""
@@ -93,11 +93,11 @@ class Section:
     """With the other settings in words, and the places of the values on the scale."""
     diagrams: Sequence[tuple[str, str, float | None]]
     """(calibrator, SVG, ECE) of the best condition, where it ranked."""
-    answers: Sequence[Answer]
+    answers: Sequence[ScoredAnswer]
     """Those of the best condition."""
     figures: Sequence[tuple[str, plots.Panel]]
     """SVG, empty where it cannot be drawn, and what it shows."""
-    locales: Sequence[tuple[str, Scale, Sequence[Place], int]]
+    locales: Sequence[tuple[str, Scale, Sequence[LocaleScore], int]]
     """(other settings, scale, places, locales left out)."""
     prompts: Sequence[Exhibit]
     errors: Sequence[Exhibit]
@@ -130,7 +130,7 @@ class Section:
     def primary(self) -> str:
         """What the score of the table's first column is called."""
         best = self.group.best
-        return title(best.primary.name) if best and best.primary else "score"
+        return title_score(best.primary.name) if best and best.primary else "score"
 
     @property
     def baselines(self) -> list[str]:
@@ -164,7 +164,7 @@ class Section:
         for row in self.group.rows:
             for one in row.of_kind("model"):
                 if bool(ScoreName.of_score(one).calibrator) is calibrated:
-                    made[title(one.name), one.signature] = None
+                    made[title_score(one.name), one.signature] = None
         return list(made)
 
     @property
@@ -187,19 +187,19 @@ class Section:
     def lang(self, one: Exhibit) -> str:
         """Language of an answer: what is translated into, else the locale of the row."""
         meta = one.answer.example.meta
-        return html_language(meta.get("target")) if self._free else ""
+        return find_html_language(meta.get("target")) if self._free else ""
 
     def source_lang(self, one: Exhibit) -> str:
         """Language of a query's data."""
         meta = one.answer.example.meta
-        return html_language(meta.get("source") or meta.get("locale"))
+        return find_html_language(meta.get("source") or meta.get("locale"))
 
     @property
     def _free(self) -> bool:
         return self.group.rows[0].condition.task.kind.labels is None
 
 
-def section(
+def make_section(
     anchor: str,
     group: Group,
     prompts: int,
@@ -208,17 +208,17 @@ def section(
 ) -> Section:
     """Everything that a page shows of a group; at most so many ``prompts``."""
     best = group.best
-    found = answers(best.condition) if best is not None else []
-    wrong, n_wrong = worst(found, ERRORS)
+    found = score_answers(best.condition) if best is not None else []
+    wrong, n_wrong = pick_worst(found, ERRORS)
     labelled = best is not None and best.condition.task.kind.labels is not None
     primary = [row.primary for row in group.rows if row.primary is not None]
     plain = [score for row in group.rows for score in row.baselines()]
-    line = scale([*primary, *plain])
-    compared, left = against(group)
+    line = fit_scale([*primary, *plain])
+    compared, left = compare_best(group)
     return Section(
         anchor,
         group,
-        [*sentences(group), *(verdict(compared, best) if best is not None else ())],
+        [*summarize_group(group), *(describe_best(compared, best) if best is not None else ())],
         line,
         compared,
         left,
@@ -227,11 +227,11 @@ def section(
         _diagrams(anchor, best) if best is not None else (),
         found,
         _figures(anchor, group),
-        locales(group),
+        score_locales(group),
         [_exhibit(row) for row in _to_show(group, prompts)],
         [_error(best, one) for one in wrong] if best is not None else (),
         n_wrong,
-        confusion(found) if labelled else None,
+        count_confusions(found) if labelled else None,
     )
 
 
@@ -299,24 +299,24 @@ def _diagrams(anchor: str, best: Row) -> list[tuple[str, str, float | None]]:
         said = f"Reliability of {best.name}, {name}: expected calibration error "
         said += f"{format_number(found.ece.value)}"
         drawn = ""
-        if plots.available():
-            drawn = plots.reliability_svg(bins, f"{anchor}-sure{place}", said)
+        if plots.is_available():
+            drawn = plots.draw_reliability(bins, f"{anchor}-sure{place}", said)
         made.append((name, drawn, found.ece.value))
     return made
 
 
 def _figures(anchor: str, group: Group) -> list[tuple[str, plots.Panel]]:
-    panels = plots.shots_panels(group)[:FIGURES]
-    if not plots.available() or group.best is None or group.best.primary is None:
+    panels = plots.make_shot_panels(group)[:FIGURES]
+    if not plots.is_available() or group.best is None or group.best.primary is None:
         return [("", panel) for panel in panels]
-    label = title(group.best.primary.name)
+    label = title_score(group.best.primary.name)
     return [
-        (plots.shots_svg(panel, label, f"{anchor}-shots{place}"), panel)
+        (plots.draw_shots(panel, label, f"{anchor}-shots{place}"), panel)
         for place, panel in enumerate(panels)
     ]
 
 
-def locales(group: Group) -> list[tuple[str, Scale, Sequence[Place], int]]:
+def score_locales(group: Group) -> list[tuple[str, Scale, Sequence[LocaleScore], int]]:
     """Scores by locale, for the best of the conditions that differ in anything else."""
     if "locale" not in group.varying:
         return []
@@ -326,14 +326,14 @@ def locales(group: Group) -> list[tuple[str, Scale, Sequence[Place], int]]:
         rest = " · ".join(word for place, word in enumerate(row.words) if place != at and word)
         if row.primary is not None:
             sets.setdefault(rest, []).append(row)
-    made: list[tuple[str, Scale, Sequence[Place], int]] = []
+    made: list[tuple[str, Scale, Sequence[LocaleScore], int]] = []
     for name, rows in sorted(sets.items(), key=lambda item: -_mean(item[1]))[:LOCALE_SETS]:
         if len(rows) < 2:
             continue
-        line = scale([s for row in rows for s in (row.primary, *row.baselines()) if s])
+        line = fit_scale([s for row in rows for s in (row.primary, *row.baselines()) if s])
         ordered = sorted(rows, key=lambda row: -_mean([row]))
         places = [
-            Place(_locale(row.words[at]), row, line.strip(row.primary, row.baselines()))
+            LocaleScore(_locale(row.words[at]), row, line.strip(row.primary, row.baselines()))
             for row in ordered[:LOCALES]
         ]
         made.append((name, line, places, len(ordered[LOCALES:])))
@@ -349,7 +349,7 @@ def _mean(rows: Sequence[Row]) -> float:
 def _locale(tag: str) -> str:
     """``Swahili (sw-KE)``; the tag alone where it names no language."""
     try:
-        names = " → ".join(language(part).name() for part in tag.split("→"))
+        names = " → ".join(find_language(part).name() for part in tag.split("→"))
     except DataError:
         return tag
     return f"{names} ({tag})"
@@ -360,30 +360,30 @@ def _exhibit(row: Row) -> Exhibit:
     condition = row.condition
     record = next(iter(condition.records.values()))
     said = predict(record, condition.choices(record), condition.entry.parser)
-    one = Answer(condition.examples[0], record, said, None, None)
+    one = ScoredAnswer(condition.examples[0], record, said, None, None)
     bars, texts = _said(row, one, 5)
     try:
-        shown, same = record_pieces(condition, record)
+        shown, same = split_record_prompt(condition, record)
     except IclError as error:
-        return Exhibit(row, one, (), bars, texts, error=one_line(error))
-    return Exhibit(row, one, bounded(shown, PROMPT_CHARS), bars, texts, same)
+        return Exhibit(row, one, (), bars, texts, error=join_lines(error))
+    return Exhibit(row, one, bound_pieces(shown, PROMPT_CHARS), bars, texts, same)
 
 
-def _error(row: Row, one: Answer) -> Exhibit:
+def _error(row: Row, one: ScoredAnswer) -> Exhibit:
     """A wrong answer with its query alone."""
     bars, texts = _said(row, one, 3)
     try:
         query = row.condition.template().prompt(one.example, []).query
     except IclError as error:
-        return Exhibit(row, one, (), bars, texts, error=one_line(error))
-    return Exhibit(row, one, bounded([Piece("query", query)], TEXT_CHARS), bars, texts)
+        return Exhibit(row, one, (), bars, texts, error=join_lines(error))
+    return Exhibit(row, one, bound_pieces([PromptPiece("query", query)], TEXT_CHARS), bars, texts)
 
 
-def _said(row: Row, one: Answer, most: int) -> tuple[list[Bar], list[str]]:
+def _said(row: Row, one: ScoredAnswer, most: int) -> tuple[list[Bar], list[str]]:
     """The likeliest choices and the right one, or the texts that were written."""
     record, targets = one.record, one.example.targets
     if not record.logprobs:
-        return [], [short(output.text, TEXT_CHARS) for output in record.outputs[:3]]
+        return [], [shorten_middle(output.text, TEXT_CHARS) for output in record.outputs[:3]]
     choices, shares = row.condition.choices(record), label_shares(record.logprobs)
     order = sorted(range(len(choices)), key=lambda place: -shares[place])
     kept = [*order[:most], *(p for p in order[most:] if choices[p].label in targets)][: most + 3]
@@ -399,4 +399,4 @@ def _said(row: Row, one: Answer, most: int) -> tuple[list[Bar], list[str]]:
 
 def _label(label: str, text: str, own: bool) -> str:
     """A choice's label, with its text where each row has its own."""
-    return short(f"{label}  {text.strip()}" if own and label not in text else label, 120)
+    return shorten_middle(f"{label}  {text.strip()}" if own and label not in text else label, 120)

@@ -15,10 +15,10 @@ from icl.core.registry import construct, did_you_mean, lookup, names
 from icl.core.types import Example
 from icl.experiment.condition import Condition, build, check_answers
 from icl.experiment.entries import SearchEntry, ShotsEntry, validate
-from icl.experiment.grid import Experiment, Point, points
+from icl.experiment.grid import Experiment, Point, list_points
 from icl.experiment.loader import Loader
 
-__all__ = ["Candidate", "Field", "field_of", "search_entry"]
+__all__ = ["Candidate", "CandidateSet", "collect_candidates", "read_search_entry"]
 
 
 SHOT_KEYS = ("shot_set", "k", "select", "order")
@@ -42,7 +42,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Field:
+class CandidateSet:
     """All candidates, the file's own condition, and what a reader must know of the rows."""
 
     candidates: Sequence[Candidate]
@@ -75,16 +75,16 @@ class _Maker:
     first: Point = field(init=False)
 
     def __post_init__(self) -> None:
-        self.first = points(self.experiment)[0]
+        self.first = list_points(self.experiment)[0]
 
     def point(self, prompt: str, language: str, shots: Any) -> Point:
         """The file's first point with these settings; its pool without the development rows."""
-        raw = pinned(self.experiment, self.first, self.search, prompt, language, shots)
-        return points(replace(self.experiment, raw=raw), self.experiment.name)[0]
+        raw = pin_candidate(self.experiment, self.first, self.search, prompt, language, shots)
+        return list_points(replace(self.experiment, raw=raw), self.experiment.name)[0]
 
     def own(self) -> Point:
         """The file's first point."""
-        return self.point(self.first.prompt, self.first.prompt_language, own_shots(self.first))
+        return self.point(self.first.prompt, self.first.prompt_language, read_own_shots(self.first))
 
     def on_dev(self, test: Condition) -> Condition:
         """A condition that asks the development rows and is else the same.
@@ -117,7 +117,7 @@ class _Maker:
         return made
 
 
-def search_entry(experiment: Experiment) -> SearchEntry:
+def read_search_entry(experiment: Experiment) -> SearchEntry:
     """The checked ``search:`` block of an experiment file.
 
     Raises:
@@ -143,14 +143,14 @@ def search_entry(experiment: Experiment) -> SearchEntry:
     return made
 
 
-def own_shots(point: Point) -> Any:
+def read_own_shots(point: Point) -> Any:
     """The shots of a point as a file has them."""
     return point.shots.model_dump(exclude_unset=True, exclude={"seeds"}) | {
         "seed": point.shots.seed
     }
 
 
-def pinned(
+def pin_candidate(
     experiment: Experiment,
     point: Point,
     search: SearchEntry,
@@ -186,7 +186,7 @@ def pinned(
     }
 
 
-def field_of(experiment: Experiment, loader: Loader, folder: Path) -> Field:
+def collect_candidates(experiment: Experiment, loader: Loader, folder: Path) -> CandidateSet:
     """Everything that a search compares, loaded and checked; sets of shots are drawn and written.
 
     Args:
@@ -198,7 +198,7 @@ def field_of(experiment: Experiment, loader: Loader, folder: Path) -> Field:
         ConfigError: nothing to choose from: no candidate, or one only.
         DataError: no development rows beside the test's.
     """
-    search = search_entry(experiment)
+    search = read_search_entry(experiment)
     maker = _Maker(experiment, search, loader)
     baseline = build(maker.own(), loader)
     found: dict[str, Candidate] = {}
@@ -218,7 +218,7 @@ def field_of(experiment: Experiment, loader: Loader, folder: Path) -> Field:
         )
     same = len(variants) - len(found)
     candidates = list(found.values())
-    return Field(candidates, baseline, tuple(_notes(maker, candidates[0], same)), same)
+    return CandidateSet(candidates, baseline, tuple(_notes(maker, candidates[0], same)), same)
 
 
 def _varying(variant: _Variant, variants: Sequence[_Variant]) -> Iterator[str]:
@@ -231,7 +231,7 @@ def _varying(variant: _Variant, variants: Sequence[_Variant]) -> Iterator[str]:
 def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
     """What was left out, where rows are fewer than asked for, what stays as it is."""
     axes = {
-        name: {p.axes.get(name) for p in points(maker.experiment)} - {None, ""}
+        name: {p.axes.get(name) for p in list_points(maker.experiment)} - {None, ""}
         for name in maker.first.axes
     }
     several = [
@@ -286,10 +286,14 @@ def _shots(maker: _Maker, folder: Path) -> Iterator[_Shots]:
     """Every value of ``shots`` that is searched over."""
     over = maker.search.over
     if all(getattr(over, key) is None for key in SHOT_KEYS):
-        yield _Shots(own_shots(maker.first), (maker.first.axes["shots"], "", ""))
+        yield _Shots(read_own_shots(maker.first), (maker.first.axes["shots"], "", ""))
         return
     given = next(
-        (point for point in points(maker.experiment) if point.shots.k and not point.shots.file),
+        (
+            point
+            for point in list_points(maker.experiment)
+            if point.shots.k and not point.shots.file
+        ),
         None,
     )
     if over.k is None and given is None:
@@ -297,7 +301,7 @@ def _shots(maker: _Maker, folder: Path) -> Iterator[_Shots]:
             f"{maker.experiment.name}: search: over how many shots? no condition of the file has "
             "any; add `k: [4, 8]` under `over`"
         )
-    usual = own_shots(given) if given else {"seed": 0}
+    usual = read_own_shots(given) if given else {"seed": 0}
     options = dict(given.shots.model_extra or {}) if given else {}
     selects: list[Any] = [{"select": usual.get("select", "random"), **options}]
     if over.select is not None:

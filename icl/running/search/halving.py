@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["LEAST", "Rung", "best", "cost", "largest", "rungs"]
+__all__ = ["LEAST", "Rung", "pick_best", "price_rungs", "find_largest", "plan_rungs"]
 
 
 LEAST = 4
@@ -27,10 +27,10 @@ class Rung:
     rows: int
 
 
-def rungs(candidates: int, rows: int, eta: int = 3) -> list[Rung]:
+def plan_rungs(candidates: int, rows: int, eta: int = 3) -> list[Rung]:
     """The schedule whose last rung has ``rows`` rows and picks one candidate.
 
-    >>> rungs(8, 100)
+    >>> plan_rungs(8, 100)
     [Rung(candidates=8, rows=34), Rung(candidates=3, rows=100)]
     """
     sizes = [candidates]
@@ -44,14 +44,14 @@ def rungs(candidates: int, rows: int, eta: int = 3) -> list[Rung]:
     ]
 
 
-def cost(schedule: Sequence[Rung], a_row: Sequence[float]) -> list[float]:
+def price_rungs(schedule: Sequence[Rung], a_row: Sequence[float]) -> list[float]:
     """What each rung costs at most: later ones may keep the dearest candidates.
 
     Args:
-        schedule: from :func:`rungs`.
+        schedule: from :func:`plan_rungs`.
         a_row: what a row costs, for each candidate.
 
-    >>> cost(rungs(4, 9), [1, 1, 1, 2])
+    >>> price_rungs(plan_rungs(4, 9), [1, 1, 1, 2])
     [20.0, 15.0]
     """
     dearest = sorted(a_row, reverse=True)
@@ -62,27 +62,27 @@ def cost(schedule: Sequence[Rung], a_row: Sequence[float]) -> list[float]:
     ]
 
 
-def largest(a_row: Sequence[float], rows: int, eta: int, budget: float) -> int | None:
+def find_largest(a_row: Sequence[float], rows: int, eta: int, budget: float) -> int | None:
     """The most rows, ``rows`` at most, whose schedule costs no more than the budget.
 
     None where not even the shortest does.
     """
     low, high = min(LEAST, rows), rows
-    if sum(cost(rungs(len(a_row), low, eta), a_row)) > budget:
+    if sum(price_rungs(plan_rungs(len(a_row), low, eta), a_row)) > budget:
         return None
     while low < high:
         middle = (low + high + 1) // 2
-        if sum(cost(rungs(len(a_row), middle, eta), a_row)) <= budget:
+        if sum(price_rungs(plan_rungs(len(a_row), middle, eta), a_row)) <= budget:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def best(values: Mapping[int, float | None], keep: int, sign: int = 1) -> list[int]:
+def pick_best(values: Mapping[int, float | None], keep: int, sign: int = 1) -> list[int]:
     """The ``keep`` best candidates, the best first; equal ones by number, undefined ones last.
 
-    >>> best({0: -1.5, 1: None, 2: -0.5, 3: -0.5}, 2)
+    >>> pick_best({0: -1.5, 1: None, 2: -0.5, 3: -0.5}, 2)
     [2, 3]
     """
 

@@ -16,10 +16,10 @@ from icl.core.probabilities import log_sum_exp
 from icl.core.registry import did_you_mean, names
 from icl.core.stats import Metric, Rows, Stats
 from icl.core.types import Method
-from icl.metrics import asks_judge, better, make_metric
+from icl.metrics import asks_judge, find_direction, make_metric
 from icl.records.results import ConditionResult
 
-__all__ = ["GOLD", "Objective", "gold_logprob", "objective"]
+__all__ = ["GOLD", "Objective", "gold_logprob", "make_objective"]
 
 
 GOLD = "gold_logprob"
@@ -36,7 +36,7 @@ class Objective:
     @property
     def sign(self) -> int:
         """1 where higher is better, -1 where lower is, as for TER."""
-        return -1 if self.metric is not None and better(self.metric) == "lower" else 1
+        return -1 if self.metric is not None and find_direction(self.metric) == "lower" else 1
 
     @property
     def digits(self) -> int:
@@ -51,14 +51,14 @@ class Objective:
 
     def pair(self, a: ConditionResult, b: ConditionResult) -> tuple[Stats, Stats]:
         """Statistics of two conditions on the same rows, made together for a paired test."""
-        from icl.scoring.significance import together
+        from icl.scoring.significance import align_stats
 
         if self.metric is None:
             return gold_logprob(a), gold_logprob(b)
-        return together(self.metric, a.predictions(), b.predictions(), a.examples)
+        return align_stats(self.metric, a.predictions(), b.predictions(), a.examples)
 
 
-def objective(entry: str | Mapping[str, Any], method: Method) -> Objective:
+def make_objective(entry: str | Mapping[str, Any], method: Method) -> Objective:
     """The objective that a search names.
 
     Args:
@@ -85,7 +85,7 @@ def objective(entry: str | Mapping[str, Any], method: Method) -> Objective:
             f"search: objective: {name} is a judge, who is asked by `icl run` alone; search by "
             "another metric, and name the judge under metrics: of the best experiment"
         )
-    if better(metric) == "none":
+    if find_direction(metric) == "none":
         raise ConfigError(
             f"search: objective: {name} is best neither high nor low; name another metric"
         )

@@ -18,19 +18,19 @@ from icl.records.results import ConditionResult
 from icl.running.search.candidates import Candidate
 from icl.running.search.halving import Rung
 from icl.running.search.objective import Objective
-from icl.running.search.state import Trial
-from icl.scoring.significance import Difference, difference, holm
+from icl.running.search.state import CandidateTrial
+from icl.scoring.significance import Difference, holm, measure_difference
 
 __all__ = [
-    "Compared",
-    "Found",
+    "ScoreComparison",
+    "SearchOutcome",
     "Optimism",
     "Rival",
-    "Tested",
-    "optimism",
+    "FinalTest",
+    "measure_optimism",
     "render",
-    "rivals",
-    "tested",
+    "compare_rivals",
+    "score_final",
 ]
 
 
@@ -55,7 +55,7 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ScoreComparison:
     """One score on the test rows."""
 
     winner: Score
@@ -77,10 +77,10 @@ class Optimism:
 
 
 @dataclass(frozen=True)
-class Tested:
+class FinalTest:
     """The one test: the objective first, then the task's metrics."""
 
-    scores: Sequence[Compared]
+    scores: Sequence[ScoreComparison]
     optimism: Optimism | None
     """None where a score is undefined."""
     same: bool
@@ -90,19 +90,19 @@ class Tested:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchOutcome:
     """What a search found."""
 
     name: str
     objective: Objective
     candidates: int
     rungs: Sequence[Rung]
-    trials: Sequence[Trial]
+    trials: Sequence[CandidateTrial]
     winner: Candidate
     dev: Score
     """The winner's objective on the development rows of its last rung."""
     rivals: Sequence[Rival]
-    test: Tested | None
+    test: FinalTest | None
     """None where these test rows were asked for another winner before."""
     opened: int
     """Winners that have been asked any of these test rows, by searches of this name."""
@@ -114,7 +114,7 @@ class Found:
     """The winner's shot file; None where its shots are chosen for each query, or given."""
 
 
-def rivals(
+def compare_rivals(
     objective: Objective,
     answered: Mapping[int, ConditionResult],
     winner: int,
@@ -122,7 +122,7 @@ def rivals(
 ) -> tuple[Rival, ...]:
     """The winner against every other candidate of its last rung, on the same rows."""
     others = [number for number in answered if number != winner]
-    found = [difference(*objective.pair(answered[n], answered[winner])) for n in others]
+    found = [measure_difference(*objective.pair(answered[n], answered[winner])) for n in others]
     known = [one.p for one in found if one.p is not None]
     corrected = iter(holm(known))
     return tuple(
@@ -131,16 +131,16 @@ def rivals(
     )
 
 
-def tested(
+def score_final(
     objective: Objective, dev: Score, winner: ConditionResult, baseline: ConditionResult
-) -> Tested:
+) -> FinalTest:
     """Scores of both conditions on the test rows, and the optimism of the search."""
     wanted = [objective]
     for entry in winner.entry.metrics:
         name, metric = make_metric(entry)
         if name != objective.name:
             wanted.append(Objective(name, metric))
-    scores: list[Compared] = []
+    scores: list[ScoreComparison] = []
     refused: list[str] = []
     for one in wanted:
         try:
@@ -151,14 +151,16 @@ def tested(
             refused.append(f"{one.name}: {error}")
             continue
         scores.append(
-            Compared(score(one.name, other), score(one.name, own), difference(own, other))
+            ScoreComparison(
+                score(one.name, other), score(one.name, own), measure_difference(own, other)
+            )
         )
     same = winner.entry.fingerprint == baseline.entry.fingerprint
-    made = optimism(dev, scores[0].winner, objective.sign)
-    return Tested(tuple(scores), made, same, tuple(refused))
+    made = measure_optimism(dev, scores[0].winner, objective.sign)
+    return FinalTest(tuple(scores), made, same, tuple(refused))
 
 
-def optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
+def measure_optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
     """Development minus test, turned where lower is better; None where either is undefined.
 
     The interval is made by MOVER, from those of two independent scores.
@@ -179,7 +181,7 @@ def optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
     return Optimism(sign * value, ends[0], ends[1])
 
 
-def render(found: Found, width: int = 80) -> str:
+def render(found: SearchOutcome, width: int = 80) -> str:
     """Rungs, test and words as plain text of at most ``width`` columns."""
     from rich.console import Console
 
@@ -190,7 +192,7 @@ def render(found: Found, width: int = 80) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-def _parts(found: Found) -> Iterator[RenderableType]:
+def _parts(found: SearchOutcome) -> Iterator[RenderableType]:
     guess = ""
     if found.objective.metric is None and found.winner.test.choices:
         value = -math.log(len(found.winner.test.choices))
@@ -200,10 +202,10 @@ def _parts(found: Found) -> Iterator[RenderableType]:
     if found.test:
         yield "\nthe test"
         yield _test_table(found)
-    yield "\n" + "\n".join(words(found))
+    yield "\n" + "\n".join(describe_outcome(found))
 
 
-def _rungs_table(found: Found) -> RenderableType:
+def _rungs_table(found: SearchOutcome) -> RenderableType:
     """Candidates by how far they came, each value with the rows it is of."""
     from rich import box
     from rich.table import Table
@@ -214,7 +216,7 @@ def _rungs_table(found: Found) -> RenderableType:
         table.add_column(f"{rung.rows} rows", justify="right", no_wrap=True)
     table.add_column("95 % interval", no_wrap=True)
     table.add_column("tokens", justify="right", no_wrap=True)
-    values: dict[int, dict[int, Trial]] = {}
+    values: dict[int, dict[int, CandidateTrial]] = {}
     for trial in found.trials:
         if trial.rung:
             values.setdefault(trial.candidate, {})[trial.rung] = trial
@@ -242,7 +244,7 @@ def _rungs_table(found: Found) -> RenderableType:
     return table
 
 
-def _test_table(found: Found) -> RenderableType:
+def _test_table(found: SearchOutcome) -> RenderableType:
     from rich import box
     from rich.table import Table
 
@@ -263,7 +265,7 @@ def _test_table(found: Found) -> RenderableType:
     return table
 
 
-def words(found: Found) -> Iterator[str]:
+def describe_outcome(found: SearchOutcome) -> Iterator[str]:
     """What was found, what was shown and what was not, a sentence a line."""
     digits = found.objective.digits
     where = f"{found.dev.n} development rows"
@@ -287,7 +289,7 @@ def words(found: Found) -> Iterator[str]:
     yield f"cost: {tokens:,} tokens in {trials}, {seconds:.0f} s, without the test"
 
 
-def _test_words(found: Found) -> Iterator[str]:
+def _test_words(found: SearchOutcome) -> Iterator[str]:
     if found.test is None:
         yield (
             f"test: not asked again: its rows were asked for {found.opened} other winner"

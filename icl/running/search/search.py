@@ -17,7 +17,7 @@ from icl.core.errors import ConfigError
 from icl.core.files import check_folders, check_plain, replace_file
 from icl.core.stats import score
 from icl.core.types import Example, digest
-from icl.data import data_hash
+from icl.data import hash_data
 from icl.experiment.condition import Condition
 from icl.experiment.entries import SearchEntry
 from icl.experiment.file import load_experiment
@@ -25,16 +25,22 @@ from icl.experiment.grid import Experiment
 from icl.experiment.loader import Loader
 from icl.records.results import ConditionResult
 from icl.records.store import ConditionStore
-from icl.running.estimate import answer_tokens, is_priced
+from icl.running.estimate import count_answer_tokens, is_priced
 from icl.running.progress import Progress
 from icl.running.run import count_spent, run_condition
-from icl.running.search.candidates import Candidate, Field, field_of, pinned, search_entry
-from icl.running.search.halving import LEAST, Rung, best, cost, largest, rungs
-from icl.running.search.objective import Objective, objective
-from icl.running.search.outcome import Found, rivals, tested
-from icl.running.search.state import State, Trial
+from icl.running.search.candidates import (
+    Candidate,
+    CandidateSet,
+    collect_candidates,
+    pin_candidate,
+    read_search_entry,
+)
+from icl.running.search.halving import LEAST, Rung, find_largest, pick_best, plan_rungs, price_rungs
+from icl.running.search.objective import Objective, make_objective
+from icl.running.search.outcome import SearchOutcome, compare_rivals, score_final
+from icl.running.search.state import CandidateTrial, State
 
-__all__ = ["Plan", "plan", "search"]
+__all__ = ["SearchPlan", "plan", "search"]
 
 
 PACE_ROWS = 8
@@ -46,7 +52,7 @@ def search(
     out: str | Path = "runs",
     progress: Progress | None = None,
     again: bool = False,
-) -> Found:
+) -> SearchOutcome:
     """Find the best candidate of the file's ``search:`` block, and test it once.
 
     A search that was killed goes on where it was. The test rows are asked last, only for the
@@ -72,10 +78,10 @@ def search(
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search would do."""
 
-    field: Field
+    field: CandidateSet
     rungs: Sequence[Rung]
     tokens: Sequence[float]
     """Of each rung, at most."""
@@ -89,7 +95,7 @@ class Plan:
 
 def plan(
     experiment: str | Path | Experiment, out: str | Path = "runs", progress: Progress | None = None
-) -> Plan:
+) -> SearchPlan:
     """Candidates, rungs and cost; asks a few rows to measure the pace, which are not kept.
 
     Raises:
@@ -106,10 +112,12 @@ def plan(
             pace = made.measured_pace()
         budget, a_row = made.entry.budget, made.tokens_a_row()
         limit = 60 * budget.minutes / pace if budget and budget.minutes and pace else math.inf
-        schedule = rungs(len(a_row), made.affordable(a_row, limit), made.entry.eta)
+        schedule = plan_rungs(len(a_row), made.affordable(a_row, limit), made.entry.eta)
         base = made.field.baseline
         test = round(max(a_row) * len(base.examples)) + _tokens(base, base.examples)
-        return Plan(made.field, schedule, cost(schedule, a_row), test, pace, made.budget)
+        return SearchPlan(
+            made.field, schedule, price_rungs(schedule, a_row), test, pace, made.budget
+        )
 
 
 @dataclass
@@ -118,7 +126,7 @@ class _Search:
 
     experiment: Experiment
     entry: SearchEntry
-    field: Field
+    field: CandidateSet
     objective: Objective
     out: Path
     progress: Progress
@@ -130,21 +138,21 @@ class _Search:
     ) -> _Search:
         """Load and check everything; sets of shots are written to the run folder, or ``sets``."""
         loaded = given if isinstance(given, Experiment) else load_experiment(given)
-        entry = search_entry(loaded)
+        entry = read_search_entry(loaded)
         folder = out / loaded.name
         if sets is None:
             check_folders(folder / "shot_sets", out)
-        found = field_of(loaded, Loader(loaded), sets or folder / "shot_sets")
+        found = collect_candidates(loaded, Loader(loaded), sets or folder / "shot_sets")
         for note in found.notes:
             progress.note(note)
         asked = entry.objective
         if isinstance(asked, dict) and "command" in asked:
             asked = {"folder": str(loaded.base.resolve()), **asked}
-        wanted = objective(asked, found.candidates[0].test.method)
+        wanted = make_objective(asked, found.candidates[0].test.method)
         key = digest(
             {
                 "candidates": [candidate.dev.fingerprint for candidate in found.candidates],
-                "rows": data_hash(found.candidates[0].dev.examples),
+                "rows": hash_data(found.candidates[0].dev.examples),
                 "search": entry.model_dump(mode="json", exclude={"write", "over", "dev"}),
             }
         )
@@ -155,14 +163,14 @@ class _Search:
         state = State(folder, key, names)
         return cls(loaded, entry, found, wanted, out, progress, state)
 
-    def run(self, again: bool) -> Found:
+    def run(self, again: bool) -> SearchOutcome:
         """The whole search, top to bottom."""
         self._may_write()
         count_spent([candidate.dev for candidate in self.field.candidates], self.out)
         if self.state.rows is None:
             self.state.rows = self._rows()
             self.state.save()
-        schedule = rungs(len(self.field.candidates), self.state.rows, self.entry.eta)
+        schedule = plan_rungs(len(self.field.candidates), self.state.rows, self.entry.eta)
         number, place, stopped = self._climb(schedule)
         winner = self.field.candidates[number]
         last = {t.candidate: t.rows for t in self.state.trials if t.rung == place}
@@ -170,7 +178,7 @@ class _Search:
         shots, best_file = self._write(winner)
         test = self._test(winner, again)
         dev = score(self.objective.name, self.objective.stats(answered[number]))
-        return Found(
+        return SearchOutcome(
             name=self.experiment.name,
             objective=self.objective,
             candidates=len(self.field.candidates),
@@ -178,8 +186,8 @@ class _Search:
             trials=tuple(self.state.trials),
             winner=winner,
             dev=dev,
-            rivals=rivals(self.objective, answered, number, self.field.candidates),
-            test=tested(self.objective, dev, *test) if test else None,
+            rivals=compare_rivals(self.objective, answered, number, self.field.candidates),
+            test=score_final(self.objective, dev, *test) if test else None,
             opened=len(self._winners()),
             stopped=stopped,
             best=best_file,
@@ -214,9 +222,11 @@ class _Search:
             return rows
         limit = given.tokens if given.tokens is not None else tokens
         assert limit is not None  # a budget has one of the two
-        found = largest(a_row, rows, self.entry.eta, limit)
+        found = find_largest(a_row, rows, self.entry.eta, limit)
         if found is None:
-            least = sum(cost(rungs(len(a_row), min(LEAST, rows), self.entry.eta), a_row))
+            least = sum(
+                price_rungs(plan_rungs(len(a_row), min(LEAST, rows), self.entry.eta), a_row)
+            )
             needed = f"about {least:,.0f} tokens"
             if given.minutes is not None:
                 needed = f"about {given.minutes * least / max(limit, 1e-9):.2g} minutes as measured"
@@ -268,7 +278,7 @@ class _Search:
                     return self._stopped(place, rung, alive, values)
                 values[number] = trial.value
             keep = schedule[place].candidates if place < len(schedule) else 1
-            alive = best(values, keep, self.objective.sign)
+            alive = pick_best(values, keep, self.objective.sign)
         return alive[0], len(schedule), ""
 
     def _stopped(
@@ -283,9 +293,9 @@ class _Search:
             return alive[0], place - 1, f"{why}the best of rung {place - 1} is taken"
         if not values:
             raise ConfigError(f"search: {why}raise the budget, or name fewer candidates")
-        return best(values, 1, self.objective.sign)[0], 1, f"{why}the best of these is taken"
+        return pick_best(values, 1, self.objective.sign)[0], 1, f"{why}the best of these is taken"
 
-    def _trial(self, rung: int, number: int, rows: int) -> Trial | None:
+    def _trial(self, rung: int, number: int, rows: int) -> CandidateTrial | None:
         """Ask a candidate its first rows, unless it was; None where the budget does not allow."""
         if found := self.state.find(rung, number):
             return found
@@ -295,7 +305,7 @@ class _Search:
         began = time.perf_counter()
         result = self._answered(number, rows)
         made = score(self.objective.name, self.objective.stats(result))
-        trial = Trial(
+        trial = CandidateTrial(
             rung=rung,
             candidate=number,
             name=candidate.name,
@@ -359,7 +369,9 @@ class _Search:
             replace_file(target, winner.drawn.read_text("utf-8"))
             shots = {**shots, "file": os.path.relpath(target, base)}
         point = winner.point
-        raw = pinned(self.experiment, point, self.entry, point.prompt, point.prompt_language, shots)
+        raw = pin_candidate(
+            self.experiment, point, self.entry, point.prompt, point.prompt_language, shots
+        )
         name = f"{self.experiment.name}-best"
         head = f"# {winner.name}: the winner of icl search {self.experiment.name}\n"
         body = {"name": name, "base": os.path.relpath(base, folder), **raw}
@@ -392,12 +404,12 @@ class _Search:
 def _tokens(condition: Condition, rows: Sequence[Example]) -> int:
     """Tokens of prompts and answers, counted before anything is asked; at most for free text."""
     requests = [condition.request(example) for example in rows]
-    return sum(request.tokens for request in requests) + answer_tokens(condition, requests)
+    return sum(request.tokens for request in requests) + count_answer_tokens(condition, requests)
 
 
 def _marks(rows: Sequence[Example]) -> list[str]:
     """A hash of each row, so that rows opened once are known among others, too."""
-    return [data_hash([row])[:16] for row in rows]
+    return [hash_data([row])[:16] for row in rows]
 
 
 def _hash(file: Path) -> str:

@@ -18,11 +18,11 @@ from icl.core.errors import BusyError
 from icl.core.files import check_folders, check_plain, replace_file
 from icl.core.strict_json import Amount, Count, read_json
 
-__all__ = ["State", "Trial"]
+__all__ = ["State", "CandidateTrial"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class CandidateTrial:
     """One candidate on the first rows of the development split."""
 
     rung: int
@@ -90,7 +90,7 @@ class State:
     """Of the last rung, once it is decided."""
     pace: float | None = None
     """Seconds a token, measured for a budget of minutes."""
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[CandidateTrial] = field(default_factory=list)
     opened: list[dict[str, Any]] = field(default_factory=list)
     """``rows``: hashes of test rows, one each; ``winner``: who was asked them."""
     written: dict[str, list[str]] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class State:
         self.written = kept.written
         if kept.key == self.key:
             self.rows, self.pace, self.fresh = kept.rows, kept.pace, False
-            self.trials = [Trial(**msgspec.structs.asdict(row)) for row in kept.trials]
+            self.trials = [CandidateTrial(**msgspec.structs.asdict(row)) for row in kept.trials]
 
     def save(self) -> None:
         """Replace the files; a crash leaves the old ones whole."""
@@ -160,12 +160,12 @@ class State:
         ]
         replace_file(self.folder / "search.jsonl", "".join(lines), self.folder.parent)
 
-    def add(self, trial: Trial) -> None:
+    def add(self, trial: CandidateTrial) -> None:
         """Keep a trial."""
         self.trials.append(trial)
         self.save()
 
-    def find(self, rung: int, candidate: int) -> Trial | None:
+    def find(self, rung: int, candidate: int) -> CandidateTrial | None:
         """The trial of a candidate on a rung."""
         return next((t for t in self.trials if t.rung == rung and t.candidate == candidate), None)
 

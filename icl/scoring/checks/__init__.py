@@ -12,14 +12,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icl.core.types import Record
-from icl.records.results import ConditionResult, Run, varying
-from icl.scoring.checks.answers import never, off_target, one_answer, share, ties, unparsed
-from icl.scoring.checks.base import Check, Seen
+from icl.records.results import ConditionResult, Run, find_varying_axes
+from icl.scoring.checks.answers import (
+    make_share_check,
+    never,
+    off_target,
+    one_answer,
+    ties,
+    unparsed,
+)
+from icl.scoring.checks.base import Check, ConditionAnswers
 from icl.scoring.checks.prompts import duplicates, gold_missing, lost_shots, spanning
-from icl.scoring.checks.scores import baseline, direction, few_rows, retrieval
+from icl.scoring.checks.scores import baseline, few_rows, find_score_direction, retrieval
 from icl.tasks.parsers import EMPTY
 
-__all__ = ["CHECKS", "Finding", "brief", "checks", "direction"]
+__all__ = ["CHECKS", "Finding", "summarize_findings", "checks", "find_score_direction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ def checks(run: Run) -> list[Finding]:
         found += _stale(condition)
         if not records:
             continue
-        seen = Seen(condition, records, condition.examples, condition.predictions())
+        seen = ConditionAnswers(condition, records, condition.examples, condition.predictions())
         rows = condition.entry.task, condition.entry.rows
         for name, check in _EACH.items():
             if name == "duplicates" and rows in counted:
@@ -67,7 +74,7 @@ def checks(run: Run) -> list[Finding]:
     return found + list(_same_answers(run))
 
 
-def brief(
+def summarize_findings(
     conditions: Sequence[ConditionResult],
     findings: Sequence[Finding],
     most: int | None = 5,
@@ -77,7 +84,7 @@ def brief(
 
     A line quotes the condition where it is worst and says how many others it is found in.
     """
-    called = short_names(conditions)
+    called = name_conditions(conditions)
     lines = []
     for name in CHECKS:
         same = [one for one in findings if one.name == name and one.condition in called]
@@ -95,9 +102,9 @@ def brief(
     return [*lines[:most], f"{more}:  icl report {run} --format text"]
 
 
-def short_names(conditions: Sequence[ConditionResult]) -> dict[str, str]:
+def name_conditions(conditions: Sequence[ConditionResult]) -> dict[str, str]:
     """Fingerprint -> the values of the axes in which these conditions differ."""
-    axes = varying(conditions)
+    axes = find_varying_axes(conditions)
     return {
         one.entry.fingerprint: " · ".join(
             f"{_NONE.get(word, word)} shots" if axis == "shots" and word.isdigit() else word
@@ -115,14 +122,18 @@ _EACH: dict[str, Check] = {
     "below_vote": retrieval,
     "below_baseline": baseline,
     "never_predicted": never,
-    "over_length": share(
+    "over_length": make_share_check(
         lambda p: p.finish == "length", "answers were cut at max_tokens; raise it, or check stop"
     ),
-    "unended": share(lambda p: p.finish == "reasoning", "answers ended while still reasoning"),
-    "empty": share(lambda p: p.error == EMPTY, "answers are empty"),
-    "unparsed": share(unparsed, "answers cannot be read by the parser"),
+    "unended": make_share_check(
+        lambda p: p.finish == "reasoning", "answers ended while still reasoning"
+    ),
+    "empty": make_share_check(lambda p: p.error == EMPTY, "answers are empty"),
+    "unparsed": make_share_check(unparsed, "answers cannot be read by the parser"),
     "lost_shots": lost_shots,
-    "shortened": share(lambda p: p.shortened, "prompts lost the end of their marked span", least=0),
+    "shortened": make_share_check(
+        lambda p: p.shortened, "prompts lost the end of their marked span", least=0
+    ),
     "ties": ties,
     "gold_missing": gold_missing,
     "few_rows": few_rows,

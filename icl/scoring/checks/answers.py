@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from icl.core.errors import DataError
-from icl.core.languages import script_share
+from icl.core.languages import measure_script_share
 from icl.core.types import Example, Prediction
-from icl.scoring.checks.base import Check, Found, Seen
+from icl.scoring.checks.base import Check, ConditionAnswers, Found
 from icl.tasks.parsers import EMPTY
 
-__all__ = ["never", "off_target", "one_answer", "share", "strays", "ties", "unparsed"]
+__all__ = ["never", "off_target", "one_answer", "make_share_check", "strays", "ties", "unparsed"]
 
 
 SOME = 0.05
@@ -20,7 +20,7 @@ FEW = 3
 """Rows of a label from which it is odd that it is never predicted."""
 
 
-def one_answer(seen: Seen) -> Iterator[Found]:
+def one_answer(seen: ConditionAnswers) -> Iterator[Found]:
     """One answer for half of the rows, or for all of them, though it is seldom right."""
     given = [p.value for p in seen.predictions if p.value is not None]
     targets = {target for example in seen.examples for target in example.targets}
@@ -37,7 +37,7 @@ def one_answer(seen: Seen) -> Iterator[Found]:
         )
 
 
-def never(seen: Seen) -> Iterator[Found]:
+def never(seen: ConditionAnswers) -> Iterator[Found]:
     """Labels that several rows have and none is given."""
     if not any(seen.condition.choices(record) for record in seen.records[:1]):
         return
@@ -57,7 +57,7 @@ def never(seen: Seen) -> Iterator[Found]:
         )
 
 
-def off_target(seen: Seen) -> Iterator[Found]:
+def off_target(seen: ConditionAnswers) -> Iterator[Found]:
     """Translations in another script than asked for, and copies of the source."""
     told = [
         (p.value, e)
@@ -95,7 +95,7 @@ def strays(value: str | None, example: Example) -> bool:
 def _is_foreign(value: str, example: Example) -> bool:
     """Whether most letters are of another script than that of the target language."""
     try:
-        share = script_share(value, example.meta["target"])
+        share = measure_script_share(value, example.meta["target"])
     except DataError:  # files may be called anything; what is no language has no script
         return False
     return share is not None and share < 0.5
@@ -109,10 +109,10 @@ def _is_copy(value: str, example: Example) -> bool:
     return said == _fold(source) and said not in map(_fold, example.targets)
 
 
-def share(hits: Callable[[Prediction], bool], text: str, least: float = SOME) -> Check:
+def make_share_check(hits: Callable[[Prediction], bool], text: str, least: float = SOME) -> Check:
     """A check of predictions one by one, told from a share of the rows on."""
 
-    def check(seen: Seen) -> Iterator[Found]:
+    def check(seen: ConditionAnswers) -> Iterator[Found]:
         count = sum(map(hits, seen.predictions))
         if count and count >= least * seen.n:
             yield count, seen.n, f"{count} of {seen.n} {text}"
@@ -127,7 +127,7 @@ def unparsed(prediction: Prediction) -> bool:
     )
 
 
-def ties(seen: Seen) -> Iterator[Found]:
+def ties(seen: ConditionAnswers) -> Iterator[Found]:
     """Rows where order alone decides: equal choices, equally many votes."""
     equal = [
         record

@@ -9,7 +9,7 @@ from icl.core.score_name import primary
 from icl.core.types import Example, Prediction, Record, Score
 from icl.records.results import ConditionResult
 
-__all__ = ["Check", "Found", "Seen"]
+__all__ = ["Check", "Found", "ConditionAnswers"]
 
 
 Found = tuple[int, int, str]
@@ -17,7 +17,7 @@ Found = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Seen:
+class ConditionAnswers:
     """A condition with its predictions, made once for all checks."""
 
     condition: ConditionResult
@@ -36,4 +36,4 @@ class Seen:
         return primary(self.condition.scores)
 
 
-Check = Callable[[Seen], Iterator[Found]]
+Check = Callable[[ConditionAnswers], Iterator[Found]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from icl.scoring.checks.base import Found, Seen
+from icl.scoring.checks.base import ConditionAnswers, Found
 
 __all__ = ["duplicates", "gold_missing", "lost_shots", "spanning"]
 
 
-def spanning(seen: Seen) -> Iterator[Found]:
+def spanning(seen: ConditionAnswers) -> Iterator[Found]:
     """Prompts whose last token is one with the beginning of a choice."""
     count = sum(record.spanning > 0 for record in seen.records)
     if count:
@@ -22,7 +22,7 @@ def spanning(seen: Seen) -> Iterator[Found]:
         )
 
 
-def lost_shots(seen: Seen) -> Iterator[Found]:
+def lost_shots(seen: ConditionAnswers) -> Iterator[Found]:
     """Prompts with fewer shots than were asked for."""
     count = sum(bool(record.dropped) for record in seen.records)
     if count:
@@ -34,7 +34,7 @@ def lost_shots(seen: Seen) -> Iterator[Found]:
         )
 
 
-def gold_missing(seen: Seen) -> Iterator[Found]:
+def gold_missing(seen: ConditionAnswers) -> Iterator[Found]:
     """Rows whose right label no shot shows, where half of them are such."""
     told = [
         (prediction, example)
@@ -50,7 +50,7 @@ def gold_missing(seen: Seen) -> Iterator[Found]:
         )
 
 
-def duplicates(seen: Seen) -> Iterator[Found]:
+def duplicates(seen: ConditionAnswers) -> Iterator[Found]:
     """Test inputs that are equal but for case and white space."""
     contents = Counter(example.content for example in seen.examples)
     count = sum(times - 1 for times in contents.values())

@@ -8,19 +8,19 @@ from dataclasses import replace
 from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName
 from icl.core.types import Better, Score
-from icl.metrics import better, make_metric, starts_program
+from icl.metrics import find_direction, make_metric, starts_program
 from icl.records.results import ConditionResult
-from icl.scoring.checks.base import Found, Seen
+from icl.scoring.checks.base import ConditionAnswers, Found
 from icl.tasks.baselines import vote
 
-__all__ = ["baseline", "direction", "few_rows", "retrieval"]
+__all__ = ["baseline", "find_score_direction", "few_rows", "retrieval"]
 
 
 WIDE = 20.0
 """Points of an interval that settles little."""
 
 
-def direction(condition: ConditionResult, name: str) -> Better:
+def find_score_direction(condition: ConditionResult, name: str) -> Better:
     """Which values of a score are better: ``higher``, ``lower``, or ``none`` where none are.
 
     ``name`` is the score's, a parser or a calibrator behind it included.
@@ -28,16 +28,16 @@ def direction(condition: ConditionResult, name: str) -> Better:
     plain = ScoreName.of(name, "model").metric
     own = dict(make_metric(entry) for entry in condition.entry.metrics)
     if plain in own and not (starts_program(own[plain]) and plain in names("metric")):
-        return better(own[plain])
-    return better(lookup("metric", plain)) if plain in names("metric") else "none"
+        return find_direction(own[plain])
+    return find_direction(lookup("metric", plain)) if plain in names("metric") else "none"
 
 
-def _below(seen: Seen) -> Iterator[tuple[str, Score, Score]]:
+def _below(seen: ConditionAnswers) -> Iterator[tuple[str, Score, Score]]:
     """Baselines of the primary metric that the score is not shown to be better than."""
     score = seen.primary
     if score is None or score.value is None:
         return
-    way = direction(seen.condition, score.name)
+    way = find_score_direction(seen.condition, score.name)
     for other in seen.condition.scores:
         if other.kind != "baseline" or other.value is None:
             continue
@@ -50,7 +50,7 @@ def _below(seen: Seen) -> Iterator[tuple[str, Score, Score]]:
             yield named.role, score, other
 
 
-def retrieval(seen: Seen) -> Iterator[Found]:
+def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
     """A score that the vote of retrieved shots reaches without a model."""
     for score, other in ((s, o) for name, s, o in _below(seen) if name == "vote"):
         if not _retrieved(seen, other):
@@ -72,7 +72,7 @@ def retrieval(seen: Seen) -> Iterator[Found]:
         yield same if right else seen.n, len(right) or seen.n, text
 
 
-def _retrieved(seen: Seen, voted: Score) -> bool:
+def _retrieved(seen: ConditionAnswers, voted: Score) -> bool:
     """Whether the shots were retrieved, and their vote is better than knowing nothing."""
     vote_name = ScoreName.of_score(voted)
     trivial = [str(replace(vote_name, role=one)) for one in ("majority", "chance")]
@@ -81,7 +81,7 @@ def _retrieved(seen: Seen, voted: Score) -> bool:
     return scored and (voted.value or 0.0) > max(least, default=0.0)
 
 
-def baseline(seen: Seen) -> Iterator[Found]:
+def baseline(seen: ConditionAnswers) -> Iterator[Found]:
     """A score that another baseline reaches, or may reach within its interval."""
     told: dict[str, list[str]] = {}
     for name, score, other in _below(seen):
@@ -93,16 +93,20 @@ def baseline(seen: Seen) -> Iterator[Found]:
         yield seen.n, seen.n, f"{primary.name} {primary.value:.1f} is {parts}"
 
 
-def _how(seen: Seen, score: Score, other: Score) -> str:
+def _how(seen: ConditionAnswers, score: Score, other: Score) -> str:
     return "worse than" if _worse(seen, score, other) else "not shown to be better than"
 
 
-def _worse(seen: Seen, score: Score, other: Score) -> bool:
+def _worse(seen: ConditionAnswers, score: Score, other: Score) -> bool:
     value, beside = score.value or 0.0, other.value or 0.0
-    return value < beside if direction(seen.condition, score.name) == "higher" else value > beside
+    return (
+        value < beside
+        if find_score_direction(seen.condition, score.name) == "higher"
+        else value > beside
+    )
 
 
-def few_rows(seen: Seen) -> Iterator[Found]:
+def few_rows(seen: ConditionAnswers) -> Iterator[Found]:
     """An interval too wide to settle much."""
     score = seen.primary
     if score is None or score.low is None or score.high is None:

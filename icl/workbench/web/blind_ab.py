@@ -15,7 +15,7 @@ import gradio as gr
 from icl.core.errors import ConfigError, IclError
 from icl.experiment.settings import join_axes
 from icl.records.paths import find_runs
-from icl.records.results import ConditionResult, load_run, varying
+from icl.records.results import ConditionResult, find_varying_axes, load_run
 from icl.scoring.blind_ab import Pair, append, preference_rows, read_verdicts, tally_verdicts, write
 from icl.workbench.web.form_values import browser_text, error_box, status_box
 from icl.workbench.web.tabs import QUICK, App
@@ -136,7 +136,7 @@ class BlindTab:
             found = self._load(run).conditions
         except IclError as error:
             return [gr.skip(), gr.skip(), error_box(error)]
-        apart = varying(found)
+        apart = find_varying_axes(found)
         names = [
             (browser_text(f"{number}: {_condition_name(one, apart)}", 200), str(number))
             for number, one in enumerate(found, 1)
@@ -200,7 +200,7 @@ class BlindTab:
         except IclError as error:
             return error_box(error)
         pair = made.pair.a, made.pair.b
-        one, two = (_condition_name(condition, varying(pair)) for condition in pair)
+        one, two = (_condition_name(condition, find_varying_axes(pair)) for condition in pair)
         return status_box(f"“{two}” against “{one}”: {found}")
 
     def export(self) -> Any:

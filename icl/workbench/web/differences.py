@@ -1,6 +1,6 @@
 """Differences between conditions of a run by a setting, as ``icl compare RUN --by`` prints them.
 
-The logic is in :func:`icl.reports.comparison.compared`.
+The logic is in :func:`icl.reports.comparison.render_comparison`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gradio as gr
 
 from icl.core.errors import IclError
 from icl.records.results import Run
-from icl.reports.comparison import compared
+from icl.reports.comparison import render_comparison
 from icl.workbench.experiment_draft import comparable_settings, open_run
 from icl.workbench.web.form_values import browser_text, error_box
 from icl.workbench.web.tabs import QUICK
@@ -81,7 +81,7 @@ class DifferencesPanel:
     def show(self, run: str, by: str, baseline: str) -> Any:
         """Show the table and its summary in words."""
         try:
-            text = compared(open_run(self.work, run), str(by), str(baseline or "") or None)
+            text = render_comparison(open_run(self.work, run), str(by), str(baseline or "") or None)
         except IclError as error:
             return error_box(error)
         return gr.Textbox(browser_text(text), visible=True, elem_classes="printed")

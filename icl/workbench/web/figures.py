@@ -11,11 +11,11 @@ from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.records.results import Run
 from icl.reports.errors import Confusion
-from icl.reports.groups import Group, groups, title
+from icl.reports.groups import Group, group_conditions, title_score
 from icl.reports.page import plots
-from icl.reports.page.interval_strips import Scale, Strip, scale
-from icl.reports.page.sections import locales
-from icl.reports.safe_text import clean, short
+from icl.reports.page.interval_strips import Scale, Strip, fit_scale
+from icl.reports.page.sections import score_locales
+from icl.reports.safe_text import clean, shorten_middle
 from icl.scoring.sensitivity import Spread
 from icl.workbench.run_tables import settings, task_of
 
@@ -31,13 +31,13 @@ _DRAWING = Lock()
 def figures(run: Run) -> str:
     """Plot scores by number of shots and by locale, for each task that has several."""
     parts = []
-    for place, group in enumerate(groups(run)):
+    for place, group in enumerate(group_conditions(run)):
         made = [*_shots(group, f"ui{place}"), *_locales(group)]
         if made:
             parts += [f"<h3>{_text(group.task)}</h3>", *made]
     if not parts:
         return "<p>Plots need several numbers of shots, or several locales, of one task.</p>"
-    if not plots.available():
+    if not plots.is_available():
         parts.insert(0, "<p>Drawn with matplotlib: pip install 'icl-workbench[report]'</p>")
     return f'<div class="figures">{"".join(parts)}</div>'
 
@@ -45,13 +45,13 @@ def figures(run: Run) -> str:
 def _shots(group: Group, anchor: str) -> list[str]:
     if group.best is None or group.best.primary is None:
         return []
-    label = title(group.best.primary.name)
+    label = title_score(group.best.primary.name)
     made = []
-    for place, panel in enumerate(plots.shots_panels(group)[:PANELS]):
+    for place, panel in enumerate(plots.make_shot_panels(group)[:PANELS]):
         drawn = f"<p>{_text(panel.described)}</p>"
-        if plots.available():
+        if plots.is_available():
             with _DRAWING:
-                drawn = plots.shots_svg(panel, label, f"{anchor}-shots{place}")
+                drawn = plots.draw_shots(panel, label, f"{anchor}-shots{place}")
         said = "; bands are 95 % intervals" + (", or all draws" if panel.several else "")
         made.append(
             f"<figure><figcaption>{_text(panel.title or label)}{said}</figcaption>{drawn}</figure>"
@@ -61,9 +61,9 @@ def _shots(group: Group, anchor: str) -> list[str]:
 
 def _locales(group: Group) -> list[str]:
     """Draw a table for each set of conditions, all on one scale."""
-    found = locales(group)
+    found = score_locales(group)
     rows = [place.row for _, _, places, _ in found for place in places]
-    line = scale([one for row in rows for one in (row.primary, *row.baselines()) if one])
+    line = fit_scale([one for row in rows for one in (row.primary, *row.baselines()) if one])
     plain = dict.fromkeys(ScoreName.of_score(one).role for row in rows for one in row.baselines())
     made = []
     for name, _, places, left in found:
@@ -103,7 +103,7 @@ def spread_figure(found: Sequence[Spread]) -> str:
             if (task_of(one), one.title) == (task, metric)
         ]
         values = [value for _, one in own for value in one.values]
-        line = scale([Score(metric, value, None, None, 0, "") for value in values])
+        line = fit_scale([Score(metric, value, None, None, 0, "") for value in values])
         rows = "".join(
             f"<tr><th>{_text(name)}</th><td>{len(one.values)}: {_text(', '.join(one.over))}</td>"
             f"<td>{_dots(line, one)}</td><td>{format_number(one.spread)}</td>"
@@ -169,4 +169,4 @@ def _line(low: float, high: float, marks: str) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(clean(short(text, 200)))
+    return escape(clean(shorten_middle(text, 200)))

@@ -125,7 +125,7 @@ def error_box(error: BaseException) -> Any:
 
 def one_line(error: BaseException) -> str:
     """Format an error in one line."""
-    return browser_text(errors.one_line(error), 300)
+    return browser_text(errors.join_lines(error), 300)
 
 
 def browser_text(text: str, most: int = _MOST_CHARS) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from icl.core.errors import ConfigError
-from icl.engines.hf.weights.find import fetching_only
+from icl.engines.hf.weights.find import restrict_fetching
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import Experiment
 from icl.workbench.web.guard import LOOPBACK, TOKEN, Guard
@@ -177,7 +177,7 @@ def serve(
         work = Workbench(models_of(model, given), place, Path(private) / "private", given)
         work.sandbox.start()
         try:
-            with fetching_only(work.bounds.sources):
+            with restrict_fetching(work.bounds.sources):
                 _launch(work, host, free, auth, ready)
         finally:
             work.sandbox.close()

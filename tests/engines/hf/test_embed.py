@@ -12,9 +12,9 @@ import torch
 import transformers as hf
 
 from icl.core.errors import EngineError
-from icl.engines.hf.embed import embed, layer_of
+from icl.engines.hf.embed import embed, pick_layer
 from icl.engines.hf.engine import HFEngine
-from icl.engines.protocol import Embeds
+from icl.engines.protocol import EmbeddingEngine
 from icl.engines.table import TableEngine
 from tests.conftest import make_tokenizer, save_model
 
@@ -53,7 +53,7 @@ def test_vectors_are_means_over_a_texts_own_tokens(any_config: str, build: Any) 
 
 def test_the_engine_embeds(tiny_model: Path) -> None:
     engine = HFEngine(str(tiny_model), device="cpu")
-    assert isinstance(engine, Embeds) and not isinstance(TableEngine(), Embeds)
+    assert isinstance(engine, EmbeddingEngine) and not isinstance(TableEngine(), EmbeddingEngine)
     made = engine.embed(TEXTS)
     assert made.shape == (5, 32) and not made[2].any() and made[[0, 1, 3, 4]].any(axis=1).all()
     ids = [token.id for token in engine.tokens(hf_prompt(TEXTS[0]))]
@@ -145,6 +145,6 @@ def test_encoder_decoder_models_embed_by_their_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("layer", "found"), [(None, 3), (0, 0), (7, 7), (-1, 7), (-8, 0)])
 def test_layers(layer: int | None, found: int) -> None:
     config = hf.LlamaConfig(num_hidden_layers=7)
-    assert layer_of(config, layer, "m") == found
+    assert pick_layer(config, layer, "m") == found
     bart = hf.BartConfig(encoder_layers=7, decoder_layers=3)
-    assert layer_of(bart, layer, "m") == found
+    assert pick_layer(bart, layer, "m") == found

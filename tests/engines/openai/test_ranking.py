@@ -14,19 +14,19 @@ from icl import load_experiment, run
 from icl.core.errors import ChoiceError, EngineError, WindowError
 from icl.core.types import Choice, Prompt
 from icl.engines.hf.engine import HFEngine
-from icl.engines.openai.errors import Temporary
+from icl.engines.openai.errors import TemporaryError
 from icl.engines.openai.logprobs import (
     Echo,
     begins_apart,
-    echo_scores,
-    first_scores,
     read_echo,
     read_top,
+    score_echo,
+    score_first,
 )
 from icl.experiment.condition import build
-from icl.experiment.grid import points
+from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
-from icl.reports.tables import card, render
+from icl.reports.tables import render, render_record
 from tests.engines.test_contract import made
 from tests.servers import Server, Tiny
 from tests.table_experiment import write
@@ -99,7 +99,7 @@ def test_spanning_tokens_are_scored_with_the_choice() -> None:
         Echo(("<s>", "a", "bc"), (None, -1.0, -3.0)),
         Echo(("<s>", "a", "b", "d"), (None, -1.0, -2.0, -4.0)),
     ]
-    found = echo_scores(["c", "d"], prompt, joined)
+    found = score_echo(["c", "d"], prompt, joined)
     assert [(s.logprob, s.tokens, s.spanning) for s in found] == [(-3.0, 1, 1), (-6.0, 2, 1)]
 
 
@@ -110,22 +110,22 @@ def test_parts_of_characters_at_the_border_are_scored(shown: str) -> None:
         Echo(("<s>", "a", shown, shown), (None, -1.0, -2.0, -3.0)),
         Echo(("<s>", "a", shown, shown), (None, -1.0, -2.5, -4.0)),
     ]
-    found = echo_scores(["x", "y"], prompt, joined)
+    found = score_echo(["x", "y"], prompt, joined)
     assert [(s.logprob, s.spanning) for s in found] == [(-5.0, 1), (-6.5, 1)]
 
 
 def test_what_cannot_be_scored_is_told() -> None:
     prompt = Echo(("a",), (None,))
     with pytest.raises(EngineError, match="no BOS before the first scored token"):
-        echo_scores(["x"], None, [Echo(("x",), (None,))])
+        score_echo(["x"], None, [Echo(("x",), (None,))])
     with pytest.raises(ChoiceError, match="'x' adds no token"):
-        echo_scores(["x"], prompt, [Echo(("a",), (None,))])
+        score_echo(["x"], prompt, [Echo(("a",), (None,))])
     same = Echo(("a", "b"), (None, -1.0))
     with pytest.raises(ChoiceError, match="'b' and 'B' have the same tokens"):
-        echo_scores(["b", "B"], prompt, [same, same])
+        score_echo(["b", "B"], prompt, [same, same])
     with pytest.raises(EngineError, match="no log-probability for a token of 'b'"):
-        echo_scores(["b"], prompt, [Echo(("a", "b"), (None, None))])
-    assert echo_scores([" b"], None, [Echo(("<s>", " b"), (None, -1.0))])[0].logprob == -1.0
+        score_echo(["b"], prompt, [Echo(("a", "b"), (None, None))])
+    assert score_echo([" b"], None, [Echo(("<s>", " b"), (None, -1.0))])[0].logprob == -1.0
 
 
 @pytest.mark.parametrize(
@@ -141,24 +141,24 @@ def test_what_cannot_be_scored_is_told() -> None:
     ],
 )  # fmt: skip
 def test_a_broken_echo_is_asked_again(data: Any) -> None:
-    with pytest.raises(Temporary):
+    with pytest.raises(TemporaryError):
         read_echo(data, 0)
 
 
 def test_first_token_scores() -> None:
     top = {" al": math.log(0.25), " a": math.log(0.125), " ": -1.0, " play": math.log(0.25)}
-    found, bounds = first_scores([" alarm", " play", " quiet"], top, 7)
+    found, bounds = score_first([" alarm", " play", " quiet"], top, 7)
     assert found[0].logprob == pytest.approx(math.log(0.375))
     assert found[1].logprob == pytest.approx(math.log(0.25))
     rest = 1 - 0.25 - 0.125 - 0.25 - math.exp(-1.0)
     assert rest < 0.125
     assert found[2].logprob == pytest.approx(math.log(rest))
     assert (bounds, found[0].prompt_tokens, found[0].tokens) == (1, 7, 1)
-    shared, _ = first_scores([" alarm", " album"], top, 0)
+    shared, _ = score_first([" alarm", " album"], top, 0)
     assert shared[0].logprob == shared[1].logprob  # a token that begins both tells nothing
-    with pytest.raises(Temporary, match="lacks its top"):
+    with pytest.raises(TemporaryError, match="lacks its top"):
         read_top({"choices": [{"logprobs": None}]})
-    with pytest.raises(Temporary, match="lists no token"):
+    with pytest.raises(TemporaryError, match="lists no token"):
         read_top({"choices": [{"logprobs": {"top_logprobs": [{}]}}]})
 
 
@@ -232,7 +232,7 @@ def test_each_way_of_ranking_is_another_condition_in_another_column(
         )
     )
     experiment = load_experiment(file)
-    built = [build(point, Loader(experiment)) for point in points(experiment)]
+    built = [build(point, Loader(experiment)) for point in list_points(experiment)]
     assert [c.ranking for c in built] == ["echo", "first_token", "generate"]
     assert len({c.fingerprint for c in built}) == 3
     assert [c.identity["method"] for c in built] == [
@@ -259,7 +259,7 @@ def test_each_way_of_ranking_is_another_condition_in_another_column(
     for condition in done.conditions:
         record = next(iter(condition.records.values()))
         assert record.prompt_tokens > 0
-        assert "rendered again: the same as was sent" in card(condition, record)
+        assert "rendered again: the same as was sent" in render_record(condition, record)
 
 
 def test_the_table_counts_a_ranked_run(serve: Serve, tmp_path: Path) -> None:

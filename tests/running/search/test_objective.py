@@ -12,8 +12,8 @@ import pytest
 from icl import run
 from icl.core.errors import ConfigError, MetricError
 from icl.core.stats import proportion, score
-from icl.running.search.objective import gold_logprob, objective
-from icl.running.search.outcome import optimism
+from icl.running.search.objective import gold_logprob, make_objective
+from icl.running.search.outcome import measure_optimism
 from tests.table_experiment import write
 
 
@@ -52,21 +52,21 @@ def test_gold_logprob_needs_a_right_answer(tmp_path: Path) -> None:
 
 
 def test_ter_is_better_where_it_is_lower() -> None:
-    assert objective("ter", "generate").sign == -1
-    assert objective({"metric": "chrf", "word_order": 0}, "generate").sign == 1
+    assert make_objective("ter", "generate").sign == -1
+    assert make_objective({"metric": "chrf", "word_order": 0}, "generate").sign == 1
     with pytest.raises(ConfigError, match="best neither high nor low"):
-        objective("length_ratio", "generate")
+        make_objective("length_ratio", "generate")
     with pytest.raises(ConfigError, match="objective: judge is a judge, who is asked by `icl run`"):
-        objective({"judge": {"model": "big"}}, "generate")
+        make_objective({"judge": {"model": "big"}}, "generate")
 
 
 def test_optimism_has_newcombes_interval() -> None:
     # Newcombe 1998, Statistics in Medicine 17:873-890, table II (a): 56/70 - 48/80, method 10.
     dev = score("accuracy", proportion([True] * 56 + [False] * 14, "accuracy"))
     test = score("accuracy", proportion([True] * 48 + [False] * 32, "accuracy"))
-    made = optimism(dev, test, 1)
+    made = measure_optimism(dev, test, 1)
     assert made is not None and made.low is not None and made.high is not None
     assert (made.value, made.low, made.high) == pytest.approx((20.0, 5.24, 33.39), abs=0.005)
-    turned = optimism(dev, test, -1)  # of an error rate a lower value is the flattering one
+    turned = measure_optimism(dev, test, -1)  # of an error rate a lower value is the flattering one
     assert turned is not None and turned.low is not None and turned.high is not None
     assert (turned.value, turned.low, turned.high) == pytest.approx((-20, -33.39, -5.24), abs=0.005)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from icl.engines.hf.weights.hashes import quiet
+from icl.engines.hf.weights.hashes import silence_libraries
 from icl.engines.hf.weights.memory import REFUSALS
 
-__all__ = ["Masks", "candidates", "clone", "shrunken"]
+__all__ = ["Masks", "list_candidates", "clone", "shrink_config"]
 
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def _additive(
     return mask[:, None]
 
 
-def candidates(config: Any) -> Iterator[Masks]:
+def list_candidates(config: Any) -> Iterator[Masks]:
     """Ways in which a model of this config may take its masks, the likeliest first.
 
     Which one is right is found by trying: a wrong one does not compute the model's own logits.
@@ -113,9 +113,9 @@ def clone(model: Any) -> Any:
 
     config = model.config.get_text_config()
     try:
-        small = shrunken(config)
+        small = shrink_config(config)
         small._attn_implementation = config._attn_implementation
-        with torch.random.fork_rng(devices=[]), quiet():
+        with torch.random.fork_rng(devices=[]), silence_libraries():
             torch.manual_seed(0)
             return AutoModelForCausalLM.from_config(small, dtype=torch.float32)
     except REFUSALS as error:
@@ -123,7 +123,7 @@ def clone(model: Any) -> Any:
         return None
 
 
-def shrunken(config: Any) -> Any:
+def shrink_config(config: Any) -> Any:
     """A config of the same architecture, small enough to try in float32, windows cut to 8.
 
     Every kind of layer stays. The field names are those that transformers maps for all families.

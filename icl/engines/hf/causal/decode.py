@@ -13,14 +13,19 @@ import torch
 from torch import Tensor
 
 from icl.core.types import Finish, OnToken, Output, Sampling
-from icl.engines.hf.causal.decode_batches import Batch, Growing, Request, batch_for
+from icl.engines.hf.causal.decode_batches import (
+    BatchingModel,
+    DecodeBatch,
+    DecodeRequest,
+    make_batch,
+)
 from icl.engines.hf.causal.forward import CausalModel
 from icl.engines.hf.causal.token_masks import allowed_ids
 from icl.engines.hf.text.reasoning import ThinkingStream
-from icl.engines.hf.weights.memory import out_of_memory
+from icl.engines.hf.weights.memory import translate_out_of_memory
 from icl.engines.text_stream import TextStream
 
-__all__ = ["Request", "generate", "pick", "random_source"]
+__all__ = ["DecodeRequest", "generate", "pick", "make_random"]
 
 
 _TAIL = 8
@@ -28,10 +33,10 @@ _TAIL = 8
 
 
 @dataclass
-class _Row:
+class _OutputRow:
     """One output in the making."""
 
-    request: Request
+    request: DecodeRequest
     sample: int
     stream: TextStream | ThinkingStream
     random: torch.Generator
@@ -66,7 +71,7 @@ class _Row:
         )
 
 
-def random_source(seed: int, key: str, sample: int) -> torch.Generator:
+def make_random(seed: int, key: str, sample: int) -> torch.Generator:
     """The random numbers of one output: they depend on nothing else, least of all the batch."""
     name = hashlib.sha256(f"{seed}:{key}:{sample}".encode("utf-8", "surrogatepass")).digest()
     generator = torch.Generator("cpu")
@@ -98,8 +103,8 @@ def pick(logits: Tensor, sampling: Sampling, random: torch.Generator) -> int:
 
 
 def generate(
-    lm: CausalModel | Growing,
-    requests: Sequence[Request],
+    lm: CausalModel | BatchingModel,
+    requests: Sequence[DecodeRequest],
     sampling: Sampling,
     decode: Callable[[Sequence[int]], str],
     ends: frozenset[int],
@@ -116,8 +121,8 @@ def generate(
         OutOfMemory: the rows do not fit; nothing is split here.
     """
     waiting = deque(sorted(requests, key=lambda request: -len(request.ids)))
-    batch = batch_for(lm, requests, min(lm.rows, len(requests) * sampling.n))
-    rows: list[_Row] = []
+    batch = make_batch(lm, requests, min(lm.rows, len(requests) * sampling.n))
+    rows: list[_OutputRow] = []
     states = torch.empty(0)
     while rows or waiting:
         if stop is not None and stop.is_set():
@@ -125,7 +130,9 @@ def generate(
             yield from (_finished(row, "cancelled", on_token) for row in rows)
             return
         if coming := _next(waiting, len(rows), batch, lm.rows, sampling.n):
-            with out_of_memory(f"a batch of {len(rows) + len(coming) * sampling.n} prompts"):
+            with translate_out_of_memory(
+                f"a batch of {len(rows) + len(coming) * sampling.n} prompts"
+            ):
                 joined = batch.join(coming, sampling.n)
             states = torch.cat([states, joined]) if rows else joined
             rows += [row for request in coming for row in _rows(request, sampling, decode)]
@@ -141,26 +148,26 @@ def generate(
             rows = [rows[i] for i in kept]
             batch.keep(kept)
         if rows:
-            with out_of_memory(f"a batch of {len(rows)} prompts"):
+            with translate_out_of_memory(f"a batch of {len(rows)} prompts"):
                 states = batch.step([row.tokens[-1] for row in rows])
 
 
 def _rows(
-    request: Request, sampling: Sampling, decode: Callable[[Sequence[int]], str]
-) -> list[_Row]:
+    request: DecodeRequest, sampling: Sampling, decode: Callable[[Sequence[int]], str]
+) -> list[_OutputRow]:
     return [
-        _Row(
+        _OutputRow(
             request,
             sample,
             _stream(request, decode),
-            random_source(sampling.seed, request.key, sample),
+            make_random(sampling.seed, request.key, sample),
         )
         for sample in range(sampling.n)
     ]
 
 
 def _stream(
-    request: Request, decode: Callable[[Sequence[int]], str]
+    request: DecodeRequest, decode: Callable[[Sequence[int]], str]
 ) -> TextStream | ThinkingStream:
     """What takes the tokens of an answer to a request."""
     tail = request.ids[-_TAIL:]
@@ -169,7 +176,9 @@ def _stream(
     return ThinkingStream(decode, tail, request.stops, request.thinking)
 
 
-def _next(waiting: deque[Request], running: int, batch: Batch, most: int, n: int) -> list[Request]:
+def _next(
+    waiting: deque[DecodeRequest], running: int, batch: DecodeBatch, most: int, n: int
+) -> list[DecodeRequest]:
     """Take the requests that join now: all that fit, once a quarter of the slots is free."""
     free = most - running
     if not waiting or running and (not batch.joins or free < max(n, most // 4)):
@@ -189,13 +198,13 @@ def _close_up(n: int, ended: Mapping[int, str]) -> list[int]:
     return [next(movers) if i in ended else i for i in range(stay)]
 
 
-def _finished(row: _Row, finish: Finish, on_token: OnToken | None) -> tuple[int, Output]:
+def _finished(row: _OutputRow, finish: Finish, on_token: OnToken | None) -> tuple[int, Output]:
     _hear(row, row.stream.close(), on_token)
     return row.request.index, row.output(finish)
 
 
 def _advance(
-    row: _Row, token: int, sampling: Sampling, ends: frozenset[int], on_token: OnToken | None
+    row: _OutputRow, token: int, sampling: Sampling, ends: frozenset[int], on_token: OnToken | None
 ) -> Finish | None:
     """Append a token to a row; how the row finished, or None."""
     token = row.stream.choose(token)
@@ -211,13 +220,13 @@ def _advance(
     return "length" if len(row.tokens) >= sampling.max_tokens else None
 
 
-def _hear(row: _Row, text: str, on_token: OnToken | None) -> None:
+def _hear(row: _OutputRow, text: str, on_token: OnToken | None) -> None:
     if text and on_token is not None and row.sample == 0:
         on_token(row.request.index, text)
 
 
 def _choose(
-    lm: CausalModel | Growing, states: Tensor, rows: Sequence[_Row], sampling: Sampling
+    lm: CausalModel | BatchingModel, states: Tensor, rows: Sequence[_OutputRow], sampling: Sampling
 ) -> list[int]:
     """The next token of every row; those without a mask are chosen as if no row had one."""
     limits = {i: limit for i, row in enumerate(rows) if (limit := row.limit()) is not None}

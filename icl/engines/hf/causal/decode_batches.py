@@ -18,11 +18,11 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel
-from icl.engines.hf.causal.score import common_prefix
-from icl.engines.hf.text.reasoning import Thinking
+from icl.engines.hf.causal.score import find_common_prefix
+from icl.engines.hf.text.reasoning import ReasoningReader
 from icl.engines.protocol import TokenMask
 
-__all__ = ["Batch", "Growing", "Request", "batch_for"]
+__all__ = ["DecodeBatch", "BatchingModel", "DecodeRequest", "make_batch"]
 
 
 PREFILL_TOKENS = 4096
@@ -34,7 +34,7 @@ SPARE_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class DecodeRequest:
     """One prompt, tokenized."""
 
     index: int
@@ -42,19 +42,19 @@ class Request:
     stops: tuple[str, ...]
     key: str
     """What its random numbers depend on, beside seed and sample."""
-    thinking: Thinking | None = None
+    thinking: ReasoningReader | None = None
     """How its reasoning is read, for a model that reasons."""
     mask: TokenMask | None = None
     """What its answers are held to; None: nothing."""
 
 
-class Batch(Protocol):
+class DecodeBatch(Protocol):
     """Rows that grow by a token a step. States are what the model's projection takes."""
 
     joins: bool
     """Whether rows may join while others run; else all join at once."""
 
-    def join(self, requests: Sequence[Request], n: int) -> Tensor:
+    def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         """Forward prompts, the longest first, each for n rows; states: (new rows, features)."""
         ...
 
@@ -67,12 +67,12 @@ class Batch(Protocol):
         ...
 
 
-class Growing(Protocol):
+class BatchingModel(Protocol):
     """A model that brings its own kind of batch, such as one with an encoder."""
 
     rows: int
 
-    def batch(self, requests: Sequence[Request]) -> Batch:
+    def batch(self, requests: Sequence[DecodeRequest]) -> DecodeBatch:
         """The batch for these prompts."""
         ...
 
@@ -85,7 +85,9 @@ class Growing(Protocol):
         ...
 
 
-def batch_for(lm: CausalModel | Growing, requests: Sequence[Request], rows: int) -> Batch:
+def make_batch(
+    lm: CausalModel | BatchingModel, requests: Sequence[DecodeRequest], rows: int
+) -> DecodeBatch:
     """The fastest way that the model takes, for at most ``rows`` rows at a time."""
     if not isinstance(lm, CausalModel):
         return lm.batch(requests)
@@ -94,12 +96,12 @@ def batch_for(lm: CausalModel | Growing, requests: Sequence[Request], rows: int)
     if lm.masks is None or len(requests) == 1:
         return _PaddedBatch(lm)
     ids = [request.ids for request in requests]
-    shared = min(common_prefix(ids), min(map(len, ids)) - 1)
+    shared = min(find_common_prefix(ids), min(map(len, ids)) - 1)
     return _SlotBatch(lm, ids[0][: shared if shared >= SHARED_TOKENS else 0], rows)
 
 
 @dataclass
-class _Place:
+class _SlotPosition:
     """Where the next forward pass writes: shared by the layers of a :class:`_SlotLayer` cache."""
 
     rows: slice
@@ -116,7 +118,7 @@ class _SlotLayer(DynamicLayer):  # type: ignore[misc]
     48 rows of 220 tokens, measured with Gemma 3 270M on a CPU.
     """
 
-    def __init__(self, place: _Place, n_rows: int, n_columns: int) -> None:
+    def __init__(self, place: _SlotPosition, n_rows: int, n_columns: int) -> None:
         super().__init__()
         self.place, self.size = place, (n_rows, n_columns)
 
@@ -161,7 +163,7 @@ class _SlotBatch:
 
     def __init__(self, lm: CausalModel, prefix: tuple[int, ...], rows: int) -> None:
         self.lm, self.prefix, self.most = lm, prefix, rows
-        self.place = _Place(slice(0, 0), slice(0, 0), 0)
+        self.place = _SlotPosition(slice(0, 0), slice(0, 0), 0)
         self.cache = DynamicCache()
         self.lengths = np.empty(0, dtype=np.int64)  # (rows,), tokens in each slot in use
         self.columns = 0
@@ -169,7 +171,7 @@ class _SlotBatch:
         """Slots that hold the prefix."""
 
     @torch.inference_mode()
-    def join(self, requests: Sequence[Request], n: int) -> Tensor:
+    def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         states, first = [], 0
         tails = [len(request.ids) - len(self.prefix) for request in requests]
         while first < len(requests):
@@ -183,7 +185,7 @@ class _SlotBatch:
             first = last
         return torch.cat(states)
 
-    def _prefill(self, requests: Sequence[Request], n: int) -> Tensor:
+    def _prefill(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         """Forward prompts of one group into the slots behind those in use."""
         at, m, n_shared = len(self.lengths), len(requests), len(self.prefix)
         lengths = np.array([len(request.ids) for request in requests])
@@ -300,7 +302,7 @@ class _PaddedBatch:
         self.mask = torch.empty(0)  # (rows, cached tokens), 0 for padding
         self.lengths = torch.empty(0)  # (rows,), tokens without padding
 
-    def join(self, requests: Sequence[Request], n: int) -> Tensor:
+    def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         device, width = self.lm.device, max(len(request.ids) for request in requests)
         ids = torch.zeros((len(requests), width), dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -350,7 +352,7 @@ class _WholeBatch:
         self.lm = lm
         self.texts: list[tuple[int, ...]] = []
 
-    def join(self, requests: Sequence[Request], n: int) -> Tensor:
+    def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         new = [request.ids for request in requests]
         self.texts += [ids for ids in new for _ in range(n)]
         return self._last(new).repeat_interleave(n, 0)

@@ -16,11 +16,11 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from icl.engines.hf.causal.attention_masks import Given, Masks, clone
-from icl.engines.hf.causal.projection import Projection, find_projection, probe
-from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory, out_of_memory
-from icl.engines.hf.weights.placement import input_device
+from icl.engines.hf.causal.projection import Projection, find_projection, make_probe
+from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory, translate_out_of_memory
+from icl.engines.hf.weights.placement import find_input_device
 
-__all__ = ["CausalModel", "Work", "bytes_per_token", "widened"]
+__all__ = ["CausalModel", "Work", "count_bytes_per_token", "widen_cache"]
 
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class CausalModel:
     @property
     def device(self) -> torch.device:
         """Where the token ids go."""
-        return input_device(self.model)
+        return find_input_device(self.model)
 
     def inspect(self, is_clone: bool = False) -> CausalModel:
         """Find the body, the head and whether the cache is usable, by trying them.
@@ -177,7 +177,7 @@ class CausalModel:
             self.kept = None
             cache = DynamicCache()
             tokens = torch.tensor([ids], device=self.device)  # (1, tokens)
-            with out_of_memory(f"a shared prefix of {len(ids)} tokens"):
+            with translate_out_of_memory(f"a shared prefix of {len(ids)} tokens"):
                 self.states(tokens, torch.zeros_like(tokens, dtype=torch.bool), cache)
             self.kept = (ids, cache)
         return self.kept[1]
@@ -203,7 +203,7 @@ class CausalModel:
         """Whether a shared prefix in a cache gives the logits of the whole text."""
         if not _has_plain_cache(self.model, self.accepts):
             return False
-        ids = probe(self.model, 12)
+        ids = make_probe(self.model, 12)
         keep = torch.zeros_like(ids, dtype=torch.bool)
         keep[:, -4:] = True
         try:
@@ -215,7 +215,7 @@ class CausalModel:
             rest = ids[:, 6:].expand(2, -1)
             positions = torch.arange(6, 12, device=ids.device).expand(2, -1)
             parts = self.states(
-                rest, keep[:, 6:].expand(2, -1), widened(cache, 2), positions=positions
+                rest, keep[:, 6:].expand(2, -1), widen_cache(cache, 2), positions=positions
             )
         except REFUSALS as error:
             if is_out_of_memory(error):
@@ -258,7 +258,7 @@ def _has_plain_cache(model: Any, accepts: frozenset[str]) -> bool:
     return not _rope_kinds(config) & _LENGTH_DEPENDENT_ROPE
 
 
-def widened(cache: DynamicCache, rows: int) -> DynamicCache:
+def widen_cache(cache: DynamicCache, rows: int) -> DynamicCache:
     """A cache for ``rows`` continuations of the one text in ``cache``, without copying it.
 
     The next forward pass concatenates its tokens, and so makes the only copy.
@@ -273,7 +273,7 @@ def widened(cache: DynamicCache, rows: int) -> DynamicCache:
     return wide
 
 
-def bytes_per_token(cache: DynamicCache) -> int:
+def count_bytes_per_token(cache: DynamicCache) -> int:
     """Bytes of keys and values that one token of one text takes in all layers."""
     tensors: list[Tensor] = [
         tensor for layer in cache.layers for tensor in (layer.keys, layer.values)

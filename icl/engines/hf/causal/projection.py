@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from icl.core.errors import EngineError
-from icl.engines.hf.weights.placement import input_device
+from icl.engines.hf.weights.placement import find_input_device
 
-__all__ = ["Projection", "find_projection", "probe"]
+__all__ = ["Projection", "find_projection", "make_probe"]
 
 
 Adjust: TypeAlias = Callable[[Tensor], Tensor]
@@ -136,11 +136,11 @@ class Projection:
             yield first, self.adjust(logits)
 
 
-def probe(model: Any, n_tokens: int) -> Tensor:  # (1, tokens)
+def make_probe(model: Any, n_tokens: int) -> Tensor:  # (1, tokens)
     """Token ids to try a model on, the same every time."""
     vocabulary = model.config.get_text_config().vocab_size
     assert isinstance(vocabulary, int)
-    return (torch.arange(n_tokens, device=input_device(model)) * 7 + 5)[None] % vocabulary
+    return (torch.arange(n_tokens, device=find_input_device(model)) * 7 + 5)[None] % vocabulary
 
 
 @torch.inference_mode()
@@ -163,7 +163,7 @@ def find_projection(model: Any, body: Any) -> Projection | None:
 
     handle = body.register_forward_hook(hook)
     try:
-        logits = model(input_ids=probe(model, 1), use_cache=False).logits.float()
+        logits = model(input_ids=make_probe(model, 1), use_cache=False).logits.float()
     except AttributeError:  # the body gives a tuple, or no last_hidden_state
         return None
     finally:

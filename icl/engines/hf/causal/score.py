@@ -20,16 +20,16 @@ from transformers import DynamicCache
 
 from icl.core.errors import ChoiceError, EngineError, OutOfMemory, WindowError
 from icl.core.types import ChoiceScore
-from icl.engines.hf.causal.forward import CausalModel, bytes_per_token, widened
-from icl.engines.hf.weights.memory import is_out_of_memory, out_of_memory
+from icl.engines.hf.causal.forward import CausalModel, count_bytes_per_token, widen_cache
+from icl.engines.hf.weights.memory import is_out_of_memory, translate_out_of_memory
 
 __all__ = [
-    "Plan",
+    "ChoicePlan",
     "add_logprobs",
-    "by_prefix",
-    "common_prefix",
+    "group_by_prefix",
+    "find_common_prefix",
     "plan_choices",
-    "results",
+    "assign_scores",
     "score_group",
     "score_whole",
 ]
@@ -41,7 +41,7 @@ Ids: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChoicePlan:
     """The token sequences of one prompt's choices."""
 
     prefix: Ids
@@ -59,7 +59,7 @@ def plan_choices(
     joined: Sequence[Ids],
     window: int,
     start: int | None,
-) -> Plan:
+) -> ChoicePlan:
     """Split the joint tokenizations of a prompt's choices into prefix and scored suffixes.
 
     ``joined`` holds the tokens of prompt + choice, special tokens at the front included.
@@ -70,7 +70,7 @@ def plan_choices(
         EngineError: nothing to condition on.
         WindowError: longer than the window.
     """
-    n_shared = common_prefix([prompt, *joined])
+    n_shared = find_common_prefix([prompt, *joined])
     spanning = len(prompt) - n_shared
     if n_shared == 0:
         if start is None:
@@ -89,11 +89,11 @@ def plan_choices(
                 "use fewer or shorter shots, or a model with a longer window"
             )
     suffixes = tuple(ids[n_shared:] for ids in joined)
-    return Plan(joined[0][:n_shared], suffixes, spanning, len(prompt))
+    return ChoicePlan(joined[0][:n_shared], suffixes, spanning, len(prompt))
 
 
-def results(
-    choices: dict[str, list[int]], plan: Plan, sums: Sequence[float]
+def assign_scores(
+    choices: dict[str, list[int]], plan: ChoicePlan, sums: Sequence[float]
 ) -> Iterator[tuple[int, ChoiceScore]]:
     """Give the scores of one prompt's choices, each under the indices that asked for it.
 
@@ -114,7 +114,7 @@ def results(
             yield i, score
 
 
-def by_prefix(
+def group_by_prefix(
     prompt: Ids, rows: Iterable[Mapping[str, list[int]]], ids: Mapping[str, Ids]
 ) -> list[dict[str, list[int]]]:
     """The choices of rows that send one text, in groups that are each scored from one prefix.
@@ -129,7 +129,7 @@ def by_prefix(
     """
     groups: dict[tuple[int, int], tuple[dict[str, list[int]], dict[Ids, str]]] = {}
     for own in rows:
-        shared, number = common_prefix([prompt, *(ids[choice] for choice in own)]), 0
+        shared, number = find_common_prefix([prompt, *(ids[choice] for choice in own)]), 0
         while any(
             groups.get((shared, number), ({}, {}))[1].get(ids[choice], choice) != choice
             for choice in own
@@ -160,7 +160,7 @@ def _check_choice(choice: str, suffix: Ids, seen: dict[Ids, str]) -> None:
     seen[suffix] = choice
 
 
-def common_prefix(sequences: Sequence[Ids]) -> int:
+def find_common_prefix(sequences: Sequence[Ids]) -> int:
     """Tokens that all sequences begin with."""
     first, last = min(sequences), max(sequences)
     pairs = enumerate(zip(first, last, strict=False))
@@ -185,10 +185,10 @@ def score_group(
     ids = torch.tensor([prefix], device=lm.device)  # (1, tokens)
     last = torch.zeros_like(ids, dtype=torch.bool)
     last[:, -1] = True
-    with out_of_memory(f"a prompt of {len(prefix)} tokens"):
+    with translate_out_of_memory(f"a prompt of {len(prefix)} tokens"):
         found = _gather(lm, lm.states(ids, last, cache), [()], nexts)
     rows = _rows(suffixes)
-    row_bytes = bytes_per_token(cache) * (len(prefix) + max(map(len, rows), default=0))
+    row_bytes = count_bytes_per_token(cache) * (len(prefix) + max(map(len, rows), default=0))
     fit = max(1, cache_bytes // row_bytes)
     while rows:
         try:
@@ -212,7 +212,7 @@ def score_whole(lm: CausalModel, ids: Ids, n_scored: int) -> float:
     lm.work.forwarded_tokens += len(ids) - 1
     lm.work.projected_positions += len(ids) - 1
     given = torch.tensor([ids[:-1]], device=lm.device)  # (1, tokens)
-    with out_of_memory(f"a text of {len(ids)} tokens"), torch.inference_mode():
+    with translate_out_of_memory(f"a text of {len(ids)} tokens"), torch.inference_mode():
         logits = lm.model(input_ids=given, use_cache=False).logits[0, -n_scored:]
         logits = logits.float()  # (scored, vocabulary)
         targets = torch.tensor(ids[-n_scored:], device=logits.device)
@@ -276,7 +276,7 @@ def _score_rows(
     states = lm.states(
         ids.to(lm.device),
         keep.to(lm.device),
-        widened(prefix, len(rows)),
+        widen_cache(prefix, len(rows)),
         positions=positions,
     )
     return _gather(lm, states, nodes, nexts)

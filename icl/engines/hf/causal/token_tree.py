@@ -21,12 +21,12 @@ import torch
 from transformers import DynamicCache
 
 from icl.core.errors import OutOfMemory
-from icl.engines.hf.causal.attention_masks import Masks, candidates, clone
-from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel, widened
-from icl.engines.hf.causal.score import Ids, Plan, common_prefix, score_whole
-from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory, out_of_memory
+from icl.engines.hf.causal.attention_masks import Masks, clone, list_candidates
+from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel, widen_cache
+from icl.engines.hf.causal.score import ChoicePlan, Ids, find_common_prefix, score_whole
+from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory, translate_out_of_memory
 
-__all__ = ["Tree", "TreeScorer", "ancestors", "find_masks"]
+__all__ = ["Tree", "TreeScorer", "find_ancestors", "find_masks"]
 
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Tree:
     """Nodes in the subtree under each node, itself included."""
 
     @classmethod
-    def of(cls, plans: Sequence[Plan]) -> Tree:
+    def of(cls, plans: Sequence[ChoicePlan]) -> Tree:
         """The tree of a batch.
 
         The last token of every prompt prefix is a node, since its state is needed.
@@ -66,7 +66,7 @@ class Tree:
         shared = 0
         if len(plans) > 1:
             limit = min(len(plan.prefix) for plan in plans) - 1
-            shared = min(limit, common_prefix([plan.prefix for plan in plans]))
+            shared = min(limit, find_common_prefix([plan.prefix for plan in plans]))
         tree = cls(plans[0].prefix[: shared if shared >= SHARED_TOKENS else 0])
         tree.depths.append(len(tree.prefix) - 1)
         for plan in plans:
@@ -121,12 +121,12 @@ class Tree:
         return totals
 
 
-def ancestors(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
+def find_ancestors(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
     """Which nodes each node sees: itself and those above it.
 
     ``parents`` holds places in the pack, every parent before its children; -1 is the cache's end.
 
-    >>> ancestors([-1, 0, 0]).astype(int).tolist()
+    >>> find_ancestors([-1, 0, 0]).astype(int).tolist()
     [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
     """
     sees = np.eye(len(parents), dtype=np.bool_)  # (nodes, nodes)
@@ -146,7 +146,7 @@ class TreeScorer:
     unique_tokens: int = 0
     """Positions that the batches so far could not do without, for reports."""
 
-    def score(self, plans: Sequence[Plan]) -> Iterator[tuple[int, list[float]]]:
+    def score(self, plans: Sequence[ChoicePlan]) -> Iterator[tuple[int, list[float]]]:
         """(plan, sums of its choices) as they become known.
 
         A batch gives the same bytes whether or not its prefix was kept from the batch before: the
@@ -185,7 +185,7 @@ class TreeScorer:
     def _pack(self, tree: Tree, branches: Sequence[int], cache: DynamicCache) -> Iterator[None]:
         nodes = [node for branch in branches for node in tree.below(branch)]
         try:
-            self._forward(tree, nodes, widened(cache, 1))
+            self._forward(tree, nodes, widen_cache(cache, 1))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -208,8 +208,8 @@ class TreeScorer:
         nodes = [node]
         while len(tree.children[nodes[-1]]) == 1 and len(nodes) < self.alone_tokens:
             nodes.extend(tree.children[nodes[-1]].values())
-        longer = widened(cache, 1)
-        with out_of_memory(f"a prompt of {tree.depths[nodes[-1]] + 1} tokens"):
+        longer = widen_cache(cache, 1)
+        with translate_out_of_memory(f"a prompt of {tree.depths[nodes[-1]] + 1} tokens"):
             self._forward(tree, nodes, longer)
         yield
         yield from self._below(tree, nodes[-1], longer)
@@ -219,7 +219,7 @@ class TreeScorer:
         lm = self.lm
         place = {node: i for i, node in enumerate(nodes)}
         positions = np.array([tree.depths[node] for node in nodes])  # (nodes,)
-        sees = ancestors([place.get(tree.parents[node], -1) for node in nodes])
+        sees = find_ancestors([place.get(tree.parents[node], -1) for node in nodes])
         cached = int(positions[0])
         before = np.ones((len(nodes), cached), dtype=np.bool_)
         mask = np.concatenate([before, sees], axis=1)  # (nodes, cached + nodes)
@@ -239,9 +239,9 @@ class TreeScorer:
 
 
 TRIED = [
-    Plan((1, *range(3, 23), 31, 32), ((40, 41, 42), (40, 41), (43,)), 0, 23),
-    Plan((1, *range(3, 23), 33), ((40, 41, 44), (50,), (51, 52, 53, 54)), 0, 22),
-    Plan((1, *range(3, 23), 33, 34, 35, 36), ((40,), (41,)), 0, 25),
+    ChoicePlan((1, *range(3, 23), 31, 32), ((40, 41, 42), (40, 41), (43,)), 0, 23),
+    ChoicePlan((1, *range(3, 23), 33), ((40, 41, 44), (50,), (51, 52, 53, 54)), 0, 22),
+    ChoicePlan((1, *range(3, 23), 33, 34, 35, 36), ((40,), (41,)), 0, 25),
 ]
 """Branches of several lengths behind a shared prefix longer than a clone's window."""
 
@@ -264,7 +264,7 @@ def find_masks(model: Any) -> Masks | None:
     if not lm.cached:
         return None
     plain = [[score_whole(lm, p.prefix + s, len(s)) for s in p.suffixes] for p in TRIED]
-    for tried, real in zip(candidates(same.config), candidates(config), strict=True):
+    for tried, real in zip(list_candidates(same.config), list_candidates(config), strict=True):
         lm.masks = tried
         try:
             found = dict(TreeScorer(lm, pack_tokens=12).score(TRIED))

@@ -20,11 +20,11 @@ from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from icl.core.errors import EngineError
-from icl.engines.hf.causal.decode_batches import Request
+from icl.engines.hf.causal.decode_batches import DecodeRequest
 from icl.engines.hf.causal.forward import Work
 from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory
 
-__all__ = ["Memory", "PairBatch", "PairRequest", "Seq2SeqModel", "behind", "fresh_cache"]
+__all__ = ["Memory", "PairBatch", "PairRequest", "Seq2SeqModel", "continue_cache", "make_cache"]
 
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def _taken(tensor: Tensor, index: Sequence[int]) -> Tensor:
     return tensor[torch.tensor(index, device=tensor.device)]
 
 
-def fresh_cache() -> EncoderDecoderCache:
+def make_cache() -> EncoderDecoderCache:
     """An empty cache. With ``config=`` its sliding layers would forget what masks still see."""
     return EncoderDecoderCache(DynamicCache(), DynamicCache())
 
@@ -69,7 +69,7 @@ def _rows(cache: DynamicCache, index: Sequence[int]) -> DynamicCache:
     return made
 
 
-def behind(
+def continue_cache(
     grown: EncoderDecoderCache,
     parents: Sequence[int],
     base: EncoderDecoderCache,
@@ -201,7 +201,7 @@ class Seq2SeqModel:
         )
         return out.logits[0]  # type: ignore[no-any-return]
 
-    def batch(self, requests: Sequence[Request]) -> PairBatch:
+    def batch(self, requests: Sequence[DecodeRequest]) -> PairBatch:
         """What :func:`icl.engines.hf.causal.decode.generate` lets grow; its states are logits."""
         return PairBatch(self)
 
@@ -257,7 +257,7 @@ class Seq2SeqModel:
         sources, target = self._probe()
         try:
             plain = [self.whole(source, target)[2:] for source in sources]
-            memory, cache = self.encode(sources), fresh_cache()
+            memory, cache = self.encode(sources), make_cache()
             keep = torch.zeros((2, 2), dtype=torch.bool)
             keep[:, -1] = True
             self.decode(memory, torch.tensor([target[:2]] * 2), keep, cache)
@@ -270,7 +270,7 @@ class Seq2SeqModel:
                     memory.rows(rows),
                     rest,
                     torch.ones_like(rest, dtype=torch.bool),
-                    behind(cache, rows, cache, rows),
+                    continue_cache(cache, rows, cache, rows),
                 )
                 if not self._same(found, plain[prompt].repeat(2, 1)):
                     return False
@@ -293,7 +293,7 @@ class Seq2SeqModel:
 
 
 @dataclass(frozen=True, slots=True)
-class PairRequest(Request):
+class PairRequest(DecodeRequest):
     """A prompt for the encoder; ``ids`` are the tokens that the decoder begins with."""
 
     source: Ids = ()
@@ -309,11 +309,11 @@ class PairBatch:
 
     def __init__(self, lm: Seq2SeqModel) -> None:
         self.lm = lm
-        self.cache = fresh_cache()
+        self.cache = make_cache()
         self.memory = Memory(torch.empty(0), None)
         self.texts: list[tuple[Ids, Ids]] = []
 
-    def join(self, requests: Sequence[Request], n: int) -> Tensor:
+    def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         """Encode the prompts, forward what the decoder begins with; logits after it."""
         pairs = [request for request in requests if isinstance(request, PairRequest)]
         rows = [row for row in range(len(pairs)) for _ in range(n)]
@@ -334,7 +334,7 @@ class PairBatch:
             return
         self.texts = [self.texts[row] for row in kept]
         if self.lm.cached:
-            self.cache = behind(self.cache, kept, self.cache, kept)
+            self.cache = continue_cache(self.cache, kept, self.cache, kept)
             self.memory = self.memory.rows(kept)
 
     def step(self, tokens: Sequence[int]) -> Tensor:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from icl.core.errors import ChoiceError, ModelError, WindowError
 from icl.core.types import JSON, Prompt, Sampling
 from icl.engines.hf.seq2seq.tokenizer import PairCodec
-from icl.engines.hf.text.window import least, positions
+from icl.engines.hf.text.window import count_positions, pick_least
 from icl.prompts.family_text import Wording
 
-__all__ = ["Mode", "Seq2Seq", "Starts", "check_options"]
+__all__ = ["Mode", "Seq2Seq", "DecoderStart", "check_options"]
 
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ GROUP_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Starts:
+class DecoderStart:
     """What the config files say about beginning and end of the decoder's texts."""
 
     start: int | None
@@ -43,7 +43,7 @@ class Starts:
     """Tokens that are never generated."""
 
     @classmethod
-    def of(cls, config: Any, generation: Any) -> Starts:
+    def of(cls, config: Any, generation: Any) -> DecoderStart:
         """The generation config first, as in transformers, then the model's, then its BOS."""
         places = (generation, config, getattr(config, "decoder", None))
         starts = [getattr(place, "decoder_start_token_id", None) for place in places]
@@ -85,13 +85,13 @@ class Seq2Seq:
         Raises:
             ModelError: no decoder start, or a language is missing.
         """
-        starts = Starts.of(config, generation)
-        limit = positions(config, "encoder")
+        starts = DecoderStart.of(config, generation)
+        limit = count_positions(config, "encoder")
         relative = getattr(config, "n_positions", None)  # what T5 was trained with
-        own = least([limit, relative, codec.tokenizer.model_max_length])
+        own = pick_least([limit, relative, codec.tokenizer.model_max_length])
         lead = codec.lead(starts.start, starts.forced)
         return cls(
-            codec, wording, mode, starts.never, lead, own, limit, positions(config, "decoder")
+            codec, wording, mode, starts.never, lead, own, limit, count_positions(config, "decoder")
         )
 
     def identity(self) -> dict[str, JSON]:
@@ -126,7 +126,7 @@ class Seq2Seq:
             ChoiceError: a choice is empty, has no tokens of its own, or the same as another.
             WindowError: longer than one of the windows.
         """
-        from icl.engines.hf.causal.score import by_prefix, plan_choices
+        from icl.engines.hf.causal.score import group_by_prefix, plan_choices
         from icl.engines.hf.seq2seq.score import PairPlan
 
         text = self.wording.prompt(prompt.text)
@@ -151,7 +151,7 @@ class Seq2Seq:
                     f"is {limit}; use shorter labels" + (", or fewer shots" if repeated else "")
                 )
         front = (*self.lead, *own)
-        for together in by_prefix(front, rows, targets):
+        for together in group_by_prefix(front, rows, targets):
             made = list(together), [targets[choice] for choice in together]
             plan = plan_choices(front, *made, limit, None)
             yield together, PairPlan(plan.prefix, plan.suffixes, plan.spanning, len(source), source)

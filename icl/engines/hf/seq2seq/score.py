@@ -19,9 +19,9 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
 from icl.core.errors import OutOfMemory
-from icl.engines.hf.causal.score import Plan, add_logprobs
-from icl.engines.hf.seq2seq.forward import Memory, Seq2SeqModel, behind, fresh_cache
-from icl.engines.hf.weights.memory import is_out_of_memory, out_of_memory
+from icl.engines.hf.causal.score import ChoicePlan, add_logprobs
+from icl.engines.hf.seq2seq.forward import Memory, Seq2SeqModel, continue_cache, make_cache
+from icl.engines.hf.weights.memory import is_out_of_memory, translate_out_of_memory
 
 __all__ = ["PairPlan", "score_pair_plain", "score_pairs"]
 
@@ -43,7 +43,7 @@ CALL_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class PairPlan(Plan):
+class PairPlan(ChoicePlan):
     """One prompt and its choices; the prefix is what the decoder begins with."""
 
     source: Ids = ()
@@ -51,7 +51,7 @@ class PairPlan(Plan):
 
 
 def score_pairs(
-    lm: Seq2SeqModel, plans: Sequence[Plan], cache_bytes: int
+    lm: Seq2SeqModel, plans: Sequence[ChoicePlan], cache_bytes: int
 ) -> Iterator[tuple[int, list[float]]]:
     """(plan, float32 log-likelihoods of its choices) as they become known.
 
@@ -71,12 +71,12 @@ def score_pairs(
             yield from _score_group(lm, [(i, pairs[i]) for i in part], memory, cache_bytes)
 
 
-def score_pair_plain(lm: Seq2SeqModel, plan: Plan) -> list[float]:
+def score_pair_plain(lm: Seq2SeqModel, plan: ChoicePlan) -> list[float]:
     """The same of one plan, prompt and choice forwarded whole for each: slow, the reference."""
     assert isinstance(plan, PairPlan)
     sums = []
     for suffix in plan.suffixes:
-        with out_of_memory(f"a prompt of {len(plan.source)} tokens"):
+        with translate_out_of_memory(f"a prompt of {len(plan.source)} tokens"):
             logits = lm.whole(plan.source, (plan.prefix + suffix)[:-1])[-len(suffix) :]
             sums.append(add_logprobs(_logprobs(logits, list(enumerate(suffix)))))
     return sums
@@ -122,7 +122,7 @@ def _halving(
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _PrefixState:
     """A group of prompts whose decoders have read what all of them begin with."""
 
     lm: Seq2SeqModel
@@ -144,8 +144,8 @@ def _score_group(
     followers = {row: list(tokens) for row, tokens in nexts.items()}
     lead = group[0][1].prefix
 
-    def begin(prompts: Sequence[int]) -> tuple[_Begun, Found]:
-        cache = fresh_cache()
+    def begin(prompts: Sequence[int]) -> tuple[_PrefixState, Found]:
+        cache = make_cache()
         keep = torch.zeros((len(prompts), len(lead)), dtype=torch.bool)
         keep[:, -1] = True
         own = memory.rows(prompts)
@@ -153,7 +153,7 @@ def _score_group(
         place = {p: i for i, p in enumerate(prompts)}
         near = {(place[p], ids): then for (p, ids), then in followers.items() if p in place}
         roots: list[Row] = [(i, ()) for i in range(len(prompts))]
-        return _Begun(lm, own, cache, near), _gathered(logits, roots, near)
+        return _PrefixState(lm, own, cache, near), _gathered(logits, roots, near)
 
     for prompts, (begun, roots) in _halving(range(len(group)), begin, "prompts"):
         found = dict(roots)
@@ -172,7 +172,7 @@ def _score_group(
             )
 
 
-def _units(rows: Sequence[Row], begun: _Begun, cache_bytes: int) -> Iterator[Sequence[Row]]:
+def _units(rows: Sequence[Row], begun: _PrefixState, cache_bytes: int) -> Iterator[Sequence[Row]]:
     """Parts of the rows whose keys, values and logits stay within ``cache_bytes``.
 
     Rows of one prompt see its keys and values in place; those of several need them copied.
@@ -192,7 +192,7 @@ def _units(rows: Sequence[Row], begun: _Begun, cache_bytes: int) -> Iterator[Seq
         yield from _units(half, begun, cache_bytes)
 
 
-def _bytes(rows: Sequence[Row], begun: _Begun, copied: bool) -> int:
+def _bytes(rows: Sequence[Row], begun: _PrefixState, copied: bool) -> int:
     """Bytes of keys, values and float32 logits that the rows need at most."""
     longest = max(len(ids) for _, ids in rows)
     own = _row_bytes(begun.cache.self_attention_cache)
@@ -208,7 +208,7 @@ def _row_bytes(cache: DynamicCache) -> int:
     return sum(t[0].numel() * t.element_size() for t in tensors)
 
 
-def _forward_tree(begun: _Begun, rows: Sequence[Row]) -> Found:
+def _forward_tree(begun: _PrefixState, rows: Sequence[Row]) -> Found:
     """Forward the tokens of rows that something follows: levels first, then what is left."""
     nodes: list[list[Row]] = [[] for _ in range(max(len(ids) for _, ids in rows) - 1)]
     for p, ids in rows:
@@ -247,7 +247,7 @@ def _tails(nodes: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def _step(
-    begun: _Begun,
+    begun: _PrefixState,
     cache: EncoderDecoderCache,
     at: Mapping[Row, int],
     rows: Sequence[Row],
@@ -256,7 +256,7 @@ def _step(
     """Forward rows from their token ``n_cached`` on; padding stands at the right, unseen."""
     parents = [at[p, ids[:n_cached]] for p, ids in rows]
     prompts = [p for p, _ in rows]
-    longer = behind(cache, parents, begun.cache, prompts)
+    longer = continue_cache(cache, parents, begun.cache, prompts)
     width = max(len(ids) for _, ids in rows) - n_cached
     tokens = torch.zeros((len(rows), width), dtype=torch.long)
     keep = torch.zeros((len(rows), width), dtype=torch.bool)

@@ -15,10 +15,10 @@ from icl.core.types import JSON, Choice, Prompt, Token
 from icl.engines.hf.text.reasoning import Delimiters, find_delimiters
 from icl.engines.tokenizer import Codec
 from icl.prompts.chat_template import DATE, ChatFormat, ChatOptions, trim_opening
-from icl.prompts.control_tokens import ControlCodec, Marked, control_names
+from icl.prompts.control_tokens import ControlCodec, MarkedText, find_control_names
 from icl.prompts.family_text import Wording
 
-__all__ = ["ChatForm", "Entry", "FlatForm", "Form", "declared_ends", "form_of"]
+__all__ = ["ChatForm", "FormOptions", "FlatForm", "Form", "find_declared_ends", "make_form"]
 
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ Ids: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FormOptions:
     """What a model's entry says about the form of its prompts."""
 
     source: str
@@ -115,7 +115,7 @@ class ChatForm:
     @property
     def end_id(self) -> int:
         """The token that ends a turn."""
-        return self.spelling.tokens(Marked(self.turn_end))[-1].id
+        return self.spelling.tokens(MarkedText(self.turn_end))[-1].id
 
     def text(self, prompt: Prompt) -> str:
         """What is sent for a prompt, special tokens spelled out."""
@@ -161,14 +161,14 @@ class ChatForm:
         made: dict[str, JSON] = {"bos": [], "chat": self.format.identity()}
         return made | _reasoning(self.delimiters)
 
-    def _answer(self, choice: str) -> Marked:
+    def _answer(self, choice: str) -> MarkedText:
         """A choice is plain text, but for the end of turn behind it."""
         if not choice.endswith(self.turn_end):
             return self.format.controls.plain(choice)
         body = choice.removesuffix(self.turn_end)
-        return self.format.controls.plain(body) + Marked(self.turn_end)
+        return self.format.controls.plain(body) + MarkedText(self.turn_end)
 
-    def _ids(self, texts: Sequence[Marked]) -> list[Ids]:
+    def _ids(self, texts: Sequence[MarkedText]) -> list[Ids]:
         clean = [text.text for text in texts if not text.plain]
         made = iter(
             self.codec.tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"]
@@ -196,7 +196,7 @@ class ChatForm:
 Form: TypeAlias = FlatForm | ChatForm
 
 
-def form_of(codec: Codec, entry: Entry, ends: frozenset[int]) -> Form:
+def make_form(codec: Codec, entry: FormOptions, ends: frozenset[int]) -> Form:
     """The form that a model's entry asks for.
 
     ``ends`` are the tokens at which the model stops by its own files, for ``use: auto``.
@@ -231,7 +231,7 @@ def form_of(codec: Codec, entry: Entry, ends: frozenset[int]) -> Form:
     )
 
 
-def _chat_form(codec: Codec, entry: Entry, options: ChatOptions, template: str) -> ChatForm:
+def _chat_form(codec: Codec, entry: FormOptions, options: ChatOptions, template: str) -> ChatForm:
     tokenizer = codec.tokenizer
     if not tokenizer.is_fast:
         raise ModelError(
@@ -249,7 +249,7 @@ def _chat_form(codec: Codec, entry: Entry, options: ChatOptions, template: str) 
         options,
         dict(entry.kwargs),
         str(entry.day),
-        names=control_names(tokenizer, "\0".join(spelled)),
+        names=find_control_names(tokenizer, "\0".join(spelled)),
     ).check()
     return ChatForm(codec, replace(format, front=_front(codec, format, entry.bos)), delimiters)
 
@@ -305,7 +305,7 @@ def _declared(form: ChatForm, ends: frozenset[int]) -> bool:
     return True
 
 
-def declared_ends(folder: Path, config: Any, tokenizer: Any) -> frozenset[int]:
+def find_declared_ends(folder: Path, config: Any, tokenizer: Any) -> frozenset[int]:
     """The tokens at which a model stops by its generation config, config and tokenizer."""
     file = folder / "generation_config.json"
     stated = json.loads(file.read_text("utf-8")) if file.is_file() else {}

@@ -15,11 +15,11 @@ from icl.engines.tokenizer import Codec
 __all__ = [
     "Delimiters",
     "PAIRS",
-    "Thinking",
+    "ReasoningReader",
     "ThinkingStream",
     "check_thinking",
     "find_delimiters",
-    "thinking_for",
+    "make_reader",
 ]
 
 
@@ -75,7 +75,7 @@ def find_delimiters(given: object, written: str, where: str) -> Delimiters | Non
 
 
 @dataclass(frozen=True)
-class Thinking:
+class ReasoningReader:
     """How the reasoning of one request is read and bounded."""
 
     delimiters: Delimiters
@@ -123,7 +123,7 @@ class ThinkingStream:
         decode: Callable[[Sequence[int]], str],
         ids: Sequence[int],
         stops: Sequence[str],
-        thinking: Thinking,
+        thinking: ReasoningReader,
     ) -> None:
         self._decode, self._stops, self._thinking = decode, stops, thinking
         self._ids = list(ids[-_TAIL:])
@@ -219,7 +219,7 @@ class _Form(Protocol):
     def end(self, prompt: Prompt) -> str: ...
 
 
-def thinking_for(form: _Form, sampling: Sampling, prompt: Prompt) -> Thinking | None:
+def make_reader(form: _Form, sampling: Sampling, prompt: Prompt) -> ReasoningReader | None:
     """How to read what a prompt is answered with; None for models without reasoning."""
     delimiters, tokenizer = form.delimiters, form.codec.tokenizer
     if delimiters is None:
@@ -233,7 +233,7 @@ def thinking_for(form: _Form, sampling: Sampling, prompt: Prompt) -> Thinking | 
         )
 
     closing = tokenizer(f"\n{delimiters.close}\n\n", add_special_tokens=False)["input_ids"]
-    return Thinking(
+    return ReasoningReader(
         delimiters,
         spelled,
         delimiters.inside(form.end(prompt)),

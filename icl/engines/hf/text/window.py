@@ -8,26 +8,26 @@ from typing import Any
 from icl.core.errors import EngineError, ModelError, WindowError
 from icl.core.types import Prompt
 
-__all__ = ["causal_window", "check_room", "check_window", "least", "positions"]
+__all__ = ["find_causal_window", "check_room", "check_window", "pick_least", "count_positions"]
 
 
-def causal_window(config: Any, tokenizer: Any) -> int:
+def find_causal_window(config: Any, tokenizer: Any) -> int:
     """The positions of a causal model, or fewer where the tokenizer says so; 0 if none says."""
     text_config = config.get_text_config()
     names = ("max_position_embeddings", "max_seq_len", "seq_length")
     sizes = [getattr(text_config, name, None) for name in names]
-    return least([*sizes, tokenizer.model_max_length])
+    return pick_least([*sizes, tokenizer.model_max_length])
 
 
-def positions(config: Any, side: str) -> int:
+def count_positions(config: Any, side: str) -> int:
     """The positions of one side of an encoder-decoder model; 0 where they are relative."""
     config = getattr(config, side, config)
     config = getattr(config, "text_config", None) or config
     names = (f"max_{side}_position_embeddings", "max_position_embeddings")
-    return next((size for name in names if (size := least([getattr(config, name, None)]))), 0)
+    return next((size for name in names if (size := pick_least([getattr(config, name, None)]))), 0)
 
 
-def least(sizes: Sequence[object]) -> int:
+def pick_least(sizes: Sequence[object]) -> int:
     """The smallest of the sizes that say something; 0 if none does."""
     # Tokenizers without a limit of their own say 10 ** 30.
     return min((n for n in sizes if isinstance(n, int) and 0 < n < 10**9), default=0)

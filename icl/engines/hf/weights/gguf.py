@@ -20,10 +20,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from icl.core.errors import ModelError
-from icl.engines.hf.weights.hashes import cache_dir, file_state, quiet, remembered
-from icl.engines.hf.weights.progress import counted_weights, tell
+from icl.engines.hf.weights.hashes import (
+    find_cache_dir,
+    read_file_state,
+    remember,
+    silence_libraries,
+)
+from icl.engines.hf.weights.progress import count_weights, tell
 
-__all__ = ["Header", "convert", "converted", "read_header"]
+__all__ = ["Header", "convert", "find_converted", "read_header"]
 
 
 logger = logging.getLogger(__name__)
@@ -115,7 +120,7 @@ def read_header(path: Path) -> Header:
     """
     path = path.resolve()
     return Header(
-        **remembered("headers", str(path), file_state(path), lambda: asdict(_read_header(path)))
+        **remember("headers", str(path), read_file_state(path), lambda: asdict(_read_header(path)))
     )
 
 
@@ -186,10 +191,10 @@ def _precision(file_type: str | int | float | None, most_frequent: str) -> str:
 
 
 def _folder(sha256: str) -> Path:
-    return cache_dir() / "gguf" / f"{sha256}-transformers-{version('transformers')}"
+    return find_cache_dir() / "gguf" / f"{sha256}-transformers-{version('transformers')}"
 
 
-def converted(sha256: str) -> Path | None:
+def find_converted(sha256: str) -> Path | None:
     """The folder of :func:`convert` for a file of this content, if it was made before."""
     folder = _folder(sha256)
     return folder if (folder / "complete").is_file() else None
@@ -208,7 +213,7 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
 
     folder = _folder(sha256)
     root = folder.parent
-    if there := converted(sha256):
+    if there := find_converted(sha256):
         return there
     _check_architecture(path, header.architecture)
     root.mkdir(parents=True, exist_ok=True)
@@ -275,7 +280,7 @@ def _write_safetensors(path: Path, folder: Path) -> None:
     # Newer releases keep the blocks packed unless told not to; older ones know only dense weights.
     gguf_config = getattr(transformers, "GgufConfig", None)
     dense = {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
-    with quiet(), _without_bar(), counted_weights("converting the GGUF file, once"):
+    with silence_libraries(), _without_bar(), count_weights("converting the GGUF file, once"):
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 path.parent, dtype=torch.bfloat16, **source, **dense

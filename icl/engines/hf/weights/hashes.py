@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from icl.core.errors import StoreError
-from icl.core.files import cache_dir, replace_file
+from icl.core.files import find_cache_dir, replace_file
 from icl.core.types import JSON
 
 __all__ = [
-    "cache_dir",
-    "file_sha256",
-    "file_state",
-    "files_sha256",
-    "known_sha256",
-    "quiet",
-    "recalled",
-    "remembered",
+    "find_cache_dir",
+    "hash_file",
+    "read_file_state",
+    "hash_files",
+    "recall_hash",
+    "silence_libraries",
+    "recall",
+    "remember",
 ]
 
 
 T = TypeVar("T")
 
 
-def remembered(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
+def remember(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
     """What ``make`` finds about ``name``, kept in the cache for as long as ``state`` is the same.
 
     A note that cannot be read is made again; a cache that cannot be written costs time alone.
@@ -40,7 +40,7 @@ def remembered(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
         state: of what it is about: size and time of a file, versions of libraries.
         make: finds it; JSON, since that is how it is kept.
     """
-    known = recalled(kind, name, state)
+    known = recall(kind, name, state)
     if known is not None:
         found: T = known
         return found
@@ -50,8 +50,8 @@ def remembered(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
     return made
 
 
-def recalled(kind: str, name: str, state: JSON) -> Any:
-    """What :func:`remembered` kept; None where nothing is known of this state."""
+def recall(kind: str, name: str, state: JSON) -> Any:
+    """What :func:`remember` kept; None where nothing is known of this state."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_note(kind, name).read_text("utf-8"))
         return kept["found"] if kept["of"] == [name, state] else None
@@ -59,16 +59,16 @@ def recalled(kind: str, name: str, state: JSON) -> Any:
 
 
 def _note(kind: str, name: str) -> Path:
-    return cache_dir() / kind / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+    return find_cache_dir() / kind / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
-def file_state(path: Path) -> JSON:
+def read_file_state(path: Path) -> JSON:
     """Size in bytes and time of change in nanoseconds: other ones, another content."""
     state = path.stat()
     return [state.st_size, state.st_mtime_ns]
 
 
-def file_sha256(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """SHA-256 of a file; remembered in the cache for as long as size and time stay the same."""
     path = path.resolve()
 
@@ -76,24 +76,24 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    return remembered("hashes", str(path), file_state(path), read)
+    return remember("hashes", str(path), read_file_state(path), read)
 
 
-def known_sha256(path: Path) -> str | None:
-    """The hash of a file that :func:`file_sha256` has read before; nothing is hashed."""
+def recall_hash(path: Path) -> str | None:
+    """The hash of a file that :func:`hash_file` has read before; nothing is hashed."""
     path = path.resolve()
-    found: str | None = recalled("hashes", str(path), file_state(path))
+    found: str | None = recall("hashes", str(path), read_file_state(path))
     return found
 
 
-def files_sha256(paths: Iterable[Path]) -> str:
+def hash_files(paths: Iterable[Path]) -> str:
     """One SHA-256 over the names and contents of several files, whatever their order."""
-    lines = sorted(f"{path.name} {file_sha256(path)}\n" for path in paths)
+    lines = sorted(f"{path.name} {hash_file(path)}\n" for path in paths)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_libraries() -> Iterator[None]:
     """Silence progress bars and advice of the model libraries for the time of a call."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,

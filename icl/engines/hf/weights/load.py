@@ -13,33 +13,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from icl.core.errors import ModelError, one_line
+from icl.core.errors import ModelError, join_lines
 from icl.core.types import JSON
 from icl.engines.hf.weights.find import Weights
-from icl.engines.hf.weights.hashes import cache_dir, quiet
-from icl.engines.hf.weights.memory import check_fit, footprint, gigabytes, stored_bytes
+from icl.engines.hf.weights.hashes import find_cache_dir, silence_libraries
+from icl.engines.hf.weights.memory import (
+    check_fit,
+    count_footprint,
+    count_stored_bytes,
+    format_bytes,
+)
 from icl.engines.hf.weights.placement import Placement
-from icl.engines.hf.weights.progress import counted_weights, tell
-from icl.engines.hf.weights.proof import check_proof, prove, summary
+from icl.engines.hf.weights.progress import count_weights, tell
+from icl.engines.hf.weights.proof import check_proof, prove, summarize_proof
 from icl.engines.hf.weights.widths import (
     DTYPES,
     FOUR_BITS,
     QUANTIZED,
     Formats,
-    bnb_config,
+    find_precision,
+    make_bnb_config,
     multiply_as_stored,
-    precision,
     silence_bitsandbytes,
 )
 
 __all__ = [
-    "auto_dtype",
+    "pick_auto_dtype",
     "check_memory",
     "cpu_has_bfloat16",
     "load_model",
     "read_generation",
     "read_small_files",
-    "stored_config",
+    "read_stored_config",
 ]
 
 
@@ -54,7 +59,7 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoTokenizer
 
     local = {"local_files_only": True, "trust_remote_code": False}
-    with quiet(), warnings.catch_warnings(record=True) as told:
+    with silence_libraries(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
             config = AutoConfig.from_pretrained(weights.folder, **local)
@@ -63,7 +68,7 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise ModelError(
-                f"config or tokenizer of {weights.source!r} cannot be read ({one_line(error)}); "
+                f"config or tokenizer of {weights.source!r} cannot be read ({join_lines(error)}); "
                 "name a folder or hub id with both, of a family that transformers has built in"
             ) from error
     for advice in {str(warning.message) for warning in told}:  # Marian's: install sacremoses
@@ -79,7 +84,7 @@ _PLAIN = {"bos_token", "eos_token", "unk_token", "pad_token", "mask_token", "sep
 _IGNORED = {"backend", "is_local", "local_files_only", "tokenizer_class"}
 
 
-def stored_config(folder: Path) -> Any:
+def read_stored_config(folder: Path) -> Any:
     """Return the config of a model folder on this machine, as transformers reads it.
 
     Raises:
@@ -88,7 +93,7 @@ def stored_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        with quiet():
+        with silence_libraries():
             return AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
@@ -139,7 +144,7 @@ def read_generation(weights: Weights, config: Any) -> Any:
         return GenerationConfig.from_pretrained(weights.folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(
-            f"generation_config.json of {weights.source!r} cannot be read ({one_line(error)}); "
+            f"generation_config.json of {weights.source!r} cannot be read ({join_lines(error)}); "
             "download it again, or delete it"
         ) from error
 
@@ -161,13 +166,13 @@ def load_model(
     weights.fetch()
     if check and made.stored:  # only the files themselves tell how large it is
         check_memory(weights, config, made, place)
-    size = gigabytes(sum(file.stat().st_size for file in weights.folder.glob("*.safetensors")))
-    with counted_weights(f"reading its weights, {size} on disk"):
+    size = format_bytes(sum(file.stat().st_size for file in weights.folder.glob("*.safetensors")))
+    with count_weights(f"reading its weights, {size} on disk"):
         model = _read_weights(weights, config, made, place)
     tell("proving its width")
     proofs = prove(model)
     check_proof(proofs, model, made, weights.source)
-    return model, summary(proofs, model, made, precision(weights.precision, config))
+    return model, summarize_proof(proofs, model, made, find_precision(weights.precision, config))
 
 
 def check_memory(weights: Weights, config: Any, made: Formats, place: Placement) -> None:
@@ -179,7 +184,7 @@ def check_memory(weights: Weights, config: Any, made: Formats, place: Placement)
     room = place.room
     if room is None:
         return
-    counted = footprint(config)
+    counted = count_footprint(config)
     in_4_bits = counted.in_4_bits_on_cpu() if place.device.type == "cpu" else counted
     others = {
         name: (in_4_bits if name in FOUR_BITS else counted).least_bytes(
@@ -191,7 +196,7 @@ def check_memory(weights: Weights, config: Any, made: Formats, place: Placement)
         made.width, made.compute, made.double_quant
     )
     if made.stored:
-        need, others = stored_bytes(weights.folder) or 0, {}
+        need, others = count_stored_bytes(weights.folder) or 0, {}
     smaller = {name: n for name, n in others.items() if n < need and name != "fp16"}
     check_fit(need, room, f"{weights.source} as {made.width} on {place.name}", smaller)
 
@@ -213,8 +218,8 @@ def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement
     options = place.options()
     if made.quantized:
         options = {"device_map": {"": place.device}, **options}
-        options |= {} if made.stored else {"quantization_config": bnb_config(made, config)}
-    with quiet(), _offload_folder(options) as keep:
+        options |= {} if made.stored else {"quantization_config": make_bnb_config(made, config)}
+    with silence_libraries(), _offload_folder(options) as keep:
         try:
             model, info = kind.from_pretrained(
                 weights.folder,
@@ -227,7 +232,7 @@ def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement
             )
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise ModelError(
-                f"the weights of {weights.source!r} cannot be loaded ({one_line(error)}); check "
+                f"the weights of {weights.source!r} cannot be loaded ({join_lines(error)}); check "
                 "that they are complete safetensors of a language model"
             ) from error
         keep(model)
@@ -251,7 +256,7 @@ def _offload_folder(options: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
     if "max_memory" not in options:
         yield lambda model: None
         return
-    parent = cache_dir() / "offload"
+    parent = find_cache_dir() / "offload"
     parent.mkdir(parents=True, exist_ok=True)
     folder = tempfile.mkdtemp(dir=parent)
     options["offload_folder"] = folder
@@ -265,7 +270,7 @@ def _offload_folder(options: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def auto_dtype(config: Any, device: torch.device) -> torch.dtype:
+def pick_auto_dtype(config: Any, device: torch.device) -> torch.dtype:
     """The checkpoint's own dtype; on a CPU float32, unless it computes in bfloat16."""
     import torch
 

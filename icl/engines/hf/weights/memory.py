@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icl.core.errors import ModelError, OutOfMemory
-from icl.engines.hf.weights.hashes import quiet, remembered
+from icl.engines.hf.weights.hashes import remember, silence_libraries
 
 __all__ = [
     "Footprint",
     "Layer",
     "REFUSALS",
     "check_fit",
-    "empty_model",
-    "footprint",
-    "free_bytes",
-    "gigabytes",
-    "host_free_bytes",
+    "build_empty_model",
+    "count_footprint",
+    "measure_free_bytes",
+    "format_bytes",
+    "measure_host_free_bytes",
     "is_out_of_memory",
-    "out_of_memory",
-    "rows_beside",
-    "stored_bytes",
+    "translate_out_of_memory",
+    "count_rows_beside",
+    "count_stored_bytes",
 ]
 
 
@@ -146,7 +146,7 @@ class Footprint:
         return self.weight_bytes(width, compute, double_quant) + unpacked + text
 
 
-def footprint(config: Any) -> Footprint:
+def count_footprint(config: Any) -> Footprint:
     """Count the parameters of a config on torch's meta device, where they take no memory.
 
     Remembered for each config and version of transformers, since building the model takes a second.
@@ -156,7 +156,7 @@ def footprint(config: Any) -> Footprint:
     """
     whole = config.to_json_string(use_diff=False)
     counted = [field.name for field in fields(Footprint)]  # notes of an older one are made again
-    found = remembered(
+    found = remember(
         "footprints",
         whole,
         [version("transformers"), version("torch"), BLOCK, ROWS, *counted],
@@ -169,7 +169,7 @@ def _count(config: Any) -> Footprint:
     from transformers.quantizers.base import get_keys_to_not_convert
     from transformers.quantizers.quantizers_utils import should_convert_module
 
-    model = empty_model(config)
+    model = build_empty_model(config)
     kept = [*get_keys_to_not_convert(model), *(model._keep_in_fp32_modules or ())]
     linear = rows = blocks = largest = 0
     unfit = []
@@ -187,7 +187,7 @@ def _count(config: Any) -> Footprint:
     return Footprint(linear, rows, blocks, total - linear, largest, held, tuple(unfit))
 
 
-def empty_model(config: Any) -> Any:
+def build_empty_model(config: Any) -> Any:
     """The model of a config without memory for its weights."""
     import copy
 
@@ -200,7 +200,7 @@ def empty_model(config: Any) -> Any:
             del part.quantization_config
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     try:
-        with quiet(), torch.device("meta"):
+        with silence_libraries(), torch.device("meta"):
             return family.from_config(made, trust_remote_code=False)
     except (ValueError, KeyError, ImportError) as error:
         raise ModelError(
@@ -230,7 +230,7 @@ def _kv_values(model: Any) -> int | None:
         return None
     cache = DynamicCache()
     try:
-        with torch.inference_mode(), quiet():
+        with torch.inference_mode(), silence_libraries():
             ids = torch.zeros((1, 2), dtype=torch.long, device="meta")
             model.eval()(input_ids=ids, past_key_values=cache, use_cache=True)
         held = [t for layer in cache.layers for t in (layer.keys, layer.values)]
@@ -239,7 +239,7 @@ def _kv_values(model: Any) -> int | None:
     return sum(tensor.numel() for tensor in held) // 2 or None
 
 
-def stored_bytes(folder: Path) -> int | None:
+def count_stored_bytes(folder: Path) -> int | None:
     """Bytes of the tensors in a folder's safetensors, from their headers; None if there are none.
 
     Layout: https://huggingface.co/docs/safetensors, 8 bytes of length, then JSON.
@@ -266,14 +266,14 @@ def _tensor_bytes(path: Path) -> int:
     return max(ends, default=0)
 
 
-def gigabytes(n_bytes: int) -> str:
+def format_bytes(n_bytes: int) -> str:
     """``21.4 GB``, ``12 MB`` or ``284 kB``."""
     if n_bytes >= 1e8:
         return f"{n_bytes / 1e9:.1f} GB"
     return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
 
 
-def free_bytes(device: torch.device) -> int:
+def measure_free_bytes(device: torch.device) -> int:
     """Bytes that can still be taken on a device."""
     import torch
 
@@ -281,11 +281,11 @@ def free_bytes(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":
         room = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-        return min(int(room), host_free_bytes())
-    return host_free_bytes()
+        return min(int(room), measure_host_free_bytes())
+    return measure_host_free_bytes()
 
 
-def host_free_bytes() -> int:
+def measure_host_free_bytes() -> int:
     """Bytes that this process can still take: of the machine, and of its control groups."""
     import psutil
 
@@ -329,16 +329,16 @@ def _room(folder: Path, limit: str, usage: str, reclaimable: str) -> int | None:
     return max(0, int(most) - used + int(stat.get(reclaimable, 0)))
 
 
-def rows_beside(config: Any, compute: str, device: torch.device, n_tokens: int) -> int:
+def count_rows_beside(config: Any, compute: str, device: torch.device, n_tokens: int) -> int:
     """Texts of so many tokens that fit beside loaded weights: a power of two up to 64.
 
     Their keys and values take at most half of the memory that is free. A power of two, so that a
     little more or less of it changes nothing.
     """
-    each = footprint(config).kv_bytes(compute)
+    each = count_footprint(config).kv_bytes(compute)
     if each is None:
         return 8
-    fit = max(1, free_bytes(device) // 2 // (each * max(1, n_tokens)))
+    fit = max(1, measure_free_bytes(device) // 2 // (each * max(1, n_tokens)))
     return min(64, 1 << (fit.bit_length() - 1))
 
 
@@ -352,11 +352,11 @@ def check_fit(need: int, free: int, what: str, others: dict[str, int]) -> None:
     """
     if need <= free:
         return
-    fitting = [f"width: {name} ({gigabytes(n)})" for name, n in others.items() if n <= free]
+    fitting = [f"width: {name} ({format_bytes(n)})" for name, n in others.items() if n <= free]
     hint = " or ".join(fitting[:2]) or "a smaller model"
     raise ModelError(
-        f"{what} needs {gigabytes(need)}, {gigabytes(free)} free: try {hint}, or device: offload "
-        "(slow); check_memory: false loads it all the same"
+        f"{what} needs {format_bytes(need)}, {format_bytes(free)} free: try {hint}, or "
+        "device: offload (slow); check_memory: false loads it all the same"
     )
 
 
@@ -370,7 +370,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def out_of_memory(what: str) -> Iterator[None]:
+def translate_out_of_memory(what: str) -> Iterator[None]:
     """Turn torch's out-of-memory errors into :class:`icl.core.errors.OutOfMemory`."""
     try:
         yield

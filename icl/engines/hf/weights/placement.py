@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from icl.core.errors import ModelError
-from icl.engines.hf.weights.memory import free_bytes, host_free_bytes
+from icl.engines.hf.weights.memory import measure_free_bytes, measure_host_free_bytes
 
-__all__ = ["MaxMemory", "Placement", "SPREAD", "input_device", "place"]
+__all__ = ["MaxMemory", "Placement", "SPREAD", "find_input_device", "place"]
 
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Placement:
             return None
         if self.spread == "balanced":
             return sum(n for _, n in self.limits)
-        return free_bytes(self.device)
+        return measure_free_bytes(self.device)
 
     @property
     def name(self) -> str:
@@ -85,10 +85,10 @@ def place(asked: str, max_memory: MaxMemory = None) -> Placement:
             "cpu, offload"
         )
     room: dict[int | str, int] = {
-        gpu: round(SHARE * free_bytes(torch.device("cuda", gpu))) for gpu in range(n_gpus)
+        gpu: round(SHARE * measure_free_bytes(torch.device("cuda", gpu))) for gpu in range(n_gpus)
     }
     if asked == "offload":
-        room["cpu"] = round(SHARE * host_free_bytes())
+        room["cpu"] = round(SHARE * measure_host_free_bytes())
     limits = {**room, **_limits(max_memory, room)}
     device = torch.device("cuda", 0) if n_gpus else torch.device("cpu")
     return Placement(device, asked, tuple(limits.items()))
@@ -138,7 +138,7 @@ def _size(given: str | int) -> int:
     return int(float(number) * unit ** "_kmgt".index(letter.lower() or "_"))
 
 
-def input_device(model: Any) -> torch.device:
+def find_input_device(model: Any) -> torch.device:
     """Where a loaded model takes its token ids."""
     import torch
 

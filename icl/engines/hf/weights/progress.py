@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["counted_weights", "tell", "telling"]
+__all__ = ["count_weights", "tell", "listen"]
 
 
 _LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
@@ -21,11 +21,11 @@ _HOOK = threading.Lock()
 
 
 @contextmanager
-def telling(listener: Callable[[str], None]) -> Iterator[None]:
+def listen(listener: Callable[[str], None]) -> Iterator[None]:
     """Call ``listener`` with each step that is told in this thread meanwhile; often, so be quick.
 
     >>> said = []
-    >>> with telling(said.append):
+    >>> with listen(said.append):
     ...     tell("reading its weights")
     >>> tell("to nobody")
     >>> said
@@ -46,7 +46,7 @@ def tell(step: str) -> None:
 
 
 @contextmanager
-def counted_weights(step: str) -> Iterator[None]:
+def count_weights(step: str) -> Iterator[None]:
     """Tell ``step: n of m tensors`` for every bar that transformers shows in this thread.
 
     Bars of other threads stay as they are; so does everything where nobody listens.

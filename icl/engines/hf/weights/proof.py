@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from icl.core.errors import ModelError
 from icl.core.types import JSON
-from icl.engines.hf.weights.memory import gigabytes
-from icl.engines.hf.weights.widths import FOUR_BITS, QUANTIZED, Formats, short, short_name
+from icl.engines.hf.weights.memory import format_bytes
+from icl.engines.hf.weights.widths import FOUR_BITS, QUANTIZED, Formats, name_dtype, shorten_dtype
 
-__all__ = ["LinearProof", "check_proof", "described", "prove", "summary"]
+__all__ = ["LinearProof", "check_proof", "describe_proof", "prove", "summarize_proof"]
 
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def prove(model: Any) -> list[LinearProof]:
             LinearProof(
                 name,
                 type(module).__name__,
-                short_name(weight.dtype),
+                name_dtype(weight.dtype),
                 getattr(state, "quant_type", None),
                 size,
                 _bytes(weight),
@@ -158,7 +158,7 @@ def _is(one: LinearProof, width: str) -> bool:
     return one.kind == "Linear4bit" and one.code == width and one.scale_bytes > 0
 
 
-def summary(
+def summarize_proof(
     proofs: Iterable[LinearProof], model: Any, made: Formats, source: str
 ) -> dict[str, JSON]:
     """The proof of width for a run's folder: one entry for each kind of Linear layer.
@@ -194,7 +194,7 @@ def summary(
         "bytes": sum(_bytes(tensor) for tensor in held.values()),
         "linears": linears,
         "kept": [
-            {"layers": n, "width": short(made.compute), "why": why}
+            {"layers": n, "width": shorten_dtype(made.compute), "why": why}
             for why, n in Counter(layer.obstacle for layer in made.kept).items()
         ],
         **({"products": _products(model, made)} if made.width in FOUR_BITS else {}),
@@ -210,11 +210,11 @@ def _products(model: Any, made: Formats) -> str:
         getattr(module, "support_avx512bf16_for_cpu", False) and module.weight.device.type == "cpu"
         for module in model.modules()
     )
-    return "bf16" if rounded else short(made.compute)
+    return "bf16" if rounded else shorten_dtype(made.compute)
 
 
-def described(facts: Mapping[str, Any]) -> str:
-    """One line of :func:`summary` for people."""
+def describe_proof(facts: Mapping[str, Any]) -> str:
+    """One line of :func:`summarize_proof` for people."""
     said = f"loaded as {facts['width']}, source {facts['source_precision']}"
     parts = [
         f"{one['layers']} {one['class']} in {one['code'] or one['storage']}, "
@@ -225,7 +225,7 @@ def described(facts: Mapping[str, Any]) -> str:
         f"{one['layers']} Linear kept in {one['width']}: {one['why']}"
         for one in facts.get("kept", ())  # runs made before have none
     ]
-    products = facts.get("products", short(facts["compute"]))
-    if products != short(facts["compute"]):
+    products = facts.get("products", shorten_dtype(facts["compute"]))
+    if products != shorten_dtype(facts["compute"]):
         parts.append(f"multiplied in {products} by this processor's own kernel")
-    return f"{said}: {'; '.join(parts)}; {gigabytes(facts['bytes'])} in all"
+    return f"{said}: {'; '.join(parts)}; {format_bytes(facts['bytes'])} in all"

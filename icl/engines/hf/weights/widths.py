@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from icl.core.errors import ModelError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON
-from icl.engines.hf.weights.memory import BLOCK, ROWS, Layer, empty_model, footprint
+from icl.engines.hf.weights.memory import BLOCK, ROWS, Layer, build_empty_model, count_footprint
 
 __all__ = [
-    "Asked",
+    "WidthOptions",
     "DTYPES",
     "FOUR_BITS",
     "Formats",
     "QUANTIZED",
     "WIDTHS",
     "Width",
-    "already_quantized",
-    "bnb_config",
-    "check_asked",
+    "is_quantized",
+    "make_bnb_config",
+    "check_width",
     "decide",
     "multiply_as_stored",
-    "own_width",
-    "precision",
-    "short",
-    "short_name",
+    "find_own_width",
+    "find_precision",
+    "shorten_dtype",
+    "name_dtype",
     "silence_bitsandbytes",
 ]
 
@@ -61,7 +61,7 @@ PACKAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WidthOptions:
     """What a model entry asks for."""
 
     width: str = "auto"
@@ -114,13 +114,13 @@ class Formats:
         return made
 
 
-def check_asked(asked: Asked, where: str) -> None:
+def check_width(asked: WidthOptions, where: str) -> None:
     """Refuse what is no width, and a threshold below 0.
 
     Raises:
         ModelError: with what is accepted.
 
-    >>> check_asked(Asked("nf4"), "model 'a'")
+    >>> check_width(WidthOptions("nf4"), "model 'a'")
     """
     if asked.width not in WIDTHS:
         guess = did_you_mean(str(asked.width), WIDTHS)
@@ -133,16 +133,16 @@ def check_asked(asked: Asked, where: str) -> None:
         )
 
 
-def short(dtype: object) -> str:
+def shorten_dtype(dtype: object) -> str:
     """``bf16`` for ``torch.bfloat16`` or its name; other dtypes keep their name."""
     name = str(dtype).removeprefix("torch.")
     return next((width for width, full in DTYPES.items() if full == name), name)
 
 
-def already_quantized(precision: object) -> bool:
+def is_quantized(precision: object) -> bool:
     """Whether a source's precision is that of rounded weights: ``Q4_K_M``, ``nf4``, ``gptq``.
 
-    >>> [already_quantized(name) for name in ("Q4_K_M", "BF16", "F32", "fp16", "int8")]
+    >>> [is_quantized(name) for name in ("Q4_K_M", "BF16", "F32", "fp16", "int8")]
     [True, False, False, False, True]
     """
     plain = {"f16", "f32", "f64", "float64", *DTYPES}
@@ -158,7 +158,7 @@ def _carried(config: Any) -> dict[str, Any]:
     return {}
 
 
-def own_width(config: Any) -> str | None:
+def find_own_width(config: Any) -> str | None:
     """The width of a checkpoint that is quantized in its files, or None."""
     carried = _carried(config)
     if not carried:
@@ -171,12 +171,14 @@ def own_width(config: Any) -> str | None:
     return f"{method} {bits}-bit" if bits else method
 
 
-def precision(stated: str | None, config: Any) -> str:
+def find_precision(stated: str | None, config: Any) -> str:
     """That of the weights in their files: what a GGUF file states, ``nf4``, ``bf16``."""
-    return stated or own_width(config) or short(config.dtype or "float32")
+    return stated or find_own_width(config) or shorten_dtype(config.dtype or "float32")
 
 
-def decide(asked: Asked, config: Any, source: str, auto: torch.dtype, device: str) -> Formats:
+def decide(
+    asked: WidthOptions, config: Any, source: str, auto: torch.dtype, device: str
+) -> Formats:
     """Decide the width of a model from what is asked and what its config says.
 
     ``auto`` is the dtype that unquantized weights get where nothing is asked; ``device`` is the
@@ -186,7 +188,7 @@ def decide(asked: Asked, config: Any, source: str, auto: torch.dtype, device: st
         ModelError: the checkpoint is quantized already in another width, a package is missing, or
             no layer can be held in this width on this device.
     """
-    own = own_width(config)
+    own = find_own_width(config)
     if own is not None:
         if asked.width not in ("auto", own):
             raise ModelError(
@@ -196,15 +198,15 @@ def decide(asked: Asked, config: Any, source: str, auto: torch.dtype, device: st
         carried = _carried(config)
         _check_packages(source, own, str(carried.get("quant_method", "bitsandbytes")))
         threshold = float(carried.get("llm_int8_threshold", asked.int8_threshold))
-        return Formats(own, short_name(auto), True, threshold)
+        return Formats(own, name_dtype(auto), True, threshold)
     if asked.width in DTYPES:
         return Formats(asked.width, DTYPES[asked.width])
     if asked.width == "auto":
-        return Formats(short(auto), short_name(auto))
+        return Formats(shorten_dtype(auto), name_dtype(auto))
     _check_packages(source, asked.width, "bitsandbytes")
     kept = _kept(config, source, asked.width) if device == "cpu" else ()
     return Formats(
-        asked.width, short_name(auto), False, float(asked.int8_threshold), asked.double_quant, kept
+        asked.width, name_dtype(auto), False, float(asked.int8_threshold), asked.double_quant, kept
     )
 
 
@@ -212,7 +214,7 @@ def _kept(config: Any, source: str, width: str) -> tuple[Layer, ...]:
     """The layers that a CPU cannot hold in a width, refused where it can hold none."""
     if width not in FOUR_BITS:
         return ()
-    counted = footprint(config)
+    counted = count_footprint(config)
     if counted.unfit and not counted.in_4_bits_on_cpu().linear:
         first = counted.unfit[0]
         raise ModelError(
@@ -224,7 +226,7 @@ def _kept(config: Any, source: str, width: str) -> tuple[Layer, ...]:
     return counted.unfit
 
 
-def short_name(dtype: torch.dtype) -> str:
+def name_dtype(dtype: torch.dtype) -> str:
     """``bfloat16`` for ``torch.bfloat16``."""
     return str(dtype).removeprefix("torch.")
 
@@ -250,7 +252,7 @@ def _check_packages(source: str, width: str, method: str) -> None:
         raise ModelError(f"model {source!r} is stored in {width}; run: pip install {names}")
 
 
-def bnb_config(made: Formats, config: Any) -> Any:
+def make_bnb_config(made: Formats, config: Any) -> Any:
     """What transformers needs to quantize while it loads, or None where it shall not."""
     if made.stored or not made.quantized:
         return None
@@ -274,7 +276,7 @@ def _skipped(made: Formats, config: Any) -> list[str] | None:
     from transformers.quantizers.base import get_keys_to_not_convert
 
     # A list replaces its own choice, the head, which therefore is in it.
-    own = get_keys_to_not_convert(empty_model(config))
+    own = get_keys_to_not_convert(build_empty_model(config))
     return [*own, *(f"{re.escape(layer.name)}$" for layer in made.kept)]
 
 
@@ -290,7 +292,7 @@ def multiply_as_stored(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-class _Repeated(logging.Filter):
+class _RepetitionFilter(logging.Filter):
     """Drops what bitsandbytes says at every product; it is no news, and the plan records it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -302,5 +304,5 @@ def silence_bitsandbytes() -> None:
     """Silence the lines that bitsandbytes repeats at every product, and no others."""
     for name in ("bitsandbytes.autograd._functions", "bitsandbytes.nn.modules"):
         logger = logging.getLogger(name)
-        if not any(isinstance(found, _Repeated) for found in logger.filters):
-            logger.addFilter(_Repeated())
+        if not any(isinstance(found, _RepetitionFilter) for found in logger.filters):
+            logger.addFilter(_RepetitionFilter())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from icl.engines.table import Uncounted
+from icl.engines.table import UncountedEngine
 from icl.experiment.condition import Condition, Request
 from icl.workbench.model_status import TokenizerLoader, TokenizerLoaders
 from icl.workbench.screen import Screen
@@ -70,5 +70,5 @@ class PlaygroundContext:
             tokenizer.begin(seen.condition.engine)
         used = seen.condition
         if not tokenizer.open:
-            used = replace(used, engine=Uncounted(window=10**9))
+            used = replace(used, engine=UncountedEngine(window=10**9))
         return PromptPreview(seen, used.request(seen.example), tokenizer.open)

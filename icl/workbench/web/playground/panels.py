@@ -14,8 +14,8 @@ import gradio as gr
 
 from icl.core.errors import IclError
 from icl.core.number_text import format_percent
-from icl.core.types import Expected
-from icl.engines.protocol import Closes, Inspects
+from icl.core.types import TokenScore
+from icl.engines.protocol import ClosableEngine, InspectableEngine
 from icl.workbench.model_status import colour_grade, facts, list_models, load_weights
 from icl.workbench.row_cache import search, summary
 from icl.workbench.screen import FilesInMemory, Screen, ShotEdits, arrange_shots, shot_file
@@ -234,7 +234,7 @@ class ModelPanel:
             engine = self.work.engine(screen_of(self.work, values))
         except IclError as error:
             return error_box(error)
-        if not isinstance(engine, Closes):
+        if not isinstance(engine, ClosableEngine):
             return status_box("this engine holds no weights")
         engine.close()
         return status_box("unloaded; the next run loads it again")
@@ -245,7 +245,7 @@ class TokenPanel:
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.work = context, context.work
-        self._tokens: dict[str, list[Expected]] = {}
+        self._tokens: dict[str, list[TokenScore]] = {}
 
     def wire(self) -> None:
         """Wire the events of the components."""
@@ -273,7 +273,7 @@ class TokenPanel:
             self.work.release_others(seen.condition)
             asked = seen.condition.request(seen.example)
             engine = seen.condition.engine
-            if not isinstance(engine, Inspects):
+            if not isinstance(engine, InspectableEngine):
                 yield [gr.skip(), "this engine does not tell the probabilities of tokens"]
                 return
             answer = output if seen.condition.method == "generate" else self._label(seen, asked)

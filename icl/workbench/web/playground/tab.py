@@ -14,7 +14,7 @@ import gradio as gr
 
 from icl.core.errors import IclError
 from icl.experiment.condition import Request
-from icl.reports.card import pieces
+from icl.reports.card import split_prompt
 from icl.workbench.model_status import TokenizerLoaders
 from icl.workbench.row_cache import summary
 from icl.workbench.screen import Screen, ShotEdits
@@ -327,7 +327,7 @@ def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
 def _pieces(request: Request) -> list[tuple[str, str | None]]:
     """Return the prompt's pieces for the browser, cut at what it can show."""
     left, found = 100_000, []
-    for text, kind in pieces(request.prompt):
+    for text, kind in split_prompt(request.prompt):
         found.append((browser_text(text, left), kind))
         left -= len(text)
         if left <= 0:

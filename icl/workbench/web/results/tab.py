@@ -18,7 +18,7 @@ import gradio as gr
 from icl.core.errors import IclError
 from icl.experiment.settings import join_axes
 from icl.records.results import Run
-from icl.reports.safe_text import short
+from icl.reports.safe_text import shorten_middle
 from icl.scoring.sensitivity import spreads
 from icl.workbench.browse_runs import RecordQuery, RunBrowser, save_card
 from icl.workbench.record_to_screen import screen_of_record
@@ -145,7 +145,7 @@ class ResultsTab:
 
     def arrive(self, request: gr.Request) -> list[Any]:
         """Open what a permalink names; without one do nothing."""
-        asked = {key: short(value, LONGEST) for key, value in request.query_params.items()}
+        asked = {key: shorten_middle(value, LONGEST) for key, value in request.query_params.items()}
         if not asked.get("run"):
             return [gr.skip()] * 4
         return [

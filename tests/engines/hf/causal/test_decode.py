@@ -10,7 +10,7 @@ from transformers import LogitsProcessorList, MinPLogitsWarper, TopKLogitsWarper
 
 from icl.core.errors import EngineError, OutOfMemory, WindowError
 from icl.core.types import Output, Prompt, Sampling
-from icl.engines.hf.causal.decode import Request, generate, pick, random_source
+from icl.engines.hf.causal.decode import DecodeRequest, generate, make_random, pick
 from icl.engines.hf.causal.forward import CausalModel
 from icl.engines.hf.causal.token_tree import find_masks
 from icl.engines.hf.engine import HFEngine
@@ -48,7 +48,7 @@ def test_batch_equals_the_greedy_choice_of_plain_forward_passes(
 ) -> None:
     lm = build(any_config)
     lm.masks = find_masks(lm.model) if lm.cached else None
-    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(texts)]
+    requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(texts)]
     found = dict(generate(lm, requests, Sampling(max_tokens=10), spell, frozenset({3})))
     for i, ids in enumerate(texts):
         grown = list(ids)
@@ -67,7 +67,7 @@ def test_batch_equals_the_greedy_choice_of_plain_forward_passes(
 def test_a_shared_prefix_is_forwarded_once_and_kept(build: Any) -> None:
     lm = build("llama")
     lm.masks = find_masks(lm.model)
-    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(SHARED)]
+    requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(SHARED)]
     first = dict(generate(lm, requests, Sampling(max_tokens=1), spell, frozenset()))
     tails = 6 + 2 + 1 + 1  # lengths differ too much to stand in one pass, padded to six
     assert lm.work.forwarded_tokens == 21 + tails
@@ -87,7 +87,7 @@ def test_waiting_prompts_join_when_rows_end(build: Any, any_config: str, rows: i
     lm = build(any_config)
     lm.masks = find_masks(lm.model) if lm.cached else None
     texts = [*SHARED, *(ids[:-1] + (60, 61) for ids in SHARED)]
-    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(texts)]
+    requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(texts)]
     ends = frozenset(range(0, 97, 4))  # rows end at different times
     options = Sampling(max_tokens=9, temperature=1.0, n=2)
 
@@ -108,7 +108,7 @@ def test_rows_that_end_are_not_forwarded_and_slots_are_filled_again(build: Any) 
     widths: list[int] = []
     states = lm.states
     lm.states = lambda ids, *rest: widths.append(ids.shape[0]) or states(ids, *rest)
-    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(SHARED * 2)]
+    requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(SHARED * 2)]
     found = dict(generate(lm, requests, Sampling(max_tokens=4), spell, frozenset()))
     assert [found[i].output_tokens for i in range(8)] == [4] * 8
     # the prefix once; then a prompt pass of two rows and three steps of two rows, four times
@@ -233,7 +233,7 @@ def test_draws_follow_the_warped_distribution_of_transformers(options: Any, warp
     logits = torch.randn(50, generator=torch.Generator().manual_seed(0)) * 2
     temperature, n = 0.8, 4000
     expected = LogitsProcessorList(warpers)(None, logits[None] / temperature)[0].softmax(-1)
-    random = random_source(0, "x", 0)
+    random = make_random(0, "x", 0)
     sampling = Sampling(temperature=temperature, **options)
     counts = torch.zeros(50)
     for _ in range(n):
@@ -247,7 +247,7 @@ def test_draws_follow_the_warped_distribution_of_transformers(options: Any, warp
 
 def test_random_numbers_depend_on_seed_row_and_sample_alone() -> None:
     def first(*name: Any) -> float:
-        return float(torch.rand((), generator=random_source(*name)))
+        return float(torch.rand((), generator=make_random(*name)))
 
     assert first(0, "a", 0) == first(0, "a", 0)
     assert len({first(0, "a", 0), first(1, "a", 0), first(0, "b", 0), first(0, "a", 1)}) == 4

@@ -11,7 +11,7 @@ from icl.core.errors import ChoiceError, EngineError, OutOfMemory, WindowError
 from icl.core.types import Prompt
 from icl.engines.hf.causal import projection
 from icl.engines.hf.causal.forward import CausalModel
-from icl.engines.hf.causal.score import by_prefix, plan_choices, score_group, score_whole
+from icl.engines.hf.causal.score import group_by_prefix, plan_choices, score_group, score_whole
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.weights.memory import is_out_of_memory
 
@@ -166,7 +166,7 @@ def test_a_space_at_the_end_of_the_prompt_is_a_spanning_token(tiny_model: Path) 
 def test_rows_that_send_the_same_text_do_not_move_each_others_border() -> None:
     prompt, tokens = (1, 5), {" x": (1, 5, 7), "y": (1, 58), "z": (1, 5, 7), "w": (1, 5, 8)}
     rows = [{" x": [0]}, {" x": [4]}, {"y": [1]}, {"z": [2]}, {"w": [3]}]
-    found = by_prefix(prompt, rows, tokens)
+    found = group_by_prefix(prompt, rows, tokens)
     assert found == [{" x": [0, 4], "w": [3]}, {"y": [1]}, {"z": [2]}]
 
 

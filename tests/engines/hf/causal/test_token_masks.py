@@ -13,12 +13,12 @@ import torch
 
 from icl.core.errors import EngineError
 from icl.core.types import Output, Prompt, Sampling
-from icl.engines.hf.causal.decode import Request, generate
+from icl.engines.hf.causal.decode import DecodeRequest, generate
 from icl.engines.hf.causal.token_masks import allowed_ids
 from icl.engines.hf.causal.token_tree import find_masks
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.seq2seq.forward import PairRequest, Seq2SeqModel
-from icl.engines.hf.text.reasoning import Delimiters, Thinking
+from icl.engines.hf.text.reasoning import Delimiters, ReasoningReader
 from icl.engines.protocol import Constrains
 from icl.engines.table import TableEngine
 from tests.engines.pairs import model_of, untied
@@ -64,13 +64,16 @@ def tokens(output: Output) -> list[int]:
 
 
 def found(
-    lm: Any, requests: Sequence[Request], sampling: Sampling, ends: frozenset[int] = frozenset()
+    lm: Any,
+    requests: Sequence[DecodeRequest],
+    sampling: Sampling,
+    ends: frozenset[int] = frozenset(),
 ) -> dict[Any, Output]:
     made = generate(lm, requests, sampling, spell, ends)
     return {(index, output.sample): output for index, output in made}
 
 
-def held(requests: Sequence[Request], mask: Callable[[int], Any]) -> list[Request]:
+def held(requests: Sequence[DecodeRequest], mask: Callable[[int], Any]) -> list[DecodeRequest]:
     return [replace(request, mask=mask(request.index)) for request in requests]
 
 
@@ -102,7 +105,7 @@ def test_rows_without_a_mask_are_as_if_no_row_had_one(
 ) -> None:
     lm = build(any_config)
     lm.masks = find_masks(lm.model) if lm.cached else None
-    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(TEXTS)]
+    requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(TEXTS)]
     plain = found(lm, requests, sampling)
     some = found(lm, held(requests, lambda i: Only([60, 61, 62]) if i % 2 else None), sampling)
     assert {set(tokens(out)) <= {60, 61, 62} for (i, _), out in some.items() if i % 2} == {True}
@@ -118,7 +121,7 @@ def test_a_mask_stays_with_its_prompt_while_slots_are_filled_again(build: Any) -
     lm = build("gemma3")
     lm.masks = find_masks(lm.model)
     ends = frozenset(range(0, 97, 4))
-    requests = [Request(i, ids, (), str(i)) for i, ids in enumerate(TEXTS * 2)]
+    requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(TEXTS * 2)]
     # Every prompt is held to two tokens of its own, from its third token on; some end before.
     requests = held(requests, lambda i: From(2, [2 * i + 41, 2 * i + 43]) if i % 3 else None)
     options = Sampling(max_tokens=7, temperature=1.0, n=2)
@@ -135,7 +138,7 @@ def test_a_mask_stays_with_its_prompt_while_slots_are_filled_again(build: Any) -
 def test_a_mask_is_given_the_answer_so_far(build: Any) -> None:
     lm = build("llama")
     mask = Only(np.array([7]))
-    found(lm, [Request(0, TEXTS[0], (), "0", mask=mask)], Sampling(max_tokens=3))
+    found(lm, [DecodeRequest(0, TEXTS[0], (), "0", mask=mask)], Sampling(max_tokens=3))
     assert mask.heard == [[], [7], [7, 7]]
 
 
@@ -143,9 +146,9 @@ def test_reasoning_is_not_held_to_anything(build: Any) -> None:
     lm = build("llama")
     closing = (70, 71)
     delimiters = Delimiters(spell([69]), spell(closing))
-    thinking = Thinking(delimiters, spell, True, 4, closing)
+    thinking = ReasoningReader(delimiters, spell, True, 4, closing)
     mask = Only(np.array([7, 8]))
-    request = Request(0, TEXTS[0], (), "0", thinking)
+    request = DecodeRequest(0, TEXTS[0], (), "0", thinking)
     free = found(lm, [request], Sampling(max_tokens=10))[0, 0]
     made = found(lm, [replace(request, mask=mask)], Sampling(max_tokens=10))[0, 0]
     assert made.reasoning == free.reasoning and len(str(made.reasoning)) == 4
@@ -159,7 +162,7 @@ def test_an_encoder_decoder_model_is_held_too(family: str) -> None:
     lm.cached = family != "uncached"
     lm.never = (22,)
     sources = [tuple(range(4, 10)), tuple(range(20, 40)), (50, 51)]
-    requests: list[Request] = [
+    requests: list[DecodeRequest] = [
         PairRequest(i, (0,), (), str(i), source=ids) for i, ids in enumerate(sources)
     ]
     for sampling in WAYS:
@@ -176,7 +179,7 @@ def test_an_encoder_decoder_model_is_held_too(family: str) -> None:
 
 @pytest.mark.parametrize("sampling", WAYS)
 def test_a_mask_that_allows_nothing_is_told(build: Any, sampling: Sampling) -> None:
-    requests = [Request(0, TEXTS[0], (), "row 7", mask=From(2, []))]
+    requests = [DecodeRequest(0, TEXTS[0], (), "row 7", mask=From(2, []))]
     with pytest.raises(
         EngineError,
         match="prompt row 7: its mask allows no token behind 2 tokens of the answer; allow at "

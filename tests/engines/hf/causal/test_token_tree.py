@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from icl.core.errors import OutOfMemory
 from icl.engines.hf.causal import token_tree
-from icl.engines.hf.causal.attention_masks import Masks, candidates, shrunken
+from icl.engines.hf.causal.attention_masks import Masks, list_candidates, shrink_config
 from icl.engines.hf.causal.forward import CausalModel, Work
-from icl.engines.hf.causal.score import Plan, score_whole
-from icl.engines.hf.causal.token_tree import TRIED, Tree, TreeScorer, ancestors, find_masks
+from icl.engines.hf.causal.score import ChoicePlan, score_whole
+from icl.engines.hf.causal.token_tree import TRIED, Tree, TreeScorer, find_ancestors, find_masks
 from tests.engines.conftest import DENSE, FAMILIES, WITHOUT_CACHE
 
 PACKED = [name for name in FAMILIES if name not in ("bloom", "falcon_alibi", "mpt")]
@@ -34,11 +34,11 @@ def loaded(family: str) -> CausalModel:
     return lm
 
 
-def plain(lm: CausalModel, plans: list[Plan]) -> list[list[float]]:
+def plain(lm: CausalModel, plans: list[ChoicePlan]) -> list[list[float]]:
     return [[score_whole(lm, p.prefix + s, len(s)) for s in p.suffixes] for p in plans]
 
 
-def tree(lm: CausalModel, plans: list[Plan], **options: int) -> list[list[float]]:
+def tree(lm: CausalModel, plans: list[ChoicePlan], **options: int) -> list[list[float]]:
     found = dict(TreeScorer(lm, **options).score(plans))
     return [found[place] for place in range(len(plans))]
 
@@ -62,7 +62,9 @@ def test_models_that_do_not_take_the_mask_are_found_out(family: str) -> None:
 
 suffix = st.lists(st.integers(60, 63), min_size=1, max_size=4).map(tuple)
 plan = st.builds(
-    lambda shared, own, suffixes: Plan((1, *range(2, 2 + shared), *own), tuple(suffixes), 0, 0),
+    lambda shared, own, suffixes: ChoicePlan(
+        (1, *range(2, 2 + shared), *own), tuple(suffixes), 0, 0
+    ),
     st.sampled_from([0, 3, 18, 25]),
     st.lists(st.integers(50, 53), max_size=12),
     st.lists(suffix, min_size=1, max_size=6, unique=True),
@@ -80,7 +82,7 @@ plan = st.builds(
     family=st.sampled_from(PACKED),
 )
 def test_random_trees_under_random_budgets(
-    plans: list[Plan], pack: int, alone: int, family: str
+    plans: list[ChoicePlan], pack: int, alone: int, family: str
 ) -> None:
     lm = loaded(family)
     lm.kept, before = None, lm.work.forwarded_tokens
@@ -91,7 +93,7 @@ def test_random_trees_under_random_budgets(
         assert found[place] == pytest.approx(want, abs=2e-4)
 
 
-def unique(plans: list[Plan]) -> int:
+def unique(plans: list[ChoicePlan]) -> int:
     """Distinct beginnings of all sequences, last tokens left out: counted without a tree."""
     whole = {p.prefix[:n] for p in plans for n in range(1, len(p.prefix) + 1)}
     inner = {p.prefix + s[:n] for p in plans for s in p.suffixes for n in range(1, len(s))}
@@ -125,7 +127,7 @@ def test_a_forgotten_window_is_caught() -> None:
         lm.masks,
         [
             m
-            for m in candidates(
+            for m in list_candidates(
                 hf.Gemma3TextConfig(**DENSE | {"num_hidden_layers": 7}, sliding_window=10**6)
             )
         ],
@@ -139,7 +141,7 @@ def test_a_forgotten_window_is_caught() -> None:
 
 
 def test_ancestor_masks_have_windows_and_chunks_in_them() -> None:
-    sees = np.concatenate([np.ones((3, 4), bool), ancestors([-1, 0, 0])], axis=1)
+    sees = np.concatenate([np.ones((3, 4), bool), find_ancestors([-1, 0, 0])], axis=1)
     positions, keys = np.array([4, 5, 5]), np.array([0, 1, 2, 3, 4, 5, 5])
     masks = Masks({"a": (3, None), "b": (None, 4)}, named=True)
     made = masks.of(sees[None], positions[None], keys[None], torch.float32, torch.device("cpu"))
@@ -158,7 +160,7 @@ def test_ancestor_masks_have_windows_and_chunks_in_them() -> None:
 
 def test_the_clone_has_every_kind_of_layer_and_short_windows() -> None:
     config = hf.Gemma3TextConfig(num_hidden_layers=18, sliding_window=512)
-    small = shrunken(config)
+    small = shrink_config(config)
     assert set(small.layer_types) == set(config.layer_types)
     assert (small.sliding_window, small.hidden_size, config.hidden_size) == (8, 64, 2304)
 
@@ -188,7 +190,7 @@ def test_out_of_memory_splits_packs_and_keeps_the_numbers(
 
 def test_log_probabilities_over_chunks_of_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     lm = loaded("gemma2")
-    prompt = Plan(tuple(range(1, 30)), tuple((token,) for token in range(97)), 0, 29)
+    prompt = ChoicePlan(tuple(range(1, 30)), tuple((token,) for token in range(97)), 0, 29)
     monkeypatch.setattr("icl.engines.hf.causal.projection.CHUNK_CELLS", 1)
     monkeypatch.setattr("icl.engines.hf.causal.projection.LEAST_CHUNK", 7)
     sums = tree(lm, [prompt])[0]

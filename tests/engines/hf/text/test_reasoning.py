@@ -8,7 +8,7 @@ import pytest
 from icl.core.errors import EngineError
 from icl.core.types import Output, Prompt, Sampling
 from icl.engines.hf.engine import HFEngine
-from icl.engines.hf.text.reasoning import Delimiters, Thinking, ThinkingStream
+from icl.engines.hf.text.reasoning import Delimiters, ReasoningReader, ThinkingStream
 from tests.chatmodels import CHATML, QWEN3, R1, save_chat_model
 
 # Behind the header the model thinks "hm", closes the block, answers "Yes" and ends its turn.
@@ -160,7 +160,7 @@ STREAMS = [
 
 @pytest.mark.parametrize(("text", "answer", "reasoning", "finish"), STREAMS)
 def test_stream(text: str, answer: str, reasoning: str | None, finish: str) -> None:
-    thinking = Thinking(Delimiters("<t>", "</t>"), spelled, False, None, ())
+    thinking = ReasoningReader(Delimiters("<t>", "</t>"), spelled, False, None, ())
     stream = ThinkingStream(spelled, [], ["END"], thinking)
     given = [stream.push(stream.choose(ord(letter))) for letter in text]
     given.append(stream.close())

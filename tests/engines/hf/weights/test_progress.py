@@ -13,13 +13,13 @@ import pytest
 from icl.core.errors import ModelError
 from icl.core.types import Prompt
 from icl.engines.hf.engine import HFEngine
-from icl.engines.hf.weights.progress import counted_weights, tell, telling
+from icl.engines.hf.weights.progress import count_weights, listen, tell
 from icl.workbench.model_status import facts, load_weights
 
 
 def test_each_step_is_told_and_every_tensor_counted(tiny_model: Path) -> None:
     said: list[str] = []
-    with telling(said.append):
+    with listen(said.append):
         HFEngine(str(tiny_model), device="cpu").load()
     counts = [
         found.groups()
@@ -54,13 +54,13 @@ def test_bars_of_other_threads_and_the_hook_before_stay(tiny_model: Path) -> Non
     before = set_tqdm_hook(own)
     said: list[str] = []
     try:
-        with telling(said.append), counted_weights("here"):
+        with listen(said.append), count_weights("here"):
             with ThreadPoolExecutor(1) as pool:
                 assert pool.submit(lambda: list(tqdm([1]))).result() == ["own", 1]
             assert not said
             assert list(tqdm([1, 2])) == ["own", 1, 2]
         assert said[-1] == "here: 3 of 2 tensors"  # what another hook adds is counted, too
-        with counted_weights("nobody listens"):
+        with count_weights("nobody listens"):
             assert list(tqdm([1])) == ["own", 1]
         assert set_tqdm_hook(own) is own
     finally:
@@ -78,7 +78,7 @@ def test_tokens_are_counted_while_the_weights_are_read(tiny_model: Path) -> None
             with ThreadPoolExecutor(1) as pool:  # another session's preview, in its own thread
                 counted.append(len(pool.submit(engine.tokens, Prompt("ab")).result(timeout=60)))
 
-    with telling(hear):
+    with listen(hear):
         engine.load()
     assert counted == [3]
 

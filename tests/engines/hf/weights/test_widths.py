@@ -17,11 +17,16 @@ from icl.core.errors import ModelError
 from icl.core.types import Prompt, Sampling
 from icl.engines.hf.weights import load as loading
 from icl.engines.hf.weights import memory, placement, widths
-from icl.engines.hf.weights.hashes import quiet
-from icl.engines.hf.weights.memory import check_fit, footprint, gigabytes, stored_bytes
+from icl.engines.hf.weights.hashes import silence_libraries
+from icl.engines.hf.weights.memory import (
+    check_fit,
+    count_footprint,
+    count_stored_bytes,
+    format_bytes,
+)
 from icl.engines.hf.weights.placement import place
-from icl.engines.hf.weights.proof import check_proof, described, prove
-from icl.engines.hf.weights.widths import Formats, already_quantized
+from icl.engines.hf.weights.proof import check_proof, describe_proof, prove
+from icl.engines.hf.weights.widths import Formats, is_quantized
 from tests.conftest import save_model
 from tests.engines.random_llama import (
     BLOCKS,
@@ -66,7 +71,7 @@ def test_proof_of_width(
     assert sum(one.weight_bytes for one in layers) == weights
     assert sum(one.scale_bytes for one in layers) == scales
     assert {one.code for one in layers} == ({width} if kind == "Linear4bit" else {None})
-    assert f"loaded as {width}, source fp32: " in described(facts)
+    assert f"loaded as {width}, source fp32: " in describe_proof(facts)
     scores(loaded)
     assert loaded.provenance() == facts
     after = [one for one in prove(loaded.lm.model) if not one.is_head]
@@ -111,7 +116,7 @@ def test_tree_scores_equal_plain_scores(
 def test_a_load_that_stays_unquantized_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "bnb_config", lambda *given: None)
+    monkeypatch.setattr(loading, "make_bnb_config", lambda *given: None)
     with pytest.raises(ModelError, match=r"to be loaded as nf4, but none .* Linear in float32; "):
         engine(model, "nf4").load()
     small = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
@@ -131,7 +136,7 @@ def test_proof_takes_nf4_for_no_fp4(model: Path) -> None:
 
 def test_checkpoints_that_are_already_quantized(model: Path, tmp_path: Path) -> None:
     first = engine(model, "nf4").load()
-    with quiet():
+    with silence_libraries():
         first.lm.model.save_pretrained(tmp_path / "q")
     for file in model.glob("tokenizer*"):
         shutil.copy(file, tmp_path / "q")
@@ -224,7 +229,7 @@ def test_sizes(given: Any, n_bytes: int) -> None:
 @pytest.mark.parametrize("width", ["fp32", "bf16", "int8", "nf4", "fp4"])
 def test_estimate_is_near_what_is_held(model: Path, width: str) -> None:
     loaded = engine(model, width).load()
-    counted = footprint(loaded._config)
+    counted = count_footprint(loaded._config)
     held: Any = loaded.provenance()["bytes"]
     assert counted.weight_bytes(width, loaded.formats.compute) == pytest.approx(held, rel=0.05)
     assert counted.kv_values == 2 * 2 * 2 * 16, "keys and values, layers, heads, size"
@@ -233,28 +238,28 @@ def test_estimate_is_near_what_is_held(model: Path, width: str) -> None:
 
 def test_stored_bytes_are_those_of_the_headers(model: Path, tmp_path: Path) -> None:
     file = model / "model.safetensors"
-    assert stored_bytes(model) == pytest.approx(file.stat().st_size, rel=0.02)
-    assert stored_bytes(tmp_path) is None
+    assert count_stored_bytes(model) == pytest.approx(file.stat().st_size, rel=0.02)
+    assert count_stored_bytes(tmp_path) is None
     (tmp_path / "x.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(ModelError, match=r"x.safetensors is no safetensors file \(.*download it"):
-        stored_bytes(tmp_path)
+        count_stored_bytes(tmp_path)
 
 
 def test_what_cannot_fit_is_refused_before_a_weight_is_read(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = footprint(engine(model).open()._config)
+    counted = count_footprint(engine(model).open()._config)
     room = counted.least_bytes("nf4", "float32")
-    monkeypatch.setattr(placement, "free_bytes", lambda device: room)
+    monkeypatch.setattr(placement, "measure_free_bytes", lambda device: room)
     monkeypatch.setattr(loading, "_read_weights", lambda *given: pytest.fail("was read"))
     with pytest.raises(ModelError) as caught:
         engine(model, "fp32").load()
     said = str(caught.value)
-    assert f"as fp32 on cpu needs {gigabytes(counted.least_bytes('fp32', 'fp32'))}, " in said
-    assert f"{gigabytes(room)} free: try width: " in said
+    assert f"as fp32 on cpu needs {format_bytes(counted.least_bytes('fp32', 'fp32'))}, " in said
+    assert f"{format_bytes(room)} free: try width: " in said
     assert "check_memory: false loads it all the same" in said
     monkeypatch.undo()
-    monkeypatch.setattr(placement, "free_bytes", lambda device: 0)
+    monkeypatch.setattr(placement, "measure_free_bytes", lambda device: 0)
     with pytest.raises(ModelError, match="0 kB free: try a smaller model, or device: offload"):
         engine(model).load()
     assert engine(model, check_memory=False).load().provenance()
@@ -295,5 +300,5 @@ def test_control_groups_bound_what_is_free(tmp_path: Path) -> None:
 
 
 def test_what_is_quantized_already() -> None:
-    assert all(map(already_quantized, ("Q4_K_M", "nf4", "gptq 4-bit", "int8", "Q8_0")))
-    assert not any(map(already_quantized, ("BF16", "F32", "F16", "fp32", "bf16", None)))
+    assert all(map(is_quantized, ("Q4_K_M", "nf4", "gptq 4-bit", "int8", "Q8_0")))
+    assert not any(map(is_quantized, ("BF16", "F32", "F16", "fp32", "bf16", None)))
