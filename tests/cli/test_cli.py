@@ -184,7 +184,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path: Path) -> None:
     file = write(tmp_path)
     code = f"""
 import sys
-import icl.cli
+import icl.cli, icl.running.run
 def answer(*a): raise KeyboardInterrupt
 sys.modules["icl.running.run"].answer_batch = answer
 sys.argv = ["icl", "run", {str(file)!r}, "--out", {str(tmp_path / "r")!r}]

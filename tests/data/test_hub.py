@@ -1,4 +1,4 @@
-"""A data set of the hub, from a hub on loopback: pinned, kept, and read again without it."""
+"""A data set of the hub, from a hub on loopback: pin_commit, kept, and read again without it."""
 
 import json
 import os
@@ -14,14 +14,14 @@ pytest.importorskip("datasets")
 CODE = """
 import json, sys
 from pathlib import Path
-from icl.data import DataSpec, load, pinned
+from icl.data import DataSpec, load, pin_commit
 from icl.core.errors import IclError
 
 for revision in json.loads(sys.argv[1]):
     name = "org/nix" if revision == "other" else "org/reviews"
     spec = DataSpec("hf", Path(name), split="test", answer="label", revision=revision)
     try:
-        print(json.dumps([pinned(spec).revision, [row.targets[0] for row in load(spec)]]))
+        print(json.dumps([pin_commit(spec).revision, [row.targets[0] for row in load(spec)]]))
     except IclError as error:
         print(json.dumps([str(error)]))
 """
@@ -89,7 +89,7 @@ def test_a_run_says_the_commit_it_read_and_keeps_it(tmp_path):
     with hub() as (url, _):
         for name, extra in (
             ("newest", {}),
-            ("pinned", {"revision": NEW}),
+            ("pin_commit", {"revision": NEW}),
             ("old", {"revision": OLD}),
         ):
             text = {"models": models, "data": {"reviews": data | extra}, "tasks": [task]}

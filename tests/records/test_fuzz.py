@@ -18,7 +18,7 @@ from icl.prompts.child_process import Sandbox
 from icl.prompts.render_again import Rendering
 from icl.reports.card import make_card, render_card
 from icl.reports.comparison import render_comparison
-from icl.reports.page.page import page as report
+from icl.reports.page.page import report_page as report
 from icl.reports.tables import render, render_record
 from icl.scoring.scores import score_run
 from tests.table_experiment import write

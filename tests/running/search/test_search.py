@@ -382,7 +382,7 @@ def test_a_spoilt_state_is_told(tmp_path: Path) -> None:
     file, out = planted(tmp_path), tmp_path / "runs"
     search(file, out)
     (out / "small" / "search.json").write_text("{}")
-    with pytest.raises(StoreError, match="is not what a search writes .*delete it"):
+    with pytest.raises(StoreError, match="search.json: key is missing; delete it and search again"):
         search(file, out)
 
 
