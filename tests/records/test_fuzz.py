@@ -18,7 +18,7 @@ from icl.prompts.child_process import Sandbox
 from icl.prompts.render_again import Rendering
 from icl.reports.card import make_card, render_card
 from icl.reports.comparison import render_comparison
-from icl.reports.page.page import report_page as report
+from icl.reports.page.page import report_page
 from icl.reports.tables import render, render_record
 from icl.scoring.scores import score_run
 from tests.table_experiment import write
@@ -35,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that ranks and writes, calibrated, scored and compared."""
     folder = tmp_path_factory.mktemp("whole")
     tasks = json.loads(write(folder).read_text())["tasks"]
-    tasks[0] |= {"calibrate": ["contextual", "batch"]}
+    tasks[0] |= {"calibrate": ["contextual", "batch"], "metrics": ["accuracy"]}
     tasks[0]["rows"]["n"] = 3
     tasks[1]["rows"]["lines"] = [1, 3]
     run(write(folder, tasks=tasks, compare={"by": "shots"}), folder / "runs")
@@ -123,7 +123,7 @@ def score_all(folder: Path, rendering: Rendering) -> None:
     render_comparison(made)
 
 
-def fuzz(runs: Path, rendering: Rendering, cases: range, scored: int = 10) -> int:
+def fuzz(runs: Path, rendering: Rendering, cases: range, scored: int = 30) -> int:
     """How many of the cases were refused; one of ``scored`` is scored too, and reported."""
     files = sorted(path for path in runs.rglob("*.json*") if path.is_file())
     kept = {path: path.read_bytes() for path in files}
@@ -136,8 +136,8 @@ def fuzz(runs: Path, rendering: Rendering, cases: range, scored: int = 10) -> in
             read_all(runs, rendering, path)
             if case % scored == 0:
                 score_all(runs, rendering)
-                if case % (20 * scored) == 0:
-                    report(load_run("small", runs, rendering))
+                if case % (5 * scored) == 0:
+                    report_page(load_run("small", runs, rendering))
         except IclError:
             refused += 1
         except Exception as error:
@@ -155,4 +155,4 @@ def test_files_broken_at_random_are_read_or_refused(runs: Path, rendering: Rende
 
 @pytest.mark.slow
 def test_ten_thousand_broken_files_are_read_or_refused(runs: Path, rendering: Rendering) -> None:
-    assert fuzz(runs, rendering, range(1000, 11_000), scored=4) > 1000
+    assert fuzz(runs, rendering, range(1000, 11_000), scored=40) > 1000

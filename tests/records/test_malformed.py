@@ -231,7 +231,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two conditions that rank, scored and calibrated."""
     folder = tmp_path_factory.mktemp("whole")
     tasks = json.loads(write(folder).read_text())["tasks"][:1]
-    tasks[0] |= {"calibrate": ["per_token"], "rows": {"data": "rows", "split": "test"}}
+    tasks[0] |= {
+        "calibrate": ["per_token"],
+        "metrics": ["accuracy"],
+        "rows": {"data": "rows", "split": "test"},
+    }
     run(write(folder, tasks=tasks, data=data(folder)), folder / "runs")
     return folder
 
