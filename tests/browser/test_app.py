@@ -210,7 +210,7 @@ def test_what_is_chosen_changes_the_prompt(tiny: str, open_page: Callable[[str],
 def test_ranking(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
     told = run(page, "of the 60 labels")
-    assert re.match(r"row id 2: \w+ with [\d.e-]+% of the 60 labels; correct", told)
+    assert re.match(r"row id 2: \w+ with [\d.e-]+ % of the 60 labels; correct", told)
     bars = page.locator("#labels .confidence-set").count()
     assert bars in (10, 11)  # the right label is shown wherever it stands
     assert page.locator("#labels").inner_text().count("✓") == 1
