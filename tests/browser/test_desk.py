@@ -106,7 +106,7 @@ def test_shots_by_hand_tokens_and_the_exported_run(
     assert record["request"] == kept["request"]
     (ran,) = load_run("mine", folder / "runs").conditions
     (share,) = [max(label_shares(one.logprobs)) for one in ran.records.values()]
-    shown_share = float(re.search(r" with ([\d.e-]+)%", told)[1])  # type: ignore[index]
+    shown_share = float(re.search(r" with ([\d.e-]+) %", told)[1])  # type: ignore[index]
     assert shown_share == pytest.approx(100 * share, rel=6e-3)  # three digits are shown
     assert [shot[0] for shot in record["shots"]] == [second, first] == kept["shots"]
     assert not shown or kept["prompt"] == shown
