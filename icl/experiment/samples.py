@@ -39,6 +39,9 @@ def list_built_in_data() -> dict[str, DataEntry]:
         "samples/generate": DataEntry(
             format="jsonl", path=str(find_samples() / "generate" / "eng.jsonl"), answer="answers"
         ),
+        "samples/opposites": DataEntry(
+            format="jsonl", path=str(find_samples() / "opposites" / "eng.jsonl"), answer="opposites"
+        ),
         **{
             f"samples/{kind}": DataEntry(
                 format="jsonl", path=str(find_samples() / kind / "eng.jsonl")
@@ -56,14 +59,14 @@ def make_sample_task(template: str, kind: Kind) -> dict[str, Any]:
     """
     split = {"rows": {"split": "test"}, "pool": {"split": "train"}}
     folder, _, name = template.rpartition("/")
-    known = ("intent", "translation", "summarization", "sentiment", "choose", "extract", "generate")
+    known = {name.partition("/")[2] for name in list_built_in_data()}
     data = folder if name and folder in known else kind.samples
     if not data:
         raise ConfigError(
             f"no data set ships with which a template of kind {kind.name!r} could be tried; write "
             "an experiment file that names rows, and give that"
         )
-    task = {"sentiment": "classify"}.get(data, data)
+    task = {"sentiment": "classify", "opposites": "generate"}.get(data, data)
     if data == kind.samples and lookup("task", task).kind != kind:
         task = kind.name
     if data == "translation":

@@ -77,6 +77,7 @@ ROWS = {
     "choose": sample_rows("choose", "label"),
     "extract": sample_rows("extract", "entities"),
     "generate": sample_rows("generate", "answers"),
+    "opposites": sample_rows("opposites", "opposites"),
 }
 ROWS["judge"] = [
     replace(
