@@ -2,20 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := pyproject.toml constraints.txt
-# After the other tests, a file for every two processors: each runs an app and a Chromium.
-PAIRS = $$($(BIN)/python -c 'import os; print(max(1, min(8, (os.cpu_count() or 1) // 2)))')
-BROWSER = $(BIN)/python -m pytest tests/browser -m "browser and not slow" -rs -n $(PAIRS) --dist loadfile
+BROWSER := $(BIN)/python -m pytest -m "browser and not slow" -rs
 
 .PHONY: help demo app test check bench browser trust clean
 
 help:
 	@echo "make demo    run experiments/quickstart.yaml on a real model"
-	@echo "make test    run the tests, in Chromium too where it is installed"
+	@echo "make test    run the tests; in Chromium, where it is installed, one of each tab"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make bench   compare speed and numbers with other tools"
 	@echo "make trust   the long campaigns: kills, faults, fuzzing"
 	@echo "make app     open the web workbench on this machine"
-	@echo "make browser test the web workbench in Chromium alone"
+	@echo "make browser run all tests of the web workbench in Chromium"
 	@echo "make clean   remove .venv, caches and runs"
 
 .venv/.made: $(INPUTS)
@@ -38,7 +36,7 @@ app: .venv/.made .venv/.with-app
 
 test: .venv/.made .venv/.with-test-browser
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
-	$(BROWSER)
+	$(BROWSER) tests/browser/test_tabs.py
 
 check: .venv/.made .venv/.with-check
 	$(BIN)/ruff format --check .
@@ -50,7 +48,7 @@ bench: .venv/.made .venv/.with-bench
 	$(BIN)/python -m benchmarks
 
 browser: .venv/.made .venv/.with-test-browser
-	$(BROWSER)
+	$(BROWSER) tests/browser -n auto --maxprocesses 8 --dist loadfile
 
 trust: .venv/.made .venv/.with-test-browser
 	$(BIN)/python -m pytest -m slow

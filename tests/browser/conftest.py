@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,51 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+class Starter:
+    """The process that starts apps; it has imported what they need."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.browser.serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+        )
+        atexit.register(self.process.kill)
+
+    def start(self, asked: dict[str, Any]) -> int:
+        """The process id of an app."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@cache
+def starter() -> Starter:
+    return Starter()
+
+
+def is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(met: Callable[[], bool], seconds: float) -> bool:
+    """Whether it is met within that time."""
+    end = time.monotonic() + seconds
+    while not met():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 @contextmanager
 def serving(model: dict[str, Any], folder: Path, *experiment: str) -> Iterator[str]:
     """The address of the app on that model, with ``folder`` as its working folder.
@@ -42,33 +92,33 @@ def serving(model: dict[str, Any], folder: Path, *experiment: str) -> Iterator[s
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "tests.browser.serve",
-            str(port),
-            json.dumps(model),
-            *experiment,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
-    )
-    assert process.stdout is not None and process.stderr is not None
-    try:
-        address, _, token = process.stdout.readline().strip().partition("?token=")
-        assert address == f"http://127.0.0.1:{port}/" and token, process.stderr.read()
-        COOKIES[address] = {cookie_name(port): token}
-        yield address
-    finally:
-        process.terminate()
-        _, told = process.communicate(timeout=20)
-    assert "Traceback" not in told, told
+    with tempfile.TemporaryDirectory() as private:
+        out, errors = Path(private, "out"), Path(private, "errors")
+        process = starter().start(
+            {
+                "port": port,
+                "model": model,
+                "folder": str(folder),
+                "experiment": (*experiment, None)[0],
+                "out": str(out),
+                "errors": str(errors),
+            }
+        )
+        try:
+            until(lambda: out.exists() or not is_there(process), 120)
+            assert out.exists(), errors.read_text("utf-8")
+            until(lambda: "?token=" in out.read_text("utf-8"), 5)
+            address, _, token = out.read_text("utf-8").partition("?token=")
+            assert address == f"http://127.0.0.1:{port}/" and token
+            COOKIES[address] = {cookie_name(port): token}
+            yield address
+        finally:
+            if is_there(process):
+                os.kill(process, signal.SIGTERM)
+            ended = until(lambda: not is_there(process), 20)
+            told = errors.read_text("utf-8") if errors.exists() else ""
+        assert ended, "the app does not end"
+        assert "Traceback" not in told, told
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,24 @@
-"""Serves the app on a model given as JSON, for tests: PORT MODEL [EXPERIMENT]."""
+"""Starts apps for tests: imports what they need once, and forks for each line of JSON it reads.
+
+A line is ``{"port", "model", "folder", "experiment", "out", "errors"}``: the child serves the app
+on that model with ``folder`` as its working folder, writes its address to the file ``out`` and
+what it complains of to ``errors``. The answer is a line with its process id.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
 
 from icl.core.registry import register
 from icl.core.types import ChoiceScore, OnToken, Output, Prompt, Sampling, TokenScore
@@ -74,10 +84,37 @@ class Slow(TableEngine):
         yield from super().score(items)
 
 
+def start(asked: dict[str, Any]) -> int:
+    """Serve the app in a child of this process; returns its process id."""
+    if child := os.fork():
+        return child
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.chdir(asked["folder"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, name in ((1, os.devnull), (2, asked["errors"])):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+    status = 1
+    try:
+        serve(
+            asked["model"],
+            port=asked["port"],
+            experiment=asked["experiment"],
+            ready=lambda url: Path(asked["out"]).write_text(url, "utf-8"),
+        )
+        status = 0
+    except SystemExit:  # the end of a test
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
 if __name__ == "__main__":
-    serve(
-        json.loads(sys.argv[2]),
-        port=int(sys.argv[1]),
-        experiment=(*sys.argv[3:], None)[0],
-        ready=lambda url: print(url, flush=True),
-    )
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    for name in ("gradio", "transformers", "uvicorn", "icl.workbench.web.tabs"):
+        import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that ended leave nothing behind
+    for line in sys.stdin:
+        print(start(json.loads(line)), flush=True)
