@@ -1,49 +1,71 @@
-"""The command line: one file for each group of verbs, all of them on one Typer app."""
+"""The command line: one file for each group of verbs, all of them on one Typer app.
+
+This file imports next to nothing, so that Ctrl+C is met from the first moment on: what it stops
+while libraries are still being read ends as quietly as what it stops later.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-import typer
-from typer.models import CommandInfo
+if TYPE_CHECKING:
+    import typer
 
-from icl.cli import author, compare, export, feedback, report, run, search, show, workbench
-from icl.cli.common import STOPPED, app
-from icl.core.errors import IclError, join_lines
+    app: typer.Typer
 
 __all__ = ["app", "main"]
 
 
-_MODULES = (author, run, search, workbench, compare, show, report, feedback, export)
-"""The files whose verbs are on the app, in the order of the help."""
-_PANELS = ("Write", "Run", "Look", "Use")
+STOPPED = 130
+"""Exit code after Ctrl+C, as shells have it; Typer hands the same back."""
 
 
-def _place(verb: CommandInfo) -> tuple[int, int]:
-    """Return where the help shows a verb: its panel, then the file it is written in."""
-    assert verb.callback is not None
-    written = [module.__name__ for module in _MODULES].index(verb.callback.__module__)
-    return [*_PANELS, verb.rich_help_panel].index(verb.rich_help_panel), written
+class _StopKey:
+    """Ctrl+C, remembered: what it breaks off may turn it into an error of another name."""
 
+    def __init__(self) -> None:
+        self.pressed = False
 
-app.registered_commands.sort(key=_place)
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.pressed = True
+        # What is thrown inside of a callback can go nowhere, and Python would print it.
+        sys.unraisablehook = lambda _: None
+        raise KeyboardInterrupt
 
 
 def main() -> None:
     """Entry point: an expected error is one line and exit code 2, never a traceback."""
+    key, before = _StopKey(), signal.getsignal(signal.SIGINT)
+    listening = before is signal.default_int_handler  # else somebody else sees to it
+    hook = sys.unraisablehook
     try:
-        code = app(standalone_mode=False)
-        if code == STOPPED:
-            typer.echo("icl: stopped; run the same command again to go on", err=True)
-        sys.exit(code)
-    except IclError as error:
-        typer.echo(f"icl: {join_lines(error)}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
-    except typer.TyperException as error:
-        show_usage = getattr(error, "show", None)
-        if show_usage is None:
+        if listening:
+            signal.signal(signal.SIGINT, key)
+        from icl.cli.verbs import call_verb
+
+        code = call_verb()
+    except KeyboardInterrupt:
+        code = STOPPED
+    except Exception:
+        if not key.pressed:
             raise
-        show_usage()
-        sys.exit(2)
+        code = STOPPED  # as when a library cannot be imported because it was broken off
+    finally:
+        sys.unraisablehook = hook
+        if listening:
+            signal.signal(signal.SIGINT, before)
+    if code == STOPPED:
+        sys.stderr.write("icl: stopped; run the same command again to go on\n")
+    sys.exit(code)
+
+
+def __getattr__(name: str) -> Any:
+    """Return the app, which imports all verbs."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from icl.cli.verbs import app
+
+    return app

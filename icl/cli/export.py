@@ -9,6 +9,7 @@ import typer
 
 from icl.cli.common import Out, app, pasted
 from icl.core.errors import StoreError
+from icl.core.safe_print import echo, echo_data
 
 PANEL = "Use"
 
@@ -39,8 +40,8 @@ def export(
         )
     text = made_of(run, rest, kind, shots_of)
     if file is None:
-        typer.echo(text, nl=False)
+        echo_data(text)
         return
     replace_file(file, text)
     checked = f"; check it: python {pasted(file)}" if kind != "messages" else ""
-    typer.echo(f"{file}: {run.name}#{rest}{checked}", err=True)
+    echo(f"{file}: {run.name}#{rest}{checked}", err=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from icl.cli.common import app
+from icl.core.safe_print import echo
 
 PANEL = "Use"
 
@@ -29,7 +30,7 @@ def feedback(
     counts = Counter(one.verdict for one in found)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     rows = collect_shots(found)
-    typer.echo(f"{len(found)} verdicts: {told or 'none'}; {len(rows)} rows with a right answer")
+    echo(f"{len(found)} verdicts: {told or 'none'}; {len(rows)} rows with a right answer")
     if out is not None:
         write_shots(out, rows)
-        typer.echo(f"{out}: use it in an experiment as  shots: [{{file: {out}}}]")
+        echo(f"{out}: use it in an experiment as  shots: [{{file: {out}}}]")

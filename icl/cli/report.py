@@ -10,6 +10,7 @@ import typer
 
 from icl.cli.common import app
 from icl.core.errors import ConfigError
+from icl.core.safe_print import echo, echo_data
 
 if TYPE_CHECKING:
     from icl.records.results import Run
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PANEL = "Look"
 FORMATS = ("html", "text", "md", "latex", "csv", "excel", "json")
+DATA = ("csv", "excel", "json")
+"""Formats that programs read: what they hold is the data itself."""
 WITHOUT = {
     "html": {
         "--rows": "use --format text, md, latex, csv, excel or json",
@@ -75,10 +78,12 @@ def report(
         text = _terminal(run, pivots, metric, behind, plain=output is not None)
     else:
         text = _text(run, pivots, metric, behind, made)
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
+    if output is not None:
         _write(text, output)
+    elif made in DATA:
+        echo_data(text)
+    else:
+        echo(text, nl=False, drawn=made == "text")
 
 
 def _format(format: str | None, rows: str | None, cols: str | None, asked: dict[str, bool]) -> str:
@@ -145,4 +150,4 @@ def _write(text: str, path: Path, within: Path | None = None) -> None:
     from icl.core.files import replace_file
 
     replace_file(path, text, within)
-    typer.echo(str(path))
+    echo(str(path))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from icl.cli.common import AllowCommands, Out, app, pasted
+from icl.core.safe_print import echo
 
 PANEL = "Run"
 
@@ -38,9 +39,9 @@ def run(
     done = run_experiment(experiment, out, progress)
     table = render(done) + render_comparison(done)
     replace_file(done.folder / TABLE, table, out)
-    typer.echo(table, nl=False)
+    echo(table, nl=False)
     one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
-    typer.echo(
+    echo(
         f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
         f"look at one:  icl show {pasted(one)}"
     )
@@ -48,9 +49,9 @@ def run(
 
 def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from icl.core.safe_console import SafeConsole
     from icl.running.estimate import HEAD, estimate, sum_estimates
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -61,8 +62,8 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
         for one in estimate(experiment, out, progress):
             found.append(one)
             table.add_row(*one.cells())
-    Console().print(table, highlight=False)
-    typer.echo(sum_estimates(found))
+    SafeConsole().print(table)
+    echo(sum_estimates(found))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -86,6 +87,6 @@ def score(
 
     loaded = load_run(run_name, out, allow_commands=allow_commands)
     for line in note_commands_left_out(loaded) if metric is None else ():
-        typer.echo(line, err=True)
+        echo(line, err=True)
     scored = score_run(loaded, metric, parser, calibrators=calibrator)
-    typer.echo(render(scored), nl=False)
+    echo(render(scored), nl=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icl.cli.common import Out, app
+from icl.core.safe_print import echo
 from icl.running.progress import format_duration
 
 if TYPE_CHECKING:
@@ -41,23 +42,24 @@ def search(
         _tell_plan(plan(file, out, progress))
         return
     found = find(file, out, progress, again)
-    typer.echo(render(found), nl=False)
+    echo(render(found), nl=False)
     if found.shots:
-        typer.echo(f"shots:      {found.shots}")
-    typer.echo(f"experiment: {found.best}\n  icl run {found.best}")
+        echo(f"shots:      {found.shots}")
+    echo(f"experiment: {found.best}\n  icl run {found.best}")
 
 
 def _tell_plan(made: SearchPlan) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from icl.core.safe_console import SafeConsole
+
     names = [candidate.name for candidate in made.field.candidates]
-    typer.echo(f"{len(names)} candidates:")
+    echo(f"{len(names)} candidates:")
     for name in names[:NAMED]:
-        typer.echo(f"  {name}")
+        echo(f"  {name}")
     if len(names) > NAMED:
-        typer.echo(f"  … and {len(names) - NAMED} more")
+        echo(f"  … and {len(names) - NAMED} more")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in ("rung", "candidates", "rows", "new rows", "tokens at most", "time"):
         table.add_column(title, justify="right")
@@ -75,10 +77,10 @@ def _tell_plan(made: SearchPlan) -> None:
         f"{made.test_tokens:,}",
         _time(made.test_tokens, made.pace),
     )
-    Console().print(table, highlight=False)
+    SafeConsole().print(table)
     total = sum(made.tokens)
     budget = f"; the budget is {made.budget}" if made.budget else "; there is no budget"
-    typer.echo(
+    echo(
         f"about {total:,.0f} tokens, {_time(total, made.pace)} before the test{budget}\n"
         "nothing was run or kept"
     )

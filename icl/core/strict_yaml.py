@@ -1,17 +1,41 @@
-"""The YAML of experiment files: no aliases, no doubled keys, no dates that are objects."""
+"""The YAML of experiment files: no aliases, no doubled keys, no dates that are objects, bounded."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-__all__ = ["StrictLoader", "find_line"]
+__all__ = ["DEEPEST", "PlainLoader", "StrictLoader", "find_line", "find_odd_value", "load_yaml"]
 
 
-class StrictLoader(yaml.SafeLoader):
+DEEPEST = 100
+"""Values within one another; Python's own limit, which ends in a RecursionError, is far above."""
+
+
+class PlainLoader(yaml.SafeLoader):
+    """YAML whose values stand in one another to a bounded depth."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node that does not lie too deep."""
+        self._depth += 1
+        if self._depth > DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"values stand in one another more than {DEEPEST} deep", mark
+            )
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+
+class StrictLoader(PlainLoader):
     """YAML without aliases (a bomb is written with them) and without doubled keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -39,6 +63,54 @@ StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def load_yaml(text: str, loader: type[PlainLoader] = StrictLoader) -> Any:
+    """Read YAML text, whoever wrote it, and raise nothing but YAML's own error.
+
+    >>> load_yaml("a: [1, 2]")
+    {'a': [1, 2]}
+
+    Raises:
+        yaml.YAMLError: no YAML, nested too deeply, or a value that is none of its tag.
+    """
+    try:
+        return yaml.load(text, loader)  # noqa: S506 - a subclass of SafeLoader
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Such as `!!int x`, or more digits than Python reads: PyYAML looks for neither.
+        told = " ".join(str(error).split())[:200]
+        raise yaml.YAMLError(f"a value that cannot be read: {told}") from error
+
+
+def find_odd_value(value: Any, place: str = "") -> str | None:
+    """Say where in parsed YAML something stands that JSON has no form for; None where nothing does.
+
+    Infinity and not-a-number are such, and keys of several types in one mapping.
+
+    >>> find_odd_value({"sampling": {"temperature": float("inf")}})
+    'sampling.temperature: inf is no number that can be kept; give a finite one'
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place}: {value} is no number that can be kept; give a finite one"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return f"{place}: a whole number of {value.bit_length()} bits; give one of at most 63"
+    if isinstance(value, list | tuple):
+        inner = [(str(number), one) for number, one in enumerate(value)]
+    elif isinstance(value, dict):
+        odd = [key for key in value if not isinstance(key, str | int)]
+        if odd or len({isinstance(key, str) for key in value}) > 1:
+            shown = odd[0] if odd else next(key for key in value if not isinstance(key, str))
+            return f"{place or 'keys'}: the key {shown!r} is no text; put it in quotes"
+        inner = [(str(key), one) for key, one in value.items()]
+    elif value is None or isinstance(value, str | int | float):
+        return None
+    else:
+        return f"{place}: {value!r} is neither text, number, list nor mapping; put it in quotes"
+    for key, one in inner:
+        if found := find_odd_value(one, f"{place}.{key}" if place else key):
+            return found
+    return None
+
 
 _WORD = re.compile(r"'([^'\n]{1,200})'")
 _PATH = re.compile(r"(?<![\w./])[A-Za-z_]\w*(?:\.\w+)*(?=[:\s])")

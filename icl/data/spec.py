@@ -167,8 +167,6 @@ def read_text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") ->
             for line in text:
                 number += 1
                 yield line
-    except LookupError as error:
-        raise DataError(f"{path}: {error}; write encoding: utf-8, latin-1, cp1252 …") from None
     except UnicodeDecodeError as error:
         # What is before the byte in the decoder's chunk has not been given out as lines yet.
         before = bytes(error.object[: error.start]).decode(name, errors="replace")
@@ -176,6 +174,8 @@ def read_text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") ->
             f"{path}:{number + 1 + before.count(chr(10))}: byte 0x{error.object[error.start]:02x} "
             f"is not {encoding} ({error.reason}); save the file as UTF-8 or give its encoding:"
         ) from None
+    except (LookupError, ValueError) as error:
+        raise DataError(f"{path}: {error}; write encoding: utf-8, latin-1, cp1252 …") from None
     except EOFError:
         raise DataError(
             f"{path}:{number + 1}: the gzip file ends too early; get or pack it again"

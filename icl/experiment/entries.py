@@ -165,11 +165,17 @@ class SearchEntry(StrictEntry):
     """One of so many candidates is kept at each rung, and asked so many times the rows."""
 
 
+MOST_LAYOUTS = 1000
+"""Each is a condition of its own, which a model is asked; a mistyped number is larger."""
+
+
 def _numbered(value: Any) -> Any:
     """``3`` is f0, f1 and f2; a name, or a list of them, is what it says."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError("at least 1 is needed: 1 is the template as it is written")
+        if value > MOST_LAYOUTS:
+            raise ValueError(f"at most {MOST_LAYOUTS:,} layouts are compared; give fewer")
         return [f"f{number}" for number in range(value)]
     names = wrap_list(value)
     for name in names:

@@ -8,7 +8,7 @@ import yaml
 
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
-from icl.core.strict_yaml import StrictLoader
+from icl.core.strict_yaml import find_odd_value, load_yaml
 from icl.experiment.entries import (
     ExperimentEntry,
     validate,
@@ -47,7 +47,7 @@ def load_experiment(path: str | Path) -> Experiment:
 def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment:
     """Check experiment text; see :func:`load_experiment`."""
     try:
-        raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+        raw = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
@@ -55,6 +55,8 @@ def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment
         raise ConfigError(f"{where}{at}: not YAML: {problem}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}: an experiment is `key: value` lines with models and tasks")
+    if odd := find_odd_value(raw):
+        raise ConfigError(f"{where}: {odd}")
     entry = validate(ExperimentEntry, raw, where)
     base = base / Path(entry.base).expanduser() if entry.base else base
     experiment = Experiment(

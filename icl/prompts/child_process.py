@@ -14,6 +14,7 @@ import importlib.util
 import json
 import math
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -206,11 +207,7 @@ class Sandbox:
                     "stopped; make its loops or texts smaller"
                 ) from None
             except (EOFError, ConnectionError):
-                code = self._replace()
-                raise TemplateError(
-                    f"{name}: the process that renders templates ended with code {code}; the "
-                    "template is nested too deeply or needs too much memory, make it smaller"
-                ) from None
+                raise TemplateError(f"{name}: {_explain_end(self._replace())}") from None
             if answer.get("full"):
                 self._replace()
             return answer
@@ -271,6 +268,20 @@ class Sandbox:
         code = self._end()
         self._spawn()
         return code
+
+
+def _explain_end(code: int | None) -> str:
+    """Why a child ended that should not have, and what repairs it."""
+    what = f"the process that renders templates ended with code {code}"
+    if code is not None and code > 0:
+        return f"{what}; what it wrote to the terminal says why"
+    allowed = _cpu_allowed()
+    if math.isfinite(allowed) and code in (-signal.SIGXCPU, -signal.SIGKILL):
+        return (
+            f"{what}: a process may use {allowed:g} s of a processor here; raise that limit (ulimit "
+            "-t unlimited, in a new shell), or make the template's loops smaller"
+        )
+    return f"{what}; the template is nested too deeply or needs too much memory, make it smaller"
 
 
 def _send(line: socket.socket, message: Any, left: Left | None = None) -> None:
@@ -338,6 +349,28 @@ def _spent(pid: int) -> float:
         return 0.0
 
 
+def _bound(kind: int, most: int) -> int:
+    """Lower a limit of this process as far as the one that it was started with allows.
+
+    Returns what holds now: whoever set a tighter one (``ulimit``) keeps it, and no process may
+    raise a hard limit, its own included.
+    """
+    import resource
+
+    found = [one for one in resource.getrlimit(kind) if one != resource.RLIM_INFINITY]
+    held = min([most, *found])
+    resource.setrlimit(kind, (held, held))
+    return held
+
+
+def _cpu_allowed() -> float:
+    """Seconds of a processor that this process was given for its whole life."""
+    import resource
+
+    found = [one for one in resource.getrlimit(resource.RLIMIT_CPU) if one >= 0]
+    return math.inf if resource.RLIM_INFINITY in found or not found else min(found)
+
+
 def serve(line: socket.socket, limits: SandboxLimits) -> None:
     """The child: bound itself, then answer until the parent closes the line."""
     import resource
@@ -345,8 +378,11 @@ def serve(line: socket.socket, limits: SandboxLimits) -> None:
     bounds = [(resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)]
     if sys.platform != "darwin":  # macOS maps gigabytes at start and refuses any lower bound
         bounds.append((resource.RLIMIT_AS, limits.memory_bytes))
-    for kind, most in bounds:
-        resource.setrlimit(kind, (most, most))
+    held = {kind: _bound(kind, most) for kind, most in bounds}
+    limits = replace(
+        limits, memory_bytes=held.get(resource.RLIMIT_AS, limits.memory_bytes)
+    )  # as it is told
+    allowed, hard = _cpu_allowed(), resource.getrlimit(resource.RLIMIT_CPU)[1]
     _send(line, "ready")
     while True:
         try:
@@ -356,9 +392,12 @@ def serve(line: socket.socket, limits: SandboxLimits) -> None:
         began = time.process_time()
         # Whole seconds of the process's life, so this only ends what the parent did not kill.
         ends = math.ceil(began + limits.cpu_s) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(min(ends, allowed)), hard))
         answer = answer_request(message, limits)
-        _send(line, {**answer, "cpu_s": time.process_time() - began})
+        spent = time.process_time()
+        if spent + limits.cpu_s + 1 > allowed:  # the next template needs a fresh process
+            answer = {**answer, "full": True}
+        _send(line, {**answer, "cpu_s": spent - began})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from icl.core.extraction import normalise_value
 from icl.core.kinds import Kind, kind_of, kinds
 from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
+from icl.core.strict_yaml import PlainLoader, load_yaml
 from icl.core.types import canonicalize
 from icl.prompts.jinja_sandbox import TemplateHalf
 
@@ -78,8 +79,8 @@ def split_front_matter(text: str, path: Path) -> tuple[FrontMatter, str, int]:
         raise TemplateError(f"{path}:1: the front matter has no closing line `---`")
     raw = text[opening.end() : closing.start()]
     try:
-        values = yaml.safe_load(raw) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        values = load_yaml(raw, PlainLoader) or {}
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 2}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())

@@ -33,14 +33,14 @@ def make_calibration_tables(
         rows: conditions of one task.
         varying: axes in which they differ.
     """
-    from rich.text import Text
+    from icl.core.safe_console import make_text
 
     shown = [row for row in rows if row.calibrations]
     if not shown:
         return
-    yield Text("calibrated after the fact", style="bold")
+    yield make_text("calibrated after the fact", style="bold")
     yield _table(shown, varying)
-    yield Text("\n".join(_notes(shown)) + "\n", style="dim")
+    yield make_text("\n".join(_notes(shown)) + "\n", style="dim")
 
 
 def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from icl.core.probabilities import label_shares
+from icl.core.safe_text import clean
 from icl.core.types import Choice, Example, Output, Prediction, Prompt, Record
 from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult
@@ -189,6 +190,5 @@ def _model(identity: Mapping[str, object]) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, and without halves of characters."""
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return escape(whole.replace("\0", "\ufffd"))
+    """Escaped, with what nobody sees drawn as marks."""
+    return escape(clean(text))

@@ -72,11 +72,11 @@ def make_comparison_tables(
         comparisons: from :mod:`icl.scoring.compare`.
         by: what the two differ in, for the titles; empty for two runs.
     """
-    from rich.text import Text
+    from icl.core.safe_console import make_text
 
     for one in comparisons:
         if one.problem and len(comparisons) > 1:
-            yield Text(f"{_place(one)}: {one.b} against {one.a}: {one.problem}\n")
+            yield make_text(f"{_place(one)}: {one.b} against {one.a}: {one.problem}\n")
     kept = [one for one in comparisons if not one.problem] or list(comparisons)
     for task, metric in dict.fromkeys((one.where.get("task"), one.metric) for one in kept):
         rows = [one for one in kept if (one.where.get("task"), one.metric) == (task, metric)]
@@ -85,18 +85,18 @@ def make_comparison_tables(
         against = find_shared_words([row.a for row in rows]) or "another each"
         title = f"{rows[0].title}{f' by {by}' if by else ''}, against {against}"
         if any(not row.problem for row in rows):
-            yield Text(" · ".join([*fixed, title]), style="bold")
+            yield make_text(" · ".join([*fixed, title]), style="bold")
             yield _table(rows, varying, by or "compared")
-        yield Text("\n".join(_said(rows, varying)) + "\n", style="dim")
+        yield make_text("\n".join(_said(rows, varying)) + "\n", style="dim")
 
 
 def render_plain(parts: Iterable[RenderableType], width: int = 80) -> str:
     """Tables as plain text of at most ``width`` columns."""
-    from rich.console import Console
+    from icl.core.safe_console import SafeConsole
 
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    console = SafeConsole(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     for part in parts:
-        console.print(part, highlight=False)
+        console.print(part)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
@@ -284,16 +284,16 @@ def make_spread_tables(run: Run) -> Iterator[RenderableType]:
 
     Nothing where a run has one of each.
     """
-    from rich.text import Text
+    from icl.core.safe_console import make_text
 
     found = spreads(run)
     stable = {one.task: one for one in rank_stability(run)} if _several(run, "prompt") else {}
     for task in dict.fromkeys(one.where["task"] for one in found):
         rows = [one for one in found if one.where["task"] == task]
         over = list(dict.fromkeys(name for row in rows for name in row.over))
-        yield Text(f"{task} · {rows[0].title} over {', '.join(over)}", style="bold")
+        yield make_text(f"{task} · {rows[0].title} over {', '.join(over)}", style="bold")
         yield _spread_table(rows)
-        yield Text("\n".join(_spread_notes(rows, stable.get(task))) + "\n", style="dim")
+        yield make_text("\n".join(_spread_notes(rows, stable.get(task))) + "\n", style="dim")
 
 
 def _several(run: Run, setting: str) -> bool:

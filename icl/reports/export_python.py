@@ -13,6 +13,7 @@ from typing import Any
 
 from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
+from icl.core.safe_text import clean
 from icl.core.types import JSON, Choice, Example, Method, Prompt, Record
 from icl.experiment.settings import join_axes
 from icl.prompts.chat_template import ChatFormat, make_messages
@@ -302,7 +303,7 @@ def _docstring(frozen: FrozenCondition, reasons: Sequence[str], openai: bool) ->
     if frozen.choices:
         lines += ["label(text)    the label of a written answer, or None"]
     lines += ["check()        compares the golden rows; `python FILE` does it too"]
-    text = "\n".join(lines).replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    text = clean("\n".join(lines)).replace("\\", "\\\\").replace('"""', r"\"\"\"")
     return f'"""{text}\n"""\n'
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import regex
 
+from icl.core.safe_text import clean
 from icl.reports.appendix import Appendix
 from icl.reports.grid import Cell, Grid
-from icl.reports.safe_text import clean
 
 __all__ = ["as_latex", "escape_latex", "quote_verbatim"]
 

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from icl.core.safe_text import clean
 from icl.core.score_name import ScoreName
 from icl.core.types import JSON, Score
 from icl.records.results import ConditionResult, Run
 from icl.reports.appendix import Appendix
 from icl.reports.grid import Grid
 from icl.reports.pivot import Pivot
-from icl.reports.safe_text import clean
 from icl.scoring.checks import checks
 
 __all__ = ["as_csv", "as_json", "as_markdown", "fence_text", "escape_markdown"]

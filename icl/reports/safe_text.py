@@ -1,6 +1,7 @@
-"""Text of strangers made fit to be shown: controls spelled out, white space told apart, bounded.
+"""Texts of strangers in a report: white space told apart, long ones shortened, languages named.
 
-Escaping is the page template's business; what stands here is still plain text.
+Escaping is the page template's business, and controls are drawn by
+:func:`icl.core.safe_text.clean`; what stands here is still plain text.
 """
 
 from __future__ import annotations
@@ -13,18 +14,11 @@ from dataclasses import dataclass
 from icl.core.errors import DataError
 from icl.core.languages import find_language
 
-__all__ = ["Mark", "clean", "find_html_language", "mark_white_space", "shorten_middle"]
+__all__ = ["Mark", "find_html_language", "mark_white_space", "shorten_middle"]
 
 
 MOST_MARKS = 1000
 """Marks in one text; behind them white space is shown as it is, so that a page stays small."""
-_CONTROLS = {
-    **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"},
-    0x7F: "\u2421",
-    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
-    **{code: f"\\u{code:04x}" for code in (0xFFFE, 0xFFFF)},
-}
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _INVISIBLE = {
     "\u00a0": "NBSP", "\u00ad": "SHY", "\u061c": "ALM", "\u200b": "ZWSP", "\u200e": "LRM",
     "\u200f": "RLM", "\u2028": "LS", "\u2029": "PS", "\u202a": "LRE", "\u202b": "RLE",
@@ -37,16 +31,6 @@ _MARKED = re.compile(
     rf"(?P<newline>\n)|(?P<tab>\t)|(?P<hidden>[{''.join(_INVISIBLE)}])"
     r"|(?P<space>(?:\A|(?<=\n)) +| +(?=\n|\Z)| {2,})"
 )
-
-
-def clean(text: str) -> str:
-    r"""The text with control characters as their pictures and lone surrogates spelled out.
-
-    >>> clean("a\x00b\x1b[1m\udc80")
-    'a␀b␛[1m\\udc80'
-    """
-    shown = text.translate(_CONTROLS)
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", shown)
 
 
 def shorten_middle(text: str, most: int) -> str:

@@ -87,7 +87,7 @@ def _fact_title(name: str) -> str:
 
 def make_tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
     """One table a task, below it settings and at most ``most`` checks; then the spreads."""
-    from rich.text import Text
+    from icl.core.safe_console import make_text
 
     tasks = dict.fromkeys(condition.entry.task for condition in run.conditions)
     findings = [one for one in checks(run) if one.name != "lost_shots"]  # told by locale below
@@ -95,10 +95,10 @@ def make_tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
         rows = [condition for condition in run.conditions if condition.entry.task == task]
         shown = [axis for axis in rows[0].axes if axis in {*find_varying_axes(rows), "shots"}]
         fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
-        yield Text(" · ".join(fixed), style="bold")
+        yield make_text(" · ".join(fixed), style="bold")
         yield _ScoreTable(rows, shown)
         told = summarize_findings(rows, findings, most, run.called)
-        yield Text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
+        yield make_text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
         yield from make_calibration_tables(rows, shown)
     yield from make_spread_tables(run)
 
@@ -132,7 +132,8 @@ class _ScoreTable:
     ) -> Iterator[RenderableType]:
         from rich import box
         from rich.table import Table
-        from rich.text import Text
+
+        from icl.core.safe_console import make_text
 
         columns = list(_columns(self.rows, self.varying))
         left = []
@@ -148,7 +149,7 @@ class _ScoreTable:
             table.add_row(*cells)
         yield table
         if left:
-            yield Text(f"no room here for the columns: {', '.join(left)}", style="dim")
+            yield make_text(f"no room here for the columns: {', '.join(left)}", style="dim")
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,7 @@ def render(run: Run, width: int = 80) -> str:
 def show(run: Run, console: Console, most: int | None = 5) -> None:
     """Print the tables; see :func:`make_tables`."""
     for part in make_tables(run, most):
-        console.print(part, highlight=False)
+        console.print(part)
 
 
 def render_record(condition: ConditionResult, record: Record) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from icl.records.results import Run
 from icl.reports.appendix import Appendix
 from icl.reports.grid import Grid
-from icl.reports.safe_text import clean
 from icl.reports.tables import show
 
 __all__ = ["as_text"]
@@ -28,9 +27,9 @@ def as_text(
 
     ``plain`` has no bold letters, for a file.
     """
-    from rich.console import Console
+    from icl.core.safe_console import SafeConsole
 
-    console = Console(highlight=False, force_terminal=False if plain else None)
+    console = SafeConsole(force_terminal=False if plain else None)
     with console.capture() as captured:
         for grid in grids:
             for part in _grid_parts(grid):
@@ -46,34 +45,35 @@ def _grid_parts(grid: Grid) -> Iterator[RenderableType]:
     """Title, table and notes of a grid, for a rich console; text in it is never markup."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
+
+    from icl.core.safe_console import make_text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for head, side in zip(grid.heads, grid.align, strict=True):
         table.add_column(
-            Text(clean(head)), justify="right" if side == "r" else "left", overflow="fold"
+            make_text(head), justify="right" if side == "r" else "left", overflow="fold"
         )
     for row in grid.rows:
         table.add_row(
             *(
-                Text(("▸ " if one.bold else "") + clean(one.text), style="bold" if one.bold else "")
+                make_text(("▸ " if one.bold else "") + one.text, style="bold" if one.bold else "")
                 for one in row
             )
         )
-    yield Text(clean(grid.title), style="bold")
+    yield make_text(grid.title, style="bold")
     yield table
     marked = ["▸ best of its row"] if any(one.bold for row in grid.rows for one in row) else []
     lines = [*marked, *grid.notes, *grid.warnings]
-    yield Text(clean("\n".join(lines)) + "\n", style="dim")
+    yield make_text("\n".join(lines) + "\n", style="dim")
 
 
 def _appendix_parts(made: Appendix) -> Iterator[RenderableType]:
     """Templates, prompts and citations one below the other."""
-    from rich.text import Text
+    from icl.core.safe_console import make_text
 
     parts = [(f"template {one.name} ({one.language})", one.text) for one in made.templates]
     parts += [(f"prompt of {one.title}, row {one.example}", one.text) for one in made.prompts]
     parts += [(f"data {name}", text) for name, text in made.citations]
     for title, text in parts:
-        yield Text(f"── {clean(title)} ".ljust(72, "─"), style="bold")
-        yield Text(clean(text) + "\n")
+        yield make_text(f"── {title} ".ljust(72, "─"), style="bold")
+        yield make_text(text + "\n")

@@ -7,6 +7,9 @@ import time
 from types import TracebackType
 from typing import IO, Any
 
+from icl.core.safe_print import echo
+from icl.core.safe_text import clean
+
 __all__ = ["Progress", "format_duration"]
 
 
@@ -33,7 +36,6 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if not self.quiet and self.stream.isatty():
-            from rich.console import Console
             from rich.progress import (
                 BarColumn,
                 MofNCompleteColumn,
@@ -42,13 +44,15 @@ class Progress:
             )
             from rich.progress import Progress as Bar
 
+            from icl.core.safe_console import SafeConsole
+
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
                 TimeRemainingColumn(compact=True),
-                console=Console(file=self.stream),
+                console=SafeConsole(file=self.stream),
                 transient=True,
             )
             self._bar.start()
@@ -68,9 +72,9 @@ class Progress:
         if self.quiet:
             return
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False)
+            self._bar.console.print(text)
         else:
-            print(text, file=self.stream, flush=True)
+            echo(text, file=self.stream)
 
     def note(self, text: str) -> None:
         """A line that is said once, however often it is asked for."""
@@ -80,6 +84,7 @@ class Progress:
 
     def begin(self, name: str, done: int, total: int) -> None:
         """A condition begins, ``done`` of its ``total`` examples being there already."""
+        name = clean(name)  # the bar lays it out by itself
         self._name, self._done, self._total, self._tokens = name, done, total, 0
         self._began = self._spoke = time.monotonic()
         if self._bar is not None:
@@ -99,10 +104,9 @@ class Progress:
             self._done == self._total or time.monotonic() - self._spoke >= EVERY_S
         ):
             self._spoke = time.monotonic()
-            print(
+            echo(
                 f"{self._name}: {self._done}/{self._total} examples, {rate}, {seconds:.0f} s",
                 file=self.stream,
-                flush=True,
             )
 
 

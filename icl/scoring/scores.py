@@ -247,12 +247,17 @@ def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:
     """An entry with options as it is written on the command line; all others as they are."""
     import yaml
 
+    from icl.core.strict_yaml import find_odd_value, load_yaml
+
     if not isinstance(entry, str) or not entry.startswith("{"):
         return entry
     try:
-        return yaml.safe_load(entry)
+        made = load_yaml(entry)
     except yaml.YAMLError as error:
         raise ConfigError(f"the {what} {entry!r} is no YAML; write it as in {example}") from error
+    if odd := find_odd_value(made):
+        raise ConfigError(f"the {what} {entry!r}: {odd}, as in {example}")
+    return made
 
 
 def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ...]:

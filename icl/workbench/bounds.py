@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from icl.core.errors import ConfigError
-from icl.core.strict_yaml import StrictLoader
+from icl.core.strict_yaml import load_yaml
 from icl.core.types import canonicalize
 from icl.data import DataSpec
 from icl.engines.hf.weights.find import is_here
@@ -100,7 +100,7 @@ class Bounds:
             ConfigError: another folder as its base, or a file of citations outside.
         """
         try:
-            raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+            raw = load_yaml(text)
         except yaml.YAMLError:
             return  # parsing tells it, and opens nothing
         if not isinstance(raw, dict):

@@ -14,6 +14,7 @@ from threading import RLock
 
 from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
+from icl.core.safe_text import clean
 from icl.core.types import Choice, Example
 from icl.prompts.render_again import HERE, Rendering
 from icl.records.condition_file import ConditionFile
@@ -22,7 +23,6 @@ from icl.records.results import ConditionResult, Run, load_run
 from icl.records.store import ConditionStore
 from icl.reports.card import make_card
 from icl.reports.errors import ScoredAnswer, score_answers
-from icl.reports.safe_text import clean
 from icl.scoring.checks.answers import strays
 from icl.scoring.pairs import Side, find_common
 from icl.workbench.feedback import write_card

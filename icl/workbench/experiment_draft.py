@@ -19,7 +19,7 @@ import yaml
 
 from icl.core.errors import ConfigError, IclError, join_lines
 from icl.core.registry import lookup
-from icl.core.strict_yaml import StrictLoader, find_line
+from icl.core.strict_yaml import find_line, load_yaml
 from icl.core.types import canonicalize
 from icl.experiment.file import parse_experiment
 from icl.experiment.grid import Experiment, Point, list_points
@@ -176,7 +176,7 @@ def check(work: Workbench, text: str) -> RunnableExperiment:
 def _check_plugins(work: Workbench, text: str) -> None:
     """Refuse plug-ins that the app was not started with, since parsing would load them."""
     try:
-        raw = yaml.load(text, StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+        raw = load_yaml(text)
     except yaml.YAMLError:
         return  # parsing tells it, and loads nothing
     own = isinstance(raw, dict) and _is_given_folder(

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from icl.core.errors import IclError, join_lines
 from icl.core.number_text import format_interval, format_number, format_percent
 from icl.core.probabilities import label_shares
+from icl.core.safe_text import clean
 from icl.core.score_name import ScoreName
 from icl.records.results import Run, find_varying_axes
 from icl.reports.errors import Confusion, count_confusions
 from icl.reports.groups import Row, group_conditions, title_score
 from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
-from icl.reports.safe_text import clean, shorten_middle
+from icl.reports.safe_text import shorten_middle
 from icl.reports.tables import FACTS
 from icl.scoring.sensitivity import Spread
 from icl.workbench.browse_runs import OpenCondition, RecordPage

@@ -262,3 +262,56 @@ def test_real_rows_go_through(sandbox: Sandbox) -> None:
         answered = own.answered(row)
         bound = sandbox.bind(text, "intent/plain")
         assert bound.prompt(answered) == own.prompt(answered)
+
+
+def run_limited(limit: int, code: str) -> list[str]:
+    """Lines that code prints in a process whose processor time is bounded, as by ``ulimit -t``."""
+    made = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_CPU, ({limit}, {limit}))
+from icl.core.errors import TemplateError
+from icl.core.types import Example
+from icl.prompts.child_process import Sandbox, SandboxLimits
+
+def told(sandbox, template, **fields):
+    try:
+        made = sandbox.bind(template + "||| {{{{ target }}}}", "mine.j2")
+        return made.prompt(Example("1", fields, ("b",)), []).text
+    except TemplateError as error:
+        return str(error)
+    finally:
+        sandbox.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", made + code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_limits_that_the_child_was_started_with_are_lowered_only() -> None:
+    code = """
+print(told(Sandbox(), "Q: {{ q }}", q="1"))
+resource.setrlimit(resource.RLIMIT_AS, (200 << 20, resource.RLIM_INFINITY))
+print(told(Sandbox(), "{{ q * 10**9 }}", q="1"))
+"""
+    right, large = run_limited(600, code)
+    assert right == "Q: 1"
+    assert "needs more than 200 MB; make its loops or texts smaller" in large
+
+
+def test_a_limit_that_ended_the_child_is_told_as_the_cause() -> None:
+    code = """
+print(told(Sandbox(), "Q: {{ q }}", q="1"))  # more would be too much, so each has a fresh child
+loop = "{% for a in range(99999) %}"
+loops = loop + loop + "{% endfor %}{% endfor %}"
+print(told(Sandbox(SandboxLimits(cpu_s=60)), loops))
+"""
+    right, ended = run_limited(2, code)
+    assert right == "Q: 1"
+    assert "mine.j2: the process that renders templates ended with code -" in ended
+    assert "a process may use 2 s of a processor here; raise that limit (ulimit -t" in ended

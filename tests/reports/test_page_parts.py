@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icl.core.safe_text import clean
 from icl.core.types import Example, Prediction, Prompt, Record, Score
 from icl.reports.errors import SHOWN, WHOLE, ScoredAnswer, count_confusions, pick_worst
 from icl.reports.page.interval_strips import Scale, fit_scale
 from icl.reports.page.plots import Curve, Panel, draw_reliability, draw_shots
 from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_sent_prompt
-from icl.reports.safe_text import clean, find_html_language, mark_white_space, shorten_middle
+from icl.reports.safe_text import find_html_language, mark_white_space, shorten_middle
 
 PROMPT = Prompt("Q: c\nA:", "Answer.", (("Q: a\nA:", " x"), ("Q: b\nA:", " y")))
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from icl.core.number_text import format_interval, format_number, format_p
+from icl.core.safe_text import clean
 from icl.core.types import canonicalize
 from icl.engines.hf.weights.proof import describe_proof
 from icl.records.results import Run
@@ -18,7 +19,7 @@ from icl.reports.comparison import round_count
 from icl.reports.groups import Group, group_conditions, title_score
 from icl.reports.page import plots
 from icl.reports.page.sections import PROMPTS, TEXT_CHARS, make_section
-from icl.reports.safe_text import clean, mark_white_space, shorten_middle
+from icl.reports.safe_text import mark_white_space, shorten_middle
 from icl.reports.tables import format_count
 from icl.scoring.checks import checks
 from icl.scoring.sensitivity import spreads

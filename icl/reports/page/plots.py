@@ -18,9 +18,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from icl.core.number_text import format_bounds, format_number
+from icl.core.safe_text import clean
 from icl.core.score_name import ScoreName
 from icl.reports.groups import Group, Row
-from icl.reports.safe_text import clean, shorten_middle
+from icl.reports.safe_text import shorten_middle
 
 __all__ = ["Curve", "Panel", "is_available", "draw_reliability", "make_shot_panels", "draw_shots"]
 

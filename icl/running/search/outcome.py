@@ -183,11 +183,11 @@ def measure_optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
 
 def render(found: SearchOutcome, width: int = 80) -> str:
     """Rungs, test and words as plain text of at most ``width`` columns."""
-    from rich.console import Console
+    from icl.core.safe_console import SafeConsole
 
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    console = SafeConsole(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     for part in _parts(found):
-        console.print(part, highlight=False, markup=False)
+        console.print(part)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 

@@ -7,6 +7,7 @@ from html import escape
 from threading import Lock
 
 from icl.core.number_text import format_interval, format_number
+from icl.core.safe_text import clean
 from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.records.results import Run
@@ -15,7 +16,7 @@ from icl.reports.groups import Group, group_conditions, title_score
 from icl.reports.page import plots
 from icl.reports.page.interval_strips import Scale, Strip, fit_scale
 from icl.reports.page.sections import score_locales
-from icl.reports.safe_text import clean, shorten_middle
+from icl.reports.safe_text import shorten_middle
 from icl.scoring.sensitivity import Spread
 from icl.workbench.run_tables import settings, task_of
 

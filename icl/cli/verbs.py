@@ -1,0 +1,95 @@
+"""All verbs on their app, and the one place where an error becomes a line."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import typer
+from typer.models import CommandInfo
+
+from icl.cli import author, compare, export, feedback, report, run, search, show, workbench
+from icl.cli.common import app
+from icl.core.errors import IclError, join_lines
+from icl.core.safe_print import draw_what_is_logged, echo, print_traceback
+from icl.core.safe_text import clean
+
+__all__ = ["app", "call_verb"]
+
+
+WRONG, BROKEN = 2, 1
+"""Exit codes: of a command that cannot be done as it stands, and of a bug of ours."""
+LONGEST_WORD, SHOWN = 300, 120
+"""Characters of a word in an error that are shown whole, and what is shown of a longer one."""
+_MODULES = (author, run, search, workbench, compare, show, report, feedback, export)
+"""The files whose verbs are on the app, in the order of the help."""
+_PANELS = ("Write", "Run", "Look", "Use")
+
+
+def _place(verb: CommandInfo) -> tuple[int, int]:
+    """Return where the help shows a verb: its panel, then the file it is written in."""
+    assert verb.callback is not None
+    written = [module.__name__ for module in _MODULES].index(verb.callback.__module__)
+    return [*_PANELS, verb.rich_help_panel].index(verb.rich_help_panel), written
+
+
+app.registered_commands.sort(key=_place)
+
+
+def call_verb() -> int:
+    """Do what the command line says and return the exit code; every error is told on one line.
+
+    An error that nobody expected is a bug of ours: its traceback is printed, since it is what a
+    report of it needs.
+    """
+    draw_what_is_logged()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot print a sign shows its number; it must not end a run.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except IclError as error:
+        return _tell(join_lines(clean(str(error))))
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        return _tell(_describe_os_error(error))
+    except typer.TyperException as error:
+        return _tell_usage(error)
+    except Exception as error:
+        print_traceback(error)
+        echo("icl: this is a bug in icl; please report it with the lines above", err=True)
+        return BROKEN
+
+
+def _tell(line: str) -> int:
+    from icl.reports.safe_text import shorten_middle
+
+    told = re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: shorten_middle(word.group(), SHOWN), line)
+    echo(f"icl: {told}", err=True)
+    return WRONG
+
+
+def _describe_os_error(error: OSError) -> str:
+    """What the operating system refused, with the file if it named one."""
+    names = " and ".join(repr(str(name)) for name in (error.filename, error.filename2) if name)
+    what = error.strerror or str(error) or type(error).__name__
+    return join_lines(
+        f"the system refused {names or 'a file or a connection'}: {what}; repair that, or name "
+        "another one, and run the same command again"
+    )
+
+
+def _tell_usage(error: typer.TyperException) -> int:
+    """What of the command line itself cannot be understood, and how the verb is called."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help itself, which is no mistake's line
+        echo(error.format_message(), err=True)
+        return WRONG
+    if context is None:
+        return _tell(join_lines(error.format_message()))
+    usage = " ".join(context.get_usage().removeprefix("Usage:").split())
+    name = f"{context.command_path} {context.help_option_names[-1]}"
+    what = join_lines(error.format_message()).rstrip(".")
+    return _tell(f"{what}; usage: {usage}; {name} says more")

@@ -1,0 +1,59 @@
+"""Text of strangers made fit to be shown: what nobody sees, or what moves a terminal, is drawn.
+
+Rows, labels, ids, names and errors may hold control characters, with which a text can recolour,
+overwrite or reorder what stands beside it, and characters of no width, by which two texts that
+look alike differ. Everything that is printed, and every report that is read, goes through
+:func:`clean`; JSON and CSV keep the data as it is.
+
+Source of the list: Unicode 16, categories Cc, Cf, Zl and Zp, and the fillers among the letters.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["clean", "is_clean"]
+
+
+_CLASSES = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, delete, C1
+    "\xad\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff"  # no width, or marks of direction
+    "\u2028\u2029\u202a-\u202e\u2066-\u206f"  # other line ends, embeddings, overrides, isolates
+    "\u115f\u1160\u3164\uffa0\u17b4\u17b5\u180e"  # letters that are not seen
+    "\ufff9-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e007f"  # tags: ASCII that nobody sees
+    "\ud800-\udfff"  # halves of a character, which no terminal takes
+)
+_JOINED = "\u0530-\u1fff\u2600-\u2fff\ua000-\ud7ff\ufb1d-\ufefc\ufe0f\U00010a00-\U0001faff"
+"""Behind letters of these scripts, and behind emoji, a joiner has a work to do: a mark there would
+break the shapes of Persian or Hindi. Behind others it only makes two texts differ."""
+_DRAWN = re.compile(f"[{_CLASSES}]|(?<![{_JOINED}])[\u200c\u200d]")
+
+
+def clean(text: str) -> str:
+    r"""Return the text with every control or hidden character drawn as a mark.
+
+    Tabs and line feeds stay. C0 controls become their pictures, all others their number.
+
+    >>> clean("a\x00b\x1b[1m\udc80")
+    'a␀b␛[1m\\udc80'
+    >>> clean("user\u202etxt.exe, pay\u200bpal")
+    'user\\u202etxt.exe, pay\\u200bpal'
+    """
+    return _DRAWN.sub(_draw, text)
+
+
+def is_clean(text: str) -> bool:
+    """Tell whether a text holds nothing that :func:`clean` would draw."""
+    return _DRAWN.search(text) is None
+
+
+def _draw(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
