@@ -12,6 +12,7 @@ FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
 WHOLE = ("benchmarks", "constraints", "documents", "layout", "names", "package", "witness")
 """What tests beside the rooms are about: the project as a whole."""
 SUBJECTS = {
+    "cli/bad_lines": "command lines that are wrong, each met by one line",
     "cli/hostile": "every verb on data, names and errors that hold control characters",
     "cli/interrupts": "Ctrl+C while libraries are still being read",
     "cli/surrogates": "half characters in rows and feedback, through every verb that prints them",

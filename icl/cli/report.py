@@ -90,7 +90,7 @@ def _format(format: str | None, rows: str | None, cols: str | None, asked: dict[
     """The format's name, checked together with what else is asked."""
     from icl.core.registry import did_you_mean
 
-    made = format or ("html" if rows is None else "text")
+    made = ("html" if rows is None else "text") if format is None else format
     if made not in FORMATS:
         raise ConfigError(f"unknown format {made!r}{did_you_mean(made, FORMATS)}")
     if cols is not None and rows is None:

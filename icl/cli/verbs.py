@@ -21,6 +21,7 @@ WRONG, BROKEN = 2, 1
 """Exit codes: of a command that cannot be done as it stands, and of a bug of ours."""
 LONGEST_WORD, SHOWN = 300, 120
 """Characters of a word in an error that are shown whole, and what is shown of a longer one."""
+LONGEST_LINE = 2000
 _MODULES = (author, run, search, workbench, compare, show, report, feedback, export)
 """The files whose verbs are on the app, in the order of the help."""
 _PANELS = ("Write", "Run", "Look", "Use")
@@ -67,7 +68,7 @@ def _tell(line: str) -> int:
     from icl.reports.safe_text import shorten_middle
 
     told = re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: shorten_middle(word.group(), SHOWN), line)
-    echo(f"icl: {told}", err=True)
+    echo(f"icl: {shorten_middle(told, LONGEST_LINE)}", err=True)
     return WRONG
 
 

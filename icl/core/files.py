@@ -60,6 +60,9 @@ _KINDS = (
     (stat.S_ISSOCK, "a socket"),
 )
 
+MOST_FOLDERS = 200
+"""In one another; Python makes and deletes them by recursion."""
+
 Stamp = tuple[int, int, int]
 """Device, inode and size of a file: other ones tell that it was replaced or cut."""
 
@@ -172,10 +175,13 @@ def replace_file(path: Path, text: str, within: Path | None = None) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
+    try:
+        check_plain(path)  # first: `/` has no name of its own that another could be made of
+    except OSError as error:
+        raise make_write_error(path, error) from error
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        check_plain(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temporary.unlink(missing_ok=True)  # of a killed process of the same number, or planted
         alone = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # made here, so never behind a link
         with os.fdopen(os.open(temporary, alone | _AS_IT_STANDS, 0o666), "wb") as out:
@@ -188,6 +194,18 @@ def _replace(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise make_write_error(path, error) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those that it lies in.
+
+    Raises:
+        OSError: it cannot be made, or lies so deep that no other program could delete it.
+    """
+    if len(folder.parts) > MOST_FOLDERS:
+        told = f"more than {MOST_FOLDERS} folders in one another"
+        raise OSError(errno.ENAMETOOLONG, told, str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -208,7 +226,7 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
     """
     text = "".join(f"{line}\n" for line in lines)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         handle = _open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             _write(handle, os.fstat(handle).st_size, text.encode("utf-8", "surrogatepass"))

@@ -154,7 +154,9 @@ def _walked(node: yaml.Node, parts: list[str]) -> tuple[int, yaml.Node]:
             if found is None:
                 return depth, place
             place, node = found
-        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+        elif (
+            isinstance(node, yaml.SequenceNode) and part.isdecimal() and int(part) < len(node.value)
+        ):
             place = node = node.value[int(part)]
         else:
             return depth, place

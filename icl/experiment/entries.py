@@ -96,6 +96,17 @@ class StrictEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_no_truth(cls, value: Any) -> Any:
+        """``n: yes`` is a truth value to YAML, and would pass for 1."""
+        for name, spec in cls.model_fields.items():
+            given = value.get(spec.alias or name) if isinstance(value, dict) else None
+            kinds = {*_classes(spec.annotation)} if isinstance(given, bool) else set()
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError(f"{name}: {str(given).lower()} is no number; give one")
+        return value
+
 
 class DevEntry(StrictEntry):
     """Rows held apart from pool and test; locale and pair are those of ``rows``."""
@@ -482,6 +493,14 @@ class ExperimentEntry(StrictEntry):
     """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""
     compare: Usual[CompareEntry | None] = None
     """What is compared after a run."""
+
+    @field_validator("grid")
+    @classmethod
+    def _some_of_each(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for axis, values in grid.items():
+            if not values:
+                raise ValueError(f"{axis} has no value, so nothing would be run; give one")
+        return grid
 
 
 class ShotsHolder(StrictEntry):

@@ -278,8 +278,8 @@ def _explain_end(code: int | None) -> str:
     allowed = _cpu_allowed()
     if math.isfinite(allowed) and code in (-signal.SIGXCPU, -signal.SIGKILL):
         return (
-            f"{what}: a process may use {allowed:g} s of a processor here; raise that limit (ulimit "
-            "-t unlimited, in a new shell), or make the template's loops smaller"
+            f"{what}: a process may use {allowed:g} s of a processor here; raise that limit "
+            "(ulimit -t unlimited, in a new shell), or make the template's loops smaller"
         )
     return f"{what}; the template is nested too deeply or needs too much memory, make it smaller"
 

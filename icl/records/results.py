@@ -321,9 +321,11 @@ class Run:
         Raises:
             StoreError: none, or more than one.
         """
-        if name.isdigit() and 1 <= int(name) <= len(self.conditions):
+        # Digits as a keyboard has them: `²` is one to Python too, and a number to nobody.
+        digits = name.isascii() and name.isdigit()
+        if digits and len(name) < 10 and 1 <= int(name) <= len(self.conditions):
             return self.conditions[int(name) - 1]
-        least = name + " " * (name.isdigit() and len(name) < 4)  # a number, no fingerprint
+        least = name + " " * (digits and len(name) < 4)  # a number, no fingerprint
         found = [c for c in self.conditions if c.entry.fingerprint.startswith(least)]
         wanted = set(name.replace("·", " ").split())
         found = found or [

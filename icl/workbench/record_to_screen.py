@@ -114,7 +114,7 @@ def _shots(screen: Screen, opened: OpenCondition, key: str) -> Screen:
         k=len(shots),
         hand=ShotEdits(pinned=shots, order=shots),
         select=select if select in names("selector") and select != "fixed" else "random",
-        seed=int(seed) if seed.isdigit() else 0,
+        seed=int(seed) if seed.isdecimal() and len(seed) < 20 else 0,
     )
 
 

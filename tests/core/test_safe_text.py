@@ -13,8 +13,23 @@ from icl.core.safe_text import clean, is_clean
 OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
 
 
-@pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), *map(ord, OVERRIDES), 0x200B,
-                                  0x2060, 0xFEFF, 0xAD, 0x2028, 0x2029, 0xE0041, 0xFFFE, 0xDC80])  # fmt: skip
+@pytest.mark.parametrize(
+    "code",
+    [
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        *map(ord, OVERRIDES),
+        0x200B,
+        0x2060,
+        0xFEFF,
+        0xAD,
+        0x2028,
+        0x2029,
+        0xE0041,
+        0xFFFE,
+        0xDC80,
+    ],
+)
 def test_what_moves_or_hides_is_drawn(code: int) -> None:
     shown = clean(f"a{chr(code)}b")
     assert (shown == f"a{chr(code)}b") == (chr(code) in "\t\n")
