@@ -351,6 +351,9 @@ class Score:
     n: int
     signature: str
     kind: ScoreKind = "model"
+    tied: int = 0
+    """Of a baseline whose answers tie, so that the value is the mean over them: how many labels of
+    the pool tied, or for ``vote`` in how many rows the shots' labels did; else 0."""
 
     @property
     def settings(self) -> str:

@@ -72,7 +72,7 @@ class Condition:
     batch_size: int | None = None
     """Examples in a batch; None: what :func:`icl.running.answer.plan_batches` finds."""
     labels: Mapping[str, int] = field(default_factory=dict)
-    """Label -> how often it stands in the pool."""
+    """Label -> pool rows in which it is a right answer."""
     ranking: Ranking | None = None
     """How a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and parsed);
     None where they are not, or by every token in this process."""
@@ -334,7 +334,7 @@ def build(point: Point, loader: Loader) -> Condition:
         engine=engine,
         ranking=ranking,
         batch_size=loader.experiment.batch_size,
-        labels=Counter(example.targets[0] for example in pool if example.targets),
+        labels=Counter(target for example in pool for target in dict.fromkeys(example.targets)),
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )
     check_answers(made)

@@ -147,8 +147,7 @@ def _pool(calibrator: Calibrator, shelf: CalibrationRecords) -> Answers:
     store = shelf.beside("pool")
     found, examples = store.complete_records(), store.examples()
     rows: list[Example] = sample_pool(calibrator, [examples[name] for name in found])
-    known = sum(shelf.pool.labels.values())
-    _complete(calibrator, "pool", min(calibrator.pool_rows, known), len(rows))
+    _complete(calibrator, "pool", min(calibrator.pool_rows, shelf.pool.answered), len(rows))
     there = [found[row.id] for row in rows]
     answers = collect_answers(there, store.choices(), store.choice_tokens())
     return replace(answers, gold=[row.targets for row in rows])

@@ -56,7 +56,15 @@ class Pool:
     left_out: Count = 0
     """Rows that stand in the test split too."""
     labels: dict[str, Count] = field(default_factory=dict)
-    """Label -> how many rows have it."""
+    """Label -> in how many rows it is a right answer; earlier versions counted the first one of
+    each row alone."""
+    labelled: Count | None = None
+    """Rows that have an answer, where this is not the sum of ``labels``."""
+
+    @property
+    def answered(self) -> int:
+        """Rows that have an answer."""
+        return sum(self.labels.values()) if self.labelled is None else self.labelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +248,10 @@ def write_manifest(
 
 def _text(manifest: Manifest) -> str:
     made = _without(asdict(manifest), ("plugins",))
-    made["conditions"] = [_without(one, _SINCE) for one in made["conditions"]]
+    made["conditions"] = [
+        _without(one, _SINCE) | {"pool": _without(one["pool"], ("labelled",))}
+        for one in made["conditions"]
+    ]
     made["compare"] = made["compare"] and _without(made["compare"], ("baseline",))
     return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
 
@@ -330,6 +341,7 @@ def condition_entry(
     key = digest(ids)[:12]
     rows[key] = ids
     entry = condition.point.task
+    answered = sum(bool(example.targets) for example in condition.pool)
     return ConditionEntry(
         axes=dict(condition.point.axes),
         settings=condition.point.settings,
@@ -354,6 +366,7 @@ def condition_entry(
             hash=hash_data(condition.pool),
             left_out=condition.left_out,
             labels=dict(condition.labels),
+            labelled=None if answered == sum(condition.labels.values()) else answered,
         ),
         fallbacks=tuple(condition.template.fallbacks),
     )

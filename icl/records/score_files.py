@@ -33,6 +33,7 @@ class ScoreLine(msgspec.Struct, forbid_unknown_fields=True):
     n: Count
     signature: str
     kind: str = "model"
+    tied: Count = 0
 
 
 class CalibrationLine(msgspec.Struct, forbid_unknown_fields=True):
@@ -96,6 +97,8 @@ def write_scores(folder: Path, scores: Iterable[tuple[str, Score]]) -> None:
     rows = []
     for condition, one in scores:
         values = asdict(one) | {k: _finite(getattr(one, k)) for k in ("value", "low", "high")}
+        if not one.tied:
+            del values["tied"]  # earlier versions had no such key
         rows.append({"condition": condition, "score": values})
     _write(folder / SCORES, rows)
 

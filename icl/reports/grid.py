@@ -11,6 +11,7 @@ from icl.core.registry import did_you_mean, names
 from icl.records.results import ConditionResult, Run, find_varying_axes
 from icl.reports.tables import FACTS, baselines_of, list_scores, title_metric
 from icl.scoring.checks import checks, summarize_findings
+from icl.tasks.baselines import describe_ties
 
 __all__ = ["Cell", "Grid", "check_metric", "make_score_grids"]
 
@@ -110,7 +111,8 @@ def _grid(
         )
         for row in rows
     )
-    notes = tuple(_signatures(rows, [*scored, *baselines]))
+    ties = describe_ties(one for row in rows for one in row.scores if one.name in baselines)
+    notes = (*ties, *_signatures(rows, [*scored, *baselines]))
     name = f"{run}-{rows[0].entry.task}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
 

@@ -137,6 +137,8 @@ def _condition(run: Run, condition: ConditionResult) -> dict[str, JSON]:
 
 def _score(score: Score) -> dict[str, JSON]:
     made = asdict(score)
+    if not score.tied:
+        del made["tied"]
     return {"score": made.pop("name"), "kind": made.pop("kind"), **made}
 
 

@@ -8,6 +8,7 @@ from icl.core.number_text import format_interval, format_number
 from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.reports.groups import Group, Row, orient_score, title_score
+from icl.tasks.baselines import describe_tie
 
 __all__ = ["BASELINES", "summarize_group"]
 
@@ -89,6 +90,8 @@ def _against_baselines(best: Row, score: Score) -> Iterator[str]:
     top = max(found, key=orient_score)
     name = ScoreName.of_score(top).role
     how = BASELINES.get(name, name)
+    if tied := describe_tie(top):
+        how += f" ({tied})"
     said = f"The strongest baseline, {how}, has {format_number(top.value)} on these rows"
     if orient_score(score) <= orient_score(top):
         yield f"{said}: the model does not beat it."

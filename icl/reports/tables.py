@@ -19,6 +19,7 @@ from icl.reports.calibration import make_calibration_tables
 from icl.reports.comparison import make_spread_tables, render_plain
 from icl.reports.notes import note_shots
 from icl.scoring.checks import checks, summarize_findings
+from icl.tasks.baselines import describe_ties
 from icl.tasks.predict import predict
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "render_record",
     "title_metric",
     "list_scores",
+    "note_ties",
     "render",
     "format_count",
     "show",
@@ -225,6 +227,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         for _, one in sorted(known.items()):
             yield f"{title_metric(name)}: {one.settings}"
             yield f"  interval: {one.interval}"
+    yield from note_ties(rows)
     ended = {
         choice.label: choice.end for row in rows for choice in row.store.choices() if choice.end
     }
@@ -254,6 +257,13 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
         if row.entry.fallbacks:
             yield f"{row.axes['shots']}: {len(row.entry.fallbacks)} words from the fallback"
+
+
+def note_ties(rows: Sequence[ConditionResult]) -> list[str]:
+    """Say what tied behind the baselines that stand in a table of conditions, a line each."""
+    models = _uncalibrated(rows)
+    shown = baselines_of(rows, models[0]) if models else {}
+    return describe_ties(one for row in rows for one in row.scores if one.name in shown)
 
 
 def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:

@@ -299,7 +299,11 @@ def _scores(
         if not starts_program(metric):  # it is slow, and is asked once
             defined.append(metric)
     if not other:
-        sizes = [len(condition.choices(record)) for record in condition.records.values()]
+        shared = [choice.label for choice in condition.store.choices()]
+        labels = [
+            [choice.label for choice in record.choices] if record.choices else shared
+            for record in condition.records.values()
+        ]
         try:
             scores += baselines(
                 condition.task,
@@ -307,7 +311,7 @@ def _scores(
                 examples,
                 predictions,
                 condition.entry.pool.labels,
-                sizes if condition.entry.labels == 0 else condition.entry.labels,
+                labels,
             )
         except MetricError as error:
             failed.setdefault("baselines", error)

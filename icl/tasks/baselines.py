@@ -1,26 +1,89 @@
 """What a number must beat: answers that need no model, made from stored facts alone.
 
-``chance`` draws labels evenly, ``majority`` gives the pool's most frequent label, ``vote`` the
-most frequent label among the shots that the model saw, ``copy`` the input itself, and ``lead3``
-the first three sentences of the document (hard to beat on news: Nallapati et al. 2017, arXiv
-1611.04230).
+``chance`` draws one of the answers there are, ``majority`` gives the answer that is right in most
+rows of the pool, ``vote`` the most frequent label among the shots that the model saw, ``copy`` the
+input itself, and ``lead3`` the first three sentences of the document (hard to beat on news:
+Nallapati et al. 2017, arXiv 1611.04230).
+
+Where answers tie, none is preferred: the score is the one that is expected if one of them is
+drawn, and how many tied is kept beside it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from icl.core.errors import ConfigError, MetricError
 from icl.core.registry import did_you_mean
 from icl.core.score_name import ScoreName
 from icl.core.segmentation import split_sentences
-from icl.core.stats import Metric, mean, proportion, score
+from icl.core.stats import Metric, Rows, Stats, mean, proportion, score
 from icl.core.types import BASELINES, Example, Prediction, Score, signature_text
 from icl.tasks import Task
 from icl.tasks.parsers import EMPTY
 
-__all__ = ["BASELINES", "baselines", "chance", "copy", "counts", "lead", "majority", "vote"]
+__all__ = [
+    "BASELINES",
+    "Alternatives",
+    "BaselineStats",
+    "ChanceMetric",
+    "baselines",
+    "copy",
+    "counts",
+    "describe_tie",
+    "describe_ties",
+    "expect",
+    "find_tied",
+    "lead",
+    "list_baselines",
+    "majority",
+    "score_chance",
+    "vote",
+]
+
+
+Alternatives = Sequence[Sequence[Prediction]]
+"""Of each example the answers that tie; one where none does."""
+
+_SHARE = mean((), "").value
+"""How a proportion and a mean of shares become a score: the mean over answers may be taken row by
+row."""
+
+
+@runtime_checkable
+class ChanceMetric(Metric, Protocol):
+    """A metric that says what drawing one of the answers there are would have on average."""
+
+    def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
+        """Expected statistics of each example, whose labels are given.
+
+        The signature begins with ``chance|``.
+
+        Raises:
+            MetricError: an example has no labels to draw from.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineStats:
+    """What answers without a model have under a metric, a row an example."""
+
+    name: ScoreName
+    stats: Stats
+    tied: int = 0
+    """Answers that tied for ``majority``; rows in which the shots' votes tied for ``vote``."""
+
+    def score(self) -> Score:
+        """The score with its interval; chance is exact, so it has none, and n is 0."""
+        if self.name.role == "chance":
+            return score_chance(self.name, self.stats)
+        return replace(score(str(self.name), self.stats, "baseline"), tied=self.tied)
 
 
 def baselines(
@@ -29,94 +92,198 @@ def baselines(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     pool_labels: Mapping[str, int],
-    n_labels: int | Sequence[int],
+    labels: Sequence[Sequence[str]],
 ) -> list[Score]:
     """Every baseline of the task under every metric, named ``baseline/metric``.
 
-    ``predictions`` are those of the model: ``vote`` reads their shots. ``chance`` is given for
-    accuracy alone. A baseline that the condition has nothing for is left out: ``vote`` where
-    no prediction has shots, ``majority`` where ``pool_labels`` is empty.
+    See :func:`list_baselines`, which has the same arguments.
+    """
+    found = list_baselines(task, metrics, examples, predictions, pool_labels, labels)
+    return [one.score() for one in found]
+
+
+def list_baselines(
+    task: Task,
+    metrics: Sequence[Metric],
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    pool_labels: Mapping[str, int],
+    labels: Sequence[Sequence[str]],
+) -> Iterator[BaselineStats]:
+    """Yield every baseline of the task under every metric, with statistics of each example.
+
+    ``predictions`` are those of the model: ``vote`` reads their shots. ``labels`` are those that
+    each example may be answered with; ``chance`` is given under metrics that say what it is. A
+    baseline that the condition has nothing for is left out: ``vote`` where no prediction has
+    shots, ``majority`` where ``pool_labels`` is empty.
 
     Raises:
         ConfigError: the task names an unknown baseline.
-        MetricError: see :func:`copy`, :func:`chance` and the metrics.
+        MetricError: see :func:`copy`, :class:`ChanceMetric` and the metrics.
     """
-    scores: list[Score] = []
     for baseline in task.baselines:
         if baseline not in BASELINES:
             raise ConfigError(f"unknown baseline {baseline!r}{did_you_mean(baseline, BASELINES)}")
         if baseline == "chance":
-            if any(metric.name == "accuracy" for metric in metrics):
-                scores.append(chance(n_labels))
+            for metric in metrics:
+                if isinstance(metric, ChanceMetric):
+                    stats = metric.chance(examples, labels)
+                    yield BaselineStats(ScoreName(metric.name, role=baseline), stats)
             continue
-        answers: list[Prediction] | None = None
+        answers: Alternatives | None = None
         if baseline == "majority" and pool_labels:
             answers = majority(examples, pool_labels)
         elif baseline == "vote":
             answers = vote(predictions)
         elif baseline == "copy":
-            answers = copy(examples)
+            answers = [(made,) for made in copy(examples)]
         elif baseline == "lead3":
-            answers = lead(examples)
-        if answers is not None:
-            scores += [
-                score(
-                    str(ScoreName(metric.name, role=baseline)),
-                    metric.stats(answers, examples),
-                    "baseline",
-                )
-                for metric in metrics
-            ]
-    return scores
+            answers = [(made,) for made in lead(examples)]
+        if answers is None:
+            continue
+        tied = sum(len(row) > 1 for row in answers)
+        if baseline == "majority":
+            tied = len(answers[0]) if tied else 0
+        for metric in metrics:
+            name = ScoreName(metric.name, role=baseline)
+            yield BaselineStats(name, expect(metric, answers, examples), tied)
 
 
-def chance(n_labels: int | Sequence[int]) -> Score:
-    """Expected accuracy in percent of drawing one of ``n_labels`` labels evenly.
+def expect(metric: Metric, answers: Alternatives, examples: Sequence[Example]) -> Stats:
+    """Statistics of answers of which some tie: those expected if one of them is drawn.
 
-    Where each example has its own choices, ``n_labels`` are their numbers. Exact, so there is no
-    interval, and n is 0: no answer was looked at.
-
-    >>> chance(60).value
-    1.6666666666666667
+    Where a score is a mean over rows, each row has the mean over its answers. Where it is not,
+    as of F1, it is the mean of the scores of as many systems as answers tie: the first gives
+    every example its first answer, and so on, in turn where an example has fewer.
 
     Raises:
-        MetricError: there are no labels.
+        MetricError: the metric is undefined for an example, or the sequences are not parallel.
     """
-    sizes = [n_labels] if isinstance(n_labels, int) else n_labels
-    if not sizes or min(sizes) < 1:
-        raise MetricError(f"chance needs at least one label, got {n_labels}: give the task labels")
-    shown = f"{min(sizes)}" + (f"-{max(sizes)}" if max(sizes) > min(sizes) else "")
-    signature = signature_text(f"chance|labels:{shown}", "exact")
-    value = 100 * sum(1 / size for size in sizes) / len(sizes)
-    name = ScoreName("accuracy", role="chance")
+    most = max(map(len, answers), default=1)
+    if most == 1:
+        return metric.stats([row[0] for row in answers], examples)
+    # All in one call, since a metric may lay out its columns by the answers that it sees.
+    made = metric.stats(
+        [answer for row in answers for answer in row],
+        [one for row, one in zip(answers, examples, strict=True) for _ in row],
+    )
+    sizes = np.array([len(row) for row in answers])
+    starts = np.cumsum(sizes) - sizes
+    if made.value is _SHARE:
+        rows = np.add.reduceat(made.rows, starts, axis=0) / sizes[:, None]
+        return Stats(rows, made.value, made.signature)
+    return _mean_over_systems(made, [starts + place % sizes for place in range(most)])
+
+
+def _mean_over_systems(made: Stats, systems: Sequence[Rows]) -> Stats:
+    """The mean of the scores of several systems, each given by its rows of ``made``.
+
+    Columns that are the same in several systems are held once: of 60 constant answers most are.
+    """
+    width = made.rows.shape[1]
+    columns: dict[bytes, int] = {}
+    held: list[Rows] = []
+    places = np.empty((len(systems), width), dtype=int)
+    for system, chosen in enumerate(systems):
+        rows = made.rows[chosen]
+        for column in range(width):
+            key = np.ascontiguousarray(rows[:, column]).tobytes()
+            if key not in columns:
+                columns[key] = len(held)
+                held.append(rows[:, column])
+            places[system, column] = columns[key]
+
+    def value(row: Rows) -> float | None:
+        found = [made.value(row[own]) for own in places]
+        known = [one for one in found if one is not None]
+        return sum(known) / len(known) if len(known) == len(found) else None
+
+    return Stats(np.stack(held, axis=1), value, made.signature)
+
+
+def describe_tie(tied: Score) -> str:
+    """Say in a few words what tied behind a baseline's score; empty where nothing did.
+
+    >>> describe_tie(Score("majority/accuracy", 1.7, 0.1, 3.4, 60, "", "baseline", tied=60))
+    '60 labels tied'
+    """
+    if not tied.tied:
+        return ""
+    if ScoreName.of_score(tied).role == "vote":
+        return f"labels tied in {tied.tied} of {tied.n} rows"
+    return f"{tied.tied} labels tied"
+
+
+def describe_ties(scores: Iterable[Score]) -> list[str]:
+    """Say of the baselines of a table, a line each, what tied behind their scores.
+
+    >>> scores = [Score("majority/accuracy", 1.7, 0.1, 3.4, 60, "", "baseline", tied=60)]
+    >>> describe_ties(scores)
+    ['majority: 60 labels tied, so it is the mean over them']
+    """
+    found: dict[str, list[Score]] = {}
+    for one in scores:
+        if one.tied:
+            found.setdefault(ScoreName.of_score(one).role, []).append(one)
+    lines = []
+    for role, tied in found.items():
+        few, many = (pick(tied, key=lambda one: one.tied) for pick in (min, max))
+        said = describe_tie(many)
+        if few.tied < many.tied:
+            said = said.replace(str(many.tied), f"{few.tied} to {many.tied}", 1)
+        lines.append(f"{role}: {said}, so it is the mean over them")
+    return lines
+
+
+def score_chance(name: ScoreName, stats: Stats) -> Score:
+    """The score of an even draw on average.
+
+    Exact, so there is no interval, and n is 0: no answer was looked at.
+    """
+    value = stats.value(stats.rows.sum(axis=0)) if len(stats.rows) else None
+    signature = signature_text(stats.signature, "exact")
     return Score(str(name), value, None, None, 0, signature, "baseline")
 
 
-def majority(examples: Sequence[Example], pool_labels: Mapping[str, int]) -> list[Prediction]:
-    """The most frequent label of the pool for every example; of equals the first by name.
+def find_tied(pool_labels: Mapping[str, int]) -> list[str]:
+    """The most frequent labels of the pool, by name: one, unless several are equally frequent.
+
+    >>> find_tied({"a": 1, "c": 2, "b": 2})
+    ['b', 'c']
+    """
+    most = max(pool_labels.values(), default=0)
+    return sorted(label for label, count in pool_labels.items() if count == most)
+
+
+def majority(examples: Sequence[Example], pool_labels: Mapping[str, int]) -> Alternatives:
+    """The most frequent label of the pool for every example; several where they tie.
+
+    Args:
+        examples: the rows that are answered.
+        pool_labels: label -> pool rows in which it is a right answer.
 
     Raises:
         MetricError: the pool has no labels.
     """
     if not pool_labels:
         raise MetricError("majority needs labels to count: give the task a pool with labels")
-    top = min(pool_labels, key=lambda label: (-pool_labels[label], label))
-    return [Prediction(example.id, top) for example in examples]
+    top = find_tied(pool_labels)
+    return [[Prediction(example.id, label) for label in top] for example in examples]
 
 
-def vote(predictions: Sequence[Prediction]) -> list[Prediction] | None:
-    """The most frequent label among the shots of each prediction.
+def vote(predictions: Sequence[Prediction]) -> Alternatives | None:
+    """The most frequent label among the shots of each prediction; several where they tie.
 
     Of equally frequent labels the one with the higher sum of retrieval scores wins, where
-    there are any, then the one that comes first among the shots. A prediction without shots
-    gets no value, and counts as wrong; None is returned where none has shots.
+    there are any. A prediction without shots gets no value, and counts as wrong; None is returned
+    where none has shots.
     """
     if not any(prediction.shot_labels for prediction in predictions):
         return None
     return [
-        Prediction(prediction.id, _most_voted(prediction))
+        [Prediction(prediction.id, label) for label in _most_voted(prediction)]
         if prediction.shot_labels
-        else Prediction(prediction.id, None, "no shots")
+        else [Prediction(prediction.id, None, "no shots")]
         for prediction in predictions
     ]
 
@@ -180,11 +347,12 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
     return made
 
 
-def _most_voted(prediction: Prediction) -> str:
+def _most_voted(prediction: Prediction) -> list[str]:
+    """The labels that have most votes and support, in the order of the shots."""
     votes = Counter(prediction.shot_labels)
     support: dict[str, float] = dict.fromkeys(votes, 0.0)
     # Selectors without retrieval scores leave shot_scores empty or None.
     for label, retrieval in zip(prediction.shot_labels, prediction.shot_scores, strict=False):
         support[label] += retrieval or 0.0
-    # max keeps the first of equals, and Counter the order of the shots.
-    return max(votes, key=lambda label: (votes[label], support[label]))
+    best = max((votes[label], support[label]) for label in votes)
+    return [label for label in votes if (votes[label], support[label]) == best]

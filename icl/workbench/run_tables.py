@@ -17,6 +17,7 @@ from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_pro
 from icl.reports.safe_text import shorten_middle
 from icl.reports.tables import FACTS
 from icl.scoring.sensitivity import Spread
+from icl.tasks.baselines import describe_tie
 from icl.workbench.browse_runs import OpenCondition, RecordPage
 
 __all__ = [
@@ -50,6 +51,13 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> TextTable:
 
 def _cell(text: str) -> str:
     return clean(shorten_middle(" ".join(text.split()), CELL_CHARS))
+
+
+def _baseline_cell(row: Row, role: str) -> str:
+    """The value of a baseline, and what tied behind it."""
+    said = format_number(row.baseline(role))
+    tied = [describe_tie(s) for s in row.baselines() if ScoreName.of_score(s).role == role]
+    return f"{said} ({tied[0]})" if any(tied) else said
 
 
 def condition_table(run: Run) -> TextTable:
@@ -87,7 +95,7 @@ def condition_table(run: Run) -> TextTable:
             *(_short_name(row.condition.axes.get(axis, "")) for axis in axes),
             *_score_cells(row),
             _count(row),
-            *(format_number(row.baseline(name)) for name in plain),
+            *(_baseline_cell(row, name) for name in plain),
             *(
                 format_number(row.scores[name].value) if name in row.scores else "–"
                 for name in counts

@@ -25,9 +25,13 @@ from icl.experiment.condition import build
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import list_points
 from icl.experiment.loader import Loader
+from icl.reports.grid import make_score_grids
+from icl.reports.markdown_csv_json import as_csv, as_json, as_markdown
+from icl.reports.page.page import report_page
 from icl.reports.tables import render, render_record
 from icl.running.estimate import estimate
 from icl.tasks.predict import predict
+from icl.workbench.run_tables import condition_table
 
 COPA = """---
 task: choose
@@ -415,3 +419,85 @@ def test_xcopa(tmp_path: Path, locale: str) -> None:
             " niliona silaha.",
         ]
     assert len(made.examples) == 100 and len(made.pool) == 100
+
+
+TAGGED = """---
+task: classify
+labels: [{first}, b, c, d]
+stop: ["\\n"]
+---
+[[example]]
+Text: {{{{ text }}}}
+Label:||| {{{{ label }}}}
+"""
+
+
+def tagged(test: list[Any], train: list[Any]) -> list[dict[str, Any]]:
+    """Rows with these answers, one or a list of right ones each."""
+    return [
+        {"id": f"{split[:2]}{i}", "split": split, "text": f"{split} {i}", "label": label}
+        for split, labels in (("test", test), ("train", train))
+        for i, label in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_a_tied_majority_is_told_wherever_it_is_printed(tmp_path: Path, first: str) -> None:
+    rows = tagged([first] * 20 + ["b"] + ["c"] * 19, [first, "b", "c", "d"] * 2)
+    file = small(tmp_path, TAGGED.format(first=first), rows, "classify", data={"answer": "label"})
+    done = run(file, tmp_path / "runs")
+    (one,) = [s for s in done.conditions[0].scores if s.name == "majority/accuracy"]
+    assert (one.value, one.tied, one.n) == (25, 4, 40), "50.0 or 2.5 by the name of a label"
+    again = load_run(tmp_path / "runs" / "k")
+    assert one in again.conditions[0].scores
+    assert "majority: 4 labels tied, so it is the mean over them" in render(again)
+    assert "- majority: 4 labels tied" in as_markdown(make_score_grids(again))
+    assert ",tied\n" in as_csv(again) and '"tied": 4' in as_json(again)
+    page = report_page(again)
+    assert "majority: 4 labels tied, so it is the mean over them<br>" in page
+    assert "majority 25.0 (4 labels tied)" in page, "among the checks"
+    assert any("25.0 (4 labels tied)" in row for row in condition_table(again).rows)
+
+
+def test_balanced_shots_vote_for_every_label_alike(tmp_path: Path) -> None:
+    rows = tagged(["a"] * 9 + ["b"], ["a", "b", "c"] * 3)
+    file = small(tmp_path, TAGGED.format(first="a"), rows, "classify", data={"answer": "label"})
+    made = json.loads(file.read_text())
+    made["grid"]["shots"] = [{"k": 3, "select": "balanced"}]
+    file.write_text(json.dumps(made))
+    done = run(file, tmp_path / "runs")
+    (one,) = [s for s in done.conditions[0].scores if s.name == "vote/accuracy"]
+    assert (one.value, one.tied) == (pytest.approx(100 / 3), 10)
+    assert "vote: labels tied in 10 of 10 rows" in render(done)
+    assert "most frequent label (3 labels tied), has 33.3 on" in report_page(done)
+
+
+def test_chance_and_majority_count_every_right_answer(tmp_path: Path) -> None:
+    pairs = [["b", "d"], ["a", "b"], ["c", "d"], ["b", "c"], ["a", "d"], ["a", "b", "c"]]
+    pool = [["a", "d"], ["b", "d"], ["c", "d"], ["a", "b"], ["a"]]
+    file = small(
+        tmp_path,
+        TAGGED.format(first="a"),
+        tagged(pairs[:5], pool),
+        "classify",
+        data={"answer": "label"},
+        calibrate=[{"calibrator": "vote_mix", "n": 50}],
+    )
+    done = run(file, tmp_path / "runs")
+    assert scores(done)["chance/accuracy"] == 50, "two of four are right in every row"
+    assert done.conditions[0].entry.pool.labels == {"a": 3, "b": 2, "c": 1, "d": 3}
+    # The first answers alone would have a: 3. All of them tie a and d, right in 2 and 3 rows.
+    (one,) = [s for s in done.conditions[0].scores if s.name == "majority/accuracy"]
+    assert (one.value, one.tied) == (50, 2)
+    assert done.conditions[0].entry.pool.answered == 5
+    assert "accuracy+vote_mix" in scores(done), "five pool rows are all that are there"
+    file = small(
+        tmp_path,
+        TAGGED.format(first="a"),
+        tagged(pairs, pool),
+        "classify",
+        data={"answer": "label"},
+    )
+    assert scores(run(file, tmp_path / "runs"))["chance/accuracy"] == pytest.approx(
+        100 * (5 * 0.5 + 0.75) / 6
+    )

@@ -1,12 +1,27 @@
+from dataclasses import replace
+
 import pytest
 
 from icl.core.errors import ConfigError, MetricError
-from icl.core.types import Example, Prediction
+from icl.core.score_name import ScoreName
+from icl.core.types import Example, Prediction, Score
 from icl.metrics.accuracy import Accuracy
 from icl.metrics.chrf import ChrF
 from icl.metrics.macro_f1 import MacroF1
+from icl.scoring.significance import measure_difference
 from icl.tasks import Task
-from icl.tasks.baselines import baselines, chance, copy, counts, lead, majority, vote
+from icl.tasks.baselines import (
+    baselines,
+    copy,
+    counts,
+    describe_tie,
+    describe_ties,
+    expect,
+    lead,
+    majority,
+    score_chance,
+    vote,
+)
 from icl.tasks.generic import CLASSIFY
 from icl.tasks.intent import INTENT
 from icl.tasks.translation import TRANSLATION
@@ -20,29 +35,104 @@ def examples(targets):
     return [Example(str(index), {}, (target,)) for index, target in enumerate(targets)]
 
 
+LABELS = [["a", "b", "c", "d"]]
+
+
+def chance(rows, labels):
+    name = ScoreName("accuracy", role="chance")
+    return score_chance(name, Accuracy().chance(rows, labels))
+
+
+def answers(rows):
+    return [[one.value for one in row] for row in rows]
+
+
 def test_chance_is_exact():
-    scored = chance(60)
-    assert scored.value == 100 / 60
+    scored = chance(examples("7"), [[str(label) for label in range(60)]])
+    assert scored.value == pytest.approx(100 / 60)
     assert (scored.name, scored.low, scored.high, scored.n) == ("chance/accuracy", None, None, 0)
     assert (scored.signature, scored.kind) == ("chance|labels:60|ci:exact", "baseline")
 
 
-def test_chance_needs_labels():
-    with pytest.raises(MetricError, match="^chance needs at least one label, got 0: give the"):
-        chance(0)
+def test_chance_where_any_of_several_targets_is_right():
+    rows = [
+        Example("0", {}, ("joy", "anger")),
+        Example("1", {}, ("joy", "anger", "fear", "sad")),
+        Example("2", {}, ("joy", "joy", "pride")),  # twice the same, and one that is no label
+    ]
+    labels = ["joy", "anger", "fear", "sad"]
+    assert chance(rows[:2], [labels] * 2).value == 75
+    assert chance(rows, [labels] * 3).value == pytest.approx(100 * (2 / 4 + 1 + 1 / 4) / 3)
+
+
+@pytest.mark.parametrize("labels", [[], [[]]])
+def test_chance_needs_labels(labels):
+    with pytest.raises(MetricError, match="^chance needs at least one label to draw: give the"):
+        Accuracy().chance(examples("x")[: len(labels)], labels)
 
 
 @pytest.mark.parametrize(
     ("pool", "answer"),
-    [({"a": 1, "b": 3, "c": 2}, "b"), ({"b": 2, "a": 2, "c": 1}, "a"), ({"z": 1}, "z")],
+    [({"a": 1, "b": 3, "c": 2}, ["b"]), ({"b": 2, "a": 2, "c": 1}, ["a", "b"]), ({"z": 1}, ["z"])],
 )
 def test_majority(pool, answer):
-    assert majority(examples("xy"), pool) == [Prediction("0", answer), Prediction("1", answer)]
+    assert answers(majority(examples("xy"), pool)) == [answer, answer]
 
 
 def test_majority_needs_a_pool():
     with pytest.raises(MetricError, match="^majority needs labels to count: give the task a pool"):
         majority(examples("x"), {})
+
+
+def scored(task, metrics, rows, predictions, pool, labels=LABELS):
+    """Scores of all baselines by their names, every row with the same labels."""
+    made = baselines(task, metrics, rows, predictions, pool, labels * len(rows))
+    return {one.name: one for one in made}
+
+
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_a_tied_majority_is_the_mean_whatever_the_labels_are_called(first):
+    rows = examples([first] * 20 + ["b"] + ["c"] * 19)
+    made = scored(INTENT, [Accuracy()], rows, [], {first: 2, "b": 2, "c": 2, "d": 2})
+    one = made["majority/accuracy"]
+    assert one.value == 25, "each row has one of the four labels"
+    assert (one.n, one.tied, describe_tie(one)) == (40, 4, "4 labels tied")
+    assert one.settings == "accuracy|match:exact", "a score of an earlier version is replaced"
+    made = scored(INTENT, [Accuracy()], rows, [], {first: 2, "b": 2, "c": 1})
+    one = made["majority/accuracy"]
+    assert one.value == pytest.approx(100 * (20 / 40 + 1 / 40) / 2)
+    assert one.low < one.value < one.high
+
+
+def test_a_tied_majority_under_macro_f1_is_the_mean_of_the_constant_answers():
+    rows = examples("aaab")
+    made = scored(INTENT, [MacroF1()], rows, [], {"a": 2, "b": 2})["majority/macro_f1"]
+    # Always a: F1 of a is 6/7, of b 0. Always b: F1 of b is 2/5, of a 0.
+    assert made.value == pytest.approx(100 * (6 / 7 / 2 + 2 / 5 / 2) / 2)
+    assert (made.n, made.tied) == (4, 2)
+
+
+def test_expected_scores_of_many_tied_labels_hold_each_column_once():
+    labels = [f"l{place}" for place in range(30)]
+    rows = examples(labels * 2)
+    stats = expect(MacroF1(), majority(rows, dict.fromkeys(labels, 3)), rows)
+    assert stats.rows.shape[1] <= 2 * 30 + 2, "of 30 systems with 90 columns each"
+    # A constant answer: 2 right of 60, so F1 4/62 for its label and 0 for 29 others.
+    assert stats.value(stats.rows.sum(axis=0)) == pytest.approx(100 * 4 / 62 / 30)
+
+
+def test_a_tied_baseline_is_compared_with_a_model_row_by_row():
+    rows = examples("ab" * 30)
+    model = [Prediction(row.id, row.targets[0]) for row in rows]
+    tied = expect(Accuracy(), majority(rows, {"a": 1, "b": 1}), rows)
+    found = measure_difference(tied, Accuracy().stats(model, rows))
+    assert found.value == pytest.approx(50) and found.p < 0.001
+    chance = Accuracy().chance(rows, [["a", "b"]] * 60)
+    same = measure_difference(chance, tied)
+    assert (same.value, same.p) == (0, 1)
+    half = [Prediction(row.id, "a") for row in rows]
+    even = measure_difference(tied, Accuracy().stats(half, rows))
+    assert even.value == 0 and even.low < 0 < even.high and even.p > 0.9
 
 
 @pytest.mark.parametrize(
@@ -52,24 +142,56 @@ def test_majority_needs_a_pool():
         ("abb", (9.0, 1.0, 1.0), "b"),  # frequency before score
         ("abba", (1.0, 3.0, 3.0, 4.0), "b"),  # equals: 5 against 6
         ("abba", (1.0, 3.0, 1.0, 4.0), "a"),
-        ("ba", (), "b"),  # equals without scores: the first
-        ("ba", (None, None), "b"),
-        ("ba", (2.0, 2.0), "b"),
+        ("ba", (), "ba"),  # equals without scores: both
+        ("ba", (None, None), "ba"),
+        ("ba", (2.0, 2.0), "ba"),
+        ("cbabc", (), "cb"),
         ("ba", (None, 0.5), "a"),
         ("ab", (-2.0, -1.0), "b"),
         ("a", (0.0,), "a"),
     ],
 )
 def test_vote(labels, scores, answer):
-    assert vote([shots(labels, scores)]) == [Prediction("0", answer)]
+    assert answers(vote([shots(labels, scores)])) == [list(answer)]
 
 
 def test_vote_without_shots():
     assert vote([shots(""), shots("", id="1")]) is None
     assert vote([]) is None
     assert vote([shots("a"), shots("", id="1")]) == [
-        Prediction("0", "a"),
-        Prediction("1", None, "no shots"),
+        [Prediction("0", "a")],
+        [Prediction("1", None, "no shots")],
+    ]
+
+
+def test_a_tied_vote_is_the_expected_score_and_says_in_how_many_rows():
+    predictions = [shots(labels, id=str(row)) for row, labels in enumerate(["ab", "abc", "bba"])]
+    one = scored(INTENT, [Accuracy()], examples("aab"), predictions, {})["vote/accuracy"]
+    assert one.value == pytest.approx(100 * (1 / 2 + 1 / 3 + 1) / 3)
+    assert (one.tied, describe_tie(one)) == (2, "labels tied in 2 of 3 rows")
+    # Balanced shots: all labels tie in every row, in whichever order they stand.
+    for order in ("abcd", "dcba"):
+        even = [shots(order, id=str(row)) for row in range(3)]
+        one = scored(INTENT, [Accuracy()], examples("aab"), even, {})["vote/accuracy"]
+        assert one.value == pytest.approx(25) and one.tied == 3
+
+
+def test_what_tied_is_told_once_for_a_table():
+    def made(name, tied):
+        return Score(name, 1.0, None, None, 60, "", "baseline", tied)
+
+    assert describe_tie(made("majority/accuracy", 0)) == ""
+    assert describe_ties(
+        [
+            made("chance/accuracy", 0),
+            made("majority/accuracy", 60),
+            made("majority/accuracy", 60),
+            made("vote/accuracy", 12),
+            made("vote/accuracy", 40),
+        ]
+    ) == [
+        "majority: 60 labels tied, so it is the mean over them",
+        "vote: labels tied in 12 to 40 of 60 rows, so it is the mean over them",
     ]
 
 
@@ -94,7 +216,7 @@ def test_copy_names_the_field_that_is_not_there(fields, shown):
 def test_baselines_of_a_task_under_all_its_metrics():
     predictions = [shots(labels, id=str(index)) for index, labels in enumerate(["a", "b", "aab"])]
     scores = baselines(
-        INTENT, [Accuracy(), MacroF1()], examples("abb"), predictions, {"a": 1, "b": 5}, 4
+        INTENT, [Accuracy(), MacroF1()], examples("abb"), predictions, {"a": 1, "b": 5}, LABELS * 3
     )
     assert [score.name for score in scores] == [
         "chance/accuracy",
@@ -118,31 +240,31 @@ def test_baselines_of_a_task_under_all_its_metrics():
 
 def test_baselines_that_have_nothing_to_go_by_are_left_out():
     predictions = [shots("", id="0")]
-    scores = baselines(INTENT, [Accuracy()], examples("a"), predictions, {}, 2)
+    scores = baselines(INTENT, [Accuracy()], examples("a"), predictions, {}, [["a", "b"]])
     assert [score.name for score in scores] == ["chance/accuracy"]
-    assert baselines(INTENT, [MacroF1()], examples("a"), predictions, {}, 2) == []
+    assert baselines(INTENT, [MacroF1()], examples("a"), predictions, {}, [["a", "b"]]) == []
 
 
 def test_copy_is_the_baseline_of_translation():
     rows = [Example("0", {"source": "the same words"}, ("the same words",), {"target": "en"})]
     predictions = [Prediction("0", "other")]
-    [scored] = baselines(TRANSLATION, [ChrF()], rows, predictions, {}, 0)
+    [scored] = baselines(TRANSLATION, [ChrF()], rows, predictions, {}, [[]])
     assert (scored.name, scored.kind, scored.n) == ("copy/chrf", "baseline", 1)
     assert scored.value == pytest.approx(100)
 
 
 def test_baselines_over_no_rows():
-    scores = baselines(INTENT, [Accuracy()], [], [], {"a": 1}, 2)
-    assert [(score.name, score.value) for score in scores] == [
-        ("chance/accuracy", 50),
-        ("majority/accuracy", None),
-    ]
+    with pytest.raises(MetricError, match="^chance needs at least one label"):
+        baselines(INTENT, [Accuracy()], [], [], {"a": 1}, [])
+    task = replace(INTENT, baselines=("majority",))
+    [one] = baselines(task, [Accuracy()], [], [], {"a": 1}, [])
+    assert (one.name, one.value) == ("majority/accuracy", None)
 
 
 def test_an_unknown_baseline_is_named():
     task = Task("t", CLASSIFY.kind, ("rank",), "label", ("accuracy",), ("majorty",))
     with pytest.raises(ConfigError, match="^unknown baseline 'majorty'. Did you mean 'majority'"):
-        baselines(task, [Accuracy()], [], [], {}, 2)
+        baselines(task, [Accuracy()], [], [], {}, [])
 
 
 def test_counts():
@@ -171,11 +293,10 @@ def test_counts_of_nothing():
 
 
 def test_chance_where_each_row_has_its_own_choices():
-    scored = chance([2, 4, 4])
-    assert scored.value == pytest.approx(100 * (1 / 2 + 1 / 4 + 1 / 4) / 3)
+    rows = [Example("0", {}, ("1",)), Example("1", {}, ("0", "3")), Example("2", {}, ("2",))]
+    scored = chance(rows, [["0", "1"], ["0", "1", "2", "3"], ["0", "1", "2", "3"]])
+    assert scored.value == pytest.approx(100 * (1 / 2 + 2 / 4 + 1 / 4) / 3)
     assert scored.signature == "chance|labels:2-4|ci:exact"
-    with pytest.raises(MetricError, match=r"chance needs at least one label, got \[\]"):
-        chance([])
 
 
 def test_lead_takes_the_first_three_sentences():

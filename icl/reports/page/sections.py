@@ -24,6 +24,7 @@ from icl.reports.summary import summarize_group
 from icl.scoring.checks import Finding
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
+from icl.tasks.baselines import describe_ties
 from icl.tasks.predict import predict
 
 __all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "make_section"]
@@ -137,6 +138,11 @@ class Section:
         """Baselines under the first metric."""
         found = [ScoreName.of_score(s).role for row in self.group.rows for s in row.baselines()]
         return list(dict.fromkeys(found))
+
+    @property
+    def ties(self) -> list[str]:
+        """What tied behind the baselines of the table."""
+        return describe_ties(one for row in self.group.rows for one in row.baselines())
 
     @property
     def ticked(self) -> bool:

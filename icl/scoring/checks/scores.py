@@ -11,7 +11,7 @@ from icl.core.types import Better, Score
 from icl.metrics import find_direction, make_metric, starts_program
 from icl.records.results import ConditionResult
 from icl.scoring.checks.base import ConditionAnswers, Found
-from icl.tasks.baselines import vote
+from icl.tasks.baselines import describe_tie, vote
 
 __all__ = ["baseline", "find_score_direction", "few_rows", "retrieval"]
 
@@ -61,12 +61,16 @@ def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
             if p.value in e.targets
         }
         voted = vote(seen.predictions) or []
-        same = sum(
-            p.value in e.targets and e.id in right
-            for e, p in zip(seen.examples, voted, strict=True)
+        # Where labels tie, the vote is right by the share of them that are.
+        same = round(
+            sum(
+                sum(one.value in e.targets for one in tied) / len(tied)
+                for e, tied in zip(seen.examples, voted, strict=True)
+                if e.id in right
+            )
         )
         text = f"{score.name} {score.value:.1f} is {_how(seen, score, other)} the vote of its own "
-        text += f"shots, {other.value:.1f}: retrieval does most of the work"
+        text += f"shots, {_told(other)}: retrieval does most of the work"
         if right:
             text += f" ({same} of {len(right)} right answers are the vote's too)"
         yield same if right else seen.n, len(right) or seen.n, text
@@ -86,11 +90,16 @@ def baseline(seen: ConditionAnswers) -> Iterator[Found]:
     told: dict[str, list[str]] = {}
     for name, score, other in _below(seen):
         if name != "vote" or not _retrieved(seen, other):
-            told.setdefault(_how(seen, score, other), []).append(f"{name} {other.value:.1f}")
+            told.setdefault(_how(seen, score, other), []).append(f"{name} {_told(other)}")
     primary = seen.primary
     if told and primary is not None:
         parts = " and ".join(f"{how} {', '.join(others)}" for how, others in told.items())
         yield seen.n, seen.n, f"{primary.name} {primary.value:.1f} is {parts}"
+
+
+def _told(other: Score) -> str:
+    tied = describe_tie(other)
+    return f"{other.value:.1f}" + (f" ({tied})" if tied else "")
 
 
 def _how(seen: ConditionAnswers, score: Score, other: Score) -> str:
