@@ -85,7 +85,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
     from icl.selectors import Selector
     from icl.tasks import Enricher, Task
-    from icl.tasks.generic import CHOOSE, CLASSIFY, EXTRACT, GENERATE
+    from icl.tasks.generic import CHOOSE, CLASSIFY, EXTRACT, GENERATE, LABELS
     from icl.tasks.intent import INTENT
     from icl.tasks.summarization import SUMMARIZATION
     from icl.tasks.translation import TRANSLATION
@@ -125,6 +125,7 @@ __all__ = [
     "IclError",
     "InspectableEngine",
     "Kind",
+    "LABELS",
     "LeakError",
     "LoadableEngine",
     "LocalEngine",
@@ -257,7 +258,7 @@ _NAMES = {
     "icl.selectors": ("Selector",),
     "icl.tasks": ("Enricher", "Task"),
     "icl.core.kinds": ("Kind",),
-    "icl.tasks.generic": ("CHOOSE", "CLASSIFY", "EXTRACT", "GENERATE"),
+    "icl.tasks.generic": ("CHOOSE", "CLASSIFY", "EXTRACT", "GENERATE", "LABELS"),
     "icl.tasks.intent": ("INTENT",),
     "icl.tasks.translation": ("TRANSLATION",),
     "icl.tasks.summarization": ("SUMMARIZATION",),

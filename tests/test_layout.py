@@ -41,6 +41,7 @@ SUBJECTS = {
     "experiment/selectors_in_runs": "grid, condition and loader with each selector and order",
     "experiment/widths": "the axis `width` from the file to the table",
     "metrics/answers": "the four metrics of short answers, which share their cases",
+    "metrics/label_sets": "the four metrics of sets of labels, which share their cases",
     "metrics/sacrebleu": "chrF and BLEU beside the command of sacreBLEU",
     "prompts/library": "every template that ships, and docs/prompts.md",
     "records/lost_rows": "store and run when files of a run are cut or replaced",

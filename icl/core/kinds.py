@@ -34,9 +34,9 @@ class Kind:
     labels: Labels | None = None
     """Whether an answer is one of the labels that all rows share (``shared``), one of the choices
     that its row brings along (``row``), or free text (None)."""
-    gold: Literal["text", "items"] = "text"
+    gold: Literal["text", "items", "set"] = "text"
     """Whether the answer field of a row holds text, or the fields and items that are compared as
-    JSON; these need a ``label_field``."""
+    JSON (these need a ``label_field``), or a set of the labels, all of which are right."""
     methods: tuple[Method, ...] = ("generate",)
     """Ways of answering, the default first; see :class:`icl.tasks.Task`."""
     parser: str = "first_line"

@@ -48,7 +48,7 @@ class RowSample:
 def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = True) -> RowSample:
     """Draw ``n`` rows as :func:`sample` does from rows that need not fit the memory.
 
-    Held are the sample and 16 bytes a row; with ``labels`` the different first answers too.
+    Held are the sample and 16 bytes a row; with ``labels`` the different answers too.
 
     >>> drawn = draw((Example(str(i), {"t": str(i)}) for i in range(10_000)), 3, seed=0)
     >>> [row.id for row in drawn.examples], drawn.available
@@ -60,7 +60,7 @@ def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = T
         for example in examples:
             seen.add(example)
             if labels:
-                seen.labels.update(example.targets[:1])
+                seen.labels.update(example.targets)
             yield example
 
     rows = sample(passing(), n, seed)

@@ -13,6 +13,7 @@ from functools import cached_property
 from random import Random
 
 from icl.core.errors import ConfigError, DataError
+from icl.core.label_sets import read_labels
 from icl.core.registry import did_you_mean, lookup
 from icl.core.types import (
     JSON,
@@ -41,6 +42,7 @@ from icl.prompts.template import Template, load_template
 from icl.prompts.truncation import FittedPrompt, fit
 from icl.selectors import Selector
 from icl.tasks import Task
+from icl.tasks.label_sets import POOL, SetRule, count_mean_labels, make_rule
 
 __all__ = ["Condition", "Request", "build", "check_answers", "hash_request"]
 
@@ -156,6 +158,13 @@ class Condition:
     def _ended(self) -> bool:
         """Whether the terminators of choices are scored."""
         return self.method == "rank" and self.point.task.choice_end != "never"
+
+    def set_rule(self, logprobs: Sequence[Sequence[float]]) -> SetRule | None:
+        """How answers with these log-probabilities are read as sets; None where they are none."""
+        if self.task.kind.gold != "set":
+            return None
+        head, take = self.template.file.head, self.point.task.take
+        return make_rule(head.label_separator, head.no_labels, take or POOL, logprobs, self.labels)
 
     def choices_of(self, example: Example) -> Sequence[Choice]:
         """The choices of an example: its own where the template says so, else the shared ones."""
@@ -313,7 +322,9 @@ def build(point: Point, loader: Loader) -> Condition:
     test = loader.test(point, template)
     pool, left_out = _pool(point, loader, template, test)
     if template.takes_labels:
-        found = test.seen.labels.union(*(example.targets[:1] for example in pool))
+        found = test.seen.labels.union(*(example.targets for example in pool))
+        if task.kind.gold == "set":
+            found = set[str]().union(*map(read_labels, found))
         template = replace(template, labels={label: label for label in sorted(found)})
     engine = loader.engine(point)
     method, ranking, choices = choose_method(method, template, engine, entry.choice_end != "never")
@@ -338,6 +349,7 @@ def build(point: Point, loader: Loader) -> Condition:
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )
     check_answers(made)
+    _check_take(made)
     check_labels(point.shots, template, method, engine.identity())
     return made
 
@@ -381,6 +393,29 @@ def _pool(
     return pool, left_out
 
 
+def _check_take(condition: Condition) -> None:
+    """Refuse a rule for sets of labels where nothing is ranked, and what has no meaning for sets.
+
+    Raises:
+        ConfigError: says what is accepted.
+    """
+    entry, kind = condition.point.task, condition.task.kind
+    if kind.gold != "set":
+        if entry.take is not None:
+            raise ConfigError(
+                f"take: {entry.take!r} says which labels of a ranking make a set, and the task "
+                f"{entry.task!r} answers with one; remove it, or use a task of kind labels"
+            )
+        return
+    if entry.calibrate:
+        raise ConfigError(
+            f"calibrate: corrects which label is the best one, and the task {entry.task!r} answers "
+            "with a set of them; remove it, and say under take: which labels are in the set"
+        )
+    if condition.ranks and entry.take in (None, POOL):
+        count_mean_labels(condition.labels)  # says what to do without a pool
+
+
 def check_answers(condition: Condition) -> None:
     """The right answers are among the choices, and the choices of every row can be told apart.
 
@@ -398,11 +433,11 @@ def check_answers(condition: Condition) -> None:
                     "`label_field: entities`"
                 )
     for example in condition.examples if kind.labels is not None else ():
-        label = template.label(example)
         labels = template.labels
         if kind.labels == "row":
             labels = {choice.label: choice.text for choice in condition.choices_of(example)}
-        if label is not None and label not in labels:
+        label = next((one for one in template.gold_labels(example) if one not in labels), None)
+        if label is not None:
             whose = "of" if kind.labels == "shared" else "that it has under"
             raise DataError(
                 f"example {example.id!r} has the label {label!r}, which is not among the "

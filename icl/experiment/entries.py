@@ -379,6 +379,15 @@ class TaskEntry(StrictEntry):
     weight: 0.5}``; what they need beside the test rows is computed too."""
     sampling: Basic[SamplingEntry] = SamplingEntry()
     """How tokens are drawn where text is written, and how many."""
+    take: Usual[
+        Literal["pool"]
+        | Annotated[int, Field(ge=1, strict=True)]
+        | Annotated[float, Field(gt=0, lt=1, strict=True)]
+        | None
+    ] = None
+    """For ranked sets of labels: how many are taken (``2``), the share of probability above which
+    one is (``0.2``), or ``pool``, a threshold by which rows get as many as pool rows have; ``pool``
+    by default."""
     choice_end: Rare[Literal["template", "never"]] = "template"
     """``never`` leaves the terminator out, for parity with other tools."""
     prompt_language: Usual[Words] = ["en"]

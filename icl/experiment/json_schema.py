@@ -74,6 +74,8 @@ _FRONT_MATTER = {
     "stop": "Texts that end an answer; the first one is also the end of a choice.",
     "separator": "What joins system, instruction, shots and query.",
     "choice_end": "Behind which choices the end of the answer is scored.",
+    "label_separator": "For labels: what stands between the labels of an answer.",
+    "no_labels": "For labels: the text of an answer that holds no label at all.",
     "fallback": "Language to take words and labels from where one is missing.",
 }
 

@@ -46,7 +46,7 @@ def list_built_in_data() -> dict[str, DataEntry]:
             f"samples/{kind}": DataEntry(
                 format="jsonl", path=str(find_samples() / kind / "eng.jsonl")
             )
-            for kind in ("sentiment", "choose", "extract")
+            for kind in ("sentiment", "choose", "extract", "emotions")
         },
     }
 
@@ -66,7 +66,8 @@ def make_sample_task(template: str, kind: Kind) -> dict[str, Any]:
             f"no data set ships with which a template of kind {kind.name!r} could be tried; write "
             "an experiment file that names rows, and give that"
         )
-    task = {"sentiment": "classify", "opposites": "generate"}.get(data, data)
+    tasks = {"sentiment": "classify", "opposites": "generate", "emotions": "labels"}
+    task = tasks.get(data, data)
     if data == kind.samples and lookup("task", task).kind != kind:
         task = kind.name
     if data == "translation":

@@ -133,11 +133,12 @@ def check_labels(
     """
     if shots.shown_labels == "gold" or shots.k == 0:
         return
-    if shots.shown_labels != "none" and template.file.kind.labels is None:
+    kind = template.file.kind
+    if shots.shown_labels != "none" and (kind.labels is None or kind.gold == "set"):
         raise ConfigError(
-            f"shots: shown_labels: {shots.shown_labels!r} draws from a label set, and "
-            f"{template.name} is of kind {template.file.kind.name!r}, which has none; accepted "
-            "there: gold, none"
+            f"shots: shown_labels: {shots.shown_labels!r} draws one label from a label set, and "
+            f"{template.name} is of kind {kind.name!r}, whose answers are "
+            f"{'sets of labels' if kind.labels else 'free text'}; accepted there: gold, none"
         )
     if shots.shown_labels == "none" and method == "channel":
         raise ConfigError(

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeGuard, TypeVar, get_args, runtime_checkabl
 import numpy as np
 
 from icl.core.errors import ConfigError, MetricError
+from icl.core.label_sets import read_labels
 from icl.core.registry import construct
 from icl.core.stats import Metric, Rows, Stats
 from icl.core.types import Better, Example, Method, Needs, Prediction, narrow
@@ -24,10 +25,12 @@ __all__ = [
     "ProgramMetric",
     "VerdictMetric",
     "asks_judge",
+    "check_chance_labels",
     "find_direction",
     "make_metric",
     "needs",
     "pair_up",
+    "read_label_set",
     "collect_segment_stats",
     "starts_program",
 ]
@@ -122,6 +125,36 @@ def pair_up(
                 "score only rows with gold answers"
             )
     return pairs
+
+
+def read_label_set(answer: str | None, example: str, metric: str) -> frozenset[str] | None:
+    """The labels of an answer or a target; None of what could not be parsed.
+
+    Raises:
+        MetricError: it is no set of labels, as :mod:`icl.core.label_sets` writes them.
+    """
+    if answer is None:
+        return None
+    try:
+        return read_labels(answer)
+    except ValueError as error:
+        raise MetricError(
+            f"{metric} compares sets of labels, and an answer of example {example!r} is "
+            f"{answer[:40]!r}; use a task of kind labels"
+        ) from error
+
+
+def check_chance_labels(labels: Sequence[Sequence[str]]) -> str:
+    """How many labels there are to draw from, as a signature shows it: ``60``, ``2-4``.
+
+    Raises:
+        MetricError: an example has none.
+    """
+    sizes = [len({*own}) for own in labels]
+    if not sizes or min(sizes) < 1:
+        raise MetricError("chance needs at least one label to draw: give the task labels")
+    least, most = min(sizes), max(sizes)
+    return f"{least}-{most}" if most > least else f"{least}"
 
 
 def collect_segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> Stats:

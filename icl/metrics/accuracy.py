@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icl.core.errors import MetricError
 from icl.core.stats import Stats, mean, proportion
 from icl.core.types import Example, Prediction
-from icl.metrics import pair_up
+from icl.metrics import check_chance_labels, pair_up
 
 __all__ = ["Accuracy"]
 
@@ -42,13 +41,9 @@ class Accuracy:
         Raises:
             MetricError: an example has no labels to draw from.
         """
-        sizes = [len({*own}) for own in labels]
-        if not sizes or min(sizes) < 1:
-            raise MetricError("chance needs at least one label to draw: give the task labels")
-        least, most = min(sizes), max(sizes)
-        shown = f"{least}-{most}" if most > least else f"{least}"
+        shown = check_chance_labels(labels)
         right = [
             len({*example.targets} & {*own}) for example, own in zip(examples, labels, strict=True)
         ]
-        shares = [hits / size for hits, size in zip(right, sizes, strict=True)]
+        shares = [hits / len({*own}) for hits, own in zip(right, labels, strict=True)]
         return mean(shares, f"chance|labels:{shown}")

@@ -14,6 +14,7 @@ import yaml
 from icl.core.errors import ChoiceError, DataError, TemplateError
 from icl.core.extraction import normalise_value
 from icl.core.kinds import Kind, kind_of, kinds
+from icl.core.label_sets import gather_labels
 from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
 from icl.core.strict_yaml import PlainLoader, load_yaml
@@ -54,6 +55,10 @@ class FrontMatter:
     choice_end: str = "auto"
     shared_fields: tuple[str, ...] = ()
     answer_fields: tuple[str, ...] = ()
+    label_separator: str = ", "
+    """What stands between the labels of an answer that is a set of them."""
+    no_labels: str = "none"
+    """The text of an answer that is the empty set."""
     fallback: str | None = None
     about: str = ""
     source: str = ""
@@ -120,6 +125,17 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
         raise TemplateError(
             f"{path}: choices: names the fields that hold the choices of a row, in a template of "
             "kind `task: choose` and in no other"
+        )
+    own = {"label_separator", "no_labels"} & {*checked}
+    if own and head.kind.gold != "set":
+        raise TemplateError(
+            f"{path}: {min(own)}: is for templates whose answers are sets of labels, as those of "
+            f"`task: labels`; this one is of kind {head.task!r}, so remove it"
+        )
+    if not head.label_separator or not head.no_labels.strip():
+        raise TemplateError(
+            f"{path}: label_separator and no_labels must not be empty: write what stands between "
+            'two labels, as in ", ", and what stands for no label, as in "none"'
         )
     if head.fallback is not None:
         try:
@@ -219,6 +235,10 @@ def read_answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
     """
     if value is None:
         return ()
+    if head.kind.gold == "set":
+        many = value if isinstance(value, list | tuple) else [value]
+        texts = [one if isinstance(one, str) else json.dumps(one) for one in many]
+        return (gather_labels(texts, head.label_separator),)
     if head.kind.gold != "items":
         return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),)
     try:

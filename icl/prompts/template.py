@@ -15,7 +15,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from icl.core.errors import TemplateError
+from icl.core.errors import ChoiceError, TemplateError
+from icl.core.label_sets import gather_labels, read_labels, split_labels
 from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest
@@ -118,7 +119,32 @@ class Template:
         """The example's label, or None for free text and rows without gold."""
         if not (self.labels or self.file.kind.labels == "row") or not example.targets:
             return None
+        if self.file.kind.gold == "set":
+            return gather_labels(example.targets, self.file.head.label_separator)
         return example.targets[0]
+
+    def gold_labels(self, example: Example) -> list[str]:
+        """The labels that must be among the label set: the first answer's, or all of its set."""
+        label = self.label(example)
+        if label is None:
+            return []
+        return sorted(read_labels(label)) if self.file.kind.gold == "set" else [label]
+
+    def _words_of(self, example: Example) -> str:
+        """A set of labels as the target half shows it, in the order of the label set."""
+        separator = self.file.head.label_separator
+        members = read_labels(gather_labels(example.targets, separator))
+        for label in sorted(members - self.labels.keys()):
+            raise self._unknown(example, label)
+        words = [word for label, word in self.labels.items() if label in members]
+        return separator.join(words) or self.file.head.no_labels
+
+    def _unknown(self, example: Example, label: str) -> TemplateError:
+        return TemplateError(
+            f"{self.name}: example {example.id!r} has the label {label!r}, which is not "
+            f"among the {len(self.labels)} labels of this template; add it under "
+            "`labels:`"
+        )
 
     def shown_label(self, shot: Shot) -> str | None:
         """The label that a shot is shown with; None for free text, and where none is shown."""
@@ -138,13 +164,24 @@ class Template:
         """The example with the answer that ``label_field`` names, where the template names one."""
         name = self.file.head.label_field
         if name is None or name not in example.fields:
-            return example
+            return self._gathered(example)
         targets = read_answers(
             self.file.head, f"{self.name}: example {example.id!r}", example.fields[name]
         )
         return replace(
             example, targets=targets, gold=tuple({**dict.fromkeys(example.gold), name: 0})
         )
+
+    def _gathered(self, example: Example) -> Example:
+        """The example with its answers as one set, where answers are sets of labels."""
+        if self.file.kind.gold != "set":
+            return example
+        # An empty list is an answer, the empty set; null is none.
+        empty = any(example.fields.get(name) == [] for name in example.gold)
+        if not example.targets and not empty:
+            return example
+        made = gather_labels(example.targets, self.file.head.label_separator)
+        return replace(example, targets=(made,))
 
     def target(self, example: Example) -> str:
         """The target half of a shot: its first right answer, as the prompt shows it.
@@ -167,13 +204,11 @@ class Template:
                 )
             return self._choice(example, texts[first])
         values = {**example.fields, "target": first, "targets": list(example.targets)}
-        if self.file.kind.labels == "shared":
+        if self.file.kind.gold == "set":
+            values["label"] = self._words_of(example)
+        elif self.file.kind.labels == "shared":
             if first not in self.labels:
-                raise TemplateError(
-                    f"{self.name}: example {example.id!r} has the label {first!r}, which is not "
-                    f"among the {len(self.labels)} labels of this template; add it under "
-                    "`labels:`"
-                )
+                raise self._unknown(example, first)
             values["label"] = self.labels[first]
         return self._render(self.file.target, example, values)
 
@@ -197,6 +232,7 @@ class Template:
             ]
         else:
             where, remedies = self.name, LABELS
+            self._check_separable()
             context: dict[str, JSON] = {
                 "labels": list(self.labels.values()),
                 "words": dict(self.words),
@@ -207,6 +243,19 @@ class Template:
             ]
         terminator = self.file.stop[0] if self.file.stop else "\n"
         return end_choices(check_choices(made, where, remedies), self.file.choice_end, terminator)
+
+    def _check_separable(self) -> None:
+        """Refuse words that a list of labels could not be split into again."""
+        if self.file.kind.gold != "set":
+            return
+        head = self.file.head
+        for label, word in self.labels.items():
+            if split_labels(word, head.label_separator) != [word.strip()] or word == head.no_labels:
+                raise ChoiceError(
+                    f"{self.name}: the word {word!r} of the label {label!r} holds the separator of "
+                    f"labels, {head.label_separator!r}, or stands for no label at all; give "
+                    "`label_separator:` or `no_labels:` another text"
+                )
 
     def _row_choices(self, example: Example) -> dict[str, str]:
         return read_row_choices(

@@ -26,6 +26,7 @@ from icl.experiment.plugins import remember
 from icl.experiment.renamed import rename_axis
 from icl.metrics.command import place_command
 from icl.records.paths import CALIBRATIONS, MANIFEST, SCORES, TABLE
+from icl.tasks.label_sets import POOL
 
 __all__ = [
     "ComparisonRequest",
@@ -130,6 +131,9 @@ class ConditionEntry:
     """Words and labels that were taken from the template's fallback language."""
     judges: dict[str, JudgeEntry] | None = None
     """Name of a metric -> where the judge's verdicts are."""
+    take: str | int | float | None = None
+    """Which labels of a ranking make the set that is the answer; see
+    :data:`icl.tasks.label_sets.Take`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +260,7 @@ def _text(manifest: Manifest) -> str:
     return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
 
 
-_SINCE = ("settings", "rows_available", "rows_hash", "judges")
+_SINCE = ("settings", "rows_available", "rows_hash", "judges", "take")
 """Keys that are left out where there is nothing to say; earlier versions had none of them."""
 
 
@@ -319,6 +323,11 @@ def _check(made: Manifest) -> None:
         for axis in ("model", "shots"):
             if axis not in entry.axes:
                 raise ShapeError(f"conditions[{place}].axes.{axis} is missing")
+        if entry.take is not None and not _is_take(entry.take):
+            raise ShapeError(
+                f"conditions[{place}].take: {str(entry.take)[:80]!r} is none of: pool, a number of "
+                "labels, a share between 0 and 1"
+            )
         if entry.rows not in made.rows:
             raise ShapeError(f"conditions[{place}].rows: {entry.rows[:80]!r} is none of rows")
     names = [entry.fingerprint for entry in made.conditions]
@@ -326,6 +335,12 @@ def _check(made: Manifest) -> None:
         raise ShapeError("conditions: a fingerprint stands twice")
     if made.plugins is not None and "\0" in made.plugins.base:
         raise ShapeError("plugins.base: no path")
+
+
+def _is_take(take: str | int | float) -> bool:
+    if isinstance(take, str):
+        return take == POOL
+    return take >= 1 if isinstance(take, int) else 0 < take < 1
 
 
 _FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:\ud800-\udfff]+")
@@ -356,6 +371,7 @@ def condition_entry(
             place_command(metric, base) for metric in entry.metrics or condition.task.metrics
         ),
         calibrate=tuple(entry.calibrate),
+        take=entry.take,
         labels=len(condition.choices),
         rows=key,
         cite=find_citations(entry.data_sets, condition.point.data, base),

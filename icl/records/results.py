@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from icl.calibrators import CalibratedScores, Calibrator, make_calibrator
 from icl.core.errors import StoreError
-from icl.core.registry import did_you_mean, lookup
+from icl.core.registry import did_you_mean, lookup, names
 from icl.core.strict_json import read_json
 from icl.core.types import Choice, Example, Prediction, Prompt, Record, Role, Score, Shot, digest
 from icl.data import hash_data
@@ -23,6 +23,7 @@ from icl.experiment.plugins import load_known
 from icl.experiment.request import hash_channel, hash_request
 from icl.prompts.channel import Channel
 from icl.prompts.chat_template import write_continuation
+from icl.prompts.frontmatter import split_front_matter
 from icl.prompts.render_again import HERE, Rendering
 from icl.prompts.template import Template
 from icl.records.calibrated import Calibration, CalibrationRecords, calibrate
@@ -31,6 +32,7 @@ from icl.records.paths import MANIFEST, MODEL, find_runs, holds_run
 from icl.records.score_files import read_calibrations, read_scores
 from icl.records.store import ConditionStore
 from icl.tasks import Task
+from icl.tasks.label_sets import POOL, SetRule, make_rule
 from icl.tasks.predict import predict
 
 __all__ = ["ConditionResult", "Run", "load_run", "open_run", "find_varying_axes"]
@@ -123,7 +125,8 @@ class ConditionResult:
         """
         choices = self.store.choices()
         used = parser or self.entry.parser
-        plain = [predict(record, choices, used) for record in self.records.values()]
+        rule = self.set_rule
+        plain = [predict(record, choices, used, rule) for record in self.records.values()]
         if calibrator is None:
             return plain
         rows = zip(plain, self.records.values(), self.calibrated(calibrator).scores, strict=True)
@@ -131,6 +134,30 @@ class ConditionResult:
             replace(made, value=self.choices(record)[int(scores.argmax())].label)
             for made, record, scores in rows
         ]
+
+    @cached_property
+    def set_rule(self) -> SetRule | None:
+        """How the records are read as sets of labels; None where answers are none.
+
+        Raises:
+            ConfigError: the pool is to choose a threshold, and the manifest knows no label of it.
+        """
+        # A judge's verdicts are of no registered task.
+        if self.entry.task not in names("task") or self.task.kind.gold != "set":
+            return None
+        kept = self.store.condition().template
+        head, _, _ = split_front_matter(kept.text, Path(kept.name))
+        return make_rule(
+            head.label_separator,
+            head.no_labels,
+            self.entry.take or POOL,
+            [record.logprobs for record in self.records.values()],
+            self.entry.pool.labels,
+        )
+
+    def predict(self, record: Record) -> Prediction:
+        """What one of the records answers, by the condition's own parser."""
+        return predict(record, self.choices(record), self.entry.parser, self.set_rule)
 
     def calibrator(self, name: str) -> Calibrator:
         """The calibrator behind ``accuracy+name``: of the run, or a registered one.

@@ -14,7 +14,6 @@ from icl.core.safe_text import clean
 from icl.core.types import Choice, Example, Output, Prediction, Prompt, Record
 from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult
-from icl.tasks.predict import predict
 
 __all__ = ["Card", "make_card", "render_card", "split_prompt"]
 
@@ -75,7 +74,7 @@ def make_card(condition: ConditionResult, record: Record) -> Card:
         prompt,
         condition.sent(prompt),
         record,
-        predict(record, choices, condition.entry.parser),
+        condition.predict(record),
         choices,
     )
 

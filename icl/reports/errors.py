@@ -48,7 +48,8 @@ def score_answers(condition: ConditionResult) -> list[ScoredAnswer]:
     for record, example, prediction, value in zip(
         condition.records.values(), condition.examples, predictions, values, strict=True
     ):
-        confidence = max(label_shares(record.logprobs)) if record.logprobs else None
+        single = record.logprobs and condition.set_rule is None
+        confidence = max(label_shares(record.logprobs)) if single else None
         made.append(ScoredAnswer(example, record, prediction, value, confidence))
     return made
 

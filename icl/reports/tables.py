@@ -20,7 +20,6 @@ from icl.reports.comparison import make_spread_tables, render_plain
 from icl.reports.notes import note_shots
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
-from icl.tasks.predict import predict
 
 __all__ = [
     "FACTS",
@@ -319,7 +318,7 @@ def render_record(condition: ConditionResult, record: Record) -> str:
     scored = condition.scored(record)
     again = condition.hash_again(record)
     same = "the same as was sent" if again == record.request else "NOT what was sent"
-    prediction = predict(record, choices, condition.entry.parser)
+    prediction = condition.predict(record)
     right = " (right)" if prediction.value in example.targets else ""
     axes = join_axes(condition.axes, " · ")
     lines = [

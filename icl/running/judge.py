@@ -96,8 +96,9 @@ class LoadedJudge:
     def foreseen(self, judged: Condition, store: ConditionStore, todo: set[str]) -> Condition:
         """The same before all outputs are there: each of ``todo`` as long as its reference."""
         records, choices = store.complete_records(), store.choices()
+        rule = judged.set_rule([record.logprobs for record in records.values()])
         made = {
-            one.id: predict(records[one.id], choices, _parser(judged))
+            one.id: predict(records[one.id], choices, _parser(judged), rule)
             for one in judged.examples
             if one.id not in todo and one.id in records
         }

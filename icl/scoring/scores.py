@@ -28,6 +28,7 @@ from icl.records.score_files import write_calibrations, write_scores
 from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_stats
 from icl.tasks.baselines import baselines, counts
+from icl.tasks.label_sets import POOL
 
 __all__ = [
     "FITTED",
@@ -292,7 +293,9 @@ def _scores(
                 scores += _judged(condition, name, metric, predictions, other)
                 continue
             called = str(ScoreName(name, reader, ranking))
-            scores.append(score(called, metric.stats(predictions, examples)))
+            stats = metric.stats(predictions, examples)
+            stats = replace(stats, signature=stats.signature + _describe_take(condition))
+            scores.append(score(called, stats))
         except MetricError as error:
             failed.setdefault(name, error)
             continue
@@ -319,6 +322,16 @@ def _scores(
     return [*scores, *(replace(one, name=str(ScoreName(one.name, reader))) for one in facts)]
 
 
+def _describe_take(condition: ConditionResult) -> str:
+    """What of the signature says which labels of a ranking make a set; empty for one answer."""
+    rule = condition.set_rule
+    if rule is None or condition.entry.method != "rank":
+        return ""
+    chosen = condition.entry.take is None or condition.entry.take == POOL
+    fitted = f"{FITTED}above={rule.above:.4f}" if chosen and rule.above is not None else ""
+    return f"|take:{condition.entry.take or POOL}{fitted}"
+
+
 def _judged(
     condition: ConditionResult,
     name: str,
@@ -336,6 +349,11 @@ def _judged(
 
 FITTED = "|fitted:"
 """What stands behind it in a signature was chosen from data, and may be another one tomorrow."""
+
+_SETS = (
+    "it corrects which label is the best, and the answers are sets of labels; say under take: of "
+    "the task which of them are in a set"
+)
 
 Entry = str | Mapping[str, Any]
 
@@ -360,6 +378,9 @@ def score_calibrators(
     for entry in entries:
         name, calibrator = make_calibrator(entry)
         values = {"calibrator": entry} if isinstance(entry, str) else dict(entry)
+        if condition.set_rule is not None:
+            notes.append(Calibration(name, values, refused=_SETS))
+            continue
         try:
             made, note = _applied(condition, used, (name, calibrator), failed)
         except CalibrationError as error:
@@ -367,6 +388,8 @@ def score_calibrators(
             continue
         scores += made
         notes.append(replace(note, entry=values))
+    if condition.set_rule is not None:
+        return scores, notes
     plain, _ = _applied(condition, [], make_calibrator("none"), failed)
     there = {one.name for one in plain}
     return [*plain, *(one for one in scores if one.name not in there)], notes
@@ -393,7 +416,7 @@ def _applied(
             scores.append(score(str(metric_name.calibrated(name)), stats))
         except MetricError as error:
             failed.setdefault(str(metric_name), error)
-    if all(example.targets for example in condition.examples):
+    if all(example.targets for example in condition.examples) and condition.set_rule is None:
         scores.append(
             score(str(ScoreName("ece", calibrator=name)), signed(ece_stats(condition, made)))
         )

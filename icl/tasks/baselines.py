@@ -38,6 +38,7 @@ __all__ = [
     "describe_tie",
     "describe_ties",
     "expect",
+    "find_best_sets",
     "find_tied",
     "lead",
     "list_baselines",
@@ -50,6 +51,8 @@ __all__ = [
 Alternatives = Sequence[Sequence[Prediction]]
 """Of each example the answers that tie; one where none does."""
 
+MOST_SETS = 200
+"""Sets of labels that are tried as the one answer to all rows."""
 _SHARE = mean((), "").value
 """How a proportion and a mean of shares become a score: the mean over answers may be taken row by
 row."""
@@ -142,10 +145,12 @@ def list_baselines(
         if answers is None:
             continue
         tied = sum(len(row) > 1 for row in answers)
-        if baseline == "majority":
-            tied = len(answers[0]) if tied else 0
         for metric in metrics:
             name = ScoreName(metric.name, role=baseline)
+            if baseline == "majority":
+                if task.kind.gold == "set":
+                    answers = _answer_all(examples, find_best_sets(metric, pool_labels))
+                tied = len(answers[0]) if answers and len(answers[0]) > 1 else 0
             yield BaselineStats(name, expect(metric, answers, examples), tied)
 
 
@@ -267,8 +272,32 @@ def majority(examples: Sequence[Example], pool_labels: Mapping[str, int]) -> Alt
     """
     if not pool_labels:
         raise MetricError("majority needs labels to count: give the task a pool with labels")
-    top = find_tied(pool_labels)
-    return [[Prediction(example.id, label) for label in top] for example in examples]
+    return _answer_all(examples, find_tied(pool_labels))
+
+
+def _answer_all(examples: Sequence[Example], answers: Sequence[str]) -> Alternatives:
+    return [[Prediction(example.id, answer) for answer in answers] for example in examples]
+
+
+def find_best_sets(metric: Metric, pool_labels: Mapping[str, int]) -> list[str]:
+    """The sets of labels that a metric likes best as the answer to every row of the pool.
+
+    Every set that the pool has is tried; of more than 200 different ones the most frequent 200.
+
+    Args:
+        metric: one of sets of labels.
+        pool_labels: set of labels in normal form -> rows of the pool that have it.
+    """
+    often = sorted(pool_labels, key=lambda one: (-pool_labels[one], one))
+    rows = [Example(one, {}, (one,)) for one in often]
+    times = np.array([pool_labels[one] for one in often], dtype=np.float64)
+    found: list[tuple[float, str]] = []
+    for answer in often[:MOST_SETS]:
+        stats = metric.stats([Prediction(row.id, answer) for row in rows], rows)
+        value = stats.value(times @ stats.rows)
+        found.append((0.0 if value is None else round(value, 9), answer))
+    best = max((value for value, _ in found), default=0.0)
+    return sorted(answer for value, answer in found if value == best)
 
 
 def vote(predictions: Sequence[Prediction]) -> Alternatives | None:

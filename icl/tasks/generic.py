@@ -1,11 +1,11 @@
-"""The four kinds of answer as tasks of their own: a data set needs a template and no Python."""
+"""The five kinds of answer as tasks of their own: a data set needs a template and no Python."""
 
 from __future__ import annotations
 
 from icl.core.kinds import Kind
 from icl.tasks import Task
 
-__all__ = ["CHOOSE", "CLASSIFY", "EXTRACT", "GENERATE"]
+__all__ = ["CHOOSE", "CLASSIFY", "EXTRACT", "GENERATE", "LABELS"]
 
 
 CLASSIFY = Task.of(
@@ -35,6 +35,22 @@ CHOOSE = Task.of(
     )
 )
 """One of the choices that a row brings along: COPA, multiple-choice questions."""
+
+LABELS = Task.of(
+    Kind(
+        name="labels",
+        labels="shared",
+        gold="set",
+        methods=("generate", "rank"),
+        parser="label",
+        metrics=("subset_accuracy", "jaccard", "label_micro_f1", "label_macro_f1"),
+        baselines=("chance", "majority"),
+        needs_stop=True,
+        samples="emotions",
+        starter="emotions/instructed",
+    )
+)
+"""All labels that hold, any number of some that all rows share: emotions, topics, tags."""
 
 GENERATE = Task.of(
     Kind(

@@ -16,7 +16,7 @@ from icl.core.errors import ChoiceError, ParseError
 from icl.core.extraction import normalise_value
 from icl.core.types import Choice, canonicalize
 
-__all__ = ["EMPTY", "fields", "first_line", "label", "label_prefix", "text"]
+__all__ = ["EMPTY", "fields", "first_line", "fold", "label", "label_prefix", "text"]
 
 
 EMPTY = "empty"
@@ -76,8 +76,8 @@ def label(output: str, choices: Sequence[Choice]) -> str:
     exact = [choice.label for choice in choices if choice.text.strip() == line]
     if len(exact) == 1:
         return exact[0]
-    folded = _fold(line)
-    found = [choice.label for choice in choices if _fold(choice.text) == folded]
+    folded = fold(line)
+    found = [choice.label for choice in choices if fold(choice.text) == folded]
     return _only(found, line)
 
 
@@ -96,11 +96,11 @@ def label_prefix(output: str, choices: Sequence[Choice]) -> str:
     """
     answer = text(output)
     _check_choices(choices, "label_prefix")
-    folded = _fold(answer)
+    folded = fold(answer)
     longest = 0
     found: list[str] = []
     for choice in choices:
-        start = _fold(choice.text)
+        start = fold(choice.text)
         if len(start) < max(longest, 1) or not _begins(folded, start):
             continue
         if len(start) > longest:
@@ -152,7 +152,12 @@ def fields(output: str, choices: Sequence[Choice] = ()) -> str:
     return canonicalize(normalise_value(held))
 
 
-def _fold(string: str) -> str:
+def fold(string: str) -> str:
+    """A text as labels are compared: white space, outer quotes, final punctuation, case, NFC.
+
+    >>> fold(' "Set  Alarm". ')
+    'set alarm'
+    """
     spaced = " ".join(string.split())
     bare = spaced.lstrip(QUOTES + " ").rstrip(QUOTES + FINAL + " ")
     return unicodedata.normalize("NFC", bare.casefold())

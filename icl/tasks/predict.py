@@ -9,11 +9,14 @@ from dataclasses import replace
 from icl.core.errors import ParseError
 from icl.core.registry import lookup
 from icl.core.types import Choice, Output, Prediction, Record
+from icl.tasks.label_sets import SetRule
 
 __all__ = ["predict"]
 
 
-def predict(record: Record, choices: Sequence[Choice], parser: str) -> Prediction:
+def predict(
+    record: Record, choices: Sequence[Choice], parser: str, rule: SetRule | None = None
+) -> Prediction:
     """What a record answers: the likeliest choice, or the generated text as a parser reads it.
 
     Of choices that are equally likely the first one is taken. Of several outputs the value that
@@ -24,11 +27,16 @@ def predict(record: Record, choices: Sequence[Choice], parser: str) -> Predictio
         record: what the model answered.
         choices: those that all records share; a record's own come first.
         parser: a registered name.
+        rule: where answers are sets of labels, what is in the set; the parser then reads each
+            label of an output.
     """
     labels = tuple(label for _, label, _ in record.shots if label is not None)
     scores = tuple(score for _, label, score in record.shots if label is not None)
     made = Prediction(record.id, None, "", labels, scores, shortened=bool(record.shortened))
     answers = record.choices or choices
+    if record.logprobs and rule is not None:
+        value = rule.take(record.logprobs, [choice.label for choice in answers])
+        return replace(made, value=value, error=None)
     if record.logprobs:
         best = record.logprobs.index(max(record.logprobs))  # of equals the first
         return replace(made, value=answers[best].label, error=None)
@@ -36,7 +44,7 @@ def predict(record: Record, choices: Sequence[Choice], parser: str) -> Predictio
     errors: list[str] = []
     for output in record.outputs:
         try:
-            values.append(_read(output, parser, answers))
+            values.append(_read(output, parser, answers, rule))
         except ParseError as error:
             values.append(None)
             errors.append(str(error))
@@ -50,11 +58,13 @@ def predict(record: Record, choices: Sequence[Choice], parser: str) -> Predictio
     return replace(made, value=value, error=None, finish=finish, votes=most, tied=tied)
 
 
-def _read(output: Output, parser: str, choices: Sequence[Choice]) -> str:
+def _read(output: Output, parser: str, choices: Sequence[Choice], rule: SetRule | None) -> str:
     """The answer in an output; what ends inside its reasoning has none."""
     if output.finish == "reasoning":
         raise ParseError(
             f"the reasoning did not end within {output.output_tokens} tokens; raise max_tokens, or "
             "set thinking_tokens to close it"
         )
+    if rule is not None:
+        return rule.read(output.text, parser, choices)
     return str(lookup("parser", parser)(output.text, choices))

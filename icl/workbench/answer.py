@@ -185,6 +185,7 @@ def _make_answer(
         shortened=request.prompt.shortened,
     )
     parser = condition.point.task.parser or condition.task.parser
+    rule = condition.set_rule([record.logprobs])
     return ModelAnswer(
-        condition, request, record, predict(record, condition.choices, parser), seconds
+        condition, request, record, predict(record, condition.choices, parser, rule), seconds
     )

@@ -19,7 +19,7 @@ NAMING = {"tasks/generic.py", "experiment/samples.py", "workbench/row_sources.py
 
 
 def test_a_kind_is_that_of_the_task_of_its_name() -> None:
-    assert list(kinds()) == ["choose", "classify", "extract", "generate"]
+    assert list(kinds()) == ["choose", "classify", "extract", "generate", "labels"]
     for name, kind in kinds().items():
         assert kind_of(name) is kind is lookup("task", name).kind
         assert (kind.variable is None) == (kind.labels is None) == (kind.methods == ("generate",))

@@ -49,7 +49,7 @@ def test_a_larger_pool_sample_keeps_the_old_rows():
 
 def test_labels_are_kept_only_where_asked_for():
     examples = [Example(str(n), {}, (f"label {n % 3}", "other")) for n in range(9)]
-    assert draw(examples, 2, 0).seen.labels == {"label 0", "label 1", "label 2"}
+    assert draw(examples, 2, 0).seen.labels == {"label 0", "label 1", "label 2", "other"}
     assert draw(examples, 2, 0, labels=False).seen.labels == set()
 
 

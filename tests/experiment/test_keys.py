@@ -158,6 +158,11 @@ MEANINGS = {
         "Of encoder-decoder models whose tokenizer marks texts with languages, as it spells them."
     ),
     "split": "Part of the data set, by its name.",
+    "take": (
+        "For ranked sets of labels: how many are taken (`2`), the share of probability above "
+        "which one is (`0.2`), or `pool`, a threshold by which rows get as many as pool rows "
+        "have; `pool` by default."
+    ),
     "target_language": "Likewise the language that the decoder writes.",
     "task": "What is asked of the model: `intent`, `translation`, `classify` …",
     "tasks": "What is asked, and how it is scored.",

@@ -171,7 +171,7 @@ def test_gold_labels_ask_what_they_always_asked(tmp_path: Path) -> None:
         ),
         (
             {"shown_labels": "random", "task": "translation"},
-            "which has none; accepted there: gold, none",
+            "whose answers are free text; accepted there: gold, none",
         ),
     ],
 )

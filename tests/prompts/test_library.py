@@ -78,6 +78,7 @@ ROWS = {
     "extract": sample_rows("extract", "entities"),
     "generate": sample_rows("generate", "answers"),
     "opposites": sample_rows("opposites", "opposites"),
+    "emotions": sample_rows("emotions", "emotions"),
 }
 ROWS["judge"] = [
     replace(
@@ -94,6 +95,7 @@ KINDS = {
     "judge": "classify",
     "choose": "choose",
     "extract": "extract",
+    "emotions": "labels",
 }
 
 

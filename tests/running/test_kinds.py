@@ -501,3 +501,178 @@ def test_chance_and_majority_count_every_right_answer(tmp_path: Path) -> None:
     assert scores(run(file, tmp_path / "runs"))["chance/accuracy"] == pytest.approx(
         100 * (5 * 0.5 + 0.75) / 6
     )
+
+
+EMOTIONS = ["joy", "anger", "fear", "sad"]
+SETS = """---
+task: labels
+labels: {joy: glad, anger: cross, fear: afraid, sad: sad}
+label_field: label
+label_separator: "; "
+no_labels: nothing
+stop: ["\\n"]
+---
+[[example]]
+Text: {{ text }}
+Felt:||| {{ label }}
+"""
+TEST = [["joy", "anger"], ["sad"], [], ["fear", "joy"]]
+TRAIN = [["anger", "joy"], ["joy"], ["joy", "anger"], []]
+
+
+def test_sets_of_labels_are_written_and_read(tmp_path: Path) -> None:
+    answers = {
+        "test 0": " cross; Glad",
+        "test 1": " sad; glad",
+        "test 2": " Nothing.",
+        "test 3": " glad; hungry",
+    }
+    known = {f"Text: {row}\nFelt:": text + "\n" for row, text in answers.items()}
+    file = small(
+        tmp_path, SETS, tagged(TEST, TRAIN), "labels", model={"engine": "table", "answers": known}
+    )
+    made = json.loads(file.read_text())
+    made["grid"]["shots"] = [0, {"k": 4, "select": "random"}]
+    file.write_text(json.dumps(made))
+    done = run(file, tmp_path / "runs")
+    plain, shown = done.conditions
+    read = {one.id: one for one in plain.predictions()}
+    assert [read[f"te{row}"].value for row in range(4)] == [
+        '["anger","joy"]',
+        '["joy","sad"]',
+        "[]",
+        None,
+    ]
+    assert "no choice: 'hungry'" in str(read["te3"].error)
+    found = scores(done)
+    assert (found["subset_accuracy"], found["jaccard"]) == (50, pytest.approx(100 * 2.5 / 4))
+    assert found["label_micro_f1"] == pytest.approx(100 * 2 * 3 / (4 + 5))
+    assert found["chance/subset_accuracy"] == 100 / 2**4
+    # Two rows of the pool have {anger, joy}; so has one of the four test rows.
+    assert plain.entry.pool.labels == {'["anger","joy"]': 2, '["joy"]': 1, "[]": 1}
+    assert found["majority/subset_accuracy"] == 25
+    prompt = shown.prompt(shown.record("te0"))
+    assert {target for _, target in prompt.shots} == {" glad; cross", " glad", " nothing"}
+    assert {label for _, label, _ in shown.record("te0").shots} == {*plain.entry.pool.labels}
+    (tmp_path / "t.j2").unlink()
+    again = load_run(tmp_path / "runs" / "k")
+    assert scores(score_run(again)) == found, "read again without the template"
+    assert 'answer     ["anger","joy"] (right)' in render_record(
+        again.conditions[0], again.conditions[0].record("te0")
+    )
+    page = report_page(again)
+    assert "subset acc" in page and "[&#34;joy&#34;,&#34;sad&#34;]" in page
+    assert "majority" in render(again) and "chance" in render(again)
+
+
+@pytest.mark.parametrize(
+    ("take", "signature", "sizes"),
+    [
+        (None, "subset_accuracy|take:pool|fitted:above=", None),
+        (2, "subset_accuracy|take:2", {2}),
+        (0.001, "subset_accuracy|take:0.001", {1, 2, 3, 4}),
+    ],
+)
+def test_sets_of_labels_are_ranked(
+    tmp_path: Path, take: Any, signature: str, sizes: set[int] | None
+) -> None:
+    more = {} if take is None else {"take": take}
+    rows = tagged([*TEST, *TEST], TRAIN)
+    done = run(small(tmp_path, SETS, rows, "labels", method="rank", **more), tmp_path / "runs")
+    again = load_run(tmp_path / "runs" / "k")
+    for condition in (done.conditions[0], again.conditions[0]):
+        said = [json.loads(str(one.value)) for one in condition.predictions()]
+        if sizes is None:
+            assert sum(map(len, said)) == 10, "5 labels for 4 rows of the pool, so 10 for 8"
+        else:
+            assert {len(one) for one in said} <= sizes
+        (one,) = [s for s in condition.scores if s.name == "subset_accuracy"]
+        assert one.signature.startswith(signature)
+        for record, prediction in zip(
+            condition.records.values(), condition.predictions(), strict=True
+        ):
+            assert condition.predict(record) == prediction, "one by one as all together"
+    assert "ece" not in scores(done)
+
+
+def test_an_answer_of_the_data_is_any_of_several_or_a_set_by_the_kind(tmp_path: Path) -> None:
+    rows = tagged([["joy", "anger"], ["joy", "anger", "fear", "sad"]], ["joy"])
+    words = TAGGED.replace("[{first}, b, c, d]", str(EMOTIONS)).format()
+    file = small(tmp_path, words, rows, "classify", data={"answer": "label"})
+    assert scores(run(file, tmp_path / "runs"))["chance/accuracy"] == 75
+    words = words.replace("task: classify", "task: labels")
+    done = run(small(tmp_path, words, rows, "labels", data={"answer": "label"}), tmp_path / "runs")
+    assert {example.targets for example in done.conditions[0].examples} == {
+        ('["anger","joy"]',),
+        ('["anger","fear","joy","sad"]',),
+    }
+    assert scores(done)["chance/jaccard"] == pytest.approx(100 * (17 / 48 + 1 / 2) / 2)
+    rows = tagged(["joy, anger", "fear"], ["sad"])
+    done = run(
+        small(
+            tmp_path,
+            words.replace(f"labels: {EMOTIONS}\n", ""),
+            rows,
+            "labels",
+            data={"answer": "label"},
+        ),
+        tmp_path / "runs",
+    )
+    assert [choice.label for choice in done.conditions[0].store.choices()] == sorted(EMOTIONS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys", "error", "message"),
+    [
+        (
+            {},
+            {"calibrate": ["batch"], "method": "rank"},
+            ConfigError,
+            "calibrate: corrects which label is the best one, .* take:",
+        ),
+        ({}, {"method": "channel"}, ConfigError, "cannot be answered by .channel.. There are: gen"),
+        ({}, {"method": "rank", "pool": None}, ConfigError, "and there are none; .* take: 2"),
+        ({}, {"take": 0}, ConfigError, "take"),
+        ({}, {"take": 1.5}, ConfigError, "take"),
+        ({'label_separator: "; "': 'label_separator: "a"'}, {}, ChoiceError, "'glad' .* holds the"),
+        ({"no_labels: nothing": "no_labels: sad"}, {}, ChoiceError, "'sad' .* or stands for no"),
+        ({'"; "': '""'}, {}, TemplateError, "must not be empty: write what stands between"),
+        ({", sad: sad": ""}, {}, DataError, "has the label 'sad', which is not among the 3 labels"),
+        (
+            {"task: labels": "task: classify"},
+            {},
+            TemplateError,
+            "is for templates whose answers are",
+        ),
+    ],
+)
+def test_what_makes_no_set_is_refused_with_the_repair(
+    tmp_path: Path, changes: dict[str, str], keys: Any, error: type[Exception], message: str
+) -> None:
+    template = SETS
+    for old, new in changes.items():
+        assert old in template
+        template = template.replace(old, new)
+    keys = {"pool": {"split": "train"}, **keys}
+    file = small(tmp_path, template, tagged(TEST, TRAIN), "labels", **keys)
+    made = json.loads(file.read_text())
+    made["grid"]["shots"] = [0]
+    if keys["pool"] is None:
+        del made["tasks"][0]["pool"]
+    file.write_text(json.dumps(made))
+    with pytest.raises(error, match=message):
+        run(file, tmp_path / "runs")
+
+
+def test_take_is_for_sets_and_other_labels_are_not(tmp_path: Path) -> None:
+    file = small(tmp_path, COPA, ROWS, "choose", take=2)
+    with pytest.raises(
+        ConfigError, match="take: 2 says which labels of a ranking make a set, .* rem"
+    ):
+        run(file, tmp_path / "runs")
+    file = small(tmp_path, SETS, tagged(TEST, TRAIN), "labels")
+    made = json.loads(file.read_text())
+    made["grid"]["shots"] = [{"k": 1, "select": "random", "shown_labels": "random"}]
+    file.write_text(json.dumps(made))
+    with pytest.raises(ConfigError, match="whose answers are sets of labels; accepted there: gold"):
+        run(file, tmp_path / "runs")

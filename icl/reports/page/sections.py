@@ -25,7 +25,6 @@ from icl.scoring.checks import Finding
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
 from icl.tasks.baselines import describe_ties
-from icl.tasks.predict import predict
 
 __all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "make_section"]
 
@@ -365,7 +364,7 @@ def _exhibit(row: Row) -> Exhibit:
     """The first record of a condition with its whole prompt."""
     condition = row.condition
     record = next(iter(condition.records.values()))
-    said = predict(record, condition.choices(record), condition.entry.parser)
+    said = condition.predict(record)
     one = ScoredAnswer(condition.examples[0], record, said, None, None)
     bars, texts = _said(row, one, 5)
     try:

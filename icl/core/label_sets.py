@@ -1,0 +1,61 @@
+"""A set of labels as an answer, in one normal form, so that order and repetition do not count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from icl.core.types import canonicalize
+
+__all__ = ["gather_labels", "read_labels", "split_labels", "write_labels"]
+
+
+def write_labels(labels: Iterable[str]) -> str:
+    """The text that stands for a set of labels: canonical JSON, sorted.
+
+    >>> write_labels(["joy", "anger", "joy"])
+    '["anger","joy"]'
+    """
+    return canonicalize(sorted({*labels}))
+
+
+def read_labels(answer: str) -> frozenset[str]:
+    """The labels of a text that :func:`write_labels` made.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = json.loads(answer)
+    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
+        raise ValueError(f"{answer[:40]!r} is no JSON list of labels")
+    return frozenset(found)
+
+
+def split_labels(text: str, separator: str) -> list[str]:
+    """What stands between separators, without outer white space and empty pieces.
+
+    White space around the separator itself does not count, unless it is nothing else.
+
+    >>> split_labels("joy,anger , ", ", ")
+    ['joy', 'anger']
+    """
+    pieces = text.split(separator.strip() or separator)
+    return [piece.strip() for piece in pieces if piece.strip()]
+
+
+def gather_labels(targets: Sequence[str], separator: str) -> str:
+    """The normal form of the right answer of a row, whichever way its data tells it.
+
+    Args:
+        targets: the labels, one a text; or one text that holds all of them.
+        separator: what stands between them there.
+
+    >>> gather_labels(("joy, anger",), ", ") == gather_labels(("anger", "joy"), ", ")
+    True
+    """
+    if len(targets) != 1:
+        return write_labels(targets)
+    try:
+        return write_labels(read_labels(targets[0]))
+    except ValueError:
+        return write_labels(split_labels(targets[0], separator))
