@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from icl.core.types import canonicalize
 
-__all__ = ["gather_labels", "read_labels", "split_labels", "write_labels"]
+__all__ = ["gather_labels", "list_right_labels", "read_labels", "split_labels", "write_labels"]
 
 
 def write_labels(labels: Iterable[str]) -> str:
@@ -29,6 +29,17 @@ def read_labels(answer: str) -> frozenset[str]:
     if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
         raise ValueError(f"{answer[:40]!r} is no JSON list of labels")
     return frozenset(found)
+
+
+def list_right_labels(targets: Sequence[str], are_sets: bool) -> tuple[str, ...]:
+    """The labels that are right: the targets themselves, or all labels of targets that are sets.
+
+    >>> list_right_labels(['["anger","joy"]'], True)
+    ('anger', 'joy')
+    """
+    if not are_sets:
+        return tuple(targets)
+    return tuple(sorted({label for target in targets for label in read_labels(target)}))
 
 
 def split_labels(text: str, separator: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from icl.calibrators import CalibratedScores, Calibrator, make_calibrator
 from icl.core.errors import StoreError
+from icl.core.label_sets import list_right_labels
 from icl.core.registry import did_you_mean, lookup, names
 from icl.core.strict_json import read_json
 from icl.core.types import Choice, Example, Prediction, Prompt, Record, Role, Score, Shot, digest
@@ -145,6 +146,8 @@ class ConditionResult:
         # A judge's verdicts are of no registered task.
         if self.entry.task not in names("task") or self.task.kind.gold != "set":
             return None
+        if not self.records:
+            return SetRule()  # nothing is read, and the folder may not be begun
         kept = self.store.condition().template
         head, _, _ = split_front_matter(kept.text, Path(kept.name))
         return make_rule(
@@ -154,6 +157,10 @@ class ConditionResult:
             [record.logprobs for record in self.records.values()],
             self.entry.pool.labels,
         )
+
+    def right_labels(self, example: Example) -> tuple[str, ...]:
+        """The labels of a row that are right, each by itself; of free text its right answers."""
+        return list_right_labels(example.targets, self.set_rule is not None)
 
     def predict(self, record: Record) -> Prediction:
         """What one of the records answers, by the condition's own parser."""

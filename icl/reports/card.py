@@ -53,6 +53,8 @@ class Card:
     record: Record
     prediction: Prediction
     choices: Sequence[Choice] = ()
+    right: Sequence[str] = ()
+    """Choices that are right."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Metric -> its value for this row, from 0 to 100."""
 
@@ -76,6 +78,7 @@ def make_card(condition: ConditionResult, record: Record) -> Card:
         record,
         condition.predict(record),
         choices,
+        condition.right_labels(condition.example(record)),
     )
 
 
@@ -147,11 +150,11 @@ def _output(output: Output) -> Iterator[str]:
 def _bars(card: Card) -> str:
     shares = label_shares(card.record.logprobs)
     order = sorted(range(len(shares)), key=lambda i: -shares[i])
-    shown = order[:TOP] + [i for i in order[TOP:] if card.choices[i].label in card.example.targets]
+    shown = order[:TOP] + [i for i in order[TOP:] if card.choices[i].label in card.right]
     rows = []
     for place in shown:
         label = card.choices[place].label
-        right = label in card.example.targets
+        right = label in card.right
         mark = ' class="right"' if right else ""
         width = f"{100 * shares[place]:.2f}%"
         rows.append(

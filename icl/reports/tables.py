@@ -227,6 +227,11 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
             yield f"{title_metric(name)}: {one.settings}"
             yield f"  interval: {one.interval}"
     yield from note_ties(rows)
+    shares = [100 * row.set_rule.above for row in rows if row.set_rule and row.set_rule.above]
+    if shares:
+        few, many = (f"{pick(shares):.1f} %" for pick in (min, max))
+        span = few if few == many else f"{few} to {many}"
+        yield f"labels are taken above {span} of the probability of all labels"
     ended = {
         choice.label: choice.end for row in rows for choice in row.store.choices() if choice.end
     }
@@ -356,7 +361,10 @@ def render_record(condition: ConditionResult, record: Record) -> str:
     if scored is not None:
         lines += ["── scored behind it, and behind the other labels ".ljust(70, "─"), scored]
     if record.logprobs:
-        lines += ["── choices " + "─" * 59, *_bars(record, choices, example.targets)]
+        lines += [
+            "── choices " + "─" * 59,
+            *_bars(record, choices, condition.right_labels(example)),
+        ]
     for output in record.outputs:
         if output.reasoning is not None:
             lines += ["── reasoning " + "─" * 57, output.reasoning]

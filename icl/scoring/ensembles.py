@@ -89,8 +89,8 @@ def ensemble_side(
 
     Ranked choices: the choice with the highest mean probability, each condition's probabilities
     of the choices adding up to one; with a calibrator, those that it makes of them. Written
-    answers: the parsed value that most conditions give, of equals the one of the earliest
-    condition; those that could not be parsed have no vote.
+    answers, and sets of labels: the value that most conditions give, of equals the one of the
+    earliest condition; those that could not be parsed have no vote.
 
     Raises:
         ConfigError: less than two conditions, no common examples, or other choices.
@@ -105,7 +105,8 @@ def ensemble_side(
     predictions = {}
     for key in ids:
         records = [condition.records[key] for condition in conditions]
-        if all(record.logprobs for record in records):
+        ranked = all(record.logprobs for record in records)
+        if ranked and conditions[0].set_rule is None:
             value: str | None = _most_likely(conditions, records, [one[key] for one in scores])
         else:
             given = [one.predictions[key].value for one in sides]

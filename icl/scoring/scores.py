@@ -327,9 +327,7 @@ def _describe_take(condition: ConditionResult) -> str:
     rule = condition.set_rule
     if rule is None or condition.entry.method != "rank":
         return ""
-    chosen = condition.entry.take is None or condition.entry.take == POOL
-    fitted = f"{FITTED}above={rule.above:.4f}" if chosen and rule.above is not None else ""
-    return f"|take:{condition.entry.take or POOL}{fitted}"
+    return f"|take:{condition.entry.take or POOL}"
 
 
 def _judged(

@@ -131,6 +131,11 @@ def calibrate_answer(answer: ModelAnswer, chosen: str) -> CalibratedAnswer:
     condition, request = answer.condition, answer.request
     entry = parse_calibrator_entry(chosen)
     name = entry if isinstance(entry, str) else make_calibrator(entry)[0]
+    if condition.task.kind.gold == "set":
+        raise CalibrationError(
+            f"{name}: it corrects which label is the best one, and the answer is a set of labels; "
+            "choose no calibration"
+        )
     known = list_calibrators(condition)
     if name not in known:
         raise CalibrationError(

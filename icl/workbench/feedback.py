@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from icl.core.files import replace_file
+from icl.core.label_sets import list_right_labels
 from icl.records.feedback import Feedback, append
 from icl.reports.card import Card, render_card
 from icl.workbench.answer import ModelAnswer
@@ -80,6 +81,7 @@ def card(base: Path, answer: ModelAnswer) -> Path:
         answer.record,
         answer.prediction,
         request.choices,
+        list_right_labels(request.example.targets, condition.task.kind.gold == "set"),
         answer.scores()[0],
     )
     return write_card(base, made)

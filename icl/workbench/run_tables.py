@@ -296,10 +296,11 @@ def _bars(opened: OpenCondition, key: str) -> tuple[tuple[str, float], ...]:
         return ()
     choices, shares = opened.condition.choices(one.record), label_shares(one.record.logprobs)
     order = sorted(range(len(shares)), key=lambda place: -shares[place])
-    right = [place for place in order[LABELS:] if choices[place].label in one.example.targets]
+    known = opened.condition.right_labels(one.example)
+    right = [place for place in order[LABELS:] if choices[place].label in known]
     return tuple(
         (
-            ("✓ " if choices[at].label in one.example.targets else "") + _cell(choices[at].label),
+            ("✓ " if choices[at].label in known else "") + _cell(choices[at].label),
             shares[at],
         )
         for at in [*order[:LABELS], *right]

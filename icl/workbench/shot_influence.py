@@ -37,13 +37,18 @@ def influence(answer: ModelAnswer) -> list[ShotInfluence]:
     text the right answer is scored as a continuation.
 
     Raises:
-        ConfigError: the answer is the noisy channel's.
+        ConfigError: the answer is the noisy channel's, or a ranked set of labels.
     """
     request = answer.request
     if request.prompts:
         raise ConfigError(
             "leaving shots out is not worked out for the noisy channel, where every choice has a "
             "prompt of its own; take method: rank in the task"
+        )
+    if answer.record.logprobs and answer.condition.task.kind.gold == "set":
+        raise ConfigError(
+            "leaving shots out is not worked out for ranked sets of labels, where no single label "
+            "is the answer; take method: generate in the task"
         )
     shots = list(request.shots)
     kept = [shots] + [shots[:place] + shots[place + 1 :] for place in range(len(shots))]

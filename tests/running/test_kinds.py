@@ -12,6 +12,7 @@ import pytest
 
 from icl import load_run, run, score_run
 from icl.core.errors import (
+    CalibrationError,
     ChoiceError,
     CommandError,
     ConfigError,
@@ -30,8 +31,14 @@ from icl.reports.markdown_csv_json import as_csv, as_json, as_markdown
 from icl.reports.page.page import report_page
 from icl.reports.tables import render, render_record
 from icl.running.estimate import estimate
+from icl.running.search.objective import gold_logprob
+from icl.scoring.checks import checks
+from icl.scoring.ensembles import ensemble_side
 from icl.tasks.predict import predict
+from icl.workbench.answer import rank
+from icl.workbench.calibrated_answer import calibrate_answer
 from icl.workbench.run_tables import condition_table
+from icl.workbench.shot_influence import influence
 
 COPA = """---
 task: choose
@@ -568,7 +575,7 @@ def test_sets_of_labels_are_written_and_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("take", "signature", "sizes"),
     [
-        (None, "subset_accuracy|take:pool|fitted:above=", None),
+        (None, "subset_accuracy|take:pool|ci:", None),
         (2, "subset_accuracy|take:2", {2}),
         (0.001, "subset_accuracy|take:0.001", {1, 2, 3, 4}),
     ],
@@ -593,6 +600,52 @@ def test_sets_of_labels_are_ranked(
         ):
             assert condition.predict(record) == prediction, "one by one as all together"
     assert "ece" not in scores(done)
+    text = render_record(again.conditions[0], again.conditions[0].record("te0"))
+    assert "✓ joy" in text and "✓ anger" in text and "✓ sad" not in text
+    if take is None:
+        assert "of the probability of all labels" in render(again)
+
+
+def test_what_needs_one_label_takes_sets_or_says_that_it_does_not(tmp_path: Path) -> None:
+    file = small(tmp_path, SETS, tagged(TEST, TRAIN), "labels", method="rank", take=1)
+    made = json.loads(file.read_text())
+    made["grid"]["shots"] = [{"k": 1, "select": "random", "scope": "run", "seeds": [0, 1, 2]}]
+    file.write_text(json.dumps(made))
+    done = run(file, tmp_path / "runs")
+    together = ensemble_side(done.conditions).predictions
+    members = [{one.id: one.value for one in c.predictions()} for c in done.conditions]
+    for name, one in together.items():
+        assert one.value in {member[name] for member in members}, "a set that one of them gave"
+    with pytest.raises(MetricError, match="are sets of labels: name a metric under objective:"):
+        gold_logprob(done.conditions[0])
+    with pytest.raises(CalibrationError, match="the answers are sets of labels; say under take:"):
+        score_run(done, calibrators=["batch"])
+
+
+def test_checks_of_sets_count_labels(tmp_path: Path) -> None:
+    rows = tagged([*TEST, *TEST], [["joy"], ["anger", "sad"]])
+    file = small(tmp_path, SETS, rows, "labels")
+    made = json.loads(file.read_text())
+    made["grid"]["shots"] = [{"k": 2, "select": "random"}]
+    file.write_text(json.dumps(made))
+    told = {one.name: one.text for one in checks(run(file, tmp_path / "runs"))}
+    assert told["never_predicted"].startswith("1 of the 1 labels with 3 rows or more are never")
+    assert "('joy')" in told["never_predicted"], "four rows have it, in two different sets"
+    assert "gold_missing" not in told, "every label but one is among the shots' sets"
+
+
+def test_a_row_of_the_workbench_is_answered_with_a_set(tmp_path: Path) -> None:
+    file = small(tmp_path, SETS, tagged(TEST, TRAIN), "labels", method="rank")
+    experiment = load_experiment(file)
+    condition = build(list_points(experiment)[0], Loader(experiment))
+    row = next(one for one in condition.examples if one.id == "te0")
+    answer = rank(condition, condition.request(row))
+    assert len(json.loads(str(answer.prediction.value))) == 1, "5 labels for 4 rows, rounded"
+    assert set(answer.scores()[0]) == {"subset acc", "Jaccard", "micro-F1", "macro-F1"}
+    with pytest.raises(ConfigError, match="ranked sets of labels, .* take method: generate in the"):
+        influence(answer)
+    with pytest.raises(CalibrationError, match="the answer is a set of labels; choose no calib"):
+        calibrate_answer(answer, "pmi")
 
 
 def test_an_answer_of_the_data_is_any_of_several_or_a_set_by_the_kind(tmp_path: Path) -> None:

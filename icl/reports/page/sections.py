@@ -386,7 +386,7 @@ def _error(row: Row, one: ScoredAnswer) -> Exhibit:
 
 def _said(row: Row, one: ScoredAnswer, most: int) -> tuple[list[Bar], list[str]]:
     """The likeliest choices and the right one, or the texts that were written."""
-    record, targets = one.record, one.example.targets
+    record, targets = one.record, row.condition.right_labels(one.example)
     if not record.logprobs:
         return [], [shorten_middle(output.text, TEXT_CHARS) for output in record.outputs[:3]]
     choices, shares = row.condition.choices(record), label_shares(record.logprobs)

@@ -102,6 +102,11 @@ def gold_logprob(result: ConditionResult) -> Stats:
     Raises:
         MetricError: a row has no right answer among its choices.
     """
+    if result.set_rule is not None:
+        raise MetricError(
+            f"{GOLD} needs one right label a row, and those of {result.entry.task!r} are sets of "
+            "labels: name a metric under objective:, such as jaccard"
+        )
     rows = np.ones((len(result.records), 2))
     for place, (example, record) in enumerate(
         zip(result.examples, result.records.values(), strict=True)

@@ -41,9 +41,14 @@ def never(seen: ConditionAnswers) -> Iterator[Found]:
     """Labels that several rows have and none is given."""
     if not any(seen.condition.choices(record) for record in seen.records[:1]):
         return
-    gold = Counter(example.targets[0] for example in seen.examples if example.targets)
+    gold = Counter(
+        label
+        for example in seen.examples
+        if example.targets
+        for label in seen.labels(example.targets[0])
+    )
     common = [label for label, rows in gold.most_common() if rows >= FEW]
-    given = {prediction.value for prediction in seen.predictions}
+    given = {label for prediction in seen.predictions for label in seen.labels(prediction.value)}
     missing = [label for label in common if label not in given]
     if missing:
         rows = sum(gold[label] for label in missing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from icl.core.label_sets import list_right_labels
 from icl.core.score_name import primary
 from icl.core.types import Example, Prediction, Record, Score
 from icl.records.results import ConditionResult
@@ -24,6 +25,11 @@ class ConditionAnswers:
     records: Sequence[Record]
     examples: Sequence[Example]
     predictions: Sequence[Prediction]
+
+    def labels(self, answer: str | None) -> tuple[str, ...]:
+        """The labels of an answer: itself, or those of a set; none of what was not parsed."""
+        given = [] if answer is None else [answer]
+        return list_right_labels(given, self.condition.set_rule is not None)
 
     @property
     def n(self) -> int:

@@ -41,7 +41,11 @@ def gold_missing(seen: ConditionAnswers) -> Iterator[Found]:
         for prediction, example in zip(seen.predictions, seen.examples, strict=True)
         if prediction.shot_labels and example.targets
     ]
-    count = sum(not {*p.shot_labels} & {*e.targets} for p, e in told)
+    count = 0
+    for prediction, example in told:
+        shown = {label for answer in prediction.shot_labels for label in seen.labels(answer)}
+        right = {label for target in example.targets for label in seen.labels(target)}
+        count += bool(right) and not shown & right
     if told and 2 * count >= len(told):
         yield (
             count,
