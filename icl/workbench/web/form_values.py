@@ -10,6 +10,7 @@ import gradio as gr
 
 from icl.core import errors
 from icl.core.errors import ConfigError
+from icl.core.safe_text import clean
 from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import fields_of, template_text
 from icl.workbench.workbench import Workbench
@@ -115,17 +116,17 @@ def values_by_part(values: Sequence[Any]) -> dict[str, Any]:
 
 def status_box(text: str) -> Any:
     """Make a text box with a message."""
-    return gr.Textbox(browser_text(text, 4000), elem_classes=[])
+    return gr.Textbox(browser_text(clean(text), 4000), elem_classes=[])
 
 
 def error_box(error: BaseException) -> Any:
     """Make a text box with an error."""
-    return gr.Textbox(browser_text(str(error), 4000), elem_classes="wrong")
+    return gr.Textbox(browser_text(clean(str(error)), 4000), elem_classes="wrong")
 
 
 def one_line(error: BaseException) -> str:
     """Format an error in one line."""
-    return browser_text(errors.join_lines(error), 300)
+    return browser_text(clean(errors.join_lines(error)), 300)
 
 
 def browser_text(text: str, most: int = _MOST_CHARS) -> str:
