@@ -5,7 +5,7 @@ overwrite or reorder what stands beside it, and characters of no width, by which
 look alike differ. Everything that is printed, and every report that is read, goes through
 :func:`clean`; JSON and CSV keep the data as it is.
 
-Source of the list: Unicode 16, categories Cc, Cf, Zl and Zp, and the fillers among the letters.
+Source of the list: Unicode 16, categories Cc and Cf, and the fillers among the letters.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["clean", "is_clean"]
 _CLASSES = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, delete, C1
     "\xad\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff"  # no width, or marks of direction
-    "\u2028\u2029\u202a-\u202e\u2066-\u206f"  # other line ends, embeddings, overrides, isolates
+    "\u202a-\u202e\u2066-\u206f"  # embeddings, overrides, isolates
     "\u115f\u1160\u3164\uffa0\u17b4\u17b5\u180e"  # letters that are not seen
     "\ufff9-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e007f"  # tags: ASCII that nobody sees
