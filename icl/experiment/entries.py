@@ -360,6 +360,9 @@ class TaskEntry(StrictEntry):
 
     task: Basic[str]
     """What is asked of the model: ``intent``, ``translation``, ``classify`` …"""
+    name: Usual[str | None] = Field(default=None, min_length=1, max_length=40)
+    """What it is called: an experiment with its run folder, by default as its file; a task in the
+    column ``entry`` of tables."""
     prompt: Basic[Words]
     """Template: a file, or a name of the library; each of a list is tried."""
     rows: Basic[RowsEntry]
@@ -481,7 +484,8 @@ class ExperimentEntry(StrictEntry):
     """The file as a whole."""
 
     name: Basic[str | None] = Field(default=None, pattern=NAME)
-    """Name of the experiment and of its run folder; that of the file by default."""
+    """What it is called: an experiment with its run folder, by default as its file; a task in the
+    column ``entry`` of tables."""
     base: Rare[str | None] = None
     """Folder that relative paths start from, as seen from the file's own; that by default."""
     about: Rare[str] = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from icl.core.registry import did_you_mean, lookup, names
 from icl.core.types import canonicalize
 from icl.data.citations import find_citations
 from icl.engines.hf.weights.widths import WIDTHS
+from icl.experiment.differences import find_differences, is_own_axis
 from icl.experiment.entries import (
     DataEntry,
     ExperimentEntry,
@@ -29,7 +30,7 @@ from icl.experiment.entries import (
 )
 from icl.experiment.renamed import check_keys
 from icl.experiment.samples import list_built_in_data
-from icl.experiment.shots import expand_shots, list_shot_settings, name_shots
+from icl.experiment.shots import expand_shots, list_shot_settings, name_shots, name_shots_apart
 from icl.metrics import make_metric
 from icl.metrics.command import check_command_name
 
@@ -146,7 +147,69 @@ def list_points(experiment: Experiment, where: str = "") -> list[Point]:
     unique: dict[str, Point] = {}
     for point in found:
         unique.setdefault(repr((point.axes, point.model_name, point.task, point.shots)), point)
-    return list(unique.values())
+    return tell_apart(list(unique.values()))
+
+
+def tell_apart(points: Sequence[Point]) -> list[Point]:
+    """Give points of one task an axis for each key in which they differ and that has none yet.
+
+    What is told of the pool is left out where no shot comes from it.
+    """
+    made: dict[int, dict[str, str]] = {}
+    for task in dict.fromkeys(point.task.task for point in points):
+        places = [place for place, point in enumerate(points) if point.task.task == task]
+        some = [points[place] for place in places]
+        before = f"tasks.{task}."
+        shown = {axis.removeprefix(before) for one in some for axis in one.axes if before in axis}
+        entries = {id(one.task): one.task for one in some}
+        words = find_differences(list(entries.values()), sorted(shown))
+        found = dict(zip(entries, words, strict=True))
+        named = any(one.task.name for one in some)
+        for place, point in zip(places, some, strict=True):
+            keys = found[id(point.task)].items()
+            kept = {key: "" if _is_inert(key, point) else word for key, word in keys}
+            name = {"entry": point.task.name or ""} if named else {}
+            axes = {"task": task, **name, **point.axes}
+            last = {axis: axes.pop(axis) for axis in list(axes)[list(axes).index("shots") :]}
+            made[place] = axes | kept | last
+        for key in [key for key in words[0] if not is_own_axis(key)]:
+            if not _is_needed(key, [made[place] for place in places], set(words[0])):
+                for place in places:
+                    made[place].pop(key, None)
+    told = [replace(point, axes=made[place]) for place, point in enumerate(points)]
+    return _tell_shots_apart(told)
+
+
+def _is_needed(key: str, several: Sequence[Mapping[str, str]], keys: set[str]) -> bool:
+    """Whether two of several sets of axes differ in a key, and in none but keys like it."""
+    found: dict[str, str] = {}
+    for axes in several:
+        rest = {a: w for a, w in axes.items() if is_own_axis(a) or a not in keys and a != "entry"}
+        if found.setdefault(canonicalize(rest), axes.get(key, "")) != axes.get(key, ""):
+            return True
+    return False
+
+
+def _is_inert(key: str, point: Point) -> bool:
+    """Whether a key says nothing of a point: what is said of the pool, where there are no shots."""
+    return key.startswith("pool.") and point.shots.k == 0
+
+
+def _tell_shots_apart(points: Sequence[Point]) -> list[Point]:
+    """Name in full what shots differ in, where their short names are the same."""
+    alike: dict[str, list[int]] = {}
+    for place, point in enumerate(points):
+        alike.setdefault(canonicalize(dict(point.axes)), []).append(place)
+    made = list(points)
+    for places in alike.values():
+        words = name_shots_apart([points[place].shots for place in places])
+        for place, word in zip(places, words, strict=True):
+            axes = points[place].axes
+            if word:
+                made[place] = replace(
+                    points[place], axes={**axes, "shots": f"{axes['shots']} {word}"}
+                )
+    return made
 
 
 def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dict[str, Any]:

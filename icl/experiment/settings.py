@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
+from icl.experiment.differences import name_place
 from icl.experiment.renamed import describe_unknown_setting
 
 __all__ = ["pick_baseline", "join_axes", "collect_values"]
@@ -17,7 +18,7 @@ def join_axes(axes: Mapping[str, str], between: str = " ") -> str:
     >>> join_axes({"prompt": "intent/plain", "locale": "", "shots": "8 bm25"})
     'intent/plain 8 bm25'
     """
-    return between.join(filter(None, axes.values()))
+    return between.join(name_place(axis, word) for axis, word in axes.items() if word)
 
 
 def collect_values(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:

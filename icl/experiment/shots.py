@@ -23,6 +23,7 @@ __all__ = [
     "relabel",
     "list_shot_settings",
     "name_shots",
+    "name_shots_apart",
 ]
 
 
@@ -47,6 +48,31 @@ def name_shots(shots: ShotsEntry) -> str:
         name = Path(shots.file).stem
         return " ".join([name, *([] if shots.k is None else [str(shots.k)]), *extra])
     return " ".join([str(shots.k), shots.select, *extra]) if shots.k else "0"
+
+
+def name_shots_apart(several: Sequence[ShotsEntry]) -> list[str]:
+    """What to add to the names of several shots that are called the same; "" where nothing is.
+
+    >>> name_shots_apart([ShotsEntry(k=2, seed=0), ShotsEntry(k=2, seed=1)])
+    ['s0', 's1']
+    """
+    values = [one.model_dump(mode="json", exclude={"seeds"}) for one in several]
+    for shots, one in zip(several, values, strict=True):
+        if shots.k == 0 or not _drawn(shots):
+            one["seed"] = None
+    keys = (
+        []
+        if all(one.k == 0 for one in several)
+        else list(dict.fromkeys(k for v in values for k in v))
+    )
+    apart = [key for key in keys if len({repr(one.get(key)) for one in values}) > 1]
+
+    def word(key: str, value: Any) -> str:
+        if value is None:
+            return ""
+        return f"s{value}" if key == "seed" else f"{key}={value}"
+
+    return [" ".join(filter(None, (word(key, one.get(key)) for key in apart))) for one in values]
 
 
 def list_shot_settings(shots: ShotsEntry) -> dict[str, str]:

@@ -17,9 +17,21 @@ from icl.core.errors import StoreError
 from icl.core.label_sets import list_right_labels
 from icl.core.registry import did_you_mean, lookup, names
 from icl.core.strict_json import read_json
-from icl.core.types import Choice, Example, Prediction, Prompt, Record, Role, Score, Shot, digest
+from icl.core.types import (
+    Choice,
+    Example,
+    Prediction,
+    Prompt,
+    Record,
+    Role,
+    Score,
+    Shot,
+    canonicalize,
+    digest,
+)
 from icl.data import hash_data
 from icl.experiment.calibration_prompts import render_probe
+from icl.experiment.differences import pick_telling
 from icl.experiment.plugins import load_known
 from icl.experiment.request import hash_channel, hash_request
 from icl.prompts.channel import Channel
@@ -36,7 +48,14 @@ from icl.tasks import Task
 from icl.tasks.label_sets import POOL, SetRule, make_rule
 from icl.tasks.predict import predict
 
-__all__ = ["ConditionResult", "Run", "load_run", "open_run", "find_varying_axes"]
+__all__ = [
+    "ConditionResult",
+    "Run",
+    "load_run",
+    "open_run",
+    "find_telling_axes",
+    "find_varying_axes",
+]
 
 
 if TYPE_CHECKING:
@@ -380,6 +399,14 @@ def find_varying_axes(conditions: Sequence[ConditionResult]) -> list[str]:
     return [axis for axis in axes if len({one.axes.get(axis) for one in conditions}) > 1]
 
 
+def find_telling_axes(conditions: Sequence[ConditionResult]) -> list[str]:
+    """The varying axes without keys of a task that tell no two conditions apart beside the others.
+
+    For places with room for few of them; a table with room shows all.
+    """
+    return pick_telling(find_varying_axes(conditions), [one.axes for one in conditions])
+
+
 def load_run(
     folder: str | Path,
     out: str | Path = "runs",
@@ -431,4 +458,22 @@ def open_run(
         )
         for entry in manifest.conditions
     )
-    return Run(place, manifest, conditions)
+    return Run(place, manifest, number_alike(conditions))
+
+
+def number_alike(conditions: Sequence[ConditionResult]) -> tuple[ConditionResult, ...]:
+    """Give conditions of one task that their axes do not tell apart an axis ``condition``.
+
+    Their run is of an earlier version, which named fewer axes; a number is its place in the run.
+    """
+    found: dict[tuple[str, str], list[int]] = {}
+    for place, one in enumerate(conditions):
+        found.setdefault((one.entry.task, canonicalize(one.axes)), []).append(place)
+    made = list(conditions)
+    for places in found.values():
+        for place in places if len(places) > 1 else ():
+            entry, more = made[place].entry, {"condition": f"#{place + 1}"}
+            settings = None if entry.settings is None else {**entry.settings, **more}
+            changed = replace(entry, axes={**entry.axes, **more}, settings=settings)
+            made[place] = replace(made[place], entry=changed)
+    return tuple(made)

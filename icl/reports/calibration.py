@@ -12,6 +12,7 @@ from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.records.results import ConditionResult
+from icl.reports.axis_columns import add_axis_column
 from icl.scoring.checks import name_conditions
 
 __all__ = ["make_calibration_tables", "describe_calibrator"]
@@ -58,7 +59,8 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
     metrics.sort(key=lambda name: name == "ece")  # the metrics in their order, then ECE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     for axis in varying:
-        table.add_column(axis, overflow="fold", no_wrap=axis == "shots")
+        words = [row.axes.get(axis, "") for row in rows]
+        add_axis_column(table, axis, words, no_wrap=axis == "shots")
     table.add_column("calibrator", no_wrap=True)
     for place, name in enumerate(metrics):
         table.add_column(_title(name), justify="right", no_wrap=True)

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 from icl.core.errors import ConfigError, join_lines
 from icl.core.number_text import format_interval, format_number, format_p, format_score
+from icl.experiment.differences import is_difference, pick_telling
+from icl.experiment.settings import join_axes
 from icl.records.results import Run
+from icl.reports.axis_columns import add_axis_column
 from icl.scoring.compare import POINTS, Comparison, compare_by
 from icl.scoring.pairs import collect_settings, find_shared_words
 from icl.scoring.sensitivity import Spread, Stability, rank_stability, spreads
@@ -81,7 +84,11 @@ def make_comparison_tables(
     for task, metric in dict.fromkeys((one.where.get("task"), one.metric) for one in kept):
         rows = [one for one in kept if (one.where.get("task"), one.metric) == (task, metric)]
         varying = _varying(rows)
-        fixed = [word for axis, word in rows[0].where.items() if axis not in varying]
+        fixed = [
+            word
+            for axis, word in rows[0].where.items()
+            if axis not in varying and not is_difference(axis)
+        ]
         against = find_shared_words([row.a for row in rows]) or "another each"
         title = f"{rows[0].title}{f' by {by}' if by else ''}, against {against}"
         if any(not row.problem for row in rows):
@@ -104,7 +111,8 @@ def render_plain(parts: Iterable[RenderableType], width: int = 80) -> str:
 def _varying(rows: Sequence[Comparison]) -> list[str]:
     singles = [row for row in rows if row.pairs == 1] or rows
     axes = dict.fromkeys(axis for row in singles for axis in row.where)
-    return [axis for axis in axes if len({row.where.get(axis) for row in singles}) > 1]
+    varying = [axis for axis in axes if len({row.where.get(axis) for row in singles}) > 1]
+    return pick_telling(varying, [row.where for row in singles])
 
 
 def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table:
@@ -113,7 +121,7 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     for axis in varying:
-        table.add_column(axis, overflow="fold")
+        add_axis_column(table, axis, [row.where.get(axis, "") for row in rows])
     several = len({row.a for row in rows if row.pairs == 1}) > 1
     if several:
         table.add_column("against", overflow="fold")
@@ -193,7 +201,8 @@ def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> s
     >>> print(describe_comparison(refused))
     b against a: nothing can be compared: no rows
     """
-    place = _place(one) if axes is None else " ".join(one.where.get(axis, "") for axis in axes)
+    shown = {axis: one.where.get(axis, "") for axis in axes or ()}
+    place = _place(one) if axes is None else join_axes(shown)
     head = f"{place}: " if place and one.pairs == 1 else ""
     head += f"{one.b} against {one.a}: "
     if one.problem:
@@ -270,13 +279,13 @@ def _summed(rows: Sequence[Comparison]) -> Iterator[str]:
 
 
 def _place(one: Comparison) -> str:
-    return " · ".join(one.where.values())
+    return join_axes(one.where, " · ")
 
 
 def _short(row: Comparison) -> str:
     if row.pairs > 1:
         return f"mean of {row.pairs}"
-    return " ".join(word for axis, word in row.where.items() if axis != "task")
+    return join_axes({axis: word for axis, word in row.where.items() if axis != "task"})
 
 
 def make_spread_tables(run: Run) -> Iterator[RenderableType]:
@@ -310,9 +319,10 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
         axis
         for axis in dict.fromkeys(axis for name in names for axis in name)
         if len({name.get(axis) for name in names}) > 1
-    ] or ["shots"]
+    ]
+    varying = pick_telling(varying, names) or ["shots"]
     for axis in varying:
-        table.add_column(axis, overflow="fold")
+        add_axis_column(table, axis, [name.get(axis, "") for name in names])
     apart = len({row.over for row in rows}) > 1
     if apart:
         table.add_column("over", overflow="fold")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from icl.core.errors import ConfigError
 from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
-from icl.records.results import ConditionResult, Run, find_varying_axes
+from icl.records.results import ConditionResult, Run
+from icl.reports.axis_columns import find_table_axes
 from icl.reports.tables import FACTS, baselines_of, list_scores, title_metric
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
@@ -86,7 +87,7 @@ def make_score_grids(run: Run, metric: str | None = None) -> list[Grid]:
 def _grid(
     run: str, rows: Sequence[ConditionResult], scored: Sequence[str], told: tuple[str, ...]
 ) -> Grid:
-    axes = [axis for axis in rows[0].axes if axis in {*find_varying_axes(rows), "shots"}]
+    axes = find_table_axes(rows)
     fixed = [value for axis, value in rows[0].axes.items() if axis not in axes and value]
     baselines = baselines_of(rows, scored[0]) if scored else {}
     facts = [

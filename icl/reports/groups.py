@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName, primary
 from icl.core.types import Score, ScoreKind
+from icl.experiment.settings import join_axes
 from icl.metrics import find_direction
 from icl.records.condition_file import ConditionFile
-from icl.records.results import ConditionResult, Run
+from icl.records.results import ConditionResult, Run, find_telling_axes
 from icl.reports.tables import title_metric
 
 __all__ = ["Group", "Row", "orient_score", "group_conditions", "title_score"]
@@ -149,10 +150,12 @@ def group_conditions(run: Run) -> list[Group]:
     return sorted(made, key=lambda group: group.rows[0].number)
 
 
-def _named(row: Row, words: Mapping[str, str]) -> Row:
-    """The row with its words, and a name made of them that can stand in a sentence."""
-    said = {**words, "shots": "no shots"} if words.get("shots") == "0" else words
-    name = " · ".join(filter(None, said.values())) or f"condition {row.number}"
+def _named(row: Row, words: Mapping[str, str], telling: Set[str]) -> Row:
+    """The row with its words, and a name, of those that tell it apart, to stand in a sentence."""
+    said = {axis: word for axis, word in words.items() if axis in telling}
+    if said.get("shots") == "0":
+        said["shots"] = "no shots"
+    name = join_axes(said, " · ") or f"condition {row.number}"
     return replace(row, words=tuple(words.values()), name=name)
 
 
@@ -163,8 +166,10 @@ def _group(task: str, data: str, rows: Sequence[Row]) -> Group:
     varying = [axis for axis in axes if len(set(values[axis])) > 1]
     if not varying:
         varying = [axis for axis in ("shots",) if values.get(axis)]
+    telling = {*find_telling_axes([row.condition for row in ordered])} or {"shots"}
     made = [
-        _named(row, {axis: row.condition.axes.get(axis, "") for axis in varying}) for row in ordered
+        _named(row, {axis: row.condition.axes.get(axis, "") for axis in varying}, telling)
+        for row in ordered
     ]
     fixed = {axis: values[axis][0] for axis in axes if axis not in varying and values[axis][0]}
     fixed.pop("task", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from icl.core.types import Choice, Record, Score, ScoreKind
 from icl.engines.hf.weights.proof import describe_proof
 from icl.engines.ledger import sum_traffic
 from icl.experiment.settings import join_axes
-from icl.records.results import ConditionResult, Run, find_varying_axes
+from icl.records.results import ConditionResult, Run, find_telling_axes
+from icl.reports.axis_columns import break_title, find_table_axes, measure_words
 from icl.reports.calibration import make_calibration_tables
 from icl.reports.comparison import make_spread_tables, render_plain
 from icl.reports.notes import note_shots
@@ -45,9 +46,7 @@ RANKINGS = {
 }
 SHOTS_WIDTH = 16
 """Characters of a name of shots that stand on one line."""
-WORD_WIDTH = 7
-"""Characters that a column of settings keeps, however full the table is: ``flipped``."""
-SPARE = ("s", "tokens", "chance", "majority")
+COST, SPARE = ("s", "tokens"), ("chance", "majority")
 """Columns that a narrow table does without, the first one first; then those in :data:`LESS`."""
 LESS = ("count", "baseline", "metric")
 """Kinds of columns that it does without next, of each kind the last one first."""
@@ -94,13 +93,14 @@ def make_tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
     findings = [one for one in checks(run) if one.name != "lost_shots"]  # told by locale below
     for task in tasks:
         rows = [condition for condition in run.conditions if condition.entry.task == task]
-        shown = [axis for axis in rows[0].axes if axis in {*find_varying_axes(rows), "shots"}]
+        shown = find_table_axes(rows)
         fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
         yield make_text(" · ".join(fixed), style="bold")
         yield _ScoreTable(rows, shown)
         told = summarize_findings(rows, findings, most, run.called)
         yield make_text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
-        yield from make_calibration_tables(rows, shown)
+        telling = {*find_telling_axes(rows), "shots"}
+        yield from make_calibration_tables(rows, [axis for axis in shown if axis in telling])
     yield from make_spread_tables(run)
 
 
@@ -138,10 +138,11 @@ class _ScoreTable:
 
         columns = list(_columns(self.rows, self.varying))
         left = []
-        for one in _spare(columns):
-            if sum(kept.least for kept in columns) + len(columns) - 1 <= options.max_width:
+        telling = {*find_telling_axes(self.rows), "shots"}
+        for one in _spare(columns, telling):
+            if _width(columns) <= options.max_width:
                 break
-            left.append(one.title)
+            left.append(one.axis or one.title)
             columns.remove(one)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
         for one in columns:
@@ -160,18 +161,30 @@ class _Column:
     options: Mapping[str, Any]
     kind: str = ""
     """One of :data:`LESS`; empty for what a table cannot do without, whatever its width."""
+    axis: str = ""
+    """Which axis it shows."""
 
     @property
     def least(self) -> int:
         """Characters that it cannot do without."""
         if not self.options["no_wrap"]:
             return int(self.options["min_width"])
-        return max(map(len, [self.title, *self.cells]))
+        return max(map(len, [*self.title.split("\n"), *self.cells]))
 
 
-def _spare(columns: Sequence[_Column]) -> list[_Column]:
-    """What a table can do without, the least needed first."""
-    found = [one for title in SPARE for one in columns if one.title == title]
+def _width(columns: Sequence[_Column]) -> int:
+    """Characters that a table of these columns cannot do without."""
+    return sum(one.least for one in columns) + len(columns) - 1
+
+
+def _spare(columns: Sequence[_Column], telling: Set[str]) -> list[_Column]:
+    """What a table can do without, the least needed first.
+
+    Keys that tell no two rows apart beside the ``telling`` axes go behind what a run has cost.
+    """
+    found = [one for title in COST for one in columns if one.title == title]
+    found += [one for one in reversed(columns) if one.axis and one.axis not in telling]
+    found += [one for title in SPARE for one in columns if one.title == title]
     kinds = [one for kind in LESS for one in reversed(columns) if one.kind == kind]
     return found + [one for one in kinds if one not in found]
 
@@ -179,15 +192,16 @@ def _spare(columns: Sequence[_Column]) -> list[_Column]:
 def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterator[_Column]:
     for axis in varying:
         told = [row.axes.get(axis, "") for row in rows]
-        words = [axis, *(word for one in told for word in one.split())]
+        title = break_title(axis)
         yield _Column(
-            axis,
+            title,
             told,
             {
                 "overflow": "fold",
                 "no_wrap": axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
-                "min_width": min(max(map(len, words)), WORD_WIDTH),  # else rich lets it vanish
+                "min_width": measure_words(title, told),  # else rich lets it vanish
             },
+            axis=axis,
         )
     right = {"justify": "right", "no_wrap": True}
     models = _uncalibrated(rows)

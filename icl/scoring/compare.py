@@ -30,6 +30,7 @@ from icl.scoring.pairs import (
     collect_settings,
     find_calibrator,
     find_common,
+    find_own_keys,
     find_own_settings,
     find_shared_axes,
     find_shared_words,
@@ -245,7 +246,7 @@ def compare_by(
     baseline = pick_baseline(collect_settings(run), setting, baseline, run.name)
     groups: dict[tuple[object, ...], list[Comparison]] = {}
     for a, b in pair_equal_but_for(run, setting, baseline):
-        where = find_shared_axes(a, b)
+        where = find_shared_axes(a, b) | find_own_keys(a, b)
         for name, metric in pick_metrics(a, metrics):
             calibrator = find_calibrator(name)
             one, two = (

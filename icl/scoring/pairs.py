@@ -10,6 +10,7 @@ from icl.core.errors import ConfigError
 from icl.core.score_name import ScoreName
 from icl.core.stats import Metric
 from icl.core.types import Example, Prediction
+from icl.experiment.differences import is_difference
 from icl.experiment.settings import collect_values, join_axes
 from icl.metrics import starts_program
 from icl.records.results import ConditionResult, Run
@@ -27,6 +28,7 @@ __all__ = [
     "find_score_metric",
     "name_apart",
     "name_by",
+    "find_own_keys",
     "find_own_settings",
     "pick_metrics",
     "collect_settings",
@@ -35,6 +37,10 @@ __all__ = [
     "make_side",
     "find_telling_settings",
 ]
+
+
+ENTRY = "entry"
+"""The setting that holds the ``name:`` of a task: a word for all in which it differs."""
 
 
 def collect_settings(run: Run) -> dict[str, list[str]]:
@@ -62,15 +68,21 @@ def pair_equal_but_for(
 def _moved(setting: str, a: ConditionResult, b: ConditionResult) -> set[str]:
     """Settings that differ where this one does: ``shots`` is one word for what it is made of."""
     parts = list_derived_settings(a) | list_derived_settings(b)
+    if setting == ENTRY:
+        return {setting} | {axis for c in (a, b) for axis in c.settings if is_difference(axis)}
     if setting == "shots":
         return {setting} | parts
     return {setting, "shots"} if setting in parts else {setting}
 
 
 def are_alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool:
-    """Whether two conditions are equal in all other settings that both of them have."""
+    """Whether two conditions are equal in all other settings that both of them have.
+
+    What their entries are called changes no answer, and keeps none apart.
+    """
     one, two = a.settings, b.settings
-    return all(one[name] == two[name] for name in one.keys() & two.keys() - ignored)
+    shared = one.keys() & two.keys() - ignored - {ENTRY}
+    return all(one[name] == two[name] for name in shared)
 
 
 def find_telling_settings(a: Run, b: Run) -> set[str]:
@@ -95,9 +107,19 @@ def find_shared_axes(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
     return {axis: word for axis, word in a.axes.items() if word and b.axes.get(axis) == word}
 
 
+def find_own_keys(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
+    """The keys of a task that say something of one alone, as those of a pool where there are no
+    shots: they tell several such pairs apart.
+    """
+    one, two = a.settings, b.settings
+    names = [*one, *(name for name in two if name not in one)]
+    apart = one.keys() ^ two.keys()
+    return {name: (one | two)[name] for name in names if name in apart and is_difference(name)}
+
+
 def name_apart(condition: ConditionResult, where: Mapping[str, str]) -> str:
     """The words of a condition that the settings shared leave open; empty where they name all."""
-    return " ".join(word for axis, word in condition.axes.items() if word and axis not in where)
+    return join_axes({a: word for a, word in condition.axes.items() if a not in where})
 
 
 def name_by(

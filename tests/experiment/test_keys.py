@@ -107,7 +107,10 @@ MEANINGS = {
     "model": "The model's name, as the server calls it.",
     "models": "The models by name, with the options of their engines.",
     "n": "Rows drawn, the same ids in every locale; all of them by default.",
-    "name": "Name of the experiment and of its run folder; that of the file by default.",
+    "name": (
+        "What it is called: an experiment with its run folder, by default as its file; a task in "
+        "the column `entry` of tables."
+    ),
     "newline": (
         "Sent for every line break, as `<br>`, for tokenizers that drop them; read back after."
     ),

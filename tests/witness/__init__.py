@@ -134,6 +134,6 @@ def holds(old: Any, new: Any) -> bool:
     """Whether all that a file said is still said; mappings may have got further keys."""
     if isinstance(old, dict) and isinstance(new, dict):
         return all(key in new and holds(value, new[key]) for key, value in old.items())
-    if isinstance(old, list) and isinstance(new, list):
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
         return len(old) == len(new) and all(map(holds, old, new))
     return bool(old == new)

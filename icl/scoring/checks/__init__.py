@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icl.core.types import Record
-from icl.records.results import ConditionResult, Run, find_varying_axes
+from icl.experiment.differences import name_place
+from icl.records.results import ConditionResult, Run, find_telling_axes
 from icl.scoring.checks.answers import (
     make_share_check,
     never,
@@ -104,10 +105,12 @@ def summarize_findings(
 
 def name_conditions(conditions: Sequence[ConditionResult]) -> dict[str, str]:
     """Fingerprint -> the values of the axes in which these conditions differ."""
-    axes = find_varying_axes(conditions)
+    axes = find_telling_axes(conditions)
     return {
         one.entry.fingerprint: " · ".join(
-            f"{_NONE.get(word, word)} shots" if axis == "shots" and word.isdigit() else word
+            f"{_NONE.get(word, word)} shots"
+            if axis == "shots" and word.isdigit()
+            else name_place(axis, word)
             for axis in axes
             if (word := one.axes.get(axis))
         )
