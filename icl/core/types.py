@@ -134,6 +134,8 @@ class Example:
     """locale, split and, for translation, source and target: never rendered by accident."""
     gold: tuple[str, ...] = ()
     """Names of the fields that hold or give away the answer: hidden from input halves."""
+    gold_texts: tuple[str, ...] = ()
+    """The targets as the target half of the prompt shows them, stripped, where it changes them."""
 
     @property
     def inputs(self) -> dict[str, JSON]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 
-from icl.core.errors import ConfigError, DataError
+from icl.core.errors import ConfigError, DataError, TemplateError
 from icl.core.label_sets import read_labels
 from icl.core.registry import did_you_mean, lookup
 from icl.core.types import (
@@ -43,8 +43,9 @@ from icl.prompts.truncation import FittedPrompt, fit
 from icl.selectors import Selector
 from icl.tasks import Task
 from icl.tasks.label_sets import POOL, SetRule, count_mean_labels, make_rule
+from icl.tasks.predict import read_gold
 
-__all__ = ["Condition", "Request", "build", "check_answers", "hash_request"]
+__all__ = ["Condition", "Request", "build", "check_answers", "hash_request", "teach_rows"]
 
 
 FORMAT = 1
@@ -78,6 +79,8 @@ class Condition:
     ranking: Ranking | None = None
     """How a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and parsed);
     None where they are not, or by every token in this process."""
+    untaught: int = 0
+    """Test rows that the target half of the prompt cannot show: their gold is the raw target."""
     revisions: Mapping[str, str] = field(default_factory=dict)
     """Data set of the hub -> commit that was read."""
 
@@ -326,6 +329,9 @@ def build(point: Point, loader: Loader) -> Condition:
         if task.kind.gold == "set":
             found = set[str]().union(*map(read_labels, found))
         template = replace(template, labels={label: label for label in sorted(found)})
+    parser = entry.parser or task.parser
+    examples, untaught = teach_rows(template, test.examples)
+    taught = [read_gold(one, parser) for one in teach_rows(template, pool)[0]]
     engine = loader.engine(point)
     method, ranking, choices = choose_method(method, template, engine, entry.choice_end != "never")
     sampling = Sampling(**entry.sampling.model_dump())
@@ -335,7 +341,7 @@ def build(point: Point, loader: Loader) -> Condition:
         task=task,
         method=method,
         template=template,
-        examples=test.examples,
+        examples=examples,
         available=test.available,
         pool=pool,
         left_out=left_out,
@@ -345,13 +351,32 @@ def build(point: Point, loader: Loader) -> Condition:
         engine=engine,
         ranking=ranking,
         batch_size=loader.experiment.batch_size,
-        labels=Counter(target for example in pool for target in dict.fromkeys(example.targets)),
+        labels=Counter(target for example in taught for target in dict.fromkeys(example.targets)),
+        untaught=untaught,
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )
     check_answers(made)
     _check_take(made)
     check_labels(point.shots, template, method, engine.identity())
     return made
+
+
+def teach_rows(template: Template, rows: list[Example]) -> tuple[list[Example], int]:
+    """Rows with their gold as the prompt shows it, and how many cannot be shown so.
+
+    A target half may read what only the shots have, such as a reasoning written for them; the
+    targets of other rows are then their gold as they are.
+    """
+    if not template.may_change_targets:
+        return rows, 0
+    made, left = [], 0
+    for row in rows:
+        try:
+            made.append(template.teach(row))
+        except TemplateError:
+            made.append(row)
+            left += 1
+    return made, left
 
 
 def _template(point: Point, loader: Loader) -> Template:

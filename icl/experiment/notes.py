@@ -20,8 +20,13 @@ RANKED_BY = {
 
 
 def note_pool(condition: Condition) -> Iterator[str]:
-    """What of a condition's pool a reader must know: rows left out, translations, too few rows."""
+    """What of a condition's rows a reader must know: rows left out, translations, too few rows."""
     point, task = condition.point, condition.point.task.task
+    if condition.untaught:
+        yield (
+            f"{task}: what stands behind ||| in {condition.template.name} cannot be rendered for "
+            f"{condition.untaught} test rows, whose gold is their answer as the data has it"
+        )
     across = point.pool_locale != point.locale
     if condition.left_out:
         how = ", by content or, being translations, by id" if across else ""

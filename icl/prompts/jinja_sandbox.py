@@ -115,6 +115,20 @@ class TemplateHalf:
         line = self.first_line + _line(error.__traceback__) - 1
         return TemplateError(f"{self.where}:{line}: {type(error).__name__}: {join_lines(error)}")
 
+    def is_only(self, name: str) -> bool:
+        """Whether the half is this variable and white space around it.
+
+        >>> TemplateHalf("a.j2", " {{ target }}", 1).is_only("target")
+        True
+        """
+        parts = [part for node in self.tree().body for part in getattr(node, "nodes", [node])]
+        rest = [
+            part
+            for part in parts
+            if not (isinstance(part, nodes.TemplateData) and not part.data.strip())
+        ]
+        return len(rest) == 1 and isinstance(rest[0], nodes.Name) and rest[0].name == name
+
     @property
     def names(self) -> dict[str, int]:
         """Variables read from outside -> the line in the file where each is first read."""

@@ -212,6 +212,37 @@ class Template:
             values["label"] = self.labels[first]
         return self._render(self.file.target, example, values)
 
+    @property
+    def may_change_targets(self) -> bool:
+        """Whether gold is what the target half makes of a target: of free text, and if it is more
+        than ``{{ target }}``.
+        """
+        kind = self.file.kind
+        return (
+            kind.labels is None and kind.gold == "text" and not self.file.target.is_only("target")
+        )
+
+    def teach(self, example: Example) -> Example:
+        """The example with its right answers as the target half shows them, where they differ.
+
+        A model is taught by the shots to write these, so they are what its answers are held
+        against; white space around them does not count.
+
+        Raises:
+            TemplateError: the target half reads what the row does not have.
+        """
+        if not self.may_change_targets or not any(example.targets):
+            return replace(example, gold_texts=()) if example.gold_texts else example
+        shown = [self._shown(example, target) for target in example.targets]
+        same = [one.strip() for one in example.targets] == shown
+        texts = () if same else tuple(dict.fromkeys(shown))
+        return replace(example, gold_texts=texts)
+
+    def _shown(self, example: Example, target: str) -> str:
+        """A target as a shot would show it, if it stood first."""
+        rest = (one for one in example.targets if one != target)
+        return self.target(replace(example, targets=(target, *rest))).strip()
+
     def choices(self, example: Example | None = None) -> list[Choice]:
         """Every label rendered by the target half; of a ``choose`` template the row's own choices.
 

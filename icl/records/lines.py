@@ -62,6 +62,7 @@ class ExampleLine(msgspec.Struct, forbid_unknown_fields=True):
     targets: tuple[str, ...]
     meta: dict[str, str]
     gold: tuple[str, ...]
+    gold_texts: tuple[str, ...] = ()
 
 
 def _float32(value: float) -> float:
@@ -146,6 +147,8 @@ def write_example_line(example: Example) -> str:
         "meta": dict(sorted(example.meta.items())),
         "targets": list(example.targets),
     }
+    if example.gold_texts:
+        values["gold_texts"] = list(example.gold_texts)
     line = json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     try:
         check_depth(line.encode("utf-8", "surrogatepass"))
@@ -162,7 +165,7 @@ def parse_example(line: bytes) -> Example:
         ShapeError: not an example.
     """
     row = decode(line, _EXAMPLE)
-    return Example(row.id, row.fields, row.targets, row.meta, row.gold)
+    return Example(row.id, row.fields, row.targets, row.meta, row.gold, row.gold_texts)
 
 
 _RECORD, _EXAMPLE = decoder(RecordLine), decoder(ExampleLine)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icl.calibrators import CalibratedScores, Calibrator, make_calibrator
-from icl.core.errors import StoreError
+from icl.core.errors import StoreError, TemplateError
 from icl.core.label_sets import list_right_labels
 from icl.core.registry import did_you_mean, lookup, names
 from icl.core.strict_json import read_json
@@ -38,7 +38,7 @@ from icl.prompts.channel import Channel
 from icl.prompts.chat_template import write_continuation
 from icl.prompts.frontmatter import split_front_matter
 from icl.prompts.render_again import HERE, Rendering
-from icl.prompts.template import Template
+from icl.prompts.template import Template, restore
 from icl.records.calibrated import Calibration, CalibrationRecords, calibrate
 from icl.records.manifest import ConditionEntry, Manifest, read_manifest
 from icl.records.paths import MANIFEST, MODEL, find_runs, holds_run
@@ -46,7 +46,7 @@ from icl.records.score_files import read_calibrations, read_scores
 from icl.records.store import ConditionStore
 from icl.tasks import Task
 from icl.tasks.label_sets import POOL, SetRule, make_rule
-from icl.tasks.predict import predict
+from icl.tasks.predict import predict, read_gold
 
 __all__ = [
     "ConditionResult",
@@ -57,6 +57,9 @@ __all__ = [
     "find_varying_axes",
 ]
 
+
+GOLD_ROWS = 20
+"""Rows that are looked at to find out whether a folder lacks gold as the prompt shows it."""
 
 if TYPE_CHECKING:
     import pandas
@@ -112,7 +115,40 @@ class ConditionResult:
 
     @cached_property
     def examples(self) -> list[Example]:
-        """Examples that have records, in the run's order.
+        """The rows of the records with the answers that count: see :meth:`gold_examples`.
+
+        Raises:
+            StoreError: another experiment has asked about other rows under the same ids since.
+        """
+        return self.gold_examples()
+
+    def gold_examples(self, parser: str | None = None) -> list[Example]:
+        """The rows of the records; their targets are gold, as the named parser reads it.
+
+        Gold differs from the targets of :attr:`rows` where the prompt's target half changes them.
+        """
+        return [read_gold(one, parser or self.entry.parser) for one in self.rows]
+
+    @property
+    def raw_gold(self) -> int:
+        """How many of the first rows are held against their raw targets, though the prompt shows
+        others: the folder is of an earlier version, which kept no more.
+        """
+        if not (self.store.folder / "condition.json").exists():
+            return 0
+        if not restore(self.store.condition().template).may_change_targets:
+            return 0
+        template, count = self.template(), 0
+        for row in [row for row in self.rows if not row.gold_texts][:GOLD_ROWS]:
+            try:
+                count += bool(template.teach(row).gold_texts)
+            except TemplateError:  # the run itself has said so
+                continue
+        return count
+
+    @cached_property
+    def rows(self) -> list[Example]:
+        """Examples that have records, in the run's order, as the data has them.
 
         Raises:
             StoreError: another experiment has asked about other rows under the same ids since.
@@ -255,8 +291,12 @@ class ConditionResult:
         except KeyError as error:
             raise self._missing(error) from error
 
+    def gold_example(self, record: Record) -> Example:
+        """The row that a record answers, with the answers that count for its targets."""
+        return read_gold(self.example(record), self.entry.parser)
+
     def example(self, record: Record) -> Example:
-        """The row that a record answers.
+        """The row that a record answers, as the data has it.
 
         Raises:
             StoreError: it is no longer in the folder.

@@ -72,7 +72,7 @@ def make_card(condition: ConditionResult, record: Record) -> Card:
             "model": _model(kept.identity.engine),
             "template": kept.template.name,
         },
-        condition.example(record),
+        condition.gold_example(record),
         prompt,
         condition.sent(prompt),
         record,

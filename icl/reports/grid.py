@@ -10,6 +10,7 @@ from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
 from icl.records.results import ConditionResult, Run
 from icl.reports.axis_columns import find_table_axes
+from icl.reports.notes import note_gold
 from icl.reports.tables import FACTS, baselines_of, list_scores, title_metric
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
@@ -113,7 +114,7 @@ def _grid(
         for row in rows
     )
     ties = describe_ties(one for row in rows for one in row.scores if one.name in baselines)
-    notes = (*ties, *_signatures(rows, [*scored, *baselines]))
+    notes = (*ties, *_signatures(rows, [*scored, *baselines]), *note_gold(rows))
     name = f"{run}-{rows[0].entry.task}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from icl.records.results import ConditionResult
 
-__all__ = ["note_shots"]
+__all__ = ["note_gold", "note_shots"]
 
 
 def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
@@ -34,6 +34,17 @@ def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
         yield (
             f"{fewer.total()} of {prompts.total()} prompts have fewer shots than k: their selector "
             f"found no more{_by_place(fewer)}"
+        )
+
+
+def note_gold(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """That answers are held against what the data says, and not against what the prompt shows."""
+    count = sum(bool(row.raw_gold) for row in rows)
+    if count:
+        yield (
+            f"gold is the answer as the data has it, which what stands behind ||| changes, in "
+            f"{count} of {len(rows)} conditions: their folders are of an earlier version; icl run "
+            "again keeps gold as the prompt shows it"
         )
 
 

@@ -18,7 +18,7 @@ from icl.records.results import ConditionResult, Run, find_telling_axes
 from icl.reports.axis_columns import break_title, find_table_axes, measure_words
 from icl.reports.calibration import make_calibration_tables
 from icl.reports.comparison import make_spread_tables, render_plain
-from icl.reports.notes import note_shots
+from icl.reports.notes import note_gold, note_shots
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
 
@@ -257,6 +257,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     )
     yield from _shared(rows)
     yield from note_shots(rows)
+    yield from note_gold(rows)
     shortened = [
         record.shortened for row in rows for record in row.records.values() if record.shortened
     ]
@@ -333,7 +334,7 @@ def render_record(condition: ConditionResult, record: Record) -> str:
     was sent.
     """
     choices = condition.choices(record)
-    example = condition.example(record)
+    example, raw = condition.gold_example(record), condition.example(record)
     scored = condition.scored(record)
     again = condition.hash_again(record)
     same = "the same as was sent" if again == record.request else "NOT what was sent"
@@ -346,6 +347,8 @@ def render_record(condition: ConditionResult, record: Record) -> str:
         f"target     {' | '.join(example.targets) or '–'}",
         f"answer     {prediction.value if prediction.value is not None else '–'}{right}",
     ]
+    if example.targets != raw.targets:
+        lines.insert(3, f"of the row {' | '.join(raw.targets)}")
     if condition.model:
         lines.append(f"model      {describe_proof(condition.model)}")
     if prediction.error:

@@ -31,7 +31,7 @@ from icl.running.progress import Progress
 from icl.scoring.judge_verdicts import HUMAN, human_text
 from icl.tasks import Task
 from icl.tasks.generic import CLASSIFY
-from icl.tasks.predict import predict
+from icl.tasks.predict import predict, read_gold
 
 __all__ = ["LoadedJudge", "load_judges", "judge_all"]
 
@@ -97,6 +97,7 @@ class LoadedJudge:
         """The same before all outputs are there: each of ``todo`` as long as its reference."""
         records, choices = store.complete_records(), store.choices()
         rule = judged.set_rule([record.logprobs for record in records.values()])
+        rows = [read_gold(row, _parser(judged)) for row in judged.examples]
         made = {
             one.id: predict(records[one.id], choices, _parser(judged), rule)
             for one in judged.examples
@@ -104,9 +105,9 @@ class LoadedJudge:
         }
         guessed = (
             made.get(row.id) or Prediction(row.id, row.targets[0] if row.targets else "")
-            for row in judged.examples
+            for row in rows
         )
-        return self._over(judged, list(_rows(judged.examples, guessed)))
+        return self._over(judged, list(_rows(rows, guessed)))
 
     def _over(self, judged: Condition, examples: list[Example]) -> Condition:
         rows = f"{judged.fingerprint}:{_parser(judged)}"

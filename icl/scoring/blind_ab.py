@@ -123,7 +123,7 @@ class Pair:
             left,
             right,
             dict(example.fields),
-            list(example.targets),
+            list(sides[0].gold_example(sides[0].record(name)).targets),
             {one.entry.fingerprint: self.output(one, name) for one in sides},
             {one.entry.fingerprint: one.record(name).request for one in sides},
             when,

@@ -178,7 +178,14 @@ def _statistics(
     if asks_judge(metric) and a.condition is not None and b.condition is not None:
         made = judge_parts([a.condition, b.condition], name, metric, [one, two])
         return made[0], made[1]
-    return align_stats(metric, one, two, [a.examples[key] for key in ids])
+    golds = [[side.examples[key] for key in ids] for side in (a, b)]
+    if golds[0] == golds[1]:
+        return align_stats(metric, one, two, golds[0])
+    # Prompts that teach other answers: each is held against its own, in one call, since a metric
+    # may lay out its columns by what it sees.
+    both = metric.stats([*one, *two], [*golds[0], *golds[1]])
+    first, second = (replace(both, rows=rows) for rows in np.split(both.rows, 2))
+    return first, second
 
 
 def _measured(

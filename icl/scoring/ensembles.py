@@ -115,7 +115,9 @@ def ensemble_side(
         predictions[key] = Prediction(
             key, value, "no member has an answer" if value is None else None
         )
-    return Side(name, {key: sides[0].examples[key] for key in ids}, predictions)
+    first = sides[0]
+    rows = {key: first.rows[key] for key in ids}
+    return Side(name, {key: first.examples[key] for key in ids}, predictions, rows=rows)
 
 
 def _check_several(conditions: Sequence[ConditionResult]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from icl.core.errors import ConfigError
@@ -153,6 +153,8 @@ class Side:
     """By id, of the same examples."""
     condition: ConditionResult | None = None
     """Whose answers these are, where they are those of one: a judge's verdicts lie beside them."""
+    rows: Mapping[str, Example] = field(default_factory=dict)
+    """The examples as the data has them, where ``examples`` have the gold of a prompt."""
 
 
 def make_side(
@@ -169,9 +171,10 @@ def make_side(
     predictions = condition.predictions(parser, calibrator)
     return Side(
         name or join_axes(condition.axes),
-        {example.id: example for example in condition.examples},
+        {example.id: example for example in condition.gold_examples(parser)},
         {prediction.id: prediction for prediction in predictions},
         condition,
+        {example.id: example for example in condition.rows},
     )
 
 
@@ -182,7 +185,8 @@ def find_common(a: Side, b: Side) -> tuple[list[str], int]:
     two languages (parallel rows share their ids).
     """
     shared = sorted(a.examples.keys() & b.examples.keys())
-    same = [key for key in shared if _same(a.examples[key], b.examples[key])]
+    one, two = (side.rows or side.examples for side in (a, b))
+    same = [key for key in shared if _same(one[key], two[key])]
     return same, len(shared) - len(same)
 
 

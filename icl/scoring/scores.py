@@ -280,7 +280,7 @@ def _scores(
     reader = parser if other and parser else ""
     ranking = None if other else partial(condition.entry.ranking)
     predictions = condition.predictions(parser)
-    examples = condition.examples
+    examples = condition.gold_examples(parser)
     if not predictions:
         return []
     scores: list[Score] = []

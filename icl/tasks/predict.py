@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from icl.core.errors import ParseError
 from icl.core.registry import lookup
-from icl.core.types import Choice, Output, Prediction, Record
+from icl.core.types import Choice, Example, Output, Prediction, Record
 from icl.tasks.label_sets import SetRule
 
-__all__ = ["predict"]
+__all__ = ["predict", "read_gold"]
 
 
 def predict(
@@ -56,6 +56,26 @@ def predict(
     finish = record.outputs[values.index(value)].finish
     tied = bool(others) and others[0][1] == most
     return replace(made, value=value, error=None, finish=finish, votes=most, tied=tied)
+
+
+def read_gold(example: Example, parser: str) -> Example:
+    """The example with the answers that count for its targets, which stand in the row as they are.
+
+    Where the prompt's target half changes the targets, gold is what it makes of them, read by the
+    parser that reads the model's answers; as it stands, where that cannot read it.
+
+    >>> read_gold(Example("1", {}, ("6 / 2 #### 3",), gold_texts=("3",)), "first_line").targets
+    ('3',)
+    """
+    if not example.gold_texts:
+        return example
+    found: dict[str, None] = {}
+    for text in example.gold_texts:
+        try:
+            found[str(lookup("parser", parser)(text, ()))] = None
+        except ParseError:
+            found[text] = None
+    return replace(example, targets=tuple(found))
 
 
 def _read(output: Output, parser: str, choices: Sequence[Choice], rule: SetRule | None) -> str:

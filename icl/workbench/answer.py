@@ -10,11 +10,20 @@ from dataclasses import dataclass
 
 from icl.core.errors import MetricError
 from icl.core.probabilities import label_shares
-from icl.core.types import Choice, ChoiceScore, Output, Prediction, Prompt, Record, Sampling
+from icl.core.types import (
+    Choice,
+    ChoiceScore,
+    Example,
+    Output,
+    Prediction,
+    Prompt,
+    Record,
+    Sampling,
+)
 from icl.engines.protocol import Engine
 from icl.experiment.condition import Condition, Request
 from icl.metrics import make_metric, starts_program
-from icl.tasks.predict import predict
+from icl.tasks.predict import predict, read_gold
 
 __all__ = [
     "ModelAnswer",
@@ -59,7 +68,13 @@ class ModelAnswer:
     @property
     def targets(self) -> list[str]:
         """The right answers, without blank ones: a typed row of parallel text may have one."""
-        return [target for target in self.request.example.targets if target.strip()]
+        return [target for target in self.example.targets if target.strip()]
+
+    @property
+    def example(self) -> Example:
+        """The row with the answers that count for its targets."""
+        task = self.condition.point.task
+        return read_gold(self.request.example, task.parser or self.condition.task.parser)
 
     @property
     def ranking(self) -> list[tuple[str, float]]:
@@ -75,7 +90,7 @@ class ModelAnswer:
 
         Outside programs are not started for one row.
         """
-        entry, example = self.condition.point.task, self.request.example
+        entry, example = self.condition.point.task, self.example
         found: dict[str, float] = {}
         notes: list[str] = []
         if not self.targets:

@@ -31,7 +31,7 @@ def feedback_of(answer: ModelAnswer, verdict: str, correction: str | None, when:
         verdict=verdict,
         id=record.id,
         fields=dict(request.example.fields),
-        targets=list(request.example.targets),
+        targets=list(answer.example.targets),
         prompt=request.sent,
         output=output,
         answer=value,

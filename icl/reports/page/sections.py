@@ -15,6 +15,7 @@ from icl.core.stats import wilson
 from icl.core.types import Score
 from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
 from icl.reports.groups import Group, Row, title_score
+from icl.reports.notes import note_gold
 from icl.reports.page import plots
 from icl.reports.page.best_against import BestComparison, compare_best, describe_best
 from icl.reports.page.interval_strips import Scale, Strip, fit_scale
@@ -223,7 +224,11 @@ def make_section(
     return Section(
         anchor,
         group,
-        [*summarize_group(group), *(describe_best(compared, best) if best is not None else ())],
+        [
+            *summarize_group(group),
+            *note_gold([row.condition for row in group.rows]),
+            *(describe_best(compared, best) if best is not None else ()),
+        ],
         line,
         compared,
         left,

@@ -13,7 +13,7 @@ from icl.core.errors import ConfigError, DataError
 from icl.core.files import replace_file
 from icl.core.registry import construct, did_you_mean, lookup, names
 from icl.core.types import Example
-from icl.experiment.condition import Condition, build, check_answers
+from icl.experiment.condition import Condition, build, check_answers, teach_rows
 from icl.experiment.entries import SearchEntry, ShotsEntry, validate
 from icl.experiment.grid import Experiment, Point, list_points
 from icl.experiment.loader import Loader
@@ -112,7 +112,8 @@ class _Maker:
             }
         )
         point = replace(test.point, task=task.model_copy(update={"rows": asked}))
-        made = replace(test, point=point, examples=rows, available=len(rows))
+        rows, untaught = teach_rows(test.template, rows)
+        made = replace(test, point=point, examples=rows, available=len(rows), untaught=untaught)
         check_answers(made)
         return made
 

@@ -240,7 +240,9 @@ class PlaygroundTab:
             gr.Textbox(self._counts(view, meter), elem_classes=[]),
             _meter_bar(meter) if meter else gr.skip(),
             status_box(_description(view)),
-            browser_text("\n".join(view.request.example.targets)),
+            browser_text(
+                "\n".join(view.request.example.gold_texts or view.request.example.targets)
+            ),
             gr.Number(label=f"Row of {count}"),
             browser_text(_header(screen, export.files) + export.text),
             _radio(shot_choices(view.seen, view.request, screen), marked_shot(values)),
