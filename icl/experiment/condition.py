@@ -332,6 +332,7 @@ def build(point: Point, loader: Loader) -> Condition:
     parser = entry.parser or task.parser
     examples, untaught = teach_rows(template, test.examples)
     taught = [read_gold(one, parser) for one in teach_rows(template, pool)[0]]
+    template = replace(template, fallbacks=template.find_fallbacks([*test.examples, *pool]))
     engine = loader.engine(point)
     method, ranking, choices = choose_method(method, template, engine, entry.choice_end != "never")
     sampling = Sampling(**entry.sampling.model_dump())
@@ -380,14 +381,26 @@ def teach_rows(template: Template, rows: list[Example]) -> tuple[list[Example], 
 
 
 def _template(point: Point, loader: Loader) -> Template:
-    """The template, with the labels that it lists itself."""
-    spoken = point.prompt_language
+    """The template, with the labels that it lists itself.
+
+    Raises:
+        ConfigError: labels in the language of rows that name none.
+    """
+    spoken, labelled = point.prompt_language, point.task.label_language
     if spoken == "row":
-        spoken = point.locale or (point.pair[1] if point.pair else "en")
+        spoken = point.row_language or "en"
+    if labelled == "row":
+        labelled = point.row_language
+        if labelled is None:
+            raise ConfigError(
+                f"the task {point.task.task!r}: label_language: row takes the language of the "
+                "rows, which have neither locale nor pair; give them `locale:`, or name the "
+                "language, as in `label_language: en`"
+            )
     return load_template(
         point.prompt,
         language_tag=spoken,
-        label_language=point.task.label_language,
+        label_language=labelled,
         base=str(loader.experiment.base),
         form=point.form,
     )

@@ -396,7 +396,7 @@ class TaskEntry(StrictEntry):
     prompt_language: Usual[Words] = ["en"]
     """Language of the prompt's own words; ``row`` takes the row's locale."""
     label_language: Rare[str | None] = None
-    """Language of the label words; the prompt's by default."""
+    """Language of the label words, ``row`` for that of the rows; the prompt's by default."""
     layouts: Usual[Layouts] = ["f0"]
     """How many layouts of the template (other separators, casing, spacing), or which: f0 is the
     file as it is written."""

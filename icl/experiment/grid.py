@@ -74,6 +74,11 @@ class Point:
         """The order in which shots are sent, of :func:`icl.experiment.shot_order.expand_orders`."""
         return self.shots.order[0]
 
+    @property
+    def row_language(self) -> str | None:
+        """The language of the rows: their locale, or the one translated into; None for neither."""
+        return self.locale or (self.pair[1] if self.pair else None)
+
     form: str = "f0"
     """Which layout of the template: see :mod:`icl.prompts.layouts`."""
 

@@ -7,7 +7,7 @@ arXiv 2202.01279). See ``docs/prompts.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -211,6 +211,23 @@ class Template:
                 raise self._unknown(example, first)
             values["label"] = self.labels[first]
         return self._render(self.file.target, example, values)
+
+    def find_fallbacks(self, examples: Iterable[Example]) -> tuple[str, ...]:
+        """Those of the words and labels from the fallback language that these rows lead to.
+
+        Where the row chooses the word, as in ``words[field]``, the whole table stands behind the
+        template, and only words that some field of a row names are read.
+        """
+        if not self.fallbacks or self.file.words_used is not None:
+            return self.fallbacks
+        missing = {*self.fallbacks} - self.labels.keys()
+        named = {
+            value
+            for example in examples
+            for value in example.fields.values()
+            if isinstance(value, str) and value in missing
+        }
+        return tuple(one for one in self.fallbacks if one in named or one in self.labels)
 
     @property
     def may_change_targets(self) -> bool:

@@ -10,7 +10,7 @@ from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
 from icl.records.results import ConditionResult, Run
 from icl.reports.axis_columns import find_table_axes
-from icl.reports.notes import note_gold
+from icl.reports.notes import FALLBACK, note_fallbacks, note_gold
 from icl.reports.tables import FACTS, baselines_of, list_scores, title_metric
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
@@ -98,8 +98,13 @@ def _grid(
     ]
     heads = [*axes, *(head for name in scored for head in (title_metric(name), "95 % interval"))]
     heads += baselines.values()
-    heads += [*(FACTS.get(name, name) for name in facts), "n"]
-    align = "l" * len(axes) + "rl" * len(scored) + "r" * (len(baselines) + len(facts) + 1)
+    lacking = [FALLBACK] if any(row.entry.fallbacks for row in rows) else []
+    heads += [*(FACTS.get(name, name) for name in facts), *lacking, "n"]
+    align = (
+        "l" * len(axes)
+        + "rl" * len(scored)
+        + "r" * (len(baselines) + len(facts) + len(lacking) + 1)
+    )
     body = tuple(
         tuple(
             map(
@@ -107,6 +112,7 @@ def _grid(
                 [
                     *(row.axes.get(axis, "") for axis in axes),
                     *_numbers(row, scored, [*baselines, *facts]),
+                    *([str(len(row.entry.fallbacks))] if lacking else []),
                     _rows(row),
                 ],
             )
@@ -114,7 +120,8 @@ def _grid(
         for row in rows
     )
     ties = describe_ties(one for row in rows for one in row.scores if one.name in baselines)
-    notes = (*ties, *_signatures(rows, [*scored, *baselines]), *note_gold(rows))
+    signatures = _signatures(rows, [*scored, *baselines])
+    notes = (*ties, *signatures, *note_gold(rows), *note_fallbacks(rows))
     name = f"{run}-{rows[0].entry.task}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
 

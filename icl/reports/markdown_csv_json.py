@@ -258,4 +258,5 @@ def _entry(condition: ConditionResult, metric: str | None) -> dict[str, Any]:
         "seconds": condition.seconds,
         "scores": [_score(score) for score in scores],
         "cite": condition.entry.cite,
+        **({"fallbacks": condition.entry.fallbacks} if condition.entry.fallbacks else {}),
     }

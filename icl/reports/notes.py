@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from icl.records.results import ConditionResult
 
-__all__ = ["note_gold", "note_shots"]
+__all__ = ["FALLBACK", "note_fallbacks", "note_gold", "note_shots"]
 
 
 def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
@@ -35,6 +35,24 @@ def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
             f"{fewer.total()} of {prompts.total()} prompts have fewer shots than k: their selector "
             f"found no more{_by_place(fewer)}"
         )
+
+
+FALLBACK = "fallback"
+"""Head of the column that counts words and labels from the template's fallback language."""
+WORDS = 4
+"""So many of them are named."""
+
+
+def note_fallbacks(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """Which words and labels a language lacks, for each locale once."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for row in rows:
+        if row.entry.fallbacks:
+            place = row.axes.get("locale") or row.axes.get("language") or "all rows"
+            found[place, row.axes["prompt"]] = row.entry.fallbacks
+    for (place, prompt), words in found.items():
+        few = ", ".join(words[:WORDS]) + (", …" if len(words) > WORDS else "")
+        yield f"{place}: {len(words)} words of {prompt} are from its fallback language: {few}"
 
 
 def note_gold(rows: Sequence[ConditionResult]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from icl.records.results import ConditionResult, Run, find_telling_axes
 from icl.reports.axis_columns import break_title, find_table_axes, measure_words
 from icl.reports.calibration import make_calibration_tables
 from icl.reports.comparison import make_spread_tables, render_plain
-from icl.reports.notes import note_gold, note_shots
+from icl.reports.notes import FALLBACK, note_fallbacks, note_gold, note_shots
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
 
@@ -224,6 +224,8 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     for name in facts:
         cells = [format_number(_value(f.get(name))) for f in found]
         yield _Column(_fact_title(name), cells, right, "count")
+    if any(row.entry.fallbacks for row in rows):
+        yield _Column(FALLBACK, [str(len(row.entry.fallbacks)) for row in rows], right)
     yield _Column("n", [str(len(row.records)) for row in rows], right)
     yield _Column("tokens", [format_count(row.tokens) for row in rows], right)
     yield _Column("s", [f"{row.seconds:.0f}" for row in rows], right)
@@ -258,6 +260,7 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     yield from _shared(rows)
     yield from note_shots(rows)
     yield from note_gold(rows)
+    yield from note_fallbacks(rows)
     shortened = [
         record.shortened for row in rows for record in row.records.values() if record.shortened
     ]
@@ -274,8 +277,6 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         yield from _traffic_notes(row, told=len(ways) == 1)
         if len(row.records) < len(row.ids):
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
-        if row.entry.fallbacks:
-            yield f"{row.axes['shots']}: {len(row.entry.fallbacks)} words from the fallback"
 
 
 def note_ties(rows: Sequence[ConditionResult]) -> list[str]:

@@ -134,9 +134,7 @@ class Trial:
         root = self._loader.experiment.base if own else find_library()
         stem = name.removesuffix(".j2")
         spoken = self._point.prompt_language
-        tags = {"en", self._point.locale or "en"} if spoken == "row" else {spoken}
-        if spoken == "row" and self._point.pair:
-            tags = {self._point.pair[1]}
+        tags = {"en", self._point.row_language or "en"} if spoken == "row" else {spoken}
         variants = [root / f"{stem}.{find_language(tag).code}.j2" for tag in sorted(tags)]
         shots = self._point.shots.file
         more = [self._loader.experiment.base / shots] if shots else []

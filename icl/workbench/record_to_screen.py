@@ -86,8 +86,9 @@ def _row(work: Workbench, opened: OpenCondition, key: str) -> Screen:
             if row.id == example.id and same:
                 return replace(screen, row=number)
     fields = fields_of(work.template(screen).file)
+    typed = condition.example(condition.record(key))  # the answer of the row, not the prompt's
     own = {field: _typed_text(example.fields.get(field, "")) for field in fields}
-    return replace(screen, own=own, answer=next(iter(example.targets), ""))
+    return replace(screen, own=own, answer=next(iter(typed.targets), ""))
 
 
 def _source(work: Workbench, data: str, kind: Kind) -> tuple[RowSource, bool]:

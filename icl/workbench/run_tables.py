@@ -13,6 +13,7 @@ from icl.core.score_name import ScoreName
 from icl.records.results import Run, find_varying_axes
 from icl.reports.errors import Confusion, count_confusions
 from icl.reports.groups import Row, group_conditions, title_score
+from icl.reports.notes import FALLBACK
 from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
 from icl.reports.safe_text import shorten_middle
 from icl.reports.tables import FACTS
@@ -79,6 +80,7 @@ def condition_table(run: Run) -> TextTable:
             row.scores[name].value for group in found for row in group.rows if name in row.scores
         )
     ]
+    lacking = [FALLBACK] if any(one.entry.fallbacks for one in run.conditions) else []
     headers = [
         "condition",
         *axes,
@@ -87,6 +89,7 @@ def condition_table(run: Run) -> TextTable:
         "rows",
         *plain,
         *(FACTS.get(name, name) for name in counts),
+        *lacking,
         "others",
     ]
     rows = [
@@ -100,6 +103,7 @@ def condition_table(run: Run) -> TextTable:
                 format_number(row.scores[name].value) if name in row.scores else "–"
                 for name in counts
             ),
+            *([str(len(row.condition.entry.fallbacks))] if lacking else []),
             _others(row),
         ]
         for row in sorted((row for g in found for row in g.rows), key=lambda row: row.number)

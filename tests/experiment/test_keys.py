@@ -82,7 +82,9 @@ MEANINGS = {
         "`int8`: columns with larger activations are multiplied unquantized; 0: none are."
     ),
     "k": "Shots a query; of a shot file all by default.",
-    "label_language": "Language of the label words; the prompt's by default.",
+    "label_language": (
+        "Language of the label words, `row` for that of the rows; the prompt's by default."
+    ),
     "layout": "Layouts of all templates: f0 is the file as it is written.",
     "layouts": (
         "How many layouts of the template (other separators, casing, spacing), or which: f0 "

@@ -15,7 +15,7 @@ from icl.core.stats import wilson
 from icl.core.types import Score
 from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
 from icl.reports.groups import Group, Row, title_score
-from icl.reports.notes import note_gold
+from icl.reports.notes import note_fallbacks, note_gold
 from icl.reports.page import plots
 from icl.reports.page.best_against import BestComparison, compare_best, describe_best
 from icl.reports.page.interval_strips import Scale, Strip, fit_scale
@@ -145,6 +145,11 @@ class Section:
         return describe_ties(one for row in self.group.rows for one in row.baselines())
 
     @property
+    def fallbacks(self) -> bool:
+        """Whether a condition has words from its template's fallback language."""
+        return any(row.condition.entry.fallbacks for row in self.group.rows)
+
+    @property
     def ticked(self) -> bool:
         """Whether the strips have marks of baselines."""
         return bool(self.baselines)
@@ -227,6 +232,7 @@ def make_section(
         [
             *summarize_group(group),
             *note_gold([row.condition for row in group.rows]),
+            *note_fallbacks([row.condition for row in group.rows]),
             *(describe_best(compared, best) if best is not None else ()),
         ],
         line,
