@@ -311,8 +311,17 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
     ):
         if name is not None and name not in names(kind):
             raise ConfigError(f"{where}: unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
-    for metric in task.metrics or ():
-        check_command_name(*make_metric(metric, f"{where}: metrics"), f"{where}: metrics")
+    called: set[str] = set()
+    for entry in task.metrics or ():
+        name, metric = make_metric(entry, f"{where}: metrics")
+        check_command_name(name, metric, f"{where}: metrics")
+        if name in called:
+            raise ConfigError(
+                f"{where}: metrics: two scores are called {name!r}, and one would hide the other; "
+                "give one of them a `name:`, such as {metric: chrf, word_order: 0, name: "
+                "plain_chrf}"
+            )
+        called.add(name)
     methods = lookup("task", task.task).methods
     if (
         make_calibrators(task.calibrate, f"{where}: calibrate")

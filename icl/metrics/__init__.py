@@ -10,14 +10,14 @@ better (:func:`find_direction`), and ``needs``, what it cannot do without (:func
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
 from icl.core.errors import ConfigError, MetricError
 from icl.core.label_sets import read_labels
-from icl.core.registry import construct
+from icl.core.registry import construct, lookup
 from icl.core.stats import Metric, Rows, Stats
 from icl.core.types import Better, Example, Method, Needs, Prediction, narrow
 
@@ -27,6 +27,7 @@ __all__ = [
     "asks_judge",
     "check_chance_labels",
     "find_direction",
+    "find_label",
     "make_metric",
     "needs",
     "pair_up",
@@ -176,6 +177,21 @@ def collect_segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example
     streams = list(zip(*padded, strict=True))  # (references, n)
     rows = np.array(scorer._extract_corpus_statistics(hypotheses, streams), dtype=np.float64)
     return Stats(rows, value, str(scorer.get_signature()))
+
+
+def find_label(metric: str, settings: Iterable[str] = ()) -> str:
+    """What tables call scores of a registered metric that have these settings.
+
+    A metric whose options change its label says so in ``label_of``, which reads the settings; for
+    several labels all are named.
+
+    >>> find_label("chrf", ["nrefs:1|nc:6|nw:0"]), find_label("chrf")
+    ('chrF', 'chrF++')
+    """
+    made = lookup("metric", metric)
+    tell = getattr(made, "label_of", None)
+    found = dict.fromkeys(map(tell, settings)) if callable(tell) else {}
+    return " / ".join(found) or str(made().label)
 
 
 def find_direction(metric: object) -> Better:

@@ -6,7 +6,7 @@ Popović 2015, https://aclanthology.org/W15-3049, and 2017, https://aclanthology
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from icl.core.errors import MetricError
 from icl.core.stats import Stats
@@ -14,6 +14,9 @@ from icl.core.types import Example, Prediction
 from icl.metrics import collect_segment_stats, pair_up
 
 __all__ = ["ChrF"]
+
+WORD_ORDER, BETA = 2, 2
+"""Those of chrF++, which names leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,9 @@ class ChrF:
 
     char_order: int = 6
     """Longest character n-gram."""
-    word_order: int = 2
+    word_order: int = WORD_ORDER
     """Longest word n-gram: 2 is chrF++, 1 chrF+, 0 chrF."""
-    beta: int = 2
+    beta: int = BETA
     """Weight of recall against precision."""
     lowercase: bool = False
 
@@ -46,8 +49,22 @@ class ChrF:
 
     @property
     def label(self) -> str:
-        """``chrF`` with a plus for each word order, as sacreBLEU writes it."""
-        return "chrF" + "+" * self.word_order
+        """``chrF`` with a plus for each word order; a weight of recall other than 2 is named."""
+        return _name_chrf(self.word_order, self.beta)
+
+    @staticmethod
+    def label_of(settings: str) -> str:
+        """The label of a score, by its settings.
+
+        >>> ChrF.label_of("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0")
+        'chrF'
+        """
+        known = dict(part.partition(":")[::2] for part in settings.split("|"))
+        order, beta = known.get("nw", ""), known.get("beta", "")
+        return _name_chrf(
+            int(order) if order.isdecimal() else WORD_ORDER,
+            int(beta) if beta.isdecimal() else BETA,
+        )
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
         """Counts in hypothesis, reference and both, of each order.  # (n, 3 * orders)
@@ -64,4 +81,11 @@ class ChrF:
             beta=self.beta,
             lowercase=self.lowercase,
         )
-        return collect_segment_stats(scorer, pairs)
+        made = collect_segment_stats(scorer, pairs)
+        if self.beta == BETA:
+            return made
+        return replace(made, signature=f"{made.signature}|beta:{self.beta}")  # sacreBLEU has none
+
+
+def _name_chrf(word_order: int, beta: int) -> str:
+    return "chrF" + ("" if beta == BETA else str(beta)) + "+" * word_order

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from icl.calibrators import Calibrator
 from icl.core.number_text import format_interval, format_number
-from icl.core.registry import lookup, names
+from icl.core.registry import names
 from icl.core.score_name import ScoreName
 from icl.core.types import Score
+from icl.metrics import find_label
 from icl.records.results import ConditionResult
 from icl.reports.axis_columns import add_axis_column
 from icl.scoring.checks import name_conditions
@@ -63,7 +64,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
         add_axis_column(table, axis, words, no_wrap=axis == "shots")
     table.add_column("calibrator", no_wrap=True)
     for place, name in enumerate(metrics):
-        table.add_column(_title(name), justify="right", no_wrap=True)
+        table.add_column(_title(name, rows), justify="right", no_wrap=True)
         if place == 0:
             table.add_column("95 % int.", justify="left", no_wrap=True)
     for title in ("changed", "n"):
@@ -103,11 +104,13 @@ def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
             yield format_interval(score)
 
 
-def _title(name: str) -> str:
+def _title(name: str, rows: Sequence[ConditionResult]) -> str:
     if name == "ece":
         return "ECE"
     read = ScoreName.of(name, "model")
-    made = lookup("metric", read.metric)().label if read.metric in names("metric") else read.metric
+    settings = [s.settings for row in rows for s in row.scores if s.name == name]
+    known = read.metric in names("metric")
+    made = find_label(read.metric, settings) if known else read.metric
     return made + (f" ({read.way})" if read.way else "")
 
 

@@ -10,8 +10,8 @@ from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
 from icl.records.results import ConditionResult, Run
 from icl.reports.axis_columns import find_table_axes
-from icl.reports.notes import FALLBACK, note_fallbacks, note_gold
-from icl.reports.tables import FACTS, baselines_of, list_scores, title_metric
+from icl.reports.notes import FALLBACK, name_settings, note_fallbacks, note_gold
+from icl.reports.tables import FACTS, all_scores, baselines_of, list_scores, title_metric
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
 
@@ -96,7 +96,8 @@ def _grid(
         for name in list_scores(rows, "count")
         if any(s.value for row in rows for s in row.scores if s.name == name)
     ]
-    heads = [*axes, *(head for name in scored for head in (title_metric(name), "95 % interval"))]
+    titles = {name: title_metric(name, all_scores(rows)) for name in scored}
+    heads = [*axes, *(head for name in scored for head in (titles[name], "95 % interval"))]
     heads += baselines.values()
     lacking = [FALLBACK] if any(row.entry.fallbacks for row in rows) else []
     heads += [*(FACTS.get(name, name) for name in facts), *lacking, "n"]
@@ -144,5 +145,6 @@ def _rows(row: ConditionResult) -> str:
 def _signatures(rows: Sequence[ConditionResult], shown: Sequence[str]) -> Iterator[str]:
     """The settings behind every number that is shown."""
     for name in shown:
-        found = dict.fromkeys(s.signature for row in rows for s in row.scores if s.name == name)
-        yield from (f"{name}: {signature}" for signature in found)
+        found = {s.signature: s.settings for row in rows for s in row.scores if s.name == name}
+        whose = name_settings(rows, name)
+        yield from (f"{name}: {sign}{whose[settings]}" for sign, settings in found.items())

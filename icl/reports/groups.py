@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,14 +19,17 @@ from icl.reports.tables import title_metric
 __all__ = ["Group", "Row", "orient_score", "group_conditions", "title_score"]
 
 
-def title_score(name: str) -> str:
+def title_score(name: str, scores: Iterable[Score] = ()) -> str:
     """A score's name as a table calls it: ``acc``, ``chrF++``, ``acc+batch``, ``acc (text)``.
 
     >>> title_score("accuracy+batch"), title_score("chrf@text")
     ('acc+batch', 'chrF++ (text)')
     """
     read = ScoreName.of(name, "model")
-    return title_metric(str(read.plain)) + (f"+{read.calibrator}" if read.calibrator else "")
+    plain = str(read.plain)
+    return title_metric(plain, [replace(one, name=plain) for one in scores if one.name == name]) + (
+        f"+{read.calibrator}" if read.calibrator else ""
+    )
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from icl.records.results import ConditionResult
+from icl.records.results import ConditionResult, find_varying_axes
+from icl.scoring.checks import name_conditions
 
-__all__ = ["FALLBACK", "note_fallbacks", "note_gold", "note_shots"]
+__all__ = ["FALLBACK", "name_settings", "note_fallbacks", "note_gold", "note_shots"]
 
 
 def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
@@ -51,8 +52,36 @@ def note_fallbacks(rows: Sequence[ConditionResult]) -> Iterator[str]:
             place = row.axes.get("locale") or row.axes.get("language") or "all rows"
             found[place, row.axes["prompt"]] = row.entry.fallbacks
     for (place, prompt), words in found.items():
-        few = ", ".join(words[:WORDS]) + (", …" if len(words) > WORDS else "")
-        yield f"{place}: {len(words)} words of {prompt} are from its fallback language: {few}"
+        told = f"{len(words)} words of {prompt} are from its fallback language"
+        yield f"{place}: {told}: {_few(words)}"
+
+
+def name_settings(rows: Sequence[ConditionResult], name: str) -> dict[str, str]:
+    """Settings of the scores of one name -> whose they are, in brackets; "" where all are alike.
+
+    BLEU of Japanese and of German are counted by two tokenizers, and are no one measure.
+    """
+    found: dict[str, list[ConditionResult]] = {}
+    for row in rows:
+        for score in row.scores:
+            if score.name == name:
+                found.setdefault(score.settings, []).append(row)
+    if len(found) < 2:
+        return dict.fromkeys(found, "")
+    called = name_conditions(rows)
+    words = {key: [called[one.entry.fingerprint] for one in some] for key, some in found.items()}
+    for axis in find_varying_axes(rows):
+        values = {
+            key: dict.fromkeys(o.axes.get(axis, "") for o in some) for key, some in found.items()
+        }
+        if sum(map(len, values.values())) == len({v for some in values.values() for v in some}):
+            words = {key: list(some) for key, some in values.items()}
+            break
+    return {key: f" ({_few(some)})" for key, some in words.items()}
+
+
+def _few(words: Sequence[str]) -> str:
+    return ", ".join(words[:WORDS]) + (", …" if len(words) > WORDS else "")
 
 
 def note_gold(rows: Sequence[ConditionResult]) -> Iterator[str]:

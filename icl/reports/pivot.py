@@ -19,6 +19,7 @@ from icl.core.types import Score
 from icl.experiment.renamed import describe_unknown_setting
 from icl.records.results import ConditionResult, Run
 from icl.reports.grid import Cell, Grid, check_metric
+from icl.reports.notes import name_settings
 from icl.reports.tables import list_scores, title_metric
 from icl.scoring.checks import find_score_direction
 from icl.scoring.compare import collect_settings, compare_sides
@@ -266,7 +267,9 @@ def _averaged(places: Sequence[PivotCell], axes: tuple[str, str]) -> tuple[str, 
 
 def lay_out_pivot(made: Pivot) -> Grid:
     """The pivot as a table of text."""
-    title = f"{made.task} · {title_metric(made.metric)} by {made.rows}"
+    scores = [score for one in made.places for score in one.scores]
+    called = title_metric(made.metric, scores)
+    title = f"{made.task} · {called} by {made.rows}"
     title += f" and {made.cols}" if made.cols else ""
     rows = []
     for row in made.row_values:
@@ -288,11 +291,16 @@ def lay_out_pivot(made: Pivot) -> Grid:
         shown = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         single = any(one.sd is None for one in made.places)
         notes.append(f"n = {shown} rows a condition{'; [95 % interval]' if single else ''}")
-    signatures = dict.fromkeys(s.signature for one in made.places for s in one.scores)
-    notes += [f"{made.metric}: {signature}" for signature in signatures]
+    whose = name_settings([c for one in made.places for c in one.conditions], made.metric)
+    signatures = {score.signature: score.settings for score in scores}
+    notes += [f"{made.metric}: {sign}{whose[settings]}" for sign, settings in signatures.items()]
+    if any(len({score.settings for score in one.scores}) > 1 for one in made.places):
+        notes.append(
+            f"a mean here goes over {called} of several settings, which measure different things"
+        )
     heads = (
         f"{made.rows} \\ {made.cols}" if made.cols else made.rows,
-        *(col or title_metric(made.metric) for col in made.col_values),
+        *(col or called for col in made.col_values),
     )
     name = "-".join(filter(None, (made.run, made.task, made.rows, made.cols)))
     return Grid(name, title, heads, "l" + "r" * (len(heads) - 1), tuple(rows), tuple(notes))

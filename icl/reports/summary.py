@@ -36,7 +36,7 @@ def summarize_group(group: Group) -> Iterator[str]:
         yield "Nothing is scored yet, so there is nothing to compare."
         return
     score = best.primary
-    said = f"{title_score(score.name)} {format_number(score.value)}"
+    said = f"{title_score(score.name, [score])} {format_number(score.value)}"
     if format_interval(score):
         said += f", 95 % interval {format_interval(score)}"
     said += f", {score.n} rows"

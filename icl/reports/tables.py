@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from icl.core.number_text import format_interval, format_number
 from icl.core.probabilities import label_shares
-from icl.core.registry import lookup, names
+from icl.core.registry import names
 from icl.core.score_name import ScoreName, own_scores
 from icl.core.types import Choice, Record, Score, ScoreKind
 from icl.engines.hf.weights.proof import describe_proof
 from icl.engines.ledger import sum_traffic
 from icl.experiment.settings import join_axes
+from icl.metrics import find_label
 from icl.records.results import ConditionResult, Run, find_telling_axes
 from icl.reports.axis_columns import break_title, find_table_axes, measure_words
 from icl.reports.calibration import make_calibration_tables
 from icl.reports.comparison import make_spread_tables, render_plain
-from icl.reports.notes import FALLBACK, note_fallbacks, note_gold, note_shots
+from icl.reports.notes import FALLBACK, name_settings, note_fallbacks, note_gold, note_shots
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
 
 __all__ = [
     "FACTS",
+    "all_scores",
     "baselines_of",
     "render_record",
     "title_metric",
@@ -69,14 +71,24 @@ def format_count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def title_metric(name: str) -> str:
-    """The short column title of a metric, ``name@parser`` included."""
+def title_metric(name: str, scores: Iterable[Score] = ()) -> str:
+    """The short column title of a metric, ``name@parser`` included.
+
+    ``scores`` are those that stand under it: some options change what a metric is called.
+    """
     read = ScoreName.of(name, "model")
     if read.calibrator and not read.way:
         return name
-    made = lookup("metric", read.metric)().label if read.metric in names("metric") else read.metric
+    settings = [score.settings for score in scores if score.name == name]
+    known = read.metric in names("metric")
+    made = find_label(read.metric, settings) if known else read.metric
     way = "+".join(filter(None, [read.way, read.calibrator]))
     return made + (f" ({way})" if way else "")
+
+
+def all_scores(rows: Sequence[ConditionResult]) -> list[Score]:
+    """The scores of all conditions."""
+    return [score for row in rows for score in row.scores]
 
 
 def _fact_title(name: str) -> str:
@@ -209,7 +221,8 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     found = [{score.name: score for score in row.scores} for row in rows]
     for name in models:
         cells = [format_number(_value(f.get(name))) for f in found]
-        yield _Column(title_metric(name), cells, right, "" if name == primary else "metric")
+        title = title_metric(name, all_scores(rows))
+        yield _Column(title, cells, right, "" if name == primary else "metric")
         if name == primary:
             cells = [format_interval(f.get(name)) for f in found]
             yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
@@ -239,8 +252,9 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     """Settings of every number of a table, and what a reader must know."""
     for name in _uncalibrated(rows):
         known = {s.signature: s for row in rows for s in row.scores if s.name == name}
+        whose = name_settings(rows, name)
         for _, one in sorted(known.items()):
-            yield f"{title_metric(name)}: {one.settings}"
+            yield f"{title_metric(name, [one])}: {one.settings}{whose[one.settings]}"
             yield f"  interval: {one.interval}"
     yield from note_ties(rows)
     shares = [100 * row.set_rule.above for row in rows if row.set_rule and row.set_rule.above]

@@ -120,13 +120,17 @@ def _score_cells(row: Row) -> tuple[str, str]:
     score = row.primary
     if score is None:
         return "–", ""
-    return f"{title_score(score.name)} {format_number(score.value)}", format_interval(score)
+    return f"{title_score(score.name, [score])} {format_number(score.value)}", format_interval(
+        score
+    )
 
 
 def _others(row: Row) -> str:
     """List all scores of the model's answers but the first, calibrated ones included."""
     own = [score for score in row.of_kind("model") if score is not row.primary]
-    return ", ".join(f"{title_score(score.name)} {format_number(score.value)}" for score in own)
+    return ", ".join(
+        f"{title_score(score.name, [score])} {format_number(score.value)}" for score in own
+    )
 
 
 def _count(row: Row) -> str:

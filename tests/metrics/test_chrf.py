@@ -34,3 +34,30 @@ def test_refuses_options_out_of_range(options):
 def test_refuses_rows_without_targets():
     with pytest.raises(MetricError, match=r"^chrF\+\+ needs a target, and example 'x' has none"):
         ChrF().stats([Prediction("x", "a")], [Example("x", {})])
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({}, "chrF++"),
+        ({"word_order": 0}, "chrF"),
+        ({"word_order": 1}, "chrF+"),
+        ({"word_order": 0, "beta": 1}, "chrF1"),
+        ({"beta": 3}, "chrF3++"),
+        ({"char_order": 4, "lowercase": True}, "chrF++"),
+    ],
+)
+def test_a_score_is_called_by_its_settings(options, label):
+    metric = ChrF(**options)
+    signature = metric.stats([Prediction("0", "ab")], [Example("0", {}, ("abc",))]).signature
+    assert metric.label == ChrF.label_of(signature) == label
+
+
+def test_every_option_is_in_the_signature():
+    said = {
+        ChrF(**options).stats([Prediction("0", "ab")], [Example("0", {}, ("abc",))]).signature
+        for options in (
+            {}, {"char_order": 5}, {"word_order": 1}, {"beta": 1}, {"beta": 3}, {"lowercase": True}
+        )
+    }  # fmt: skip
+    assert len(said) == 6

@@ -15,7 +15,7 @@ from icl.core.stats import wilson
 from icl.core.types import Score
 from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
 from icl.reports.groups import Group, Row, title_score
-from icl.reports.notes import note_fallbacks, note_gold
+from icl.reports.notes import name_settings, note_fallbacks, note_gold
 from icl.reports.page import plots
 from icl.reports.page.best_against import BestComparison, compare_best, describe_best
 from icl.reports.page.interval_strips import Scale, Strip, fit_scale
@@ -131,7 +131,11 @@ class Section:
     def primary(self) -> str:
         """What the score of the table's first column is called."""
         best = self.group.best
-        return title_score(best.primary.name) if best and best.primary else "score"
+        return self.title(best.primary.name) if best and best.primary else "score"
+
+    def title(self, name: str) -> str:
+        """What the table calls the scores of a name."""
+        return title_score(name, [one for row in self.group.rows for one in row.scores.values()])
 
     @property
     def baselines(self) -> list[str]:
@@ -175,7 +179,9 @@ class Section:
         for row in self.group.rows:
             for one in row.of_kind("model"):
                 if bool(ScoreName.of_score(one).calibrator) is calibrated:
-                    made[title_score(one.name), one.signature] = None
+                    whose = name_settings([r.condition for r in self.group.rows], one.name)
+                    signed = f"{one.signature}{whose.get(one.settings, '')}"
+                    made[title_score(one.name, [one]), signed] = None
         return list(made)
 
     @property
@@ -325,7 +331,7 @@ def _figures(anchor: str, group: Group) -> list[tuple[str, plots.Panel]]:
     panels = plots.make_shot_panels(group)[:FIGURES]
     if not plots.is_available() or group.best is None or group.best.primary is None:
         return [("", panel) for panel in panels]
-    label = title_score(group.best.primary.name)
+    label = title_score(group.best.primary.name, [group.best.primary])
     return [
         (plots.draw_shots(panel, label, f"{anchor}-shots{place}"), panel)
         for place, panel in enumerate(panels)

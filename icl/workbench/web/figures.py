@@ -46,7 +46,7 @@ def figures(run: Run) -> str:
 def _shots(group: Group, anchor: str) -> list[str]:
     if group.best is None or group.best.primary is None:
         return []
-    label = title_score(group.best.primary.name)
+    label = title_score(group.best.primary.name, [group.best.primary])
     made = []
     for place, panel in enumerate(plots.make_shot_panels(group)[:PANELS]):
         drawn = f"<p>{_text(panel.described)}</p>"
