@@ -135,9 +135,7 @@ def build_conditions(
             progress.note(f"{point.model_name}: {RANKED_BY[condition.ranking]}")
         if condition.fingerprint in found:
             same[condition.fingerprint].append(point.axes["shots"])
-            progress.note(
-                f"{join_axes(point.axes)} asks the same as a condition before it and is run once"
-            )
+            progress.note(_describe_same(condition, found[condition.fingerprint]))
             continue
         found[condition.fingerprint], same[condition.fingerprint] = condition, []
     for note in note_compared_widths(list(found.values())):
@@ -145,6 +143,18 @@ def build_conditions(
     order = {name: place for place, name in enumerate(loader.engines)}
     listed = [(condition, same[name]) for name, condition in found.items()]
     return sorted(listed, key=lambda pair: order[pair[0].point.engine_key])
+
+
+def _describe_same(condition: Condition, first: Condition) -> str:
+    """Say that a condition asks what another one does, and if it wanted other rows of it."""
+    axes = join_axes(condition.point.axes)
+    said = f"{axes} asks the same as a condition before it and is run once"
+    if [row.id for row in condition.examples] == [row.id for row in first.examples]:
+        return said
+    return (
+        f"{said}, on the {len(first.examples)} rows of that one: rows.n and rows.seed alone make "
+        "no condition; give these rows an experiment of their own"
+    )
 
 
 def run_condition(

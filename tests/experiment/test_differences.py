@@ -19,6 +19,7 @@ from icl.reports.grid import make_score_grids
 from icl.reports.groups import group_conditions
 from icl.reports.pivot import pivot
 from icl.reports.tables import render
+from icl.running.progress import Progress
 from icl.running.run import run
 from icl.scoring.compare import compare_by
 from icl.workbench.run_tables import condition_table
@@ -204,3 +205,16 @@ def test_what_is_told_already_has_no_second_column() -> None:
     assert find_differences(entries, ["rows.lines"]) == [{}, {}]
     rows = [{"locale": "de", "rows.lines": "1-5"}, {"locale": "en", "rows.lines": "6-10"}]
     assert pick_telling(["locale", "rows.lines"], rows) == ["locale"]
+
+
+def test_rows_that_are_not_asked_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = [{**BASE, "rows": ROWS | {"n": n}} for n in (5, 7)]
+    run(
+        write(tmp_path, tasks=tasks, grid={"shots": [0]}),
+        out=tmp_path / "runs",
+        progress=Progress(),
+    )
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is run once, on the 5 rows of that one: rows.n and rows.seed alone" in said
