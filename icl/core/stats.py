@@ -1,27 +1,35 @@
 """Scores with their intervals, from one row of sufficient statistics per example.
 
 Every corpus metric is a function of a sum of rows (the scheme of sacreBLEU, Post 2018,
-https://aclanthology.org/W18-6319), so the score and its bootstrap follow from one definition.
-Proportions have Wilson's interval (Wilson 1927, method 3 of Newcombe 1998), all other metrics
-the percentile bootstrap over examples (Efron 1979; Koehn 2004 for machine translation).
+https://aclanthology.org/W18-6319), so the score and its interval follow from one definition.
+Proportions have Wilson's interval (Wilson 1927, method 3 of Newcombe 1998), all other metrics one
+from the jackknife over examples (:mod:`icl.core.intervals`), or none where it would not hold.
 Values and intervals of metrics are on the scale from 0 to 100 that the field prints.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from icl.core.errors import MetricError
+from icl.core.intervals import (
+    bound_mean,
+    bound_ratio,
+    bound_share,
+    is_constant,
+    make_pseudo_values,
+)
 from icl.core.types import Example, Prediction, Score, ScoreKind, signature_text
 
 __all__ = [
+    "Interval",
     "Metric",
     "Rows",
     "Stats",
@@ -30,16 +38,22 @@ __all__ = [
     "interval",
     "mean",
     "proportion",
-    "resampled_sums",
     "score",
+    "tell_lack",
     "wilson",
 ]
 
 
 Rows = npt.NDArray[np.float64]
 
-CHUNK_CELLS = 1_000_000
-"""Resampling counts held at a time: 8 MB, however many examples and samples there are."""
+Scale = Literal["percent", "ratio", "real"]
+"""Where values can lie: from 0 to 100, above 0 without end, or anywhere."""
+MIN_ROWS = 10
+"""With fewer rows no interval but a proportion's covers what it says."""
+
+
+def _lacks_nothing(rows: Rows) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +68,21 @@ class Stats:
     """Every setting that changes the value, as sacreBLEU writes it: ``key:value|key:value``."""
     proportion: bool = False
     """The rows are [hit, 1] with hit 0 or 1: the interval is Wilson's."""
+    scale: Scale = "real"
+    """Where values can lie, which shapes the interval."""
+    min_rows: int = MIN_ROWS
+    """Rows without which there is no interval, except of a proportion."""
+    lack: Callable[[Rows], str] = _lacks_nothing
+    """What these rows lack for an interval, as ``needs about 300 rows``; empty where nothing."""
+
+
+class Interval(NamedTuple):
+    """Ends of an interval, and how it was made or why there is none."""
+
+    low: float | None
+    high: float | None
+    made: str
+    """``wilson``, ``jackknife-t`` …, or ``none (needs 10 rows)``."""
 
 
 class Metric(Protocol):
@@ -86,18 +115,20 @@ def proportion(hits: Sequence[bool], signature: str) -> Stats:
     """
     rows = np.ones((len(hits), 2))
     rows[:, 0] = hits
-    return Stats(rows, _percent, signature, proportion=True)
+    return Stats(rows, _percent, signature, proportion=True, scale="percent")
 
 
-def mean(values: Sequence[float], signature: str) -> Stats:
-    """The mean of one number from 0 to 1 an example, in percent, with a bootstrap interval.
+def mean(values: Sequence[float], signature: str, scale: Scale = "percent") -> Stats:
+    """The mean of one number an example times 100, with an interval from the jackknife.
+
+    The numbers are from 0 to 1, unless another ``scale`` says where they can lie.
 
     >>> score("f1", mean([0.25, 0.75], "f1")).value
     50.0
     """
     rows = np.ones((len(values), 2))
     rows[:, 0] = values
-    return Stats(rows, _percent, signature)
+    return Stats(rows, _percent, signature, scale=scale)
 
 
 def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -127,43 +158,63 @@ def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
     return low, high
 
 
-def interval(
-    stats: Stats, level: float = 0.95, samples: int = 1000, seed: int = 0
-) -> tuple[float | None, float | None]:
-    """Confidence interval of a metric on its scale from 0 to 100, as (low, high).
+def interval(stats: Stats, level: float = 0.95) -> Interval:
+    """Confidence interval of a metric on its scale from 0 to 100.
 
-    Wilson's for proportions, else the percentiles of ``samples`` bootstrap resamples of the
-    rows; the same arguments give the same interval. Resamples for which the value is
-    undefined are left out, and (None, None) is returned where none is defined or there are no
-    rows. A bootstrap of one row, or of rows all alike, has no width: n says how little it
-    means.
+    Wilson's for proportions, else one from the jackknife by the scale of the metric. There is
+    none where it would not cover what it says: with fewer rows than ``min_rows``, where the metric
+    says that something lacks, where the value is undefined without one of the rows, and where all
+    rows are alike anywhere but at an end of the scale.
+
+    >>> interval(mean([0.5, 0.25], "f1")).made
+    'none (needs 10 rows)'
 
     Raises:
-        MetricError: ``level`` is outside 0 to 1, or ``samples`` below 1.
+        MetricError: ``level`` is outside 0 to 1.
     """
     check_level(level)
-    if samples < 1:
-        raise MetricError(f"samples is {samples}: give at least 1, commonly 1000")
     n = len(stats.rows)
-    if n == 0:
-        return None, None
+    value = stats.value(stats.rows.sum(axis=0)) if n else None
+    if value is None:
+        return Interval(None, None, "none")
     if stats.proportion:
         low, high = wilson(float(stats.rows[:, 0].sum()), n, level)
-        return 100 * low, 100 * high
-    sums = resampled_sums(stats.rows, samples, seed)
-    values = [value for row in sums if (value := stats.value(row)) is not None]
-    if not values:
-        return None, None
-    tail = (1 - level) / 2
-    ends = np.quantile(np.array(values), [tail, 1 - tail])
-    return float(ends[0]), float(ends[1])
+        return Interval(100 * low, 100 * high, "wilson")
+    if lack := tell_lack(stats):
+        return Interval(None, None, f"none ({lack})")
+    pseudo = make_pseudo_values(stats.value, stats.rows)
+    if pseudo is None:
+        return Interval(None, None, "none (undefined without one of the rows)")
+    share, parts = value / 100, pseudo / 100
+    at_end = stats.scale == "percent" and not 1e-9 < share < 1 - 1e-9
+    if is_constant(parts) and not at_end:
+        return Interval(None, None, "none (all rows alike)")
+    if stats.scale == "percent":
+        low, high = bound_share(min(1.0, max(0.0, share)), parts, level)
+        return Interval(100 * low, 100 * high, "jackknife-wilson")
+    if stats.scale == "ratio" and value > 0:
+        low, high = bound_ratio(value, pseudo, level)
+        return Interval(low, high, "jackknife-log-t")
+    low, high = bound_mean(value, pseudo, level)
+    return Interval(low, high, "jackknife-t")
+
+
+def tell_lack(stats: Stats) -> str:
+    """Say what the rows of a metric, other than a proportion, lack for an interval.
+
+    >>> tell_lack(mean([0.5], "f1")), tell_lack(mean([0.5] * 10, "f1"))
+    ('needs 10 rows', '')
+    """
+    few = f"needs {stats.min_rows} rows" if len(stats.rows) < stats.min_rows else ""
+    return stats.lack(stats.rows) or few
 
 
 def score(name: str, stats: Stats, kind: ScoreKind = "model") -> Score:
     """The score of all rows with its 95 % interval, both from 0 to 100.
 
-    The signature ends with how the interval was made: ``ci:wilson``, ``ci:bootstrap1000-seed0``,
-    or ``ci:none`` where the value is undefined, as it is without rows.
+    The signature ends with how the interval was made, as ``ci:wilson`` or ``ci:jackknife-t``, or
+    why there is none: ``ci:none (needs 10 rows)``; ``ci:none`` where the value is undefined, as
+    it is without rows.
 
     >>> score("accuracy", proportion([True, False], "match:exact")).signature
     'match:exact|ci:wilson'
@@ -172,9 +223,7 @@ def score(name: str, stats: Stats, kind: ScoreKind = "model") -> Score:
     value = stats.value(stats.rows.sum(axis=0)) if n else None
     if value is None:
         return Score(name, None, None, None, n, signature_text(stats.signature, "none"), kind)
-    samples, seed = 1000, 0
-    low, high = interval(stats, samples=samples, seed=seed)
-    made = "wilson" if stats.proportion else f"bootstrap{samples}-seed{seed}"
+    low, high, made = interval(stats)
     return Score(name, float(value), low, high, n, signature_text(stats.signature, made), kind)
 
 
@@ -188,10 +237,10 @@ def aggregate(parts: Sequence[tuple[Stats, Sequence[Hashable]]]) -> Stats:
 
     Each part is a condition's statistics with a key for each of its rows: the id of an example,
     which parallel rows share over locales and every row over seeds. A row of the result holds
-    what all parts know of one key, so that a bootstrap or a paired test draws them together
-    (clusters; Cameron, Gelbach and Miller 2008, https://doi.org/10.1162/rest.90.3.414), and its
-    value is the mean of the parts' values; None where one of them is undefined.
-    One part with keys that repeat is the plain score of its rows, resampled by cluster.
+    what all parts know of one key, so that an interval or a paired test takes them together
+    (clusters; Cameron and Miller 2015, https://doi.org/10.3368/jhr.50.2.317), and its value is the
+    mean of the parts' values; None where one of them is undefined.
+    One part with keys that repeat is the plain score of its rows, taken by cluster.
 
     >>> german = proportion([True, False], "accuracy"), ["r1", "r2"]
     >>> swahili = proportion([True], "accuracy"), ["r2"]
@@ -224,9 +273,26 @@ def aggregate(parts: Sequence[tuple[Stats, Sequence[Hashable]]]) -> Stats:
         known = [one for one in found if one is not None]
         return sum(known) / len(known) if len(known) == len(found) else None
 
+    def lack(rows: Rows) -> str:
+        found = (
+            stats.lack(rows[:, start : start + width])
+            for (stats, _), start, width in zip(parts, starts, widths, strict=False)
+        )
+        return next(filter(None, found), "")
+
     signatures = "+".join(sorted({stats.signature for stats, _ in parts}))
     mean_of = f"mean:{len(parts)}|" if len(parts) > 1 else ""
-    return Stats(rows, value, f"{mean_of}{signatures}|clusters:{len(places)}")
+    scales = {stats.scale for stats, _ in parts}
+    return Stats(
+        rows,
+        value,
+        f"{mean_of}{signatures}|clusters:{len(places)}",
+        # One part whose keys are its rows is that part.
+        proportion=len(parts) == 1 and parts[0][0].proportion and len(places) == len(parts[0][1]),
+        scale=scales.pop() if len(scales) == 1 else "real",
+        min_rows=max(stats.min_rows for stats, _ in parts),
+        lack=lack,
+    )
 
 
 def check_level(level: float) -> None:
@@ -237,16 +303,3 @@ def check_level(level: float) -> None:
     """
     if not 0 < level < 1:
         raise MetricError(f"level is {level}: give a share between 0 and 1, commonly 0.95")
-
-
-def resampled_sums(rows: Rows, samples: int, seed: int) -> Iterator[Rows]:
-    """Sum of the rows of each resample, in chunks of samples that bound the memory."""
-    n = len(rows)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, CHUNK_CELLS // n)
-    for start in range(0, samples, chunk):
-        size = min(chunk, samples - start)
-        drawn = generator.integers(0, n, size=(size, n))  # (size, n)
-        drawn += n * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        yield from counts.astype(np.float64) @ rows  # (size, s)

@@ -18,7 +18,7 @@ import numpy as np
 from icl.core.errors import ConfigError, MetricError
 from icl.core.label_sets import read_labels
 from icl.core.registry import construct, lookup
-from icl.core.stats import Metric, Rows, Stats
+from icl.core.stats import MIN_ROWS, Metric, Rows, Scale, Stats
 from icl.core.types import Better, Example, Method, Needs, Prediction, narrow
 
 __all__ = [
@@ -158,7 +158,12 @@ def check_chance_labels(labels: Sequence[Sequence[str]]) -> str:
     return f"{least}-{most}" if most > least else f"{least}"
 
 
-def collect_segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example]]) -> Stats:
+def collect_segment_stats(
+    scorer: Any,
+    pairs: Sequence[tuple[Prediction, Example]],
+    scale: Scale = "percent",
+    min_rows: int = MIN_ROWS,
+) -> Stats:
     """The statistics that a sacreBLEU metric object keeps of each segment.
 
     Every target is a reference. sacreBLEU wants equally many a segment, and takes None for
@@ -170,13 +175,14 @@ def collect_segment_stats(scorer: Any, pairs: Sequence[tuple[Prediction, Example
 
     if not pairs:
         scorer.num_refs = 0
-        return Stats(np.zeros((0, 0)), value, str(scorer.get_signature()))
+        none = np.zeros((0, 0))
+        return Stats(none, value, str(scorer.get_signature()), scale=scale, min_rows=min_rows)
     most = max(len(example.targets) for _, example in pairs)
     padded = [example.targets + (None,) * (most - len(example.targets)) for _, example in pairs]
     hypotheses = [prediction.value or "" for prediction, _ in pairs]
     streams = list(zip(*padded, strict=True))  # (references, n)
     rows = np.array(scorer._extract_corpus_statistics(hypotheses, streams), dtype=np.float64)
-    return Stats(rows, value, str(scorer.get_signature()))
+    return Stats(rows, value, str(scorer.get_signature()), scale=scale, min_rows=min_rows)
 
 
 def find_label(metric: str, settings: Iterable[str] = ()) -> str:

@@ -21,7 +21,7 @@ WORD_ORDER, BETA = 2, 2
 
 @dataclass(frozen=True, slots=True)
 class ChrF:
-    """chrF++ of the corpus, 0 to 100, with a bootstrap interval; needs no tokenizer.
+    """chrF++ of the corpus, 0 to 100, with an interval; needs no tokenizer.
 
     Equal to ``sacrebleu -m chrf --chrf-word-order 2``. Every target is a reference; a
     prediction that could not be parsed is an empty hypothesis.

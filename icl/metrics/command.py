@@ -33,7 +33,7 @@ _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    r"""The mean of the numbers that a program prints, with a bootstrap interval.
+    r"""The mean of the numbers that a program prints, with an interval.
 
     ``command`` is split into arguments as a shell does, but no shell runs it. In it
     ``{hypothesis}`` becomes the path of a file with the predictions, ``{reference}`` that of the
@@ -96,7 +96,7 @@ class Command:
         pairs = pair_up(predictions, examples, self.name)
         settings = f"command:{self.command}|scale:{self.scale:g}"
         if not pairs:
-            return mean([], settings)
+            return mean([], settings, "real")
         with tempfile.TemporaryDirectory(prefix="icl-metric-") as place:
             arguments = [
                 argument
@@ -104,7 +104,8 @@ class Command:
                 for argument in _filled(part, _Files(Path(place), pairs))
             ]
             printed = self._run(arguments, Path(place))
-        return mean([self.scale * n / 100 for n in self._numbers(printed, len(pairs))], settings)
+        numbers = [self.scale * n / 100 for n in self._numbers(printed, len(pairs))]
+        return mean(numbers, settings, "real")  # a program may print anything
 
     def _parts(self) -> list[str]:
         try:

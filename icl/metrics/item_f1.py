@@ -19,7 +19,7 @@ __all__ = ["ItemF1"]
 
 @dataclass(frozen=True, slots=True)
 class ItemF1:
-    """F1 of the items of all rows together (micro), 0 to 100, with a bootstrap interval.
+    """F1 of the items of all rows together (micro), 0 to 100, with an interval.
 
     An item is a value with its field, or an entry of a list. Case and white space are folded,
     order does not count, an item named twice counts twice. A prediction that could not be parsed
@@ -47,7 +47,8 @@ class ItemF1:
             ]
             rows.append(max(ways, key=_alike))
         made = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
-        return Stats(made, _f1, "item_f1|micro|case:folded|space:folded")
+        signature = "item_f1|micro|case:folded|space:folded"
+        return Stats(made, _f1, signature, scale="percent")
 
 
 def _items(answer: str | None, example: str, what: str) -> Counter[tuple[str, str]]:

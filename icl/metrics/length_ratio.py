@@ -17,7 +17,7 @@ __all__ = ["LengthRatio"]
 
 @dataclass(frozen=True, slots=True)
 class LengthRatio:
-    """Words of all predictions in percent of those of their targets, with a bootstrap interval.
+    """Words of all predictions in percent of those of their targets, with an interval.
 
     Of several targets the one nearest in length counts, of two as near the shorter (the rule of
     BLEU's brevity penalty). 100 is the length of the targets; scripts without spaces count
@@ -40,7 +40,7 @@ class LengthRatio:
             lengths = [len(split_words(target)) for target in example.targets]
             rows.append([said, min(lengths, key=lambda n: (abs(n - said), n))])
         made = np.array(rows, dtype=np.float64).reshape(len(rows), 2)
-        return Stats(made, _ratio, "length_ratio|refs:closest|words:unicode")
+        return Stats(made, _ratio, "length_ratio|refs:closest|words:unicode", scale="ratio")
 
 
 def _ratio(row: Rows) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +15,16 @@ from icl.metrics import pair_up
 __all__ = ["MacroF1"]
 
 
+GOLD_ROWS = 5
+"""Of each label: with fewer, what the sample says of a label's F1 says too little of its F1."""
+
+
 @dataclass(frozen=True, slots=True)
 class MacroF1:
-    """Mean F1 of the labels, in percent, with a bootstrap interval.
+    """Mean F1 of the labels, in percent, with an interval where each has 5 gold rows or more.
 
     The labels are those that occur among targets or predictions of the rows scored, as in
-    ``f1_score(average="macro", zero_division=0)`` of scikit-learn, and in each resample anew.
+    ``f1_score(average="macro", zero_division=0)`` of scikit-learn.
     (Of the two formulas under this name it is the mean of F1s, not the F1 of the means: Opitz
     and Burst 2019, https://arxiv.org/abs/1911.03347.) The gold label is the target that was
     predicted, else the first target. A prediction that could not be parsed is a miss of the
@@ -50,7 +55,11 @@ class MacroF1:
             if guess is not None:
                 row[1, column[guess]] = 1
         return Stats(
-            rows.reshape(len(rows), 3 * len(column)), _mean_f1, "macro_f1|labels:occurring"
+            rows.reshape(len(rows), 3 * len(column)),
+            _mean_f1,
+            "macro_f1|labels:occurring",
+            scale="percent",
+            lack=_lack_gold,
         )
 
 
@@ -58,6 +67,18 @@ def _gold(prediction: Prediction, example: Example) -> str:
     if prediction.value is not None and prediction.value in example.targets:
         return prediction.value
     return example.targets[0]
+
+
+def _lack_gold(rows: Rows) -> str:
+    """Say how many rows would give each label its gold rows; empty where it has them."""
+    hits, _, misses = rows.sum(axis=0).reshape(3, -1)
+    gold = hits + misses
+    if not gold.size or gold.min() >= GOLD_ROWS:
+        return ""
+    if not gold.min():
+        return f"needs {GOLD_ROWS} gold rows of each label"
+    wanted = math.ceil(len(rows) * GOLD_ROWS / float(gold.min()))
+    return f"needs about {wanted} rows, {GOLD_ROWS} of each label"
 
 
 def _mean_f1(row: Rows) -> float | None:

@@ -45,7 +45,7 @@ class _Words:
 
 @dataclass(frozen=True, slots=True)
 class _Rouge:
-    """Mean F1 of the examples, 0 to 100, with a bootstrap interval; of several targets the best.
+    """Mean F1 of the examples, 0 to 100, with an interval; of several targets the best.
 
     A prediction that could not be parsed counts 0.
     """

@@ -15,9 +15,13 @@ from icl.metrics import collect_segment_stats, pair_up
 __all__ = ["TER"]
 
 
+MIN_ROWS = 20
+"""Edits are many where they are at all: with fewer rows an interval covers less than it says."""
+
+
 @dataclass(frozen=True, slots=True)
 class TER:
-    """TER of the corpus in percent of target words, with a bootstrap interval; lower is better.
+    """TER of the corpus in percent of target words, with an interval; lower is better.
 
     Equal to ``sacrebleu -m ter``; above 100 where more edits are needed than the target has
     words. Every target is a reference; a prediction that could not be parsed is an empty
@@ -49,4 +53,5 @@ class TER:
             asian_support=self.asian_support,
             case_sensitive=self.case_sensitive,
         )
-        return collect_segment_stats(scorer, pair_up(predictions, examples, self.label))
+        pairs = pair_up(predictions, examples, self.label)
+        return collect_segment_stats(scorer, pairs, "ratio", MIN_ROWS)

@@ -16,7 +16,7 @@ __all__ = ["TokenF1"]
 
 @dataclass(frozen=True, slots=True)
 class TokenF1:
-    """Mean F1 of the words of prediction and target, 0 to 100, with a bootstrap interval.
+    """Mean F1 of the words of prediction and target, 0 to 100, with an interval.
 
     Of several targets the best counts. Words are in small letters and without punctuation, in any
     script; unlike SQuAD's script it drops no English articles.

@@ -15,6 +15,7 @@ from icl.metrics import find_label
 from icl.records.results import ConditionResult
 from icl.reports.axis_columns import add_axis_column
 from icl.scoring.checks import name_conditions
+from icl.scoring.reliability import CHANCE, DEBIASED
 
 __all__ = ["make_calibration_tables", "describe_calibrator"]
 
@@ -57,7 +58,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
             if name.calibrator
         )
     )
-    metrics.sort(key=lambda name: name == "ece")  # the metrics in their order, then ECE
+    metrics.sort(key=_is_ece)  # the metrics in their order, then ECE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     for axis in varying:
         words = [row.axes.get(axis, "") for row in rows]
@@ -65,7 +66,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
     table.add_column("calibrator", no_wrap=True)
     for place, name in enumerate(metrics):
         table.add_column(_title(name, rows), justify="right", no_wrap=True)
-        if place == 0:
+        if place == 0 or name == DEBIASED:
             table.add_column("95 % int.", justify="left", no_wrap=True)
     for title in ("changed", "n"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -79,7 +80,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
             table.add_row(
                 *(axes if place == 0 else [""] * len(axes)),
                 name,
-                *_cells(scores),
+                *_cells(metrics, scores),
                 "" if changed is None or changed.refused else str(changed.changed),
                 str(next((score.n for score in scores if score), len(row.records))),
             )
@@ -97,16 +98,20 @@ def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
     return found.get(metric) or found.get(calibrated("none"))
 
 
-def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
-    for place, score in enumerate(scores):
+def _cells(metrics: Sequence[str], scores: Sequence[Score | None]) -> Iterator[str]:
+    for place, (name, score) in enumerate(zip(metrics, scores, strict=True)):
         yield format_number(score.value if score else None)
-        if place == 0:
+        if place == 0 or name == DEBIASED:
             yield format_interval(score)
 
 
+def _is_ece(name: str) -> bool:
+    return name.partition(":")[0] == "ece"
+
+
 def _title(name: str, rows: Sequence[ConditionResult]) -> str:
-    if name == "ece":
-        return "ECE"
+    if _is_ece(name):
+        return {"ece": "ECE", CHANCE: "chance", DEBIASED: "debiased"}.get(name, name)
     read = ScoreName.of(name, "model")
     settings = [s.settings for row in rows for s in row.scores if s.name == name]
     known = read.metric in names("metric")
@@ -117,7 +122,10 @@ def _title(name: str, rows: Sequence[ConditionResult]) -> str:
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     """What each calibrator assumes, and where this does not hold."""
     yield "changed: rows whose answer is another one than without it"
-    yield "ECE: expected calibration error in percent, 10 bins; few rows make it larger"
+    yield from _wrapped(
+        "ECE: expected calibration error in percent, 10 bins; chance: what a perfectly calibrated "
+        "model would have on as many rows; debiased: ECE without it, with its 95 % interval"
+    )
     for name in dict.fromkeys(one.name for row in rows for one in row.calibrations):
         used = next(row for row in rows for c in row.calibrations if c.name == name)
         settings = used.calibrator(name).settings().partition("|")[2]

@@ -24,9 +24,9 @@ __all__ = [
     "render_comparison",
     "make_comparison_tables",
     "render_plain",
-    "round_count",
     "make_spread_tables",
     "describe_comparison",
+    "format_needed",
 ]
 
 
@@ -230,26 +230,25 @@ def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> s
 
 
 def _needed(rows: Sequence[Comparison]) -> str:
-    """How many examples would do, rounded as far as it can be known."""
-    found = sorted(row.needed for row in rows if row.needed is not None)
+    """How many examples would do, as far as it can be known; nothing where it cannot."""
+    found = [row.needed for row in rows if row.needed is not None]
     if not found:
         return ""
-    low, high = round_count(found[0]), round_count(found[-1])
+    least, most = min(low for low, _ in found), max(high for _, high in found)
     points = f"{POINTS:g} points"
-    if found[-1] <= min(row.n for row in rows):
+    if len(found) == len(rows) and most <= min(row.n for row in rows):
         return f"; a difference of {points} would have been seen in 4 of 5 cases"
-    several = f"{low:,} to {high:,}" if high > low else f"{low:,}"
-    return f"; about {several} examples would be needed to see {points}"
+    return f"; about {format_needed((least, most))} examples would be needed to see {points}"
 
 
-def round_count(n: int) -> int:
-    """A number of examples that would do, to two digits: more are not known.
+def format_needed(needed: tuple[int, int]) -> str:
+    """Write how many examples would do, to the nearest of two digits: more are not known.
 
-    >>> round_count(6539)
-    6600
+    >>> format_needed((868, 6539))
+    '870 to 6,500'
     """
-    step = int(10 ** max(0, len(str(n)) - 2))
-    return -(-n // step) * step
+    low, high = (round(n, 2 - len(str(n))) for n in needed)
+    return f"{low:,} to {high:,}" if high > low else f"{low:,}"
 
 
 def _summed(rows: Sequence[Comparison]) -> Iterator[str]:
@@ -329,7 +328,7 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
     for title in ("times", "mean"):
         table.add_column(title, justify="right")
     table.add_column("95 % int.", no_wrap=True)
-    for title in ("sd", "worst", "best", "spread", "by chance", "p", "n"):
+    for title in ("sd", "worst", "best", "spread", "by chance", "Holm", "n"):
         table.add_column(title, justify="right")
     for row, name in zip(rows, names, strict=True):
         numbers = (row.sd, row.worst, row.best, row.spread, row.by_chance)
@@ -340,7 +339,7 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
             format_number(row.mean.value),
             format_interval(row.mean),
             *map(format_number, numbers),
-            format_p(row.p),
+            format_p(row.p_holm),
             str(row.mean.n),
         )
     return table
@@ -360,8 +359,8 @@ def _spread_notes(rows: Sequence[Spread], stable: Stability | None) -> Iterator[
     import textwrap
 
     lines = [
-        "by chance: the spread of conditions that are all alike, their rows exchanged; p: how "
-        "often it is as large as this one"
+        "by chance: the spread of conditions that are all alike, their rows exchanged; Holm: how "
+        "often it is as large as this one, corrected for all spreads of the run"
     ]
     if stable is not None:
         tau = "" if stable.tau is None else f"Kendall's tau {stable.tau:.2f} on average, "

@@ -181,7 +181,7 @@ def _tested(places: Sequence[PivotCell], metric: str) -> tuple[list[PivotCell], 
     if not pairs:
         return list(places), []
     read = ScoreName.of(metric, "model")
-    if read.way or read.calibrator and read.metric == "ece":
+    if read.way or read.calibrator and read.metric.partition(":")[0] == "ece":
         return list(places), [f"no tests: {metric} is no metric of the answers that were parsed"]
     try:
         results = [(place, _difference(best[one.row], one, metric)) for place, one in pairs]

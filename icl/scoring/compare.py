@@ -90,8 +90,9 @@ class Comparison:
     """p corrected for all comparisons made together."""
     compared: int = 1
     """How many those were."""
-    needed: int | None = None
-    """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected."""
+    needed: tuple[int, int] | None = None
+    """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected, from least to
+    most; None where these rows cannot tell."""
     better: Better = "higher"
     """``higher``, ``lower``, or ``none`` where neither is better."""
     pairs: int = 1
@@ -254,7 +255,7 @@ def compare_by(
     groups: dict[tuple[object, ...], list[Comparison]] = {}
     for a, b in pair_equal_but_for(run, setting, baseline):
         where = find_shared_axes(a, b) | find_own_keys(a, b)
-        for name, metric in pick_metrics(a, metrics):
+        for name, metric in pick_metrics(a, metrics, run.conditions):
             calibrator = find_calibrator(name)
             one, two = (
                 make_side(c, name_by(c, (a, b), setting), calibrator=calibrator) for c in (a, b)
@@ -304,7 +305,7 @@ def compare_calibrators(
                 continue
             one = make_side(condition, against or PLAIN, calibrator=against)
             two = make_side(condition, other, calibrator=None if other == PLAIN else other)
-            for name, metric in pick_metrics(condition, metrics):
+            for name, metric in pick_metrics(condition, metrics, run.conditions):
                 if find_calibrator(name):
                     raise ConfigError(
                         f"{run.name}: {name} names a calibrator, and calibrators are what is "
@@ -383,7 +384,7 @@ def compare_runs(
             name_apart(condition, where) or other
             for condition, other in zip((one, two), names or (a.name, b.name), strict=True)
         ]
-        for name, metric in pick_metrics(one, metrics):
+        for name, metric in pick_metrics(one, metrics, a.conditions):
             calibrator = find_calibrator(name)
             first = make_side(one, titles[0], calibrator=calibrator)
             second = make_side(two, titles[1], calibrator=calibrator)

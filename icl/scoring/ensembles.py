@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from icl.core.errors import ConfigError
 from icl.core.probabilities import Floats, normalise
-from icl.core.stats import Stats, score
+from icl.core.stats import score
 from icl.core.types import Prediction, Record, Score
 from icl.records.results import ConditionResult, Run
 from icl.scoring.compare import Comparison, compare_sides, correct_comparisons
@@ -55,7 +56,7 @@ def compare_ensemble(run: Run, over: Sequence[str], metrics: Asked = None) -> li
         where = find_shared_axes(group[0], group[1])
         for member in group[2:]:
             where = {axis: word for axis, word in where.items() if member.axes.get(axis) == word}
-        for name, metric in pick_metrics(group[0], metrics):
+        for name, metric in pick_metrics(group[0], metrics, run.conditions):
             calibrator = find_calibrator(name)
             together = ensemble_side(group, f"ensemble of {len(group)}", calibrator)
             for one in group:
@@ -79,7 +80,7 @@ def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -
     made = ensemble_side(conditions, calibrator=find_calibrator(name))
     stats = measure.stats(list(made.predictions.values()), list(made.examples.values()))
     signature = f"{stats.signature}|ensemble:{len(conditions)}"
-    return score(f"{name}+ensemble", Stats(stats.rows, stats.value, signature, stats.proportion))
+    return score(f"{name}+ensemble", replace(stats, signature=signature))
 
 
 def ensemble_side(

@@ -12,7 +12,7 @@ from icl.core.stats import Metric
 from icl.core.types import Example, Prediction
 from icl.experiment.differences import is_difference
 from icl.experiment.settings import collect_values, join_axes
-from icl.metrics import starts_program
+from icl.metrics import make_metric, starts_program
 from icl.records.results import ConditionResult, Run
 from icl.scoring.scores import find_metric, make_metrics
 
@@ -206,8 +206,13 @@ def find_calibrator(score: str) -> str | None:
     return ScoreName.of(score).calibrator or None
 
 
-def pick_metrics(condition: ConditionResult, asked: Asked = None) -> list[tuple[str, Metric]]:
+def pick_metrics(
+    condition: ConditionResult, asked: Asked = None, beside: Sequence[ConditionResult] = ()
+) -> list[tuple[str, Metric]]:
     """The metrics asked for, else the first of the task that is no outside program.
+
+    A metric that this condition's task lacks while that of one ``beside`` it has it is left out:
+    macro-F1 of labels is not to be had of the translations in the same run.
 
     Raises:
         ConfigError: an unknown metric, or there is none but outside programs.
@@ -215,13 +220,28 @@ def pick_metrics(condition: ConditionResult, asked: Asked = None) -> list[tuple[
     """
     found = pick_first_metric(condition)
     if asked:
-        found = [made for entry in asked for made in _named(condition, entry)]
-    if not found:
+        kept = [entry for entry in asked if not _lacks(condition, entry, beside)]
+        found = [made for entry in kept for made in _named(condition, entry)]
+    if not found and not asked:
         raise ConfigError(
             f"the task {condition.entry.task!r} has outside programs for metrics alone; name "
             "one of them and allow it to start: --metric NAME --allow-commands"
         )
     return found
+
+
+def _lacks(
+    condition: ConditionResult, entry: str | Mapping[str, Any], beside: Sequence[ConditionResult]
+) -> bool:
+    """Whether another condition's task has a metric of this name and this one's has not."""
+
+    def has(one: ConditionResult) -> bool:
+        return any(make_metric(own)[0] == name for own in one.entry.metrics)
+
+    if not isinstance(entry, str) or entry.startswith("{"):
+        return False  # written out by the user, who means it for all
+    name = str(ScoreName.of(entry).plain)
+    return not has(condition) and any(map(has, beside))
 
 
 def pick_first_metric(condition: ConditionResult) -> list[tuple[str, Metric]]:

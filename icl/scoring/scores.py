@@ -26,7 +26,7 @@ from icl.records.calibrated import Calibration
 from icl.records.results import ConditionResult, Run
 from icl.records.score_files import write_calibrations, write_scores
 from icl.scoring.judge_verdicts import judge_scores
-from icl.scoring.reliability import ece_stats
+from icl.scoring.reliability import ece_scores, ece_stats
 from icl.tasks.baselines import baselines, counts
 from icl.tasks.label_sets import POOL
 
@@ -365,8 +365,9 @@ def score_calibrators(
     """Scores named ``metric+calibrator`` of one condition, and what is to be said of each.
 
     Outside programs are left out. Beside the metrics stands ``ece``, the expected calibration
-    error, with ``ece+none`` to compare with. Nothing is made where choices are not ranked. What a
-    metric refuses is added to ``failed`` by its name.
+    error, with what chance makes of it, its debiased estimate, and ``ece+none`` to compare with.
+    Nothing is made where choices are not ranked. What a metric refuses is added to ``failed`` by
+    its name.
     """
     scores: list[Score] = []
     notes: list[Calibration] = []
@@ -415,9 +416,7 @@ def _applied(
         except MetricError as error:
             failed.setdefault(str(metric_name), error)
     if all(example.targets for example in condition.examples) and condition.set_rule is None:
-        scores.append(
-            score(str(ScoreName("ece", calibrator=name)), signed(ece_stats(condition, made)))
-        )
+        scores += ece_scores(name, signed(ece_stats(condition, made)))
     pairs = zip(plain, predictions, strict=True)
     return scores, Calibration(
         name,

@@ -32,6 +32,7 @@ from icl.scoring.pairs import (
     pick_first_metric,
 )
 from icl.scoring.scores import make_metrics
+from icl.scoring.significance import holm
 
 __all__ = [
     "OVER",
@@ -75,6 +76,8 @@ class Spread:
     between them at random."""
     p: float = 1.0
     """How often that is at least the spread observed."""
+    p_holm: float = 1.0
+    """p corrected for all spreads that were found together."""
 
     @property
     def sd(self) -> float:
@@ -134,7 +137,8 @@ def groups(run: Run, over: Sequence[str]) -> list[list[ConditionResult]]:
 def spreads(run: Run, over: Sequence[str] = OVER, metric: str | None = None) -> list[Spread]:
     """The spread of each group of conditions that differ in nothing but ``over``.
 
-    Settings of ``over`` that the run does not have, or has in one value alone, are left out.
+    Their p are corrected together (Holm). Settings of ``over`` that the run does not have, or has
+    in one value alone, are left out.
 
     Args:
         run: from :func:`icl.records.results.load_run`.
@@ -145,8 +149,10 @@ def spreads(run: Run, over: Sequence[str] = OVER, metric: str | None = None) -> 
         ConfigError: an unknown metric.
     """
     varied = [name for name in over if len(collect_settings(run).get(name, ())) > 1]
-    found = (_spread(group, varied, metric) for group in groups(run, varied)) if varied else ()
-    return [one for one in found if one is not None]
+    tried = [_spread(group, varied, metric) for group in groups(run, varied)] if varied else []
+    found = [one for one in tried if one is not None]
+    corrected = holm([one.p for one in found])
+    return [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
 
 
 def _spread(
@@ -197,10 +203,7 @@ def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[St
         [one.predictions[key] for one in sides for key in ids],
         [one.examples[key] for one in sides for key in ids],
     )
-    parts = [
-        Stats(rows, made.value, made.signature, made.proportion)
-        for rows in np.split(made.rows, len(sides))
-    ]
+    parts = [replace(made, rows=rows) for rows in np.split(made.rows, len(sides))]
     return parts, ids
 
 

@@ -3,42 +3,66 @@
 Both sides are :class:`icl.core.stats.Stats` of the same rows in the same order, so every corpus
 metric is tested by its own definition. ``a`` is the baseline: differences are ``b - a``.
 
-Sources: paired bootstrap, Koehn 2004 (https://aclanthology.org/W04-3250); approximate
-randomization, Riezler and Maxwell 2005 (https://aclanthology.org/W05-0908); McNemar 1947,
-Psychometrika 12:153-157; interval of a paired difference of proportions, Newcombe 1998, Statistics
-in Medicine 17:2635-2650, method 10; Holm 1979, Scandinavian Journal of Statistics 6:65-70; number
-of pairs, Connett, Smith and McHugh 1987, Statistics in Medicine 6:735-744.
+A p and the interval beside it are of one procedure: p is below 0.05 exactly where the 95 % interval
+leaves zero out.
+
+Sources: McNemar 1947, Psychometrika 12:153-157, with mid-p as Fagerland, Lydersen and Laake 2013
+(https://doi.org/10.1186/1471-2288-13-91) advise; interval of a paired difference of proportions,
+Tango 1998, Statistics in Medicine 17:891-908; differences of all other scores, the jackknife of
+:mod:`icl.core.intervals`; where no interval would hold, approximate randomization, Riezler and
+Maxwell 2005 (https://aclanthology.org/W05-0908); Holm 1979, Scandinavian Journal of Statistics
+6:65-70; number of pairs, Connett, Smith and McHugh 1987, Statistics in Medicine 6:735-744.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
-from icl.core import stats as chunked
 from icl.core.errors import MetricError
-from icl.core.stats import Metric, Rows, Stats, check_level, resampled_sums, wilson
+from icl.core.intervals import (
+    Floats,
+    find_spread_bounds,
+    is_constant,
+    make_pseudo_values,
+    measure_mean_difference,
+    measure_share_difference,
+    tango,
+)
+from icl.core.stats import (
+    Metric,
+    Rows,
+    Stats,
+    check_level,
+    mean,
+    proportion,
+    tell_lack,
+    wilson,
+)
 from icl.core.types import Example, Prediction, signature_text
 
 __all__ = [
     "Difference",
+    "align_stats",
     "approximate_randomization",
-    "measure_difference",
     "holm",
     "mcnemar",
-    "paired_bootstrap",
+    "measure_difference",
+    "measure_row_difference",
     "power",
-    "align_stats",
 ]
 
 
-SAMPLES, TRIALS = 1000, 10_000
-"""Bootstrap samples and randomization trials, as many as sacreBLEU takes."""
+TRIALS = 10_000
+"""Randomization trials, as many as sacreBLEU takes."""
+CHUNK_CELLS = 1_000_000
+"""Exchanges held at a time: 8 MB, however many examples and trials there are."""
+FEW = 5
+"""With fewer rows that are not scored as most are, a side is nearly constant."""
 ROUNDING = 1e-9
 """Differences nearer than this are equal: sums of the same rows in another order differ so."""
 
@@ -50,14 +74,14 @@ class Difference:
     value: float | None
     """``b - a``; None where the metric is undefined for either."""
     low: float | None
-    """Of the 95 % interval; None where there is none, as of a single row resampled."""
+    """Of the 95 % interval; None where none would hold, as with few rows."""
     high: float | None
     p: float | None
     """Two-sided: how often as large a difference comes about where there is none."""
     test: str
-    """What made ``p`` and the interval, with its settings: ``mcnemar:exact|ci:newcombe10``."""
+    """What made ``p`` and the interval, or why there is none: ``mcnemar:midp|ci:tango``."""
     n: int
-    """Pairs, or clusters of pairs, that were resampled."""
+    """Pairs, or clusters of pairs."""
 
 
 def align_stats(
@@ -77,98 +101,113 @@ def align_stats(
     made = metric.stats([*a, *b], [*examples, *examples])
     n = len(a)
     return tuple(  # type: ignore[return-value]
-        Stats(rows, made.value, made.signature, made.proportion)
-        for rows in (made.rows[:n], made.rows[n:])
+        replace(made, rows=rows) for rows in (made.rows[:n], made.rows[n:])
     )
 
 
-def measure_difference(a: Stats, b: Stats, seed: int = 0) -> Difference:
-    """The difference with the test that fits: McNemar's for proportions, else randomization.
+def measure_row_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """The mean difference of two systems from one number a row each, from 0 to 1, in percent.
+
+    Hits (0 and 1 alone on both sides) are compared by McNemar's test, all others by the jackknife;
+    a side may also be what a baseline gets of each row, as the share of right answers by chance.
+
+    >>> made = measure_row_difference([1 / 60] * 60, [0.0] * 60)
+    >>> f"{made.value:.1f} [{made.low:.1f}, {made.high:.1f}], p = {made.p:.2f}"
+    '-1.7 [-9.1, 4.7], p = 0.32'
+
+    Raises:
+        MetricError: the rows do not run parallel.
+    """
+    hits = all(value in (0, 1) for value in (*a, *b))
+    one, two = (
+        proportion([value == 1 for value in side], "hits") if hits else mean(side, "mean")
+        for side in (a, b)
+    )
+    return measure_difference(one, two)
+
+
+def measure_difference(a: Stats, b: Stats, level: float = 0.95, seed: int = 0) -> Difference:
+    """The difference with the test that fits, and the interval of the same test.
+
+    McNemar's for proportions, else that of the jackknife's pseudo-values. Where no interval would
+    hold, p is from approximate randomization, and the test says why there is no interval.
 
     >>> from icl.core.stats import proportion
     >>> one = proportion([True] * 8 + [False] * 13, "accuracy")
     >>> two = proportion([True] * 2 + [False] * 19, "accuracy")
     >>> made = measure_difference(two, one)
     >>> f"{made.value:.1f} [{made.low:.1f}, {made.high:.1f}], p = {made.p:.3f}, {made.test}"
-    '28.6 [6.0, 49.0], p = 0.031, mcnemar:exact|ci:newcombe10'
+    '28.6 [8.7, 50.0], p = 0.016, mcnemar:midp|ci:tango'
 
     Raises:
-        MetricError: the rows do not run parallel.
-    """
-    if a.proportion and b.proportion:
-        return mcnemar(a, b)
-    return approximate_randomization(a, b, seed=seed)
-
-
-def paired_bootstrap(
-    a: Stats, b: Stats, samples: int = SAMPLES, seed: int = 0, level: float = 0.95
-) -> Difference:
-    """Percentile interval of the difference, and p from the same resamples (Koehn 2004).
-
-    ``p`` is twice the smaller share of resamples on either side of zero, one counted too many, so
-    that the 95 % interval leaves zero out wherever it is below 0.05. (sacreBLEU's counts resamples
-    whose absolute difference is further from the mean of them than the one observed from zero.)
-
-    Raises:
-        MetricError: the rows do not run parallel, or a setting is out of range.
+        MetricError: the rows do not run parallel, or ``level`` is outside 0 to 1.
     """
     check_level(level)
-    _check_samples(samples)
+    if a.proportion and b.proportion:
+        return mcnemar(a, b, level)
     value = _observed(a, b)
     n = len(a.rows)
-    name = f"bootstrap{samples}-seed{seed}"
     if value is None:
-        return Difference(None, None, None, None, signature_text(name, "none"), n)
-    drawn = bootstrap_differences(a, b, samples, seed)
-    if n < 2 or not len(drawn):
-        return Difference(value, None, None, 1.0, signature_text(name, "none"), n)
-    tail = (1 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    side = min(int((drawn <= ROUNDING).sum()), int((drawn >= -ROUNDING).sum()))
-    p = min(1.0, 2 * (side + 1) / (len(drawn) + 1))
-    return Difference(value, float(low), float(high), p, signature_text(name, name), n)
+        return Difference(None, None, None, None, signature_text("none", "none"), n)
+    lack = tell_lack(replace(a, proportion=False)) or tell_lack(replace(b, proportion=False))
+    pseudo = None if lack else _pseudo_differences(a, b)
+    if pseudo is None:
+        lack = lack or "undefined without one of the rows"
+    elif a.scale == b.scale == "percent":
+        low, high, p = measure_share_difference(pseudo / 100, level)
+        test = signature_text("jackknife-tango", "the same")
+        return Difference(value, 100 * low, 100 * high, p, test, n)
+    elif is_constant(pseudo):
+        lack = "all rows alike"
+    else:
+        low, high, p = measure_mean_difference(pseudo, level)
+        return Difference(value, low, high, p, signature_text("jackknife-t", "the same"), n)
+    return approximate_randomization(a, b, seed=seed, lack=lack)
 
 
 def approximate_randomization(
-    a: Stats, b: Stats, trials: int = TRIALS, seed: int = 0, samples: int = SAMPLES
+    a: Stats, b: Stats, trials: int = TRIALS, seed: int = 0, lack: str = ""
 ) -> Difference:
-    """Exchange the systems' rows at random (Riezler and Maxwell 2005); bootstrap interval.
+    """Exchange the systems' rows at random (Riezler and Maxwell 2005); there is no interval.
 
     ``p`` is the share of trials, the observed arrangement among them, whose absolute difference
-    is at least the observed one. Identical systems have p = 1.
+    is at least the observed one. Identical systems have p = 1. ``lack`` says in the name of the
+    test why there is no interval.
 
     Raises:
         MetricError: the rows do not run parallel, or a setting is out of range.
     """
-    _check_samples(trials)
+    if trials < 1:
+        raise MetricError(f"trials is {trials}: give at least 1, commonly {TRIALS}")
+    value = _observed(a, b)
     if a.rows.shape != b.rows.shape:
-        _check_parallel(a, b)
         raise MetricError(
             f"the rows of the two systems have {a.rows.shape[1]} and {b.rows.shape[1]} columns, "
             "which cannot be exchanged: make both in one call, with "
             "icl.scoring.significance.align_stats"
         )
-    around = paired_bootstrap(a, b, samples, seed)
-    test = f"randomization{trials}-seed{seed}|{around.test.partition('|')[2]}"
-    if around.value is None:
-        return Difference(None, None, None, None, test, around.n)
-    observed = abs(around.value) - ROUNDING
+    n = len(a.rows)
+    made = f"none ({lack})" if lack else "none"
+    test = signature_text(f"randomization{trials}-seed{seed}", made)
+    if value is None:
+        return Difference(None, None, None, None, test, n)
+    observed = abs(value) - ROUNDING
     extreme = valid = 0
     for row_a, row_b, times in _exchanged(a.rows, b.rows, trials, seed):
         one, two = a.value(row_a), b.value(row_b)
         if one is not None and two is not None:
             valid += times
             extreme += times if abs(two - one) >= observed else 0
-    p = (extreme + 1) / (valid + 1)
-    return Difference(around.value, around.low, around.high, p, test, around.n)
+    return Difference(value, None, None, (extreme + 1) / (valid + 1), test, n)
 
 
 def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
-    """McNemar's exact test of two proportions on the same rows, Newcombe's interval (method 10).
+    """McNemar's mid-p test of two proportions on the same rows, with Tango's interval.
 
     Only pairs count in which one side hits and the other misses; under no difference each of the
-    two is as likely, so p is binomial. It is exact whatever their number, so that no approximation
-    for many pairs is needed.
+    two is as likely, so p is binomial. Half of the probability of the observed table counts
+    (mid-p), since all of it makes a test of few pairs see too little. Where the test of Tango's
+    interval alone would decide otherwise, the interval is widened or narrowed to where p stands.
 
     Raises:
         MetricError: the rows do not run parallel, or are no proportions.
@@ -177,18 +216,21 @@ def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
     if not (a.proportion and b.proportion):
         raise MetricError(
             "McNemar's test compares proportions such as accuracy; for this metric take "
-            "approximate_randomization"
+            "measure_difference"
         )
     value = _observed(a, b)
     n = len(a.rows)
     if value is None:
-        return Difference(None, None, None, None, signature_text("mcnemar:exact", "none"), n)
-    both, only_a, only_b, neither = _table(a, b)
-    p = _binomial(only_a, only_b)
-    low, high = _newcombe(both, only_b, only_a, neither, level)
-    return Difference(
-        value, 100 * low, 100 * high, p, signature_text("mcnemar:exact", "newcombe10"), n
-    )
+        return Difference(None, None, None, None, signature_text("mcnemar:midp", "none"), n)
+    _, only_a, only_b, _ = _table(a, b)
+    p = _mid_p(only_a, only_b)
+    critical = NormalDist().inv_cdf((1 + level) / 2)
+    if only_a != only_b:
+        reached = abs(only_b - only_a) / math.sqrt(only_a + only_b)
+        beyond = reached * (1 + ROUNDING)
+        critical = min(critical, 2 * reached - beyond) if p < 1 - level else max(critical, beyond)
+    low, high = tango(only_b, only_a, n, critical)
+    return Difference(value, 100 * low, 100 * high, p, signature_text("mcnemar:midp", "tango"), n)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -216,11 +258,12 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 def power(
     a: Stats, b: Stats, points: float = 2.0, level: float = 0.95, chance: float = 0.8
-) -> int | None:
-    """Rows needed to see a difference of so many points, judged by how the two differ here.
+) -> tuple[int, int] | None:
+    """Rows needed to see a difference of so many points, from least to most.
 
-    For proportions it follows from the share of rows in which just one of the two hits (Connett,
-    Smith and McHugh 1987), for other metrics from the bootstrap variance of the difference.
+    For proportions they follow from the share of rows in which just one of the two hits (Connett,
+    Smith and McHugh 1987), for other metrics from the variance of the difference. The ends are
+    those of the 95 % interval of that share, or of that variance.
 
     Args:
         a: the baseline's statistics.
@@ -230,8 +273,9 @@ def power(
         chance: with which probability it is to be seen.
 
     Returns:
-        The number of rows, or of clusters where the rows are clusters; None where it cannot be
-        told, since nothing differs or there are less than two rows.
+        Two numbers of rows, or of clusters where the rows are clusters; None where they cannot be
+        told: no interval of the difference would hold, nothing differs, or a side scores nearly all
+        rows alike, so that how it would vary was not seen.
 
     Raises:
         MetricError: the rows do not run parallel, or ``points`` is not above 0.
@@ -240,37 +284,50 @@ def power(
     check_level(chance)
     if not points > 0:
         raise MetricError(f"points is {points}: give the difference to be seen, such as 2")
-    if _observed(a, b) is None or len(a.rows) < 2:
+    if _observed(a, b) is None or _is_nearly_constant(a) or _is_nearly_constant(b):
         return None
     z, z_chance = NormalDist().inv_cdf((1 + level) / 2), NormalDist().inv_cdf(chance)
-    share = points / 100
+    share, n = points / 100, len(a.rows)
     if a.proportion and b.proportion:
         _, only_a, only_b, _ = _table(a, b)
-        discordant = (only_a + only_b) / len(a.rows)
-        if not discordant:
+        if not only_a + only_b:
             return None
-        discordant = max(discordant, share)  # fewer could not make such a difference
-        root = z * math.sqrt(discordant) + z_chance * math.sqrt(discordant - share**2)
-        return math.ceil((root / share) ** 2)
-    drawn = bootstrap_differences(a, b, SAMPLES, 0)
-    spread = float(drawn.std() * math.sqrt(len(a.rows))) if len(drawn) else 0.0
-    if spread <= ROUNDING:
+
+        def rows(discordant: float) -> int:
+            discordant = max(discordant, share)  # fewer could not make such a difference
+            root = z * math.sqrt(discordant) + z_chance * math.sqrt(discordant - share**2)
+            return math.ceil((root / share) ** 2)
+
+        low, high = wilson(only_a + only_b, n)
+        return rows(low), rows(high)
+    if tell_lack(replace(a, proportion=False)) or tell_lack(replace(b, proportion=False)):
         return None
-    return max(2, math.ceil(((z + z_chance) * spread / points) ** 2))
+    pseudo = _pseudo_differences(a, b)
+    if pseudo is None or is_constant(pseudo):
+        return None
+    found = (
+        max(2, math.ceil(((z + z_chance) * spread / points) ** 2 * n / len(pseudo)))
+        for spread in find_spread_bounds(pseudo)
+    )
+    low_n, high_n = found
+    return low_n, high_n
 
 
-def bootstrap_differences(a: Stats, b: Stats, samples: int, seed: int) -> npt.NDArray[np.float64]:
-    """``b - a`` of each bootstrap resample of the pairs in which both are defined.  # (<= samples,)
+def _is_nearly_constant(stats: Stats) -> bool:
+    """Whether fewer than a few rows of a side are not as most of its rows are."""
+    _, counts = np.unique(np.round(stats.rows, 9), axis=0, return_counts=True)
+    return len(stats.rows) - int(counts.max(initial=0)) < FEW
 
-    With the seed of sacreBLEU the resamples are its own.
-    """
+
+def _pseudo_differences(a: Stats, b: Stats) -> Floats | None:
+    """One difference a row, or a group of rows, whose mean is the difference of the two."""
     width = a.rows.shape[1]
-    found = []
-    for row in resampled_sums(np.hstack([a.rows, b.rows]), samples, seed):
+
+    def difference(row: Rows) -> float | None:
         one, two = a.value(row[:width]), b.value(row[width:])
-        if one is not None and two is not None:
-            found.append(two - one)
-    return np.array(found, dtype=np.float64)
+        return None if one is None or two is None else two - one
+
+    return make_pseudo_values(difference, np.hstack([a.rows, b.rows]))
 
 
 def _exchanged(a: Rows, b: Rows, trials: int, seed: int) -> Iterator[tuple[Rows, Rows, int]]:
@@ -281,7 +338,7 @@ def _exchanged(a: Rows, b: Rows, trials: int, seed: int) -> Iterator[tuple[Rows,
     n = len(a)
     generator = np.random.default_rng(seed)
     # 32 bits are drawn at a time: in chunks of a multiple of it the draws do not depend on chunks.
-    chunk = 32 * max(1, chunked.CHUNK_CELLS // (32 * n))
+    chunk = 32 * max(1, CHUNK_CELLS // (32 * n))
     apart, total = a - b, a.sum(axis=0) + b.sum(axis=0)
     for start in range(0, trials, chunk):
         kept = generator.integers(2, size=(min(chunk, trials - start), n), dtype=bool)
@@ -311,11 +368,6 @@ def _check_parallel(a: Stats, b: Stats) -> None:
         )
 
 
-def _check_samples(samples: int) -> None:
-    if samples < 1:
-        raise MetricError(f"samples is {samples}: give at least 1, commonly {SAMPLES}")
-
-
 def _table(a: Stats, b: Stats) -> tuple[int, int, int, int]:
     """How many rows both hit, only ``a``, only ``b``, neither."""
     one, two = a.rows[:, 0] > 0, b.rows[:, 0] > 0
@@ -324,36 +376,14 @@ def _table(a: Stats, b: Stats) -> tuple[int, int, int, int]:
     return both, only_a, only_b, len(one) - both - only_a - only_b
 
 
-def _binomial(one: int, two: int) -> float:
-    """Two-sided binomial p of ``one`` against ``two``, both as likely."""
+def _mid_p(one: int, two: int) -> float:
+    """Two-sided binomial mid-p of ``one`` against ``two``, both as likely."""
     n, fewer = one + two, min(one, two)
-    if 2 * fewer >= n - 1:  # as even as can be: the two tails are everything
+    if one == two:
         return 1.0
-    tail = math.fsum(
-        math.exp(math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2))
-        for k in range(fewer + 1)
-    )
-    return min(1.0, 2 * tail)
 
+    def mass(k: int) -> float:
+        logs = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        return math.exp(logs - n * math.log(2))
 
-def _newcombe(
-    both: int, first: int, second: int, neither: int, level: float
-) -> tuple[float, float]:
-    """Interval of the first's share minus the second's, each ``only`` count given."""
-    n = both + first + second + neither
-    share_1, share_2 = (both + first) / n, (both + second) / n
-    (low_1, high_1), (low_2, high_2) = (wilson(both + only, n, level) for only in (first, second))
-    margins = (both + first) * (second + neither) * (both + second) * (first + neither)
-    cross = float(both * neither - first * second)
-    if cross > 0:  # the correction for continuity that tells method 10 from method 8
-        cross = max(0.0, cross - n / 2)
-    phi = cross / math.sqrt(margins) if margins else 0.0
-
-    def reach(up: float, down: float) -> float:
-        return math.sqrt(max(0.0, up * up - 2 * phi * up * down + down * down))
-
-    apart = share_1 - share_2
-    return (
-        max(-1.0, apart - reach(share_1 - low_1, high_2 - share_2)),
-        min(1.0, apart + reach(high_1 - share_1, share_2 - low_2)),
-    )
+    return min(1.0, 2 * math.fsum(map(mass, range(fewer + 1))) - mass(fewer))

@@ -203,7 +203,7 @@ def spread_table(found: Sequence[Spread]) -> TextTable:
         "best",
         "spread",
         "by chance",
-        "p",
+        "p (Holm)",
     )
     rows = [
         [
@@ -218,7 +218,7 @@ def spread_table(found: Sequence[Spread]) -> TextTable:
             format_number(one.best),
             format_number(one.spread),
             format_number(one.by_chance),
-            f"{one.p:.3f}",
+            f"{one.p_holm:.3f}",
         ]
         for name, one in zip(settings(found), found, strict=True)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from icl.core.errors import ConfigError, MetricError
-from icl.reports.comparison import round_count
+from icl.reports.comparison import format_needed
 from icl.reports.groups import Group, Row, orient_score
 from icl.scoring.compare import Comparison, compare, correct_comparisons
 
@@ -71,12 +71,11 @@ def describe_best(found: Sequence[BestComparison], best: Row) -> Iterator[str]:
         )
     if not_shown:
         names = _few([one.row.name for one in not_shown])
-        needed = max((one.comparison.needed or 0 for one in not_shown), default=0)
-        more = (
-            f"; about {round_count(needed):,} rows would be needed to see 2 points"
-            if needed
-            else ""
-        )
+        needed = [one.comparison.needed for one in not_shown if one.comparison.needed]
+        more = ""
+        if needed:
+            reach = min(low for low, _ in needed), max(high for _, high in needed)
+            more = f"; about {format_needed(reach)} rows would be needed to see 2 points"
         start = "It is not shown" if shown else f"{best.name} is not shown"
         yield f"{start} to be better than {names}{more}."
 

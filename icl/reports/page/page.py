@@ -15,7 +15,7 @@ from icl.core.safe_text import clean
 from icl.core.types import canonicalize
 from icl.engines.hf.weights.proof import describe_proof
 from icl.records.results import Run
-from icl.reports.comparison import round_count
+from icl.reports.comparison import format_needed
 from icl.reports.groups import Group, group_conditions, title_score
 from icl.reports.page import plots
 from icl.reports.page.sections import PROMPTS, TEXT_CHARS, make_section
@@ -101,7 +101,7 @@ def _environment() -> Any:
         "short": lambda text, most=TEXT_CHARS: shorten_middle(text, most),
         "svg": Markup,
         "pvalue": format_p,
-        "rounded": round_count,
+        "needed": format_needed,
     }
     return made
 

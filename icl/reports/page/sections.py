@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from icl.calibrators import Calibrator, make_calibrators
 from icl.core.errors import CalibrationError, DataError, IclError, MetricError, join_lines
 from icl.core.languages import find_language
-from icl.core.number_text import format_number
+from icl.core.number_text import format_number, format_score
 from icl.core.probabilities import label_shares
 from icl.core.score_name import ScoreName, own_scores
 from icl.core.stats import wilson
@@ -319,7 +319,10 @@ def _diagrams(anchor: str, best: Row) -> list[tuple[str, str, float | None]]:
                 low, high = wilson(one.accuracy * one.n / 100, one.n)
                 bins.append((one.confidence, one.accuracy, 100 * low, 100 * high, one.n))
         said = f"Reliability of {best.name}, {name}: expected calibration error "
-        said += f"{format_number(found.ece.value)}"
+        said += (
+            f"{format_number(found.ece.value)} ({format_number(found.by_chance.value)} by chance "
+            f"alone on as many rows; debiased {format_score(found.debiased)})"
+        )
         drawn = ""
         if plots.is_available():
             drawn = plots.draw_reliability(bins, f"{anchor}-sure{place}", said)

@@ -123,7 +123,7 @@ def gold_logprob(result: ConditionResult) -> Stats:
                 "none: search on rows with gold answers"
             )
         rows[place, 0] = log_sum_exp(right) - log_sum_exp(record.logprobs)
-    return Stats(rows, _mean, "gold_logprob|normalised:choices|unit:nat")
+    return Stats(rows, _mean, "gold_logprob|normalised:choices|unit:nat", scale="real")
 
 
 def _mean(row: Rows) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,8 @@ class ScoreComparison:
     """The file's first condition."""
     difference: Difference
     """Winner minus baseline, paired."""
+    p: float | None = None
+    """Corrected for how many scores are tested (Holm)."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ def score_final(
                 score(one.name, other), score(one.name, own), measure_difference(own, other)
             )
         )
+    ps = [one.difference.p for one in scores if one.difference.p is not None]
+    corrected = iter(holm(ps))
+    scores = [
+        one if one.difference.p is None else replace(one, p=next(corrected)) for one in scores
+    ]
     same = winner.entry.fingerprint == baseline.entry.fingerprint
     made = measure_optimism(dev, scores[0].winner, objective.sign)
     return FinalTest(tuple(scores), made, same, tuple(refused))
@@ -250,7 +257,8 @@ def _test_table(found: SearchOutcome) -> RenderableType:
 
     assert found.test is not None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("score", "winner", "file's first", "difference", "p"):
+    p = "p (Holm)" if len(found.test.scores) > 1 else "p"
+    for title in ("score", "winner", "file's first", "difference", p):
         table.add_column(title, justify="left" if title == "score" else "right", no_wrap=True)
     for one in found.test.scores:
         digits = found.objective.digits if one.winner.name == found.objective.name else 1
@@ -260,7 +268,7 @@ def _test_table(found: SearchOutcome) -> RenderableType:
             format_score(one.winner, digits, between="\n"),
             format_score(one.baseline, digits, between="\n"),
             format_score(made, digits, "+", between="\n"),
-            format_p(made.p),
+            format_p(one.p),
         )
     return table
 
@@ -301,9 +309,9 @@ def _test_words(found: SearchOutcome) -> Iterator[str]:
     n = first.winner.n
     if found.test.same:
         yield f"test: on {n} rows asked once; the winner is the file's first condition itself"
-    elif first.difference.p is not None and first.difference.value is not None:
+    elif first.p is not None and first.difference.value is not None:
         ahead = found.objective.sign * first.difference.value > 0
-        shown = first.difference.p < SURE
+        shown = first.p < SURE
         verdict = f"{n} rows do not tell the winner from the file's first condition"
         if shown:
             is_ = "better" if ahead else "WORSE"
