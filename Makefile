@@ -11,7 +11,7 @@ help:
 	@echo "make test    run the tests; in Chromium, where it is installed, one of each tab"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make bench   compare speed and numbers with other tools"
-	@echo "make trust   the long campaigns: kills, faults, fuzzing"
+	@echo "make trust   the long campaigns: kills, faults, fuzzing, how often intervals hold"
 	@echo "make app     open the web workbench on this machine"
 	@echo "make browser run all tests of the web workbench in Chromium"
 	@echo "make clean   remove .venv, caches and runs"

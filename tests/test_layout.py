@@ -54,6 +54,7 @@ SUBJECTS = {
     "running/kinds": "the generic tasks from the file to the table",
     "running/search/docs": "docs/search.md",
     "running/search/opened_rows": "search and state: test rows that were opened before",
+    "scoring/coverage": "stats, intervals, significance and reliability: how often intervals hold",
     "scoring/calibrated_runs": "calibrators from the file to the table",
     "scoring/strangers_commands": "no program starts that a run folder names",
     "tasks/fields": "the parser of extracted fields, which has many cases",

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "Bounds",
-    "DifferenceBounds",
+    "IntervalEnds",
+    "DifferenceEnds",
     "bound_mean",
     "bound_ratio",
     "bound_share",
@@ -47,14 +47,14 @@ STEPS = 60
 _TINY = 1e-12
 
 
-class Bounds(NamedTuple):
+class IntervalEnds(NamedTuple):
     """Ends of an interval."""
 
     low: float
     high: float
 
 
-class DifferenceBounds(NamedTuple):
+class DifferenceEnds(NamedTuple):
     """Ends of the interval of a difference, and the p of the same test for no difference."""
 
     low: float
@@ -90,7 +90,7 @@ def make_pseudo_values(value: Callable[[Floats], float | None], rows: Floats) ->
     return made
 
 
-def bound_share(value: float, pseudo: Floats, level: float) -> Bounds:
+def bound_share(value: float, pseudo: Floats, level: float) -> IntervalEnds:
     """Wilson's interval of a score from 0 to 1, with the dispersion of its pseudo-values.
 
     Where all rows are at 0, or all at 1, it is as wide as for hits and misses. For values all
@@ -106,29 +106,29 @@ def bound_share(value: float, pseudo: Floats, level: float) -> Bounds:
     half = math.sqrt(max(0.0, k * variance + k * k / 4)) / (1 + k)
     low = 0.0 if value <= 0 else centre - half
     high = 1.0 if value >= 1 else centre + half
-    return Bounds(low, high)
+    return IntervalEnds(low, high)
 
 
-def bound_ratio(value: float, pseudo: Floats, level: float) -> Bounds:
+def bound_ratio(value: float, pseudo: Floats, level: float) -> IntervalEnds:
     """Student's interval of a score above 0 without upper end, on the scale of its logarithm."""
     reach = _quantile(_degrees(pseudo), level) * _error(pseudo) / value
-    return Bounds(value * math.exp(-reach), value * math.exp(reach))
+    return IntervalEnds(value * math.exp(-reach), value * math.exp(reach))
 
 
-def bound_mean(value: float, pseudo: Floats, level: float) -> Bounds:
+def bound_mean(value: float, pseudo: Floats, level: float) -> IntervalEnds:
     """Student's interval of a score without ends."""
     reach = _quantile(_degrees(pseudo), level) * _error(pseudo)
-    return Bounds(value - reach, value + reach)
+    return IntervalEnds(value - reach, value + reach)
 
 
-def measure_mean_difference(pseudo: Floats, level: float) -> DifferenceBounds:
+def measure_mean_difference(pseudo: Floats, level: float) -> DifferenceEnds:
     """Student's test and interval of a difference of scores without ends; not all alike."""
     value, error, df = float(pseudo.mean()), _error(pseudo), _degrees(pseudo)
     reach = _quantile(df, level) * error
-    return DifferenceBounds(value - reach, value + reach, find_tail(value / error, df))
+    return DifferenceEnds(value - reach, value + reach, find_tail(value / error, df))
 
 
-def measure_share_difference(pseudo: Floats, level: float) -> DifferenceBounds:
+def measure_share_difference(pseudo: Floats, level: float) -> DifferenceEnds:
     """Tango's test and interval of a paired difference of scores from 0 to 1.
 
     Gains and losses of the rows stand for pairs that only one side hits. ``p`` and the interval
@@ -145,7 +145,7 @@ def measure_share_difference(pseudo: Floats, level: float) -> DifferenceBounds:
     low, high = tango(gained, lost, n, _quantile(n - 1, level), dispersion)
     differ = gained + lost > _TINY
     z = (gained - lost) / math.sqrt(dispersion * (gained + lost)) if differ else 0.0
-    return DifferenceBounds(
+    return DifferenceEnds(
         max(-1.0, scale * low), min(1.0, scale * high), find_tail(z, n - 1) if differ else 1.0
     )
 
@@ -180,13 +180,13 @@ def tango(
     return end(-1.0, value, critical), end(value, 1.0, -critical)
 
 
-def find_spread_bounds(values: Floats, level: float = 0.95) -> Bounds:
+def find_spread_bounds(values: Floats, level: float = 0.95) -> IntervalEnds:
     """Interval of a standard deviation by chi-square, with the degrees of freedom that hold."""
     from scipy.special import chdtri
 
     df, spread = _degrees(values), float(values.std(ddof=1))
     tail = (1 - level) / 2
-    return Bounds(
+    return IntervalEnds(
         spread * math.sqrt(df / float(chdtri(df, tail))),
         spread * math.sqrt(df / float(chdtri(df, 1 - tail))),
     )

@@ -43,6 +43,9 @@ def make_calibration_tables(
         return
     yield make_text("calibrated after the fact", style="bold")
     yield _table(shown, varying)
+    if any(score.name.startswith(f"{DEBIASED}+") for row in shown for score in row.scores):
+        yield make_text("ECE, and what chance makes of it", style="bold")
+        yield _ece_table(shown, varying)
     yield make_text("\n".join(_notes(shown)) + "\n", style="dim")
 
 
@@ -55,10 +58,10 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
             str(name.plain)
             for row in rows
             for name in map(ScoreName.of_score, row.scores)
-            if name.calibrator
+            if name.calibrator and name.metric not in (CHANCE, DEBIASED)
         )
     )
-    metrics.sort(key=_is_ece)  # the metrics in their order, then ECE
+    metrics.sort(key=lambda name: name == "ece")  # the metrics in their order, then ECE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     for axis in varying:
         words = [row.axes.get(axis, "") for row in rows]
@@ -66,7 +69,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
     table.add_column("calibrator", no_wrap=True)
     for place, name in enumerate(metrics):
         table.add_column(_title(name, rows), justify="right", no_wrap=True)
-        if place == 0 or name == DEBIASED:
+        if place == 0:
             table.add_column("95 % int.", justify="left", no_wrap=True)
     for title in ("changed", "n"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -80,7 +83,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
             table.add_row(
                 *(axes if place == 0 else [""] * len(axes)),
                 name,
-                *_cells(metrics, scores),
+                *_cells(scores),
                 "" if changed is None or changed.refused else str(changed.changed),
                 str(next((score.n for score in scores if score), len(row.records))),
             )
@@ -98,20 +101,45 @@ def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
     return found.get(metric) or found.get(calibrated("none"))
 
 
-def _cells(metrics: Sequence[str], scores: Sequence[Score | None]) -> Iterator[str]:
-    for place, (name, score) in enumerate(zip(metrics, scores, strict=True)):
+def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
+    for place, score in enumerate(scores):
         yield format_number(score.value if score else None)
-        if place == 0 or name == DEBIASED:
+        if place == 0:
             yield format_interval(score)
 
 
-def _is_ece(name: str) -> bool:
-    return name.partition(":")[0] == "ece"
+def _ece_table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
+    """Expected calibration error of each condition and calibrator beside that of chance alone."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    for axis in varying:
+        words = [row.axes.get(axis, "") for row in rows]
+        add_axis_column(table, axis, words, no_wrap=axis == "shots")
+    table.add_column("calibrator", no_wrap=True)
+    for title in ("ECE", "by chance", "debiased"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("95 % int.", no_wrap=True)
+    for row in rows:
+        axes = [row.axes.get(axis, "") for axis in varying]
+        found = {score.name: score for score in row.scores}
+        for place, name in enumerate(
+            ["–", *(c.name for c in row.calibrations if c.name != "none")]
+        ):
+            scores = [_score(found, metric, name) for metric in ("ece", CHANCE, DEBIASED)]
+            table.add_row(
+                *(axes if place == 0 else [""] * len(axes)),
+                name,
+                *(format_number(score.value if score else None) for score in scores),
+                format_interval(scores[-1]),
+            )
+    return table
 
 
 def _title(name: str, rows: Sequence[ConditionResult]) -> str:
-    if _is_ece(name):
-        return {"ece": "ECE", CHANCE: "chance", DEBIASED: "debiased"}.get(name, name)
+    if name == "ece":
+        return "ECE"
     read = ScoreName.of(name, "model")
     settings = [s.settings for row in rows for s in row.scores if s.name == name]
     known = read.metric in names("metric")
@@ -123,8 +151,8 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
     """What each calibrator assumes, and where this does not hold."""
     yield "changed: rows whose answer is another one than without it"
     yield from _wrapped(
-        "ECE: expected calibration error in percent, 10 bins; chance: what a perfectly calibrated "
-        "model would have on as many rows; debiased: ECE without it, with its 95 % interval"
+        "ECE: expected calibration error in percent, 10 bins; by chance: what a perfectly "
+        "calibrated model would have on as many rows; debiased: ECE without it"
     )
     for name in dict.fromkeys(one.name for row in rows for one in row.calibrations):
         used = next(row for row in rows for c in row.calibrations if c.name == name)

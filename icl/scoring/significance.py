@@ -207,7 +207,7 @@ def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
     Only pairs count in which one side hits and the other misses; under no difference each of the
     two is as likely, so p is binomial. Half of the probability of the observed table counts
     (mid-p), since all of it makes a test of few pairs see too little. Where the test of Tango's
-    interval alone would decide otherwise, the interval is widened or narrowed to where p stands.
+    interval alone would decide otherwise, its critical value is moved by as much as the two differ.
 
     Raises:
         MetricError: the rows do not run parallel, or are no proportions.
@@ -227,8 +227,8 @@ def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
     critical = NormalDist().inv_cdf((1 + level) / 2)
     if only_a != only_b:
         reached = abs(only_b - only_a) / math.sqrt(only_a + only_b)
-        beyond = reached * (1 + ROUNDING)
-        critical = min(critical, 2 * reached - beyond) if p < 1 - level else max(critical, beyond)
+        if (reached > critical) != (p < 1 - level):
+            critical *= reached / NormalDist().inv_cdf(1 - p / 2)
     low, high = tango(only_b, only_a, n, critical)
     return Difference(value, 100 * low, 100 * high, p, signature_text("mcnemar:midp", "tango"), n)
 

@@ -171,7 +171,8 @@ def test_humans_stand_beside_the_judge(tmp_path: Path) -> None:
     assert (made["quality:human"].value, made["quality:human"].n) == (75.0, 4)
     # judge y y y n, human y n y n: observed 3/4, by chance 3/4*2/4 + 1/4*2/4 = 1/2
     assert made["quality:kappa"].value == pytest.approx(50.0)
-    assert made["quality:kappa"].low is not None and made["quality:kappa"].kind == "count"
+    assert made["quality:kappa"].interval == "none (needs 10 rows)"
+    assert made["quality:kappa"].kind == "count"
     alone = study(tmp_path, list("ABCD"), [True, True, True, False])
     run(alone, tmp_path / "others")
     file = study(tmp_path, list("ABCD"), [True, True, True, False])
@@ -202,7 +203,7 @@ def test_conditions_are_compared_by_a_judge(tmp_path: Path) -> None:
     done = run(file, tmp_path / "runs")
     (made,) = compare_by(done, "prompt", metrics=["quality"])
     assert (made.problem, made.n, made.value_a, made.value_b) == ("", 4, 75.0, 50.0)
-    assert made.difference.test == "mcnemar:exact|ci:newcombe10"
+    assert made.difference.test == "mcnemar:midp|ci:tango"
     (over,) = spreads(done, ["prompt"], "quality")
     assert (over.values, over.mean.value, over.mean.n) == ((75.0, 50.0), 62.5, 4)
     (tmp_path / "judge.j2").write_text(JUDGE.replace("stop:", "about: new\nstop:"))
@@ -223,10 +224,13 @@ def test_kappa_of_cohen_1960_and_its_edges() -> None:
     assert score("k", kappa([], "k")).value is None
 
 
-def test_grades_have_a_mean_and_a_bootstrap() -> None:
+def test_grades_have_a_mean_and_an_interval() -> None:
     judge = Judge(model="j", scores={"1": 0, "2": 0.5, "3": 1})
-    made = score("judge", judge.judged(["3", "2", None], judge.signature))
-    assert made.value == pytest.approx(50.0) and "|ci:bootstrap" in made.signature
+    made = score("judge", judge.judged(["3", "2", None] * 4, judge.signature))
+    assert made.value == pytest.approx(50.0) and made.interval == "jackknife-wilson"
+    assert 20 < made.low < 50 < made.high < 80
+    few = score("judge", judge.judged(["3", "2", None], judge.signature))
+    assert few.interval == "none (needs 10 rows)"
 
 
 def test_unparsed_outputs_and_unread_verdicts_stay_in_n(tmp_path: Path) -> None:

@@ -43,16 +43,29 @@ def test_macro_f1_is_the_mean_over_labels_that_occur(golds, guesses, f1s):
     assert scored.n == len(golds)
 
 
-def test_interval_is_a_bootstrap_around_the_value():
+def test_interval_is_around_the_value():
     scored = macro_f1("aabb" * 20, "aaba" * 20)
     assert 0 < scored.low < scored.value < scored.high < 100
-    assert scored.signature == "macro_f1|labels:occurring|ci:bootstrap1000-seed0"
+    assert scored.signature == "macro_f1|labels:occurring|ci:jackknife-wilson"
 
 
-def test_resamples_average_only_their_own_labels():
-    # All right: every resample scores 100, also those in which a label does not occur.
-    scored = macro_f1("abcdefgh", "abcdefgh")
-    assert (scored.value, scored.low, scored.high) == (100, 100, 100)
+@pytest.mark.parametrize(
+    ("golds", "guesses", "made"),
+    [
+        ("abcdefgh", "abcdefgh", "none (needs about 40 rows, 5 of each label)"),
+        ("a" * 16 + "bbbb", "a" * 20, "none (needs about 25 rows, 5 of each label)"),
+        ("a" * 20, "a" * 19 + "c", "none (needs 5 gold rows of each label)"),
+        ("aaaa" + "bbbb", "abab" + "abab", "none (needs about 10 rows, 5 of each label)"),
+    ],
+)
+def test_labels_with_few_gold_rows_leave_no_interval_and_say_how_many_would(golds, guesses, made):
+    scored = macro_f1(golds, guesses)
+    assert (scored.low, scored.high, scored.interval) == (None, None, made)
+
+
+def test_all_right_has_a_lower_end_as_a_proportion_has():
+    scored = macro_f1("ab" * 15, "ab" * 15)
+    assert scored.value == scored.high == 100 and 80 < scored.low < 92
 
 
 def test_one_row_and_none():

@@ -343,11 +343,10 @@ def test_what_is_listed_is_bounded_however_much_there_is(tmp_path: Path) -> None
     assert "conditions further down were not compared" in words
 
 
-def test_rows_that_would_do_have_two_digits_and_one_shot_is_one(tmp_path: Path) -> None:
+def test_rows_that_would_do_are_not_told_of_few_rows_and_one_shot_is_one(tmp_path: Path) -> None:
     file = write(tmp_path, grid={"shots": [0, {"k": 1, "select": "random"}]})
     text = report_page(run(file, tmp_path / "runs"))
-    needed = re.findall(r"about ([\d,]+) rows would be needed", text)
-    needed += re.findall(r'not shown</td><td class="n">([\d,]+)</td>', text)
-    digits = [one.replace(",", "") for one in needed]
-    assert digits and all(set(one[2:]) <= {"0"} for one in digits), digits
+    # A side of these few rows is nearly constant, so that nothing can be said.
+    assert "rows would be needed" not in text
+    assert re.search(r'not shown</td><td class="n">–</td>', text)
     assert ", 1 shot, " in text and ", 0 shots, " in text

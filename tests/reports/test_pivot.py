@@ -49,14 +49,14 @@ def test_a_place_is_a_score_with_its_interval(tmp_path: Path) -> None:
 def test_marks_are_corrected_for_all_comparisons(tmp_path: Path) -> None:
     run = grid(tmp_path, {("en", "x"): 20, ("en", "y"): 30, ("de", "x"): 30, ("de", "y"): 34})
     [one] = pivot(run, "locale", "prompt")
-    # 10 rows differ, all one way: McNemar's exact p is 2 / 2**10; 4 rows: 2 / 2**4.
-    expected = holm([2 / 2**10, 2 / 2**4])
+    # 10 rows differ, all one way: McNemar's mid-p is 1 / 2**10; 4 rows: 1 / 2**4.
+    expected = holm([1 / 2**10, 1 / 2**4])
     worse = [one.place("en", "x"), one.place("de", "x")]
     assert [place.p for place in worse if place] == pytest.approx(expected)
     assert [place.differs for place in worse if place] == [True, False]
     assert worse[0] is not None and worse[0].text.startswith("50.0* [")
     assert one.notes == (
-        "* differs from the best of its row, p < 0.05 (mcnemar:exact, paired by example; Holm over "
+        "* differs from the best of its row, p < 0.05 (mcnemar:midp, paired by example; Holm over "
         "2 comparisons); bold: best of its row",
     )
     best = one.place("en", "y")
@@ -86,7 +86,7 @@ def test_several_seeds_are_tested_against_the_one_that_draws_nothing(tmp_path: P
     place = one.place("en", "random")
     assert place is not None and place.p is not None and place.p < 0.001
     # The same as each seed alone against it, but drawn together: both are far from the best.
-    assert "randomization10000-seed0" in one.notes[0]
+    assert "jackknife-tango" in one.notes[0]
 
 
 def test_places_that_nothing_pairs_are_not_tested(tmp_path: Path) -> None:

@@ -80,12 +80,12 @@ def test_conditions_equal_but_for_the_setting_are_paired(small: Run) -> None:
         a = small.condition(f"intent.j2 {word}" if word != "0" else "1")
         values = {s.value for s in a.scores if s.name == "accuracy" and s.kind == "model"}
         assert one.value_a in values
-        assert one.difference.test == "mcnemar:exact|ci:newcombe10"
+        assert one.difference.test == "mcnemar:midp|ci:tango"
         assert (one.n_a, one.n_b, one.n, one.compared) == (12, 12, 12, 5)
     *singles, mean = found
     assert (mean.pairs, mean.n, mean.compared) == (5, 12, 1)
     assert mean.value_b == pytest.approx(sum(one.value_b for one in singles) / 5)
-    assert mean.difference.test.startswith("randomization10000-seed0|ci:bootstrap1000")
+    assert mean.difference.test.startswith("jackknife-tango|ci:the same")
 
 
 def test_a_setting_that_one_of_two_does_not_have_keeps_them_not_apart(small: Run) -> None:
@@ -211,12 +211,14 @@ def test_a_metric_that_is_not_defined_is_said() -> None:
         ("+", "-", "both have answered the same 1 example; one example shows nothing"),
         ("+-+-", "+-+-", "every one of them is scored alike, so there is nothing to tell apart"),
         ("----", "----", "every one of them is scored alike"),
-        # Newcombe by hand: 1 - sqrt(2) (1 - 0.8389), and -0.8 - 2 (0.9821 - 0.9) for phi = -1.
-        ("-" * 20, "+" * 20, "shown: acc of x is higher, +100.0 [+77.2, +100.0], p < 0.001"),
+        # Tango by hand: of 20 gains alone the lower end is (n - z^2) / (n + z^2).
+        ("-" * 20, "+" * 20, "shown: acc of x is higher, +100.0 [+67.8, +100.0], p < 0.001"),
         ("+" * 9 + "-", "-" * 9 + "+",
-         "shown: acc of x is lower, -80.0 [-96.4, -19.2], p = 0.021"),
-        ("+-+-", "-++-", "the difference is not shown: +0.0 [-49.5, +49.5], p = 1.000; about 9,900 "
-                         "examples would be needed to see 2 points"),
+         "shown: acc of x is lower, -80.0 [-96.4, -19.2], p = 0.012"),
+        ("+-+-", "-++-", "the difference is not shown: +0.0 [-60.4, +60.4], p = 1.000"),
+        ("+-" * 30, "+--+" * 15, "p = 1.000; about 7,400 to 12,000 examples would be needed to see "
+                                 "2 points"),
+        ("-" * 60, "-" * 58 + "++", "the difference is not shown: +3.3 [-2.9, +11.4], p = 0.250"),
     ],
 )  # fmt: skip
 def test_the_words_say_what_is_shown(one: str, two: str, words: str) -> None:
@@ -234,8 +236,8 @@ def test_where_lower_is_better_the_words_say_so() -> None:
 def test_all_comparisons_are_corrected_together() -> None:
     made = [between(answered("-" * 8), answered("+" * n + "-" * (8 - n))) for n in (6, 7, 8)]
     found = correct_comparisons(made)
-    assert [round(one.difference.p, 6) for one in found] == [0.03125, 0.015625, 0.007813]
-    assert [round(one.p_holm, 6) for one in found] == [0.03125, 0.03125, 0.023438]
+    assert [round(one.difference.p, 6) for one in found] == [0.015625, 0.007813, 0.003906]
+    assert [round(one.p_holm, 6) for one in found] == [0.015625, 0.015625, 0.011719]
     assert {one.compared for one in found} == {3}
     problem = between(answered("+."), answered(".+"))
     assert correct_comparisons([*made, problem])[0].compared == 3
@@ -246,9 +248,22 @@ def test_many_comparisons_are_summed_up_in_80_columns(small: Run) -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "intent · t · acc by prompt, against intent.j2" in text
     assert "mean of 5" in text
-    assert "not shown, 5 of 5: neither that they differ nor that they are alike; about" in text
+    assert "not shown, 5 of 5: neither that they differ nor that they are alike" in text
     assert "Holm: p corrected for the 5 comparisons made here; * below 0.05" in text
     assert "nan" not in text.lower()
+
+
+def test_a_metric_that_a_task_lacks_is_neither_compared_nor_counted(small: Run) -> None:
+    """Macro-F1 of translations was, and made p of the labels' larger."""
+    tasks = {one.where["task"] for one in compare_by(small, "seed", metrics=["chrf"])}
+    found = compare_by(small, "seed", metrics=["macro_f1"])
+    assert len({c.entry.task for c in small.conditions}) == 2
+    assert len(tasks) == 1 and tasks.isdisjoint(one.where["task"] for one in found)
+    singles = [one for one in found if one.pairs == 1]
+    assert {one.compared for one in singles} == {len(singles)}
+    # Which no task has is of all: it was meant so.
+    everywhere = {one.where["task"] for one in compare_by(small, "seed", metrics=["token_f1"])}
+    assert len(everywhere) == 2
 
 
 def test_what_is_shown_is_marked_and_named() -> None:

@@ -21,6 +21,8 @@ from icl.core.types import Example, Prediction
 from icl.metrics.bleu import BLEU
 from icl.metrics.chrf import ChrF
 from icl.metrics.item_f1 import ItemF1
+from icl.metrics.judge import kappa
+from icl.metrics.length_ratio import LengthRatio
 from icl.metrics.macro_f1 import MacroF1
 from icl.metrics.ter import TER
 from icl.scoring.reliability import ece_scores
@@ -198,7 +200,7 @@ def singles(slow: bool) -> Iterator[tuple[str, Stats]]:
     yield "mean of 10 seeds, 90 %", seeded(0.9, 0.5, 10)
     for name, quality in QUALITY.items():
         examples, predictions = texts(quality, 1)
-        for metric in (ChrF(), ChrF(word_order=0), BLEU(), TER()):
+        for metric in (ChrF(), ChrF(word_order=0), BLEU(), TER(), LengthRatio()):
             yield f"{metric.label}, {name}", metric.stats(predictions, examples)
     for labels, right in ((2, 0.7), (2, 0.9), (3, 0.5), (10, 0.6)):
         examples, predictions = labelled(labels, right)
@@ -207,6 +209,11 @@ def singles(slow: bool) -> Iterator[tuple[str, Stats]]:
             MacroF1().stats(predictions, examples),
         )
     yield "item F1", items()
+    chance = np.random.default_rng(0)
+    yield "log-probabilities", mean(list(-chance.gamma(2, 1, POPULATION)), "x", "real")
+    first = chance.choice(["yes", "no"], POPULATION, p=[0.6, 0.4])
+    second = np.where(chance.random(POPULATION) < 0.8, first, first[::-1])
+    yield "kappa", kappa([(str(a), str(b)) for a, b in zip(first, second, strict=True)], "x")
 
 
 def items() -> Stats:
@@ -402,14 +409,15 @@ def test_every_interval_and_test_in_a_table(capsys: pytest.CaptureFixture[str]) 
             print(f"{name:38}" + "".join(f"{one!s:>18}" for one in found), flush=True)
         print("\ndifferences: percent that hold / tests below 0.05 (null: 5 at most)")
         for name, a, b in couples(slow=True):
-            tested = [pairs_of(a, b, n, RUNS, n) for n in SIZES]
+            # Without an interval there is p alone, of 10,000 exchanges: a tenth of the samples.
+            tested = [pairs_of(a, b, n, RUNS if n >= a.min_rows else RUNS // 10, n) for n in SIZES]
             cells = (f"{one.covered} / {one.alarms:.1f}" for one in tested)
             print(f"{name:38}" + "".join(f"{c:>18}" for c in cells), flush=True)
             for n, pair in zip(SIZES, tested, strict=True):
                 wrong += sound(f"{name}, n = {n}", pair.covered, RUNS)
                 if pair.split:
                     wrong.append(f"{name}, n = {n}: p and interval disagree in {pair.split}")
-                if "null" in name and pair.alarms > 6.5:
+                if "null" in name and pair.alarms > 5 + 330 * np.sqrt(0.05 / pair.covered.runs):
                     wrong.append(f"{name}, n = {n}: {pair.alarms} % false alarms")
         print("\nECE: of the population / of samples / by chance / debiased / percent that hold")
         for kind in ("calibrated", "too sure by 10", "too sure by 30"):

@@ -30,6 +30,7 @@ from icl.scoring.sensitivity import (
     rank_stability,
     spreads,
 )
+from icl.scoring.significance import holm
 from tests.scoring.test_compare import varied
 from tests.table_experiment import TEMPLATE, write
 
@@ -68,9 +69,17 @@ def test_the_spread_is_that_of_the_scores(small: Run) -> None:
     assert (made.worst, made.best) == (min(scores), max(scores))
     assert made.spread == pytest.approx(max(scores) - min(scores))
     assert made.mean.value == pytest.approx(sum(scores) / 3)
-    assert made.mean.signature == ("mean:3|accuracy|match:exact|clusters:12|ci:bootstrap1000-seed0")
+    assert made.mean.signature == ("mean:3|accuracy|match:exact|clusters:12|ci:jackknife-wilson")
     assert (made.over, made.names, made.mean.n) == (("seed",), ("0", "1", "2"), 12)
     assert replace(made, better="lower").best == made.worst
+
+
+def test_p_of_all_spreads_is_corrected_together(small: Run) -> None:
+    found = spreads(small)
+    assert len(found) > 1
+    assert [one.p_holm for one in found] == pytest.approx(holm([one.p for one in found]))
+    text = render_plain(make_spread_tables(small))
+    assert "Holm" in text and "corrected for all spreads of the run" in " ".join(text.split())
 
 
 def test_one_of_each_has_no_spread(tmp_path: Path) -> None:

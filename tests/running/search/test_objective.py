@@ -40,7 +40,7 @@ def test_gold_logprob_is_normalised_over_the_choices(tmp_path: Path) -> None:
     assert made.value == pytest.approx(sum(wanted) / 10)
     assert made.low is not None and made.high is not None
     assert made.low < sum(wanted) / 10 < made.high
-    assert made.signature.startswith("gold_logprob|normalised:choices|unit:nat|ci:bootstrap")
+    assert made.signature == "gold_logprob|normalised:choices|unit:nat|ci:jackknife-t"
 
 
 def test_gold_logprob_needs_a_right_answer(tmp_path: Path) -> None:

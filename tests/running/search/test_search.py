@@ -15,8 +15,9 @@ import yaml
 import icl
 from icl import cli
 from icl.core.errors import BusyError, ConfigError, DataError, IclError, StoreError
+from icl.core.types import Score
 from icl.experiment.file import load_experiment
-from icl.running.search.outcome import render
+from icl.running.search.outcome import measure_optimism, render
 from icl.running.search.search import plan
 from icl.running.search.state import State
 from tests.planted import planted, worth
@@ -196,8 +197,13 @@ def test_the_optimism_of_a_choice_by_chance_is_told(tmp_path: Path) -> None:
     assert made.value == pytest.approx(
         (found.dev.value or 0) - (found.test.scores[0].winner.value or 0)
     )
-    assert made.low is not None and made.high is not None
-    assert made.low < made.value < made.high
+    assert (made.low, made.high) == (None, None), "9 development rows have no interval"
+    dev = Score("x", 60.0, 50.0, 80.0, 40, "x")
+    test = Score("x", 50.0, 40.0, 70.0, 40, "x")
+    both = measure_optimism(dev, test, 1)
+    assert both is not None and both.value == 10
+    # MOVER: 10 - sqrt(10^2 + 20^2), and 10 + sqrt(20^2 + 10^2).
+    assert (both.low, both.high) == pytest.approx((10 - 500**0.5, 10 + 500**0.5))
 
 
 def test_a_metric_as_objective_and_written_answers(tmp_path: Path) -> None:
@@ -366,6 +372,7 @@ def test_the_command_prints_rungs_test_and_files(
     assert printed.count("▸") == 1
     assert max(map(len, printed.splitlines()[:-3])) <= 80
     assert f"  icl run {out}/small/best.yaml\n" in printed
+    assert re.search(r"difference +p \(Holm\)\n", printed), "several scores are tested at once"
     code, printed, told = command(capsys, monkeypatch, planted(tmp_path, over={}), "--out", out)
     assert (code, printed) == (2, "")
     assert told.splitlines()[-1].startswith("icl: small: search: over nothing; name at least one")
