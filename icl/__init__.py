@@ -71,6 +71,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.engines.table import TableEngine
     from icl.experiment.file import load_experiment
     from icl.experiment.grid import Experiment
+    from icl.prompts.row_expressions import RowExpressions
     from icl.records.results import ConditionResult, Run, load_run
     from icl.reports.export_python import export
     from icl.reports.page.page import report_page
@@ -142,6 +143,7 @@ __all__ = [
     "Record",
     "Reliability",
     "RemoteEngine",
+    "RowExpressions",
     "Run",
     "SUMMARIZATION",
     "Sampling",
@@ -243,6 +245,7 @@ _NAMES = {
     "icl.engines.table": ("TableEngine",),
     "icl.experiment.file": ("load_experiment",),
     "icl.experiment.grid": ("Experiment",),
+    "icl.prompts.row_expressions": ("RowExpressions",),
     "icl.records.results": ("ConditionResult", "Run", "load_run"),
     "icl.reports.export_python": ("export",),
     "icl.reports.page.page": ("report_page",),

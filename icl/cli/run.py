@@ -72,7 +72,9 @@ def score(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Metric to add: a name, or {command: …}.")
     ] = None,
-    parser: Annotated[str | None, typer.Option("--parser", help="Another parser.")] = None,
+    parser: Annotated[
+        str | None, typer.Option("--parser", help="Another parser: a name, or {parser: …}.")
+    ] = None,
     calibrator: Annotated[
         list[str] | None,
         typer.Option("--calibrator", help="Calibrator to add: a name, or {calibrator: …}."),

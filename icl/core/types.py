@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -39,6 +40,7 @@ __all__ = [
     "canonicalize",
     "digest",
     "narrow",
+    "normalise_label",
     "signature_text",
 ]
 
@@ -113,6 +115,15 @@ def canonicalize(value: Any) -> str:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
+
+
+def normalise_label(text: str) -> str:
+    """Return a label in Unicode's composed form (NFC), by which labels are compared.
+
+    >>> normalise_label("e" + chr(0x301)) == chr(0xE9)
+    True
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def digest(value: Any) -> str:

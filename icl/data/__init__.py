@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import lookup
@@ -12,19 +13,30 @@ from icl.data.flores_ntrex import read_flores, read_ntrex
 from icl.data.hub import pin_commit, read_hf
 from icl.data.parallel import read_lines
 from icl.data.parquet import read_parquet
-from icl.data.rows import Digests
+from icl.data.rows import BATCH_ROWS, Digests, find_kept, tell_left_out
 from icl.data.sampling import RowHashes, RowSample, draw, hash_data, keep_apart, sample
-from icl.data.spec import DataSpec
-from icl.data.tables import read_csv, read_json_lines, read_jsonl, read_massive, read_tsv
+from icl.data.spec import DataSpec, Expressions, Quoting, is_expression
+from icl.data.tables import (
+    read_csv,
+    read_json,
+    read_json_lines,
+    read_jsonl,
+    read_massive,
+    read_tsv,
+)
 
 __all__ = [
     "DataSpec",
+    "Expressions",
+    "Quoting",
     "RowSample",
     "RowHashes",
     "keep_apart",
     "take_between",
     "hash_data",
     "draw",
+    "is_expression",
+    "read_json",
     "read_json_lines",
     "load",
     "pin_commit",
@@ -43,9 +55,18 @@ __all__ = [
 ]
 
 
-_TAKEN_BY = {"columns": ("csv", "tsv", "conll"), "config": ("hf",), "revision": ("hf",)}
+_TAKEN_BY = {
+    "columns": ("csv", "tsv", "conll"),
+    "delimiter": ("csv", "tsv"),
+    "quoting": ("csv", "tsv"),
+    "at": ("json",),
+    "config": ("hf",),
+    "revision": ("hf",),
+}
 """Keys that only some of the built-in formats know."""
-_BUILT_IN = ("jsonl", "csv", "tsv", "lines", "flores", "ntrex", "conll", "parquet", "hf", "massive")
+_TABLES = ("json", "jsonl", "csv", "tsv", "conll", "parquet", "hf", "massive")
+"""Formats that go through :func:`icl.data.rows.read_examples`, which knows ``where``."""
+_BUILT_IN = (*_TABLES, "lines", "flores", "ntrex")
 
 
 def load(spec: DataSpec) -> list[Example]:
@@ -73,19 +94,38 @@ def scan(spec: DataSpec) -> Iterator[Example]:
                 f"{spec.path}: {key}: is for the format {' or '.join(formats)}, not {spec.format}"
             )
     ids = Digests()
-    for example in take_between(lookup("format", spec.format)(spec), spec):
+    for example in _read(spec):
         ids.add(example.id)
         yield example
     if not len(ids):
         raise DataError(f"{spec.path}: no rows; check the path, or that the file is not empty")
     for pair in ids.doubled():
-        first, second = (row.id for n, row in enumerate(_again(spec)) if n in pair)
+        first, second = (row.id for n, row in enumerate(_read(spec)) if n in pair)
         if first == second:
-            raise DataError(f"{spec.path}: the id {first!r} stands twice; give another id:")
+            raise DataError(
+                f"{spec.path}: the id {first!r} stands twice; give another id:, or `id: row` to "
+                "number the rows"
+            )
 
 
-def _again(spec: DataSpec) -> Iterator[Example]:
-    return take_between(lookup("format", spec.format)(spec), spec)
+def _read(spec: DataSpec) -> Iterator[Example]:
+    """What the reader of the format gives, without the rows that ``where`` or ``lines`` leave out.
+
+    A reader that knows no ``where`` is helped: the expression then reads the fields of its rows.
+    """
+    examples = lookup("format", spec.format)(spec)
+    if spec.where is not None and spec.format not in _TABLES:
+        examples = _where(iter(examples), spec)
+    return take_between(examples, spec)
+
+
+def _where(examples: Iterator[Example], spec: DataSpec) -> Iterator[Example]:
+    total = left_out = 0
+    while batch := list(islice(examples, BATCH_ROWS)):
+        kept = find_kept(spec, [(f"{spec.path}: row {row.id}", row.fields) for row in batch])
+        total, left_out = total + len(batch), left_out + kept.count(False)
+        yield from (row for row, stays in zip(batch, kept, strict=True) if stays)
+    tell_left_out(spec, str(spec.path), left_out, total)
 
 
 def take_between(examples: Iterable[Example], spec: DataSpec) -> Iterator[Example]:

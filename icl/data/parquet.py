@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,8 @@ def read_parquet(spec: DataSpec) -> Iterator[Example]:
 
     Yields one example a row; lists and structs are JSON values. A ``*`` in the path may match
     several files, read one after the other by name. Dates become ISO 8601 strings, decimals
-    strings. With ``fields`` no other column is read.
+    strings. With ``fields`` no other column is read. Class labels come as their names where the
+    library datasets wrote these beside the columns, an unknown label (-1) as none.
 
     Raises:
         DataError: a file that is no Parquet, a missing column, a value that JSON cannot hold
@@ -66,15 +68,75 @@ def _rows(path: Path, spec: DataSpec) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path) as file:
             columns = find_wanted_columns(spec, file.schema_arrow.names, str(path))
+            names = _label_names(file.schema_arrow.metadata)
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
                 for row in batch.to_pylist():
                     number += 1
                     where = f"{path}: row {number}"
+                    for column in names.keys() & row.keys():
+                        row[column] = names[column](row[column], where)
                     yield where, plain_row(row, where)
     except (pa.ArrowException, OSError) as error:
         at = f": after row {number}" if number else ""
         fault = str(error).partition("\n")[0].rstrip(".")
         raise DataError(f"{path}{at}: no whole Parquet file: {fault}; get it again") from None
+
+
+Namer = Callable[[Any, str], Any]
+"""Class labels of a value and the row's place -> the same with their names."""
+
+
+def _label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, Namer]:
+    """Column -> what names its class labels, as the library datasets keeps them in a file."""
+    try:
+        about = json.loads((metadata or {}).get(b"huggingface", b"{}"))
+    except ValueError:
+        return {}  # of another program, which says nothing of labels
+    info = about.get("info") if isinstance(about, dict) else None
+    features = info.get("features") if isinstance(info, dict) else None
+    found = features.items() if isinstance(features, dict) else ()
+    return {name: made for name, kind in found if (made := _namer(kind))}
+
+
+def _namer(kind: Any) -> Namer | None:
+    """What names class labels of a kind of column, inside lists and objects too."""
+    if isinstance(kind, list) and len(kind) == 1:  # how older versions wrote a list
+        kind = {"_type": "Sequence", "feature": kind[0]}
+    if not isinstance(kind, dict):
+        return None
+    if kind.get("_type") == "ClassLabel" and isinstance(kind.get("names"), list):
+        names = kind["names"]
+
+        def named(value: Any, where: str) -> Any:
+            if not isinstance(value, int) or value < 0:
+                return None if isinstance(value, int) else value
+            if value >= len(names):
+                raise DataError(
+                    f"{where}: the class label {value}, and the file names {len(names)}, from 0; "
+                    "get it again, or read it by format: csv or jsonl"
+                )
+            return names[value]
+
+        return named
+    if "_type" in kind:
+        inner = _namer(kind.get("feature"))
+        return inner and (
+            lambda values, where: (
+                [inner(one, where) for one in values] if isinstance(values, list) else values
+            )
+        )
+    made = {name: namer for name, part in kind.items() if (namer := _namer(part))}
+    return (
+        (
+            lambda row, where: (
+                {n: made[n](v, where) if n in made else v for n, v in row.items()}
+                if isinstance(row, dict)
+                else row
+            )
+        )
+        if made
+        else None
+    )
 
 
 def plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:

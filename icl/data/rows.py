@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
-from icl.core.errors import DataError
+from icl.core.errors import ConfigError, DataError
 from icl.core.registry import did_you_mean
-from icl.core.types import Example
-from icl.data.spec import DataSpec
+from icl.core.types import JSON, Example
+from icl.data.spec import DataSpec, Expressions, fill_placeholders, is_expression
 
 __all__ = ["Digests", "Row", "RowTable", "read_column", "read_examples", "find_wanted_columns"]
 
 
 _SPLITS = ("split", "partition")
+_INDEX = ("Unnamed: 0", "__index_level_0__")
+"""What pandas calls the number of a row that it wrote without a name."""
+ROW = "row"
+"""``id: row`` takes row numbers; in expressions, the whole row. A column of this name wins."""
+BATCH_ROWS = 256
+"""Rows whose expressions are evaluated at a time."""
 
 Row = tuple[str, dict[str, Any]]
 """Where the row stands (``file:line``), and column -> value."""
@@ -97,14 +103,24 @@ class _Layout:
     hidden: frozenset[str | None]
     """Columns that are no fields where all are taken."""
     empty_is_none: bool
+    fields: Mapping[str, str]
+    """Those of the spec with their placeholders filled."""
+    answer: str | None
+    """Column or expression of the right answer."""
+    read: frozenset[str]
+    """Columns that an expression for the answer reads."""
+    reads_all: bool
+    """Whether no column can be named that the answer does not come from."""
+    expressions: tuple[str, ...]
+    """Those of fields and answer, each once."""
 
 
 def read_examples(table: RowTable, spec: DataSpec) -> Iterator[Example]:
     """Yield the rows of the spec's split as examples; row numbers count all rows of the table.
 
     Raises:
-        DataError: a missing column or split, a wrong id or answer, an id that stands twice; with
-            the place of the row.
+        DataError: a missing column or split, a wrong id or answer, an id that stands twice, an
+            expression that fails; with the place of the row.
     """
     rows = table.rows()
     first = next(rows, None)
@@ -114,26 +130,141 @@ def read_examples(table: RowTable, spec: DataSpec) -> Iterator[Example]:
     meta = {name: getattr(spec, name) for name in ("locale", "source", "target", "split")}
     known = {name: value for name, value in meta.items() if value is not None}
     ids = Digests()
-    for identity, where, row in _chosen(chain([first], rows), table, spec, layout):
+    chosen = _chosen(chain([first], rows), table, spec, layout)
+    for identity, where, row, values in _evaluated(chosen, table, spec, layout):
         if layout.id is not None:
             ids.add(identity)
         split = row.get(layout.split) if layout.split else None
         own = known | {"split": split} if isinstance(split, str) else known
-        fields, targets, gold = _parts(row, where, spec, layout)
+        fields, targets, gold = _parts(row, where, spec, layout, values)
         yield Example(identity, fields, targets, own, gold)
     for pair in ids.doubled():
-        _tell_doubled(pair, _chosen(table.rows(), table, spec, layout))
+        again = _chosen(table.rows(), table, spec, layout)
+        _tell_doubled(
+            pair,
+            ((identity, where, row) for identity, where, row, _ in _kept(again, table, spec)),
+        )
 
 
 def _layout(row: Mapping[str, Any], table: RowTable, spec: DataSpec) -> _Layout:
     identity = spec.id or ("id" if "id" in row else None)
+    numbered = identity == ROW and ROW not in row
     split = next((name for name in _SPLITS if name in row), None)
     chosen = table.split_is_chosen or "{split}" in str(spec.path)
-    hidden = frozenset({identity, split})
-    return _Layout(identity, None if chosen else split, hidden, table.empty_is_none)
+    hidden = frozenset({identity, split, *_INDEX, *(["id"] if numbered else [])})
+    fields = {
+        name: source
+        if is_expression(source)
+        else fill_placeholders(source, spec, f"{table.place}: fields: {name}: {source!r}")
+        for name, source in spec.fields.items()
+    }
+    answer = spec.answer
+    if answer is not None and not is_expression(answer):
+        answer = fill_placeholders(answer, spec, f"{table.place}: answer: {answer!r}")
+        answer = fields.get(answer, answer)
+    written = [one for one in (*fields.values(), answer) if is_expression(one)]
+    read: frozenset[str] = frozenset()
+    if answer is not None and is_expression(answer):
+        (read,) = _evaluator(spec).find_columns([answer])
+    return _Layout(
+        None if numbered else identity,
+        None if chosen else split,
+        hidden,
+        table.empty_is_none,
+        fields,
+        answer,
+        read | ({ROW} if ROW in row and read else set()),
+        ROW in read and ROW not in row,
+        tuple(dict.fromkeys(one for one in written if one is not None)),
+    )
 
 
-def _tell_doubled(pair: tuple[int, int], chosen: Iterator[tuple[str, str, Any]]) -> None:
+def _evaluator(spec: DataSpec) -> Expressions:
+    if spec.expressions is None:
+        raise ConfigError(
+            f"{spec.path}: a data spec with expressions in {{{{ }}}} needs something that "
+            "evaluates them: DataSpec(…, expressions=icl.RowExpressions()); an experiment file "
+            "brings it along"
+        )
+    return spec.expressions
+
+
+Chosen = tuple[str, str, dict[str, Any]]
+"""Id, place and columns of a row of the split."""
+Evaluated = tuple[str, str, dict[str, Any], Mapping[str, JSON]]
+"""The same with the values of the expressions."""
+
+
+def _evaluated(
+    chosen: Iterator[Chosen], table: RowTable, spec: DataSpec, layout: _Layout
+) -> Iterator[Evaluated]:
+    """The rows that ``where`` keeps, with what the expressions say of each; the rest is told."""
+    kept = _kept(chosen, table, spec)
+    if not layout.expressions:
+        yield from kept
+        return
+    while batch := list(islice(kept, BATCH_ROWS)):
+        values = _evaluator(spec).evaluate(
+            layout.expressions, [(where, row) for _, where, row, _ in batch]
+        )
+        for (identity, where, row, _), found in zip(batch, values, strict=True):
+            yield identity, where, row, dict(zip(layout.expressions, found, strict=True))
+
+
+def _kept(chosen: Iterator[Chosen], table: RowTable, spec: DataSpec) -> Iterator[Evaluated]:
+    total = left_out = 0
+    if spec.where is None:
+        yield from ((identity, where, row, {}) for identity, where, row in chosen)
+        return
+    while batch := list(islice(chosen, BATCH_ROWS)):
+        truths = find_kept(spec, [(where, row) for _, where, row in batch])
+        total, left_out = total + len(batch), left_out + truths.count(False)
+        for (identity, where, row), kept in zip(batch, truths, strict=True):
+            if kept:
+                yield identity, where, row, {}
+    tell_left_out(spec, table.place, left_out, total)
+
+
+def find_kept(spec: DataSpec, rows: Sequence[tuple[str, Mapping[str, JSON]]]) -> list[bool]:
+    """Return for each row (its place, column -> value) whether ``where`` keeps it.
+
+    Raises:
+        DataError: the column it names holds something else than true, false and null.
+    """
+    assert spec.where is not None
+    if is_expression(spec.where):
+        return [bool(value) for (value,) in _evaluator(spec).evaluate([spec.where], rows)]
+    truths = []
+    for place, row in rows:
+        if not {spec.where, spec.where.partition(".")[0]} & row.keys():
+            raise DataError(
+                f"{place}: where: no column {spec.where!r}{did_you_mean(spec.where, row)}; an "
+                "expression stands in {{ }}"
+            )
+        value = read_column(row, spec.where, place)
+        if not isinstance(value, bool | None):
+            raise DataError(
+                f"{place}: where: the column {spec.where!r} holds {value!r}, and a column of true "
+                f"and false is needed; or write what it must be, as in "
+                f'`where: "{{{{ {spec.where} == {value!r} }}}}"`'
+            )
+        truths.append(bool(value))
+    return truths
+
+
+def tell_left_out(spec: DataSpec, place: str, left_out: int, total: int) -> None:
+    """Tell how many rows ``where`` left out.
+
+    Raises:
+        DataError: none is left.
+    """
+    if total and left_out == total:
+        raise DataError(f"{place}: where: {spec.where} keeps none of {total} rows; correct it")
+    if left_out:
+        spec.note(f"{place}: {left_out} of {total} rows are left out by where: {spec.where}")
+
+
+def _tell_doubled(pair: tuple[int, int], chosen: Iterator[Chosen]) -> None:
     """Read the ids of two rows again, since only their hashes were kept; tell where they stand."""
     (first, before), (second, where) = (
         (identity, place) for n, (identity, place, _) in enumerate(chosen) if n in pair
@@ -141,12 +272,15 @@ def _tell_doubled(pair: tuple[int, int], chosen: Iterator[tuple[str, str, Any]])
     if first == second:
         line = before.rpartition(":")[2]
         at = f"line {line}" if line.isdecimal() else before
-        raise DataError(f"{where}: the id {first!r} stands on {at} too")
+        raise DataError(
+            f"{where}: the id {first!r} stands on {at} too; write `id: row` in the data to number "
+            "the rows instead"
+        )
 
 
 def _chosen(
     rows: Iterator[Row], table: RowTable, spec: DataSpec, layout: _Layout
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
+) -> Iterator[Chosen]:
     """Yield (id, where, row) of the rows of the spec's split."""
     filtered = spec.split is not None and not (table.split_is_chosen or "{split}" in str(spec.path))
     if filtered and layout.split is None:
@@ -177,14 +311,26 @@ def find_wanted_columns(spec: DataSpec, names: Iterable[str], place: str) -> lis
     if not spec.fields:
         return None
     there = list(names)
-    asked = [*spec.fields.values(), *filter(None, [spec.id])]
+    sources = [*spec.fields.values(), *filter(None, [spec.answer, spec.where])]
+    written = [source for source in sources if is_expression(source)]
+    read = frozenset[str]().union(*_evaluator(spec).find_columns(written)) if written else set()
+    if ROW in read and ROW not in there:
+        return None
+    asked = [source for source in (*spec.fields.values(), *filter(None, [spec.where]))]
+    if spec.id is not None and (spec.id != ROW or ROW in there):
+        asked.append(spec.id)
     if spec.answer is not None:
         asked.append(spec.fields.get(spec.answer, spec.answer))
+    asked = [
+        fill_placeholders(source, spec, f"{place}: the column {source!r}")
+        for source in asked
+        if not is_expression(source)
+    ]
     roots = [name if name in there else name.partition(".")[0] for name in asked]
     for name, root in zip(asked, roots, strict=True):
         if root not in there:
             raise DataError(f"{place}: no column {name!r}{did_you_mean(name, there)}")
-    kept = {*roots, *_SPLITS, *(() if spec.id else ("id",))}
+    kept = {*roots, *read, *_SPLITS, *(() if spec.id else ("id",))}
     return [name for name in there if name in kept]
 
 
@@ -214,25 +360,80 @@ def _id(row: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def _parts(
-    row: dict[str, Any], where: str, spec: DataSpec, layout: _Layout
+    row: dict[str, Any],
+    where: str,
+    spec: DataSpec,
+    layout: _Layout,
+    values: Mapping[str, JSON],
 ) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
     """Fields, targets and gold; the answer's column is always a field, for the target half."""
-    columns = dict(spec.fields) or {name: name for name in row if name not in layout.hidden}
+    columns = dict(layout.fields) or {name: name for name in row if name not in layout.hidden}
     gold: list[str] = []
     targets: tuple[str, ...] = ()
-    if spec.answer is not None:
-        answer = columns.get(spec.answer, spec.answer)
-        value = read_column(row, answer, where)
-        targets = () if layout.empty_is_none and value == "" else _targets(value, answer, where)
-        if answer not in columns.values():
+    turns: list[JSON] | None = None
+    answer = layout.answer
+    if answer is not None:
+        value = values[answer] if answer in values else read_column(row, answer, where)
+        if isinstance(value, list) and is_chat(value):
+            turns, targets = _split_turns(value, answer, where)
+        elif not (layout.empty_is_none and value == ""):
+            targets = _targets(value, answer, where)
+        if answer not in values and answer not in columns.values():
             columns[answer] = answer
-        root = answer.partition(".")[0]
-        gold = [name for name, source in columns.items() if source in (answer, root)]
+        gold = _gold(columns, answer, layout)
     unknown = next((name for name in spec.gold if name not in columns), None)
     if unknown is not None:
         raise DataError(f"{where}: gold names no field {unknown!r}{did_you_mean(unknown, columns)}")
-    fields = {name: read_column(row, source, where) for name, source in columns.items()}
+    fields = {
+        name: values[source] if source in values else read_column(row, source, where)
+        for name, source in columns.items()
+    }
+    if turns is not None:  # what was said before the answer gives nothing away
+        held = [name for name, source in columns.items() if source == answer]
+        fields |= dict.fromkeys(held, turns)
+        gold = [name for name in gold if name not in held]
     return fields, targets, tuple(dict.fromkeys([*gold, *spec.gold]))
+
+
+def _gold(columns: Mapping[str, str], answer: str, layout: _Layout) -> list[str]:
+    """Fields that give the answer away: its column, or those that its expression reads."""
+    if not is_expression(answer):
+        roots = {answer, answer.partition(".")[0]}
+        return [name for name, source in columns.items() if source in roots]
+    return [
+        name
+        for name, source in columns.items()
+        if source == answer
+        or (
+            not is_expression(source)
+            and (layout.reads_all or {source, source.partition(".")[0]} & layout.read)
+        )
+    ]
+
+
+def is_chat(values: list[Any]) -> bool:
+    """Whether the values are chat turns: objects with ``role`` and ``content``."""
+    return len(values) > 0 and all(
+        isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in values
+    )
+
+
+def _split_turns(turns: list[Any], name: str, where: str) -> tuple[list[JSON], tuple[str, ...]]:
+    """The turns before the assistant's last one, and what that one says; no turn is no answer."""
+    places = [n for n, turn in enumerate(turns) if turn["role"] == "assistant"]
+    if not places:
+        return turns, ()
+    content = turns[places[-1]]["content"]
+    if isinstance(content, list):  # the parts that servers write
+        texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        written = [text for text in texts if isinstance(text, str)]
+        content = "".join(written) if len(written) == len(texts) else content
+    if not isinstance(content, str):
+        raise DataError(
+            f"{where}: the last turn of the assistant in {name!r} says {content!r}; a text is "
+            "needed"
+        )
+    return turns[: places[-1]], (content,)
 
 
 def _targets(value: Any, name: str, where: str) -> tuple[str, ...]:

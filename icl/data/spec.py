@@ -6,18 +6,61 @@ import difflib
 import glob
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
 from icl.core.errors import DataError
+from icl.core.types import JSON
 
-__all__ = ["DataSpec", "find_file", "find_path", "find_paths", "read_text_lines"]
+__all__ = [
+    "DataSpec",
+    "Expressions",
+    "Quoting",
+    "find_encoding",
+    "find_file",
+    "fill_placeholders",
+    "find_path",
+    "find_paths",
+    "is_expression",
+    "note_encoding",
+    "read_text_lines",
+]
 
 
 _PLACEHOLDERS = ("locale", "source", "target", "split", "lang")
+_EXPRESSION = re.compile(r"\s*\{\{.*\}\}\s*", re.DOTALL)
+
+Quoting = Literal["minimal", "none"]
+"""Whether a cell of a table may stand in double quotes, by the words of Python's ``csv``."""
+
+
+def is_expression(text: str | None) -> bool:
+    """Whether a key holds an expression in ``{{ }}``, and no name of a column.
+
+    >>> is_expression("{{ answer | trim }}"), is_expression("answer"), is_expression(None)
+    (True, False, False)
+    """
+    return text is not None and _EXPRESSION.fullmatch(text) is not None
+
+
+class Expressions(Protocol):
+    """What evaluates the expressions of a spec; :class:`icl.prompts.row_expressions.RowExpressions`
+    does in a bounded process.
+    """
+
+    def find_columns(self, expressions: Sequence[str]) -> list[frozenset[str]]:
+        """Return the columns that each expression reads; ``row`` among them means all."""
+        ...
+
+    def evaluate(
+        self, expressions: Sequence[str], rows: Sequence[tuple[str, Mapping[str, JSON]]]
+    ) -> list[list[JSON]]:
+        """Return the value of each expression for each row (its place, column -> value)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +87,43 @@ class DataSpec:
     """First and last row, from 1, both included, in file order: for sets without splits (with a
     split, its own rows are counted)."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """Template field -> column, or ``column.key`` for a key of its objects; empty: all columns
-    but id and split, under their own names."""
+    """Template field -> column, ``column.key`` for a key of its objects, or an expression in
+    ``{{ }}``; ``{source}`` and its like are filled in. Empty: all columns but id and split,
+    under their own names."""
     answer: str | None = None
-    """Column, or field of ``fields``, with the right answer; a list holds several."""
+    """Column, or field of ``fields``, with the right answer, or an expression; a list holds
+    several. In a list of chat turns the last one of the assistant is the answer."""
+    where: str | None = None
+    """Which rows there are: an expression, or a column of true and false; all by default."""
     id: str | None = None
-    """Column of the ids; default ``id`` where there is one, else the row number from 0."""
+    """Column of the ids; default ``id`` where there is one, else the row number from 0. ``row``
+    takes the row number, unless a column is called so."""
     gold: tuple[str, ...] = ()
     """Fields beside the answer that give it away."""
     encoding: str = "utf-8"
+    """A byte order mark, and UTF-16 without one, are found whatever this says."""
+    delimiter: str | None = None
+    """Of ``csv`` and ``tsv``: what stands between cells; None: guessed by the first line."""
+    quoting: Quoting | None = None
+    """Of ``csv`` and ``tsv``: ``minimal`` reads quotes around a cell, ``none`` as text of it;
+    None: ``minimal`` for ``csv``, guessed for ``tsv``."""
+    at: str | None = None
+    """Of ``json``: the dotted path to the list of rows; None: the file is the list."""
     columns: tuple[str, ...] = ()
     """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
     config: str | None = None
     """For ``hf``: configuration (subset) of the data set."""
     revision: str | None = None
     """For ``hf``: commit, tag or branch on the hub."""
+    expressions: Expressions | None = field(default=None, compare=False, repr=False)
+    """What evaluates expressions; an experiment file brings it along."""
+    tell: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
+    """Called with a line for whatever was guessed or left out; None: nobody is told."""
+
+    def note(self, text: str) -> None:
+        """Tell whoever reads the data what was guessed or left out."""
+        if self.tell is not None:
+            self.tell(text)
 
     @property
     def by_split(self) -> bool:
@@ -107,14 +172,28 @@ def _matches(text: str) -> list[Path]:
 
 
 def _filled(spec: DataSpec, lang: str | None) -> str:
-    text = str(spec.path.expanduser())
+    return fill_placeholders(
+        str(spec.path.expanduser()), spec, f"the path {str(spec.path)!r}", lang
+    )
+
+
+def fill_placeholders(text: str, spec: DataSpec, what: str, lang: str | None = None) -> str:
+    """Return a text with ``{locale}``, ``{source}`` and their like replaced by the spec's values.
+
+    Raises:
+        DataError: a placeholder without a value.
+    """
     values = {name: getattr(spec, name) for name in _PLACEHOLDERS[:-1]} | {"lang": lang}
     for name in _PLACEHOLDERS:
         if "{" + name + "}" not in text:
             continue
         if values[name] is None:
-            hint = "only lines files have it" if name == "lang" else f"give {name}: in the data"
-            raise DataError(f"the path {str(spec.path)!r} has {{{name}}} but no value: {hint}")
+            hint = {
+                "lang": "only lines files have it, in their path",
+                "source": "give pair: under rows",
+                "target": "give pair: under rows",
+            }.get(name, f"give {name}: under rows")
+            raise DataError(f"{what} has {{{name}}} but no value: {hint}")
         text = text.replace("{" + name + "}", str(values[name]))
     return text
 
@@ -160,7 +239,7 @@ def read_text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") ->
             (file:line).
     """
     path = find_file(path)
-    name = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+    name = find_encoding(path, encoding)
     number = 0
     try:
         with _binary(path) as raw, io.TextIOWrapper(raw, name, newline=newline) as text:
@@ -172,7 +251,8 @@ def read_text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") ->
         before = bytes(error.object[: error.start]).decode(name, errors="replace")
         raise DataError(
             f"{path}:{number + 1 + before.count(chr(10))}: byte 0x{error.object[error.start]:02x} "
-            f"is not {encoding} ({error.reason}); save the file as UTF-8 or give its encoding:"
+            f"is not {_plain_name(name)} ({error.reason}); save the file as UTF-8 or give its "
+            "encoding: in the data, such as cp1252 for one from Excel"
         ) from None
     except (LookupError, ValueError) as error:
         raise DataError(f"{path}: {error}; write encoding: utf-8, latin-1, cp1252 …") from None
@@ -187,6 +267,54 @@ def read_text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") ->
         ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+_MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+"""Byte order mark -> Python's name of the encoding that takes it off; longer ones come first."""
+_LOOKED_AT = 4096
+"""Bytes at the start of a file by which UTF-16 without a byte order mark is told."""
+
+
+def find_encoding(path: Path, encoding: str = "utf-8") -> str:
+    """Return the encoding to read a text file by, as Python calls it.
+
+    A byte order mark decides; without one, a file that is to be UTF-8 is UTF-16 where every other
+    byte of its beginning is zero, as it is in no text of UTF-8.
+    """
+    utf8 = _plain_name(encoding) == "utf-8"
+    try:
+        with _binary(find_file(path)) as raw:
+            begin = raw.read(_LOOKED_AT)
+    except (OSError, EOFError, zlib.error):
+        return "utf-8-sig" if utf8 else encoding  # whoever reads the file tells what is wrong
+    marked = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), None)
+    if marked is not None and (utf8 or encoding.lower().startswith("utf")):
+        return marked
+    if utf8 and len(begin) >= 4:
+        pairs = len(begin) // 2
+        for name, zeros in (("utf-16-le", begin[1::2]), ("utf-16-be", begin[0::2])):
+            other = begin.count(0) - zeros.count(0)
+            if zeros.count(0) > 0.6 * pairs and other < 0.1 * pairs:
+                return name
+    return "utf-8-sig" if utf8 else encoding
+
+
+def note_encoding(path: Path, spec: DataSpec) -> None:
+    """Tell that a file is read by another encoding than its spec says."""
+    found = find_encoding(path, spec.encoding)
+    if found.startswith(("utf-16", "utf-32")) and not spec.encoding.lower().startswith(found[:6]):
+        spec.note(f"{path}: read as {found[:6].upper()}, as its first bytes say")
+
+
+def _plain_name(encoding: str) -> str:
+    name = encoding.lower().replace("_", "-").removesuffix("-sig")
+    return "utf-8" if name == "utf8" else name
 
 
 def _binary(path: Path) -> BinaryIO:

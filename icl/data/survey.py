@@ -33,7 +33,8 @@ class Survey:
     of: str = ""
     """Locale, language or split whose rows were counted: the first one."""
     note: str = ""
-    """Why there are no rows: on the hub, too large to count, or what is wrong."""
+    """Why there are no rows (on the hub, too large to count, or what is wrong), or what was guessed
+    of the file."""
 
     def text(self) -> str:
         """One line.
@@ -62,12 +63,16 @@ def survey(spec: DataSpec) -> Survey:
         size = path.stat().st_size if path.is_file() else 0
         if size > CHEAP_BYTES:
             return Survey(values, note=f"{size / 1e6:,.0f} MB, not counted")
-        rows = lookup("format", first.format)(first)
+        notes: dict[str, None] = {}
+        counted = replace(first, tell=notes.setdefault)
+        if first.source is None and any("{" in name for name in first.fields.values()):
+            counted = replace(counted, fields={}, answer=None, gold=())  # of no pair in particular
+        rows = lookup("format", first.format)(counted)
         splits = Counter(row.meta.get("split", "") for row in rows)
     except DataError as error:
         return Survey(note=f"not there: {error}")
     picked = [first.source if name == "language" else getattr(first, name) for name in values]
-    return Survey(values, splits, ", ".join(filter(None, picked)))
+    return Survey(values, splits, ", ".join(filter(None, picked)), "; ".join(notes))
 
 
 def _hub(spec: DataSpec) -> Survey:

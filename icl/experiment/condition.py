@@ -48,6 +48,10 @@ from icl.tasks.predict import read_gold
 __all__ = ["Condition", "Request", "build", "check_answers", "hash_request", "teach_rows"]
 
 
+_LABEL_REMEDIES: dict[str | None, str] = {
+    "shared": "add it under `labels:`",
+    "row": "add it under `choice_labels:`, or name there the field that lists each row's labels",
+}
 FORMAT = 1
 """Raised when records of older versions can no longer be reused."""
 
@@ -458,10 +462,25 @@ def check_answers(condition: Condition) -> None:
     """The right answers are among the choices, and the choices of every row can be told apart.
 
     Raises:
-        DataError: a row, which the message names, whose answer is none of them.
+        DataError: a row, which the message names, whose answer is none of them, or one of whose
+            fields has a name that the template reads as something else.
     """
     template = condition.template
     kind = template.file.kind
+    like_it: set[tuple[object, ...]] = set()
+    for example in (*condition.examples, *condition.pool):
+        form = (*example.fields, None, *example.gold, None, *example.meta)
+        if form in like_it and not {"target", "targets"} & example.fields.keys():
+            continue  # only these are told by what they hold
+        like_it.add(form)
+        if (found := template.find_concealed(example)) is not None:
+            name, place = found
+            raise DataError(
+                f"{place}: reads {name!r}, which is a reserved name, and example {example.id!r} "
+                f"has a field {name!r} that it hides; rename the field in the data, as in "
+                f"`fields: {{own_{name}: {name}}}` beside the others you need, and read "
+                f"`own_{name}`"
+            )
     if kind.gold == "items":
         for example in (*condition.examples, *condition.pool):
             if example.targets and template.file.head.label_field not in example.fields:
@@ -479,7 +498,7 @@ def check_answers(condition: Condition) -> None:
             whose = "of" if kind.labels == "shared" else "that it has under"
             raise DataError(
                 f"example {example.id!r} has the label {label!r}, which is not among the "
-                f"{len(labels)} labels {whose} {template.name}; add it under "
-                f"`{'labels' if kind.labels == 'shared' else 'choice_labels'}:`"
+                f"{len(labels)} labels {whose} {template.name}; "
+                f"{_LABEL_REMEDIES[kind.labels]}"
                 f"{did_you_mean(label, labels)}"
             )

@@ -22,9 +22,10 @@ from pydantic import (
 from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
 from icl.core.types import Method
-from icl.data import DataSpec
+from icl.data import DataSpec, Quoting
 from icl.experiment.renamed import check_keys
 from icl.experiment.shot_order import explain_misfit
+from icl.prompts.row_expressions import RowExpressions
 
 __all__ = [
     "BudgetEntry",
@@ -211,15 +212,27 @@ class DataEntry(StrictEntry):
     """File or folder, relative to the experiment file; may hold {lang} {locale} {split}. For
     ``hf`` also an id of the hub."""
     fields: Usual[dict[str, str]] = {}
-    """Template field -> column, or column.key; empty takes every column under its own name."""
+    """Template field -> column, column.key, or an expression in ``{{ }}``; empty takes every column
+    under its own name."""
     answer: Basic[str | None] = None
-    """Field that holds the right answer, or a list of them."""
+    """Field that holds the right answer, or a list of them, or an expression in ``{{ }}``."""
+    where: Usual[str | None] = None
+    """Which rows there are: an expression in ``{{ }}``, or a column of true and false."""
     id: Usual[str | None] = None
-    """Column of the row's id; ``id`` if there is one, else the row's number from 0."""
+    """Column of the row's id; ``id`` if there is one, else the row's number from 0, which ``row``
+    takes always."""
     gold: Usual[list[str]] = []
     """Further fields that give the answer away."""
     encoding: Rare[str] = "utf-8"
-    """Encoding of a text file."""
+    """Encoding of a text file; a byte order mark decides where there is one."""
+    delimiter: Rare[str | None] = Field(default=None, min_length=1, max_length=1)
+    """What stands between cells of ``csv`` and ``tsv``; guessed by the first lines where it is
+    missing."""
+    quoting: Rare[Quoting | None] = None
+    """Of ``csv`` and ``tsv``: ``minimal`` takes quotes off cells, ``none`` keeps them as text;
+    guessed for ``tsv``."""
+    at: Rare[str | None] = None
+    """Of ``json``: the list of rows inside the file, as in ``data.rows``."""
     columns: Usual[list[str]] = []
     """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
     config: Usual[str | None] = None
@@ -229,6 +242,13 @@ class DataEntry(StrictEntry):
     cite: Rare[str | None] = None
     """How it is cited in reports: a known data set (``massive``, ``xcopa`` …), BibTeX text, a
     ``.bib`` file, or ``none``; by default what its format is known for."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _between(cls, delimiter: str | None) -> str | None:
+        if delimiter in ('"', "\n", "\r"):
+            raise ValueError('no quote or line end can part cells; accepted: "," ";" "|" "\\t" …')
+        return delimiter
 
     @field_validator("columns")
     @classmethod
@@ -265,10 +285,15 @@ class DataEntry(StrictEntry):
             answer=self.answer,
             id=self.id,
             gold=tuple(self.gold),
+            where=self.where,
             encoding=self.encoding,
+            delimiter=self.delimiter,
+            quoting=self.quoting,
+            at=self.at,
             columns=tuple(self.columns),
             config=self.config,
             revision=self.revision,
+            expressions=RowExpressions(),
         )
 
 
@@ -372,8 +397,9 @@ class TaskEntry(StrictEntry):
     method: Usual[Method | None] = None
     """``rank`` scores every choice, ``generate`` writes and parses, ``channel`` scores the input
     behind every label (the noisy channel); the task's first by default."""
-    parser: Rare[str | None] = None
-    """How an answer is read from what was written; the task's by default."""
+    parser: Rare[str | dict[str, Any] | None] = None
+    """How an answer is read from what was written, the task's by default: a name, or ``{parser:
+    regex, pattern: "answer is (.+)"}``."""
     metrics: Usual[list[str | dict[str, Any]] | None] = None
     """What is scored, the task's by default: names, ``{metric: bleu, tokenize: char}`` or
     ``{command: "…", name: comet}``."""

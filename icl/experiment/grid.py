@@ -33,6 +33,7 @@ from icl.experiment.samples import list_built_in_data
 from icl.experiment.shots import expand_shots, list_shot_settings, name_shots, name_shots_apart
 from icl.metrics import make_metric
 from icl.metrics.command import check_command_name
+from icl.tasks.patterns import make_parser
 
 __all__ = ["Experiment", "Point", "list_own_data", "list_points"]
 
@@ -306,11 +307,12 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
     """Every registered name is known, before anything is loaded."""
     for kind, name in (
         ("task", task.task),
-        ("parser", task.parser),
         ("selector", "fixed" if shots.file else shots.select),
     ):
         if name is not None and name not in names(kind):
             raise ConfigError(f"{where}: unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
+    if task.parser is not None:
+        make_parser(task.parser, f"{where}: parser")
     called: set[str] = set()
     for entry in task.metrics or ():
         name, metric = make_metric(entry, f"{where}: metrics")

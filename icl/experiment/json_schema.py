@@ -70,7 +70,8 @@ _FRONT_MATTER = {
     "answer_fields": "More fields that give the answer away, and so are hidden from inputs.",
     "shared_fields": "Fields that an input may read although the target reads them.",
     "choices": "For choose: fields that hold a row's options, or one field with a list.",
-    "choice_labels": "For choose: how the answer names an option: index, text, or these labels.",
+    "choice_labels": "For choose: how the answer names an option: index, text, these labels, or "
+    "the field that lists them.",
     "stop": "Texts that end an answer; the first one is also the end of a choice.",
     "separator": "What joins system, instruction, shots and query.",
     "choice_end": "Behind which choices the end of the answer is scored.",

@@ -6,8 +6,10 @@ Only rows, template and, where the model is on this machine, its tokenizer are r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,7 @@ def _line_meant(message: str, source: str, task: str = "") -> int:
 
 def find_template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
     """(line, text) of what can be told of a template without data."""
+    yield from file.find_refused()
     yield from _spaces(file)
     yield from _stops(file)
     tables = _tables(file)
@@ -294,6 +297,8 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
                 yield Problem(name, name, at, f"{join_axes(condition.point.axes, ' · ')}: {text}")
         except IclError as error:
             yield _located(error, name, name, source, task)
+    for label, spelt in loader.spellings.items():
+        yield Problem(name, name, 1, describe_spellings(label, spelt))
     for file in templates.values():
         for line, text in find_template_problems(file):
             yield Problem(name, str(file.path), line, text)
@@ -424,19 +429,55 @@ def find_choice_problems(template: Template, ended: bool = True) -> Iterator[str
 
 def find_faults(choices: Sequence[Choice], stops: Sequence[str], ended: bool) -> Iterator[str]:
     """What is wrong with choices that stand together: too alike, or cut by a stop."""
-    seen: dict[str, str] = {}
+    seen: dict[str, Choice] = {}
     for choice in choices:
-        folded = " ".join(choice.text.casefold().split())
+        folded = _fold(choice.text)
         if folded in seen:
-            yield (
-                f"the labels {seen[folded]!r} and {choice.label!r} differ in case or space only "
-                f"({choice.text!r}); give each a word of its own"
-            )
-        seen[folded] = choice.label
+            yield describe_twins(seen[folded], choice)
+        seen[folded] = choice
         for stop in stops:
             if stop in choice.text:
                 yield f"the choice {choice.text!r} holds the stop {stop!r}; choose another word"
     yield from _beginnings(choices, ended)
+
+
+def _fold(text: str) -> str:
+    """A text without what readers overlook: case, space, width and form of letters, ``.0``."""
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    folded = unicodedata.normalize("NFKC", folded)
+    number = re.fullmatch(r"([+-]?)0*(\d+?)(?:\.0*)?", folded)
+    return f"{number[1].strip('+')}{number[2]}" if number else folded
+
+
+def describe_twins(first: Choice, second: Choice) -> str:
+    """Say in what two choices differ that look alike, with code points where eyes cannot tell."""
+    both = [" ".join(choice.text.split()) for choice in (first, second)]
+    pair = f"the labels {first.label!r} and {second.label!r}"
+    repair = "give each a word of its own, or make them one label in the data"
+    if both[0].lower() == both[1].lower():  # casefold would part ligatures, too
+        return f"{pair} differ in case or space only ({second.text!r}); {repair}"
+    if re.fullmatch(r"[+-]?[\d.]+", _fold(second.text)):
+        return f"{pair} are one number, written in two ways; {repair}"
+    shown = " and ".join(_code_points(*pair) for pair in (both, both[::-1]))
+    return f"{pair} differ only in the form of their letters ({shown}); {repair}"
+
+
+def describe_spellings(label: str, spelt: Collection[str]) -> str:
+    """Say of a label that the data has it in another Unicode form than the one compared in."""
+    other = min(spelt)
+    return (
+        f"the data spells the label {label!r} in another Unicode form too, with "
+        f"{_code_points(other, label)} for {_code_points(label, other)}; both count as one, in "
+        "NFC: save the data in NFC, so that others read it so too"
+    )
+
+
+def _code_points(text: str, other: str) -> str:
+    """The part of a text in which it differs from another, as ``U+0065 U+0301``."""
+    begin = len(commonprefix([text, other]))
+    end = len(commonprefix([text[begin:][::-1], other[begin:][::-1]]))
+    part = text[begin : len(text) - end]
+    return " ".join(f"U+{ord(char):04X}" for char in part) or "nothing"
 
 
 def _beginnings(choices: Sequence[Choice], ended: bool) -> Iterator[str]:

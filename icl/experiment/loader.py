@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from icl.core.errors import ConfigError
 from icl.core.registry import construct, lookup
-from icl.core.types import JSON, Example, canonicalize
+from icl.core.types import JSON, Example, canonicalize, normalise_label
 from icl.data import DataSpec, RowHashes, RowSample, draw, hash_data, keep_apart, pin_commit, scan
 from icl.engines.protocol import ClosableEngine, EmbeddingEngine, Engine
 from icl.engines.sentence_encoder import Encoder
@@ -42,6 +42,46 @@ def enricher_of(point: Point) -> Enricher | None:
 
 
 @dataclass
+class _LabelledRows:
+    """The rows of a spec that have an answer; the others are counted as they pass.
+
+    Rows are answered first: until then the field with the answer passes for an input.
+    """
+
+    loader: Loader
+    spec: DataSpec
+    template: Template
+    total: int = 0
+    left_out: int = 0
+
+    def all(self) -> Iterator[Example]:
+        """Yield every row, whether it has an answer or not."""
+        compared = self.template.file.kind.labels is not None
+        for row in map(self.template.with_answer, self.loader.read(self.spec)):
+            for spelt in row.targets if compared else ():
+                if (label := normalise_label(spelt)) != spelt:
+                    self.loader.spellings.setdefault(label, set()).add(spelt)
+            yield self.template.with_label(row)
+
+    def __iter__(self) -> Iterator[Example]:
+        self.total = self.left_out = 0
+        for row in self.all():
+            self.total += 1
+            if row.targets:
+                yield row
+            else:
+                self.left_out += 1
+
+    def tell(self, whose: str) -> None:
+        """Tell how many rows were left out, if some were."""
+        if self.left_out:
+            have = "have no answer and are" if self.left_out > 1 else "has no answer and is"
+            self.loader.notes.setdefault(
+                f"{whose}: {self.left_out} of {self.total} rows {have} left out"
+            )
+
+
+@dataclass
 class Loader:
     """Loads data sets and engines once for a whole experiment."""
 
@@ -58,6 +98,10 @@ class Loader:
     """Name of a data set of the hub -> commit that was read."""
     read: Callable[[DataSpec], Iterable[Example]] = scan
     """Reads the rows of a spec; whoever asks for many parts of one file may keep it."""
+    notes: dict[str, None] = field(default_factory=dict)
+    """What was guessed or left out of the data, a line each, in the order it was found."""
+    spellings: dict[str, set[str]] = field(default_factory=dict)
+    """Label in NFC -> how the data spells it, where that is otherwise."""
 
     @property
     def held(self) -> int:
@@ -69,10 +113,14 @@ class Loader:
     ) -> DataSpec:
         """What to read, at a commit that is looked up once for a data set of the hub."""
         given = point.data[name].spec(self.experiment.base, locale, point.pair, rows)
-        spec = pin_commit(replace(given, revision=self.revisions.get(name, given.revision)))
+        told = replace(given, tell=self._tell, revision=self.revisions.get(name, given.revision))
+        spec = pin_commit(told)
         if spec.format == "hf" and spec.revision:
             self.revisions[name] = spec.revision
         return spec
+
+    def _tell(self, line: str) -> None:
+        self.notes.setdefault(line)
 
     def test(self, point: Point, template: Template) -> RowSample:
         """The test rows drawn, answered, and what was seen of all of them; read once.
@@ -86,8 +134,13 @@ class Loader:
         )
         if key not in self._tests:
             spec = self._spec(point, rows.data, point.locale, rows)
-            read = map(template.answered, self.read(spec))
-            self._tests[key] = draw(read, rows.n, rows.seed, template.takes_labels)
+            read = _LabelledRows(self, spec, template)
+            drawn = draw(read, rows.n, rows.seed, template.takes_labels)
+            if not drawn.available:  # no row has an answer: they are asked all the same
+                drawn = draw(read.all(), rows.n, rows.seed, template.takes_labels)
+            else:
+                read.tell(f"{point.task.task}: {rows.data}")
+            self._tests[key] = drawn
         drawn = self._tests[key]
         examples = self._enriched(point, template, key, drawn.examples)
         return drawn if examples is drawn.examples else replace(drawn, examples=examples)
@@ -120,19 +173,29 @@ class Loader:
         name = entry.data or rows.data
         given = [point.data[one].model_dump(mode="json") for one in (name, rows.data)]
         used = [given, rows.model_dump(), point.locale, list(point.pair or ())]
-        key = canonicalize([entry.model_dump(), name, locale, used, _reads(template)])
+        bare = point.shots.shown_labels == "none"
+        key = canonicalize([entry.model_dump(), name, locale, used, _reads(template), bare])
         if key not in self._pools:
             spec = self._spec(point, name, locale, entry)
-            read: Iterable[Example] = map(template.answered, self.read(spec))
+            held, same = RowHashes(), False
             if isinstance(entry, PoolEntry) and entry.without:
-                held, same = RowHashes(), (entry.without.data or rows.data) == name
+                same = (entry.without.data or rows.data) == name
                 for row in self._pool(point, entry.without, point.locale, template, test)[1]:
                     held.add(row)
-                read = (row for row in read if not held.has(row, same))
             by_id = {"leave_out": True, "auto": name == rows.data}
             by_id["allow"] = by_id["auto"] and locale == point.locale
             parallel = entry.parallel if isinstance(entry, PoolEntry) else "auto"
-            self._pools[key] = keep_apart(read, test.seen, by_id[parallel], entry.n, entry.seed)
+
+            def kept(read: Iterable[Example]) -> tuple[list[Example], int]:
+                rest = (row for row in read if not held.has(row, same))
+                return keep_apart(rest, test.seen, by_id[parallel], entry.n, entry.seed)
+
+            labelled = _LabelledRows(self, spec, template)
+            self._pools[key] = kept(labelled.all() if bare else labelled)
+            if labelled.total and labelled.left_out == labelled.total:
+                self._pools[key] = kept(labelled.all())  # whoever needs an answer says so
+            else:
+                labelled.tell(f"{point.task.task}: the pool {name}")
         return key, *self._pools[key]
 
     def _enriched(

@@ -39,7 +39,12 @@ from icl.core import errors
 from icl.core.errors import TemplateError
 from icl.core.kinds import told_kinds
 from icl.core.types import JSON, Prompt
-from icl.prompts.child_process_worker import CHAT, SandboxLimits, answer_request
+from icl.prompts.child_process_worker import (
+    CHAT,
+    EXPRESSIONS,
+    SandboxLimits,
+    answer_request,
+)
 from icl.prompts.jinja_sandbox import TemplateHalf
 from icl.prompts.render_again import Rendering
 from icl.prompts.template import Template, TemplateCopy
@@ -177,6 +182,36 @@ class Sandbox:
         text: str = turn.ask({"sent": [parts, wording]})
         return text
 
+    def find_columns(self, expressions: Sequence[str]) -> list[list[str]]:
+        """The columns that each expression of a data set reads.
+
+        Raises:
+            TemplateError: one is malformed, too large or too slow.
+        """
+        turn = self._turn("".join(expressions), EXPRESSIONS)
+        found: list[list[str]] = turn.ask({"columns": list(expressions)})
+        return found
+
+    def evaluate(
+        self,
+        expressions: Sequence[str],
+        rows: Sequence[tuple[str, Mapping[str, JSON]]],
+        offered: Sequence[str] = (),
+    ) -> list[list[JSON]]:
+        """The value of each expression for each row (its place, column -> value), in one message.
+
+        Args:
+            expressions: each in ``{{ }}``.
+            rows: with the columns that are read.
+            offered: columns to name in messages.
+
+        Raises:
+            TemplateError: an expression fails on a row, which the message names, or is too slow.
+        """
+        turn = self._turn("".join(expressions), EXPRESSIONS)
+        found: list[list[JSON]] = turn.ask({"rows": [list(expressions), list(rows), list(offered)]})
+        return found
+
     @property
     def rendering(self) -> Rendering:
         """Both, to read a run with."""
@@ -203,11 +238,11 @@ class Sandbox:
             except TimeoutError:
                 self._replace()
                 raise TemplateError(
-                    f"{name}: the template worked for more than {self.limits.cpu_s:g} s and was "
+                    f"{name}: {_works(name)} for more than {self.limits.cpu_s:g} s and was "
                     "stopped; make its loops or texts smaller"
                 ) from None
             except (EOFError, ConnectionError):
-                raise TemplateError(f"{name}: {_explain_end(self._replace())}") from None
+                raise TemplateError(f"{name}: {_explain_end(name, self._replace())}") from None
             if answer.get("full"):
                 self._replace()
             return answer
@@ -270,8 +305,9 @@ class Sandbox:
         return code
 
 
-def _explain_end(code: int | None) -> str:
+def _explain_end(name: str, code: int | None) -> str:
     """Why a child ended that should not have, and what repairs it."""
+    kind = "expression" if name == EXPRESSIONS else "template"
     what = f"the process that renders templates ended with code {code}"
     if code is not None and code > 0:
         return f"{what}; what it wrote to the terminal says why"
@@ -279,9 +315,13 @@ def _explain_end(code: int | None) -> str:
     if math.isfinite(allowed) and code in (-signal.SIGXCPU, -signal.SIGKILL):
         return (
             f"{what}: a process may use {allowed:g} s of a processor here; raise that limit "
-            "(ulimit -t unlimited, in a new shell), or make the template's loops smaller"
+            "(ulimit -t unlimited, in a new shell), or make the {kind}'s loops smaller"
         )
-    return f"{what}; the template is nested too deeply or needs too much memory, make it smaller"
+    return f"{what}; the {kind} is nested too deeply or needs too much memory, make it smaller"
+
+
+def _works(name: str) -> str:
+    return "a batch of rows was worked on" if name == EXPRESSIONS else "the template worked"
 
 
 def _send(line: socket.socket, message: Any, left: Left | None = None) -> None:

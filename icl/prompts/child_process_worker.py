@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,15 @@ from icl.core.errors import IclError, TemplateError
 from icl.core.kinds import learn_kinds
 from icl.core.types import Prompt
 from icl.prompts.chat_template import render_sent
-from icl.prompts.jinja_sandbox import TemplateHalf
+from icl.prompts.jinja_sandbox import RowExpression, TemplateHalf
 from icl.prompts.template import bind
 from icl.prompts.template_file import TemplateFile, parse_template
 
-__all__ = ["CHAT", "SandboxLimits", "answer_request"]
+__all__ = ["CHAT", "EXPRESSIONS", "SandboxLimits", "answer_request"]
+
+
+EXPRESSIONS = "the expressions of the data"
+"""What messages call them together."""
 
 
 CHAT = "the chat template that was kept"
@@ -55,8 +60,14 @@ def answer_request(message: Mapping[str, Any], limits: SandboxLimits) -> dict[st
     """``value``, or ``error`` and ``message``; ``full`` if the process ran out of memory."""
     (kind, asked), *_ = message.items()
     learn_kinds(message.get("kinds", ()))
-    where = asked["where"] if kind == "half" else CHAT if kind == "sent" else asked[1]
+    named = {"sent": CHAT, "columns": EXPRESSIONS, "rows": EXPRESSIONS}
+    where = asked["where"] if kind == "half" else named[kind] if kind in named else asked[1]
     try:
+        if kind == "columns":
+            return {"value": [RowExpression(source).find_columns() for source in asked]}
+        if kind == "rows":
+            sources, rows, offered = asked
+            return {"value": _values(sources, rows, offered, limits)}
         if kind == "bind":
             return {"value": _bind(*asked)}
         if kind == "parse":
@@ -78,6 +89,33 @@ def answer_request(message: Mapping[str, Any], limits: SandboxLimits) -> dict[st
         f"{where}: needs more than {limits.memory_bytes >> 20} MB; make its loops or texts smaller"
     )
     return {"error": "TemplateError", "message": told, "full": True}
+
+
+def _values(
+    sources: list[str],
+    rows: list[tuple[str, dict[str, Any]]],
+    offered: list[str],
+    limits: SandboxLimits,
+) -> list[list[Any]]:
+    """The value of every expression for every row; a message begins with the row's place."""
+    found = []
+    expressions = [RowExpression(source) for source in sources]
+    size = 0
+    for place, row in rows:
+        try:
+            values = [expression.evaluate(row, offered) for expression in expressions]
+        except TemplateError as error:
+            if isinstance(error.__cause__, MemoryError):
+                raise
+            raise TemplateError(f"{place}: {error}") from error
+        size += len(json.dumps(values))
+        if size > 8 * limits.output_bytes:
+            raise TemplateError(
+                f"{place}: {EXPRESSIONS} give more than {8 * limits.output_bytes:,} bytes for "
+                "these rows; make what they give smaller"
+            )
+        found.append(values)
+    return found
 
 
 def _bounded(text: str, where: str, limits: SandboxLimits) -> str:

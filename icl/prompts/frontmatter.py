@@ -18,7 +18,7 @@ from icl.core.label_sets import gather_labels
 from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
 from icl.core.strict_yaml import PlainLoader, load_yaml
-from icl.core.types import canonicalize
+from icl.core.types import canonicalize, normalise_label
 from icl.prompts.jinja_sandbox import TemplateHalf
 
 __all__ = [
@@ -49,7 +49,8 @@ class FrontMatter:
     choices: tuple[str, ...] = ()
     """Fields that hold the row's own choices, one each; a single one holds the list of them."""
     choice_labels: tuple[str, ...] = ("index",)
-    """How the answer names a choice: ``index`` from 0, ``text``, or a label for each choice."""
+    """How the answer names a choice: ``index`` from 0, ``text``, a label for each choice, or
+    the one field of the row that lists its labels."""
     stop: tuple[str, ...] = ()
     separator: str = "\n\n"
     choice_end: str = "auto"
@@ -276,12 +277,15 @@ def read_row_choices(head: FrontMatter, where: str, fields: Mapping[str, Any]) -
         labels = texts
     elif head.choice_labels == ("index",):
         labels = [str(place) for place in range(len(texts))]
+    elif len(head.choice_labels) == 1:
+        labels = _own_labels(head.choice_labels[0], where, fields, len(texts))
     else:
         labels = list(head.choice_labels[: len(texts)])
+    labels = [normalise_label(label) for label in labels]
     if len(labels) < len(texts):
         raise TemplateError(
             f"{where}: {len(texts)} choices, but `choice_labels:` has {len(labels)}; give each its "
-            "label, or write `choice_labels: index` (from 0) or `text`"
+            "label, or write `choice_labels: index` (from 0), `text`, or a field that lists them"
         )
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
@@ -290,3 +294,19 @@ def read_row_choices(head: FrontMatter, where: str, fields: Mapping[str, Any]) -
             "the data"
         )
     return dict(zip(labels, texts, strict=True))
+
+
+def _own_labels(name: str, where: str, fields: Mapping[str, Any], count: int) -> list[str]:
+    """The labels that a row lists for its own choices."""
+    if name not in fields:
+        raise TemplateError(
+            f"{where}: choice_labels: no field {name!r}{did_you_mean(name, fields)} (accepted: "
+            "index, text, a list with a label for each choice, or a field that lists them)"
+        )
+    held = fields[name]
+    if not isinstance(held, list | tuple) or len(held) != count:
+        raise TemplateError(
+            f"{where}: choice_labels: the field {name!r} must list a label for each of {count} "
+            f"choices; it holds {held!r}"
+        )
+    return [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in held]

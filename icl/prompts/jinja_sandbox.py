@@ -26,7 +26,7 @@ from icl.core.registry import did_you_mean
 from icl.core.segmentation import shorten
 from icl.core.types import JSON
 
-__all__ = ["FIT", "TemplateHalf"]
+__all__ = ["FIT", "NO_TOJSON", "ROW", "RowExpression", "TemplateHalf"]
 
 
 FIT = "\0fit"
@@ -72,8 +72,9 @@ def _environment() -> ImmutableSandboxedEnvironment:
 _ENVIRONMENT = _environment()
 _BOUNDS = (RecursionError, MemoryError, SyntaxError)
 """Too deep, too large, or nested deeper than Python compiles."""
-_WRONG_VALUES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What Jinja's operators and filters raise on a value of the wrong type or range."""
+_WRONG_VALUES = (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)
+"""What Jinja's operators and filters raise on a value of the wrong type or range; a number too
+large for a float is compiled to a name that Python does not know."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,15 @@ class TemplateHalf:
         named = sum(1 for node in tree.find_all(nodes.Name) if node.name == "words")
         return used if named == reads else None
 
+    def lines_of_filter(self, name: str) -> list[int]:
+        """Lines in the file where a filter is used."""
+        found = [node for node in self.tree().find_all(nodes.Filter) if node.name == name]
+        return [self.first_line + node.lineno - 1 for node in found]
+
     @property
     def fits(self) -> list[int]:
         """Lines in the file where a span is marked ``fit``."""
-        found = [node for node in self.tree().find_all(nodes.Filter) if node.name == "fit"]
-        return [self.first_line + node.lineno - 1 for node in found]
+        return self.lines_of_filter("fit")
 
     def unquoted(self, name: str) -> list[int]:
         """Lines in the file where a variable is read and not written as JSON."""
@@ -191,9 +196,17 @@ class TemplateHalf:
         """Raise LeakError if this half reads one of the ``answers``."""
         for name, line in self.names.items():
             if name in answers:
+                cut = re.search(rf"\b{re.escape(name)}\s*\[\s*:\s*-\s*1\s*\]", self.source)
+                remedy = (
+                    f"if it lists the turns of a chat, write `answer: {name}` in the data, which "
+                    f"takes the answer off, read all of {name!r} here and `target` behind |||"
+                    if cut
+                    else "move it behind |||, or list it under `shared_fields:` if it gives "
+                    "nothing away"
+                )
                 raise LeakError(
-                    f"{self.where}:{line}: the input reads {name!r}, which holds the answer; move "
-                    f"it behind |||, or list it under `shared_fields:` if it gives nothing away"
+                    f"{self.where}:{line}: the input reads {name!r}, which holds the answer; "
+                    f"{remedy}"
                 )
 
     def render(self, context: Mapping[str, JSON], offered: Iterable[str] = ()) -> str:
@@ -223,6 +236,121 @@ class TemplateHalf:
             raise self._malformed(error) from error
         except (JinjaError, *_BOUNDS, *_WRONG_VALUES) as error:
             raise self._failed(error) from error
+
+
+ROW = "row"
+"""What an expression calls its whole row, for columns whose names are no words of Jinja."""
+
+
+@dataclass(frozen=True)
+class RowExpression:
+    """An expression of the data's own keys: ``{{ }}`` around it, a JSON value out of it."""
+
+    source: str
+
+    def _tree(self) -> nodes.Template:
+        source = self.source.strip()
+        try:
+            tree = _ENVIRONMENT.parse(source)
+        except (TemplateSyntaxError, *_BOUNDS) as error:
+            raise self._failed(error) from error
+        body = tree.body
+        if (
+            len(body) != 1
+            or not isinstance(body[0], nodes.Output)
+            or len(body[0].nodes) != 1
+            or isinstance(body[0].nodes[0], nodes.TemplateData)
+        ):
+            raise TemplateError(
+                f"{source} is no single expression; write one in {{{{ }}}}, and put texts together "
+                "by ~, as in {{ first ~ ' ' ~ last }}"
+            )
+        return tree
+
+    def _failed(self, error: BaseException) -> TemplateError:
+        said = getattr(error, "message", None) or str(error)
+        absent = re.fullmatch(r"No (filter|test) named '(.*)'\.", said)
+        if absent:
+            known = _ENVIRONMENT.filters if absent[1] == "filter" else _ENVIRONMENT.tests
+            fault = f"no {absent[1]} is called {absent[2]!r}{did_you_mean(absent[2], known)}"
+        else:
+            fault = f"{type(error).__name__}: {join_lines(said)}"
+        return TemplateError(f"{self.source.strip()}: {fault}")
+
+    def find_columns(self) -> list[str]:
+        """The columns that it reads, sorted; ``row`` where it reads columns it does not name.
+
+        Raises:
+            TemplateError: malformed, or it uses the filter tojson.
+        """
+        tree = self._tree()
+        if any(node.name == "tojson" for node in tree.find_all(nodes.Filter)):
+            raise TemplateError(f"{self.source.strip()}: {NO_TOJSON}")
+        try:
+            names = meta.find_undeclared_variables(tree) - set(_ENVIRONMENT.globals)
+        except (TemplateSyntaxError, *_BOUNDS) as error:
+            raise self._failed(error) from error
+        if ROW not in names:
+            return sorted(names)
+        named: list[str] = []
+        for node in tree.find_all(nodes.Getattr):
+            if isinstance(node.node, nodes.Name) and node.node.name == ROW:
+                named.append(node.attr)
+        for item in tree.find_all(nodes.Getitem):
+            if isinstance(item.node, nodes.Name) and item.node.name == ROW:
+                named += [str(item.arg.value)] if isinstance(item.arg, nodes.Const) else []
+        reads = sum(node.name == ROW for node in tree.find_all(nodes.Name))
+        return sorted(names | {*named} if reads > len(named) else (names - {ROW}) | {*named})
+
+    def evaluate(self, row: Mapping[str, JSON], offered: Iterable[str] = ()) -> JSON:
+        """Its value for a row, as plain JSON.
+
+        Args:
+            row: column -> value.
+            offered: columns to name in messages beside those of the row.
+
+        Raises:
+            TemplateError: a column is not there, the sandbox refused something, or the value is
+                none of JSON's.
+        """
+        try:
+            return _plain_value(_compiled_expression(self.source)({ROW: row, **row}))
+        except UndefinedError as error:
+            missing = re.search(r"'([^']+)' is undefined", str(error))
+            guess = did_you_mean(missing[1], {*row, *offered}) if missing else ""
+            raise TemplateError(f"{self.source.strip()}: {join_lines(error)}{guess}") from error
+        except (JinjaError, *_BOUNDS, *_WRONG_VALUES) as error:
+            raise self._failed(error) from error
+
+
+def _plain_value(value: Any) -> JSON:
+    """A value as JSON holds it; what a filter yields one by one becomes a list."""
+    if isinstance(value, StrictUndefined):
+        value = str(value)  # raises, and names what is not there
+    if isinstance(value, dict):
+        return {str(key): _plain_value(one) for key, one in value.items()}
+    if isinstance(value, str) or value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"the number {value}, which JSON has no form for")
+        return value
+    if isinstance(value, Iterable):
+        return [_plain_value(one) for one in value]
+    raise TypeError(f"a value of type {type(value).__name__}, which JSON has no form for")
+
+
+@lru_cache(maxsize=64)
+def _compiled_expression(source: str) -> Any:
+    inner = re.sub(r"\A\{\{[-+]?|[-+]?\}\}\Z", "", source.strip())
+    return _ENVIRONMENT.compile_expression(inner, undefined_to_none=False)
+
+
+NO_TOJSON = (
+    "the filter tojson writes \\u escapes, escapes for HTML and sorted keys into the prompt; write "
+    "json, which keeps the text and the order of the data"
+)
+"""Why a template may not use the filter."""
 
 
 @lru_cache(maxsize=512)

@@ -19,7 +19,7 @@ from icl.core.errors import ChoiceError, TemplateError
 from icl.core.label_sets import gather_labels, read_labels, split_labels
 from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
-from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest
+from icl.core.types import JSON, Choice, Example, Prompt, Shot, digest, normalise_label
 from icl.prompts.choices import LABELS, ROW, check_choices, end_choices
 from icl.prompts.frontmatter import read_answers, read_row_choices
 from icl.prompts.jinja_sandbox import FIT, TemplateHalf
@@ -100,6 +100,35 @@ class Template:
             reserved[FIT] = keep
         return half.render({**values, **reserved}, self._tags(example))
 
+    def find_concealed(self, example: Example) -> tuple[str, str] | None:
+        """A field of the row that a reserved name hides from a half that reads it, and where.
+
+        The answer's own field is none for an input, which may not read it anyway.
+        """
+        file = self.file
+        reserved = {"labels", "words", *self._tags(example)} & example.fields.keys()
+        kind = file.kind.variable
+        own = reserved | ({"choice"} & example.fields.keys() if kind == "choice" else set())
+        own -= {*file.head.choices}
+        if kind is None:
+            given = {"target": example.targets[:1], "targets": example.targets}
+            own |= {
+                name
+                for name in given.keys() & example.fields.keys() - {*example.gold}
+                if example.targets
+                and example.fields[name] not in (*example.targets, [*given[name]])
+            }
+        inputs = (file.system, file.instruction, file.input, file.query, file.scored)
+        for half, names in (
+            *((half, reserved - {*example.gold}) for half in inputs),
+            (file.target, own),
+            (file.given, own),
+        ):
+            for name, line in half.names.items() if half is not None else ():
+                if name in names:
+                    return name, f"{half.where}:{line}" if half is not None else ""
+        return None
+
     def hidden(self, example: Example) -> set[str]:
         """The names of the fields that give an example's answer away: no input half reads them."""
         return {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)
@@ -121,7 +150,11 @@ class Template:
             return None
         if self.file.kind.gold == "set":
             return gather_labels(example.targets, self.file.head.label_separator)
-        return example.targets[0]
+        return self._compared(example.targets[0])
+
+    def _compared(self, label: str) -> str:
+        """A label in NFC, unless the template was bound before labels were."""
+        return label if label in self.labels else normalise_label(label)
 
     def gold_labels(self, example: Example) -> list[str]:
         """The labels that must be among the label set: the first answer's, or all of its set."""
@@ -161,7 +194,14 @@ class Template:
         return list(self._row_choices(example) if self.file.kind.labels == "row" else self.labels)
 
     def answered(self, example: Example) -> Example:
-        """The example with the answer that ``label_field`` names, where the template names one."""
+        """The example with its answer, and with its label in the form that labels are compared in.
+
+        The answer is what ``label_field`` names, where the template names one.
+        """
+        return self.with_label(self.with_answer(example))
+
+    def with_answer(self, example: Example) -> Example:
+        """The example with the answer that ``label_field`` names, as the data spells it."""
         name = self.file.head.label_field
         if name is None or name not in example.fields:
             return self._gathered(example)
@@ -183,6 +223,13 @@ class Template:
         made = gather_labels(example.targets, self.file.head.label_separator)
         return replace(example, targets=(made,))
 
+    def with_label(self, example: Example) -> Example:
+        """The example with its labels in NFC; free text stays as it is."""
+        if self.file.kind.labels is None:
+            return example
+        labels = tuple(dict.fromkeys(map(normalise_label, example.targets)))
+        return example if labels == example.targets else replace(example, targets=labels)
+
     def target(self, example: Example) -> str:
         """The target half of a shot: its first right answer, as the prompt shows it.
 
@@ -195,6 +242,8 @@ class Template:
                 "leave it out of the pool"
             )
         first = example.targets[0]
+        if self.file.kind.labels is not None:
+            first = self._compared(first)
         if self.file.kind.labels == "row":
             texts = self._row_choices(example)
             if first not in texts:
@@ -410,6 +459,8 @@ def bind(
     file: TemplateFile, language_tag: str, label_language: str | None, label_set: Sequence[str]
 ) -> Template:
     """A parsed file with its words and labels in their languages; see :func:`load_template`."""
+    for line, problem in file.find_refused():
+        raise TemplateError(f"{file.path}:{line}: {problem}")
     words, missing_words = file.pick_words(language_tag)
     labels: Mapping[str, str] = {}
     missing_labels: list[str] = []

@@ -21,8 +21,9 @@ from icl.core.files import find_shipped_folder
 from icl.core.kinds import Kind
 from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
+from icl.core.types import normalise_label
 from icl.prompts.frontmatter import GOLD, FrontMatter, check_channel, check_kind, split_front_matter
-from icl.prompts.jinja_sandbox import TemplateHalf
+from icl.prompts.jinja_sandbox import NO_TOJSON, TemplateHalf
 
 __all__ = [
     "FrontMatter",
@@ -98,11 +99,10 @@ class TemplateFile:
         reads = set(self.target.names) - {"words", "labels"} - _LANGUAGES
         return own | set(self.head.answer_fields) | reads
 
-    @cached_property
-    def words_used(self) -> set[str] | None:
-        """Keys of the words table that some half reads; None if only rendering can tell."""
-        used: set[str] = set()
-        for half in (
+    @property
+    def halves(self) -> list[TemplateHalf]:
+        """Those that the file has."""
+        every = (
             self.system,
             self.instruction,
             self.input,
@@ -110,12 +110,24 @@ class TemplateFile:
             self.query,
             self.given,
             self.scored,
-        ):
-            if half is not None:
-                keys = half.words_used
-                if keys is None:
-                    return None
-                used |= keys
+        )
+        return [half for half in every if half is not None]
+
+    def find_refused(self) -> list[tuple[int, str]]:
+        """(line, text) of filters that Jinja knows and a prompt may not use."""
+        return [
+            (line, NO_TOJSON) for half in self.halves for line in half.lines_of_filter("tojson")
+        ]
+
+    @cached_property
+    def words_used(self) -> set[str] | None:
+        """Keys of the words table that some half reads; None if only rendering can tell."""
+        used: set[str] = set()
+        for half in self.halves:
+            keys = half.words_used
+            if keys is None:
+                return None
+            used |= keys
         return used
 
     def pick_words(self, tag: str) -> tuple[dict[str, str], list[str]]:
@@ -131,7 +143,7 @@ class TemplateFile:
         """Label -> word in a language, and the labels taken from the fallback language."""
         raw = self.head.labels
         if raw is None:
-            return {label: label for label in label_set}, []
+            return {label: label for label in map(normalise_label, label_set)}, []
         if isinstance(raw, str):
             path = find_library() / "labels" / f"{raw}.yaml"
             if not path.is_file() or not _inside(path, find_library() / "labels"):
@@ -155,12 +167,19 @@ class TemplateFile:
                     'null as other things, so put it in quotes, as in "no"'
                 )
         if isinstance(raw, dict):
-            table = {str(label): forms for label, forms in raw.items()}
+            table = {normalise_label(str(label)): forms for label, forms in raw.items()}
+            if len(table) < len(raw):
+                counts = Counter(normalise_label(str(label)) for label in raw)
+                raise TemplateError(
+                    f"{self.path}: the label {counts.most_common(1)[0][0]!r} stands twice, in two "
+                    "Unicode forms; remove one"
+                )
             return self._pick(table, list(table), tag, "label")
-        twice = [label for label, count in Counter(map(str, raw)).items() if count > 1]
+        labels = [normalise_label(str(label)) for label in raw]
+        twice = [label for label, count in Counter(labels).items() if count > 1]
         if twice:
             raise TemplateError(f"{self.path}: the label {twice[0]!r} stands twice; remove one")
-        return {str(label): str(label) for label in raw}, []
+        return {label: label for label in labels}, []
 
     def _pick(
         self,

@@ -45,7 +45,7 @@ __all__ = [
 
 
 Option = str | dict[str, Any]
-"""A metric or calibrator: a name, or a mapping with its options, as the experiment gives it."""
+"""A metric, calibrator or parser: a name, or a mapping with its options, as in the experiment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class JudgeEntry:
     fingerprint: str
     folder: str
     method: Method
-    parser: str
+    parser: Option
     hash: str
     """Of the judge's model and template: verdicts of equal ones can be compared."""
 
@@ -114,7 +114,7 @@ class ConditionEntry:
     """``rank``, ``channel`` or ``generate``."""
     ranking: Ranking | None = None
     """How a server ranked: see :attr:`icl.experiment.condition.Condition.ranking`."""
-    parser: str
+    parser: Option
     metrics: tuple[Option, ...]
     calibrate: tuple[Option, ...] = ()
     labels: Count = 0

@@ -46,6 +46,7 @@ from icl.records.score_files import read_calibrations, read_scores
 from icl.records.store import ConditionStore
 from icl.tasks import Task
 from icl.tasks.label_sets import POOL, SetRule, make_rule
+from icl.tasks.patterns import ParserEntry
 from icl.tasks.predict import predict, read_gold
 
 __all__ = [
@@ -122,7 +123,7 @@ class ConditionResult:
         """
         return self.gold_examples()
 
-    def gold_examples(self, parser: str | None = None) -> list[Example]:
+    def gold_examples(self, parser: ParserEntry | None = None) -> list[Example]:
         """The rows of the records; their targets are gold, as the named parser reads it.
 
         Gold differs from the targets of :attr:`rows` where the prompt's target half changes them.
@@ -169,7 +170,7 @@ class ConditionResult:
 
     def predictions(
         self,
-        parser: str | None = None,
+        parser: ParserEntry | None = None,
         calibrator: str | Calibrator | CalibratedScores | None = None,
     ) -> list[Prediction]:
         """A prediction for every record, by the named parser or the condition's own.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from icl.core.errors import ConfigError, DataError
 from icl.core.registry import did_you_mean
-from icl.core.types import JSON, Example, Prediction, Sampling, digest
+from icl.core.types import JSON, Example, Prediction, Sampling, canonicalize, digest
 from icl.data import read_json_lines
 from icl.engines.ledger import RemoteEngine, sum_spent
 from icl.experiment.condition import Condition, Request
@@ -31,6 +31,7 @@ from icl.running.progress import Progress
 from icl.scoring.judge_verdicts import HUMAN, human_text
 from icl.tasks import Task
 from icl.tasks.generic import CLASSIFY
+from icl.tasks.patterns import ParserEntry
 from icl.tasks.predict import predict, read_gold
 
 __all__ = ["LoadedJudge", "load_judges", "judge_all"]
@@ -110,7 +111,9 @@ class LoadedJudge:
         return self._over(judged, list(_rows(rows, guessed)))
 
     def _over(self, judged: Condition, examples: list[Example]) -> Condition:
-        rows = f"{judged.fingerprint}:{_parser(judged)}"
+        read_by = _parser(judged)
+        parser = read_by if isinstance(read_by, str) else canonicalize(dict(read_by))
+        rows = f"{judged.fingerprint}:{parser}"
         task = self.point.task.model_copy(update={"rows": RowsEntry(data=rows)})
         point = Point(**{**vars(self.point), "task": task})
         engine = self.loader.engine(self.point)
@@ -133,7 +136,7 @@ class LoadedJudge:
         )
 
 
-def _parser(condition: Condition) -> str:
+def _parser(condition: Condition) -> ParserEntry:
     """How the outputs that are judged are read."""
     return condition.point.task.parser or condition.task.parser
 

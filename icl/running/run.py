@@ -119,7 +119,7 @@ def build_conditions(
                     f"data {name}: read at the newest revision; write `revision: {commit}` to keep "
                     "it"
                 )
-        for note in note_pool(condition):
+        for note in (*loader.notes, *note_pool(condition)):
             if note not in told:
                 told.add(note)
                 progress.note(note)

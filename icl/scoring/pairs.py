@@ -15,6 +15,7 @@ from icl.experiment.settings import collect_values, join_axes
 from icl.metrics import make_metric, starts_program
 from icl.records.results import ConditionResult, Run
 from icl.scoring.scores import find_metric, make_metrics
+from icl.tasks.patterns import ParserEntry
 
 __all__ = [
     "Asked",
@@ -160,7 +161,7 @@ class Side:
 def make_side(
     condition: ConditionResult,
     name: str = "",
-    parser: str | None = None,
+    parser: ParserEntry | None = None,
     calibrator: str | None = None,
 ) -> Side:
     """A condition as one side of a comparison.

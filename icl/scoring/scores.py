@@ -14,7 +14,7 @@ from icl.core.errors import CalibrationError, CommandError, ConfigError, MetricE
 from icl.core.registry import did_you_mean, names
 from icl.core.score_name import ScoreName, partial
 from icl.core.stats import Metric, Stats, score
-from icl.core.types import Prediction, Score
+from icl.core.types import Prediction, Score, canonicalize, signature_text
 from icl.metrics import (
     VerdictMetric,
     asks_judge,
@@ -29,6 +29,7 @@ from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_scores, ece_stats
 from icl.tasks.baselines import baselines, counts
 from icl.tasks.label_sets import POOL
+from icl.tasks.patterns import ParserEntry, make_parser, parser_name
 
 __all__ = [
     "FITTED",
@@ -49,7 +50,7 @@ _CALIBRATOR = "{calibrator: vote_mix, weight: 0.5}"
 def score_run(
     run: Run,
     metrics: Sequence[str | Mapping[str, Any]] | None = None,
-    parser: str | None = None,
+    parser: ParserEntry | None = None,
     calibrators: Sequence[str | Mapping[str, Any]] | None = None,
 ) -> Run:
     """Score every condition from its records and add the scores to ``scores.json``.
@@ -63,8 +64,8 @@ def score_run(
         metrics: names, or entries as :func:`icl.metrics.make_metric` reads them, in an experiment's
         YAML
             too; those of the experiment by default.
-        parser: how generated text is read; the experiment's parser by default. Scores made
-            with another parser are named ``metric@parser``.
+        parser: how generated text is read, a name or an entry with options; the experiment's
+            parser by default. Scores made with another parser are named ``metric@parser``.
         calibrators: names, or entries as :func:`icl.calibrators.make_calibrator` reads them; those
         of the
             experiment by default. Their scores are named ``metric+calibrator``.
@@ -77,8 +78,9 @@ def score_run(
         MetricError: a metric is not defined for the task, or an outside program failed. All
             other scores are kept.
     """
-    if parser is not None and parser not in names("parser"):
-        raise ConfigError(f"unknown parser {parser!r}{did_you_mean(parser, names('parser'))}")
+    if parser is not None:
+        parser = parse_parser_entry(parser)
+        make_parser(parser, "--parser")  # refused before anything is scored
     wanted = [make_metrics(condition, metrics) for condition in run.conditions]
     failed: dict[str, MetricError] = {}
     if calibrators is not None:
@@ -111,7 +113,7 @@ def score_run(
 def _scored(
     condition: ConditionResult,
     metrics: Sequence[tuple[str, Metric]],
-    parser: str | None,
+    parser: ParserEntry | None,
     failed: dict[str, MetricError],
     calibrators: Sequence[str | Mapping[str, Any]] | None,
 ) -> ConditionResult:
@@ -244,6 +246,18 @@ def parse_calibrator_entry(given: str | Mapping[str, Any]) -> Any:
     return _parsed(given, "calibrator", _CALIBRATOR)
 
 
+def parse_parser_entry(given: ParserEntry) -> Any:
+    """An entry under ``parser:`` as it is written on one line: a name, or with options.
+
+    >>> parse_parser_entry("{parser: number, match: first}")
+    {'parser': 'number', 'match': 'first'}
+
+    Raises:
+        ConfigError: braces, but no YAML.
+    """
+    return _parsed(given, "parser", "'{parser: regex, pattern: \"answer is (.+)\"}'")
+
+
 def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:
     """An entry with options as it is written on the command line; all others as they are."""
     import yaml
@@ -271,13 +285,14 @@ def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ..
 def _scores(
     condition: ConditionResult,
     metrics: Sequence[tuple[str, Metric]],
-    parser: str | None,
+    parser: ParserEntry | None,
     failed: dict[str, MetricError],
 ) -> list[Score]:
     """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
     ranked = condition.entry.method != "generate"
     other = parser is not None and not ranked and parser != condition.entry.parser
-    reader = parser if other and parser else ""
+    reader = parser_name(parser) if other and parser else ""
+    used = parser if other and parser else condition.entry.parser
     ranking = None if other else partial(condition.entry.ranking)
     predictions = condition.predictions(parser)
     examples = condition.gold_examples(parser)
@@ -295,7 +310,7 @@ def _scores(
             called = str(ScoreName(name, reader, ranking))
             stats = metric.stats(predictions, examples)
             stats = replace(stats, signature=stats.signature + _describe_take(condition))
-            scores.append(score(called, stats))
+            scores.append(_signed(score(called, stats), used, ranked))
         except MetricError as error:
             failed.setdefault(name, error)
             continue
@@ -328,6 +343,14 @@ def _describe_take(condition: ConditionResult) -> str:
     if rule is None or condition.entry.method != "rank":
         return ""
     return f"|take:{condition.entry.take or POOL}"
+
+
+def _signed(one: Score, parser: ParserEntry, ranked: bool) -> Score:
+    """A score whose signature holds the options of the parser that read the answers, if any."""
+    if ranked or isinstance(parser, str):
+        return one
+    settings = f"{one.settings}|parser:{canonicalize(dict(parser))}"
+    return replace(one, signature=signature_text(settings, one.interval))
 
 
 def _judged(

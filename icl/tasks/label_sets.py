@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from icl.core.errors import ConfigError
 from icl.core.label_sets import read_labels, split_labels, write_labels
 from icl.core.probabilities import label_shares
-from icl.core.registry import lookup
 from icl.core.types import Choice
 from icl.tasks.parsers import fold, text
+from icl.tasks.patterns import ParserEntry, make_parser
 
 __all__ = ["POOL", "SetRule", "Take", "choose_threshold", "count_mean_labels", "make_rule"]
 
@@ -39,7 +39,7 @@ class SetRule:
     above: float | None = None
     """Of a ranking: the share of the labels' probability above which a label is taken."""
 
-    def read(self, output: str, parser: str, choices: Sequence[Choice]) -> str:
+    def read(self, output: str, parser: ParserEntry, choices: Sequence[Choice]) -> str:
         """The labels that an output lists, each read by a parser, in normal form.
 
         Its first line counts, unless lines are what separates labels.
@@ -52,7 +52,7 @@ class SetRule:
             answer = answer.splitlines()[0].rstrip()
         if fold(answer) == fold(self.empty):
             return write_labels(())
-        read = lookup("parser", parser)
+        read = make_parser(parser)
         return write_labels(read(one, choices) for one in split_labels(answer, self.separator))
 
     def take(self, scores: Sequence[float], labels: Sequence[str]) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from icl.core.errors import ParseError
-from icl.core.registry import lookup
 from icl.core.types import Choice, Example, Output, Prediction, Record
 from icl.tasks.label_sets import SetRule
+from icl.tasks.patterns import ParserEntry, make_parser
 
 __all__ = ["predict", "read_gold"]
 
 
 def predict(
-    record: Record, choices: Sequence[Choice], parser: str, rule: SetRule | None = None
+    record: Record, choices: Sequence[Choice], parser: ParserEntry, rule: SetRule | None = None
 ) -> Prediction:
     """What a record answers: the likeliest choice, or the generated text as a parser reads it.
 
@@ -26,7 +26,7 @@ def predict(
     Args:
         record: what the model answered.
         choices: those that all records share; a record's own come first.
-        parser: a registered name.
+        parser: a registered name, or an entry with options.
         rule: where answers are sets of labels, what is in the set; the parser then reads each
             label of an output.
     """
@@ -58,7 +58,7 @@ def predict(
     return replace(made, value=value, error=None, finish=finish, votes=most, tied=tied)
 
 
-def read_gold(example: Example, parser: str) -> Example:
+def read_gold(example: Example, parser: ParserEntry) -> Example:
     """The example with the answers that count for its targets, which stand in the row as they are.
 
     Where the prompt's target half changes the targets, gold is what it makes of them, read by the
@@ -72,13 +72,15 @@ def read_gold(example: Example, parser: str) -> Example:
     found: dict[str, None] = {}
     for text in example.gold_texts:
         try:
-            found[str(lookup("parser", parser)(text, ()))] = None
+            found[str(make_parser(parser)(text, ()))] = None
         except ParseError:
             found[text] = None
     return replace(example, targets=tuple(found))
 
 
-def _read(output: Output, parser: str, choices: Sequence[Choice], rule: SetRule | None) -> str:
+def _read(
+    output: Output, parser: ParserEntry, choices: Sequence[Choice], rule: SetRule | None
+) -> str:
     """The answer in an output; what ends inside its reasoning has none."""
     if output.finish == "reasoning":
         raise ParseError(
@@ -87,4 +89,4 @@ def _read(output: Output, parser: str, choices: Sequence[Choice], rule: SetRule 
         )
     if rule is not None:
         return rule.read(output.text, parser, choices)
-    return str(lookup("parser", parser)(output.text, choices))
+    return str(make_parser(parser)(output.text, choices))

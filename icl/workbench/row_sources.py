@@ -34,7 +34,7 @@ _FOLDERS = (
     "generate",
     "summarization",
 )
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
+_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "json"}
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def test_placeholders_and_star(tmp_path):
     assert (row.fields, row.meta) == ({"t": "jambo"}, {"locale": "sw", "split": "test"})
     assert "matches 2 files, one is needed" in message(DataSpec("jsonl", tmp_path / "*.jsonl"))
     no_locale = message(DataSpec("jsonl", tmp_path / "{locale}.jsonl"))
-    assert no_locale.endswith("has {locale} but no value: give locale: in the data")
+    assert no_locale.endswith("has {locale} but no value: give locale: under rows")
     assert "only lines files have it" in message(DataSpec("jsonl", tmp_path / "{lang}.jsonl"))
     assert "no such file or folder" in message(DataSpec("jsonl", tmp_path / "*.xml"))
 

@@ -77,3 +77,17 @@ def test_a_large_file_is_not_read_to_count_it(tmp_path, monkeypatch):
     monkeypatch.setattr("icl.data.survey.CHEAP_BYTES", 10)
     path = write(tmp_path / "a.jsonl", '{"broken": ' * 1000)
     assert survey(DataSpec("jsonl", path)).text() == "0 MB, not counted"
+
+
+def test_what_is_guessed_of_a_file_is_told(tmp_path):
+    path = write(tmp_path / "a.csv", "a;b\n1;2\n")
+    assert survey(DataSpec("csv", path)).text() == (
+        f"{path}: cells are separated by semicolons; delimiter: says otherwise; 1 rows"
+    )
+
+
+def test_columns_of_a_pair_are_counted_without_one(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"t_en": "x", "t_sw": "y"}\n')
+    fields = {"source": "t_{source}", "target": "t_{target}"}
+    spec = DataSpec("jsonl", path, fields=fields, answer="target")
+    assert survey(spec).text() == "1 rows"

@@ -21,10 +21,13 @@ from icl.workbench.workbench import Workbench
 
 MEANINGS = {
     "about": "What the experiment is for, in words.",
-    "answer": "Field that holds the right answer, or a list of them.",
+    "answer": (
+        "Field that holds the right answer, or a list of them, or an expression in `{{ }}`."
+    ),
     "answers": "Prompt or query -> the text written, or choices with their log-probabilities.",
     "api": "`completions` sends the prompt's text, `chat` its turns; `auto`: text if it can.",
     "api_key_env": "Environment variable that holds the key; keys stand nowhere else.",
+    "at": "Of `json`: the list of rows inside the file, as in `data.rows`.",
     "backoff_s": "Longest first pause before a further try; it doubles from try to try.",
     "base": "Folder that relative paths start from, as seen from the file's own; that by default.",
     "baseline": "The value that the others are compared with; the first one by default.",
@@ -58,6 +61,10 @@ MEANINGS = {
     "default": (
         "`hash`: prompts and choices that are not in the table get an answer from their hash."
     ),
+    "delimiter": (
+        "What stands between cells of `csv` and `tsv`; guessed by the first lines where it is "
+        "missing."
+    ),
     "dev": "The rows by which candidates are compared.",
     "device": (
         "`cpu`, `cuda`, `cuda:1`, `mps`; `auto`: an accelerator where there is one. "
@@ -65,19 +72,23 @@ MEANINGS = {
         "disk."
     ),
     "double_quant": "`nf4`, `fp4`: whether the scales are quantized too, 0.04 bytes a weight less.",
-    "encoding": "Encoding of a text file.",
+    "encoding": "Encoding of a text file; a byte order mark decides where there is one.",
     "engine": "What runs the model.",
     "eta": "One of so many candidates is kept at each rung, and asked so many times the rows.",
     "extra": "More of the request's body, as the server knows it: `{chat_template_kwargs: …}`.",
     "fields": (
-        "Template field -> column, or column.key; empty takes every column under its own name."
+        "Template field -> column, column.key, or an expression in `{{ }}`; empty takes every "
+        "column under its own name."
     ),
     "file": "Shots written by hand, or ids of the pool: JSON lines.",
     "format": "Reader of the data: `jsonl`, `lines`, `hf` …",
     "from": "Languages of the sources, as the data set calls them.",
     "gold": "Further fields that give the answer away.",
     "grid": "The axes: every value of one with every value of the others.",
-    "id": "Column of the row's id; `id` if there is one, else the row's number from 0.",
+    "id": (
+        "Column of the row's id; `id` if there is one, else the row's number from 0, which `row` "
+        "takes always."
+    ),
     "int8_threshold": (
         "`int8`: columns with larger activations are multiplied unquantized; 0: none are."
     ),
@@ -129,7 +140,10 @@ MEANINGS = {
         "whatever locale; `leave_out` those of another data set too; `allow` keeps "
         "translations."
     ),
-    "parser": "How an answer is read from what was written; the task's by default.",
+    "parser": (
+        "How an answer is read from what was written, the task's by default: a name, or "
+        '`{parser: regex, pattern: "answer is (.+)"}`.'
+    ),
     "path": (
         "File or folder, relative to the experiment file; may hold {lang} {locale} {split}. "
         "For `hf` also an id of the hub."
@@ -140,6 +154,10 @@ MEANINGS = {
     "price": "Money for a million tokens: `{input: 0.15, output: 0.60}`.",
     "prompt": "Template: a file, or a name of the library; each of a list is tried.",
     "prompt_language": "Language of the prompt's own words; `row` takes the row's locale.",
+    "quoting": (
+        "Of `csv` and `tsv`: `minimal` takes quotes off cells, `none` keeps them as text; guessed "
+        "for `tsv`."
+    ),
     "ranking": "How choices are ranked; `auto` takes the first of these that the server offers.",
     "reasoning": (
         "The two texts around a block of reasoning; `auto`: of the chat template, or `never`."
@@ -181,6 +199,7 @@ MEANINGS = {
     ),
     "top_k": "Only so many of the likeliest tokens are drawn from; 0: all.",
     "top_p": "Only the likeliest tokens that make up this share are drawn from.",
+    "where": "Which rows there are: an expression in `{{ }}`, or a column of true and false.",
     "width": (
         "`fp32`, `bf16`, `fp16`, or `int8`, `nf4`, `fp4` through bitsandbytes. `auto`: the "
         "checkpoint's own; on a CPU float32, unless it computes in bfloat16."

@@ -207,8 +207,11 @@ def test_rows_without_answers_and_answers_that_hold_a_stop(tmp_path: Path) -> No
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "copy.j2").write_text(COPY.replace('["\\n"]', '["\\n", "LINE 12"]'))
     found = experiment_faults(file)
-    assert any("1 of 10 rows have no right answer, such as 'r2'" in text for _, _, text in found)
+    assert not any("no right answer" in text for _, _, text in found)  # it is left out
     assert any("hold the stop 'LINE 12', such as '12'" in text for _, _, text in found)
+    rows.write_text("".join(json.dumps({**line, "intent": None}) + "\n" for line in lines))
+    unlabelled = experiment_faults(file)
+    assert any("have no right answer" in text for _, _, text in unlabelled)
 
 
 def test_choices_are_compared_by_a_tokenizer_that_is_here(tmp_path: Path, tiny_model: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exact match, token F1, item F1 and length ratio: known answers, edges, bad input."""
+"""Metrics of short answers, from exact match to valid JSON: known answers, edges, bad input."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from icl.core.errors import ConfigError, MetricError
 from icl.core.stats import score
 from icl.core.types import Example, Prediction
 from icl.metrics import make_metric
+from icl.metrics.contains import Contains
 from icl.metrics.exact_match import ExactMatch
 from icl.metrics.item_f1 import ItemF1
+from icl.metrics.json_valid import ValidJSON
 from icl.metrics.length_ratio import LengthRatio
+from icl.metrics.number import NumberMatch
+from icl.metrics.pattern import PatternMatch
 from icl.metrics.token_f1 import TokenF1
 
 METRICS = [ExactMatch(), TokenF1(), ItemF1(), LengthRatio()]
@@ -49,6 +53,27 @@ def found(metric, *rows):
         (ItemF1(), [("[]", '["x"]', "[]"), ('["a"]', '["a"]')], 100.0),
         (LengthRatio(), [("a b c", "a b", "a b c d e f"), (None, "x y")], 100 * 3 / 4),
         (LengthRatio(), [("", "")], None),
+        (
+            Contains(),
+            [("I know  it", "no"), ("Cafe\u0301!", "x", "Caf\u00e9"), ("A", "a"), (None, "a")],
+            50,
+        ),
+        (Contains(whole_words=True), [("I know", "no"), ("no, sir", "no"), ("5 %", "%")], 200 / 3),
+        (Contains(ignore_case=True), [("STRASSE", "Straße"), ("", ""), ("a", "")], 200 / 3),
+        (NumberMatch(), [("so 1,200.", "1200.0"), ("7", "5", "7 pens"), (None, "1")], 200 / 3),
+        (NumberMatch(), [("3 of 4", "4"), ("none", "4"), ("-4", "4")], 100 / 3),
+        (NumberMatch(tolerance=0.01), [("101", "100"), ("102", "100"), ("-99", "-100")], 200 / 3),
+        (NumberMatch(decimal=","), [("1.200,50 €", "1200,5")], 100),
+        (PatternMatch(), [("it is a.b", "a.b"), ("it is axb", "a.b"), (None, "x")], 100 / 3),
+        (PatternMatch(r"^{target}\b"), [("yes, sir", "no", "yes"), ("yesno", "yes")], 50),
+        (PatternMatch("^y", ignore_case=True), [("Yes", "x"), ("no y", "x")], 50),
+        (
+            ValidJSON(),
+            [('{"a": 1}', "x"), ("[NaN]", "x"), ('{"a": 1, "a": 2}', "x"), ("{", "x"), ("3", "x")],
+            40,
+        ),
+        (ValidJSON(type="object"), [('{"a": 1}', "x"), ("[1]", "x"), (None, "x")], 100 / 3),
+        (ValidJSON(), [("[" * 100_000, "x"), ("```json\n{}\n```", "x")], 0),
     ],
 )
 def test_known_answers(metric, rows, value):
@@ -116,3 +141,30 @@ def test_wrong_entries(entry, message):
     with pytest.raises(ConfigError) as caught:
         make_metric(entry, "m")
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("entry", "error"),
+    [
+        ({"metric": "number", "tolerance": -1}, "give a share from 0, such as 0.01"),
+        ({"metric": "number", "tolerance": float("nan")}, "give a share from 0"),
+        ({"metric": "number", "decimal": ";"}, "accepted"),
+        ({"metric": "json_valid", "type": "dict"}, "accepted: object, list, any"),
+        ({"metric": "regex", "pattern": "(["}, "is no regular expression"),
+        ({"metric": "regex", "pattern": 3}, "a text of up to 2,000 characters is needed"),
+    ],
+)
+def test_wrong_options_are_told(entry, error):
+    with pytest.raises((ConfigError, MetricError), match=error):
+        make_metric(entry)
+
+
+def test_a_target_without_a_number_is_told():
+    with pytest.raises(MetricError, match="the target 'many' of example '0' holds no number; "):
+        found(NumberMatch(), ("5", "many"))
+
+
+def test_a_slow_pattern_is_stopped(monkeypatch):
+    monkeypatch.setattr("icl.core.bounded_regex.TIMEOUT_S", 0.1)
+    with pytest.raises(ConfigError, match="worked for more than 0.1 s on one answer"):
+        found(PatternMatch("(a|aa)+$"), ("a" * 80 + "b", "x"))

@@ -226,7 +226,7 @@ def test_rows_that_cannot_be_ranked(
         ("[a, b]", "a", "choices: the field 'a' must hold a list of texts, or name a field for"),
         ("{{ choice }}", "{{ a }}", "the target of a choose template must read `choice`, as in"),
         ("{{ choice }}", "{{ choice }}{{ label }}", "so it cannot read the answer ['label']"),
-        ("[a, b]\n", "[a, b]\nchoice_labels: [A]\n", "2 choices, but `choice_labels:` has 1"),
+        ("[a, b]\n", "[a, b]\nchoice_labels: [A]\n", "choice_labels: no field 'A'"),
     ],
 )
 def test_templates_that_cannot_choose(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -387,18 +387,17 @@ def test_a_failing_program_loses_nothing(tmp_path: Path) -> None:
     assert len(kept.conditions[0].records) == 5
 
 
-def test_references_that_are_missing_are_one_line(tmp_path: Path) -> None:
-    rows = [{**row, "ref": None} if row["id"] == "2" else row for row in NEWS]
-    file = small(
-        tmp_path,
-        SUMMARIZE,
-        rows,
-        "summarization",
-        data={"answer": "ref"},
-        sampling={"max_tokens": 4},
-    )
-    with pytest.raises(MetricError, match="R-L needs a target, and example '2' has none: score"):
-        run(file, tmp_path / "runs")
+def test_rows_without_a_reference_are_left_out_unless_all_are(tmp_path: Path) -> None:
+    def summaries(rows: list[dict[str, Any]]) -> Path:
+        options = {"data": {"answer": "ref"}, "sampling": {"max_tokens": 4}}
+        return small(tmp_path, SUMMARIZE, rows, "summarization", **options)
+
+    one = [{**row, "ref": None} if row["id"] == "2" else row for row in NEWS]
+    done = run(summaries(one), tmp_path / "runs")
+    assert len(done.conditions[0].records) == 4 and "2" not in done.conditions[0].ids
+    none = [{**row, "ref": None} if row["split"] == "test" else row for row in NEWS]
+    with pytest.raises(MetricError, match="R-L needs a target, and example '.' has none: score"):
+        run(summaries(none), tmp_path / "runs")
     assert len(load_run(tmp_path / "runs" / "k").conditions[0].records) == 5
 
 

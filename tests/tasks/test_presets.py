@@ -42,6 +42,7 @@ def test_presets():
 
 
 def test_parsers_are_declared_under_their_own_names():
+    with_options = {"regex": "RegexParser", "number": "NumberParser", "json": "JSONParser"}
     assert {name: parser.__name__ for name, parser in declared("parser").items()} == {
         name: name for name in ("text", "first_line", "label", "label_prefix", "fields")
-    }
+    } | with_options

@@ -208,7 +208,7 @@ class PlaygroundLayout:
         with gr.Row():
             self.upload = gr.UploadButton(
                 "Upload rows (CSV, TSV, JSONL)",
-                file_types=[".csv", ".tsv", ".jsonl"],
+                file_types=[".csv", ".tsv", ".jsonl", ".json"],
                 elem_id="upload",
                 size="md",
                 scale=2,
