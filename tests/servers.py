@@ -82,6 +82,16 @@ class Tiny:
 
 
 @dataclass
+class Reply:
+    """An answer as some server writes it."""
+
+    body: Any
+    """JSON, or bytes as they are sent."""
+    status: int = 200
+    kind: str = "application/json"
+
+
+@dataclass
 class Server:
     """What it offers, how it fails, and what it was asked."""
 
@@ -98,6 +108,8 @@ class Server:
     delay_s: float = 0.0
     fault: Callable[[int, dict[str, Any]], str | None] = lambda number, body: None
     """Number of the request after the probes, its body -> what goes wrong."""
+    quirk: Callable[[str, dict[str, Any]], Reply | None] = lambda path, body: None
+    """Path and body of any request, probes too -> what is answered in place of the usual."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of all requests that reached the model, probes left out."""
     answered: list[dict[str, Any]] = field(default_factory=list)
@@ -195,7 +207,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def send(self, status: int, body: Any, kind: str = "application/json", **headers: str) -> None:
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else b""
+        if not isinstance(body, bytes):
+            data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
@@ -247,6 +261,10 @@ class Handler(BaseHTTPRequestHandler):
                 own.times.append(time.monotonic())
             fault = own.fault(number, body)
             time.sleep(own.delay_s)
+        reply = own.quirk(self.path, body)
+        if reply is not None:
+            self.send(reply.status, reply.body, reply.kind)
+            return
         if fault is not None:
             FAULTS[fault](self, own, body)
             return

@@ -31,6 +31,7 @@ SUBJECTS = {
     "data/sets": "parallel lines, MASSIVE, and a format of one's own",
     "engines/hf/seq2seq/engine": "an encoder-decoder model behind HFEngine",
     "engines/hf/weights/four_bits": "widths, loading and proof of 4-bit layers",
+    "engines/openai/conformance": "what servers do otherwise, one row a quirk; docs/servers.md",
     "engines/openai/docs": "docs/servers.md",
     "engines/openai/faults": "client, errors and ledger when a server fails",
     "engines/openai/live": "llama.cpp's server",

@@ -104,10 +104,10 @@ def show(
         if found is not None:
             _show(*found, html)
             return
-    holders = [c for c in loaded.conditions if rest in c.records]
+    holders = [c for c in loaded.conditions if c.holds(rest)]
     echo(f"{len(holders)} conditions have the example {rest!r}:")
     for place, condition in enumerate(loaded.conditions, 1):
-        if rest in condition.records:
+        if condition.holds(rest):
             axes = join_axes(condition.axes, " · ")
             echo(f"  {name}#{place}/{rest}  {axes}")
 
@@ -123,7 +123,7 @@ def _named(run: Any, rest: str) -> tuple[Any, str] | None:
         if inner and role in PROBE_ROLES:  # what was asked beside the test rows
             return condition.probes(role), name
         return condition, key
-    holders = [one for one in run.conditions if rest in one.records]
+    holders = [one for one in run.conditions if one.holds(rest)]
     return None if len(holders) > 1 else ((holders or run.conditions)[0], rest)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "ChoiceScore",
     "Example",
     "TokenScore",
+    "UnscoredRow",
     "FINISHES",
     "Finish",
     "JSON",
@@ -62,9 +63,10 @@ Role: TypeAlias = Literal["test", "content_free", "domain", "pool"]
 """What a row is asked for: to be scored, or as a probe of a calibrator beside the test rows."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
-Finish: TypeAlias = Literal["stop", "end", "length", "cancelled", "reasoning"]
+Finish: TypeAlias = Literal["stop", "end", "length", "cancelled", "reasoning", "filter", "refusal"]
 """How a generation ended: at a stop string, an end of text or turn, ``max_tokens``, by the user,
-or in a block of reasoning that never ended, so that there is no answer."""
+in a block of reasoning that never ended, so that there is no answer, by a server's content filter,
+or with a refusal to answer."""
 FINISHES: tuple[Finish, ...] = get_args(Finish)
 
 ScoreKind: TypeAlias = Literal["model", "baseline", "count"]
@@ -278,7 +280,8 @@ class Output:
     """Raw text up to the stop string, unparsed; without the model's reasoning."""
     finish: Finish
     """``stop`` (a stop string), ``end`` (end of text or turn), ``length``, ``cancelled``, or
-    ``reasoning``: the block of reasoning never ended, and there is no answer."""
+    ``reasoning``: the block of reasoning never ended, and there is no answer; ``filter`` and
+    ``refusal``: a server's content filter or the model's refusal ended it."""
     prompt_tokens: int
     output_tokens: int
     sample: int = 0
@@ -328,6 +331,21 @@ class Record:
     shortened: tuple[int, ...] = ()
     """(kept, whole) characters of the span marked ``fit``; empty where nothing of it was cut."""
     role: Role = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class UnscoredRow:
+    """A row that a model could not be made to answer, such as one that its server refuses."""
+
+    record: Record
+    """What was asked; it holds no answer."""
+    error: str
+    """Why there is none, in one line."""
+
+    @property
+    def id(self) -> str:
+        """The example's id."""
+        return self.record.id
 
 
 @dataclass(frozen=True, slots=True)

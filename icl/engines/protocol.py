@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from icl.core.types import (
@@ -26,10 +27,12 @@ __all__ = [
     "EmbeddingEngine",
     "Engine",
     "InspectableEngine",
+    "LenientEngine",
     "LoadableEngine",
     "LocalEngine",
     "ProvenEngine",
     "InProcessEngine",
+    "RowFailure",
     "TokenMask",
     "RenderingEngine",
 ]
@@ -100,6 +103,37 @@ class Constrains(Protocol):
         Raises:
             EngineError: a mask that allows nothing, or not one entry for each prompt.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RowFailure:
+    """Why one prompt has no answer, while others have."""
+
+    message: str
+    """One line with the repair, where there is one."""
+
+
+@runtime_checkable
+class LenientEngine(Protocol):
+    """An engine that can leave out a prompt that it has no answer to, and go on with the others.
+
+    Whatever concerns all prompts, such as a server that is down, is still an error.
+    """
+
+    max_failures: int | None
+    """Prompts of a condition that may be left out; None: 5 % of them, at least 3."""
+
+    def generate_rows(
+        self, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Iterator[tuple[int, Output | RowFailure]]:
+        """Generate as :meth:`Engine.generate` does; a prompt without an answer has one failure."""
+        ...
+
+    def score_rows(
+        self, items: Sequence[tuple[Prompt, str]]
+    ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
+        """Score as :meth:`Engine.score` does; each choice that has no score has a failure."""
         ...
 
 

@@ -124,7 +124,16 @@ class Condition:
             ],
             **({"revisions": dict(self.revisions)} if self.revisions else {}),
             **({"enricher": self.task.enricher.identity()} if self.task.enricher else {}),
+            **self._first_token_identity(),
         }
+
+    def _first_token_identity(self) -> dict[str, JSON]:
+        """How tokens of a chat that are one choice are counted: once, one of them replaced others.
+
+        So numbers of that time are not mixed with those of today.
+        """
+        chat = self.engine.identity().get("api") == "chat"
+        return {"first_tokens": "summed"} if self.ranking == "first_token" and chat else {}
 
     @cached_property
     def order(self) -> str:

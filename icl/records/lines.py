@@ -9,9 +9,16 @@ from typing import Annotated, Any
 import msgspec
 
 from icl.core.strict_json import Count, ShapeError, check_depth, decode, decoder
-from icl.core.types import JSON, Choice, Example, Finish, Output, Record, Role
+from icl.core.types import JSON, Choice, Example, Finish, Output, Record, Role, UnscoredRow
 
-__all__ = ["write_example_line", "parse_example", "parse_record", "write_record_line"]
+__all__ = [
+    "parse_example",
+    "parse_record",
+    "parse_unscored",
+    "write_example_line",
+    "write_record_line",
+    "write_unscored_line",
+]
 
 
 class OutputLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -54,6 +61,13 @@ class RecordLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     role: Role = "test"
 
 
+class UnscoredLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A row without an answer; see :class:`icl.core.types.UnscoredRow`."""
+
+    error: str
+    record: RecordLine
+
+
 class ExampleLine(msgspec.Struct, forbid_unknown_fields=True):
     """An example as it is written; see :class:`icl.core.types.Example`."""
 
@@ -74,6 +88,18 @@ def _float32(value: float) -> float:
 
 def write_record_line(record: Record) -> str:
     """A record as one line of JSON; fields at their defaults are left out."""
+    return json.dumps(
+        _record_values(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
+
+
+def write_unscored_line(row: UnscoredRow) -> str:
+    """A row without an answer as one line of JSON."""
+    values = {"error": row.error, "record": _record_values(row.record)}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _record_values(record: Record) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for spec in fields(Record):
         value = getattr(record, spec.name)
@@ -86,7 +112,7 @@ def write_record_line(record: Record) -> str:
         values["logprobs"] = [_float32(value) for value in record.logprobs]
     if record.choices:
         values["choices"] = [[one.label, one.text, one.end] for one in record.choices]
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return values
 
 
 def parse_record(line: bytes) -> Record:
@@ -96,7 +122,21 @@ def parse_record(line: bytes) -> Record:
         TornLineError: no JSON.
         ShapeError: not a record.
     """
-    made = decode(line, _RECORD)
+    return _make_record(decode(line, _RECORD))
+
+
+def parse_unscored(line: bytes) -> UnscoredRow:
+    """Read what :func:`write_unscored_line` wrote.
+
+    Raises:
+        TornLineError: no JSON.
+        ShapeError: not a row without an answer.
+    """
+    made = decode(line, _UNSCORED)
+    return UnscoredRow(_make_record(made.record), made.error)
+
+
+def _make_record(made: RecordLine) -> Record:
     if made.shortened and (len(made.shortened) != 2 or not made.shortened[1]):
         raise ShapeError("shortened: expected the characters kept and those there were")
     return Record(
@@ -169,3 +209,4 @@ def parse_example(line: bytes) -> Example:
 
 
 _RECORD, _EXAMPLE = decoder(RecordLine), decoder(ExampleLine)
+_UNSCORED = decoder(UnscoredLine)

@@ -26,6 +26,7 @@ from icl.core.types import (
     Role,
     Score,
     Shot,
+    UnscoredRow,
     canonicalize,
     digest,
 )
@@ -111,8 +112,19 @@ class ConditionResult:
     @cached_property
     def records(self) -> dict[str, Record]:
         """Records of the examples asked for, in the run's order; unanswered ones are absent."""
-        found = self.store.complete_records()
+        found, left = self.store.complete_records(), self.unscored
+        return {name: found[name] for name in self.ids if name in found and name not in left}
+
+    @cached_property
+    def unscored(self) -> dict[str, UnscoredRow]:
+        """Rows that the model gave no answer to when they were last asked, in the run's order."""
+        found = self.store.unscored()
         return {name: found[name] for name in self.ids if name in found}
+
+    @property
+    def n_missing(self) -> int:
+        """Rows that were not asked yet."""
+        return len(self.ids) - len(self.records) - len(self.unscored)
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -219,7 +231,11 @@ class ConditionResult:
         return list_right_labels(example.targets, self.set_rule is not None)
 
     def predict(self, record: Record) -> Prediction:
-        """What one of the records answers, by the condition's own parser."""
+        """What a record answers by the condition's own parser, or why it answers nothing."""
+        row = self.unscored.get(record.id)
+        if row is not None and not record.outputs and not record.logprobs:
+            labels = tuple(label for _, label, _ in record.shots if label is not None)
+            return Prediction(record.id, None, f"unscored: {row.error}", labels)
         return predict(record, self.choices(record), self.entry.parser, self.set_rule)
 
     def calibrator(self, name: str) -> Calibrator:
@@ -357,12 +373,18 @@ class ConditionResult:
         """The text that was sent for a prompt, made again without the model."""
         return self.rendering.sent(prompt, self.store.condition().identity.engine)
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a record of an example, with an answer or without one."""
+        return name in self.records or name in self.unscored
+
     def record(self, name: str) -> Record:
-        """The record of an example.
+        """The record of an example; that of an unscored row holds no answer.
 
         Raises:
             StoreError: there is none.
         """
+        if name in self.unscored:
+            return self.unscored[name].record
         if name not in self.records:
             raise StoreError(
                 f"{self.store.folder.name} has no record {name!r}{did_you_mean(name, self.records)}"

@@ -9,6 +9,7 @@ A condition folder holds::
     plan.json        example ids of every batch, in order
     records.jsonl    one line an example, in the plan's order
     timings.jsonl    seconds and work of every batch
+    unscored.jsonl   rows that had no answer when they were last asked, and why; seldom there
 
 A batch is the unit of commit: its lines are appended in one write and synced, so
 ``records.jsonl`` is always the plan's beginning, plus at most one torn batch, which the next
@@ -49,17 +50,25 @@ from icl.core.strict_json import (
     numbered_lines,
     read_json,
 )
-from icl.core.types import JSON, Choice, Example, Record, Role
+from icl.core.types import JSON, Choice, Example, Record, Role, UnscoredRow
 from icl.records.condition_file import ConditionFile, read_condition
-from icl.records.lines import parse_example, parse_record, write_example_line, write_record_line
+from icl.records.lines import (
+    parse_example,
+    parse_record,
+    parse_unscored,
+    write_example_line,
+    write_record_line,
+    write_unscored_line,
+)
 from icl.records.paths import CONDITIONS
 
-__all__ = ["ConditionStore", "append_lines", "write_record_line", "replace_file"]
+__all__ = ["UNSCORED", "ConditionStore", "append_lines", "write_record_line", "replace_file"]
 
 
 T = TypeVar("T")
 
-SMALL = ("condition.json", "choices.json", "examples.jsonl", "shots.jsonl", "plan.json")
+UNSCORED = "unscored.jsonl"
+SMALL = ("condition.json", "choices.json", "examples.jsonl", "shots.jsonl", "plan.json", UNSCORED)
 """Files that are replaced whole."""
 
 
@@ -277,6 +286,47 @@ class ConditionStore:
         batch = batches[index]
         middle = (len(batch) + 1) // 2
         self._write_plan([*batches[:index], batch[:middle], batch[middle:], *batches[index + 1 :]])
+
+    def leave_out(self, index: int, rows: Sequence[UnscoredRow]) -> bool:
+        """Keep why rows of a planned batch have no answer, and plan it without them.
+
+        The next run plans them again. Killed in between, the batch is planned as it was.
+
+        Returns:
+            Whether any rows of the batch are left to be committed.
+        """
+        self.keep_unscored(rows)
+        batches, names = self.batches(), {row.id for row in rows}
+        rest = [name for name in batches[index] if name not in names]
+        self._write_plan([*batches[:index], *([rest] if rest else []), *batches[index + 1 :]])
+        return bool(rest)
+
+    def keep_unscored(self, rows: Iterable[UnscoredRow], anew: Iterable[str] = ()) -> None:
+        """Add rows that could not be answered; forget what was kept of the ids in ``anew``."""
+        known = self.unscored()
+        made = {name: row for name, row in known.items() if name not in {*anew}}
+        made |= {row.id: row for row in rows}
+        if made != known:
+            self.replace(UNSCORED, "".join(write_unscored_line(r) + "\n" for r in made.values()))
+
+    def unscored(self) -> dict[str, UnscoredRow]:
+        """Rows that had no answer when they were last asked, by id.
+
+        Raises:
+            StoreError: the file holds something else.
+        """
+        path = self.folder / UNSCORED
+        found: dict[str, UnscoredRow] = {}
+        for number, line in numbered_lines(read_plain(path) or b""):
+            try:
+                row = parse_unscored(line)
+            except ShapeError as error:
+                raise StoreError(
+                    f"{path}:{number}: corrupt line ({error}); delete the file {path} and run the "
+                    "experiment again, which asks those rows once more"
+                ) from error
+            found[row.id] = row
+        return found
 
     def _write_plan(self, batches: Sequence[Sequence[str]]) -> None:
         rows = ",\n".join(json.dumps(list(batch), ensure_ascii=False) for batch in batches)

@@ -71,6 +71,7 @@ def make_card(condition: ConditionResult, record: Record) -> Card:
             "condition": f"{record.condition}  {axes}",
             "model": _model(kept.identity.engine),
             "template": kept.template.name,
+            **({"unscored": row.error} if (row := condition.unscored.get(record.id)) else {}),
         },
         condition.gold_example(record),
         prompt,
@@ -86,13 +87,14 @@ def render_card(card: Card) -> str:
     """The whole page as HTML."""
     record, example = card.record, card.example
     answer = card.prediction.value if card.prediction.value is not None else "–"
-    right = card.prediction.value in example.targets if example.targets else None
+    unscored = "unscored" in card.facts
+    right = card.prediction.value in example.targets if example.targets and not unscored else None
     verdict = {True: " ✓ right", False: " ✗ wrong", None: ""}[right]
     facts = {
         **card.facts,
         "answer": answer + verdict,
         "right answer": " | ".join(example.targets) or "–",
-        **({"not parsed": card.prediction.error} if card.prediction.error else {}),
+        **({"not parsed": unread} if (unread := card.prediction.error) and not unscored else {}),
         **{name: f"{value:.1f}" for name, value in card.scores.items()},
         "tokens": f"{record.prompt_tokens:,} in the prompt",
         **({"dropped": ", ".join(record.dropped)} if record.dropped else {}),

@@ -10,7 +10,14 @@ from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
 from icl.records.results import ConditionResult, Run
 from icl.reports.axis_columns import find_table_axes
-from icl.reports.notes import FALLBACK, name_settings, note_fallbacks, note_gold
+from icl.reports.notes import (
+    FALLBACK,
+    count_rows,
+    name_settings,
+    note_fallbacks,
+    note_gold,
+    note_unscored,
+)
 from icl.reports.tables import FACTS, all_scores, baselines_of, list_scores, title_metric
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
@@ -114,7 +121,7 @@ def _grid(
                     *(row.axes.get(axis, "") for axis in axes),
                     *_numbers(row, scored, [*baselines, *facts]),
                     *([str(len(row.entry.fallbacks))] if lacking else []),
-                    _rows(row),
+                    count_rows(row),
                 ],
             )
         )
@@ -122,7 +129,8 @@ def _grid(
     )
     ties = describe_ties(one for row in rows for one in row.scores if one.name in baselines)
     signatures = _signatures(rows, [*scored, *baselines])
-    notes = (*ties, *signatures, *note_gold(rows), *note_fallbacks(rows))
+    left = [f"{row.axes['shots']}: {note}" for row in rows for note in note_unscored(row)]
+    notes = (*ties, *signatures, *note_gold(rows), *note_fallbacks(rows), *left)
     name = f"{run}-{rows[0].entry.task}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
 
@@ -134,12 +142,6 @@ def _numbers(row: ConditionResult, scored: Sequence[str], others: Sequence[str])
         yield format_interval(found.get(name))
     for name in others:
         yield format_number(found[name].value if name in found else None)
-
-
-def _rows(row: ConditionResult) -> str:
-    """How many rows were answered, and of how many where some are missing."""
-    done, asked = len(row.records), len(row.ids)
-    return str(done) if done == asked else f"{done} of {asked}"
 
 
 def _signatures(rows: Sequence[ConditionResult], shown: Sequence[str]) -> Iterator[str]:

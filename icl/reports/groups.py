@@ -14,6 +14,7 @@ from icl.experiment.settings import join_axes
 from icl.metrics import find_direction
 from icl.records.condition_file import ConditionFile
 from icl.records.results import ConditionResult, Run, find_telling_axes
+from icl.reports.notes import count_rows
 from icl.reports.tables import title_metric
 
 __all__ = ["Group", "Row", "orient_score", "group_conditions", "title_score"]
@@ -53,6 +54,11 @@ class Row:
             for score in self.condition.scores
             if _finite(score.value) is not None
         }
+
+    @property
+    def count(self) -> str:
+        """How many rows were answered, of how many, and how many are unscored."""
+        return count_rows(self.condition)
 
     def of_kind(self, kind: ScoreKind) -> list[Score]:
         """Its scores of a kind, in the order of the experiment."""

@@ -251,7 +251,11 @@ def _entry(condition: ConditionResult, metric: str | None) -> dict[str, Any]:
         "condition": condition.entry.fingerprint,
         "task": condition.entry.task,
         "settings": condition.settings,
-        "rows": {"answered": len(condition.records), "asked": len(condition.ids)},
+        "rows": {
+            "answered": len(condition.records),
+            "asked": len(condition.ids),
+            **({"unscored": len(condition.unscored)} if condition.unscored else {}),
+        },
         "pool": {"n": condition.entry.pool.n, "left_out": condition.entry.pool.left_out},
         "model": condition.model,
         "tokens": condition.tokens,

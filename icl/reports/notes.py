@@ -1,14 +1,61 @@
-"""What a reader must know of the shots behind a table: dropped for the window, or never found."""
+"""What a reader must know of the rows behind a table: shots that were lost, and rows unscored."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from icl.core.number_text import format_number
 from icl.records.results import ConditionResult, find_varying_axes
 from icl.scoring.checks import name_conditions
+from icl.scoring.unscored import score_if_wrong
 
-__all__ = ["FALLBACK", "name_settings", "note_fallbacks", "note_gold", "note_shots"]
+__all__ = [
+    "FALLBACK",
+    "count_rows",
+    "name_settings",
+    "note_fallbacks",
+    "note_gold",
+    "note_shots",
+    "note_unscored",
+]
+
+
+ERROR_CHARS = 120
+"""Characters of an error that stand below a table; the record has it whole."""
+
+
+def count_rows(row: ConditionResult, whole: bool = True) -> str:
+    """How many rows were answered: ``198 (2 unscored)``.
+
+    ``whole`` says of how many, too, where some were not asked yet: ``40 of 200``.
+    """
+    text = f"{len(row.records):,}"
+    if whole and row.n_missing:
+        text += f" of {len(row.ids):,}"
+    return text + (f" ({len(row.unscored)} unscored)" if row.unscored else "")
+
+
+def note_unscored(row: ConditionResult) -> Iterator[str]:
+    """Which rows the model gave no answer to, why, and what the score would be were they wrong."""
+    if not row.unscored:
+        return
+    first = next(iter(row.unscored.values()))
+    why = " ".join(first.error.split())
+    why = why if len(why) <= ERROR_CHARS else f"{why[: ERROR_CHARS - 1]}…"
+    case = score_if_wrong(row)
+    wrong, several = "", len(row.unscored) > 1
+    if case is not None:
+        numbers = [format_number(number) for number in (case.if_wrong, case.value)]
+        wrong = (
+            f"; were {'they' if several else 'it'} wrong, {case.title} would be {numbers[0]} "
+            f"instead of {numbers[1]}"
+        )
+    yield (
+        f"{len(row.unscored)} of {len(row.ids)} rows {'are' if several else 'is'} unscored and "
+        f"left out of n{wrong}; the next icl run asks {'them' if several else 'it'} again "
+        f"({first.id}: {why})"
+    )
 
 
 def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from icl.core.number_text import format_interval, format_number
 from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.reports.groups import Group, Row, orient_score, title_score
+from icl.reports.notes import note_unscored
 from icl.tasks.baselines import describe_tie
 
 __all__ = ["BASELINES", "summarize_group"]
@@ -69,8 +70,10 @@ def _asked(group: Group) -> str:
 
 
 def _unfinished(group: Group) -> Iterator[str]:
-    """Conditions that lack rows, or were not begun."""
-    partly = [row for row in group.rows if len(row.condition.records) < len(row.condition.ids)]
+    """Conditions with rows that could not be answered, that lack rows, or were not begun."""
+    for row in group.rows:
+        yield from (f"{row.name}: {note}." for note in note_unscored(row.condition))
+    partly = [row for row in group.rows if row.condition.n_missing]
     if partly:
         done = sum(len(row.condition.records) for row in partly)
         whole = sum(len(row.condition.ids) for row in partly)

@@ -19,7 +19,15 @@ from icl.records.results import ConditionResult, Run, find_telling_axes
 from icl.reports.axis_columns import break_title, find_table_axes, measure_words
 from icl.reports.calibration import make_calibration_tables
 from icl.reports.comparison import make_spread_tables, render_plain
-from icl.reports.notes import FALLBACK, name_settings, note_fallbacks, note_gold, note_shots
+from icl.reports.notes import (
+    FALLBACK,
+    count_rows,
+    name_settings,
+    note_fallbacks,
+    note_gold,
+    note_shots,
+    note_unscored,
+)
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
 
@@ -57,6 +65,8 @@ FACTS = {
     "unparsed": "unp. %",
     "empty": "empty %",
     "unended": "unended %",
+    "filtered": "filtered %",
+    "refused": "refused %",
     "shortened": "cut %",
     "tied": "tied %",
     "agreement": "agree %",
@@ -239,7 +249,7 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
         yield _Column(_fact_title(name), cells, right, "count")
     if any(row.entry.fallbacks for row in rows):
         yield _Column(FALLBACK, [str(len(row.entry.fallbacks)) for row in rows], right)
-    yield _Column("n", [str(len(row.records)) for row in rows], right)
+    yield _Column("n", [count_rows(row, whole=False) for row in rows], right)
     yield _Column("tokens", [format_count(row.tokens) for row in rows], right)
     yield _Column("s", [f"{row.seconds:.0f}" for row in rows], right)
 
@@ -289,7 +299,8 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         yield f"choices ranked by the server's {RANKINGS[ways[0]]}"
     for row in rows:
         yield from _traffic_notes(row, told=len(ways) == 1)
-        if len(row.records) < len(row.ids):
+        yield from (f"{row.axes['shots']}: {note}" for note in note_unscored(row))
+        if row.n_missing:
             yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
 
 
@@ -366,7 +377,9 @@ def render_record(condition: ConditionResult, record: Record) -> str:
         lines.insert(3, f"of the row {' | '.join(raw.targets)}")
     if condition.model:
         lines.append(f"model      {describe_proof(condition.model)}")
-    if prediction.error:
+    if record.id in condition.unscored:
+        lines.append(f"{prediction.error}; the next icl run asks it again".replace(": ", "   ", 1))
+    elif prediction.error:
         lines.append(f"unparsed   {prediction.error}")
     for place, (name, label, score) in enumerate(record.shots, 1):
         found = f"  score {score:.3f}" if score is not None else ""

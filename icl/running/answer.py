@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from icl.core.errors import EngineError
-from icl.core.types import Output, Record
+from icl.core.types import ChoiceScore, Output, Record
 from icl.engines.ledger import RemoteEngine
-from icl.engines.protocol import InProcessEngine
+from icl.engines.protocol import InProcessEngine, LenientEngine, RowFailure
 from icl.experiment.condition import Condition, Request
 from icl.records.store import ConditionStore
+from icl.running.failures import FailureTally
 
-__all__ = ["plan_batches"]
+__all__ = ["answer_batch", "plan_batches"]
 
 
 BATCH_SIZE = 8
@@ -50,41 +53,105 @@ def _batch_size(condition: Condition, tokens: int) -> int:
 
 
 def answer_batch(
-    condition: Condition, store: ConditionStore, requests: Sequence[Request]
+    condition: Condition,
+    store: ConditionStore,
+    requests: Sequence[Request],
+    tally: FailureTally | None = None,
 ) -> list[Record]:
-    """Ask the engine for one batch; records come back in the batch's order."""
+    """Ask the engine for one batch; records come back in the batch's order.
+
+    With a ``tally`` rows that an engine can leave out are counted there and have no record.
+
+    Raises:
+        TooManyFailures: more rows failed than the tally allows.
+    """
     if condition.ranks:
-        return _rank(condition, store, requests)
+        return _rank(condition, store, requests, tally)
     outputs: list[list[Output]] = [[] for _ in requests]
-    prompts = [request.prompt for request in requests]
     remote = isinstance(condition.engine, RemoteEngine)  # only the server knows its tokens for sure
-    for index, output in condition.engine.generate(prompts, condition.sampling):
-        outputs[index].append(output)
-    for request, given in zip(requests, outputs, strict=True):
-        if len(given) != condition.sampling.n:
-            told = f"{len(given)} outputs, {condition.sampling.n} were asked for"
-            raise _broken(condition, f"example {request.example.id!r}", told)
+    failed: set[int] = set()
+    with _closing(_generate(condition, requests, tally)) as found:
+        for index, made in found:
+            if not isinstance(made, RowFailure):
+                outputs[index].append(made)
+            elif tally is not None:
+                failed.add(index)
+                tally.add(_record(condition, requests[index]), made.message)
+    answered = [place for place in range(len(requests)) if place not in failed]
+    for place in answered:
+        if len(outputs[place]) != condition.sampling.n:
+            told = f"{len(outputs[place])} outputs, {condition.sampling.n} were asked for"
+            raise _broken(condition, f"example {requests[place].example.id!r}", told)
     return [
         replace(
-            _record(condition, request),
-            prompt_tokens=given[0].prompt_tokens if remote else request.tokens,
-            outputs=tuple(sorted(given, key=lambda output: output.sample)),
+            _record(condition, requests[place]),
+            prompt_tokens=outputs[place][0].prompt_tokens if remote else requests[place].tokens,
+            outputs=tuple(sorted(outputs[place], key=lambda output: output.sample)),
         )
-        for request, given in zip(requests, outputs, strict=True)
+        for place in answered
     ]
 
 
-def _rank(condition: Condition, store: ConditionStore, requests: Sequence[Request]) -> list[Record]:
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def _closing(found: Iterator[T]) -> Iterator[Iterator[T]]:
+    """End what is in flight where the rest is not wanted."""
+    try:
+        yield found
+    finally:
+        close = getattr(found, "close", None)  # an engine may give any iterator
+        if close is not None:
+            close()
+
+
+def _generate(
+    condition: Condition, requests: Sequence[Request], tally: FailureTally | None
+) -> Iterator[tuple[int, Output | RowFailure]]:
+    engine, prompts = condition.engine, [request.prompt for request in requests]
+    if tally is not None and isinstance(engine, LenientEngine):
+        return engine.generate_rows(prompts, condition.sampling)
+    return engine.generate(prompts, condition.sampling)
+
+
+def _score(
+    condition: Condition, requests: Sequence[Request], tally: FailureTally | None
+) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
+    engine, items = condition.engine, [item for request in requests for item in request.items]
+    if tally is not None and isinstance(engine, LenientEngine):
+        return engine.score_rows(items)
+    return engine.score(items)
+
+
+def _rank(
+    condition: Condition,
+    store: ConditionStore,
+    requests: Sequence[Request],
+    tally: FailureTally | None,
+) -> list[Record]:
+    owner = [request for request in requests for _ in request.items]
     items = [item for request in requests for item in request.items]
-    given = dict(condition.engine.score(items))
+    given: dict[int, ChoiceScore] = {}
+    failed: set[str] = set()
+    with _closing(_score(condition, requests, tally)) as scored:
+        for place, made in scored:
+            if not isinstance(made, RowFailure):
+                given[place] = made
+            elif tally is not None and owner[place].example.id not in failed:
+                failed.add(owner[place].example.id)
+                tally.add(_record(condition, owner[place]), made.message)
+    answered = [request for request in requests if request.example.id not in failed]
     for place, (_, text) in enumerate(items):
         value = given[place].logprob if place in given else None
-        if value is None or not math.isfinite(value):
+        if owner[place].example.id in failed:
+            given.pop(place, None)
+        elif value is None or not math.isfinite(value):
             raise _broken(condition, f"the choice {text!r}", f"the log-probability {value}")
-    found = iter(given[place] for place in range(len(items)))
+    found = iter(given[place] for place in sorted(given))
     remote = isinstance(condition.engine, RemoteEngine)
     records = []
-    for request in requests:
+    for request in answered:
         scores = [next(found) for _ in request.choices]
         tokens = tuple(score.tokens for score in scores)
         once = [0] * len(tokens) if request.prompts else tokens  # the channel's are the row's own

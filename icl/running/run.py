@@ -11,7 +11,7 @@ from pathlib import Path
 
 from icl.core.errors import OutOfMemory
 from icl.engines.ledger import Ledger, RemoteEngine, sum_spent
-from icl.engines.protocol import InProcessEngine, ProvenEngine
+from icl.engines.protocol import InProcessEngine, LenientEngine, ProvenEngine
 from icl.experiment.condition import Condition, Request, build
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import Experiment, list_points
@@ -29,6 +29,7 @@ from icl.records.paths import MODEL
 from icl.records.results import ConditionResult, Run, open_run
 from icl.records.store import ConditionStore
 from icl.running.answer import answer_batch, plan_batches
+from icl.running.failures import FailureTally, TooManyFailures
 from icl.running.judge import judge_all, load_judges
 from icl.running.progress import Progress
 from icl.running.work import check_probes, list_work, open_stores
@@ -81,8 +82,8 @@ def run(
             entries.append(condition_entry(condition, same, rows, loaded.base))
             write_manifest(folder, loaded, entries, rows, finished=False)
             for store, requests in list_work(condition, root):
-                new = complete(condition, store, requests, shown)
-                computed, reused = computed + new, reused + len(requests) - new
+                new, left = complete(condition, store, requests, shown)
+                computed, reused = computed + new, reused + len(requests) - new - left
         pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
         entries = judge_all(judges, pairs, rows, root, shown, complete)
     _check_all(worked)
@@ -187,7 +188,7 @@ def _complete_noted(
     store: ConditionStore,
     requests: Mapping[str, Request],
     progress: Progress,
-) -> int:
+) -> tuple[int, int]:
     """Compute the records that are missing, and note the store to be checked in the end."""
     worked.append(store)
     return _complete(condition, store, requests, progress)
@@ -195,8 +196,12 @@ def _complete_noted(
 
 def _complete(
     condition: Condition, store: ConditionStore, requests: Mapping[str, Request], progress: Progress
-) -> int:
-    """Compute the records that are missing; returns how many."""
+) -> tuple[int, int]:
+    """Compute the records that are missing; returns how many, and how many rows had no answer.
+
+    Raises:
+        TooManyFailures: more rows had none than may be left unscored.
+    """
     roles = dict.fromkeys(request.role for request in requests.values() if request.role != "test")
     name = " ".join([join_axes(condition.point.axes), *roles])
     with store.writing():
@@ -218,13 +223,21 @@ def _complete(
             (request.example for request in requests.values()),
             {shot.example.id: shot.example for r in pending for shot in r.shots}.values(),
         )
+        store.keep_unscored((), anew=requests)  # they are asked again now
         if not pending:
-            return 0
+            return 0, 0
+        lenient = condition.engine if isinstance(condition.engine, LenientEngine) else None
+        allowed = lenient.max_failures if lenient else None
+        tally = FailureTally(condition.point.model_name, len(requests), allowed)
         while left := store.unfinished():
             index, ids = left[0]
             began, before = time.perf_counter(), _work(condition)
+            failed_before = len(tally.rows)
             try:
-                records = answer_batch(condition, store, [requests[key] for key in ids])
+                records = answer_batch(condition, store, [requests[key] for key in ids], tally)
+            except TooManyFailures:
+                store.keep_unscored(tally.rows[failed_before:])
+                raise
             except OutOfMemory:
                 if len(ids) == 1:
                     raise
@@ -233,13 +246,22 @@ def _complete(
                 continue
             seconds = time.perf_counter() - began
             _keep_proof(condition, store)
+            failed = tally.rows[failed_before:]
+            if failed and not store.leave_out(index, failed):
+                continue
             tokens = store.tokens(records)
             done = {name: n - before[name] for name, n in _work(condition).items()}
             store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens, **done})
             if remote:
                 remote.ledger.settle(index)
             progress.advance(len(records), tokens)
-    return len(pending)
+        if remote:
+            remote.ledger.settle(len(store.batches()))  # what led to no batch was paid for, too
+        if tally.rows:
+            answered = store.records().keys() & requests.keys()
+            tally.check_any(len(answered))
+            progress.note(f"{name}: {tally.describe()}")
+    return len(pending) - len(tally.rows), len(tally.rows)
 
 
 def _work(condition: Condition) -> dict[str, int]:

@@ -142,9 +142,9 @@ class Trial:
 
 
 def _tried(result: ConditionResult) -> Iterator[TrialRow]:
-    examples = {example.id: example for example in result.examples}
-    for record, made in zip(result.records.values(), result.predictions(), strict=True):
-        example = examples[record.id]
+    unscored = (row.record for row in result.unscored.values())
+    for record in (*result.records.values(), *unscored):
+        example, made = result.example(record), result.predict(record)
         yield TrialRow(
             id=record.id,
             prompt=result.prompt(record).text,

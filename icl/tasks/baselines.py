@@ -354,9 +354,10 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
 
     Empty and unended outputs are among the unparsed; over length are those that met
     ``max_tokens``, unended those that met it, or an end of text, while still reasoning. Each has
-    Wilson's interval, and is None without predictions. Where they occur: ``shortened``
-    (prompts whose marked span was cut to fit the window) and, over several samples a prompt,
-    ``tied`` votes and the mean ``agreement``, the share of samples that gave the answer taken.
+    Wilson's interval, and is None without predictions. Where they occur: ``filtered`` and
+    ``refused`` (by a server's content filter, or by the model), ``shortened`` (prompts whose
+    marked span was cut to fit the window) and, over several samples a prompt, ``tied`` votes and
+    the mean ``agreement``, the share of samples that gave the answer taken.
     """
     facts = {
         "unparsed": [prediction.value is None for prediction in predictions],
@@ -364,6 +365,9 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
         "over_length": [prediction.finish == "length" for prediction in predictions],
         "unended": [prediction.finish == "reasoning" for prediction in predictions],
     }
+    for name, finish in (("filtered", "filter"), ("refused", "refusal")):
+        if any(hits := [prediction.finish == finish for prediction in predictions]):
+            facts[name] = hits
     if any(prediction.shortened for prediction in predictions):
         facts["shortened"] = [prediction.shortened for prediction in predictions]
     several = any(prediction.samples > 1 for prediction in predictions)

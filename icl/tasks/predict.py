@@ -81,12 +81,16 @@ def read_gold(example: Example, parser: ParserEntry) -> Example:
 def _read(
     output: Output, parser: ParserEntry, choices: Sequence[Choice], rule: SetRule | None
 ) -> str:
-    """The answer in an output; what ends inside its reasoning has none."""
+    """The answer in an output; what ends inside its reasoning, or refuses to, has none."""
     if output.finish == "reasoning":
         raise ParseError(
             f"the reasoning did not end within {output.output_tokens} tokens; raise max_tokens, or "
             "set thinking_tokens to close it"
         )
+    if output.finish == "refusal":
+        raise ParseError(f"the model refused to answer: {output.text!r}")
+    if output.finish == "filter" and not output.text.strip():
+        raise ParseError("the server's content filter withheld the answer")
     if rule is not None:
         return rule.read(output.text, parser, choices)
     return str(make_parser(parser)(output.text, choices))

@@ -20,7 +20,7 @@ from icl.prompts.render_again import HERE, Rendering
 from icl.records.condition_file import ConditionFile
 from icl.records.paths import MANIFEST, SCORES, find_runs, holds_run
 from icl.records.results import ConditionResult, Run, load_run
-from icl.records.store import ConditionStore
+from icl.records.store import UNSCORED, ConditionStore
 from icl.reports.card import make_card
 from icl.reports.errors import ScoredAnswer, score_answers
 from icl.scoring.checks.answers import strays
@@ -184,10 +184,15 @@ class OpenCondition:
         """Return the id of a record by its text in a table, where control characters are signs.
 
         Raises:
-            StoreError: the condition has no such record.
+            StoreError: the condition has no such record, or the row has no answer.
         """
         if text not in self.answers:
             text = next((key for key in self.answers if clean(key) == text), text)
+        if (row := self.condition.unscored.get(text)) is not None:
+            raise StoreError(
+                f"row {text!r} is unscored: {row.error}; the next icl run asks it again, and "
+                f"icl show {self.run.called}#{self.number}/{text} shows its prompt"
+            )
         return self.condition.record(text).id
 
     def verdict(self, key: str) -> str:
@@ -331,7 +336,8 @@ class RunBrowser:
         number = next(at for at, one in enumerate(run.conditions, 1) if one is wanted)
         key = (run.folder, wanted.entry.fingerprint)
         folder = wanted.store.folder
-        stamp = _stamps(folder / "records.jsonl", folder / "condition.json")
+        files = ("records.jsonl", "condition.json", UNSCORED)
+        stamp = _stamps(*(folder / name for name in files))
         with self._lock:
             held = self._open.get(key)
             if held is None or held[0] != stamp or held[1].run is not run:

@@ -135,9 +135,10 @@ def _others(row: Row) -> str:
 
 def _count(row: Row) -> str:
     """Count the rows scored, and of an unfinished condition the rows that were asked for."""
-    asked = len(row.condition.ids)
+    left = f" ({len(row.condition.unscored)} unscored)" if row.condition.unscored else ""
+    asked = len(row.condition.ids) - len(row.condition.unscored)
     scored = row.primary.n if row.primary is not None else 0
-    return f"{scored:,}" if scored == asked else f"{scored:,} of {asked:,}"
+    return (f"{scored:,}" if scored == asked else f"{scored:,} of {asked:,}") + left
 
 
 def page_table(page: RecordPage, compared: bool) -> TextTable:

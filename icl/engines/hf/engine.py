@@ -32,7 +32,6 @@ from icl.engines.hf.text.prompt_forms import (
     find_declared_ends,
     make_form,
 )
-from icl.engines.hf.text.reasoning import check_thinking, make_reader
 from icl.engines.hf.text.window import check_room, check_window, find_causal_window
 from icl.engines.hf.weights.find import Weights, resolve
 from icl.engines.hf.weights.load import (
@@ -45,6 +44,7 @@ from icl.engines.hf.weights.memory import count_rows_beside, translate_out_of_me
 from icl.engines.hf.weights.progress import tell
 from icl.engines.hf.weights.widths import Formats, WidthOptions, check_width, decide, find_precision
 from icl.engines.protocol import TokenMask
+from icl.engines.reasoning import check_thinking, make_reader
 from icl.engines.requests import group_by_row, group_by_text
 from icl.engines.tokenizer import Codec
 from icl.prompts.family_text import LineBreakStream, Wording

@@ -9,9 +9,15 @@ from typing import Any
 
 from icl.core.errors import WindowError
 from icl.core.types import Prompt, Token
-from icl.engines.openai.capabilities import ServerCapabilities, find_window, probe
+from icl.engines.openai.capabilities import (
+    ServerCapabilities,
+    apply_extra,
+    find_window,
+    probe,
+)
 from icl.engines.openai.client import Link
 from icl.engines.openai.token_counts import TokenCounter
+from icl.engines.reasoning import Delimiters
 from icl.prompts.chat_template import make_messages, trim_opening
 
 __all__ = ["Backend"]
@@ -28,13 +34,19 @@ class Backend:
     api: str = "auto"
     """``completions``, ``chat``, or ``auto``: what the server offers."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """More of every request's body."""
+    """More of every request's body; what it says stands, and null removes."""
     tokenizer: str | None = None
     """Folder or hub id of a tokenizer to count with."""
     asked_window: int | None = None
     """The window given in the model's entry; None: what the server says."""
+    blocks: tuple[Delimiters, ...] = ()
+    """What may stand around a block of reasoning; empty: nothing is taken for one."""
+    blocks_named: bool = False
+    """Whether the entry names the block, so that every answer is expected to have one."""
     bounded: int = 0
     """Choices that were not among the likeliest first tokens, so that their score is a bound."""
+    unsent: set[str] = field(default_factory=set, init=False, repr=False)
+    """What the server was found to do worse with, and icl can do without: such as ``stop``."""
     _facts: ServerCapabilities | None = field(default=None, init=False, repr=False)
     _counted: TokenCounter | None = field(default=None, init=False, repr=False)
     _found_window: int | None = field(default=None, init=False, repr=False)
@@ -94,8 +106,12 @@ class Backend:
         sent: dict[str, Any] = (
             {"messages": make_messages(prompt)} if chat else {"prompt": prompt.text}
         )
-        body = {"model": self.model, **sent, self.facts.limit: max_tokens, "temperature": 0}
-        return path, {**body, **self.extra}
+        return path, {"model": self.model, **sent, self.facts.limit: max_tokens, "temperature": 0}
+
+    def body(self, made: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the body that is sent of one that is complete but for the entry's ``extra``."""
+        sent = {name: value for name, value in made.items() if name not in self.unsent}
+        return apply_extra(sent, self.extra)
 
     def check_room(self, prompt: Prompt, count: int, more: int) -> None:
         """Refuse a prompt of ``count`` tokens that leaves no room for ``more``.

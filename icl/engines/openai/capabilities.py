@@ -6,7 +6,7 @@ give the likeliest tokens of their answer, others give no numbers at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,16 @@ from icl.core.errors import EngineError, ModelError
 from icl.core.registry import did_you_mean
 from icl.engines.openai.client import Link, ServerRequest
 from icl.engines.openai.errors import RefusalError, RetryError, TemporaryError
+from icl.engines.openai.message import read_count, read_usage
 
-__all__ = ["ServerCapabilities", "find_window", "probe"]
+__all__ = ["ServerCapabilities", "apply_extra", "find_window", "list_top", "probe"]
 
 
 TEXTS = ("The quick brown fox", "One two three", "Name: Anna\nCity:")
 TOPS = (20, 5)
 """Most likely tokens asked for: what vLLM and OpenAI's chat give, and what older ones do."""
+NO_NUMBERS = (400, 403, 422, 501)
+"""How servers refuse to tell log-probabilities; a wrong key is refused without them, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,34 @@ class ServerCapabilities:
     """How many of the likeliest tokens are told; 0: none."""
     limit: str = "max_tokens"
     """How ``max_tokens`` is called: newer hosted models refuse the old name."""
+    hides_bytes: bool = False
+    """Whether likely tokens come in the newer form without their bytes, so that parts of
+    characters look alike."""
+
+
+def apply_extra(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body as it is sent: what the entry's ``extra`` says stands, and null removes.
+
+    >>> apply_extra({"temperature": 0, "stop": ["."]}, {"temperature": 1, "stop": None})
+    {'temperature': 1}
+    """
+    return {name: value for name, value in {**body, **extra}.items() if value is not None}
+
+
+def list_top(choice: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The likeliest first tokens in the form of chats: ``token``, ``logprob``, ``bytes``.
+
+    Servers write the older form (a mapping of texts) or the newer one, on either route; empty
+    where the answer holds neither.
+    """
+    found = choice.get("logprobs")
+    if not isinstance(found, Mapping):
+        return []
+    if content := found.get("content"):
+        listed = content[0].get("top_logprobs") or []
+        return [entry for entry in listed if isinstance(entry, Mapping)]
+    older = (found.get("top_logprobs") or [None])[0] or {}
+    return [{"token": token, "logprob": value} for token, value in older.items()]
 
 
 def probe(link: Link, model: str, api: str, extra: Mapping[str, Any]) -> ServerCapabilities:
@@ -45,43 +76,61 @@ def probe(link: Link, model: str, api: str, extra: Mapping[str, Any]) -> ServerC
     """
     try:
         if api != "chat":
-            return _completions(link, {"model": model, **extra})
+            return _completions(link, model, extra)
     except RefusalError as error:
         if api == "completions" or error.status not in (400, 404, 405):
             raise _not_served(link, model, error) from error
     try:
-        return _chat(link, {"model": model, **extra})
+        return _chat(link, model, extra)
     except RefusalError as error:
         raise _not_served(link, model, error) from error
 
 
-def _completions(link: Link, body: dict[str, Any]) -> ServerCapabilities:
+def _completions(link: Link, model: str, extra: Mapping[str, Any]) -> ServerCapabilities:
+    asked: dict[str, Any] = {"model": model, "max_tokens": 1, "temperature": 0}
     for text in TEXTS:
-        asked = {"prompt": text, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
-        data = _offered(link, "/completions", body | asked)
+        more = {"prompt": text, "echo": True, "logprobs": 1}
+        data = _offered(link, "/completions", apply_extra(asked | more, extra))
         shift = _shift(data, text) if data else None
         if shift is not None:
-            return ServerCapabilities("completions", echo=shift, top=_top(link, body, TOPS[1:]))
+            top, hidden = _top(link, asked, extra, TOPS[1:])
+            return ServerCapabilities("completions", echo=shift, top=top, hides_bytes=hidden)
         if not _echoed(data):
             break
-    return ServerCapabilities("completions", top=_top(link, body, TOPS))
+    top, hidden = _top(link, asked, extra, TOPS)
+    return ServerCapabilities("completions", top=top, hides_bytes=hidden)
 
 
-def _top(link: Link, body: dict[str, Any], tops: tuple[int, ...]) -> int:
-    """How many of the likeliest tokens are told; ends with a request without any."""
-    asked = {"prompt": TEXTS[0], "max_tokens": 1, "temperature": 0}
+def _top(
+    link: Link, asked: Mapping[str, Any], extra: Mapping[str, Any], tops: tuple[int, ...]
+) -> tuple[int, bool]:
+    """How many of the likeliest tokens are told, and whether their bytes are hidden.
+
+    Ends with a request without any.
+    """
+    plain = {**asked, "prompt": TEXTS[0]}
     for top in tops:
-        data = _offered(link, "/completions", body | asked | {"logprobs": top})
-        if data and (_logprobs(data).get("top_logprobs") or [None])[0]:
-            return top
+        data = _offered(link, "/completions", apply_extra(plain | {"logprobs": top}, extra))
+        if data and (listed := list_top(data["choices"][0])):
+            return top, _hides_bytes(data["choices"][0], listed)
         if data:
-            return 0
-    link.one(ServerRequest("/completions", body | asked, _whole, kept=False, probe=True))
-    return 0
+            return 0, False
+    body = apply_extra(plain, extra)
+    link.one(ServerRequest("/completions", body, _whole, kept=False, probe=True))
+    return 0, False
 
 
-def _chat(link: Link, body: dict[str, Any]) -> ServerCapabilities:
-    asked = {"messages": [{"role": "user", "content": TEXTS[0]}], "temperature": 0}
+def _hides_bytes(choice: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> bool:
+    newer = bool(choice["logprobs"].get("content"))
+    return newer and not all(isinstance(entry.get("bytes"), list) for entry in listed)
+
+
+def _chat(link: Link, model: str, extra: Mapping[str, Any]) -> ServerCapabilities:
+    asked = {
+        "model": model,
+        "messages": [{"role": "user", "content": TEXTS[0]}],
+        "temperature": 0,
+    }
     limit = "max_tokens"
     path = "/chat/completions"
     for top in (*TOPS, 0):
@@ -89,7 +138,7 @@ def _chat(link: Link, body: dict[str, Any]) -> ServerCapabilities:
         for name in (limit, "max_completion_tokens"):
             request = ServerRequest(
                 path,
-                body | asked | numbers | {name: 1},
+                apply_extra(asked | numbers | {name: 1}, extra),
                 _whole,
                 most_tokens=(20, 1),
                 kept=False,
@@ -101,12 +150,16 @@ def _chat(link: Link, body: dict[str, Any]) -> ServerCapabilities:
                 if name == "max_tokens" and "max_completion_tokens" in str(error):
                     limit = "max_completion_tokens"
                     continue
-                if not top or error.status not in (400, 422):
+                if not top or error.status not in NO_NUMBERS:
                     raise
                 break
-            content = _logprobs(data).get("content")
-            told = bool(content and content[0].get("top_logprobs"))
-            return ServerCapabilities("chat", top=top if told else 0, limit=limit)
+            listed = list_top(data["choices"][0]) if top else []
+            return ServerCapabilities(
+                "chat",
+                top=top if listed else 0,
+                limit=limit,
+                hides_bytes=bool(listed) and _hides_bytes(data["choices"][0], listed),
+            )
     raise AssertionError("the last request is answered or raises")
 
 
@@ -117,7 +170,7 @@ def _offered(link: Link, path: str, body: dict[str, Any]) -> dict[str, Any] | No
         data: dict[str, Any] = link.one(request)
         return data
     except RefusalError as error:
-        if error.status not in (400, 422, 501):
+        if error.status not in NO_NUMBERS:
             raise
     except RetryError as error:
         if error.kind:
@@ -145,12 +198,12 @@ def _shift(data: Mapping[str, Any], text: str) -> int | None:
     numbers = _logprobs(data)
     tokens, logprobs = numbers.get("tokens") or [], numbers.get("token_logprobs") or []
     said = data["choices"][0].get("text") or ""
-    counted = (data.get("usage") or {}).get("prompt_tokens")
+    counted, _ = read_usage(data)
     if not said.startswith(text) or said == text or counted is None:
         return None  # no echo, or no way to tell where the text ends
     if len(tokens) < 3 or len(tokens) != len(logprobs) or None in logprobs[1:]:
         return None
-    return len(tokens) - 1 - int(counted)
+    return len(tokens) - 1 - counted
 
 
 def list_served(link: Link) -> list[dict[str, Any]]:
@@ -179,8 +232,8 @@ def find_window(link: Link, model: str) -> int:
     Raises:
         ModelError: it does not say.
     """
-    for size in _windows(link, model):
-        if isinstance(size, int) and size > 0:
+    for told in _windows(link, model):
+        if size := read_count(told):
             return size
     raise ModelError(
         f"{link.url} does not tell the window of {model!r}; set window: N (tokens of prompt and "

@@ -24,11 +24,14 @@ from icl.engines.ledger import Ledger, ServerAnswer
 from icl.engines.openai.errors import (
     ServerAddress,
     TemporaryError,
+    concerns_row,
     encode_body,
     make_refusal,
+    make_refusal_within,
     read_message,
 )
-from icl.engines.openai.sse import joined
+from icl.engines.openai.message import read_usage
+from icl.engines.openai.sse import joined, looks_streamed
 
 __all__ = ["Job", "RequestLimits", "Link", "StreamPiece", "Price", "ServerRequest", "Session"]
 
@@ -116,12 +119,16 @@ class Link:
     _tls: Any = field(default=None, repr=False)
 
     def each(
-        self, jobs: Sequence[Job], stop: threading.Event | None = None
+        self,
+        jobs: Sequence[Job],
+        stop: threading.Event | None = None,
+        lenient: bool = False,
     ) -> Iterator[tuple[int, Any]]:
         """Results as they finish, with their index; fewer of them if ``stop`` was set.
 
         After an error no further job begins, those in flight are finished and given out, and
-        the first error is raised. Closing the iterator cancels what is in flight.
+        the first error is raised. Closing the iterator cancels what is in flight. With ``lenient``
+        an error that concerns one row alone is the result of its job, and the others go on.
 
         Raises:
             IclError: what a job raised.
@@ -129,7 +136,7 @@ class Link:
         found: queue.SimpleQueue[Any] = queue.SimpleQueue()
         halt = threading.Event()
         wanted = [halt] if stop is None else [halt, stop]
-        main = _Main(self, jobs, found, wanted)
+        main = _Main(self, jobs, found, wanted, lenient)
         thread = threading.Thread(target=main.run, name="icl-requests", daemon=True)
         thread.start()
         try:
@@ -202,6 +209,7 @@ class _Main:
     jobs: Sequence[Job]
     found: queue.SimpleQueue[Any]
     wanted: Sequence[threading.Event]
+    lenient: bool
     error: BaseException | None = None
 
     def run(self) -> None:
@@ -226,7 +234,10 @@ class _Main:
                         tell = _teller(self.found, index)
                         self.found.put((index, await job(session, tell)))
                     except IclError as error:
-                        self.error = self.error or error
+                        if self.lenient and concerns_row(error):
+                            self.found.put((index, error))
+                        else:
+                            self.error = self.error or error
 
             width = min(self.link.limits.concurrency, len(self.jobs))
             workers = [asyncio.create_task(work()) for _ in range(width)]
@@ -256,6 +267,18 @@ def _read(request: ServerRequest, data: Any) -> Any:
         return request.read(data)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise TemporaryError(f"answered with JSON of another shape ({error!r})") from error
+
+
+def _hear_nothing(piece: str) -> None:
+    """Nobody asked for the pieces of a stream, and the server sent one all the same."""
+
+
+def _is_streamed(response: httpx.Response, request: ServerRequest) -> bool:
+    """Whether the answer comes in events; some servers stream unasked, others do not if asked."""
+    kind = response.headers.get("content-type", "").lower()
+    if "event-stream" in kind:
+        return True
+    return request.hear is not None and "json" not in kind and "html" not in kind
 
 
 def _noted(hear: Callable[[str], None], told: list[str]) -> Callable[[str], None]:
@@ -342,11 +365,16 @@ class Session:
         try:
             async with asyncio.timeout(limit):
                 async with self.client.stream(method, url, content=content) as response:
-                    if request.hear is not None and response.status_code == 200:
-                        hear = _noted(request.hear, told)
-                        data = await joined(response.aiter_lines(), hear)
+                    if response.status_code == 200 and _is_streamed(response, request):
+                        hear = _noted(request.hear or _hear_nothing, told)
+                        charset = response.charset_encoding
+                        data = await joined(response.aiter_bytes(), hear, charset)
                         return data, _read(request, data)
                     await response.aread()
+                    if response.status_code == 200 and looks_streamed(response.content):
+                        hear = _noted(request.hear or _hear_nothing, told)
+                        data = await joined(response.aiter_bytes(), hear)
+                        return data, _read(request, data)
         except TimeoutError as error:
             raise TemporaryError(
                 f"no whole answer within timeout_s {limit:g}", kind="slow"
@@ -356,23 +384,23 @@ class Session:
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise TemporaryError(f"the connection broke ({type(error).__name__})") from error
         if response.status_code != 200:
-            raise make_refusal(self.link.asked, response)
+            raise make_refusal(self.link.asked, response, request.body)
         try:
             data = response.json()
         except ValueError as error:
             said = read_message(self.link.asked, response)
             raise TemporaryError(f"answered with {said}", kind="page") from error
+        if isinstance(data, dict) and data.get("error") and not data.get("choices"):
+            raise make_refusal_within(self.link.asked, response, data["error"], request.body)
         return data, _read(request, data)
 
     def _answer(
         self, request: ServerRequest, key: str, data: Any, value: Any, ms: int, retries: int
     ) -> ServerAnswer:
         told = data if isinstance(data, dict) else {}
-        usage = told.get("usage")
-        given, made = request.most_tokens
-        if isinstance(usage, dict):
-            given = int(usage.get("prompt_tokens") or 0)
-            made = int(usage.get("completion_tokens") or 0)
+        most = request.most_tokens
+        counted = read_usage(told)
+        given, made = (m if n is None else n for n, m in zip(counted, most, strict=True))
         named = (told.get("model"), told.get("system_fingerprint"))
         return ServerAnswer(
             key,

@@ -14,6 +14,8 @@ from icl.core.errors import ChoiceError, EngineError, ModelError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
 from icl.core.types import Ranking as RankedBy
+from icl.engines.protocol import RowFailure
+from icl.engines.reasoning import PAIRS, Delimiters, find_delimiters
 from icl.engines.requests import check_sampling, group_by_row, group_by_text
 from icl.prompts.chat_template import make_messages, trim_opening
 
@@ -82,7 +84,13 @@ class OpenAIEngine:
     max_cost: float | None = None
     """Money that the answers may cost, those of earlier runs included."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """More of the request's body, as the server knows it: ``{chat_template_kwargs: …}``."""
+    """More of the request's body, as the server knows it: ``{chat_template_kwargs: …}``.
+
+    What it says stands in place of what icl would send, and null leaves that out."""
+    reasoning: Sequence[str] | str = "auto"
+    """The two texts around a block of reasoning; ``auto``: those that are known, or ``never``."""
+    max_failures: int | None = None
+    """Rows of a condition that may be left unscored; not given: 5 % of them, at least 3."""
     asked_window: int | None = field(default=None, init=False, repr=False, compare=False)
     """The window given in the entry; None: the server's own."""
     _backend: Backend | None = field(default=None, init=False, repr=False)
@@ -137,6 +145,7 @@ class OpenAIEngine:
             "api": self.backend.facts.api,
             "window": self.window,
             "extra": dict(self.extra),
+            **({} if self.reasoning == "auto" else {"reasoning": _plain(self.reasoning)}),
         }
 
     def tokens(self, prompt: Prompt) -> list[Token]:
@@ -167,7 +176,8 @@ class OpenAIEngine:
 
         facts = self.backend.facts
         offered: list[RankedBy] = ["echo"] if facts.echo is not None else []
-        if facts.top and begins_apart(self.backend.shown(choices), self._heads(choices)):
+        shown = self.backend.shown(choices)
+        if facts.top and begins_apart(shown, self._heads(choices)) and self._legible(shown):
             offered.append("first_token")
         offered.append("generate")
         if self.ranking == "auto":
@@ -178,13 +188,17 @@ class OpenAIEngine:
                 why = (
                     "gives no first-token log-probabilities"
                     if not facts.top
-                    else ("cannot tell these choices apart by their first token")
+                    else "cannot tell these choices apart by their first token"
                 )
             raise EngineError(
                 f"ranking {self.ranking!r}: {self.link.url} {why}; set ranking to auto, or to one "
                 f"of: {', '.join(offered)}"
             )
         return self.ranking
+
+    def _legible(self, shown: Sequence[str]) -> bool:
+        """Whether first tokens that are parts of characters can be told apart, or are not met."""
+        return not self.backend.facts.hides_bytes or all(c.lstrip()[:1].isascii() for c in shown)
 
     def _heads(self, choices: Sequence[str]) -> list[str]:
         """The first token of each choice, or its first letter where nobody counts tokens."""
@@ -231,14 +245,45 @@ class OpenAIEngine:
             WindowError: a prompt leaves no room for ``max_tokens``.
             CostError: the next request could cost more than ``max_cost`` leaves.
         """
+        for index, made in self._generate(prompts, sampling, on_token, stop, lenient=False):
+            assert not isinstance(made, RowFailure)  # they were raised
+            yield index, made
+
+    def generate_rows(
+        self, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Iterator[tuple[int, Output | RowFailure]]:
+        """Outputs as the server finishes them; a prompt that it cannot answer has a failure.
+
+        Raises:
+            IclError: as :meth:`generate`, where it concerns more than one prompt.
+        """
+        return self._generate(prompts, sampling, None, None, lenient=True)
+
+    def _generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        on_token: OnToken | None,
+        stop: threading.Event | None,
+        *,
+        lenient: bool,
+    ) -> Iterator[tuple[int, Output | RowFailure]]:
         from icl.engines.openai.generate import generate_outputs
 
         check_sampling(sampling)
+        if sampling.thinking_tokens is not None:
+            raise EngineError(
+                f"sampling thinking_tokens is {sampling.thinking_tokens}, and only the server can "
+                "bound its reasoning; leave it out, and say it in the server's own words under "
+                "extra, as in {reasoning_effort: low}"
+            )
         counts = [len(self.tokens(prompt)) for prompt in prompts]
         for prompt, count in zip(prompts, counts, strict=True):
             self.backend.check_room(prompt, count, sampling.max_tokens)
         if prompts:
-            yield from generate_outputs(self.backend, prompts, counts, sampling, on_token, stop)
+            yield from generate_outputs(
+                self.backend, prompts, counts, sampling, on_token, stop, lenient
+            )
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
         """Log-likelihood of each continuation, by what :meth:`ranked_by` says.
@@ -249,6 +294,23 @@ class OpenAIEngine:
             WindowError: prompt and choice are longer than the window.
             CostError: the next request could cost more than ``max_cost`` leaves.
         """
+        for index, made in self._score(items, lenient=False):
+            assert not isinstance(made, RowFailure)  # they were raised
+            yield index, made
+
+    def score_rows(
+        self, items: Sequence[tuple[Prompt, str]]
+    ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
+        """Log-likelihood of each continuation, or why a prompt's could not be told.
+
+        Raises:
+            IclError: as :meth:`score`, where it concerns more than one prompt.
+        """
+        return self._score(items, lenient=True)
+
+    def _score(
+        self, items: Sequence[tuple[Prompt, str]], *, lenient: bool
+    ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
         from icl.engines.openai.score import score_groups
 
         if any(not choice for _, choice in items):
@@ -266,7 +328,7 @@ class OpenAIEngine:
             groups += [(prompt, merged) for merged in alike.values()]
         if groups:
             ways = {self.ranked_by(tuple(choices)) for _, choices in groups}
-            yield from score_groups(self.backend, groups, ways)
+            yield from score_groups(self.backend, groups, ways, lenient)
 
 
 def _backend(engine: OpenAIEngine) -> Backend:
@@ -285,8 +347,10 @@ def _backend(engine: OpenAIEngine) -> Backend:
             raise ModelError(
                 f"unknown {name} {value!r} of {who}{did_you_mean(str(value), get_args(accepted))}"
             )
-    for name, least in (("concurrency", 1), ("retries", 0)):
+    for name, least in (("concurrency", 1), ("retries", 0), ("max_failures", 0)):
         value = getattr(engine, name)
+        if value is None and name == "max_failures":
+            continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ModelError(f"{name} of {who} is {value!r}; accepted: {least} or more")
     for name in ("timeout_s", "backoff_s", "requests_per_minute", "max_cost"):
@@ -309,7 +373,22 @@ def _backend(engine: OpenAIEngine) -> Backend:
     key = _key(engine.api_key_env)
     asked = ServerAddress(url, engine.model, engine.api_key_env, key)
     link = Link(url, limits, asked, price, engine.max_cost, key)
-    return Backend(link, engine.model, engine.api, engine.extra, engine.tokenizer, given)
+    named = find_delimiters(engine.reasoning, "", who)
+    known = () if engine.reasoning == "never" else tuple(Delimiters(*pair) for pair in PAIRS)
+    return Backend(
+        link,
+        engine.model,
+        engine.api,
+        engine.extra,
+        engine.tokenizer,
+        given,
+        blocks=(named,) if named else known,
+        blocks_named=named is not None,
+    )
+
+
+def _plain(reasoning: Sequence[str] | str) -> JSON:
+    return reasoning if isinstance(reasoning, str) else list(reasoning)
 
 
 def _positive(value: Any) -> bool:

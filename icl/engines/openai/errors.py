@@ -16,10 +16,15 @@ __all__ = [
     "ServerAddress",
     "RetryError",
     "RefusalError",
+    "RowError",
     "TemporaryError",
+    "concerns_row",
+    "describe_row",
     "encode_body",
-    "read_message",
+    "make_error_of",
     "make_refusal",
+    "make_refusal_within",
+    "read_message",
 ]
 
 
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 AGAIN = (408, 409, 425, 429)
 """Client errors that asking again may mend; so may every server error but 501 and 505."""
 NEVER = (501, 505)
+ROW_REFUSED = (400, 413, 422)
+"""How a server refuses what stands in one request."""
 TOO_LONG = re.compile(
     r"context.{0,12}(length|size|window)|maximum.{0,20}(context|tokens|length)|too long|"
     r"exceed_context|exceeds? .{0,40}(context|limit)",
@@ -68,9 +75,24 @@ class RetryError(EngineError):
 class RefusalError(EngineError):
     """The server understood and said no; ``status`` tells how."""
 
-    def __init__(self, text: str, status: int) -> None:
+    def __init__(self, text: str, status: int, parameter: str | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.parameter = parameter
+        """What of the request's body it does not take, where it says so."""
+
+
+class RowError(EngineError):
+    """An answer that says nothing about this row, however often it is asked for."""
+
+
+def concerns_row(error: IclError) -> bool:
+    """Whether other rows may be answered all the same: neither server nor settings are wrong."""
+    if isinstance(error, RetryError):
+        return error.kind in ("", "slow")
+    if isinstance(error, RefusalError):
+        return error.status in ROW_REFUSED and error.parameter is None
+    return isinstance(error, RowError | WindowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +121,21 @@ class ServerAddress:
         return RetryError(f"{self.url}: {what}{times}; {repair}", problem.kind)
 
 
+def describe_row(error: IclError) -> str:
+    """Why a row has no answer, without the way to go on, which every row has in common."""
+    return str(error).removesuffix(f"; {KEPT}")
+
+
 def encode_body(body: Mapping[str, Any]) -> bytes:
     """The request's JSON in UTF-8.
 
     Raises:
-        EngineError: the text cannot be sent.
+        RowError: the text cannot be sent.
     """
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise EngineError(
+        raise RowError(
             "the prompt holds half a surrogate pair, which UTF-8 cannot carry to a server; repair "
             "the data"
         ) from error
@@ -129,21 +156,84 @@ def read_message(asked: ServerAddress, response: httpx.Response) -> str:
     return asked.hide(text)[:300]
 
 
-def make_refusal(asked: ServerAddress, response: httpx.Response) -> Exception:
-    """The exception for an answer that is not 200."""
+def make_refusal(
+    asked: ServerAddress, response: httpx.Response, body: Mapping[str, Any] | None = None
+) -> Exception:
+    """The exception for an answer that is not 200; ``body`` is what was sent."""
     status, said = response.status_code, read_message(asked, response)
     quota = "insufficient_quota" in response.text
     if (status in AGAIN or status >= 500) and status not in NEVER and not quota:
         kind = "busy" if status in (429, 503, 529) else ""
         wait = _retry_after(response.headers)
         return TemporaryError(f"{status}: {said}", after_s=wait, everyone=bool(kind), kind=kind)
-    return _permanent(asked, response.url.path, status, said, response.headers)
+    parameter = _find_parameter(response, said, body or {})
+    return _permanent(asked, response.url.path, status, said, response.headers, parameter)
+
+
+def make_refusal_within(
+    asked: ServerAddress, response: httpx.Response, error: Any, body: Mapping[str, Any] | None
+) -> Exception:
+    """The exception for an error in an answer whose status is 200, as proxies send it."""
+    import httpx
+
+    status = _read_status(error)
+    if status is None:
+        return make_error_of("200 with an error", error)
+    inner = httpx.Response(status, json={"error": error}, request=response.request)
+    return make_refusal(asked, inner, body)
+
+
+def make_error_of(where: str, error: Any) -> TemporaryError:
+    """What a server says within an answer or a stream, as a failure that may mend."""
+    said = error.get("message") if isinstance(error, Mapping) else error
+    text = said if isinstance(said, str) else json.dumps(error, ensure_ascii=False, default=str)
+    status = _read_status(error)
+    busy = status in (429, 503, 529)
+    told = f"{where}: {' '.join(text.split())}"
+    return TemporaryError(told, everyone=busy, kind="busy" if busy else "")
+
+
+def _read_status(error: Any) -> int | None:
+    """The status that an error within an answer gives itself."""
+    for name in ("code", "status"):
+        value = error.get(name) if isinstance(error, Mapping) else None
+        if str(value).isdecimal() and 400 <= int(str(value)) < 600:
+            return int(str(value))
+    return None
+
+
+_TURNED_DOWN = re.compile(
+    r"not supported|unsupported|not (?:allowed|permitted)|unknown|unrecognized|extra|unexpected|"
+    r"only the default|must be|invalid|does not support|no longer",
+    re.I,
+)
+
+
+def _find_parameter(response: httpx.Response, said: str, body: Mapping[str, Any]) -> str | None:
+    """Which part of the body a server does not take, if it says so."""
+    try:
+        told = response.json()
+    except ValueError:
+        return None
+    error = told.get("error") if isinstance(told, dict) else None
+    named = error.get("param") if isinstance(error, dict) else None
+    settings = [name for name in body if name not in ("model", "messages", "prompt")]
+    if named in settings:
+        return str(named)
+    if not _TURNED_DOWN.search(said):
+        return None
+    return next((n for n in settings if re.search(rf"(?<![\w]){n}(?![\w])", said)), None)
 
 
 def _permanent(
-    asked: ServerAddress, path: str, status: int, said: str, headers: Mapping[str, str]
+    asked: ServerAddress,
+    path: str,
+    status: int,
+    said: str,
+    headers: Mapping[str, str],
+    parameter: str | None,
 ) -> IclError:
-    if status in (401, 403):
+    if parameter is None and status in (401, 403):
         if asked.key_env is None:
             repair = "it wants a key: set api_key_env to the environment variable that holds it"
         else:
@@ -159,13 +249,20 @@ def _permanent(
             f"too long for {asked.model!r} at {asked.url} ({status}: {said}); set window: N in its "
             "entry, so that shots are dropped to fit, or lower max_tokens"
         )
-    if status in (404, 405):
+    if parameter is None and status in (404, 405):
         return RefusalError(
             f"{asked.url} does not serve {asked.model!r} at {path} ({status}: {said}); correct "
             "`model`, or `source`, which ends in /v1 on most servers",
             status,
         )
-    return RefusalError(f"{asked.url} refuses the request ({status}: {said})", status)
+    repair = ""
+    if parameter is not None:
+        repair = f"; leave it out with extra: {{{parameter}: null}} in its entry, or give it there"
+    elif re.search(r"system\W{0,3}(role|message|prompt)|role\W{0,6}system", said, re.I):
+        repair = "; move the text under [[system]] of the template into its [[instruction]]"
+    return RefusalError(
+        f"{asked.url} refuses the request ({status}: {said}){repair}", status, parameter
+    )
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

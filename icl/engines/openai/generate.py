@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from icl.core.types import Finish, OnToken, Output, Prompt, Sampling
+from icl.core.errors import IclError
+from icl.core.types import OnToken, Output, Prompt, Sampling
+from icl.engines.openai.answer_text import AnswerReader, read_choice
 from icl.engines.openai.backend import Backend
 from icl.engines.openai.client import ServerRequest, Session, StreamPiece
-from icl.engines.openai.errors import TemporaryError
-from icl.engines.text_stream import TextStream
+from icl.engines.openai.errors import RefusalError, TemporaryError, describe_row
+from icl.engines.openai.message import read_usage
+from icl.engines.protocol import RowFailure
 
 __all__ = ["generate_outputs"]
 
 
 MOST_STOPS = 4
 """Stop strings that OpenAI takes; all of them are looked for here too."""
+SPARED = ("stop", "n", "stream_options")
+"""What is left out where a server refuses it: answers are the same without."""
 
 
 def generate_outputs(
@@ -26,23 +31,30 @@ def generate_outputs(
     prompts: Sequence[Prompt],
     counts: Sequence[int],
     sampling: Sampling,
-    on_token: OnToken | None,
-    stop: threading.Event | None,
-) -> Iterator[tuple[int, Output]]:
-    """All outputs of a prompt when it is answered; cancelled ones last."""
+    on_token: OnToken | None = None,
+    stop: threading.Event | None = None,
+    lenient: bool = False,
+) -> Iterator[tuple[int, Output | RowFailure]]:
+    """All outputs of a prompt when it is answered; cancelled ones last.
+
+    With ``lenient`` a prompt that cannot be answered has one failure, and the others go on.
+    """
     heard = [""] * len(prompts)
     left = set(range(len(prompts)))
     jobs = [
         _GenerationJob(backend, prompt, counts[place], sampling, str(place), on_token is not None)
         for place, prompt in enumerate(prompts)
     ]
-    for index, value in backend.link.each(jobs, stop):
+    for index, value in backend.link.each(jobs, stop, lenient):
         if isinstance(value, StreamPiece):
             heard[index] += value.text
             if on_token is not None:
                 on_token(index, value.text)
             continue
         left.discard(index)
+        if isinstance(value, IclError):
+            yield index, RowFailure(describe_row(value))
+            continue
         for sample, written in enumerate(value):
             yield index, written.output(backend, counts[index], sample)
     for index in sorted(left):
@@ -56,23 +68,31 @@ class _AnswerText:
     """One text of an answer."""
 
     row: Mapping[str, Any]
-    cut: _StopCutter
+    read: AnswerReader
+    asked_stops: bool
     prompt_tokens: int | None
     tokens: int | None
     """None where the server does not count."""
 
     def output(self, backend: Backend, prompt_tokens: int, sample: int) -> Output:
-        text, tokens = self.cut.text, self.tokens
+        tokens = self.tokens
         if tokens is None:
             tokens = len(backend.tokens(Prompt(self.row["text"])))
+        reasoning = "\n".join(filter(None, [self.row["reasoning"], self.read.reasoning]))
         return Output(
-            text,
-            self.cut.finish(self.row),
+            self.row.get("refusal") or self.read.text,
+            self.read.finish(self.row, self.asked_stops),
             self.prompt_tokens or prompt_tokens,
             tokens,
             sample,
-            self.row["reasoning"] or None,
+            reasoning or self.read.reasoning,
         )
+
+    @property
+    def cut_in_reasoning(self) -> bool:
+        """Whether a stop string that the server looked for ended the reasoning."""
+        inside = self.read.unended or (self.row["reasoning"] and not self.row["text"].strip())
+        return bool(inside) and self.row["finish"] == "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +111,43 @@ class _GenerationJob:
     ) -> list[_AnswerText]:
         made: list[_AnswerText] = []
         while len(made) < self.sampling.n:  # once, but for servers that know no `n`
-            cut = self._cut(tell if self.stream and not made else None)
-            hear = cut.push if self.stream and self.sampling.n == 1 else None
-            answer = await session.ask(self._request(len(made), hear))
-            made += self._written(answer.value, cut)
+            read = self._reader(tell if self.stream and not made else None)
+            hear = read.push if self.stream and self.sampling.n == 1 else None
+            request = self._request(len(made), hear)
+            try:
+                answer = await session.ask(request)
+            except RefusalError as error:
+                if not self._spare(error.parameter, request):
+                    raise
+                continue
+            found = list(self._written(answer.value, read))
+            if any(one.cut_in_reasoning for one in found) and self._spare("stop", request):
+                continue  # stop strings are looked for here, in the answer alone
+            made += found
         return made
+
+    def _spare(self, name: str | None, request: ServerRequest) -> bool:
+        """Leave out what the request holds and icl can do without; False where it cannot."""
+        mine = name in SPARED and name in (request.body or {}) and name not in self.backend.extra
+        if mine and name is not None:
+            self.backend.unsent.add(name)
+        return mine
 
     @property
     def _stops(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(t for t in (*self.sampling.stop, *self.prompt.stop) if t))
 
-    def _cut(self, tell: Callable[[StreamPiece], None] | None) -> _StopCutter:
-        return _StopCutter(self._stops, tell)
+    def _reader(self, tell: Callable[[StreamPiece], None] | None) -> AnswerReader:
+        backend = self.backend
+        opened = "" if backend.chat else self.prompt.text
+        return AnswerReader(self._stops, backend.blocks, backend.blocks_named, opened, tell)
 
     def _request(self, n_made: int, hear: Callable[[str], None] | None) -> ServerRequest:
         """For all samples that are still wanted; each request draws with a seed of its own."""
         wanted = self.sampling.n - n_made
         path, body = self.backend.request(self.prompt, self.sampling.max_tokens)
         body |= _drawn(self.sampling)
-        if self._stops:
+        if self._stops and not self.backend.blocks_named:
             body["stop"] = list(self._stops[:MOST_STOPS])
         if wanted > 1:
             body["n"] = wanted
@@ -119,24 +157,24 @@ class _GenerationJob:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return ServerRequest(
             path,
-            body,
+            self.backend.body(body),
             partial(_read, wanted),
             place=f"{self.prompt.query_id or self.place}:{n_made}",
             most_tokens=(self.count, self.sampling.max_tokens * wanted),
             hear=hear,
         )
 
-    def _written(self, value: Mapping[str, Any], cut: _StopCutter) -> Iterator[_AnswerText]:
+    def _written(self, value: Mapping[str, Any], read: AnswerReader) -> Iterator[_AnswerText]:
         texts, total = value["texts"], value["tokens"]
         for place, row in enumerate(texts):
             if place:
-                cut = self._cut(None)
-            if not cut.fed:
-                cut.push(row["text"])
-            cut.close()
+                read = self._reader(None)
+            if not read.fed:
+                read.push(row["text"])
+            read.close()
             # The server counts all samples together.
             share = None if total is None else total // len(texts) + (place < total % len(texts))
-            yield _AnswerText(row, cut, value["prompt_tokens"], share)
+            yield _AnswerText(row, read, bool(self._stops), value["prompt_tokens"], share)
 
 
 def _drawn(sampling: Sampling) -> dict[str, Any]:
@@ -154,72 +192,16 @@ def _read(wanted: int, data: Any) -> dict[str, Any]:
     """Texts with their ends, in order, and the tokens of all of them.
 
     Raises:
-        Temporary: none, too many or doubled ones, or one without text.
+        TemporaryError: none, too many or doubled ones, or one without text.
     """
-    choices = sorted(data["choices"], key=lambda choice: choice.get("index", 0))
+    choices = sorted(data["choices"], key=lambda choice: choice.get("index") or 0)
     if not 1 <= len(choices) <= wanted:
         raise TemporaryError(f"{len(choices)} answers came where {wanted} was asked for")
     if len({choice.get("index", place) for place, choice in enumerate(choices)}) < len(choices):
         raise TemporaryError("one answer came twice")
-    usage = data.get("usage") or {}
+    prompt_tokens, tokens = read_usage(data)
     return {
-        "texts": [_text(choice) for choice in choices],
-        "tokens": usage.get("completion_tokens"),
-        "prompt_tokens": usage.get("prompt_tokens"),
+        "texts": [read_choice(choice) for choice in choices],
+        "tokens": tokens,
+        "prompt_tokens": prompt_tokens,
     }
-
-
-def _text(choice: Mapping[str, Any]) -> dict[str, Any]:
-    message = choice.get("message") or {}
-    text = choice["text"] if "text" in choice else message["content"]
-    if text is not None and not isinstance(text, str):
-        raise TemporaryError("an answer is no text")
-    return {
-        "text": text or "",
-        "reasoning": message.get("reasoning_content") or message.get("reasoning") or "",
-        "finish": choice.get("finish_reason"),
-        "stop_reason": choice.get("stop_reason"),
-    }
-
-
-class _StopCutter:
-    """Text up to the first stop string, told as it is certain."""
-
-    def __init__(self, stops: Sequence[str], tell: Callable[[StreamPiece], None] | None) -> None:
-        self.tell = tell
-        self._pieces: list[str] = []
-        self._asked = bool(stops)
-        self._stream = TextStream(lambda ids: "".join(self._pieces[i] for i in ids), [], stops)
-
-    @property
-    def text(self) -> str:
-        """What is certain so far."""
-        return self._stream.text
-
-    @property
-    def fed(self) -> bool:
-        """Whether any text came."""
-        return bool(self._pieces)
-
-    def push(self, piece: str) -> None:
-        """Take more text."""
-        self._pieces.append(piece)
-        self._give(self._stream.push(len(self._pieces) - 1))
-
-    def close(self) -> None:
-        """No more comes."""
-        self._give(self._stream.close())
-
-    def _give(self, text: str) -> None:
-        if text and self.tell is not None:
-            self.tell(StreamPiece(text))
-
-    def finish(self, row: Mapping[str, Any]) -> Finish:
-        """How it ended. Few servers tell a stop string from the end of the text."""
-        if row["reasoning"] and not row["text"] and row["finish"] == "length":
-            return "reasoning"
-        if self._stream.stopped or isinstance(row["stop_reason"], str):
-            return "stop"
-        if row["finish"] == "length":
-            return "length"
-        return "stop" if self._asked and row["finish"] == "stop" else "end"

@@ -10,15 +10,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from icl.core.errors import ChoiceError, EngineError
 from icl.core.types import ChoiceScore
-from icl.engines.openai.errors import TemporaryError
+from icl.engines.openai.capabilities import list_top
+from icl.engines.openai.errors import RowError, TemporaryError
+from icl.engines.openai.message import read_usage
 
-__all__ = ["Echo", "begins_apart", "score_echo", "score_first", "read_echo", "read_top"]
+__all__ = [
+    "Echo",
+    "LikelyToken",
+    "begins_apart",
+    "make_likely",
+    "read_echo",
+    "read_top",
+    "score_echo",
+    "score_first",
+]
 
 
 UNREADABLE = "\ufffd"
@@ -48,9 +59,12 @@ def read_echo(data: Any, shift: int) -> list[list[Any]]:
             raise TemporaryError(f"{len(data['choices'])} answers came where 1 was asked for")
         choice = data["choices"][0]
         tokens, logprobs = choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
-        n_sent = int(data["usage"]["prompt_tokens"]) + shift
     except (KeyError, ValueError, TypeError) as error:
         raise TemporaryError(f"the answer is no echo ({error!r})") from error
+    counted, _ = read_usage(data)
+    if counted is None:
+        raise TemporaryError("the answer is no echo (the tokens sent are not counted)")
+    n_sent = counted + shift
     if len(tokens) != len(logprobs) or not 0 < n_sent <= len(tokens) <= n_sent + 1:
         raise TemporaryError(f"an echo lists {len(tokens)} tokens for a text of {n_sent}")
     return [tokens[:n_sent], logprobs[:n_sent]]
@@ -87,7 +101,7 @@ def score_echo(
         seen[suffix] = choice
         known = [number for number in numbers if number is not None and math.isfinite(number)]
         if len(known) != len(numbers):
-            raise EngineError(
+            raise RowError(
                 f"the server gives no log-probability for a token of {choice!r} behind a prompt "
                 f"of {len(own)} tokens; set ranking: generate in the model's entry"
             )
@@ -128,48 +142,103 @@ def begins_apart(choices: Sequence[str], heads: Sequence[str]) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class LikelyToken:
+    """One of the likeliest first tokens, as a server tells it."""
+
+    data: bytes | None
+    """Its bytes in UTF-8; None where it is a part of a character, and nobody tells which."""
+    logprob: float
+
+
 def score_first(
-    choices: Sequence[str], top: Mapping[str, float], prompt_tokens: int
+    choices: Sequence[str], top: Sequence[LikelyToken], prompt_tokens: int
 ) -> tuple[list[ChoiceScore], int]:
     """Log-probability that the first token begins a choice and no other one; and how many bounds.
 
-    A choice whose tokens are not among the server's likeliest gets an upper bound: neither more
-    than the least likely one that is listed, nor than all that is not listed.
+    The probabilities of all tokens that do are summed, as ``A`` and `` A`` in a chat. A choice
+    whose tokens are not among the server's likeliest gets an upper bound: neither more than the
+    least likely one that is listed, nor than all that is not listed.
+
+    Raises:
+        RowError: the likeliest token is a part of a character, and nobody tells which.
     """
-    rest = math.log1p(-min(1 - 1e-12, math.fsum(math.exp(value) for value in top.values())))
-    bound = min(rest, *top.values()) if top else 0.0
+    told = math.fsum(math.exp(token.logprob) for token in top)
+    rest = math.log1p(-min(1 - 1e-12, told))
+    bound = min(rest, *(token.logprob for token in top)) if top else 0.0
+    texts = [choice.encode("utf-8", "surrogatepass") for choice in choices]
     scores, bounds = [], 0
     for i, choice in enumerate(choices):
-        others = [other for j, other in enumerate(choices) if j != i]
+        others = [other for j, other in enumerate(texts) if j != i]
         found = [
-            value
-            for token, value in top.items()
-            if token.strip()
-            and choice.startswith(token)
-            and not any(other.startswith(token) for other in others)
+            token.logprob
+            for token in top
+            if token.data is not None
+            and token.data.strip()
+            and texts[i].startswith(token.data)
+            and not any(other.startswith(token.data) for other in others)
         ]
         bounds += not found
         total = math.log(math.fsum(math.exp(value) for value in found)) if found else bound
         scores.append(_score(choice, [min(total, 0.0)], 0, prompt_tokens))
+    parts = [token.logprob for token in top if token.data is None]
+    if (
+        parts
+        and max(parts) >= max(one.logprob for one in scores)
+        and not "".join(choices).isascii()
+    ):
+        raise RowError(
+            "a likely first token is a part of a character, and the server does not tell which; "
+            "set ranking: generate in the model's entry"
+        )
     return scores, bounds
 
 
-def read_top(data: Any) -> dict[str, float]:
-    """The likeliest first tokens with their log-probabilities, of either kind of completion.
+Listed: TypeAlias = "list[tuple[str | list[int] | None, float]]"
+"""Each likely token by its text, or by its bytes where it is a part of a character."""
+
+
+def read_top(data: Any) -> Listed:
+    """The likeliest first tokens, each once, of either kind of completion.
 
     Raises:
-        Temporary: there are none.
+        RowError: the model ended its turn, so that there is no first token.
+        TemporaryError: the answer has no place for them.
     """
-    try:
-        found = data["choices"][0]["logprobs"]
-        if "content" in found:
-            listed = found["content"][0]["top_logprobs"]
-            pairs = [(entry["token"], entry["logprob"]) for entry in listed]
-        else:
-            pairs = list(found["top_logprobs"][0].items())
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise TemporaryError("the answer lacks its top log-probabilities") from error
-    top = {str(token): float(value) for token, value in pairs if math.isfinite(value)}
-    if not top:
+    choice = data["choices"][0]
+    if not isinstance(numbers := choice.get("logprobs"), Mapping):
+        raise TemporaryError("the answer lacks its top log-probabilities")
+    if not numbers.get("content") and not numbers.get("top_logprobs"):
+        raise RowError(
+            "the server told no first token with its log-probability, as where the model ends its "
+            "turn at once; set ranking: generate in the model's entry if many rows are so"
+        )
+    found: dict[object, tuple[str | list[int] | None, float]] = {}
+    for place, entry in enumerate(list_top(choice)):
+        value = float(entry["logprob"])
+        if math.isfinite(value):
+            made = _told(str(entry["token"]), entry.get("bytes"))
+            key = place if made is None else str(made)
+            found[key] = made, max(value, found.get(key, (None, value))[1])  # listed twice: one
+    if not found:
         raise TemporaryError("the answer lists no token")
-    return top
+    return list(found.values())
+
+
+def _told(text: str, told: Any) -> str | list[int] | None:
+    """A token by its text, or by the bytes told where that shows a part of a character."""
+    if not _unreadable(text):
+        return text
+    if isinstance(told, list) and told and all(isinstance(one, int) for one in told):
+        return [one & 255 for one in told]
+    return None
+
+
+def make_likely(listed: Listed, chat: bool) -> list[LikelyToken]:
+    """The tokens as they are held against choices; a chat's turn begins without white space."""
+    made = []
+    for told, value in listed:
+        data = told.encode("utf-8", "surrogatepass") if isinstance(told, str) else told
+        plain = None if data is None else bytes(data)
+        made.append(LikelyToken(plain.lstrip() if plain is not None and chat else plain, value))
+    return made

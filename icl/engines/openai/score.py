@@ -6,11 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
-from icl.core.errors import EngineError
+from icl.core.errors import EngineError, IclError
 from icl.core.types import ChoiceScore, Prompt
 from icl.engines.openai.backend import Backend
 from icl.engines.openai.client import Job, ServerRequest, Session, StreamPiece
-from icl.engines.openai.logprobs import Echo, read_echo, read_top, score_echo, score_first
+from icl.engines.openai.errors import RowError, describe_row
+from icl.engines.openai.logprobs import (
+    Echo,
+    make_likely,
+    read_echo,
+    read_top,
+    score_echo,
+    score_first,
+)
+from icl.engines.protocol import RowFailure
 
 __all__ = ["score_groups"]
 
@@ -19,19 +28,20 @@ Group: TypeAlias = "tuple[Prompt, Mapping[str, list[int]]]"
 
 
 def score_groups(
-    backend: Backend, groups: Sequence[Group], ways: AbstractSet[str]
-) -> Iterator[tuple[int, ChoiceScore]]:
+    backend: Backend, groups: Sequence[Group], ways: AbstractSet[str], lenient: bool = False
+) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
     """The scores of all choices of a prompt when the last of them is there.
 
-    ``ways`` are how the groups are ranked; choices that only generation answers are refused.
+    ``ways`` are how the groups are ranked; choices that only generation answers are refused. With
+    ``lenient`` a group that cannot be scored has a failure for each choice, and the others go on.
 
     Raises:
         EngineError: the ways differ from group to group, or none gives log-probabilities.
     """
     if ways == {"echo"}:
-        yield from _echoed(backend, groups)
+        yield from _echoed(backend, groups, lenient)
     elif ways == {"first_token"}:
-        yield from _by_first_token(backend, groups)
+        yield from _by_first_token(backend, groups, lenient)
     else:
         raise EngineError(
             f"{backend.link.url} gives no log-probabilities that tell these choices apart; answer "
@@ -39,7 +49,9 @@ def score_groups(
         )
 
 
-def _echoed(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+def _echoed(
+    backend: Backend, groups: Sequence[Group], lenient: bool
+) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
     """Each distinct text is echoed once, for all groups that need it.
 
     Requests of one prompt follow each other, so that the server's prefix cache serves them.
@@ -56,16 +68,29 @@ def _echoed(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, Ch
     jobs = [_echo_job(backend, text, longest[text]) for text in needs]
     sent = list(needs)
     found: list[dict[str, Echo]] = [{} for _ in groups]
-    for index, value in backend.link.each(jobs):
+    failed: set[int] = set()
+    for index, value in backend.link.each(jobs, lenient=lenient):
         text = sent[index]
         for place in needs[text]:
+            prompt, choices = groups[place]
+            if place in failed:
+                continue
+            if isinstance(value, IclError):
+                failed.add(place)
+                yield from _spread(choices, [RowFailure(describe_row(value))] * len(choices))
+                continue
             echoes = found[place]
             echoes[text] = Echo(tuple(value[0]), tuple(value[1]))
-            prompt, choices = groups[place]
             if len(echoes) == len(choices) + bool(prompt.text):
                 found[place] = {}
                 joined = [echoes[prompt.text + choice] for choice in choices]
-                made = score_echo(list(choices), echoes.get(prompt.text), joined)
+                made: Sequence[ChoiceScore | RowFailure]
+                try:
+                    made = score_echo(list(choices), echoes.get(prompt.text), joined)
+                except RowError as error:
+                    if not lenient:
+                        raise
+                    made = [RowFailure(describe_row(error))] * len(choices)
                 yield from _spread(choices, made)
 
 
@@ -73,7 +98,7 @@ def _echo_job(backend: Backend, text: str, count: int) -> Job:
     shift = backend.facts.echo
     assert shift is not None
     path, body = backend.request(Prompt(text), 1)
-    body |= {"echo": True, "logprobs": 1}
+    body = backend.body(body | {"echo": True, "logprobs": 1})
 
     async def job(session: Session, _: Callable[[StreamPiece], None]) -> Any:
         request = ServerRequest(
@@ -84,18 +109,30 @@ def _echo_job(backend: Backend, text: str, count: int) -> Job:
     return job
 
 
-def _by_first_token(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple[int, ChoiceScore]]:
+def _by_first_token(
+    backend: Backend, groups: Sequence[Group], lenient: bool
+) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
     counts = [len(backend.tokens(prompt)) for prompt, _ in groups]
     for (prompt, _), count in zip(groups, counts, strict=True):
         backend.check_room(prompt, count, 1)
     jobs = [
         _top_job(backend, prompt, count) for (prompt, _), count in zip(groups, counts, strict=True)
     ]
-    for index, answer in backend.link.each(jobs):
+    for index, answer in backend.link.each(jobs, lenient=lenient):
         _, choices = groups[index]
-        chat = backend.chat
-        top = {token.lstrip() if chat else token: value for token, value in answer[0]}
-        made, bounds = score_first(backend.shown(tuple(choices)), top, answer[1] or counts[index])
+        if isinstance(answer, IclError):
+            yield from _spread(choices, [RowFailure(describe_row(answer))] * len(choices))
+            continue
+        listed, prompt_tokens = answer
+        top = make_likely(listed, backend.chat)
+        shown = backend.shown(tuple(choices))
+        try:
+            made, bounds = score_first(shown, top, prompt_tokens or counts[index])
+        except RowError as error:
+            if not lenient:
+                raise
+            yield from _spread(choices, [RowFailure(describe_row(error))] * len(choices))
+            continue
         backend.bounded += bounds
         yield from _spread(choices, made)
 
@@ -103,13 +140,11 @@ def _by_first_token(backend: Backend, groups: Sequence[Group]) -> Iterator[tuple
 def _top_job(backend: Backend, prompt: Prompt, count: int) -> Job:
     path, body = backend.request(prompt, 1)
     top = backend.facts.top
-    chat = backend.chat
-    body |= {"logprobs": True, "top_logprobs": top} if chat else {"logprobs": top}
+    numbers = {"logprobs": True, "top_logprobs": top} if backend.chat else {"logprobs": top}
 
     async def job(session: Session, _: Callable[[StreamPiece], None]) -> Any:
-        request = ServerRequest(
-            path, body, lambda data: list(read_top(data).items()), most_tokens=(count, 1)
-        )
+        made = backend.body(body | numbers)
+        request = ServerRequest(path, made, read_top, most_tokens=(count, 1))
         answer = await session.ask(request)
         return answer.value, answer.prompt_tokens
 
@@ -117,8 +152,8 @@ def _top_job(backend: Backend, prompt: Prompt, count: int) -> Job:
 
 
 def _spread(
-    choices: Mapping[str, list[int]], made: Sequence[ChoiceScore]
-) -> Iterator[tuple[int, ChoiceScore]]:
+    choices: Mapping[str, list[int]], made: Sequence[ChoiceScore | RowFailure]
+) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
     for indices, score in zip(choices.values(), made, strict=True):
         for index in indices:
             yield index, score

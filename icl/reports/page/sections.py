@@ -40,6 +40,8 @@ FACTS = {
     "over_length": "cut at max_tokens",
     "unparsed": "no answer",
     "unended": "reasoning unended",
+    "filtered": "filtered by the server",
+    "refused": "refused by the model",
     "shortened": "prompt shortened",
 }
 

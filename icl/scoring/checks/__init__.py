@@ -131,6 +131,10 @@ _EACH: dict[str, Check] = {
     "unended": make_share_check(
         lambda p: p.finish == "reasoning", "answers ended while still reasoning"
     ),
+    "filtered": make_share_check(
+        lambda p: p.finish == "filter", "answers were withheld or cut by the server's filter"
+    ),
+    "refused": make_share_check(lambda p: p.finish == "refusal", "rows were refused an answer"),
     "empty": make_share_check(lambda p: p.error == EMPTY, "answers are empty"),
     "unparsed": make_share_check(unparsed, "answers cannot be read by the parser"),
     "lost_shots": lost_shots,

@@ -127,9 +127,8 @@ def make_share_check(hits: Callable[[Prediction], bool], text: str, least: float
 
 def unparsed(prediction: Prediction) -> bool:
     """Whether a parser refused an answer that is there and was finished."""
-    return (
-        prediction.value is None and prediction.error != EMPTY and prediction.finish != "reasoning"
-    )
+    named = ("reasoning", "filter", "refusal")  # told by checks of their own
+    return prediction.value is None and prediction.error != EMPTY and prediction.finish not in named
 
 
 def ties(seen: ConditionAnswers) -> Iterator[Found]:

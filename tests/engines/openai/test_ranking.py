@@ -14,10 +14,11 @@ from icl import load_experiment, run
 from icl.core.errors import ChoiceError, EngineError, WindowError
 from icl.core.types import Choice, Prompt
 from icl.engines.hf.engine import HFEngine
-from icl.engines.openai.errors import TemporaryError
+from icl.engines.openai.errors import RowError, TemporaryError
 from icl.engines.openai.logprobs import (
     Echo,
     begins_apart,
+    make_likely,
     read_echo,
     read_top,
     score_echo,
@@ -146,7 +147,8 @@ def test_a_broken_echo_is_asked_again(data: Any) -> None:
 
 
 def test_first_token_scores() -> None:
-    top = {" al": math.log(0.25), " a": math.log(0.125), " ": -1.0, " play": math.log(0.25)}
+    told = [(" al", 0.25), (" a", 0.125), (" ", math.exp(-1)), (" play", 0.25)]
+    top = make_likely([(text, math.log(share)) for text, share in told], chat=False)
     found, bounds = score_first([" alarm", " play", " quiet"], top, 7)
     assert found[0].logprob == pytest.approx(math.log(0.375))
     assert found[1].logprob == pytest.approx(math.log(0.25))
@@ -160,6 +162,8 @@ def test_first_token_scores() -> None:
         read_top({"choices": [{"logprobs": None}]})
     with pytest.raises(TemporaryError, match="lists no token"):
         read_top({"choices": [{"logprobs": {"top_logprobs": [{}]}}]})
+    with pytest.raises(RowError, match="told no first token .*set ranking: generate"):
+        read_top({"choices": [{"logprobs": {"content": None}}]})
 
 
 def test_choices_are_apart_if_no_beginning_is_shared() -> None:

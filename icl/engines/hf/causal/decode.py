@@ -21,8 +21,8 @@ from icl.engines.hf.causal.decode_batches import (
 )
 from icl.engines.hf.causal.forward import CausalModel
 from icl.engines.hf.causal.token_masks import allowed_ids
-from icl.engines.hf.text.reasoning import ThinkingStream
 from icl.engines.hf.weights.memory import translate_out_of_memory
+from icl.engines.reasoning import ThinkingStream
 from icl.engines.text_stream import TextStream
 
 __all__ = ["DecodeRequest", "generate", "pick", "make_random"]

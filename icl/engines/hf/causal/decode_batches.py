@@ -19,8 +19,8 @@ from transformers.cache_utils import DynamicLayer
 
 from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel
 from icl.engines.hf.causal.score import find_common_prefix
-from icl.engines.hf.text.reasoning import ReasoningReader
 from icl.engines.protocol import TokenMask
+from icl.engines.reasoning import ReasoningReader
 
 __all__ = ["DecodeBatch", "BatchingModel", "DecodeRequest", "make_batch"]
 

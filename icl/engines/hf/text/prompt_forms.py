@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from icl.core.errors import EngineError, ModelError
 from icl.core.types import JSON, Choice, Prompt, Token
-from icl.engines.hf.text.reasoning import Delimiters, find_delimiters
+from icl.engines.reasoning import Delimiters, find_delimiters
 from icl.engines.tokenizer import Codec
 from icl.prompts.chat_template import DATE, ChatFormat, ChatOptions, trim_opening
 from icl.prompts.control_tokens import ControlCodec, MarkedText, find_control_names

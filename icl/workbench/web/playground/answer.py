@@ -31,6 +31,8 @@ ENDS = {
     "length": "cut at the longest answer",
     "cancelled": "stopped",
     "reasoning": "ended inside its reasoning",
+    "filter": "ended by the server's content filter",
+    "refusal": "refused by the model",
 }
 
 

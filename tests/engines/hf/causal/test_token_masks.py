@@ -18,8 +18,8 @@ from icl.engines.hf.causal.token_masks import allowed_ids
 from icl.engines.hf.causal.token_tree import find_masks
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.seq2seq.forward import PairRequest, Seq2SeqModel
-from icl.engines.hf.text.reasoning import Delimiters, ReasoningReader
 from icl.engines.protocol import Constrains
+from icl.engines.reasoning import Delimiters, ReasoningReader
 from icl.engines.table import TableEngine
 from tests.engines.pairs import model_of, untied
 

@@ -81,8 +81,9 @@ class ReasoningReader:
     delimiters: Delimiters
     decode: Callable[[Sequence[int]], str]
     """Token ids -> text, special tokens spelled out."""
-    begun: bool
-    """Whether the prompt itself opens the block."""
+    begun: bool | None
+    """Whether the prompt itself opens the block; None where nobody can tell: then a text that
+    closes a block without opening one was in it from the start."""
     budget: int | None
     """Tokens of reasoning after which the block is closed; None: never."""
     closing: tuple[int, ...]
@@ -114,8 +115,9 @@ def check_thinking(sampling: Sampling, delimiters: Delimiters | None, source: st
 class ThinkingStream:
     """A :class:`TextStream` whose text is the answer alone.
 
-    The output is reasoning if it begins with the opening text, or if the prompt ends inside a
-    block. Stop strings do not act in it. White space between block and answer is dropped.
+    The output is reasoning if it begins with the opening text, if the prompt ends inside a block,
+    or, where it is not known whether it does, up to a closing text that nothing opened. Stop
+    strings do not act in it. White space between block and answer is dropped.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class ThinkingStream:
         self._decode, self._stops, self._thinking = decode, stops, thinking
         self._ids = list(ids[-_TAIL:])
         self._block = TextStream(thinking.decode, self._ids, [thinking.delimiters.close])
-        self._inside, self._spent = thinking.begun, 0
+        self._inside, self._spent = bool(thinking.begun), 0
         self._answer: TextStream | None = None
         self._forced: list[int] = []
         self._waiting: list[int] = []
@@ -174,9 +176,10 @@ class ThinkingStream:
         self._block.push(token)
         seen, opening = self._block.seen.lstrip(), self._thinking.delimiters.open
         if not self._inside:
-            self._inside = seen.startswith(opening)
+            unknown = self._thinking.begun is None
+            self._inside = seen.startswith(opening) or (unknown and self._block.stopped)
             if not self._inside:
-                return "" if opening.startswith(seen) else self._plain()
+                return "" if unknown or opening.startswith(seen) else self._plain()
         self.reasoning = self._read()
         if not self._block.stopped:
             return ""

@@ -8,7 +8,7 @@ import pytest
 from icl.core.errors import EngineError
 from icl.core.types import Output, Prompt, Sampling
 from icl.engines.hf.engine import HFEngine
-from icl.engines.hf.text.reasoning import Delimiters, ReasoningReader, ThinkingStream
+from icl.engines.reasoning import Delimiters, ReasoningReader, ThinkingStream
 from tests.chatmodels import CHATML, QWEN3, R1, save_chat_model
 
 # Behind the header the model thinks "hm", closes the block, answers "Yes" and ends its turn.
