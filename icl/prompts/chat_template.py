@@ -32,6 +32,7 @@ __all__ = [
     "make_messages",
     "write_continuation",
     "render_sent",
+    "spell_turns",
     "trim_opening",
     "drop_inert",
 ]
@@ -293,8 +294,19 @@ def drop_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict[st
     return {**engine, "chat": {name: chat[name] for name in chat if name not in inert}}
 
 
+def spell_turns(turns: Sequence[Mapping[str, str]]) -> str:
+    r"""Turns as a text, for a server that does not tell how it writes them.
+
+    >>> spell_turns([{"role": "user", "content": "Hi"}])
+    '<user>\nHi'
+    """
+    return "\n".join(f"<{turn['role']}>\n{turn['content']}" for turn in turns)
+
+
 def render_sent(prompt: Prompt, engine: Mapping[str, Any]) -> str:
     """The text that an engine of this identity was sent for a prompt, rendered again."""
+    if engine.get("api") == "chat":  # a server, which writes turns in a form of its own
+        return spell_turns(make_messages(prompt))
     chat = engine.get("chat")
     if not isinstance(chat, Mapping) or "template" not in chat:
         return Wording(engine.get("prefix") or "", engine.get("newline")).prompt(prompt.text)

@@ -177,7 +177,7 @@ class Sandbox:
             TemplateError: its chat template is malformed, too large or too slow.
         """
         parts = {name: getattr(prompt, name) for name in _PARTS}
-        wording = {name: engine.get(name) for name in ("chat", "prefix", "newline")}
+        wording = {name: engine.get(name) for name in ("api", "chat", "prefix", "newline")}
         turn = self._turn(json.dumps(wording), CHAT)
         text: str = turn.ask({"sent": [parts, wording]})
         return text

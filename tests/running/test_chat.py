@@ -22,7 +22,7 @@ from icl.reports.tables import render, render_record
 from icl.tasks.predict import predict
 from tests.chatmodels import CHATML, QWEN3, save_chat_model
 from tests.cli.test_cli import call
-from tests.engines.hf.text.test_reasoning import ANSWERS, LOOPS
+from tests.engines.test_reasoning import ANSWERS, LOOPS
 from tests.table_experiment import write
 
 

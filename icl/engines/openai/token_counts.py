@@ -10,7 +10,7 @@ from icl.core.errors import ModelError
 from icl.core.types import Prompt, Token
 from icl.engines.openai.client import Link, ServerRequest
 from icl.engines.openai.errors import RefusalError, RetryError
-from icl.prompts.chat_template import make_messages
+from icl.prompts.chat_template import make_messages, spell_turns
 
 __all__ = ["TokenCounter", "ESTIMATED", "describe_count"]
 
@@ -62,7 +62,7 @@ class TokenCounter:
                 probe=True,
             )
             return str(self._link.one(asked))
-        return "\n".join(f"<{turn['role']}>\n{turn['content']}" for turn in turns)
+        return spell_turns(turns)
 
     def _tokens(self, prompt: Prompt) -> list[Token]:
         text = self.sent(prompt)
