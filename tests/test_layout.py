@@ -60,6 +60,7 @@ SUBJECTS = {
     "scoring/calibrated_runs": "calibrators from the file to the table",
     "scoring/strangers_commands": "no program starts that a run folder names",
     "tasks/fields": "the parser of extracted fields, which has many cases",
+    "tasks/gold": "gold as the prompt shows it, from the template to the page",
     "tasks/presets": "the four presets name what is registered",
     "workbench/random_screens": "screens drawn at random against their exported experiments",
     "workbench/scores": "scores of the playground against those of `icl run`",

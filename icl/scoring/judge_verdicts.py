@@ -51,7 +51,11 @@ def _verdicts(
         for made in predictions
         if made.id in found and asked[made.id].fields.get("output") == made.value
     }
-    missing = [made.id for made in predictions if made.value is not None and made.id not in right]
+    missing = [
+        made.id
+        for made in predictions
+        if made.value is not None and made.id not in {*right, *judged.unscored}
+    ]
     if missing:
         raise MetricError(
             f"{name}: {len(missing)} of {len(predictions)} outputs have no verdict, such as "
@@ -73,6 +77,13 @@ def judge_parts(
             template.
     """
     found = [_verdicts(*pair) for pair in zip(conditions, repeat(name), predictions, strict=False)]
+    for condition, said in zip(conditions, predictions, strict=True):
+        judged = judge_result(condition, name)
+        if left := [made.id for made in said if made.id in judged.unscored]:
+            raise MetricError(
+                f"{name}: the judge gave no verdict on {len(left)} of {len(said)} outputs, such as "
+                f"{left[0]!r}; say `icl run` with the experiment's file to ask for them again"
+            )
     if len({_signature(one, name, judge) for one in conditions}) > 1:
         raise MetricError(
             f"{name}: these were judged by different models or templates, whose verdicts are not "
@@ -103,6 +114,8 @@ def judge_scores(
         MetricError: an output has no verdict.
     """
     found = _verdicts(condition, name, predictions)
+    left = judge_result(condition, name).unscored  # out of n, as any row without an answer
+    predictions = [made for made in predictions if made.id not in left]
     verdicts = [found.get(made.id) for made in predictions]
     scores = [score(name, judge.judged(verdicts, _signature(condition, name, judge)))]
     unread = [made.id in found and found[made.id] is None for made in predictions]

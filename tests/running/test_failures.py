@@ -13,9 +13,10 @@ import pytest
 
 from icl import compare, load_run, run, score_run
 from icl.cli import main
-from icl.core.errors import EngineError, StoreError
+from icl.core.errors import EngineError, MetricError, StoreError
 from icl.core.types import Record
-from icl.records.results import Run
+from icl.metrics import VerdictMetric, asks_judge, make_metric
+from icl.records.results import ConditionResult, Run
 from icl.records.store import ConditionStore
 from icl.reports.card import make_card, render_card
 from icl.reports.grid import make_score_grids
@@ -23,6 +24,10 @@ from icl.reports.markdown_csv_json import as_json, as_markdown
 from icl.reports.page.page import report_page
 from icl.reports.tables import render, render_record
 from icl.running.failures import FailureTally, TooManyFailures
+from icl.running.search.objective import make_objective
+from icl.scoring.judge_verdicts import judge_parts
+from tests.engines.openai.test_conformance import top
+from tests.metrics.test_judge import study
 from tests.servers import Reply, Server, is_probe
 from tests.table_experiment import write
 
@@ -63,6 +68,11 @@ def ranked(folder: Path, server: Server, **options: Any) -> Path:
 def value(done: Run, name: str = "accuracy@first_token") -> tuple[float | None, int]:
     (found,) = (score for score in done.scores if score.name == name)
     return found.value, found.n
+
+
+def pick_judge(condition: ConditionResult) -> VerdictMetric:
+    (judge,) = (one for _, one in map(make_metric, condition.entry.metrics) if asks_judge(one))
+    return judge
 
 
 def silent_rows(done: Run) -> list[str]:
@@ -257,6 +267,44 @@ def test_written_answers_are_left_out_too(serve: Serve, tmp_path: Path) -> None:
     )
     assert len(condition.records) + len(condition.unscored) == 10
     assert "r3" in condition.unscored
+
+
+def test_a_search_compares_candidates_on_rows_that_both_answered(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server, mood = moody(serve)
+    file = ranked(tmp_path, server)
+    (whole,) = run(file, tmp_path / "whole").conditions
+    mood.silent = {int(name[1:]) for name in list(whole.records)[:2]}
+    (left,) = run(file, tmp_path / "runs").conditions
+    for objective in ("gold_logprob", "accuracy"):
+        one, two = make_objective(objective, "rank").pair(whole, left)
+        assert one.rows.tolist() == two.rows.tolist()
+        assert len(one.rows) == 8
+
+
+def test_a_judge_that_is_silent_on_an_output(serve: Serve, tmp_path: Path) -> None:
+    said = {"A": ("yes", 0.8), "B": ("no", 0.9)}
+
+    def quirk(path: str, body: dict[str, Any]) -> Reply | None:
+        text = body["messages"][-1]["content"]
+        label, share = next((said[k] for k in said if f'"{k}"' in text), ("yes", 0.5))
+        numbers: Any = top((label, share), ("no" if label == "yes" else "yes", 0.05))
+        if '"C"' in text:
+            numbers = {"content": None}
+        choice = {"index": 0, "message": {"content": label}, "finish_reason": "length"}
+        return Reply({"model": "m", "choices": [{**choice, "logprobs": numbers}]})
+
+    file = study(tmp_path, ["A", "B", "C", "B"], [True] * 4)
+    made = json.loads(file.read_text())
+    made["models"]["j"] = serve(completions=False, quirk=quirk).entry(retries=0)
+    file.write_text(json.dumps(made))
+    done = run(file, tmp_path / "runs")
+    (quality,) = (one for one in done.scores if one.name == "quality")
+    assert (round(quality.value or 0, 1), quality.n) == (33.3, 3)
+    (condition,) = done.conditions
+    with pytest.raises(MetricError, match="gave no verdict on 1 of 4 outputs, such as .* again"):
+        judge_parts([condition], "quality", pick_judge(condition), [condition.predictions()])
 
 
 def test_a_damaged_file_is_one_line(serve: Serve, tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def test_a_tag_that_is_no_language_has_no_script(tmp_path: Path) -> None:
     [
         ("over_length", Row("Satz", "Satz und", finish="length"), "were cut at max_tokens"),
         ("unended", Row("Satz", "", finish="reasoning"), "ended while still reasoning"),
+        ("filtered", Row("Satz", "", finish="filter"), "withheld or cut by the server's filter"),
+        ("refused", Row("Satz", "I can't", finish="refusal"), "rows were refused an answer"),
         ("empty", Row("Satz", "  "), "answers are empty"),
         (
             "shortened",

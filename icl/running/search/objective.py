@@ -6,7 +6,7 @@ Both are :class:`icl.core.stats.Stats`, computed from records, so intervals and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,15 @@ class Objective:
         return self.metric.stats(result.predictions(), result.examples)
 
     def pair(self, a: ConditionResult, b: ConditionResult) -> tuple[Stats, Stats]:
-        """Statistics of two conditions on the same rows, made together for a paired test."""
+        """Statistics of two conditions on the same rows, made together for a paired test.
+
+        A row that either could not be made to answer is left out of both.
+        """
         from icl.scoring.significance import align_stats
 
+        if a.records.keys() != b.records.keys():
+            common = tuple(name for name in a.records if name in b.records)
+            a, b = replace(a, ids=common), replace(b, ids=common)
         if self.metric is None:
             return gold_logprob(a), gold_logprob(b)
         return align_stats(self.metric, a.predictions(), b.predictions(), a.examples)
