@@ -22,6 +22,7 @@ from icl.core.errors import CostError, EngineError, IclError
 from icl.core.types import digest
 from icl.engines.ledger import Ledger, ServerAnswer
 from icl.engines.openai.errors import (
+    RowError,
     ServerAddress,
     TemporaryError,
     concerns_row,
@@ -265,6 +266,9 @@ def _teller(found: queue.SimpleQueue[Any], index: int) -> Callable[[StreamPiece]
 def _read(request: ServerRequest, data: Any) -> Any:
     try:
         return request.read(data)
+    except RowError as error:
+        error.answer = data
+        raise
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise TemporaryError(f"answered with JSON of another shape ({error!r})") from error
 
@@ -328,6 +332,10 @@ class Session:
             began = time.monotonic()
             try:
                 data, value = await self._once(request, told)
+            except RowError as problem:
+                ms = round(1000 * (time.monotonic() - began))
+                self._pay(request, f"{key}:unanswered", problem.answer, ms, attempt)
+                raise
             except TemporaryError as problem:
                 attempt += 1
                 hopeless = request.probe and problem.kind in ("down", "page")
@@ -337,6 +345,13 @@ class Session:
                 continue
             ms = round(1000 * (time.monotonic() - began))
             return self._answer(request, key, data, value, ms, attempt)
+
+    def _pay(self, request: ServerRequest, key: str, data: Any, ms: int, retries: int) -> None:
+        """Count an answer that is of no use: it costs what any other does."""
+        if data is not None and request.kept:
+            answer = self._answer(request, key, data, None, ms, retries)
+            self.link.spent += answer.cost or 0.0
+            self.link.ledger.add(answer)
 
     async def _wait(self, problem: TemporaryError, attempt: int, key: str) -> None:
         """As long as the server said, else a random share of the back-off."""

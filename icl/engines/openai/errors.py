@@ -85,6 +85,9 @@ class RefusalError(EngineError):
 class RowError(EngineError):
     """An answer that says nothing about this row, however often it is asked for."""
 
+    answer: Any = None
+    """What the server sent, which it may be paid for; None where it was not asked."""
+
 
 def concerns_row(error: IclError) -> bool:
     """Whether other rows may be answered all the same: neither server nor settings are wrong."""

@@ -435,6 +435,19 @@ def test_a_row_without_a_first_token_is_left_out(serve: Serve, none: dict[str, A
         list(engine.score(items))
 
 
+def test_an_answer_without_use_is_paid_for(serve: Serve) -> None:
+    engine = ranking(serve, {"content": None})
+    paid = made(  # the same server, with a price
+        Server(port=int(engine.source.split(":")[2].split("/")[0])),
+        price={"input": 1_000_000, "output": 0},
+    )
+    assert paid.ranked_by(["A", "B"]) == "first_token"
+    before = paid.spent  # for finding out what the server is
+    list(paid.score_rows([(PROMPT, "A"), (PROMPT, "B")]))
+    assert paid.spent - before == USAGE["prompt_tokens"]
+    assert paid.ledger.traffic.requests == 1
+
+
 @pytest.mark.parametrize("newer", [True, False])
 def test_either_form_on_completions(serve: Serve, newer: bool) -> None:
     numbers = top((" A", 0.6), (" B", 0.3)) if newer else {
