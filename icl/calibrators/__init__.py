@@ -1,7 +1,8 @@
-"""Plug-ins that correct a ranking after the fact: one calibrator is one file with one class.
+"""The base class of calibrators, which correct a ranking after the fact.
 
-A calibrator turns the log-probabilities of the choices into other scores, from records alone. What
-it needs beside the test rows it asks for as probes: these are answered once and kept.
+A calibrator turns the log-probabilities of the choices into other scores, using only
+records. Prompts that it needs in addition to the test rows are probes: the model answers them once,
+and the answers are saved.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A prompt to be ranked beside those of the test rows."""
+    """An additional prompt to be ranked, from which a calibrator learns."""
 
     role: Literal["content_free", "domain"]
-    """``content_free``: the fields of a row that says nothing, sent with the query's shots.
-    ``domain``: a text alone, in the place of the whole prompt."""
+    """``content_free``: a row with meaningless content, sent with the query's shots.
+    ``domain``: a text that replaces the whole prompt."""
     fields: Mapping[str, JSON]
-    """Fields of the row; for ``domain`` just ``text``."""
+    """Fields of the row; for ``domain`` only ``text``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What a model said of some rows: sequences that run parallel, one entry a row."""
+    """A model's rankings of some rows, as parallel sequences with one entry for each row."""
 
     logprobs: Sequence[Floats]
     """Natural-log probability of each choice.  # (choices,)"""
@@ -51,19 +52,19 @@ class Answers:
     texts: Sequence[tuple[str, ...]]
     """Text of each choice, without the terminator."""
     tokens: Sequence[tuple[int, ...]]
-    """Tokens scored of each choice, its terminator included."""
+    """Number of scored tokens of each choice, with its terminator."""
     votes: Sequence[tuple[str, ...]]
     """Labels of the shots sent."""
     shared: bool = True
     """Whether all rows have the same choices."""
     gold: Sequence[tuple[str, ...]] = ()
-    """Right answers; only of pool rows, never of test rows."""
+    """Right answers; set only for pool rows, never for test rows."""
     probes: Sequence[Sequence[Floats]] = ()
-    """Log-probabilities of the row's choices under each of its probes."""
+    """Log-probabilities of the row's choices after each of its probes."""
     pool: Answers | None = None
-    """Pool rows answered with the shots they get when they are left out of the pool."""
+    """Answers to pool rows, each with shots from the rest of the pool."""
     pool_labels: Mapping[str, int] = field(default_factory=dict)
-    """Label -> how often it stands in the pool."""
+    """Label -> number of pool rows with it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +72,11 @@ class CalibratedScores:
     """Corrected scores of the choices of every row."""
 
     scores: Sequence[Floats]
-    """The largest wins; their softmax is the calibrated distribution.  # (choices,)"""
+    """The largest is the answer; their softmax is the calibrated distribution.  # (choices,)"""
     fitted: str = ""
-    """What was chosen from data, for the signature: ``weight=0.4``."""
+    """Values fitted to data, for the signature: ``weight=0.4``."""
     warnings: tuple[str, ...] = ()
-    """Where what the calibrator assumes does not hold."""
+    """Warnings where an assumption of the calibrator does not hold."""
 
 
 @dataclass(frozen=True)
@@ -85,31 +86,32 @@ class Calibrator(ABC):
     name: ClassVar[str]
     """The registered name."""
     assumes: ClassVar[str] = "not stated"
-    """What must hold for it to help, in one line."""
+    """The assumption under which it helps, in one line."""
     hurts: ClassVar[str] = "not stated"
-    """Where it was seen to hurt, in one line."""
+    """A case where it was observed to hurt, in one line."""
     compares_rows: ClassVar[bool] = False
-    """Whether it corrects a row by the other ones, so that one row alone cannot be calibrated."""
+    """Whether it corrects a row by other rows, so that a single row cannot be calibrated."""
 
     @property
     def pool_rows(self) -> int:
-        """Pool rows that are to be answered, each left out of its own pool."""
+        """Number of pool rows to be answered, each with shots from the rest of the pool."""
         return 0
 
     def probes(self, example: Example, template: Template) -> Sequence[Probe]:
-        """The prompts to be ranked beside that of a test row; equal ones are asked once."""
+        """Return the additional prompts that a test row needs; equal ones are ranked only once."""
         return ()
 
     @abstractmethod
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """The corrected scores of every row.
+        """Compute the corrected scores of every row.
 
         Raises:
-            CalibrationError: the answers lack what it needs; the message says what and why.
+            CalibrationError: the answers lack something that it needs; the message says what and
+                why.
         """
 
     def settings(self) -> str:
-        """Name and options as a signature shows them; what is not given is left out."""
+        """Write name and options as in a score's signature; empty options are left out."""
         given = {spec.name: getattr(self, spec.name) for spec in fields(self)}
         shown = [
             f"{name}:{','.join(map(repr, value)) if isinstance(value, tuple) else value}"
@@ -122,13 +124,14 @@ class Calibrator(ABC):
 def empty_content(
     example: Example, template: Template, text: str, names: Sequence[str] = ()
 ) -> dict[str, JSON]:
-    """The fields of a row whose content is replaced by ``text``.
+    """Return the fields of a row with its content replaced by ``text``.
 
-    Only fields that the template reads are kept. Replaced are ``names``, or else all texts that
-    the query's half reads but the row's own choices.
+    Only fields that the template reads are included. The replaced fields are ``names``, or by
+    default
+    all texts that the query's part of the template reads, except the row's own choices.
 
     Raises:
-        CalibrationError: a name is no field of the row, or no field holds text.
+        CalibrationError: a name is not a field of the row, or no field holds text.
     """
     file = template.file
     asked = set((file.query or file.input).names)
@@ -152,10 +155,10 @@ def empty_content(
 def make_calibrator(
     entry: str | Mapping[str, Any], where: str = "calibrate"
 ) -> tuple[str, Calibrator]:
-    """The name behind the ``+`` of a score and its calibrator, of an entry under ``calibrate:``.
+    """Construct a calibrator from its entry under ``calibrate:``, with its name in scores.
 
-    An entry is a registered name, or ``{calibrator: vote_mix, n: 100}`` with options, where
-    ``name`` calls it something else.
+    An entry is a registered name, or ``{calibrator: vote_mix, n: 100}`` with options; its optional
+    key ``name`` gives another name for scores, such as ``accuracy+third``.
 
     >>> name, made = make_calibrator({"calibrator": "vote_mix", "weight": 0.3, "name": "third"})
     >>> name, made.settings()
@@ -179,15 +182,15 @@ def make_calibrator(
 def make_calibrators(
     entries: Sequence[str | Mapping[str, Any]], where: str = "calibrate"
 ) -> dict[str, Calibrator]:
-    """Name -> calibrator of every entry; see :func:`make`.
+    """Construct the calibrators of all entries, by name; see :func:`make_calibrator`.
 
     Raises:
-        ConfigError: as :func:`make`, or a name stands twice.
+        ConfigError: as :func:`make_calibrator`, or two have the same name.
     """
     made: dict[str, Calibrator] = {}
     for entry in entries:
         name, calibrator = make_calibrator(entry, where)
         if name in made:
-            raise ConfigError(f"{where}: {name!r} stands twice; give one a `name:` of its own")
+            raise ConfigError(f"{where}: {name!r} appears twice; give one of them another `name:`")
         made[name] = calibrator
     return made

@@ -1,4 +1,4 @@
-"""Batch calibration (Zhou et al. 2023, arXiv 2309.17249): the mean over all rows is subtracted."""
+"""Batch calibration (Zhou et al. 2023, arXiv 2309.17249): subtract a label's mean over rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["Batch", "chance_skew", "skew"]
 
 
 ROWS_A_LABEL = 5
-"""Fewer rows than this for each label, and the mean holds as much of the rows as of the bias."""
+"""Least rows for each label; with fewer, the mean reflects the rows as much as the bias."""
 SKEWED = 0.2
-"""Distance from even, above what chance makes, from which on a warning is given."""
+"""Distance from an even spread, beyond chance, above which a warning is given."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Batch(Calibrator):
             raise ConfigError(f"batch: space is {self.space!r}; give log or probability")
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """Score of a label minus the mean score of that label.
+        """Subtract from a label's score the mean score of that label over all rows.
 
         Raises:
-            CalibrationError: a label stands in one row alone, whose mean is itself.
+            CalibrationError: a label occurs in one row only, whose mean is itself.
         """
         rows = [normalise(row) for row in answers.logprobs]
         if self.space == "probability":
@@ -62,8 +62,8 @@ class Batch(Calibrator):
         lonely = next((label for label, n in seen.items() if n < 2), None)
         if lonely is not None:
             raise CalibrationError(
-                f"the label {lonely!r} stands in one row alone, whose mean is the row itself; "
-                "batch calibration needs at least 2 rows, better 5 a label"
+                f"the label {lonely!r} is a choice in one row only, whose mean is the row itself; "
+                "batch calibration needs at least 2 rows for each label, better 5"
             )
         scores: list[Floats] = [
             row - np.array([sums[label] / seen[label] for label in labels])
@@ -73,7 +73,7 @@ class Batch(Calibrator):
 
 
 def _warnings(answers: Answers, labels: Mapping[str, int]) -> Iterator[str]:
-    """Where the assumptions do not hold, as far as can be seen without the right answers."""
+    """Yield warnings about assumptions that do not hold, as far as visible without answers."""
     n, n_labels = len(answers.logprobs), len(labels)
     if not answers.shared:
         yield "the choices differ from row to row, so only the bias of their places is removed"
@@ -99,7 +99,7 @@ def _warnings(answers: Answers, labels: Mapping[str, int]) -> Iterator[str]:
 
 
 def skew(counts: Mapping[str, int], n_labels: int) -> float:
-    """Total variation distance of the labels from an even spread, between 0 and 1.
+    """Return the total variation distance of label counts from an even spread, between 0 and 1.
 
     >>> skew({"yes": 3, "no": 1}, 2)
     0.25
@@ -112,7 +112,7 @@ def skew(counts: Mapping[str, int], n_labels: int) -> float:
 
 
 def chance_skew(n: int, n_labels: int) -> float:
-    """The distance that ``n`` draws from an even spread have on average, by the normal law.
+    """Return the expected :func:`skew` of ``n`` labels drawn evenly, by the normal approximation.
 
     >>> round(chance_skew(100, 2), 3)
     0.04

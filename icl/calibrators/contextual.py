@@ -1,4 +1,4 @@
-"""Contextual calibration (Zhao et al. 2021, arXiv 2102.09690): against inputs without content."""
+"""Contextual calibration (Zhao et al. 2021, arXiv 2102.09690): divide by content-free inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Contextual"]
 
 @dataclass(frozen=True)
 class Contextual(Calibrator):
-    """Probability divided by that after inputs without content.
+    """Probability divided by the probability after inputs without content.
 
     The probabilities after all ``inputs`` are averaged, as in the authors' code, before they are
     normalised: W = diag(p_cf)^-1, b = 0.
@@ -42,14 +42,14 @@ class Contextual(Calibrator):
             )
 
     def probes(self, example: Example, template: Template) -> Sequence[Probe]:
-        """The row with each input in the place of its content, sent with the row's shots."""
+        """Return the row once for each input, which replaces its content; the shots stay."""
         return [
             Probe("content_free", empty_content(example, template, text, self.fields))
             for text in self.inputs
         ]
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """The difference log p(y|x) - log p_cf(y)."""
+        """Compute log p(y|x) - log p_cf(y) for each choice."""
         scores = []
         for logprobs, probes in zip(answers.logprobs, answers.probes, strict=True):
             mean = np.logaddexp.reduce(np.array(probes), axis=0) - np.log(len(probes))

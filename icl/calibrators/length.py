@@ -1,4 +1,4 @@
-"""Length normalisation: the mean log-probability of a token, a character or a byte.
+"""Length normalisation: mean log-probability per token, per character or per byte.
 
 Per token as in GPT-3 (Brown et al. 2020, arXiv 2005.14165, section 2.4). Characters are those that
 ``acc_norm`` of lm-evaluation-harness divides by: the choice without white space in front of it.
@@ -29,7 +29,7 @@ def _divided(answers: Answers, lengths: Sequence[Sequence[int]]) -> CalibratedSc
 
 @dataclass(frozen=True)
 class PerToken(Calibrator):
-    """Log-probability divided by the tokens scored."""
+    """Log-probability divided by the number of scored tokens."""
 
     name = "per_token"
     assumes = "a longer choice is less likely only because it is longer"
@@ -39,33 +39,33 @@ class PerToken(Calibrator):
     )
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """Sum / tokens, the terminator's included where it was scored."""
+        """Divide by the number of tokens, with the terminator's if it was scored."""
         return _divided(answers, answers.tokens)
 
 
 @dataclass(frozen=True)
 class PerChar(Calibrator):
-    """Log-probability divided by the choice's characters."""
+    """Log-probability divided by the choice's number of characters."""
 
     name = "per_char"
     assumes = "as per_token, and that no tokenizer should decide what is long"
     hurts = "labels in scripts that need few characters for a word lose against others"
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """Sum / Unicode characters, white space in front and the terminator left out."""
+        """Divide by the number of characters, without leading white space and terminator."""
         return _divided(answers, [[len(t.lstrip()) for t in row] for row in answers.texts])
 
 
 @dataclass(frozen=True)
 class PerByte(Calibrator):
-    """Log-probability divided by the choice's UTF-8 bytes."""
+    """Log-probability divided by the choice's number of UTF-8 bytes."""
 
     name = "per_byte"
     assumes = "as per_token, and that no tokenizer should decide what is long"
     hurts = "one script beside another: a character takes 1 byte in Latin, 2 in Arabic, 3 in Hindi"
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """Sum / UTF-8 bytes, white space in front and the terminator left out."""
+        """Divide by the number of UTF-8 bytes, without leading white space and terminator."""
         return _divided(
             answers,
             [

@@ -1,4 +1,4 @@
-"""No calibration: the summed log-probabilities as they are."""
+"""No calibration: the summed log-probabilities, unchanged."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class Plain(Calibrator):
     )
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """The sums themselves."""
+        """Return the log-probabilities unchanged."""
         return CalibratedScores(answers.logprobs)

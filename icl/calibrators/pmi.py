@@ -1,4 +1,4 @@
-"""Domain-conditional PMI (Holtzman et al. 2021, arXiv 2104.08315): against surface competition."""
+"""Domain-conditional PMI (Holtzman et al. 2021, arXiv 2104.08315), against surface competition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["PMI"]
 
 @dataclass(frozen=True)
 class PMI(Calibrator):
-    """Log-probability minus that after the domain premise alone.
+    """Log-probability minus the log-probability after only the domain premise.
 
     The premise is what the template puts between the row's text and the answer (``Intent:``), sent
     without instruction and shots, or the text given as ``premise``.
@@ -35,7 +35,7 @@ class PMI(Calibrator):
             raise ConfigError(f'pmi: premise is {self.premise!r}; give a text such as "Intent:"')
 
     def probes(self, example: Example, template: Template) -> Sequence[Probe]:
-        """The premise alone.
+        """Return the premise as the only probe.
 
         Raises:
             CalibrationError: the template ends with the row's text, so there is no premise.
@@ -44,7 +44,7 @@ class PMI(Calibrator):
         return [Probe("domain", {"text": text})]
 
     def _tail(self, example: Example, template: Template) -> str:
-        """What the query ends with whatever the row says."""
+        """Return the end of the query that does not depend on the row's text."""
         made = []
         for text in ("a", "b"):
             fields = empty_content(example, template, text, self.fields)
@@ -58,6 +58,6 @@ class PMI(Calibrator):
         return tail
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """The difference log P(y|x) - log P(y|premise)."""
+        """Compute log P(y|x) - log P(y|premise) for each choice."""
         pairs = zip(answers.logprobs, answers.probes, strict=True)
         return CalibratedScores([logprobs - probes[0] for logprobs, probes in pairs])

@@ -1,4 +1,4 @@
-"""The model's distribution mixed with the vote of the shots, the weight chosen on pool rows.
+"""The model's distribution mixed with the vote of the shots, with a weight fitted on pool rows.
 
 Linear interpolation with a held-out weight (Jelinek and Mercer 1980), and the k nearest neighbours'
 vote of kNN language models (Khandelwal et al. 2020, arXiv 1911.00172), here over labels.
@@ -19,17 +19,19 @@ __all__ = ["GRID", "VoteMix"]
 
 
 GRID = (*(round(0.1 * step, 1) for step in range(10)), 0.99)
-"""Weights of the vote that are tried; at the end the model just breaks ties between the votes."""
+"""Weights of the vote to try; with the last one the model only breaks ties between votes."""
 FEW = 20
-"""Pool rows below which a weight is little more than a guess."""
+"""Number of pool rows below which a fitted weight is little more than a guess."""
 
 
 @dataclass(frozen=True)
 class VoteMix(Calibrator):
-    """(1 - w) times the model's probability, plus w times the share of shots with the label.
+    """(1 - w) · the model's probability + w · the share of the row's shots that have the label.
 
-    ``weight`` is w; without it w is chosen from 0, 0.1 … 0.9, 0.99 by accuracy on ``n`` pool rows,
-    answered with shots from the rest of the pool; of equals by the right answers' probability.
+    ``weight`` is w. Without it, w is the one of 0, 0.1 … 0.9, 0.99 with the highest accuracy on
+    ``n``
+    pool rows, answered with shots from the rest of the pool; of equal ones, the one that gives the
+    right answers the highest probability.
     """
 
     name = "vote_mix"
@@ -51,14 +53,14 @@ class VoteMix(Calibrator):
 
     @property
     def pool_rows(self) -> int:
-        """``n``, unless the weight is given."""
+        """``n``; 0 if the weight is given."""
         return self.n if self.weight is None else 0
 
     def calibrate(self, answers: Answers) -> CalibratedScores:
-        """The logarithm of (1 - w) p_model + w p_vote; a row without shots keeps p_model.
+        """Compute log((1 - w) p_model + w p_vote) for each choice; without shots, log p_model.
 
         Raises:
-            CalibrationError: no row has shots with labels, or the choices differ between rows.
+            CalibrationError: no row has labelled shots, or the choices differ between rows.
         """
         if not answers.shared:
             raise CalibrationError("the choices differ from row to row, so shots cannot vote")
@@ -91,7 +93,7 @@ def _mixed(answers: Answers, weight: float) -> list[Floats]:
 
 
 def _chosen(pool: Answers, labels: Mapping[str, int]) -> tuple[float, str, tuple[str, ...]]:
-    """The best weight on rows whose answers are known, and what to say of it."""
+    """Return the best weight on rows with known answers, its signature text and warnings."""
     found: list[tuple[int, float, float]] = []
     for weight in GRID:
         rows = _mixed(pool, weight)

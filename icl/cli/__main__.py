@@ -1,4 +1,4 @@
-"""``python -m icl.cli``."""
+"""Entry point of ``python -m icl.cli``."""
 
 from __future__ import annotations
 

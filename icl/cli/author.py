@@ -1,4 +1,4 @@
-"""``icl init``, ``try``, ``lint`` and ``schema``: writing prompts and experiments."""
+"""The commands for writing prompts and experiments: ``init``, ``try``, ``lint``, ``schema``."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 PANEL = "Write"
 TAIL_CHARS, TAIL_LINES = 400, 6
-"""How much of a prompt's end a trial shows."""
+"""The most characters and lines that a trial shows of the end of a prompt."""
 TOP = 3
-"""Labels shown for a row."""
+"""The number of labels shown per row."""
 
 
 @app.command(rich_help_panel=PANEL)
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to make.")],
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to create.")],
     task: Annotated[str, typer.Option("--task", help="intent, translation, …")] = "intent",
     model: Annotated[
         str, typer.Option("--model", help="Hub id, folder, .gguf file or pypi:NAME.")
     ] = DEMO_MODEL,
 ) -> None:
-    """Write a small experiment to start from; it runs as it is."""
+    """Write a small experiment to start from; it runs without changes."""
     from icl.experiment.starters import init as write
 
     for path in write(folder, task, model):
@@ -53,10 +53,10 @@ def try_(
     watch: Annotated[bool, typer.Option("--watch", help="Again at every save.")] = False,
     model: Annotated[
         str | None,
-        typer.Option("--model", help=f"For a template: the model to ask. Default: {DEMO_MODEL}."),
+        typer.Option("--model", help=f"For a template: the model to use. Default: {DEMO_MODEL}."),
     ] = None,
 ) -> None:
-    """Ask a few rows and show the answers; --watch: at every save."""
+    """Run a few rows and show the answers; --watch repeats this at every save."""
     from icl.experiment.starters import is_experiment, make_experiment
     from icl.running.trial import Trial
     from icl.running.trial import watch as keep_watching
@@ -96,7 +96,7 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _row_lines(row: TrialRow, place: int, n: int) -> Iterator[str]:
-    """One row: the end of its prompt, the answer, and the right one where that is another."""
+    """Yield the lines of a row: the end of its prompt, the answer and, if wrong, the target."""
     dropped = f", {len(row.dropped)} shots did not fit" if row.dropped else ""
     head = f"── row {place} of {n}, id {row.id}, {row.prompt_tokens} tokens{dropped} "
     yield head + "─" * max(0, 78 - len(head))
@@ -117,7 +117,7 @@ def _row_lines(row: TrialRow, place: int, n: int) -> Iterator[str]:
 def lint(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Templates, experiments.")],
 ) -> None:
-    """Find what would go wrong, without a model; exit code 1 if any."""
+    """Find errors in templates and experiments without a model; exit code 1 if there are any."""
     from icl.experiment.lint import lint as find
 
     problems = [problem for file in files for problem in find(file)]

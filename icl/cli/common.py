@@ -1,4 +1,4 @@
-"""What all verbs share: the app itself, the option ``--out``, and how an experiment is named."""
+"""What all commands share: the Typer app, the option ``--out``, and the quoting of shell words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 def pasted(word: object) -> str:
-    """A word of a command that is shown to be copied: in quotes where a shell would cut it.
+    """Quote a word of a command that users copy, if a shell would split or expand it.
 
     >>> pasted("first/experiment.yaml"), pasted("my first.yaml")
     ('first/experiment.yaml', "'my first.yaml'")

@@ -1,4 +1,4 @@
-"""``icl compare``: whether a difference is real, from records alone."""
+"""The command ``icl compare``: whether scores differ, computed from records without a model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def compare(
     allow_commands: AllowCommands = False,
     out: Out = Path("runs"),
 ) -> None:
-    """Say whether scores differ: two runs or conditions, or one run --by a setting."""
+    """Test whether scores differ: between two runs or conditions, or --by a setting of one run."""
     if b is not None and (by or baseline or ensemble):
         raise ConfigError(
             "--by, --baseline and --ensemble compare conditions within one run: leave B out"
@@ -65,7 +65,7 @@ def compare(
 
 
 def _named(name: str, out: Path, allow_commands: bool) -> tuple[Run, str]:
-    """A run with the conditions wanted, and what to call it."""
+    """Load a run with only the condition after ``#``, if any; return also its display name."""
     from icl.records.results import load_run
 
     folder, mark, condition = name.partition("#")
@@ -86,7 +86,7 @@ def _check_apart(a: Run, b: Run) -> None:
 
 
 def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | None]:
-    """The setting and its baseline: those asked for, else those under ``compare:`` of the file."""
+    """Return setting and baseline: from the command line, or else from the file's ``compare:``."""
     from icl.scoring.pairs import collect_settings
 
     kept = run.manifest.compare

@@ -1,4 +1,4 @@
-"""``icl export``: what was measured, as a file for production."""
+"""The command ``icl export``: one condition as a file for production."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def export(
     ] = None,
     out: Out = Path("runs"),
 ) -> None:
-    """Write a condition as a file of its own, for production."""
+    """Write a condition as one file for production, without this package."""
     from icl.core.files import replace_file
     from icl.records.results import load_run
     from icl.reports.export_python import export as made_of

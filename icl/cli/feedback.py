@@ -1,4 +1,4 @@
-"""``icl feedback``: what readers thought of outputs, as a shot file."""
+"""The command ``icl feedback``: verdicts on outputs, and the approved answers as a shot file."""
 
 from __future__ import annotations
 

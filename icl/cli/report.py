@@ -1,4 +1,4 @@
-"""``icl report``: a run as a page, a table for a paper, or data for another program."""
+"""The command ``icl report``: a run as a page, as tables for a paper, or as data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WITHOUT = {
     "csv": {"--appendix": "use --format md, latex, text or json"},
     "excel": {"--appendix": "use --format md, latex, text or json"},
 }
-"""What a format has no place for, and what to do."""
+"""Options that a format does not support, each with what to do instead."""
 
 
 @app.command(rich_help_panel=PANEL)
@@ -87,7 +87,7 @@ def report(
 
 
 def _format(format: str | None, rows: str | None, cols: str | None, asked: dict[str, bool]) -> str:
-    """The format's name, checked together with what else is asked."""
+    """Return the format's name, after checking that it supports the other options."""
     from icl.core.registry import did_you_mean
 
     made = ("html" if rows is None else "text") if format is None else format
@@ -116,7 +116,7 @@ def _appendix(run: Run) -> Appendix:
 def _terminal(
     run: Run, pivots: list[Pivot], metric: str | None, behind: Appendix | None, plain: bool
 ) -> str:
-    """Tables for the terminal: the pivots, those of one metric, or all with every check."""
+    """Render tables for the terminal: the pivots, those of one metric, or all with every check."""
     from icl.reports.terminal import as_text
 
     return as_text(run, _grids(run, pivots, metric) if pivots or metric else [], behind, plain)
@@ -125,7 +125,7 @@ def _terminal(
 def _text(
     run: Run, pivots: list[Pivot], metric: str | None, behind: Appendix | None, format: str
 ) -> str:
-    """The report as text of a format for files."""
+    """Render the report in a format for files: Markdown, LaTeX, CSV, Excel's CSV or JSON."""
     from icl.reports import markdown_csv_json as formats
     from icl.reports.grid import check_metric
     from icl.reports.latex import as_latex

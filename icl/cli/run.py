@@ -1,4 +1,4 @@
-"""``icl run`` and ``icl score``: experiments, and their scores."""
+"""The commands ``icl run`` and ``icl score``: run an experiment, and score a run again."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")],
     out: Out = Path("runs"),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say conditions, tokens and time; run nothing.")
+        bool, typer.Option("--dry-run", help="Show conditions, tokens and time; run nothing.")
     ] = False,
 ) -> None:
-    """Run what is missing of an experiment; print its scores."""
+    """Run what is missing of an experiment and print its scores."""
     from icl.core.files import replace_file
     from icl.experiment.file import load_experiment
     from icl.records.paths import TABLE

@@ -1,4 +1,4 @@
-"""``icl search``: the best prompt and shots within a budget."""
+"""The command ``icl search``: the best prompt and shots within a budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PANEL = "Run"
 NAMED = 12
-"""Candidates that a dry run names."""
+"""The number of candidates that a dry run lists by name."""
 
 
 @app.command(rich_help_panel=PANEL)
@@ -25,10 +25,10 @@ def search(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment with a search: block.")],
     out: Out = Path("runs"),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say candidates, rungs, tokens and time.")
+        bool, typer.Option("--dry-run", help="Show candidates, rungs, tokens and time.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask the test rows for another winner, too.")
+        bool, typer.Option("--again", help="Test another winner on the same test rows, too.")
     ] = False,
 ) -> None:
     """Find the best prompt and shots within a budget; test once."""
@@ -82,7 +82,7 @@ def _tell_plan(made: SearchPlan) -> None:
     budget = f"; the budget is {made.budget}" if made.budget else "; there is no budget"
     echo(
         f"about {total:,.0f} tokens, {_time(total, made.pace)} before the test{budget}\n"
-        "nothing was run or kept"
+        "nothing was run or saved"
     )
 
 

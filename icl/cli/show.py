@@ -1,4 +1,4 @@
-"""``icl show-prompt``, ``show`` and ``list``: what is sent, what came back, what can be named."""
+"""The commands ``show-prompt``, ``show``, ``list`` and ``models``: prompts, records and names."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def show(
 ) -> None:
     """Print one record: prompt, shots, answer, label bars.
 
-    What calibrators asked beside the test rows is RUN#CONDITION/content_free/ID, or domain, pool.
+    Records of a calibrator's extra prompts are RUN#CONDITION/content_free/ID, or domain, or pool.
     """
     from icl.experiment.settings import join_axes
     from icl.prompts.child_process import Sandbox
@@ -113,7 +113,7 @@ def show(
 
 
 def _named(run: Any, rest: str) -> tuple[Any, str] | None:
-    """The condition and the id that ``CONDITION/ID`` or an id name; None where several have it."""
+    """Find the condition and id that ``rest`` names; None if several conditions have the id."""
     from icl.experiment.calibration_prompts import PROBE_ROLES
 
     where, slash, key = rest.partition("/")
@@ -140,7 +140,7 @@ def _show(condition: Any, key: str, html: bool) -> None:
 
 
 def _show_verdicts(condition: Any, key: str) -> None:
-    """What each judge was asked of a record, and what it said."""
+    """Print for each judge the prompt that judges a record, and the judge's answer."""
     from icl.reports.tables import render_record
     from icl.scoring.judge_verdicts import judge_result
 
@@ -158,7 +158,7 @@ def list_(
         Path | None, typer.Argument(metavar="FILE", help="Experiment whose own data is listed.")
     ] = None,
 ) -> None:
-    """List what can be named in an experiment file; for data, what lies where."""
+    """List the names that an experiment file can use; for data, with rows and places."""
     from icl.core.registry import KINDS, did_you_mean, lookup, names
 
     kinds = [f"{known}s" for known in KINDS] + ["prompts", "data"]
@@ -182,7 +182,7 @@ def list_(
 
 
 def _list_data(file: Path | None) -> None:
-    """Rows, splits, locales and place of every data set that can be named."""
+    """Print rows, splits, locales and place of every data set that can be named."""
     from icl.core.registry import names
     from icl.data.survey import survey
     from icl.experiment.file import load_experiment

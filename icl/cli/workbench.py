@@ -1,4 +1,4 @@
-"""``icl app``: the web workbench."""
+"""The command ``icl app``: the web workbench."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The nouns, the errors, the registry, and plain helpers: imports nothing else of icl."""
+"""The shared types, the errors, the registry and plain helpers: imports nothing else of icl."""

@@ -1,10 +1,10 @@
-"""The exceptions, all expected ones under one root that the command line prints in one line.
+"""The exceptions: all expected ones share one root, which the command line prints in one line.
 
 ::
 
     IclError
     ├── ConfigError        experiment file: unknown key or name, wrong value
-    │   └── CommandRefused a program that a run folder names and nobody allowed
+    │   └── CommandError   a program that a run folder names and nobody allowed
     ├── DataError          data file missing or malformed (file and line)
     ├── TemplateError      template file malformed, or a variable that is not there
     │   └── LeakError      an input half reads the answer
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class IclError(Exception):
-    """Root of every error that is not our own bug; its text says what repairs it."""
+    """Root of every error that is not a bug of icl itself; its text says what repairs it."""
 
 
 class ConfigError(IclError):
@@ -66,11 +66,11 @@ class TemplateError(IclError):
 
 
 class LeakError(TemplateError):
-    """An input half of a template reads the answer."""
+    """The input part of a template reads the answer."""
 
 
 class ChoiceError(IclError):
-    """The choices of a ranking task cannot be told apart."""
+    """The choices of a ranking task cannot be distinguished."""
 
 
 class WindowError(IclError):
@@ -90,11 +90,11 @@ class OutOfMemory(EngineError):
 
 
 class CostError(EngineError):
-    """The next request could cost more than ``max_cost`` leaves; what was answered stays."""
+    """The next request could cost more than ``max_cost`` leaves; finished records stay saved."""
 
 
 class ParseError(IclError):
-    """An output cannot be read as an answer; the text is the short reason kept with the row."""
+    """An output that cannot be read as an answer; the short reason is saved with the prediction."""
 
 
 class MetricError(IclError):
@@ -114,5 +114,5 @@ class BusyError(StoreError):
 
 
 def join_lines(error: BaseException | str) -> str:
-    """An error's text as the command line prints it: in one line."""
+    """Return an error's text on one line, as the command line prints it."""
     return " ".join(str(error).split())

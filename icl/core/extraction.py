@@ -1,4 +1,4 @@
-"""What was extracted, in one normal form, so that answers are compared and not their spelling.
+"""One normal form of extracted fields and items, so that values are compared, not spellings.
 
 An answer is an object (field -> values) or a list of items. In the normal form every value is a
 text, every field holds a sorted list, and empty fields are left out.
@@ -17,7 +17,7 @@ __all__ = ["count_items", "normalise_value"]
 
 
 def normalise_value(value: Any) -> dict[str, JSON] | list[JSON]:
-    """The normal form of a JSON object or list; its canonical JSON is the answer's text.
+    """Return the normal form of a JSON object or list; its canonical JSON is the answer's text.
 
     >>> normalise_value({"who": "Ann", "age": 41, "where": None})
     {'age': ['41'], 'who': ['Ann']}
@@ -60,16 +60,16 @@ def _text(value: Any) -> str:
 
 
 def count_items(answer: str) -> Counter[tuple[str, str]]:
-    """(field, value) -> how often, of an answer's text; the field is empty in a list.
+    """Count the (field, value) pairs of an answer's text; the field of a list's values is empty.
 
-    Fields and values are compared with case folded.
+    Fields and values are case-folded.
 
     >>> sorted(count_items('{"who": ["Ann", "Bo"]}'))
     [('who', 'ann'), ('who', 'bo')]
 
     Raises:
-        ValueError: not JSON.
-        TypeError: neither an object nor a list.
+        ValueError: the text is no JSON.
+        TypeError: it is neither an object nor a list.
     """
     found = normalise_value(json.loads(answer))
     pairs = found.items() if isinstance(found, dict) else [("", found)]

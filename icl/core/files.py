@@ -1,4 +1,4 @@
-"""Files of runs, opened without following links; the folder of cached files; what ships.
+"""Safe reading and writing of run files, the cache folder, and the folders that ship with icl.
 
 Files are written whole and synced, or appended to by one writer that notices when somebody else
 has changed them.
@@ -35,7 +35,7 @@ __all__ = [
 def find_shipped_folder(name: str) -> Path:
     """Return a folder that ships with the package: ``prompts`` or ``samples``.
 
-    In a checkout it lies beside the package; in an installed wheel, inside of it.
+    In a checkout it is next to the package; in an installed wheel, inside of it.
     """
     package = Path(str(files("icl")))
     shipped = package / "_shipped" / name
@@ -43,7 +43,7 @@ def find_shipped_folder(name: str) -> Path:
 
 
 def find_cache_dir() -> Path:
-    """Where models and data are kept: ``$ICL_CACHE``, else ``~/.cache/icl-workbench``."""
+    """Return the folder of downloads: ``$ICL_CACHE``, or else ``~/.cache/icl-workbench``."""
     chosen = os.environ.get("ICL_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "icl-workbench"
 
@@ -64,11 +64,11 @@ MOST_FOLDERS = 200
 """In one another; Python makes and deletes them by recursion."""
 
 Stamp = tuple[int, int, int]
-"""Device, inode and size of a file: other ones tell that it was replaced or cut."""
+"""Device, inode and size of a file; a change shows that the file was replaced or cut."""
 
 
 def _is_link(found: os.stat_result) -> bool:
-    """Whether it leads elsewhere; a junction of Windows does, though it looks like a folder."""
+    """Tell whether a path leads elsewhere: a symbolic link, or a junction on Windows."""
     junction = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
     return stat.S_ISLNK(found.st_mode) or (
         junction is not None and getattr(found, "st_reparse_tag", 0) == junction
@@ -76,14 +76,14 @@ def _is_link(found: os.stat_result) -> bool:
 
 
 def check_folders(folder: Path, within: Path) -> None:
-    """Refuse a folder that is reached through a link, or through what is no folder.
+    """Refuse a folder whose path goes through a link or through something that is not a folder.
 
     Args:
-        folder: need not be there yet.
-        within: a folder above it that may be a link itself, as may all that are above that one.
+        folder: the folder to check; it need not exist yet.
+        within: a folder above it; this one and all folders above it may be links.
 
     Raises:
-        StoreError: names the link.
+        StoreError: a folder below ``within`` is a link or not a folder; the message names it.
     """
     for place in reversed([folder, *folder.parents]):
         if within not in place.parents:
@@ -97,17 +97,17 @@ def check_folders(folder: Path, within: Path) -> None:
         if _is_link(found) or not stat.S_ISDIR(found.st_mode):
             what = "a link" if _is_link(found) else "no folder"
             raise StoreError(
-                f"{place} is {what}, and below {within} everything is written into plain folders "
-                "alone; move it away, or put the folder itself in its place, and run the same "
+                f"{place} is {what}, and below {within} files are written into plain folders "
+                "only; move it away, or put the folder itself in its place, and run the same "
                 f"command again ({within} itself may be a link)"
             )
 
 
 def check_plain(path: Path) -> os.stat_result | None:
-    """Refuse what is no plain file; None where nothing is there.
+    """Return the status of a plain file, or None if the path does not exist; refuse anything else.
 
     Raises:
-        StoreError: a link, a folder, a pipe or a device has that name.
+        StoreError: the path is a link, a folder, a pipe or a device.
     """
     try:
         found = os.lstat(path)
@@ -139,10 +139,10 @@ def _open_plain(path: Path, flags: int) -> int:
 
 
 def read_plain(path: Path) -> bytes | None:
-    """All of a file; None where nothing is there.
+    """Return the whole content of a plain file, or None if it does not exist.
 
     Raises:
-        StoreError: it is no plain file, or cannot be read.
+        StoreError: it is not a plain file, or cannot be read.
     """
     try:
         with os.fdopen(_open_plain(path, os.O_RDONLY), "rb") as file:
@@ -157,17 +157,17 @@ def read_plain(path: Path) -> bytes | None:
 
 
 def replace_file(path: Path, text: str, within: Path | None = None) -> None:
-    """Write a file so that a reader, or a crash, sees the old text or the new one, whole.
+    """Replace a file at once: after a crash it holds either all of the old or all of the new text.
 
     Args:
-        path: of the file; its folder is made if it is missing.
-        text: all of it.
-        within: folder of all runs, below which no folder may be a link; None where the whole path
-            was named by the user.
+        path: the file; its folder is created if missing.
+        text: the new content.
+        within: folder of all runs, below which no folder may be a link; None if the user named
+            the whole path.
 
     Raises:
-        StoreError: something else than a plain file is there, no room, or the folder cannot be
-            written; the old file is intact.
+        StoreError: the path is not a plain file, the disk is full, or the folder is not writable;
+            the old file is intact.
     """
     if within is not None:
         check_folders(path.parent, within)
@@ -219,10 +219,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:
-    """Append lines to a file, all of them synced or none.
+    """Append lines to a file and sync it; on an error none of them is written.
 
     Raises:
-        StoreError: it is no plain file, no room, or it cannot be written; what was there stays.
+        StoreError: the path is not a plain file, the disk is full, or the file is not writable;
+            its old content is intact.
     """
     text = "".join(f"{line}\n" for line in lines)
     try:
@@ -237,10 +238,13 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file of a run to be read and appended to; one with a second name is copied first.
+    """Open a file for reading and appending; if it is a hard link, replace it by a copy first.
+
+    Returns:
+        The file descriptor, which the caller closes.
 
     Raises:
-        StoreError: it is no plain file, or its copy cannot be written.
+        StoreError: it is not a plain file, or its copy cannot be written.
         OSError: it cannot be opened.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -253,7 +257,7 @@ def open_to_append(path: Path) -> int:
 
 
 def _write(handle: int, size: int, data: bytes) -> None:
-    """Append whole and synced, or leave the file at ``size`` bytes as it was."""
+    """Append all of ``data`` and sync; on an error cut the file back to ``size`` bytes."""
     try:
         view = memoryview(data)
         while view:
@@ -266,7 +270,11 @@ def _write(handle: int, size: int, data: bytes) -> None:
 
 
 def stamp(path: Path) -> Stamp | None:
-    """What tells a file from another of the same name; None where nothing is there."""
+    """Return the device, inode and size of a path, or None if it does not exist.
+
+    Raises:
+        StoreError: the path cannot be examined.
+    """
     try:
         return _stamp(os.lstat(path))
     except FileNotFoundError:
@@ -280,10 +288,10 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 
 class GrowingFile:
-    """A file that one writer appends to, and that must stay as the writer left it.
+    """A file that one writer appends to, and that nobody else may change meanwhile.
 
-    Somebody may delete, cut or replace it meanwhile: that is seen before anything is appended,
-    so that no row is lost without a word.
+    If somebody deletes, cuts or replaces it, the next append or check raises an error, so that no
+    row is lost unnoticed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -291,10 +299,10 @@ class GrowingFile:
         self._left: Stamp | None = None
 
     def take(self, keep: int | None = None) -> None:
-        """Take the file up as it is, or cut to its first ``keep`` bytes.
+        """Remember the file as it is now, after cutting it to ``keep`` bytes if that is given.
 
         Raises:
-            StoreError: it is no plain file, or cannot be cut.
+            StoreError: it is not a plain file, or cannot be cut.
         """
         self._left = stamp(self.path)
         if self._left is None:
@@ -312,10 +320,10 @@ class GrowingFile:
             raise make_write_error(self.path, error) from error
 
     def append(self, data: bytes) -> None:
-        """Append whole and synced, or leave the file as it was.
+        """Append all of ``data`` and sync; on an error nothing is added.
 
         Raises:
-            StoreError: it is not as it was left, no room, or it cannot be written.
+            StoreError: somebody else changed the file, the disk is full, or it is not writable.
         """
         self.check()
         try:
@@ -330,13 +338,13 @@ class GrowingFile:
             raise make_write_error(self.path, error) from error
 
     def check(self, may_grow: bool = False) -> None:
-        """Refuse to go on with a file that is not as it was left.
+        """Raise an error if somebody else changed the file since it was last written to.
 
         Args:
-            may_grow: another run may have appended since, as it may once this one writes no more.
+            may_grow: accept a longer file: another run may append once this one has finished.
 
         Raises:
-            StoreError: says what became of the file, and how to go on.
+            StoreError: says what happened to the file, and how to go on.
         """
         now, left = stamp(self.path), self._left
         if now == left or (left is None and may_grow):
@@ -355,12 +363,12 @@ class GrowingFile:
         else:
             what = f"was cut from {left[2]:,} bytes to {now[2]:,}"
         raise StoreError(
-            f"{self.path} {what} while this run was at work; what is there stays as it is: {again}"
+            f"{self.path} {what} during this run; its content is left unchanged: {again}"
         )
 
 
 def make_write_error(path: Path, error: OSError) -> StoreError:
-    """The error that says what could not be written, and how to go on."""
+    """Make the error for a path that could not be written; it says how to go on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
             f"no room on disk for {path}; everything committed so far is safe: free some room and "

@@ -1,7 +1,8 @@
-"""What a kind of task decides, as one table that every room reads instead of comparing names.
+"""What is specific to a kind of task (its labels, methods, parser, metrics), in one table.
 
-A kind is known by the registered task of its own name, so a new one is one file in ``tasks/``: its
-:class:`Kind`, the task made of it, and whatever parser or metric it needs.
+Other modules read the table instead of comparing names. A kind is known by the registered task of
+the same name, so a new one is one file in ``tasks/``: its :class:`Kind`, its task, and
+whatever parser or metric it needs.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ __all__ = ["Kind", "Labels", "kind_of", "kinds", "learn_kinds", "told_kinds"]
 
 
 Labels = Literal["shared", "row"]
-"""Where the labels of a task come from: a table that all rows share, or the row itself."""
+"""Where the labels of a task come from: one table for all rows, or the row itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of task; plain values alone, so that another process can be told of it.
+    """The properties of a kind of task, as plain values that can be sent to another process.
 
     >>> Kind("classify", labels="shared").variable
     'label'
@@ -42,29 +43,31 @@ class Kind:
     parser: str = "first_line"
     """Registered name of the parser of generated text."""
     metrics: tuple[str, ...] = ("exact_match",)
-    """Registered names, the primary one first."""
+    """Registered names of metrics, the primary one first."""
     baselines: tuple[Baseline, ...] = ()
-    """Names of :data:`icl.tasks.baselines.BASELINES`."""
+    """Names from :data:`icl.tasks.baselines.BASELINES`."""
     needs_stop: bool = False
-    """Whether only a stop string tells where an answer ends; a template without is a mistake."""
+    """Whether only a stop string marks the end of an answer; lint warns about a template without
+    one."""
     samples: str = ""
-    """Shipped data set on which a template of this kind is tried; empty where there is none."""
+    """Shipped data set for trying out a template of this kind; empty if there is none."""
     starter: str = ""
-    """Template of the library that the workbench opens for rows of this kind; empty: a plain one
-    of another kind, to be written over."""
+    """Library template that the workbench opens for rows of this kind; if empty, it opens a simple
+    template of another kind to start from.
+    """
 
     @property
     def variable(self) -> str | None:
-        """What a target half reads that is rendered with every label; None for free text."""
+        """Variable through which a template reads each label in turn; None for free text."""
         return None if self.labels is None else {"shared": "label", "row": "choice"}[self.labels]
 
 
 _learnt: dict[str, Kind] = {}
-"""What :func:`learn_kinds` was told; empty in every process that has the tasks themselves."""
+"""Kinds passed to :func:`learn_kinds`; empty in every process that can import the tasks."""
 
 
 def kind_of(name: str) -> Kind:
-    """Return the kind called ``name``: that of the registered task of this name.
+    """Return the kind called ``name``.
 
     Raises:
         ConfigError: no kind has this name; the message lists those there are.
@@ -79,7 +82,7 @@ def kind_of(name: str) -> Kind:
 
 
 def kinds() -> dict[str, Kind]:
-    """Return every kind by its name, in the order of the names."""
+    """Return all kinds by name, sorted by name."""
     if _learnt:
         return dict(_learnt)
     found: dict[str, Kind] = {name: lookup("task", name).kind for name in names("task")}
@@ -87,10 +90,10 @@ def kinds() -> dict[str, Kind]:
 
 
 def learn_kinds(told: Iterable[Mapping[str, Any]]) -> None:
-    """Make kinds known without their tasks, in a process that renders templates and no more.
+    """Register kinds in a process that renders templates and cannot import their tasks.
 
     Args:
-        told: each as :func:`dataclasses.asdict` gives it, perhaps by way of JSON.
+        told: the values of each kind, from :func:`told_kinds`, perhaps sent as JSON.
     """
     for values in told:
         plain: dict[str, Any] = {
@@ -100,5 +103,5 @@ def learn_kinds(told: Iterable[Mapping[str, Any]]) -> None:
 
 
 def told_kinds() -> list[dict[str, Any]]:
-    """Return every kind as plain values, for :func:`learn_kinds`."""
+    """Return all kinds as plain values that :func:`learn_kinds` accepts."""
     return [asdict(kind) for kind in kinds().values()]

@@ -1,4 +1,4 @@
-"""Facts about languages: code, script and names from CLDR (langcodes), family from one table."""
+"""Facts about languages: code, script and names from CLDR (langcodes), families from Glottolog."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _WRITTEN_IN = {
     "Latf": ("Latn",),
     "Latg": ("Latn",),
 }
-"""ISO 15924 codes of several Unicode scripts, or of a variant of one; others are scripts."""
+"""Unicode scripts of those ISO 15924 codes that mean several scripts or a variant."""
 _NO_LANGUAGE = {"und", "mul", "mis", "zxx"}
 """ISO 639-2 codes for undetermined, several, uncoded and no language."""
 
@@ -70,19 +70,19 @@ class Language:
     """
 
     tag: str
-    """As given: ``swh_Latn``, ``sw-KE``."""
+    """The tag as given: ``swh_Latn``, ``sw-KE``."""
     code: str
     """Shortest CLDR code, the macrolanguage where CLDR prefers it: ``sw`` for ``swh_Latn``."""
     script: str
-    """ISO 15924 code, of the tag or CLDR's likely one; ``Zzzz`` where CLDR knows none."""
+    """ISO 15924 code from the tag, or else the likely one by CLDR; ``Zzzz`` if unknown."""
     family: str | None
-    """Top-level family of Glottolog; None where the table has none."""
+    """Top-level family in Glottolog; None if the table has none."""
 
     def name(self, display: str = "en") -> str:
-        """The language's name in the language ``display``, by CLDR.
+        """Return the language's name in the language ``display``, by CLDR.
 
         Raises:
-            DataError: ``display`` is no language tag, or CLDR has no such name in it.
+            DataError: ``display`` is not a language tag, or CLDR lacks the name in that language.
         """
         import langcodes
         from language_data.names import code_to_names
@@ -100,7 +100,7 @@ class Language:
 
 @lru_cache(maxsize=4096)
 def find_language(tag: str) -> Language:
-    """The language of a tag in any common spelling: ``sw``, ``sw-KE``, ``swh_Latn``, ``zh_TW``.
+    """Parse a language tag in any common spelling: ``sw``, ``sw-KE``, ``swh_Latn``, ``zh_TW``.
 
     >>> find_language("zho_Hans").code, find_language("zh-TW").script, find_language("sw-KE").family
     ('zh', 'Hant', 'Atlantic-Congo')
@@ -123,7 +123,7 @@ def find_language(tag: str) -> Language:
 
 
 def _likely_script(parsed: Any) -> str:
-    """CLDR's likely script of a langcodes language, ``Zzzz`` (unknown) where it has none."""
+    """Return the likely script of a langcodes language by CLDR, or ``Zzzz`` (unknown)."""
     from langcodes.data_dicts import LIKELY_SUBTAGS
 
     tags = [tag for tag in parsed.broader_tags() if not tag.startswith("und")]
@@ -146,11 +146,11 @@ def _no_language(tag: str) -> DataError:
 
 
 def measure_script_share(text: str, tag: str) -> float | None:
-    """Share from 0 to 1 of a text's letters that the language ``tag`` is written with.
+    """Return the share (0 to 1) of a text's letters that are in the script of the language ``tag``.
 
-    It tells scripts apart, not languages: English text has a share of 1 for German. Letters of
-    no script of their own are left out; None where no letter is left, or where CLDR knows no
-    script of the language.
+    The share is of a script, not a language: English text has a share of 1 for German. Letters
+    without a specific script are ignored; None if no letter remains, or if CLDR knows no script
+    of the language.
 
     >>> [measure_script_share(text, "hi") for text in ("नमस्ते", "Привет", "7!")]
     [1.0, 0.0, None]

@@ -1,4 +1,4 @@
-"""Numbers as tables, messages and pages write them, so that one value reads alike everywhere."""
+"""The one text form of numbers, intervals and percentages in tables, messages and pages."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ __all__ = [
 
 
 NONE = "–"
-"""Stands where there is no value."""
+"""What tables print if there is no value."""
 
 
 class IntervalEstimate(Protocol):
-    """A number with its interval: a score, or a difference of two."""
+    """A number with an interval: a score, or the difference of two scores."""
 
     @property
     def value(self) -> float | None:
-        """The number; None where it is not defined."""
+        """The number; None if it is undefined."""
         ...
 
     @property
     def low(self) -> float | None:
-        """Lower bound of the interval; None where there is none."""
+        """Lower bound of the interval; None if there is none."""
         ...
 
     @property
     def high(self) -> float | None:
-        """Upper bound of the interval; None where there is none."""
+        """Upper bound of the interval; None if there is none."""
         ...
 
 
 def format_number(value: float | None, digits: int = 1, sign: str = "") -> str:
-    """Write a value with its decimals; an en dash where there is none.
+    """Format a value with ``digits`` decimals; an en dash if it is None.
 
     A value that rounds to zero has no minus. ``sign="+"`` writes the sign of the others too.
 
@@ -50,7 +50,7 @@ def format_number(value: float | None, digits: int = 1, sign: str = "") -> str:
 
 
 def format_bounds(low: float, high: float, digits: int = 1, sign: str = "") -> str:
-    """Write the two bounds of an interval.
+    """Format the two bounds of an interval.
 
     >>> format_bounds(41.26, 60.6)
     '[41.3, 60.6]'
@@ -59,7 +59,7 @@ def format_bounds(low: float, high: float, digits: int = 1, sign: str = "") -> s
 
 
 def format_interval(estimate: IntervalEstimate | None, digits: int = 1, sign: str = "") -> str:
-    """Write the interval of a number, as ``[41.3, 60.6]``; nothing where there is none."""
+    """Format the interval of an estimate, as ``[41.3, 60.6]``; empty if it has none."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
     return format_bounds(estimate.low, estimate.high, digits, sign)
@@ -68,13 +68,13 @@ def format_interval(estimate: IntervalEstimate | None, digits: int = 1, sign: st
 def format_score(
     estimate: IntervalEstimate, digits: int = 1, sign: str = "", between: str = " "
 ) -> str:
-    """Write a number and its interval, as ``50.0 [41.3, 60.6]``, with ``between`` in the middle."""
+    """Format an estimate and its interval, as ``50.0 [41.3, 60.6]``, joined by ``between``."""
     value = format_number(estimate.value, digits, sign)
     return f"{value}{between}{format_interval(estimate, digits, sign)}".rstrip()
 
 
 def format_p(p: float | None) -> str:
-    """Write a p value with three decimals; what rounds to nothing is below 0.001.
+    """Format a p value with three decimals; a smaller one as ``<0.001``.
 
     >>> format_p(0.0412), format_p(0.00001), format_p(None)
     ('0.041', '<0.001', '–')
@@ -85,7 +85,7 @@ def format_p(p: float | None) -> str:
 
 
 def format_percent(share: float, digits: int | None = None) -> str:
-    """Write a share from 0 to 1 as percent: in three significant digits, or with so many decimals.
+    """Format a share (0 to 1) as percent, with ``digits`` decimals or three significant digits.
 
     >>> format_percent(0.12345), format_percent(0.5), format_percent(0.12345, 0)
     ('12.3 %', '50 %', '12 %')

@@ -1,4 +1,4 @@
-"""Log-probabilities of some choices as a distribution over them."""
+"""Conversion of the choices' log-probabilities into a distribution over the choices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def log_sum_exp(logprobs: Sequence[float] | Floats) -> float:
-    """Add probabilities that are given by their logarithms; returns the logarithm of the sum.
+    """Return the logarithm of the sum of probabilities that are given as logarithms.
 
     >>> round(log_sum_exp(np.log([0.1, 0.3])), 6) == round(float(np.log(0.4)), 6)
     True
@@ -24,7 +24,7 @@ def log_sum_exp(logprobs: Sequence[float] | Floats) -> float:
 
 
 def normalise(logprobs: Floats) -> Floats:
-    """Log-probabilities of the choices as a distribution over them.  # (choices,)
+    """Normalise log-probabilities so that their probabilities add up to 1.  # (choices,)
 
     >>> normalise(np.log([0.1, 0.3])).round(4).tolist() == np.log([0.25, 0.75]).round(4).tolist()
     True
@@ -35,7 +35,7 @@ def normalise(logprobs: Floats) -> Floats:
 
 
 def label_shares(logprobs: Sequence[float]) -> list[float]:
-    """Each choice's share of the probability of all choices.
+    """Return each choice's share of the probability of all choices; the shares add up to 1.
 
     >>> label_shares([-1.0, -1.0])
     [0.5, 0.5]

@@ -1,4 +1,4 @@
-"""Names in an experiment file -> classes, through entry points or :func:`register`.
+"""The registry of plug-ins: a name in an experiment file finds its class.
 
 The built-in classes come in by the same door as a stranger's: an entry point in the group
 ``icl.<kind>`` of an installed package, or a module named under ``plugins:`` whose classes
@@ -23,14 +23,14 @@ __all__ = ["KINDS", "construct", "did_you_mean", "isolated", "lookup", "names", 
 
 
 KINDS = ("calibrator", "engine", "format", "metric", "parser", "selector", "task")
-"""What can be named; entry points of the kind ``metric`` stand in the group ``icl.metric``."""
+"""What can be registered; a package announces one in the entry point group ``icl.<kind>``."""
 
 _registered: dict[tuple[str, str], Any] = {}
 T = TypeVar("T")
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
-    """Decorator that makes a class or function known as ``name``.
+    """Register a class or function as ``name``; use it as a decorator.
 
     >>> @register("parser", "shout")
     ... def shout(text: str) -> str:
@@ -53,10 +53,10 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
 @contextmanager
 def isolated(empty: bool = False) -> Iterator[None]:
-    """Forget at the end what is registered inside, as tests of plug-ins want it.
+    """Undo at the end every registration made inside the block; meant for tests of plug-ins.
 
     Args:
-        empty: begin with the entry points alone, without what was registered before.
+        empty: start with the entry points alone, without earlier registrations.
 
     >>> with isolated():
     ...     whisper = register("parser", "whisper")(str.lower)
@@ -81,16 +81,16 @@ def _entry_points(kind: str) -> dict[str, EntryPoint]:
 
 
 def names(kind: str) -> list[str]:
-    """All names of a kind, sorted."""
+    """List all registered names of a kind, sorted."""
     known = {name for registered, name in _registered if registered == kind}
     return sorted(known | _entry_points(kind).keys())
 
 
 def lookup(kind: str, name: str) -> Any:
-    """The class or function called ``name``.
+    """Return the class or function registered as ``name``.
 
     Raises:
-        ConfigError: no such name; the message lists those there are.
+        ConfigError: the name is unknown; the message lists the known ones.
     """
     if not isinstance(name, str):
         raise ConfigError(f"a {kind} is a name{did_you_mean('', names(kind))}; given: {name!r}")
@@ -103,10 +103,16 @@ def lookup(kind: str, name: str) -> Any:
 
 
 def construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
-    """An instance of a plug-in class; its dataclass fields are what may be given.
+    """Create an instance of a registered class from the options of an experiment file.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        name: its registered name.
+        options: values of the dataclass's fields; a list becomes a tuple.
+        where: place in the experiment file, with which messages begin.
 
     Raises:
-        ConfigError: unknown name or option, or a value the class refuses; begins with ``where``.
+        ConfigError: unknown name or option, a missing option, or a value that the class refuses.
     """
     # An option called `lambda` is the field `lambda_`: Python keeps the word for itself.
     options = {key + "_" * iskeyword(key): value for key, value in options.items()}
@@ -142,7 +148,7 @@ def construct(kind: str, name: str, options: dict[str, Any], where: str) -> Any:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'? there are: ...)``, to be put behind "unknown ...".
+    """Return the end of an "unknown name" message: the closest known name, and up to 20 known ones.
 
     >>> did_you_mean("bm52", ["bm25", "random"])
     ". Did you mean 'bm25'? There are: bm25, random"

@@ -1,7 +1,7 @@
-"""What the name of a score says, and which of several scores comes first.
+"""The parts of a score's name, and the choice of the score that represents a condition.
 
 ``accuracy@text+batch`` is the accuracy of answers that the parser ``text`` read and the calibrator
-``batch`` corrected; ``vote/accuracy`` that of a baseline. Names are written and read here alone.
+``batch`` corrected; ``vote/accuracy`` that of a baseline. Only this module writes and reads names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["PartialRanking", "ScoreName", "own_scores", "partial", "primary"]
 
 
 PartialRanking: TypeAlias = Literal["first_token", "generate"]
-"""How a server ranked otherwise than by all tokens of the choices."""
+"""How a server ranked choices if it could not score all their tokens."""
 
 _WRITTEN: dict[PartialRanking, str] = {"first_token": "first_token", "generate": "written"}
 _READ: dict[str, PartialRanking] = {text: ranking for ranking, text in _WRITTEN.items()}
@@ -25,11 +25,11 @@ _READ: dict[str, PartialRanking] = {text: ranking for ranking, text in _WRITTEN.
 
 @dataclass(frozen=True, slots=True)
 class ScoreName:
-    """The name of a score in its parts; what is empty or None is not written.
+    """The parts of a score's name; empty ones are left out of its text.
 
-    Any text can be read, and is written again as it was. A metric may be called by its user with
-    the marks ``@``, ``+`` and ``/``: a part is read from the right, and only where there is
-    something on both sides of its mark.
+    Any text can be parsed, and ``str`` gives the same text back. Users may name a metric with the
+    marks ``@``, ``+`` and ``/``: a part is read from the right, and only if there is text on both
+    sides of its mark.
 
     >>> str(ScoreName("accuracy", ranking="first_token", calibrator="batch"))
     'accuracy@first_token+batch'
@@ -38,25 +38,24 @@ class ScoreName:
     """
 
     metric: str
-    """What the metric, or the count, is called."""
+    """Name of the metric or of the count."""
     parser: str = ""
-    """The parser that read the answers, where it is another one than the experiment's."""
+    """Parser that read the answers, if it is not the experiment's own."""
     ranking: PartialRanking | None = None
-    """How a server ranked the choices, where it was not by all their tokens."""
+    """How a server ranked the choices, if it did not score all their tokens."""
     calibrator: str = ""
-    """What corrected the ranking."""
+    """Calibrator that corrected the ranking."""
     role: str = ""
     """The baseline whose answers are scored; empty for a model's."""
 
     @classmethod
     def of(cls, text: str, kind: ScoreKind | None = None) -> ScoreName:
-        """Read a name.
+        """Parse the name of a score.
 
         Args:
             text: the name.
-            kind: of its score, where it is known: what stands before the ``/`` is a baseline in
-                the name of a baseline's score and nowhere else. Where it is not known, the
-                baselines are told by their names.
+            kind: kind of the score, if known. Only a baseline's score has a baseline before the
+                ``/``; if the kind is unknown, the known names of baselines decide.
         """
         role, rest = "", text
         if kind in (None, "baseline"):
@@ -70,7 +69,7 @@ class ScoreName:
 
     @classmethod
     def of_score(cls, score: Score) -> ScoreName:
-        """Read the name of a score."""
+        """Parse the name of a score, using the score's kind."""
         return cls.of(score.name, score.kind)
 
     def __str__(self) -> str:
@@ -81,31 +80,31 @@ class ScoreName:
 
     @property
     def way(self) -> str:
-        """How the answers were read or ranked, as the name says it; empty where as usual."""
+        """How the answers were parsed or ranked, as the name writes it; empty for the usual way."""
         return _WRITTEN[self.ranking] if self.ranking else self.parser
 
     @property
     def plain(self) -> ScoreName:
-        """The same without a calibrator."""
+        """The same name without a calibrator."""
         return replace(self, calibrator="")
 
     def calibrated(self, calibrator: str) -> ScoreName:
-        """The same of answers that a calibrator corrected."""
+        """Return the same name with a calibrator."""
         return replace(self, calibrator=calibrator)
 
 
 def partial(ranking: Ranking | None) -> PartialRanking | None:
-    """What a name says of a ranking: nothing where all tokens of the choices were scored."""
+    """Return how a score's name writes a ranking; None if all tokens of the choices were scored."""
     return None if ranking == "echo" else ranking
 
 
 def own_scores(scores: Iterable[Score]) -> list[Score]:
-    """Scores of the model's own answers: neither calibrated, nor a baseline's, nor counts."""
+    """Select the scores of the model's own answers: no calibrated ones, baselines or counts."""
     return [one for one in scores if one.kind == "model" and not ScoreName.of_score(one).calibrator]
 
 
 def primary(scores: Iterable[Score]) -> Score | None:
-    """The score that stands for a condition: the first of :func:`own_scores` that is a number."""
+    """Return the score that represents a condition: the first finite one of :func:`own_scores`."""
     for one in own_scores(scores):
         if one.value is not None and math.isfinite(one.value):
             return one
@@ -113,7 +112,7 @@ def primary(scores: Iterable[Score]) -> Score | None:
 
 
 def _split(text: str, mark: str, forbidden: str) -> tuple[str, str]:
-    """What stands before and behind the last mark; all of it before where there is no such part."""
+    """Split at the last mark; return the whole text and "" if a side is empty or not allowed."""
     before, _, behind = text.rpartition(mark)
     if not before or not behind or set(behind) & set(forbidden):
         return text, ""

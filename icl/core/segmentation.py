@@ -1,7 +1,7 @@
-"""Words and sentences of a text in any script, by rules alone.
+"""Splitting of text in any script into words and sentences, by rules without a model.
 
-Scripts that set no space between words (the ``char`` tokenizer of sacreBLEU is for the same
-ones) are cut into characters with their marks, as is usual for ROUGE in Chinese and Thai.
+Text in scripts without spaces between words (those for which sacreBLEU has its ``char`` tokenizer)
+is split into characters with their marks, as is usual for ROUGE in Chinese and Thai.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _END = re.compile(
 _ABBREVIATED = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|bzw|z\. ?B|e\.g|i\.e)|\b[A-ZÀ-Þ])\Z"
 )
-"""What a full stop follows without ending a sentence: titles, initials and a few others."""
+"""Text before a full stop that does not end a sentence: titles, initials and a few others."""
 
 
 @lru_cache(maxsize=1)
@@ -42,7 +42,7 @@ def _word() -> Any:
 
 
 def split_words(text: str) -> list[str]:
-    """Words in small letters, Unicode NFC, without punctuation; characters where none are spaced.
+    """Return the words in lower case, without punctuation; characters in scripts without spaces.
 
     For ASCII text these are the tokens of the library rouge_score.
 
@@ -55,7 +55,7 @@ def split_words(text: str) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _sentence_ends(text: str) -> tuple[int, ...]:
-    """Where each sentence ends, its final punctuation included."""
+    """Return the end index of each sentence, its final punctuation included."""
     ends: list[int] = []
     for found in _END.finditer(text):
         following = found["next"]
@@ -74,7 +74,7 @@ def _word_ends(text: str) -> tuple[int, ...]:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences without outer white space: they end in final punctuation or at a line's end.
+    """Split into sentences, at final punctuation and line ends; outer white space is removed.
 
     >>> split_sentences("Dr. Bo came. He left!")
     ['Dr. Bo came.', 'He left!']
@@ -84,7 +84,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def shorten(text: str, chars: int) -> str:
-    """The longest beginning of whole sentences within ``chars`` characters.
+    """Return as many whole sentences from the beginning as fit into ``chars`` characters.
 
     If not even the first sentence is so short, the longest beginning of whole words; empty if
     not even one word is.

@@ -1,4 +1,4 @@
-"""Scores with their intervals, from one row of sufficient statistics per example.
+"""Scores and confidence intervals, computed from one row of sufficient statistics per example.
 
 Every corpus metric is a function of a sum of rows (the scheme of sacreBLEU, Post 2018,
 https://aclanthology.org/W18-6319), so the score and its interval follow from one definition.
@@ -58,14 +58,14 @@ def _lacks_nothing(rows: Rows) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stats:
-    """What a metric knows of each example, and how the sum becomes a score."""
+    """A metric's statistics of every example, and the function that turns the sum into a score."""
 
     rows: Rows
-    """Sufficient statistics, one row an example.  # (n, s)"""
+    """Sufficient statistics, one row for each example.  # (n, s)"""
     value: Callable[[Rows], float | None]
-    """Score from 0 to 100 of a summed row (s,); None where it is undefined."""
+    """Score (0 to 100) of a summed row (s,); None if it is undefined."""
     signature: str
-    """Every setting that changes the value, as sacreBLEU writes it: ``key:value|key:value``."""
+    """All settings that change the value, in sacreBLEU's form: ``key:value|key:value``."""
     proportion: bool = False
     """The rows are [hit, 1] with hit 0 or 1: the interval is Wilson's."""
     scale: Scale = "real"
@@ -86,7 +86,7 @@ class Interval(NamedTuple):
 
 
 class Metric(Protocol):
-    """What compares predictions with targets; a new one is one file with one class."""
+    """Interface of a metric, which compares predictions with targets."""
 
     @property
     def name(self) -> str:
@@ -99,7 +99,7 @@ class Metric(Protocol):
         ...
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Statistics of each example; the sequences run parallel.
+        """Compute the statistics of each example; the two sequences are parallel.
 
         Raises:
             MetricError: the metric is not defined for an example, which the message names.
@@ -108,7 +108,7 @@ class Metric(Protocol):
 
 
 def proportion(hits: Sequence[bool], signature: str) -> Stats:
-    """The share of examples that are hits, in percent, with Wilson's interval.
+    """Make statistics of the share of hits, in percent, with Wilson's interval.
 
     >>> score("accuracy", proportion([True, False], "accuracy")).value
     50.0
@@ -132,7 +132,7 @@ def mean(values: Sequence[float], signature: str, scale: Scale = "percent") -> S
 
 
 def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion, as shares between 0 and 1.
+    """Return Wilson's score interval of a proportion, as shares between 0 and 1.
 
     Source: Newcombe 1998, Statistics in Medicine 17:857-872, method 3 (no continuity
     correction). Without observations nothing is known: (0, 1).
@@ -210,7 +210,7 @@ def tell_lack(stats: Stats) -> str:
 
 
 def score(name: str, stats: Stats, kind: ScoreKind = "model") -> Score:
-    """The score of all rows with its 95 % interval, both from 0 to 100.
+    """Compute the score of all rows with its 95 % interval, both from 0 to 100.
 
     The signature ends with how the interval was made, as ``ci:wilson`` or ``ci:jackknife-t``, or
     why there is none: ``ci:none (needs 10 rows)``; ``ci:none`` where the value is undefined, as
@@ -233,9 +233,9 @@ def _percent(row: Rows) -> float | None:
 
 
 def aggregate(parts: Sequence[tuple[Stats, Sequence[Hashable]]]) -> Stats:
-    """The mean of several scores, with the rows that share a key kept together.
+    """Make statistics of the mean of several scores; rows that share a key are resampled together.
 
-    Each part is a condition's statistics with a key for each of its rows: the id of an example,
+    Each part is a condition's statistics with a key for each of its rows: the example's id,
     which parallel rows share over locales and every row over seeds. A row of the result holds
     what all parts know of one key, so that an interval or a paired test takes them together
     (clusters; Cameron and Miller 2015, https://doi.org/10.3368/jhr.50.2.317), and its value is the
@@ -249,13 +249,13 @@ def aggregate(parts: Sequence[tuple[Stats, Sequence[Hashable]]]) -> Stats:
     (75.0, 2)
 
     Raises:
-        MetricError: there are no parts, or a part has not one key a row.
+        MetricError: there are no parts, or a part has not one key for each row.
     """
     if not parts:
         raise MetricError("a mean over no conditions is not defined: give at least one")
     for stats, keys in parts:
         if len(stats.rows) != len(keys):
-            raise MetricError(f"{len(keys)} keys for {len(stats.rows)} rows: give one a row")
+            raise MetricError(f"{len(keys)} keys for {len(stats.rows)} rows: give one for each row")
     places = {
         key: place for place, key in enumerate(dict.fromkeys(k for _, ks in parts for k in ks))
     }
@@ -296,10 +296,10 @@ def aggregate(parts: Sequence[tuple[Stats, Sequence[Hashable]]]) -> Stats:
 
 
 def check_level(level: float) -> None:
-    """Refuse a confidence level that is no share.
+    """Raise an error unless a confidence level is between 0 and 1.
 
     Raises:
-        MetricError: it is outside 0 to 1.
+        MetricError: it does not.
     """
     if not 0 < level < 1:
         raise MetricError(f"level is {level}: give a share between 0 and 1, commonly 0.95")

@@ -1,4 +1,4 @@
-"""JSON that anybody may have written, read into types: strict, bounded, told in one line."""
+"""Reading of JSON from untrusted files into types: strict, bounded, with errors of one line."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ __all__ = [
 T = TypeVar("T")
 
 DEEPEST = 100
-"""Brackets within one another; Python's own limit, which ends in a RecursionError, is far above."""
+"""Deepest accepted nesting of brackets, far below the depth at which Python's own parser fails."""
 MOST_BYTES = 64 << 20
-"""Of a line; no prompt, and no answer to one, comes near it."""
+"""Largest accepted line in bytes; no prompt and no answer comes near it."""
 MOST_FILE_BYTES = 1 << 30
-"""Of a file that is one JSON value: a manifest of a million rows has 20 MB."""
+"""Largest accepted JSON file in bytes; a manifest of a million rows has 20 MB."""
 
 _LONGEST_INT = 4300
-"""Digits; Python writes no integer of more."""
+"""Most digits of an integer; Python converts no longer ones."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""How many of something: what every reader of JSON can hold exactly."""
+"""A number of things; every JSON reader can hold it exactly."""
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
-"""Seconds, money and the like."""
+"""A non-negative number: seconds, money and the like."""
 
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.S)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -54,15 +54,15 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.S)
 
 
 class ShapeError(ValueError):
-    """JSON that holds something else than it should; the text says what, and where in it."""
+    """JSON with other content than expected; the text says what is wrong, and where."""
 
 
 class TornLineError(ShapeError):
-    """A text that is no JSON, as a writer leaves it that was killed."""
+    """Text that is not JSON, such as the line of a writer that was killed."""
 
 
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    """Return the decoder of a type; it is made once."""
+    """Return the JSON decoder of a type; it is created once and cached."""
     made: msgspec.json.Decoder[T] = _decoder(cast(Hashable, kind))
     return made
 
@@ -73,13 +73,18 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def decode(data: bytes, made: msgspec.json.Decoder[T], most: int = MOST_BYTES) -> T:
-    """Read JSON text as the type of a decoder.
+    """Parse JSON text as the type of a decoder.
 
-    Lone surrogates, which text of the web holds and this project writes as they are, are read too.
+    Lone surrogates, which text from the web contains and icl writes unchanged, are accepted.
+
+    Args:
+        data: UTF-8 text.
+        made: from :func:`decoder`.
+        most: largest accepted size in bytes.
 
     Raises:
-        TornLineError: it is no JSON.
-        ShapeError: too large, nested too deeply, or not of that type.
+        TornLineError: it is not JSON.
+        ShapeError: it is too large, nested too deeply, or not of that type.
     """
     if len(data) > most:
         raise ShapeError(f"{len(data):,} bytes, where at most {most:,} are read")
@@ -96,24 +101,26 @@ def decode(data: bytes, made: msgspec.json.Decoder[T], most: int = MOST_BYTES) -
 
 
 def convert(value: Any, kind: type[T]) -> T:
-    """Check parsed JSON against a type.
+    """Convert parsed JSON to a type.
 
     Raises:
-        ShapeError: it is something else.
+        ShapeError: it does not fit the type.
     """
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise ShapeError(_told(error)) from error
     except UnicodeEncodeError as error:
-        raise ShapeError("half of a character where a name is expected") from error
+        raise ShapeError(
+            "a lone surrogate (half of a character) where a name is expected"
+        ) from error
 
 
 def check_depth(data: bytes) -> None:
-    """Refuse text whose brackets stand in one another too deeply; those in strings do not count.
+    """Raise an error if brackets are nested too deeply; brackets inside strings do not count.
 
     Raises:
-        ShapeError: they do.
+        ShapeError: they are.
     """
     if data.count(b"[") + data.count(b"{") <= DEEPEST:
         return
@@ -130,13 +137,13 @@ def read_json(
     """Read a JSON file as a type.
 
     Args:
-        path: of the file.
-        kind: what it holds.
-        repair: what the reader of the message can do.
-        missing: the same where there is no such file.
+        path: the file.
+        kind: type of its content.
+        repair: what the reader of an error message can do about a broken file.
+        missing: what they can do about a missing file.
 
     Raises:
-        StoreError: missing, unreadable, no JSON, or something else than a ``kind``.
+        StoreError: the file is missing, unreadable, no JSON, or not of that type.
     """
     data = read_plain(path)
     if data is None:
@@ -150,14 +157,14 @@ def read_json(
 
 
 def numbered_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (number from 1, line without its end) of a file; blank lines are left out."""
+    """Yield (number from 1, line without its end) of every line that is not blank."""
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
             yield number, line
 
 
 def _leniently(data: bytes) -> Any:
-    """Read what only the library's own strictness about halves of characters may have refused."""
+    """Parse again with Python's parser, which accepts the lone surrogates that msgspec refuses."""
     try:
         return json.loads(
             data.decode("utf-8", "surrogatepass"),
@@ -183,7 +190,7 @@ def _short(text: str) -> int:
 
 
 def _told(error: Exception) -> str:
-    """Say what msgspec found in a line: the place first, as a reader looks for it.
+    """Rewrite msgspec's error text so that it begins with the place in the JSON.
 
     >>> _told(ValueError("Expected `int`, got `str` - at `$.conditions[0].labels`"))
     'conditions[0].labels: expected int, got str'

@@ -39,20 +39,20 @@ class StrictLoader(PlainLoader):
     """YAML without aliases (a bomb is written with them) and without doubled keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """A node that is no alias."""
+        """Compose a node; refuse an alias."""
         if self.check_event(yaml.events.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(None, None, "aliases are not accepted", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """A mapping in which every key stands once."""
+        """Construct a mapping; refuse a repeated key."""
         seen: set[Any] = set()
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
             if isinstance(name, str) and name in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} stands twice", key.start_mark
+                    None, None, f"the key {name!r} appears twice", key.start_mark
                 )
             seen.add(name if isinstance(name, str) else id(key))
         return super().construct_mapping(node, deep)
@@ -117,9 +117,10 @@ _PATH = re.compile(r"(?<![\w./])[A-Za-z_]\w*(?:\.\w+)*(?=[:\s])")
 
 
 def find_line(text: str, message: str) -> int | None:
-    r"""The line, from 1, of what a message names: a path such as ``tasks.0.rows.n``, or a value.
+    r"""Find the line, from 1, that an error message is about, by the path or value that it names.
 
-    None where the text is no YAML, or the message names nothing that stands in it.
+    A path is like ``tasks.0.rows.n``. Returns the line of the syntax error if the text is not YAML,
+    and None if nothing in the text matches.
 
     >>> find_line("name: x\ngrid:\n  shots: [one]\n", "grid.shots: 'one' is no number")
     3
@@ -146,7 +147,7 @@ def find_line(text: str, message: str) -> int | None:
 
 
 def _walked(node: yaml.Node, parts: list[str]) -> tuple[int, yaml.Node]:
-    """How many steps of a path there are, and the key or item that the last of them is."""
+    """Follow a path as far as it exists; return the number of steps and the node reached."""
     place = node
     for depth, part in enumerate(parts):
         if isinstance(node, yaml.MappingNode):

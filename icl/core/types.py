@@ -1,4 +1,4 @@
-"""The nouns that cross modules: frozen dataclasses, standard library only."""
+"""The types that modules exchange: frozen dataclasses, from the standard library only."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ __all__ = [
 
 
 OnToken = Callable[[int, str], None]
-"""Is told the index of a prompt and the text that was just generated for it."""
+"""Callback that receives a prompt's index and the text just generated for it."""
 
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
 
 Method: TypeAlias = Literal["rank", "generate", "channel"]
-"""How a model answers: it scores every choice, writes, or scores the input behind every label."""
+"""How a model answers: it scores each choice, generates, or scores the input after each label."""
 METHODS: tuple[Method, ...] = get_args(Method)
 
 Ranking: TypeAlias = Literal["echo", "first_token", "generate"]
-"""How a server ranks choices: by all their tokens, by the first one alone, or by writing one."""
+"""How a server ranks choices: by all their tokens, by the first token, or by generating one."""
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
 
 Role: TypeAlias = Literal["test", "content_free", "domain", "pool"]
-"""What a row is asked for: to be scored, or as a probe of a calibrator beside the test rows."""
+"""What a row is for: a test row to be scored, or one of three kinds of probe for a calibrator."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 Finish: TypeAlias = Literal["stop", "end", "length", "cancelled", "reasoning", "filter", "refusal"]
@@ -70,29 +70,29 @@ or with a refusal to answer."""
 FINISHES: tuple[Finish, ...] = get_args(Finish)
 
 ScoreKind: TypeAlias = Literal["model", "baseline", "count"]
-"""What a score is of: a model's answers, answers without a model, or a fact that is counted."""
+"""What a score describes: a model's answers, a baseline's answers, or a counted fact."""
 
 Baseline: TypeAlias = Literal["chance", "copy", "lead3", "majority", "vote"]
-"""Answers that need no model."""
+"""Answers obtained without a model."""
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 Better: TypeAlias = Literal["higher", "lower", "none"]
-"""Which values of a metric are better."""
+"""Which direction of a metric is better."""
 
 Needs: TypeAlias = Literal["verdicts", "program"]
-"""What a metric needs beside answers and targets: a judge's verdicts, or an outside program."""
+"""What a metric needs besides answers and targets: a judge's verdicts, or an external program."""
 
 _T = TypeVar("_T")
 
 
 def narrow(value: object, accepted: Sequence[_T], what: str) -> _T:
-    """The one of the accepted words that a value from a file is.
+    """Return the accepted word that equals a value from a file.
 
     >>> narrow("rank", METHODS, "method")
     'rank'
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: the value is none of them; the message lists them.
     """
     for one in accepted:
         if value == one:
@@ -104,7 +104,7 @@ _INTERVAL = "|ci:"
 
 
 def signature_text(settings: str, interval: str) -> str:
-    """The signature of a score: what changes its value, then how its interval was made.
+    """Compose a score's signature: the settings that change its value, then the interval's method.
 
     >>> signature_text("accuracy|match:exact", "wilson")
     'accuracy|match:exact|ci:wilson'
@@ -113,7 +113,7 @@ def signature_text(settings: str, interval: str) -> str:
 
 
 def canonicalize(value: Any) -> str:
-    """The one JSON text of a plain value: sorted keys, no spaces, UTF-8 kept, NaN refused."""
+    """Write plain values as canonical JSON: sorted keys, no spaces, raw UTF-8, NaN refused."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -129,22 +129,22 @@ def normalise_label(text: str) -> str:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of :func:`canonicalize`, as 64 hexadecimal digits."""
+    """Hash plain values: SHA-256 of :func:`canonicalize`, as 64 hexadecimal digits."""
     return hashlib.sha256(canonicalize(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One data row: what a template may read, and what counts as a right answer."""
+    """One data row: the fields that a template may read, and the right answers."""
 
     id: str
-    """Stable and unique within a data set; parallel rows share it over locales."""
+    """Stable and unique within a data set; translations of a row share it over locales."""
     fields: Mapping[str, JSON]
-    """Everything a template can name, as plain JSON values."""
+    """All fields that a template can name, as plain JSON values."""
     targets: tuple[str, ...] = ()
-    """Right answers, the first one shown in shots; empty for rows without gold."""
+    """Right answers, the first one shown in shots; empty for rows without an answer."""
     meta: Mapping[str, str] = field(default_factory=dict)
-    """locale, split and, for translation, source and target: never rendered by accident."""
+    """Locale, split and, for translation, source and target language; templates do not see them."""
     gold: tuple[str, ...] = ()
     """Names of the fields that hold or give away the answer: hidden from input halves."""
     gold_texts: tuple[str, ...] = ()
@@ -152,12 +152,12 @@ class Example:
 
     @property
     def inputs(self) -> dict[str, JSON]:
-        """The fields that an input half may read."""
+        """The fields that a template's input part may read."""
         return {name: value for name, value in self.fields.items() if name not in self.gold}
 
     @property
     def content(self) -> str:
-        """Hash of the inputs, case and white space folded: equal for the same question."""
+        """Hash of the inputs with case and white space folded; equal for the same question."""
         folded = {
             name: " ".join(value.casefold().split()) if isinstance(value, str) else value
             for name, value in self.inputs.items()
@@ -167,30 +167,30 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A pool example chosen for a query."""
+    """A pool example selected for a query."""
 
     example: Example
     score: float | None = None
-    """Retrieval score, larger is nearer; None where the selector has none."""
+    """Retrieval score, larger is more similar; None if the selector computes none."""
     label: str | None = None
-    """The label shown in place of the example's own; "" shows no answer, None its own."""
+    """Label shown instead of the example's own; "" shows no answer, None its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer a ranking task may give."""
+    """One possible answer of a ranking task."""
 
     label: str
-    """What metrics, votes and confusion tables use."""
+    """Name used by metrics, votes and confusion tables."""
     text: str
-    """The target half of the template rendered with that label."""
+    """The template's target part, rendered with this label."""
     end: str = ""
-    """Terminator scored after the text, where another choice begins with it."""
+    """Terminator scored after the text, if another choice begins with this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is sent to a model, in its parts."""
+    """A prompt in its parts, as it is sent to a model."""
 
     query: str
     instruction: str = ""
@@ -199,7 +199,7 @@ class Prompt:
     separator: str = "\n\n"
     system: str = ""
     stop: tuple[str, ...] = ()
-    """Strings that end a generation; not part of the output."""
+    """Strings that end a generation; they are not part of the output."""
     template: str = ""
     template_hash: str = ""
     query_id: str = ""
@@ -207,11 +207,11 @@ class Prompt:
     dropped: tuple[str, ...] = ()
     """Ids of the shots left out to fit the window."""
     shortened: tuple[int, ...] = ()
-    """(kept, whole) characters of the span marked ``fit``; empty where nothing of it was cut."""
+    """(left, original) characters of the span marked ``fit``; empty if nothing was cut."""
 
     @property
     def text(self) -> str:
-        """The flat prompt: system, instruction, shots and query joined by the separator."""
+        """The flat prompt: system text, instruction, shots and query, joined by the separator."""
         parts = [self.system, self.instruction]
         shots = [source + target for source, target in self.shots]
         return self.separator.join([part for part in parts if part] + [*shots, self.query])
@@ -219,31 +219,31 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of a prompt and the characters of the prompt's text that it covers."""
+    """One token of a prompt, and the range of characters that it covers."""
 
     id: int
     text: str
-    """The characters covered; empty for special tokens that the tokenizer adds."""
+    """The characters covered; empty for special tokens added by the tokenizer."""
     start: int
     end: int
 
 
 @dataclass(frozen=True, slots=True)
 class TokenScore:
-    """A token of a text, and what the model expected in its place."""
+    """A token of a text, its probability and rank, and the likeliest tokens at its position."""
 
     token: Token
     logprob: float | None
-    """Natural log-probability behind the tokens before it; None for the first one."""
+    """Natural log-probability given all earlier tokens; None for the first token."""
     rank: int | None
-    """1 where no token is likelier."""
+    """1 if no token is likelier."""
     alternatives: tuple[tuple[str, float], ...]
-    """(text, log-probability) of the likeliest tokens there, the likeliest first."""
+    """(text, log-probability) of the likeliest tokens at this position, likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How text is generated. ``temperature=0`` is greedy, whatever the other fields say."""
+    """Settings of text generation; ``temperature=0`` is greedy and ignores the sampling fields."""
 
     max_tokens: int = 64
     temperature: float = 0.0
@@ -253,15 +253,16 @@ class Sampling:
     min_p: float = 0.0
     """Drop tokens less probable than this share of the most probable one."""
     n: int = 1
-    """Outputs for each prompt; above 1 only with ``temperature > 0``."""
+    """Outputs per prompt; above 1 only with ``temperature > 0``."""
     stop: tuple[str, ...] = ()
-    """Stop strings beside those of the prompt."""
+    """Stop strings in addition to the prompt's."""
     seed: int = 0
     thinking_tokens: int | None = None
-    """Tokens of reasoning after which its block is closed, out of ``max_tokens``; None: never."""
+    """Reasoning tokens, part of ``max_tokens``, after which the reasoning is closed; None: no
+    limit."""
 
     def identity(self) -> dict[str, JSON]:
-        """What of this changes an answer: under greedy decoding the rest is inert."""
+        """Return the settings that change an answer; greedy decoding ignores sampling fields."""
         bounded: dict[str, JSON] = {}
         if self.thinking_tokens is not None:
             bounded["thinking_tokens"] = self.thinking_tokens
@@ -277,7 +278,7 @@ class Output:
     """One generated text."""
 
     text: str
-    """Raw text up to the stop string, unparsed; without the model's reasoning."""
+    """Unparsed text up to the stop string, without the model's reasoning."""
     finish: Finish
     """``stop`` (a stop string), ``end`` (end of text or turn), ``length``, ``cancelled``, or
     ``reasoning``: the block of reasoning never ended, and there is no answer; ``filter`` and
@@ -285,51 +286,51 @@ class Output:
     prompt_tokens: int
     output_tokens: int
     sample: int = 0
-    """Which of the ``n`` outputs of its prompt this is."""
+    """Index of this output among the ``n`` outputs of its prompt."""
     reasoning: str | None = None
-    """What a reasoning model wrote before its answer; None where there is no such block."""
+    """Text of a reasoning model before its answer; None without such a block."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceScore:
-    """Log-likelihood of one continuation under one prompt."""
+    """Log-likelihood of one continuation given one prompt."""
 
     logprob: float
-    """Sum of natural-log probabilities of the scored tokens, float32 precision."""
+    """Sum of the scored tokens' natural log-probabilities, in float32 precision."""
     tokens: int
-    """Tokens scored, from the common token prefix on."""
+    """Number of scored tokens, from the common token prefix on."""
     chars: int
     """Unicode characters of the continuation."""
     bytes: int
     """UTF-8 bytes of the continuation."""
     spanning: int = 0
-    """Tokens of the prompt that had to be scored again, because a token spans the border."""
+    """Prompt tokens scored again because a token spans the border of prompt and continuation."""
     prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a model answered for one example under one condition, raw and unparsed."""
+    """A model's raw, unparsed answer to one example in one condition."""
 
     id: str
     condition: str
     request: str
-    """Hash of the re-rendered request: prompt, choices, sampling. Reused only if equal."""
+    """Hash of the rendered prompt, choices and sampling; a record is reused only if it is equal."""
     shots: tuple[tuple[str, str | None, float | None], ...] = ()
     """(id, label, retrieval score) of each shot sent, in order."""
     dropped: tuple[str, ...] = ()
     prompt_tokens: int = 0
     outputs: tuple[Output, ...] = ()
-    """For generation: one a sample."""
+    """Generated outputs, one for each sample."""
     logprobs: tuple[float, ...] = ()
-    """For ranking: float32 sums in the order of the condition's ``choices.json``."""
+    """Scores of the choices: float32 sums in the order of the condition's ``choices.json``."""
     choice_tokens: tuple[int, ...] = ()
-    """Only where the token counts differ from those in ``choices.json``."""
+    """Set only if the token counts differ from those in ``choices.json``."""
     choices: tuple[Choice, ...] = ()
-    """Only where every example has its own; else they stand once, in ``choices.json``."""
+    """Set only if every example has its own choices; shared ones are in ``choices.json``."""
     spanning: int = 0
     shortened: tuple[int, ...] = ()
-    """(kept, whole) characters of the span marked ``fit``; empty where nothing of it was cut."""
+    """(left, original) characters of the span marked ``fit``; empty if nothing was cut."""
     role: Role = "test"
 
 
@@ -350,22 +351,22 @@ class UnscoredRow:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A record's answer as a named parser reads it; it can always be made again."""
+    """A record's answer as read by a named parser; it can be computed again at any time."""
 
     id: str
     value: str | None
-    """The parsed answer; None exactly when ``error`` says why."""
+    """The parsed answer; None exactly if ``error`` gives the reason."""
     error: str | None = None
     shot_labels: tuple[str, ...] = ()
     shot_scores: tuple[float | None, ...] = ()
     finish: Finish | Literal[""] = ""
     """How the generation ended; empty for ranking."""
     samples: int = 1
-    """Outputs that voted on the value."""
+    """Number of outputs that took part in the majority vote."""
     votes: int = 1
-    """Outputs that gave the value; those that could not be parsed give none."""
+    """Number of outputs with this value; an output that cannot be parsed has none."""
     tied: bool = False
-    """Whether another value had as many votes; the one that came first is taken."""
+    """Whether another value had as many votes; then the first one is taken."""
     shortened: bool = False
     """Whether the prompt's marked span was cut to fit the window."""
 
@@ -376,7 +377,7 @@ class Score:
 
     name: str
     value: float | None
-    """None where the metric is not defined for these rows."""
+    """None if the metric is not defined for these rows."""
     low: float | None
     high: float | None
     n: int
@@ -388,7 +389,7 @@ class Score:
 
     @property
     def settings(self) -> str:
-        """The signature without how the interval was made: what changes the value.
+        """The signature without the interval's method: everything that changes the value.
 
         >>> Score("accuracy", 50.0, None, None, 2, "accuracy|match:exact|ci:wilson").settings
         'accuracy|match:exact'
@@ -397,8 +398,8 @@ class Score:
 
     @property
     def interval(self) -> str:
-        """How the interval was made: ``wilson``, ``exact``, ``none``, or the bootstrap's settings.
+        """The interval's method: ``wilson``, ``exact``, ``none``, or the settings of the bootstrap.
 
-        Empty where the signature does not say it.
+        Empty if the signature does not name it.
         """
         return self.signature.partition(_INTERVAL)[2]

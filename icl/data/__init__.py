@@ -1,4 +1,4 @@
-"""Rows of a data set -> examples: one reader a format, samples, pools kept apart from tests."""
+"""Reading of data sets as examples: a reader per format, samples, and pools without test rows."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _BUILT_IN = (*_TABLES, "lines", "flores", "ntrex")
 
 
 def load(spec: DataSpec) -> list[Example]:
-    """All examples of a spec, in file order; see :func:`scan`.
+    """Return all examples of a spec, in file order; see :func:`scan`.
 
     >>> from pathlib import Path
     >>> rows = load(DataSpec("massive", Path("samples/intent"), locale="sw-KE", split="test"))
@@ -81,12 +81,12 @@ def load(spec: DataSpec) -> list[Example]:
 
 
 def scan(spec: DataSpec) -> Iterator[Example]:
-    """Yield the examples of a spec in file order, without ever holding the file in memory.
+    """Yield the examples of a spec in file order, without holding the file in memory.
 
     Raises:
-        ConfigError: no reader of that format is known, or it does not know a key.
-        DataError: a file is missing or malformed, ids are doubled, or there are no rows. Some of
-            it is only known at the end, so take the rows as right when all have been yielded.
+        ConfigError: the format is unknown, or does not accept a key of the spec.
+        DataError: a file is missing or malformed, ids are repeated, or there are no rows. Some
+            errors are only found at the end, so trust the rows once all have been yielded.
     """
     for key, formats in _TAKEN_BY.items():
         if getattr(spec, key) and spec.format in _BUILT_IN and spec.format not in formats:
@@ -129,9 +129,13 @@ def _where(examples: Iterator[Example], spec: DataSpec) -> Iterator[Example]:
 
 
 def take_between(examples: Iterable[Example], spec: DataSpec) -> Iterator[Example]:
-    """The rows ``first`` to ``last`` of what the reader yields, from 1, both included.
+    """Yield the rows ``first`` to ``last``, counted from 1, both included.
 
-    The rest is read too: files that are not aligned, or an id that stands twice, show only then.
+    The other rows are read too, because only then files that are not aligned and repeated ids are
+    found.
+
+    Raises:
+        DataError: the range is invalid, or there are fewer rows.
     """
     if spec.lines is None:
         yield from examples
@@ -145,5 +149,5 @@ def take_between(examples: Iterable[Example], spec: DataSpec) -> Iterator[Exampl
             yield example
     if number < last:
         raise DataError(
-            f"{spec.path}: lines [{first}, {last}] are asked for, but there are {number} rows"
+            f"{spec.path}: lines [{first}, {last}] are requested, but there are {number} rows"
         )

@@ -1,4 +1,4 @@
-"""How data sets are cited: BibTeX of those that are known by name, or what an experiment gives."""
+"""Citations of data sets: BibTeX of known ones, or the entry given in an experiment file."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ __all__ = ["CitableData", "find_citation", "find_citations", "list_citable"]
 
 
 _TOGETHER = {"massive": ("massive", "slurp"), "flores200": ("nllb", "flores101")}
-"""Data sets that ask to be cited with the one that they are built on."""
+"""Data sets whose authors ask to cite the data set that they are built on, too."""
 _OF_FORMAT = {"massive": "massive", "flores": "flores200", "ntrex": "ntrex"}
-"""Formats that only one data set is handed out in."""
+"""Formats that belong to one data set only."""
 NONE = "none"
 
 
 class CitableData(Protocol):
-    """An entry under ``data:``."""
+    """Interface of an entry under ``data:`` with a citation."""
 
     @property
     def format(self) -> str:
-        """A reader's name."""
+        """Name of a reader."""
         ...
 
     @property
     def cite(self) -> str | None:
-        """What it says of its citation."""
+        """The value of ``cite:``; None if it is not given."""
         ...
 
 
 @cache
 def _entries() -> dict[str, str]:
-    """Key -> BibTeX entry of ``citations.bib``, in its order."""
+    """Read key -> BibTeX entry of ``citations.bib``, in its order."""
     text = (files("icl.data") / "citations.bib").read_text("utf-8")
     found = re.split(r"^(?=@)", text, flags=re.M)[1:]
     return {entry.partition("{")[2].partition(",")[0]: entry.strip() for entry in found}
 
 
 def list_citable() -> list[str]:
-    """Names that ``cite:`` accepts."""
+    """List the names that ``cite:`` accepts."""
     grouped = {key for keys in _TOGETHER.values() for key in keys}
     return sorted((_entries().keys() - grouped) | _TOGETHER.keys())
 
 
 def find_citation(name: str, format: str, cite: str | None, base: Path) -> str:
-    r"""BibTeX of a data set; empty where nothing is known of it, or ``cite`` is ``none``.
+    r"""Return the BibTeX of a data set; empty if none is known, or if ``cite`` is ``none``.
 
     Args:
-        name: what an error calls the data set.
-        format: a reader's name; MASSIVE, FLORES and NTREX are known by theirs.
-        cite: what its entry says: a known name, BibTeX text, the path of a ``.bib`` file, ``none``.
+        name: the data set's name, for messages.
+        format: a reader's name; MASSIVE, FLORES and NTREX are recognized by theirs.
+        cite: the entry's value: a known name, BibTeX text, path of a ``.bib`` file, or ``none``.
         base: folder that the path starts from.
 
     >>> find_citation("mine", "jsonl", "xcopa", Path("."))[:21]
@@ -89,13 +89,13 @@ def find_citation(name: str, format: str, cite: str | None, base: Path) -> str:
 def find_citations(
     names: Iterable[str], data: Mapping[str, CitableData], base: Path
 ) -> dict[str, str]:
-    """Name -> BibTeX of those of the data sets that have any; see :func:`find_citation`."""
+    """Return name -> BibTeX of those data sets that have one; see :func:`find_citation`."""
     made = {name: find_citation(name, data[name].format, data[name].cite, base) for name in names}
     return {name: text for name, text in made.items() if text}
 
 
 def _checked(text: str, where: str) -> str:
-    """The text, if it looks like BibTeX: entries whose braces are closed."""
+    """Return the text if it looks like BibTeX: entries with balanced braces."""
     if not re.search(r"@\w+\s*\{\s*[^\s,{}]+\s*,", text) or text.count("{") != text.count("}"):
         raise ConfigError(
             f"{where}: no BibTeX; an entry is @article{{key, title = {{…}}, …}} with every brace "

@@ -1,4 +1,4 @@
-"""CoNLL: one token a line, columns beside it, a blank line between sentences.
+"""The CoNLL format: one token per line with its columns, and a blank line between sentences.
 
 The form of the CoNLL-2003 shared task (Tjong Kim Sang & De Meulder, 2003,
 https://aclanthology.org/W03-0419), with ``# key = value`` lines as in CoNLL-U and xSID.
@@ -25,21 +25,21 @@ __all__ = ["join_tokens", "read_conll"]
 
 _COMMENT = re.compile(r"#\s*([\w-]+)\s*=\s?(.*)", re.DOTALL)
 _UNSPACED = {"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}
-"""Scripts that write no spaces between words (Unicode Line Breaking, UAX 14, class SA and ID)."""
+"""Scripts without spaces between words (Unicode Line Breaking, UAX 14, classes SA and ID)."""
 
 
 @register("format", "conll")
 def read_conll(spec: DataSpec) -> Iterator[Example]:
-    """Sentences of tokens with their tags beside them.
+    """Read sentences of tokens with a tag for each token.
 
-    Yields one example a sentence: fields ``tokens`` and ``tags`` (lists) and ``text``.
+    Yields one example per sentence: fields ``tokens`` and ``tags`` (lists) and ``text``.
     ``columns`` names the columns, ``[tokens, tags]`` by default; ``_`` skips one. Lines ``# key
-    = value`` become fields (``id`` the id). Where no such line gives ``text``, it is the tokens
-    joined, by spaces where the script of ``locale`` writes them. The answer is ``tags`` unless
-    another is named; several values of a column are one answer, joined by spaces.
+    = value`` become fields (``id`` the id). If no such line gives ``text``, it is the tokens
+    joined, by spaces if the script of ``locale`` has them. The answer is ``tags`` unless another
+    column is named; several values of a column are one answer, joined by spaces.
 
     Raises:
-        DataError: a line with more or fewer columns, a key that stands twice (file:line).
+        DataError: a line with more or fewer columns, or a repeated key (file:line).
     """
     columns = spec.columns or ("tokens", "tags")
     path = find_file(find_path(spec))
@@ -96,7 +96,7 @@ def _sentences(
 
 def _note(notes: dict[str, str], key: str, value: str, columns: Sequence[str], at: str) -> None:
     if key in notes:
-        raise DataError(f"{at}: the key {key!r} stands twice over one sentence")
+        raise DataError(f"{at}: the key {key!r} appears twice before one sentence")
     if key in columns:
         raise DataError(f"{at}: the key {key!r} is a name in columns: too; rename the column")
     notes[key] = value
@@ -113,7 +113,7 @@ def _row(
 
 
 def join_tokens(tokens: Sequence[str], spaced: bool = True) -> str:
-    """The text of tokens: joined by spaces, or in a script without them only between Latin words.
+    """Join tokens as text: by spaces, or in a script without them only between Latin words.
 
     >>> join_tokens(["播放", "Taylor", "Swift", "的", "歌"], spaced=False)
     '播放Taylor Swift的歌'

@@ -1,4 +1,4 @@
-"""Folders of parallel text as they are handed out: FLORES and NTREX, any spelling of a language.
+"""Readers of the FLORES and NTREX folders of parallel text, with any spelling of a language.
 
 FLORES-200: NLLB Team, 2022, https://arxiv.org/abs/2207.04672. NTREX-128: Federmann et al., 2022,
 https://aclanthology.org/2022.sumeval-1.4.
@@ -24,12 +24,12 @@ __all__ = ["list_folder_languages", "pick_language", "read_flores", "read_ntrex"
 
 @register("format", "flores")
 def read_flores(spec: DataSpec) -> Iterator[Example]:
-    """Sentence pairs of a FLORES folder.
+    """Read sentence pairs of a FLORES folder.
 
     Yields fields ``source`` and ``target`` of one split. ``path`` is the folder with
     ``devtest/LANG.devtest`` (and ``dev/LANG.dev``). Languages may be spelled in any way:
-    ``sw``, ``swh``, ``swh_Latn``. Where ``metadata_SPLIT.tsv`` is there, its domain and topic
-    join the meta of each row.
+    ``sw``, ``swh``, ``swh_Latn``. If ``metadata_SPLIT.tsv`` exists, its domain and topic
+    are added to the meta of each row.
 
     Raises:
         DataError: no such folder, split or language, or files that are not aligned.
@@ -48,12 +48,12 @@ def read_flores(spec: DataSpec) -> Iterator[Example]:
 
 @register("format", "ntrex")
 def read_ntrex(spec: DataSpec) -> Iterator[Example]:
-    """Sentence pairs of an NTREX-128 folder.
+    """Read sentence pairs of an NTREX-128 folder.
 
     Yields fields ``source`` and ``target``. ``path`` is the folder with
     ``NTREX-128/newstest2019-ref.LANG.txt``, or that inner folder. Languages may be spelled in
-    any way: ``zh``, ``zho-CN``, ``zh-Hant``. The document of each line joins its meta where
-    ``DOCUMENT_IDS.tsv`` is there.
+    any way: ``zh``, ``zho-CN``, ``zh-Hant``. If ``DOCUMENT_IDS.tsv`` exists, the document of each
+    line is added to its meta.
 
     Raises:
         DataError: no such folder or language, or files that are not aligned.
@@ -75,7 +75,7 @@ def read_ntrex(spec: DataSpec) -> Iterator[Example]:
 
 
 def list_folder_languages(spec: DataSpec) -> dict[str, list[str]]:
-    """Split, empty for NTREX -> language tags of a folder of either format."""
+    """List the language tags of a folder in either format, by split (empty for NTREX)."""
     folder = _there(spec)
     if spec.format == "ntrex":
         return {"": list(_ntrex_files(folder))}
@@ -118,7 +118,7 @@ def _there(spec: DataSpec) -> Path:
 
 
 def _languages(folder: Path, pattern: str) -> dict[str, Path]:
-    """Tag -> file, of ``TAG.devtest`` and ``newstest2019-ref.TAG.txt``, packed or not."""
+    """Find tag -> file among ``TAG.devtest`` and ``newstest2019-ref.TAG.txt``, gzipped or not."""
     found: dict[str, Path] = {}
     for path in sorted([*folder.glob(pattern), *folder.glob(pattern + ".gz")]):
         parts = path.name.removesuffix(".gz").split(".")
@@ -134,10 +134,10 @@ def _pair(spec: DataSpec, paths: Mapping[str, Path], folder: Path) -> tuple[Path
 
 
 def pick_language(tag: str, tags: list[str], place: Path | str = "the data") -> str:
-    """The one of ``tags`` that names the language ``tag``, in whatever spelling.
+    """Pick the one of ``tags`` that names the language ``tag``, in any spelling.
 
-    The script decides where a language has several, and of regions the one that is asked for,
-    else the one without a region.
+    If a language has several scripts, the script decides; among regions, the requested one is
+    preferred, then the one without a region.
 
     >>> pick_language("sw", ["swh_Latn", "swc_Latn"]), pick_language("zh-TW", ["zho-CN", "zho-TW"])
     ('swh_Latn', 'zho-TW')

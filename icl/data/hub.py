@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub at a pinned revision, and local folders in their forms."""
+"""Data sets of the Hugging Face hub at a fixed revision, and local folders in the same forms."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ _OFFLINE = (
 
 @register("format", "hf")
 def read_hf(spec: DataSpec) -> Iterator[Example]:
-    """A Hugging Face data set: id of the hub or local folder.
+    """Read a Hugging Face data set, from the hub or a local folder.
 
-    Yields one example a row of one split. ``path`` is a folder (``save_to_disk``'s, or one with
-    data files) or an id of the hub, whose ``revision`` is looked up where none is given. Class
-    labels come as their names, an unknown label as none; code of a data set is never run. Rows
-    are read from disk as they are asked for.
+    Yields one example per row of one split. ``path`` is a folder (saved by ``save_to_disk``, or
+    with
+    data files) or an id of the hub, whose ``revision`` is looked up if none is given. Class
+    labels are read as their names, an unknown label as none; code of a data set is never run. Rows
+    are read from disk as needed.
 
     Raises:
-        DataError: no such data set, configuration, split or column, or a hub out of reach.
+        DataError: no such data set, configuration, split or column, or the hub is unreachable.
     """
     need("datasets", "datasets")
     spec = pin_commit(spec)
@@ -69,10 +70,10 @@ def read_hf(spec: DataSpec) -> Iterator[Example]:
 
 
 def pin_commit(spec: DataSpec) -> DataSpec:
-    """The spec with the commit that its revision, or none, names on the hub; else as it is.
+    """Return the spec with its revision on the hub replaced by the commit; others are unchanged.
 
     Raises:
-        DataError: no such data set or revision, or the hub cannot be reached.
+        DataError: no such data set or revision, or the hub is unreachable.
     """
     if spec.format != "hf" or find_path(spec).exists():
         return spec
@@ -82,7 +83,7 @@ def pin_commit(spec: DataSpec) -> DataSpec:
 
 
 def read_split_sizes(spec: DataSpec) -> dict[str, int]:
-    """Split -> rows, of a folder or of what was fetched."""
+    """Count the rows of each split, of a local folder or of a downloaded data set."""
     need("datasets", "datasets")
     return {name: len(rows) for name, rows in _splits(spec)[1].items()}
 
@@ -107,7 +108,7 @@ def _commit(name: str, revision: str | None) -> str:
 
 @contextmanager
 def _reached(name: str, revision: str | None) -> Iterator[None]:
-    """Turn what the hub's libraries raise into one line that says how to go on."""
+    """Turn errors of the hub's libraries into one line that says how to continue."""
     from huggingface_hub import errors
 
     called = f"data set {name!r}" + (f" at revision {revision!r}" if revision else "")
@@ -129,15 +130,15 @@ def _reached(name: str, revision: str | None) -> Iterator[None]:
 
 
 def _kept(name: str) -> Path:
-    """What was fetched of one data set, ``COMMIT/CONFIG`` as ``save_to_disk`` writes it.
+    """Return the folder of a downloaded data set; below it, ``COMMIT/CONFIG`` as saved to disk.
 
-    The cache of ``datasets`` itself would do, but without the hub it takes whatever commit it has.
+    The cache of ``datasets`` itself would do, but without the hub it uses whatever commit it has.
     """
     return find_cache_dir() / "datasets" / name.replace("/", "--")
 
 
 def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
-    """What to call the data set in messages, and its splits by name."""
+    """Return the data set's name for messages, and its splits by name."""
     import datasets
 
     folder = find_path(spec)
@@ -159,7 +160,7 @@ def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
 
 
 def _fetched(name: str, config: str | None, commit: str) -> Mapping[str, Any]:
-    """One configuration at a commit, fetched once and then read without asking the hub."""
+    """Load one configuration at a commit; download it once, then read it without the hub."""
     import datasets
 
     place, kept = f"{name}@{commit[:8]}", _kept(name) / commit / (config or "default")
@@ -177,10 +178,10 @@ def _fetched(name: str, config: str | None, commit: str) -> Mapping[str, Any]:
 
 
 def _load(place: str, path: str, config: str | None, **options: Any) -> Any:
-    """All splits of one configuration.
+    """Load all splits of one configuration.
 
     Raises:
-        DataError: no such configuration, none given where there are several, or broken files.
+        DataError: no such configuration, several and none given, or broken files.
     """
     import datasets
 
@@ -198,7 +199,7 @@ def _load(place: str, path: str, config: str | None, **options: Any) -> Any:
 
 @contextmanager
 def _told(place: str) -> Iterator[None]:
-    """Silence the library's bars and logs; its faults with local files become one line."""
+    """Silence the library's progress bars and logs; turn its errors into one line."""
     import datasets
     import pyarrow as pa
 
@@ -225,7 +226,7 @@ def _told(place: str) -> Iterator[None]:
 
 
 def _names(kind: Any) -> Callable[[Any], Any] | None:
-    """Class label -> its name, inside lists and objects too; None where there are none."""
+    """Return a function from class labels to their names, also inside lists; None without any."""
     import datasets
 
     if isinstance(kind, datasets.ClassLabel):

@@ -1,4 +1,4 @@
-"""Parallel text: two plain files whose lines translate each other."""
+"""Parallel text: two plain text files whose lines are translations of each other."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["align_lines", "refuse_columns", "read_plain_lines", "read_lines"]
 
 @register("format", "lines")
 def read_lines(spec: DataSpec) -> Iterator[Example]:
-    """Plain text files whose lines translate each other.
+    """Read plain text files whose lines translate each other.
 
-    Yields one example a line: field ``source`` and, if a target is given, ``target``. The path
-    holds ``{lang}``, filled with each language in turn. Without a target, one file is read and
+    Yields one example per line: field ``source`` and, if a target is given, ``target``. The path
+    contains ``{lang}``, which is replaced by each language. Without a target, one file is read and
     rows have no gold; ``locale`` is then the language to translate into. Ids are line numbers
     from 0, so aligned files share them.
 
@@ -40,7 +40,7 @@ def align_lines(
     """Yield one example for each line of both files; ``notes`` adds to the meta of each line.
 
     Raises:
-        DataError: files of different length, told when the end of the shorter one is reached.
+        DataError: files of different length, found at the end of the shorter one.
     """
     if target_path == source_path:
         raise DataError(f"source and target are the same file {source_path}; name two languages")
@@ -70,7 +70,11 @@ def align_lines(
 
 
 def refuse_columns(spec: DataSpec) -> None:
-    """Refuse what plain lines cannot have."""
+    """Raise an error if a spec has options that plain lines do not support.
+
+    Raises:
+        DataError: it names columns, an answer, an id or gold fields.
+    """
     columns = {"fields": spec.fields, "answer": spec.answer, "id": spec.id, "gold": spec.gold}
     given = [name for name, value in columns.items() if value]
     if given:
@@ -81,7 +85,7 @@ def refuse_columns(spec: DataSpec) -> None:
 
 
 def _check(spec: DataSpec) -> None:
-    """Refuse a path that cannot name both files."""
+    """Raise an error if the path cannot name both files."""
     refuse_columns(spec)
     has_lang = "{lang}" in str(spec.path)
     if has_lang and spec.source is None:
@@ -94,6 +98,6 @@ def _check(spec: DataSpec) -> None:
 
 
 def read_plain_lines(path: Path, encoding: str) -> Iterator[str]:
-    r"""Yield the lines, ended by ``\n`` alone (U+2028 and the like stay), without ``\r\n``."""
+    r"""Yield the lines of a file without their end; only ``\n`` and ``\r\n`` end one."""
     for line in read_text_lines(find_file(path), encoding):
         yield line.removesuffix("\n").removesuffix("\r")

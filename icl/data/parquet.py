@@ -1,4 +1,4 @@
-"""Parquet files through pyarrow, a batch of rows in memory at a time."""
+"""The Parquet format, read with pyarrow, one batch of rows at a time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["BATCH_ROWS", "need", "plain_row", "read_parquet"]
 
 
 BATCH_ROWS = 256
-"""Rows decoded at a time: few enough for long documents."""
+"""Rows decoded at once: few enough for long documents."""
 
 
 @register("format", "parquet")
 def read_parquet(spec: DataSpec) -> Iterator[Example]:
-    """One or several Parquet files; lists stay lists.
+    """Read one or several Parquet files; lists stay lists.
 
-    Yields one example a row; lists and structs are JSON values. A ``*`` in the path may match
+    Yields one example per row; lists and structs are JSON values. A ``*`` in the path may match
     several files, read one after the other by name. Dates become ISO 8601 strings, decimals
     strings. With ``fields`` no other column is read. Class labels come as their names where the
     library datasets wrote these beside the columns, an unknown label (-1) as none.
@@ -52,7 +52,7 @@ def need(package: str, extra: str) -> None:
     """Check that an optional package is installed.
 
     Raises:
-        ConfigError: it is not; names the extra that installs it.
+        ConfigError: it is not; the message names the extra that installs it.
     """
     if find_spec(package) is None:
         raise ConfigError(
@@ -140,10 +140,10 @@ def _namer(kind: Any) -> Namer | None:
 
 
 def plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
-    """A row whose values are JSON: tuples as lists, dates as ISO 8601, decimals as strings.
+    """Convert a row's values to JSON: tuples to lists, dates to ISO 8601, decimals to strings.
 
     Raises:
-        DataError: a value that JSON has no form for, with its column.
+        DataError: JSON cannot represent a value; the message names its column.
     """
     try:
         return {name: _plain(value) for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""Rows of a table -> examples: split, ids, fields, gold; one row in memory at a time."""
+"""Conversion of table rows to examples: split, ids, fields, gold; one row in memory at a time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BATCH_ROWS = 256
 """Rows whose expressions are evaluated at a time."""
 
 Row = tuple[str, dict[str, Any]]
-"""Where the row stands (``file:line``), and column -> value."""
+"""The row's place (``file:line``), and column -> value."""
 
 
 class Digests:
-    """64-bit hashes of texts in the order added: a set of many millions in 8 bytes each.
+    """64-bit hashes of texts in the order added: a set of many millions at 8 bytes each.
 
     >>> seen = Digests(["a", "b", "a"])
     >>> "b" in seen, "c" in seen, list(seen.doubled())
@@ -64,9 +64,9 @@ class Digests:
         return place < len(self._sorted) and bool(self._sorted[place] == value)
 
     def doubled(self) -> Iterator[tuple[int, int]]:
-        """Positions (first, next) of hashes that stand twice, the earliest repetition first.
+        """Yield positions (first, next) of repeated hashes, the earliest repetition first.
 
-        Equal hashes of different texts are as rare as 1 in 10**6 for 10**7 texts, but possible.
+        Different texts with equal hashes are possible, but as rare as 1 in 10**6 for 10**7 texts.
         """
         import numpy as np
 
@@ -89,19 +89,19 @@ class RowTable:
     """The file, for messages about the table as a whole."""
     rows: Callable[[], Iterator[Row]]
     empty_is_none: bool = False
-    """Whether an empty answer is none, as in CSV."""
+    """Whether an empty answer means no answer, as in CSV."""
     split_is_chosen: bool = False
-    """Whether these rows are those of the split already."""
+    """Whether the rows are already limited to the spec's split."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What the first row tells of all."""
+    """Properties of all rows, inferred from the first one."""
 
     id: str | None
     split: str | None
     hidden: frozenset[str | None]
-    """Columns that are no fields where all are taken."""
+    """Columns that do not become fields when all columns are taken."""
     empty_is_none: bool
     fields: Mapping[str, str]
     """Those of the spec with their placeholders filled."""
@@ -285,7 +285,7 @@ def _chosen(
     filtered = spec.split is not None and not (table.split_is_chosen or "{split}" in str(spec.path))
     if filtered and layout.split is None:
         raise DataError(
-            f"{table.place}: split {spec.split!r} is asked for, but there is no column 'split' or "
+            f"{table.place}: split {spec.split!r} is requested, but there is no column 'split' or "
             "'partition'; leave out split:, or write {split} in the path, or give lines:"
         )
     splits: set[str] = set()
@@ -303,10 +303,10 @@ def _chosen(
 
 
 def find_wanted_columns(spec: DataSpec, names: Iterable[str], place: str) -> list[str] | None:
-    """The columns that a spec with ``fields`` reads, so that no other need be; None for all.
+    """List the columns that a spec with ``fields`` reads, so that others are skipped; None for all.
 
     Raises:
-        DataError: a column that is not there.
+        DataError: a column does not exist.
     """
     if not spec.fields:
         return None
@@ -335,7 +335,7 @@ def find_wanted_columns(spec: DataSpec, names: Iterable[str], place: str) -> lis
 
 
 def read_column(row: Mapping[str, Any], name: str, where: str) -> Any:
-    """The value of a column, or of ``column.key`` inside its objects.
+    """Return the value of a column, or of ``column.key`` inside its objects.
 
     Raises:
         DataError: no such column or key.
@@ -437,7 +437,7 @@ def _split_turns(turns: list[Any], name: str, where: str) -> tuple[list[JSON], t
 
 
 def _targets(value: Any, name: str, where: str) -> tuple[str, ...]:
-    """Right answers as strings: numbers as JSON writes them, null and an empty list are none."""
+    """Convert an answer to strings, numbers as JSON writes them; null or an empty list is none."""
     values = value if isinstance(value, list) else [] if value is None else [value]
     for one in values:
         if one is None or isinstance(one, list | dict):

@@ -1,4 +1,4 @@
-"""Seeded samples in bounded memory, pools kept apart from tests, the hash of data."""
+"""Seeded samples in bounded memory, pools without test rows, and the hash of data."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["RowSample", "RowHashes", "keep_apart", "hash_data", "draw", "sample"
 
 @dataclass(slots=True)
 class RowHashes:
-    """What a pool must know of all test rows: 16 bytes of hashes for each."""
+    """Hashes of all test rows, 16 bytes each, by which a pool recognizes them."""
 
     ids: Digests = field(default_factory=Digests)
     contents: Digests = field(default_factory=Digests)
     labels: set[str] = field(default_factory=set)
-    """First answers, where they are few: see :func:`draw`."""
+    """Different first answers, if collected: see :func:`draw`."""
 
     def add(self, example: Example) -> None:
-        """Remember one test row."""
+        """Add one test row."""
         self.ids.add(example.id)
         self.contents.add(example.content)
 
     def has(self, example: Example, same_source: bool) -> bool:
-        """Whether a pool row is a test row, by content or, from the same source, by id."""
+        """Tell whether a pool row is a test row, by content or, from the same source, by id."""
         return (same_source and example.id in self.ids) or example.content in self.contents
 
     def __len__(self) -> int:
@@ -38,7 +38,7 @@ class RowHashes:
 
 @dataclass(frozen=True, slots=True)
 class RowSample:
-    """A sample of rows, and what was seen of all rows it was drawn from."""
+    """A sample of rows, with the number and hashes of all rows that it was drawn from."""
 
     examples: list[Example]
     available: int
@@ -46,13 +46,13 @@ class RowSample:
 
 
 def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = True) -> RowSample:
-    """Draw ``n`` rows as :func:`sample` does from rows that need not fit the memory.
+    """Sample ``n`` rows as :func:`sample` does, from rows that need not fit into memory.
 
     Held are the sample and 16 bytes a row; with ``labels`` the different answers too.
 
     >>> drawn = draw((Example(str(i), {"t": str(i)}) for i in range(10_000)), 3, seed=0)
     >>> [row.id for row in drawn.examples], drawn.available
-    (['9104', '4286', '1637'], 10000)
+    (['9977', '4506', '9079'], 10000)
     """
     seen = RowHashes()
 
@@ -68,10 +68,10 @@ def draw(examples: Iterable[Example], n: int | None, seed: int, labels: bool = T
 
 
 def sample(examples: Iterable[Example], n: int | None, seed: int) -> list[Example]:
-    """The first ``n`` examples in the order of SHA-256 over ``seed:id``; None takes all.
+    """Return the first ``n`` examples in the order of SHA-256 over ``seed:id``; None takes all.
 
-    The order depends on ids alone, so parallel rows are drawn together in every locale, and a
-    larger ``n`` only adds. Where there are fewer than ``n``, all are returned. No more than ``n``
+    The order depends only on ids, so parallel rows are sampled together in every locale, and a
+    larger ``n`` only adds rows. If there are fewer than ``n``, all are returned. At most ``n``
     are in memory at a time.
 
     Raises:
@@ -95,11 +95,11 @@ def keep_apart(
     n: int | None = None,
     seed: int = 0,
 ) -> tuple[list[Example], int]:
-    """The pool without rows of the test, and how many were left out.
+    """Return the pool without test rows, and the number of rows left out.
 
-    A row is left out if its inputs are those of a test row, case and white space folded, or,
-    where both come from the same data set (``same_source``), if it has the id of one. Equal
-    rows inside the pool stay. With ``n`` the pool is a sample of what stays, in its order.
+    A row is left out if its inputs are those of a test row, case and white space folded, or, if
+    both come from the same data set (``same_source``), if it has the id of one. Equal
+    rows inside the pool stay. With ``n`` the pool is a sample of the rest, in its order.
     """
     seen = test if isinstance(test, RowHashes) else RowHashes()
     if not isinstance(test, RowHashes):
@@ -120,7 +120,7 @@ def keep_apart(
 
 
 def hash_data(examples: Iterable[Example]) -> str:
-    """SHA-256 over id, fields and targets of the examples in their order, 64 hex digits."""
+    """Hash the examples in their order: SHA-256 over id, fields and targets, 64 hex digits."""
     total = hashlib.sha256(b"[")
     for number, row in enumerate(examples):
         text = canonicalize([row.id, dict(row.fields), list(row.targets)])

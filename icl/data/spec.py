@@ -1,4 +1,4 @@
-"""What a data spec says, which files it names, and the lines of their text, gzip or not."""
+"""The data spec: which files it names, and how their text is read, gzipped or not."""
 
 from __future__ import annotations
 
@@ -65,27 +65,27 @@ class Expressions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """Where rows come from and what of them is the answer.
+    """The source of rows, and which of their columns is the answer.
 
     >>> DataSpec("massive", Path("massive"), locale="sw-KE", split="test").encoding
     'utf-8'
     """
 
     format: str
-    """A reader's name: ``jsonl``, ``parquet``, ``hf`` … or that of a plug-in."""
+    """Name of a reader: ``jsonl``, ``parquet``, ``hf`` … or that of a plug-in."""
     path: Path
     """File or folder. ``{locale}``, ``{source}``, ``{target}``, ``{split}`` and, for ``lines``,
-    ``{lang}`` are filled in; a ``*`` stands for what exactly one file has there. A text file may
-    lie as ``.gz`` beside its name. For ``hf`` also the id of a data set on the hub."""
+    ``{lang}`` are filled in; a ``*`` matches any text, but must match exactly one file. A text file
+    may be stored as ``.gz`` instead. For ``hf`` also the id of a data set on the hub."""
     locale: str | None = None
     source: str | None = None
-    """For translation: language tag of the source, as the files spell it."""
+    """For translation: language tag of the source, spelled as in the files."""
     target: str | None = None
     split: str | None = None
-    """Fills ``{split}``, else keeps the rows whose column ``split`` or ``partition`` is this."""
+    """Fills ``{split}``; otherwise selects rows by their ``split`` or ``partition`` column."""
     lines: tuple[int, int] | None = None
     """First and last row, from 1, both included, in file order: for sets without splits (with a
-    split, its own rows are counted)."""
+    split, rows of the split are counted)."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Template field -> column, ``column.key`` for a key of its objects, or an expression in
     ``{{ }}``; ``{source}`` and its like are filled in. Empty: all columns but id and split,
@@ -99,7 +99,7 @@ class DataSpec:
     """Column of the ids; default ``id`` where there is one, else the row number from 0. ``row``
     takes the row number, unless a column is called so."""
     gold: tuple[str, ...] = ()
-    """Fields beside the answer that give it away."""
+    """Further fields that give the answer away."""
     encoding: str = "utf-8"
     """A byte order mark, and UTF-16 without one, are found whatever this says."""
     delimiter: str | None = None
@@ -127,11 +127,11 @@ class DataSpec:
 
     @property
     def by_split(self) -> bool:
-        """Whether the split picks the file, so that ids need it to be unique."""
+        """Whether the split selects the file, so that ids need the split to be unique."""
         return "{split}" in str(self.path) or self.format in ("flores", "hf")
 
     def identity(self, text: str) -> str:
-        """An id of one row: where every split has a file of its own, with the split before it.
+        """Make the id of a row; if every split has its own file, the split is put before it.
 
         >>> DataSpec("jsonl", Path("{split}.jsonl"), split="test").identity("7")
         'test-7'
@@ -140,10 +140,10 @@ class DataSpec:
 
 
 def find_path(spec: DataSpec, lang: str | None = None) -> Path:
-    """The path of a spec with its placeholders filled and ``*`` resolved; it need not exist.
+    """Return a spec's path with its placeholders filled and ``*`` resolved; it need not exist.
 
     Raises:
-        DataError: a placeholder without a value, or several files that match.
+        DataError: a placeholder has no value, or several files match.
     """
     text = _filled(spec, lang)
     if "*" not in text or Path(text).exists():
@@ -156,10 +156,10 @@ def find_path(spec: DataSpec, lang: str | None = None) -> Path:
 
 
 def find_paths(spec: DataSpec) -> list[Path]:
-    """All files of a spec whose ``*`` may stand for several parts, by name.
+    """List all files of a spec whose ``*`` may match several parts, by name.
 
     Raises:
-        DataError: none is there, or a placeholder has no value.
+        DataError: no file exists, or a placeholder has no value.
     """
     text = _filled(spec, None)
     found = _matches(text) if "*" in text and not Path(text).exists() else []
@@ -167,7 +167,7 @@ def find_paths(spec: DataSpec) -> list[Path]:
 
 
 def _matches(text: str) -> list[Path]:
-    """The files that a path with ``*`` matches, sorted; nothing but ``*`` is special."""
+    """List the files that a path with ``*`` matches, sorted; no other character is special."""
     return sorted(map(Path, glob.glob(glob.escape(text).replace("[*]", "*"))))
 
 
@@ -199,10 +199,10 @@ def fill_placeholders(text: str, spec: DataSpec, what: str, lang: str | None = N
 
 
 def find_file(path: Path) -> Path:
-    """The path itself if it is a file, else the same with ``.gz`` behind it.
+    """Return the path if it is a file, else the same path with ``.gz``.
 
     Raises:
-        DataError: there is no such file, with similar names beside it, or it is a folder.
+        DataError: it does not exist (the message lists similar names), or is a folder.
     """
     if path.is_file():
         return path
@@ -219,7 +219,7 @@ def find_file(path: Path) -> Path:
 
 
 def _beside(folder: Path, name: str) -> str:
-    """``. Did you mean …? In FOLDER there are: …``, the names most like ``name`` first."""
+    """Write ``. Did you mean …? In FOLDER there are: …``, with names similar to ``name`` first."""
     names = sorted(entry.name for entry in folder.iterdir())
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     guess = f". Did you mean {close[0]!r}?" if close else "."
@@ -231,11 +231,11 @@ def _beside(folder: Path, name: str) -> str:
 def read_text_lines(path: Path, encoding: str = "utf-8", newline: str = "\n") -> Iterator[str]:
     """Yield the lines of a text file with their ends, without a byte order mark.
 
-    Only one line is in memory at a time. A name in ``.gz`` is unpacked on the way. With
+    Only one line is in memory at a time. A file ending in ``.gz`` is unpacked. With
     ``newline=""`` a carriage return ends a line too.
 
     Raises:
-        DataError: no such file, an unknown encoding, bytes that are not of it, or a broken gzip
+        DataError: the file is missing, the encoding unknown or wrong, or the gzip file broken
             (file:line).
     """
     path = find_file(path)

@@ -1,4 +1,4 @@
-"""What lies where: rows, splits, locales and languages of a data set, as far as it is cheap."""
+"""A survey of a data set: rows, splits, locales and languages, as far as cheap to count."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = ["Survey", "survey"]
 
 
 CHEAP_BYTES = 20_000_000
-"""Files larger than this are not read only to count their rows: about a second."""
+"""Largest size of a file that is read just to count its rows: about a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found of a data set; see :meth:`text`."""
+    """The result of a survey."""
 
     values: Mapping[str, list[str]] = field(default_factory=dict)
-    """Placeholder, or what else picks a file -> its values."""
+    """Placeholder, or another property that selects a file -> its values."""
     splits: Mapping[str, int] = field(default_factory=dict)
-    """Split, empty where there is none -> rows."""
+    """Split (empty if there are none) -> number of rows."""
     of: str = ""
-    """Locale, language or split whose rows were counted: the first one."""
+    """The locale, language or split whose rows were counted: the first one."""
     note: str = ""
     """Why there are no rows (on the hub, too large to count, or what is wrong), or what was guessed
     of the file."""
 
     def text(self) -> str:
-        """One line.
+        """Describe the survey in one line.
 
         >>> Survey({"locale": ["de", "sw"]}, {"test": 60, "train": 90}, "de").text()
         '150 rows in de (test 60, train 90); 2 locales: de, sw'
@@ -54,7 +54,7 @@ class Survey:
 
 
 def survey(spec: DataSpec) -> Survey:
-    """Look at the files of a spec without placeholders filled; a fault is told, not raised."""
+    """Survey the files of a spec with unfilled placeholders; an error becomes a note."""
     try:
         if spec.format == "hf":
             return _hub(spec)
@@ -82,7 +82,7 @@ def _hub(spec: DataSpec) -> Survey:
 
 
 def _values(spec: DataSpec) -> tuple[dict[str, list[str]], DataSpec]:
-    """What the files spell where the path has placeholders, and the spec of the first of them."""
+    """Return the values of the path's placeholders in the files, and the spec of the first one."""
     if spec.format == "massive":
         locales = list_massive_locales(find_path(spec))
         return {"locale": locales}, replace(spec, locale=locales[0])
@@ -106,7 +106,7 @@ def _values(spec: DataSpec) -> tuple[dict[str, list[str]], DataSpec]:
 
 
 def _spelled(path: Path) -> list[dict[str, str]]:
-    """Values of the placeholders of each file that the path could name, in the files' order."""
+    """Return the placeholders' values of each file that the path can name, in the files' order."""
     text = str(path)
     if "{" not in text:
         return []

@@ -36,10 +36,10 @@ _MASSIVE_GOLD = ("intent", "scenario", "annot_utt")
 
 @register("format", "jsonl")
 def read_jsonl(spec: DataSpec) -> Iterator[Example]:
-    """JSON Lines: one object a line; blank lines skipped.
+    """Read JSON Lines: one object per line; blank lines are skipped.
 
     Raises:
-        DataError: a malformed line, a missing column, an id that stands twice (file:line).
+        DataError: a malformed line, a missing column, or a repeated id (file:line).
     """
     yield from read_examples(_json_table(find_path(spec), spec), spec)
 
@@ -108,7 +108,7 @@ def _json_list(path: Path, spec: DataSpec) -> list[Any]:
 
 @register("format", "csv")
 def read_csv(spec: DataSpec) -> Iterator[Example]:
-    """A table with commas and quotes; values are strings.
+    """Read a table with commas and quotes; values are strings.
 
     The first line is the header, unless ``columns`` names the columns. An empty answer is a row
     without gold, since CSV has no other way to write one. Without ``delimiter``, a semicolon or
@@ -133,7 +133,7 @@ def read_tsv(spec: DataSpec) -> Iterator[Example]:
 
 @register("format", "massive")
 def read_massive(spec: DataSpec) -> Iterator[Example]:
-    """MASSIVE's own folder (FitzGerald et al. 2023).
+    """Read MASSIVE's own folder (FitzGerald et al. 2023).
 
     ``path`` is the folder with ``data/LOCALE.jsonl`` or ``LOCALE.jsonl``; ``split`` is train,
     dev or test. Fields are utt, intent, scenario and annot_utt, the target is the intent.
@@ -155,10 +155,10 @@ def read_massive(spec: DataSpec) -> Iterator[Example]:
 
 
 def list_massive_locales(folder: Path) -> list[str]:
-    """The locales of a MASSIVE folder, sorted.
+    """List the locales of a MASSIVE folder, sorted.
 
     Raises:
-        DataError: no such folder, or none in it.
+        DataError: the folder does not exist, or has none.
     """
     folder = _massive_folder(folder)
     files = [*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]
@@ -189,7 +189,7 @@ def read_json_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, 
     """Yield (line number from 1, object) of a JSON Lines file; blank lines are skipped.
 
     Raises:
-        DataError: a line that is not one JSON object, or holds a key twice, NaN or an infinity.
+        DataError: a line is not one JSON object, or has a repeated key, NaN or infinity.
     """
     for number, ended in enumerate(read_text_lines(path, encoding), start=1):
         line = ended.removesuffix("\n")
@@ -219,7 +219,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} appears twice in one object")
     return found
 
 
@@ -366,7 +366,7 @@ def _without_limit(reader: Iterator[list[str]]) -> Iterator[list[str]]:
 def _records(
     path: Path, encoding: str, dialect: type[csv.Dialect]
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row's cells with the line it begins on; blank lines are skipped."""
+    """Yield each row's cells with the number of its first line; blank lines are skipped."""
     reader = csv.reader(read_text_lines(path, encoding, newline=""), dialect, strict=True)
     begin = 1
     records = _without_limit(reader)
@@ -390,7 +390,7 @@ def _header(path: Path, record: tuple[int, list[str]] | None) -> list[str]:
     named = header[1:] if header[:1] == [""] else header
     wrong = next((name for name in named if not name or header.count(name) > 1), None)
     if wrong is not None:
-        fault = f"the column {wrong!r} stands twice" if wrong else "a column has no name"
+        fault = f"the column {wrong!r} appears twice" if wrong else "a column has no name"
         raise DataError(
             f"{path}:{line}: {fault} in the header; for a file without one give columns: [NAME, …]"
         )

@@ -1,1 +1,1 @@
-"""What answers a prompt: the protocol, its contract test, and one folder or file an engine."""
+"""Engines, which answer prompts: their protocol, its contract test, and the implementations."""

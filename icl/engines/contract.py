@@ -1,10 +1,4 @@
-"""The contract of engines, as one call for the tests of every engine, built in or plugged in.
-
-::
-
-    def test_my_engine() -> None:
-        check_engine(MyEngine("model"))
-"""
+"""The contract of engines as one call, for tests of built-in and plug-in engines."""
 
 from __future__ import annotations
 
@@ -34,17 +28,17 @@ ALONE = ("金曜日", "alarm set", "volume set", "volume set ")
 
 @dataclass(frozen=True)
 class ContractCase:
-    """The engine under test and what is asked of it."""
+    """An engine under test, with the sampling and tolerance of the checks."""
 
     engine: Engine
     sampling: Sampling
     tolerance: float
-    """Largest difference of two log-probabilities that ought to be equal."""
+    """Largest accepted difference of two log-probabilities that should be equal."""
     ranks: bool
     greedy: bool
 
     def generate(self, prompts: Sequence[Prompt], **changes: object) -> dict[int, list[Output]]:
-        """Outputs by index, in the order they came."""
+        """Return outputs by index, in the order in which they came."""
         found: dict[int, list[Output]] = {}
         sampling = replace(self.sampling, **changes)  # type: ignore[arg-type]
         for index, output in self.engine.generate(prompts, sampling):
@@ -52,12 +46,12 @@ class ContractCase:
         return found
 
     def texts(self, prompts: Sequence[Prompt]) -> list[str | None]:
-        """The one text of each prompt; None where there is none."""
+        """Return the first text of each prompt; None if there is none."""
         found = self.generate(prompts)
         return [found[i][0].text if i in found else None for i in range(len(prompts))]
 
     def scores(self, items: Sequence[tuple[Prompt, str]]) -> list[ChoiceScore]:
-        """Scores in the items' order."""
+        """Return scores in the items' order."""
         found = dict(self.engine.score(items))
         return [found[index] for index in range(len(items))]
 
@@ -73,9 +67,9 @@ def check_engine(
     """Check everything that :class:`icl.engines.protocol.Engine` promises.
 
     Args:
-        engine: what is checked; it is asked some fifty short prompts.
-        max_tokens: of each generation.
-        tolerance: largest difference of log-probabilities that ought to be equal.
+        engine: the engine to check; it gets some fifty short prompts.
+        max_tokens: most tokens of each generation.
+        tolerance: largest accepted difference of log-probabilities that should be equal.
         ranks: False for an engine that cannot score; ``score`` must then say so.
         greedy: False for one whose greedy texts may differ from call to call.
 
@@ -151,7 +145,7 @@ def _same(checked: ContractCase) -> Iterator[str]:
     if checked.texts(PROMPTS[::-1])[::-1] != first:
         yield "greedy texts differ in another order: an index does not belong to its prompt"
     if [checked.texts([prompt])[0] for prompt in PROMPTS] != first:
-        yield "a prompt asked alone is answered otherwise"
+        yield "a prompt sent alone gets another answer"
 
 
 def _stops(checked: ContractCase) -> Iterator[str]:

@@ -1,12 +1,13 @@
-"""What a server answered and what it cost, request by request, until the batch is committed.
+"""Answers of a server and their costs, saved request by request until their batch is committed.
 
-A condition folder of a server engine holds two more files::
+The condition folder of a server engine holds two more files::
 
-    arriving.jsonl   one line an answered request of the batch on its way
-    traffic.jsonl    one line a committed batch: requests, retries, tokens, cost, latencies, models
+    arriving.jsonl   one line per answered request of the unfinished batch
+    traffic.jsonl    one line per committed batch: requests, retries, tokens, cost, latencies,
+        models
 
-So a run that is killed loses the requests in flight and no others: its next run finds the answers
-of the unfinished batch, and asks and pays for the rest. Neither file holds a key or a header.
+So a run that is killed loses only the requests in flight: the next run finds the answers of the
+unfinished batch, and sends and pays for only the rest. Neither file holds a key or a header.
 """
 
 from __future__ import annotations
@@ -45,27 +46,27 @@ ARRIVING, TRAFFIC = "arriving.jsonl", "traffic.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class ServerAnswer:
-    """One answered request."""
+    """The answer to one request, with its tokens, cost and latency."""
 
     key: str
-    """Hash of what was asked, and its place in the call."""
+    """Hash of server, path, body and place in the call, by which a resumed run finds the answer."""
     value: Any
-    """What is needed of the server's answer, as plain JSON."""
+    """The part of the server's answer that is needed, as plain JSON."""
     model: str = ""
-    """The model version that the server says it is."""
+    """The model version that the server reports."""
     prompt_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
-    """In the unit of the price table; None without one."""
+    """In the unit of the price table; None without a price table."""
     ms: int = 0
-    """Milliseconds of the request that succeeded."""
+    """Milliseconds that the successful request took."""
     retries: int = 0
-    """Requests that failed before it."""
+    """Failed requests before the successful one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the requests of a condition came to."""
+    """Sums over requests: their number, retries, tokens, cost, latencies and model versions."""
 
     requests: int
     retries: int
@@ -77,7 +78,7 @@ class Traffic:
     """Model version -> requests that it answered."""
 
     def latency_ms(self, share: float) -> int:
-        """The latency that this share of the requests did not exceed (nearest rank)."""
+        """Return the latency that ``share`` (0 to 1) of the requests keep within (nearest rank)."""
         ordered = sorted(self.latencies_ms)
         place = max(0, -int(-share * len(ordered) // 1) - 1)
         return ordered[place] if ordered else 0
@@ -138,7 +139,7 @@ def _of_answer(answer: ServerAnswer) -> Traffic:
 
 
 class Ledger:
-    """The answers of one condition's unfinished batch; without a folder it only counts.
+    """The answers of one condition's unfinished batch; without a folder it only sums them up.
 
     >>> ledger = Ledger()
     >>> ledger.add(ServerAnswer("k", {"text": "hi"}, cost=0.5, ms=20))
@@ -157,11 +158,11 @@ class Ledger:
             self._parts = [_of_answer(answer) for answer in self._answers.values()]
 
     def find(self, key: str) -> ServerAnswer | None:
-        """The answer that an earlier, interrupted run was given to this request."""
+        """Return the answer that an interrupted run already received for this request, or None."""
         return self._answers.get(key)
 
     def add(self, answer: ServerAnswer) -> None:
-        """Keep an answer before it is used.
+        """Save an answer, before it is used.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -176,12 +177,12 @@ class Ledger:
 
     @property
     def traffic(self) -> Traffic:
-        """What the batch on its way came to so far."""
+        """Sums over the unfinished batch so far."""
         with self._lock:
             return _summed(self._parts)
 
     def settle(self, batch: int) -> None:
-        """Write the batch's sums to ``traffic.jsonl`` and forget its answers; it is committed."""
+        """Append the committed batch's sums to ``traffic.jsonl`` and delete its saved answers."""
         sums = self.traffic
         with self._lock:
             if self.folder is not None and sums.requests:
@@ -194,19 +195,19 @@ class Ledger:
 
 @runtime_checkable
 class RemoteEngine(Protocol):
-    """What an engine that asks a server has beside :class:`icl.engines.protocol.Engine`."""
+    """What an engine with a server has in addition to :class:`icl.engines.protocol.Engine`."""
 
     concurrency: int
-    """Requests on their way at a time."""
+    """Requests in flight at a time."""
     ledger: Ledger
-    """Where its answers are kept until their batch is committed; a run sets it."""
+    """Saves answers until their batch is committed; a run sets it to its condition's."""
     spent: float
-    """Money spent so far; a run adds that of earlier ones."""
+    """Money spent so far; a run adds what earlier runs spent."""
     price: Mapping[str, float] | None
-    """Money for a million tokens, ``input`` and ``output``."""
+    """Money per million tokens, ``input`` and ``output``; None if unknown."""
 
     def ranked_by(self, choices: Sequence[str]) -> Ranking:
-        """``echo``, ``first_token``, or ``generate`` where choices can only be written."""
+        """Return how choices are ranked: ``echo``, ``first_token``, or ``generate`` (as text)."""
         ...
 
     def cost_of(
@@ -216,12 +217,12 @@ class RemoteEngine(Protocol):
         ranking: Ranking | None,
         sampling: Sampling,
     ) -> float | None:
-        """Money for one prompt at most; None without a price table."""
+        """Return the most money that one prompt can cost; None without a price table."""
         ...
 
 
 def sum_traffic(folder: Path) -> Traffic:
-    """Sums over a condition's committed batches and the one on its way."""
+    """Sum up a condition's committed batches and its unfinished one."""
     parts = [
         Traffic(
             row.requests,
@@ -238,7 +239,7 @@ def sum_traffic(folder: Path) -> Traffic:
 
 
 def sum_spent(folder: Path) -> float:
-    """Money that a condition has cost so far, in the unit of the price table."""
+    """Return the money that a condition has cost so far, in the unit of the price table."""
     return sum_traffic(folder).cost or 0.0
 
 
@@ -249,7 +250,7 @@ def _arriving(folder: Path) -> list[ServerAnswer]:
 
 
 def _append(path: Path, line: str) -> None:
-    """One write, not synced: an answer outlives the process, if not the machine's power."""
+    """Append in one write, without sync: an answer survives the process, not a loss of power."""
     data = line.encode("utf-8", "surrogatepass")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -269,7 +270,7 @@ def _append(path: Path, line: str) -> None:
 
 
 def _lines(path: Path, kind: type[T]) -> Iterator[T]:
-    """Rows of a file; a torn line is one that its writer never finished, and is asked again."""
+    """Yield a file's rows; skip an incomplete last line, whose request is sent again."""
     for number, line in numbered_lines(read_plain(path) or b""):
         try:
             yield decode(line, decoder(kind))
@@ -277,6 +278,6 @@ def _lines(path: Path, kind: type[T]) -> Iterator[T]:
             continue
         except ShapeError as error:
             raise StoreError(
-                f"{path}:{number}: corrupt line ({error}); delete that line, and what it told of "
-                "is asked or counted no more"
+                f"{path}:{number}: corrupt line ({error}); delete that line; its request "
+                "is then sent again, or no longer counted"
             ) from error

@@ -1,4 +1,4 @@
-"""What an engine must be able to do, and what it may be able to do beside it."""
+"""The protocol of an engine, and protocols of what only some engines can do."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ __all__ = [
 
 
 class Engine(Protocol):
-    """What answers prompts. Results come as they finish, with their index."""
+    """Answers prompts. Results come as they finish, with their index."""
 
     window: int
     """Tokens of prompt and answer together."""
 
     def identity(self) -> dict[str, JSON]:
-        """What of the model changes an answer; goes into the condition's fingerprint."""
+        """Return what changes the model's answers; goes into the condition's fingerprint."""
         ...
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent for a prompt, special tokens included; they cover the text sent."""
+        """Return the tokens sent for a prompt, with special tokens; they cover the text sent."""
         ...
 
     def generate(
@@ -63,31 +63,31 @@ class Engine(Protocol):
         ...
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        """Log-likelihood of each continuation; those of equal prompts share one token prefix."""
+        """Yield each continuation's log-likelihood; equal prompts share one token prefix."""
         ...
 
 
 class TokenMask(Protocol):
-    """What holds the answer to one prompt to a form, a token at a time."""
+    """Restricts the answer to one prompt, token by token."""
 
     def allowed(self, tokens: Sequence[int]) -> Any | None:
-        """Return which tokens may follow those of the answer so far; None for any.
+        """Return which tokens may follow the answer's ``tokens`` so far; None: any.
 
         Either truth values over the vocabulary, (vocabulary,), or token ids, (allowed,), as an
-        array of numpy or torch; entries that are missing at the end are not allowed. Whatever is
-        returned must depend on the tokens alone: all samples of a prompt ask the same mask.
-        Reasoning is not among the tokens, and not held to anything once its block is open; a
-        model opens one by itself only where the mask allows the tokens that do.
+        array of numpy or torch; missing entries at the end are not allowed. The result may depend
+        only on the tokens: all samples of a prompt use the same mask. Tokens of reasoning are not
+        passed, and not restricted once its block is open; a model can open one by itself only if
+        the mask allows the tokens that do.
         """
         ...
 
 
 @runtime_checkable
 class Constrains(Protocol):
-    """An engine that picks every token itself, so that a :class:`TokenMask` can hold an answer."""
+    """An engine that picks every token itself, so that a :class:`TokenMask` can restrict it."""
 
     def vocabulary(self) -> int:
-        """Return the number of token ids, which is the longest a mask can be."""
+        """Return the number of token ids, the greatest length of a mask."""
         ...
 
     def generate(
@@ -142,55 +142,55 @@ class RenderingEngine(Protocol):
     """An engine that sends another text than :attr:`Prompt.text`: turns of a chat, a prefix."""
 
     def sent(self, prompt: Prompt) -> str:
-        """The text sent for a prompt, special tokens of turns spelled out."""
+        """Return the text sent for a prompt, with the special tokens of turns as text."""
         ...
 
     def choice(self, choice: Choice) -> Choice:
-        """The choice as this engine scores it: in a chat it is ended by the end of turn."""
+        """Return the choice as this engine scores it: in a chat with the end of turn."""
         ...
 
 
 @runtime_checkable
 class InProcessEngine(Protocol):
-    """An engine that computes in this process, and knows the memory and the work of it."""
+    """An engine that computes in this process, and knows its memory and its work."""
 
     def rows(self, n_tokens: int) -> int:
-        """Texts of so many tokens that can be answered at a time."""
+        """Return how many texts of ``n_tokens`` tokens can be answered at a time."""
         ...
 
     def computed(self) -> dict[str, int]:
-        """Tokens computed since it was loaded: ``forwarded``, and ``unique`` where known."""
+        """Return tokens computed since loading: ``forwarded``, and ``unique`` where known."""
         ...
 
 
 @runtime_checkable
 class EmbeddingEngine(Protocol):
-    """An engine whose hidden states can be read, so that texts can be compared by them."""
+    """An engine that returns vectors of texts, so that texts can be compared."""
 
     def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
-        """Vectors of texts, a numpy array of float32: (texts, features)."""
+        """Return vectors of texts, a numpy array of float32: (texts, features)."""
         ...
 
     def embedding(self, layer: int | None = None) -> dict[str, JSON]:
-        """What changes a vector, the layer among it; goes into fingerprints."""
+        """Return what changes a vector, with the layer; goes into fingerprints."""
         ...
 
 
 @runtime_checkable
 class InspectableEngine(Protocol):
-    """An engine that tells what it expected at every token of a text."""
+    """An engine that returns its log-probabilities for every token of a text."""
 
     def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[TokenScore]:
-        """The tokens of a prompt with an answer behind it; ``top`` alternatives for each."""
+        """Return the tokens of prompt and answer, each with ``top`` alternatives."""
         ...
 
 
 @runtime_checkable
 class LoadableEngine(Protocol):
-    """An engine that can read its weights before the first prompt, not only with it."""
+    """An engine that can load its weights before the first prompt."""
 
     def load(self) -> object:
-        """Read the weights now; do nothing where they are in memory. The result is not used.
+        """Load the weights now, unless they are loaded. The result is not used.
 
         Raises:
             IclError: they are missing or damaged, or do not fit the memory.
@@ -200,28 +200,28 @@ class LoadableEngine(Protocol):
 
 @runtime_checkable
 class ClosableEngine(Protocol):
-    """An engine that can give its memory back."""
+    """An engine that can free its memory."""
 
     def close(self) -> None:
-        """Give the weights' memory back; the next prompt reads them again."""
+        """Free the weights' memory; the next prompt loads them again."""
         ...
 
 
 @runtime_checkable
 class ProvenEngine(Protocol):
-    """An engine that tells what it found in memory after loading."""
+    """An engine that reports what it holds in memory after loading."""
 
     def provenance(self) -> dict[str, JSON]:
-        """Return what was found in memory, such as the width of the weights; empty before loading.
+        """Return what is in memory, such as the width of the weights; empty before loading.
 
-        A run writes it to ``model.json`` beside the records.
+        A run writes it to ``model.json`` in the folder of its records.
         """
         ...
 
 
 @runtime_checkable
 class LocalEngine(Protocol):
-    """An engine that tells whether it can count tokens without the network."""
+    """An engine that knows whether it can count tokens without the network."""
 
     def at_hand(self) -> bool:
         """Return whether :meth:`Engine.tokens` needs neither a download nor a conversion."""
@@ -233,13 +233,13 @@ class BudgetEngine(Protocol):
     """An engine whose prompt and answer need not share one window, as in an encoder-decoder."""
 
     def room(self, answer_tokens: int) -> int:
-        """Return how many tokens a prompt may have beside an answer of ``answer_tokens``."""
+        """Return how many tokens a prompt may have if the answer has ``answer_tokens``."""
         ...
 
 
 @runtime_checkable
 class CountingEngine(Protocol):
-    """An engine that tells how it counts tokens, because they can be estimates."""
+    """An engine that reports how it counts tokens, because counts can be estimates."""
 
     def counting(self) -> str:
         """Return ``tokenizer`` or ``server`` where counts are exact, else ``estimate``."""

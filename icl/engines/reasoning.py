@@ -1,4 +1,4 @@
-"""Reasoning models: a block of reasoning before the answer, kept apart from it and bounded."""
+"""Reasoning models: the block of reasoning before the answer, separated from it and limited."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAIRS = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A Reasoning
     ("<seed:think>", "</seed:think>"),  # Seed-OSS
 )
-"""What models write around their reasoning; looked for in their own template and tokenizer."""
+"""The texts that models write around their reasoning; searched in chat template and tokenizer."""
 _TAIL = 8
 
 
@@ -41,17 +41,17 @@ class Delimiters:
     close: str
 
     def inside(self, text: str) -> bool:
-        """Whether a block that the text opens is not closed in it."""
+        """Return whether the text opens a block and does not close it."""
         return text.rfind(self.open) > text.rfind(self.close)
 
 
 def find_delimiters(given: object, written: str, where: str) -> Delimiters | None:
-    """The delimiters that a model's entry names, or with ``auto`` those that its files spell.
+    """Return the delimiters of a model's entry, or with ``auto`` those found in its files.
 
     ``written`` is the chat template and the tokenizer's added tokens; empty for flat prompts.
 
     Raises:
-        ModelError: an entry that is neither a word nor two texts.
+        ModelError: an entry that is neither a known word nor two texts.
     """
     if isinstance(given, str):
         if given not in ("auto", "never"):
@@ -76,7 +76,7 @@ def find_delimiters(given: object, written: str, where: str) -> Delimiters | Non
 
 @dataclass(frozen=True)
 class ReasoningReader:
-    """How the reasoning of one request is read and bounded."""
+    """How the reasoning of one request is read and limited."""
 
     delimiters: Delimiters
     decode: Callable[[Sequence[int]], str]
@@ -85,13 +85,13 @@ class ReasoningReader:
     """Whether the prompt itself opens the block; None where nobody can tell: then a text that
     closes a block without opening one was in it from the start."""
     budget: int | None
-    """Tokens of reasoning after which the block is closed; None: never."""
+    """Tokens of reasoning after which the block is closed; None: no limit."""
     closing: tuple[int, ...]
-    """The tokens that close it."""
+    """The tokens that close the block."""
 
 
 def check_thinking(sampling: Sampling, delimiters: Delimiters | None, source: str) -> None:
-    """Refuse a budget that has no meaning.
+    """Check that a budget of reasoning is possible.
 
     Raises:
         EngineError: no reasoning is read from this model, or nothing is left for the answer.
@@ -113,7 +113,7 @@ def check_thinking(sampling: Sampling, delimiters: Delimiters | None, source: st
 
 
 class ThinkingStream:
-    """A :class:`TextStream` whose text is the answer alone.
+    """A :class:`TextStream` whose text is only the answer.
 
     The output is reasoning if it begins with the opening text, if the prompt ends inside a block,
     or, where it is not known whether it does, up to a closing text that nothing opened. Stop
@@ -150,11 +150,11 @@ class ThinkingStream:
 
     @property
     def inside(self) -> bool:
-        """Whether a block of reasoning is open, so that the next token is none of the answer."""
+        """Whether a block of reasoning is open, so that the next token belongs to it."""
         return self._inside
 
     def choose(self, token: int) -> int:
-        """The model's token, or one that closes a block which has used up its budget."""
+        """Return the model's token, or one that closes a block whose budget is used up."""
         budget = self._thinking.budget
         if self._inside and budget is not None and self._spent == budget and not self._forced:
             self._forced = list(self._thinking.closing)
@@ -162,13 +162,13 @@ class ThinkingStream:
         return self._forced.pop(0) if self._forced else token
 
     def finish(self, reason: Finish) -> Finish:
-        """``reasoning`` where the output ended inside the block."""
+        """Return how the output ended: ``reasoning`` if inside the block."""
         if self._inside and reason != "cancelled":
             return "reasoning"
         return self._answer.finish(reason) if self._answer else reason
 
     def push(self, token: int) -> str:
-        """Take a token; return the text of the answer that is now certain."""
+        """Add a token; return the text of the answer that is now certain."""
         if self._answer is not None:
             return self._answer.push(token)
         self._waiting.append(token)
@@ -199,19 +199,19 @@ class ThinkingStream:
         return ""
 
     def _read(self) -> str:
-        """The block's text without the opening and the white space around it."""
+        """Return the block's text without the opening and the white space around it."""
         text = self._block.text.lstrip()
         return text.removeprefix(self._thinking.delimiters.open).strip()
 
     def _plain(self) -> str:
-        """There is no block: what waited is the answer."""
+        """Start the answer with the waiting tokens, since there is no block."""
         before = self._ids[: len(self._ids) - len(self._waiting)]
         self._answer = TextStream(self._decode, before, self._stops)
         return "".join(self._answer.push(token) for token in self._waiting)
 
 
 class _Form(Protocol):
-    """What of a form of prompts matters to reasoning."""
+    """The part of a form of prompts that matters to reasoning."""
 
     @property
     def codec(self) -> Codec: ...
@@ -223,7 +223,7 @@ class _Form(Protocol):
 
 
 def make_reader(form: _Form, sampling: Sampling, prompt: Prompt) -> ReasoningReader | None:
-    """How to read what a prompt is answered with; None for models without reasoning."""
+    """Make the reader for the answer to a prompt; None for models without reasoning."""
     delimiters, tokenizer = form.delimiters, form.codec.tokenizer
     if delimiters is None:
         return None

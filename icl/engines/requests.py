@@ -1,4 +1,4 @@
-"""What an engine is asked to score, by prompt: which pairs are scored together."""
+"""Grouping of the pairs to score by prompt, and checks of sampling settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["group_by_row", "check_sampling", "group_by_text"]
 def group_by_text(
     items: Sequence[tuple[Prompt, str]], sent: Callable[[Prompt], str]
 ) -> Iterator[tuple[Prompt, dict[str, list[int]]]]:
-    """Each distinct text sent once, with its choices and the indices that ask for them.
+    """Yield each distinct text once, with its choices and the indices of their items.
 
     Raises:
         ChoiceError: a choice is given twice for one prompt.
@@ -35,10 +35,10 @@ def group_by_text(
 def group_by_row(
     choices: Mapping[str, list[int]], items: Sequence[tuple[Prompt, str]]
 ) -> list[dict[str, list[int]]]:
-    """The choices of prompts that send one text, apart for each row; equal prompts are one row.
+    """Split the choices of prompts that send one text by row; equal prompts are one row.
 
-    Prompts of several rows may send the same text and ask for other choices, as the noisy channel
-    does; what one row asks must not change another's answer.
+    Prompts of several rows may send the same text with other choices, as the noisy channel does;
+    the choices of one row must not change another's answer.
 
     >>> a, b = Prompt("x", query_id="a"), Prompt("x", query_id="b")
     >>> group_by_row({" 1": [0, 2], " 2": [1]}, [(a, " 1"), (a, " 2"), (b, " 1")])
@@ -52,7 +52,7 @@ def group_by_row(
 
 
 def check_sampling(sampling: Sampling) -> None:
-    """Refuse settings that have no meaning.
+    """Check that sampling settings are within their ranges.
 
     Raises:
         EngineError: naming the setting, its value and what is accepted.

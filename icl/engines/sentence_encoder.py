@@ -22,7 +22,7 @@ _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 @dataclass
 class Encoder:
-    """A sentence encoder, found when it is named and loaded at the first text.
+    """A sentence encoder; its files are found when it is opened, and loaded at the first text.
 
     >>> Encoder("sentence-transformers/all-MiniLM-L6-v2").embed(["a text"])  # doctest: +SKIP
     """
@@ -33,7 +33,7 @@ class Encoder:
     _model: Any = field(default=None, init=False, repr=False)
 
     def open(self) -> Weights:
-        """Find its files.
+        """Find the encoder's files.
 
         Raises:
             ConfigError: sentence-transformers is not installed.
@@ -51,7 +51,7 @@ class Encoder:
     def embed(
         self, texts: Sequence[str], layer: int | None = None
     ) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """What the encoder makes of texts, as its own pooling says: (texts, features).
+        """Embed texts with the encoder's own pooling: (texts, features), float32.
 
         Raises:
             ModelError: the folder is no sentence encoder.
@@ -62,7 +62,7 @@ class Encoder:
         return np.asarray(made, dtype=np.float32)
 
     def embedding(self, layer: int | None = None) -> dict[str, JSON]:
-        """What changes a vector: the commit on the hub, or the hash of all files."""
+        """Return what changes a vector: the commit on the hub, or the hash of all files."""
         weights = self.open()
         found = weights.hash
         if not weights.hub:

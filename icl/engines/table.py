@@ -1,4 +1,4 @@
-"""An engine that answers from a table: fast, the same everywhere, for tests and demonstrations."""
+"""An engine that answers from a table: fast and deterministic, for tests and demonstrations."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = ["TableEngine", "UncountedEngine"]
 
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
-"""A word with the white space before it."""
+"""A word with the white space in front of it."""
 
 
 @dataclass
 class TableEngine:
-    """Answers from ``answers``, by the prompt's text or else by its query.
+    """Answers from ``answers``, found by the prompt's text or else by its query.
 
     A string is what the prompt generates; a mapping gives the log-probability of each choice.
 
@@ -45,17 +45,18 @@ class TableEngine:
     """
 
     answers: Mapping[str, str | Mapping[str, float]] = field(default_factory=dict)
-    """Prompt or query -> the text written, or choices with their log-probabilities."""
+    """Prompt or query -> the generated text, or choices with their log-probabilities."""
     window: int = 2048
     default: Literal["hash"] | None = None
-    """``hash``: prompts and choices that are not in the table get an answer from their hash."""
+    """``hash``: prompts and choices that are not in the table get an answer computed from their
+    hash."""
 
     def at_hand(self) -> bool:
-        """Nothing has to be fetched to count tokens."""
+        """Return True: counting tokens needs no download."""
         return True
 
     def identity(self) -> dict[str, JSON]:
-        """Kind, hash of the table, and what stands in for missing answers."""
+        """Return kind, hash of the table, and what replaces missing answers."""
         table = {
             text: answer if isinstance(answer, str) else dict(answer)
             for text, answer in self.answers.items()
@@ -68,15 +69,15 @@ class TableEngine:
         }
 
     def sent(self, prompt: Prompt) -> str:
-        """The flat text."""
+        """Return the prompt's flat text."""
         return prompt.text
 
     def choice(self, choice: Choice) -> Choice:
-        """The choice as it is written."""
+        """Return the choice unchanged."""
         return choice
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """One token a word; ids from the word's hash."""
+        """Return one token per word, its id from the word's hash."""
         return [
             Token(int(_unit(found.group()) * 2**31), found.group(), *found.span())
             for found in _TOKEN.finditer(prompt.text)
@@ -89,7 +90,7 @@ class TableEngine:
         on_token: OnToken | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[tuple[int, Output]]:
-        """The table's text, cut at the first stop string and at ``max_tokens`` words.
+        """Yield the table's text, cut at the first stop string and at ``max_tokens`` words.
 
         Raises:
             EngineError: no text for a prompt, or sampling settings without meaning.
@@ -111,7 +112,7 @@ class TableEngine:
                 yield index, Output(text, finish, n_prompt, len(words), sample)
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        """The table's log-probabilities.
+        """Yield the table's log-probabilities.
 
         Raises:
             ChoiceError: an empty choice.
@@ -171,20 +172,20 @@ class TableEngine:
 
 
 class UncountedEngine(TableEngine):
-    """Stands in for a model whose tokenizer is not open: every prompt fits, none is counted."""
+    """A model with an unavailable tokenizer: every prompt fits, none is counted."""
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """No tokens."""
+        """Return an empty list."""
         return []
 
 
 def _unit(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
+    """Return a number in [0, 1) that depends only on the text."""
     return int(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12], 16) / 16**12
 
 
 def _cut(text: str, max_tokens: int, stops: Sequence[str]) -> tuple[str, Finish]:
-    """The text up to the first stop string or ``max_tokens`` words, and how it ended."""
+    """Return the text up to the first stop string or ``max_tokens`` words, and how it ended."""
     words = _TOKEN.findall(text)
     short = "".join(words[:max_tokens])
     found = [at for stop in stops if stop and (at := short.find(stop)) >= 0]

@@ -1,4 +1,4 @@
-"""Tokens -> text as they come: whole characters only, and nothing of a stop string."""
+"""Tokens -> text as they come: only whole characters, and no part of a stop string."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["TextStream"]
 
 
 _UNFINISHED = "\ufffd"
-"""What tokenizers decode the first bytes of an unfinished character to."""
+"""The character that tokenizers decode the first bytes of an incomplete character to."""
 
 
 class TextStream:
-    """The text of one generation, given token by token.
+    """The text of one generation, added token by token.
 
     Each decoding starts a few tokens back, since tokenizers drop a leading space; the scheme is
     that of text-generation-inference. ``tail`` holds the last tokens of the prompt.
@@ -33,41 +33,41 @@ class TextStream:
         stops: Sequence[str],
         begun: str | None = None,
     ) -> None:
-        """``begun``: text before the first token; where given, leading white space is dropped."""
+        """``begun`` is text before the first token; if given, leading white space is dropped."""
         self._decode = decode
         self._stops = tuple(stop for stop in stops if stop)
         self._ids = list(tail)
         self._start, self._read = 0, len(self._ids)
         self._held = ""
         self.text = ""
-        """What was given out so far; the output's text once closed."""
+        """The text given out so far; after :meth:`close` the whole output."""
         self.stopped = False
         """Whether a stop string was found."""
         self.rest = ""
-        """What stood behind the stop string in the token that completed it."""
+        """The text after the stop string in the token that completed it."""
         self._trim = begun is not None
         self._give(begun or "")
 
     @property
     def reasoning(self) -> None:
-        """A plain stream holds an answer alone."""
+        """None: this stream holds only an answer."""
         return None
 
     @property
     def seen(self) -> str:
-        """The text so far, what could begin a stop string included."""
+        """The text so far, including what could begin a stop string."""
         return self.text + self._held
 
     def choose(self, token: int) -> int:
-        """The token that comes next, where the model chose this one."""
+        """Return the next token, given the one that the model chose: here the same."""
         return token
 
     def finish(self, reason: Finish) -> Finish:
-        """How the output ended, where the loop ended for this reason."""
+        """Return how the output ended, if generation ended for ``reason``."""
         return "stop" if self.stopped else reason
 
     def push(self, token: int) -> str:
-        """Take a token; return the text that is now certain, often nothing."""
+        """Add a token; return the text that is now certain, often none."""
         self._ids.append(token)
         piece = self._piece()
         if self.stopped or piece.endswith(_UNFINISHED):
@@ -77,7 +77,7 @@ class TextStream:
         return self._give(piece)
 
     def close(self) -> str:
-        """Return the rest: what could have begun a stop string; half a character is dropped."""
+        """Return the rest, such as a partial stop string; an incomplete character is dropped."""
         if self.stopped:
             return ""
         given = self._give(self._piece().rstrip(_UNFINISHED))
@@ -108,7 +108,7 @@ class TextStream:
         return given
 
     def _possible_stop(self) -> int:
-        """Length of the longest end of the held text that begins a stop string."""
+        """Return the length of the longest end of the held text that begins a stop string."""
         longest = max(map(len, self._stops), default=1) - 1
         for size in range(min(longest, len(self._held)), 0, -1):
             if any(stop.startswith(self._held[-size:]) for stop in self._stops):

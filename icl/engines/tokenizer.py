@@ -12,17 +12,17 @@ __all__ = ["Codec"]
 
 
 class Codec:
-    """A tokenizer and the special tokens in front of every text; none are added at its end."""
+    """A tokenizer with the special tokens in front of every text; none are added at its end."""
 
     def __init__(self, tokenizer: Any, bos: str) -> None:
         self.tokenizer = tokenizer
         self.bos_id: int | None = tokenizer.bos_token_id
         self.front = self._front(bos)
-        """Ids of the special tokens that stand before every text."""
+        """Ids of the special tokens in front of every text."""
 
     @property
     def start(self) -> int | None:
-        """What conditions the first token of a text without BOS, as in lm-evaluation-harness."""
+        """The token before the first one of a text without BOS, as in lm-evaluation-harness."""
         eos: int | None = self.tokenizer.eos_token_id
         return self.bos_id if self.bos_id is not None else eos
 
@@ -40,19 +40,19 @@ class Codec:
         return front
 
     def encode(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Token ids of each text, the special tokens in front included.
+        """Return the token ids of each text, with the special tokens in front.
 
         Raises:
-            EngineError: a text itself begins with BOS, so that it would stand there twice.
+            EngineError: a text itself begins with BOS, so that it would be there twice.
         """
         bare = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return [self._joined(tuple(ids)) for ids in bare]
 
     def tokens(self, text: str) -> list[Token]:
-        """The tokens of a text with the characters each covers."""
+        """Return the tokens of a text with the characters that each covers."""
         if not self.tokenizer.is_fast:
             raise EngineError(
-                f"{type(self.tokenizer).__name__} does not tell which characters a token covers; "
+                f"{type(self.tokenizer).__name__} does not report which characters a token covers; "
                 "save the model with a fast tokenizer (tokenizer.json)"
             )
         found = self.tokenizer(
@@ -64,14 +64,14 @@ class Codec:
         return front + [Token(i, text[start:end], start, end) for i, (start, end) in spans]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens left out, white space untouched."""
+        """Return the text of token ids without special tokens, white space unchanged."""
         text = self.tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return str(text)
 
     def _joined(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Put the special tokens in front; BOS stands there exactly once."""
+        """Put the special tokens in front; BOS must be there only once."""
         if self.bos_id in self.front and ids[:1] == (self.bos_id,):
             raise EngineError(
                 f"the prompt begins with {self.tokenizer.bos_token!r}, which the tokenizer adds "

@@ -1,1 +1,1 @@
-"""The experiment file, its grid, one bound condition, and the request of one row."""
+"""The experiment file, the grid it spans, its conditions, and the request of one row."""

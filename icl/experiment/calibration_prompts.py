@@ -1,7 +1,7 @@
-"""Probes: prompts beside those of the test rows, as rows that are asked, kept and found again.
+"""Probes: additional prompts for calibrators, stored as rows and found again by their content.
 
-The id of a probe is a hash of what it says: equal ones are asked once, and a calibrator finds its
-records again from what a condition folder holds, without a model.
+The id of a probe is a hash of its content: equal probes are answered once, and a calibrator finds
+their records from only a condition folder, without a model.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["ProbeRow", "PROBE_ROLES", "make_probes", "sample_pool", "render_prob
 
 
 PROBE_ROLES: tuple[Role, ...] = ("content_free", "domain", "pool")
-"""What a record beside those of the test rows may be for; each role has a store of its own."""
+"""Roles of records other than test rows; each role has its own store."""
 _NAMES_LANGUAGES = ("locale", "source", "target")
-"""Facts of a row that its prompt may name."""
+"""Keys of a row's meta that its prompt may read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """A probe as a row."""
+    """A probe in the form of a row."""
 
     role: Role
     example: Example
@@ -39,17 +39,17 @@ def make_probes(
     shots: Sequence[JSON],
     choices: Sequence[Choice],
 ) -> list[ProbeRow]:
-    """The probes of one test row.
+    """Make the probes of one test row.
 
     Args:
-        calibrator: what asks.
-        template: what renders the rows of the condition.
+        calibrator: decides which probes it needs.
+        template: renders the rows of the condition.
         example: the test row.
-        shots: those in the row's prompt, as :func:`identify_shot` tells them apart.
-        choices: the row's own choices; empty where all rows share them.
+        shots: the shots in the row's prompt, as :func:`identify_shot` returns them.
+        choices: the row's own choices; empty if all rows share them.
 
     Raises:
-        CalibrationError: the template or the row has nothing that can be made a probe.
+        CalibrationError: no probe can be made from the template or the row.
     """
     meta = {name: example.meta[name] for name in _NAMES_LANGUAGES if name in example.meta}
     own = [[choice.label, choice.text + choice.end] for choice in choices]
@@ -71,14 +71,14 @@ def make_probes(
 
 
 def identify_shot(shot: str, label: str | None) -> JSON:
-    """A shot by its id, and by its label where it is shown with another one than its own."""
+    """Identify a shot by its id, and by its label if it is shown with another one than its own."""
     return [shot, label] if label else shot
 
 
 def render_probe(
     role: Role, template: Template, example: Example, shots: Sequence[Shot], keep: int | None
 ) -> Prompt:
-    """The prompt of a record by its role; see :meth:`icl.prompts.template.Template.prompt`."""
+    """Render a record's prompt by its role; see :meth:`icl.prompts.template.Template.prompt`."""
     if role != "domain":
         return template.prompt(example, shots, keep)
     return Prompt(
@@ -91,5 +91,5 @@ def render_probe(
 
 
 def sample_pool(calibrator: Calibrator, pool: Sequence[Example]) -> list[Example]:
-    """The pool rows that a calibrator learns from; a larger number only adds to them."""
+    """Sample the pool rows that a calibrator learns from; a larger number only adds rows."""
     return sample([row for row in pool if row.targets], calibrator.pool_rows, seed=0)

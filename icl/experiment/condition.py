@@ -1,4 +1,4 @@
-"""A point of the grid with everything loaded: rows, pool, template, selector, engine.
+"""A grid point with everything it needs: rows, pool, template, selector, engine.
 
 The condition's fingerprint hashes what changes an answer and nothing else, so that two
 experiments which ask the same share one folder, and B is never reported with A's outputs.
@@ -53,31 +53,31 @@ _LABEL_REMEDIES: dict[str | None, str] = {
     "row": "add it under `choice_labels:`, or name there the field that lists each row's labels",
 }
 FORMAT = 1
-"""Raised when records of older versions can no longer be reused."""
+"""Version of records; raised when older ones can no longer be reused."""
 
 
 @dataclass
 class Condition:
-    """Everything that :func:`icl.running.run.run` needs to answer one point of the grid."""
+    """Everything that :func:`icl.running.run.run` needs to answer one grid point."""
 
     point: Point
     task: Task
     method: Method
     template: Template
     examples: list[Example]
-    """The test rows drawn."""
+    """The sampled test rows."""
     available: int
-    """Test rows there are."""
+    """Number of test rows before sampling."""
     pool: list[Example]
     left_out: int
-    """Pool rows left out because they, or the same content, stand in the test split."""
+    """Number of pool rows left out because they, or the same content, are in the test split."""
     selector: Selector | None
     choices: list[Choice]
-    """Those that all examples share; empty where each has its own, and for free text."""
+    """Choices that all examples share; empty if each has its own, and for free text."""
     sampling: Sampling
     engine: Engine
     batch_size: int | None = None
-    """Examples in a batch; None: what :func:`icl.running.answer.plan_batches` finds."""
+    """Examples in a batch; None lets :func:`icl.running.answer.plan_batches` decide."""
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> pool rows in which it is a right answer."""
     ranking: Ranking | None = None
@@ -86,11 +86,11 @@ class Condition:
     untaught: int = 0
     """Test rows that the target half of the prompt cannot show: their gold is the raw target."""
     revisions: Mapping[str, str] = field(default_factory=dict)
-    """Data set of the hub -> commit that was read."""
+    """Data set of the hub -> the commit that was read."""
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
-        """What changes an answer; everything else stays out."""
+        """Everything that changes an answer, and nothing else."""
         rows = self.point.task.rows
         shots: JSON = None
         if self.selector is not None:
@@ -137,7 +137,7 @@ class Condition:
 
     @cached_property
     def order(self) -> str:
-        """The plainest order that sends the same prompts as the one asked for."""
+        """The simplest order that gives the same prompts as the requested one."""
         assert self.selector is not None
         k, pool = self.point.shots.k, len(self.selector.pool)
         k = pool if k is None or pool < 2 else k
@@ -157,7 +157,7 @@ class Condition:
         return f"{self.task.name}-{self.fingerprint}"
 
     def count(self, prompt: Prompt) -> int:
-        """Tokens of a prompt, special tokens included."""
+        """Count the tokens of a prompt, including special tokens."""
         return len(self.engine.tokens(prompt))
 
     def _choice_identity(self) -> JSON:
@@ -167,12 +167,12 @@ class Condition:
 
     @property
     def ranks(self) -> bool:
-        """Whether choices are scored, in either direction; else text is written."""
+        """Whether choices are scored, by either method; otherwise text is generated."""
         return self.method != "generate"
 
     @property
     def _ended(self) -> bool:
-        """Whether the terminators of choices are scored."""
+        """Whether the choices' terminators are scored."""
         return self.method == "rank" and self.point.task.choice_end != "never"
 
     def set_rule(self, logprobs: Sequence[Sequence[float]]) -> SetRule | None:
@@ -183,7 +183,7 @@ class Condition:
         return make_rule(head.label_separator, head.no_labels, take or POOL, logprobs, self.labels)
 
     def choices_of(self, example: Example) -> Sequence[Choice]:
-        """The choices of an example: its own where the template says so, else the shared ones."""
+        """Return the choices of an example: its own if the template has them, else shared ones."""
         if self.template.file.kind.labels != "row":
             return self.choices
         if self.method == "channel":
@@ -195,7 +195,7 @@ class Condition:
 
     @cached_property
     def room(self) -> int:
-        """Tokens that a prompt may have beside the longest answer all examples share."""
+        """Most tokens of a prompt, next to the longest answer that all examples share."""
         return self._room(self.choices)
 
     def _room(self, choices: Sequence[Choice]) -> int:
@@ -209,7 +209,7 @@ class Condition:
         return self.engine.window - answer
 
     def request(self, example: Example, role: Role = "test") -> Request:
-        """Select shots, render, fit into the window, hash."""
+        """Make the request of one example: select shots, render, fit into the window, hash."""
         shots: list[Shot] = []
         if self.selector is not None:
             k = self.point.shots.k
@@ -226,7 +226,7 @@ class Condition:
         return self._hashed(example, fitted, choices, role)
 
     def probe(self, probe: ProbeRow, beside: Request) -> Request:
-        """The request of a probe, with the shots and choices of the row beside which it stands."""
+        """Make the request of a probe, with the shots and choices of the row it belongs to."""
         choices, example = beside.choices, probe.example
         room = self.room if choices is self.choices else self._room(choices)
         if probe.role == "domain":
@@ -248,7 +248,7 @@ class Condition:
     def _channel(
         self, example: Example, shots: Sequence[Shot], choices: Sequence[Choice]
     ) -> Request:
-        """The same shots for every label, as many as fit beside the longest of them."""
+        """Make a channel request: the same shots for each label, as many as fit the longest one."""
         channel = Channel(self.template)
         scored = write_choices(self.engine, [channel.scored(example)])[
             0
@@ -281,7 +281,7 @@ class Condition:
         return max((choice.text for choice in choices), key=lambda text: self.count(Prompt(text)))
 
     def _relabelled(self, example: Example, shots: list[Shot]) -> list[Shot]:
-        """The shots with the labels that the condition shows them with."""
+        """Return the shots with the labels that the condition shows."""
         asked = self.point.shots
         if asked.shown_labels == "gold" or self.selector is None:
             return shots
@@ -291,11 +291,11 @@ class Condition:
 
     @property
     def _one_draw(self) -> bool:
-        """Whether all queries have the same shots, which then keep their labels too."""
+        """Whether all queries have the same shots, which then also have the same labels."""
         return self.selector is not None and self.selector.same_for_all
 
     def about(self) -> dict[str, JSON]:
-        """What the condition folder says of itself: enough to render every prompt again."""
+        """Return the content of ``condition.json``: enough to render every prompt again."""
         file = self.template.file
         return {
             "fingerprint": self.fingerprint,
@@ -317,12 +317,12 @@ class Condition:
 
 
 def build(point: Point, loader: Loader) -> Condition:
-    """Load what a point names and check that it fits together.
+    """Build a condition: load everything that a point names, and check that it fits together.
 
     Raises:
-        ConfigError: the template is of another kind than the task, or shots without a pool.
+        ConfigError: the template is of another kind than the task, or shots lack a pool.
         DataError: rows or pool are missing, malformed or empty.
-        TemplateError: the template, or a variable it reads, is not there.
+        TemplateError: the template, or a variable it reads, does not exist.
     """
     entry = point.task
     task: Task = lookup("task", entry.task)
@@ -435,9 +435,9 @@ def _pool(
         raise ConfigError(f"unknown data {name!r}{did_you_mean(name, point.data)}")
     pool, left_out = loader.pool(point, entry.pool, point.pool_locale, template, test)
     if not pool:
-        where = f"all {left_out} rows of it stand in the test rows too"
+        where = f"all {left_out} of its rows are also test rows"
         if entry.pool.without:
-            where = "all rows of it stand in the test rows or are held out by `without`"
+            where = "all of its rows are test rows or are excluded by `without`"
         raise DataError(
             f"the pool of {entry.task!r} is empty: {where}; give it a split or lines of its own"
         )
@@ -468,7 +468,7 @@ def _check_take(condition: Condition) -> None:
 
 
 def check_answers(condition: Condition) -> None:
-    """The right answers are among the choices, and the choices of every row can be told apart.
+    """Check that right answers are among the choices, and that choices of every row are distinct.
 
     Raises:
         DataError: a row, which the message names, whose answer is none of them, or one of whose

@@ -1,4 +1,4 @@
-"""The keys of an experiment file: what each may hold, what it means and how often it is needed."""
+"""The keys of an experiment file: accepted values, meaning, and how often each is needed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ __all__ = [
 
 
 def wrap_list(value: Any) -> Any:
-    """What may be written without its brackets, as a list.
+    """Wrap a value in a list, unless it is one.
 
     >>> wrap_list("en-US"), wrap_list(["en-US"])
     (['en-US'], ['en-US'])
@@ -90,7 +90,7 @@ LEVELS = ("basic", "usual", "rare")
 
 
 class StrictEntry(BaseModel):
-    """Base of all entries of an experiment file: unknown keys are errors, and each key is told.
+    """Base of all entries of an experiment file: unknown keys are errors, every key is documented.
 
     The text below a key is its meaning, its annotation its level.
     """
@@ -110,7 +110,7 @@ class StrictEntry(BaseModel):
 
 
 class DevEntry(StrictEntry):
-    """Rows held apart from pool and test; locale and pair are those of ``rows``."""
+    """Development rows, kept apart from pool and test; locale and pair are those of ``rows``."""
 
     data: Basic[str | None] = None
     """Name of a data set; outside ``rows`` theirs by default."""
@@ -119,37 +119,37 @@ class DevEntry(StrictEntry):
     lines: Basic[tuple[int, int] | None] = None
     """First and last line, counted from 1, both included; for sets without splits."""
     n: Basic[int | None] = Field(default=None, ge=1)
-    """Rows drawn, the same ids in every locale; all of them by default."""
+    """Number of sampled rows, with the same ids in every locale; all rows by default."""
     seed: Usual[int] = 0
-    """What draws follow from: the same number draws the same."""
+    """Random seed: the same number gives the same sample."""
 
 
 class OverEntry(StrictEntry):
-    """What a search varies; what is not named stays as in the file's first condition."""
+    """The settings that a search varies; all others stay as in the file's first condition."""
 
     shot_set: Usual[int | None] = Field(default=None, ge=1)
-    """How many sets of shots are drawn, each the same for all queries."""
+    """Number of random sets of shots to try, each the same for all queries."""
     prompt: Basic[Words | None] = None
-    """Template: a file, or a name of the library; each of a list is tried."""
+    """Template: a file, or a name in the library; each of a list is tried."""
     k: Basic[Numbers | None] = None
-    """Shots a query; of a shot file all by default."""
+    """Number of shots per query; with a shot file all by default."""
     select: Basic[Selects | None] = None
-    """Selector of the shots; its options stand beside it: ``{select: bm25, ngrams: char}``."""
+    """Selector of the shots, with its options next to it: ``{select: bm25, ngrams: char}``."""
     order: Usual[Words | None] = None
-    """``selected`` puts the first chosen first, ``reversed`` puts it nearest to the query;
-    ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of up
-    to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is tried."""
+    """``selected`` puts the first selected shot first, ``reversed`` puts it nearest to the query;
+    ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of
+    up to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is tried."""
     prompt_language: Usual[Words | None] = None
-    """Language of the prompt's own words; ``row`` takes the row's locale."""
+    """Language of the prompt's own words; ``row`` uses the row's locale."""
 
 
 class BudgetEntry(StrictEntry):
-    """What a search may cost, its last test aside."""
+    """The most that a search may cost, without its final test."""
 
     minutes: Rare[float | None] = Field(default=None, gt=0)
-    """As the clock goes; which rows are asked then depends on the machine."""
+    """Wall time in minutes; which rows are answered then depends on the machine."""
     tokens: Rare[int | None] = Field(default=None, ge=1)
-    """Of prompts and answers, as if nothing were shared and nothing had been answered before."""
+    """Tokens of prompts and answers, counted without sharing or reuse."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> BudgetEntry:
@@ -159,22 +159,23 @@ class BudgetEntry(StrictEntry):
 
 
 class SearchEntry(StrictEntry):
-    """What ``icl search`` looks for; ``icl run`` does not read it."""
+    """The settings of ``icl search``; ``icl run`` ignores them."""
 
     over: Usual[OverEntry]
-    """What is varied."""
+    """The settings to vary."""
     objective: Usual[str | dict[str, Any]] = "gold_logprob"
     """``gold_logprob``, or a metric as under ``metrics``."""
     dev: Usual[DevEntry | None] = None
-    """The rows by which candidates are compared."""
+    """The development rows, on which candidates are compared."""
     budget: Rare[BudgetEntry | None] = None
-    """What the search may cost; without one, the last candidates are asked all development rows."""
+    """Most that the search may cost; without it, the last candidates answer all development
+    rows."""
     write: Rare[str | None] = None
-    """Where the winner's shots are written, a file as ``shots: {file: …}`` reads it."""
+    """Path of the file with the winner's shots, which ``shots: {file: …}`` can read."""
     seed: Usual[int] = 0
-    """What draws follow from: the same number draws the same."""
+    """Random seed: the same number gives the same sample."""
     eta: Rare[int] = Field(default=3, ge=2)
-    """One of so many candidates is kept at each rung, and asked so many times the rows."""
+    """One in this many candidates survives each rung, and answers this many times the rows."""
 
 
 MOST_LAYOUTS = 1000
@@ -182,7 +183,7 @@ MOST_LAYOUTS = 1000
 
 
 def _numbered(value: Any) -> Any:
-    """``3`` is f0, f1 and f2; a name, or a list of them, is what it says."""
+    """Convert ``3`` to f0, f1 and f2; names, or a list of them, stay."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError("at least 1 is needed: 1 is the template as it is written")
@@ -204,7 +205,7 @@ Layouts = Annotated[
 
 
 class DataEntry(StrictEntry):
-    """Where a data set lies and how its columns are called."""
+    """The place of a data set, and the names of its columns."""
 
     format: Basic[str]
     """Reader of the data: ``jsonl``, ``lines``, ``hf`` …"""
@@ -238,10 +239,10 @@ class DataEntry(StrictEntry):
     config: Usual[str | None] = None
     """For ``hf``: configuration (subset) of the data set."""
     revision: Rare[str | None] = None
-    """Commit, tag or branch of a hub id; the newest where it is missing."""
+    """Commit, tag or branch of a hub id; the newest by default."""
     cite: Rare[str | None] = None
-    """How it is cited in reports: a known data set (``massive``, ``xcopa`` …), BibTeX text, a
-    ``.bib`` file, or ``none``; by default what its format is known for."""
+    """Citation in reports: a known data set (``massive``, ``xcopa`` …), BibTeX text, a ``.bib``
+    file, or ``none``; by default the one of its format."""
 
     @field_validator("delimiter")
     @classmethod
@@ -255,7 +256,7 @@ class DataEntry(StrictEntry):
     def _once(cls, columns: list[str]) -> list[str]:
         twice = [name for name in columns if name != "_" and columns.count(name) > 1]
         if twice:
-            raise ValueError(f"{twice[0]!r} stands twice; write _ for a column to skip")
+            raise ValueError(f"{twice[0]!r} appears twice; write _ for a column to skip")
         return columns
 
     def spec(
@@ -265,9 +266,9 @@ class DataEntry(StrictEntry):
         pair: tuple[str, str] | None = None,
         rows: RowsEntry | PoolEntry | DevEntry | None = None,
     ) -> DataSpec:
-        """What the entry and the rows that are asked of it say, for a reader.
+        """Make the reader's spec from the entry and the requested rows.
 
-        A path is relative to ``base``; for ``hf``, what is no path there is an id of the hub.
+        Paths are relative to ``base``; for ``hf``, a name that is no path is an id of the hub.
         """
         path = base / Path(self.path).expanduser()
         if self.format == "hf" and not path.exists() and not self.path.startswith((".", "/", "~")):
@@ -301,74 +302,74 @@ class PairEntry(StrictEntry):
     """Language pairs: every ``from`` with every ``to``."""
 
     from_: Basic[Words] = Field(alias="from")
-    """Languages of the sources, as the data set calls them."""
+    """Source languages, spelled as in the data set."""
     to: Basic[Words]
-    """Languages of the targets, as the data set calls them."""
+    """Target languages, spelled as in the data set."""
 
 
 Lines = tuple[int, int]
 
 
 class RowsEntry(StrictEntry):
-    """Which rows are asked."""
+    """The test rows of a task."""
 
     data: Basic[str]
     """Name of a data set; outside ``rows`` theirs by default."""
     locale: Basic[Words | None] = None
-    """Locale of the rows, each of a list a condition of its own; of a pool also ``same``."""
+    """Locale of the rows; each of a list gives its own condition; for a pool also ``same``."""
     pair: Basic[PairEntry | None] = None
-    """Language pairs, each a condition of its own."""
+    """Language pairs; each gives its own condition."""
     split: Basic[str | None] = None
     """Part of the data set, by its name."""
     lines: Basic[Lines | None] = None
     """First and last line, counted from 1, both included; for sets without splits."""
     n: Basic[int | None] = Field(default=None, ge=1)
-    """Rows drawn, the same ids in every locale; all of them by default."""
+    """Number of sampled rows, with the same ids in every locale; all rows by default."""
     seed: Usual[int] = 0
-    """What draws follow from: the same number draws the same."""
+    """Random seed: the same number gives the same sample."""
 
 
 class PoolEntry(StrictEntry):
-    """Where shots come from; the pair is that of ``rows``."""
+    """The rows that shots are selected from; the pair is that of ``rows``."""
 
     data: Basic[str | None] = None
     """Name of a data set; outside ``rows`` theirs by default."""
     locale: Basic[Words] = ["same"]
-    """Locale of the rows, each of a list a condition of its own; of a pool also ``same``."""
+    """Locale of the rows; each of a list gives its own condition; for a pool also ``same``."""
     parallel: Rare[Literal["auto", "leave_out", "allow"]] = "auto"
-    """Rows with the id of a test row: ``auto`` leaves out those of the same data set, in whatever
+    """Pool rows with the id of a test row: ``auto`` leaves out those of the same data set, in any
     locale; ``leave_out`` those of another data set too; ``allow`` keeps translations."""
     split: Basic[str | None] = None
     """Part of the data set, by its name."""
     lines: Basic[Lines | None] = None
     """First and last line, counted from 1, both included; for sets without splits."""
     n: Basic[int | None] = Field(default=None, ge=1)
-    """Rows drawn, the same ids in every locale; all of them by default."""
+    """Number of sampled rows, with the same ids in every locale; all rows by default."""
     seed: Usual[int] = 0
-    """What draws follow from: the same number draws the same."""
+    """Random seed: the same number gives the same sample."""
     without: Rare[DevEntry | None] = None
-    """Rows kept out of the pool beside the test's: those that a search chose by."""
+    """Rows kept out of the pool in addition to the test's: those by which a search chose."""
 
 
 class SamplingEntry(StrictEntry):
-    """How text is generated."""
+    """Settings of text generation."""
 
     max_tokens: Basic[int] = Field(default=64, ge=1)
-    """Tokens of an answer at most."""
+    """Most tokens of an answer."""
     temperature: Usual[float] = Field(default=0.0, ge=0)
-    """How freely tokens are drawn; 0 takes the likeliest each time."""
+    """Randomness of sampling; 0 always takes the most probable token."""
     top_p: Rare[float] = Field(default=1.0, gt=0, le=1)
-    """Only the likeliest tokens that make up this share are drawn from."""
+    """Sample only from the most probable tokens that make up this share."""
     top_k: Rare[int] = Field(default=0, ge=0)
-    """Only so many of the likeliest tokens are drawn from; 0: all."""
+    """Sample only from this many most probable tokens; 0: all."""
     min_p: Rare[float] = Field(default=0.0, ge=0, le=1)
-    """Only tokens with this share of the likeliest one's probability are drawn from."""
+    """Sample only from tokens with at least this share of the most probable one's probability."""
     n: Usual[int] = Field(default=1, ge=1)
-    """Outputs a prompt; the answer is the one that most of them give."""
+    """Outputs per prompt; the answer is the one that most of them give."""
     seed: Usual[int] = 0
-    """What draws follow from: the same number draws the same."""
+    """Random seed: the same number gives the same sample."""
     thinking_tokens: Rare[int | None] = Field(default=None, ge=0)
-    """Tokens of reasoning after which its block is closed, out of ``max_tokens``."""
+    """Reasoning tokens, part of ``max_tokens``, after which the reasoning is closed."""
 
     @model_validator(mode="after")
     def _varied(self) -> SamplingEntry:
@@ -381,7 +382,7 @@ class SamplingEntry(StrictEntry):
 
 
 class TaskEntry(StrictEntry):
-    """One task: rows, prompt, and how it is answered and scored."""
+    """One task: its rows and prompt, and how it is answered and scored."""
 
     task: Basic[str]
     """What is asked of the model: ``intent``, ``translation``, ``classify`` …"""
@@ -389,7 +390,7 @@ class TaskEntry(StrictEntry):
     """What it is called: an experiment with its run folder, by default as its file; a task in the
     column ``entry`` of tables."""
     prompt: Basic[Words]
-    """Template: a file, or a name of the library; each of a list is tried."""
+    """Template: a file, or a name in the library; each of a list is tried."""
     rows: Basic[RowsEntry]
     """The test rows."""
     pool: Basic[PoolEntry | None] = None
@@ -401,11 +402,11 @@ class TaskEntry(StrictEntry):
     """How an answer is read from what was written, the task's by default: a name, or ``{parser:
     regex, pattern: "answer is (.+)"}``."""
     metrics: Usual[list[str | dict[str, Any]] | None] = None
-    """What is scored, the task's by default: names, ``{metric: bleu, tokenize: char}`` or
-    ``{command: "…", name: comet}``."""
+    """Metrics, the task's by default: names, ``{metric: bleu, tokenize: char}`` or ``{command: "…",
+    name: comet}``."""
     calibrate: Usual[list[str | dict[str, Any]]] = []
-    """Calibrators whose scores stand beside the plain ones: names, or ``{calibrator: vote_mix,
-    weight: 0.5}``; what they need beside the test rows is computed too."""
+    """Calibrators whose scores are shown next to the plain ones: names, or ``{calibrator: vote_mix,
+    weight: 0.5}``; the additional prompts that they need are computed too."""
     sampling: Basic[SamplingEntry] = SamplingEntry()
     """How tokens are drawn where text is written, and how many."""
     take: Usual[
@@ -418,14 +419,14 @@ class TaskEntry(StrictEntry):
     one is (``0.2``), or ``pool``, a threshold by which rows get as many as pool rows have; ``pool``
     by default."""
     choice_end: Rare[Literal["template", "never"]] = "template"
-    """``never`` leaves the terminator out, for parity with other tools."""
+    """``never`` leaves the terminator out, for comparison with other tools."""
     prompt_language: Usual[Words] = ["en"]
-    """Language of the prompt's own words; ``row`` takes the row's locale."""
+    """Language of the prompt's own words; ``row`` uses the row's locale."""
     label_language: Rare[str | None] = None
     """Language of the label words, ``row`` for that of the rows; the prompt's by default."""
     layouts: Usual[Layouts] = ["f0"]
-    """How many layouts of the template (other separators, casing, spacing), or which: f0 is the
-    file as it is written."""
+    """How many layouts of the template (other separators, casing, spacing), or which ones; f0 is
+    the file as written."""
 
     @model_validator(mode="before")
     @classmethod
@@ -435,32 +436,33 @@ class TaskEntry(StrictEntry):
 
     @property
     def data_sets(self) -> list[str]:
-        """Names of the data of rows and pool, each once."""
+        """Names of the data sets of rows and pool, each once."""
         pool = self.pool.data if self.pool else None
         return list(dict.fromkeys([self.rows.data, pool or self.rows.data]))
 
 
 class ShotsEntry(BaseModel):
-    """How many shots and how they are chosen; further keys are the selector's options."""
+    """The number of shots and their selection; further keys are the selector's options."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     k: Basic[int | None] = Field(default=None, ge=0)
-    """Shots a query; of a shot file all by default."""
+    """Number of shots per query; with a shot file all by default."""
     select: Basic[str] = "random"
-    """Selector of the shots; its options stand beside it: ``{select: bm25, ngrams: char}``."""
+    """Selector of the shots, with its options next to it: ``{select: bm25, ngrams: char}``."""
     file: Basic[str | None] = None
-    """Shots written by hand, or ids of the pool: JSON lines."""
+    """File of shots: rows written by hand, or ids of the pool, as JSON lines."""
     seed: Usual[int] = 0
-    """What draws follow from: the same number draws the same."""
+    """Random seed: the same number gives the same sample."""
     seeds: Usual[list[int] | None] = None
-    """Several draws, each a condition of its own."""
+    """Several random seeds; each gives its own condition."""
     order: Usual[Words] = ["selected"]
-    """``selected`` puts the first chosen first, ``reversed`` puts it nearest to the query;
-    ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of up
-    to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is tried."""
+    """``selected`` puts the first selected shot first, ``reversed`` puts it nearest to the query;
+    ``nearest_first`` and ``nearest_last`` go by score; ``random``; ``permutations`` are all of
+    up to 5 shots, or ``p0``, ``p1`` … one of them. Each of a list is tried."""
     shown_labels: Usual[Literal["gold", "random", "flipped", "none"]] = "gold"
-    """What the shots are shown with: their own labels, random ones, wrong ones, or none."""
+    """Labels shown with the shots: their own (``gold``), random ones, wrong ones (``flipped``), or
+    none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -485,12 +487,12 @@ Shots = Annotated[
 
 
 def _word(value: Any) -> Any:
-    """A number as the word that tables print, so that ``baseline: 0`` means what it says."""
+    """Convert a number to the word that tables print, so that ``baseline: 0`` works."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 class CompareEntry(StrictEntry):
-    """What is compared after a run: conditions that are equal but for one setting."""
+    """The comparison after a run: conditions that differ in one setting only."""
 
     by: Usual[str]
     """The setting: ``prompt``, ``shots``, ``k``, ``select``, ``width``, …"""
@@ -499,7 +501,7 @@ class CompareEntry(StrictEntry):
             str | None, BeforeValidator(_word, json_schema_input_type=str | int | float | None)
         ]
     ] = None
-    """The value that the others are compared with; the first one by default."""
+    """The value to compare the others with; the first one by default."""
 
 
 NAME = r"^[\w][\w.-]*$"
@@ -507,31 +509,31 @@ NAME_TOLD = "accepted: letters, digits, and . - _ behind the first, such as firs
 
 
 class ExperimentEntry(StrictEntry):
-    """The file as a whole."""
+    """The whole experiment file."""
 
     name: Basic[str | None] = Field(default=None, pattern=NAME)
     """What it is called: an experiment with its run folder, by default as its file; a task in the
     column ``entry`` of tables."""
     base: Rare[str | None] = None
-    """Folder that relative paths start from, as seen from the file's own; that by default."""
+    """Folder that relative paths start from, relative to the file; by default the file's folder."""
     about: Rare[str] = ""
-    """What the experiment is for, in words."""
+    """The purpose of the experiment, in words."""
     models: Basic[dict[str, dict[str, JsonValue]]] = Field(min_length=1)
     """The models by name, with the options of their engines."""
     data: Basic[dict[str, DataEntry]] = {}
-    """The data sets by name, beside those that ship with the project."""
+    """The data sets by name, in addition to those that ship with icl."""
     tasks: Basic[list[TaskEntry]] = Field(min_length=1)
-    """What is asked, and how it is scored."""
+    """The tasks: their rows, prompts, methods and metrics."""
     grid: Basic[dict[str, list[Any]]] = {}
-    """The axes: every value of one with every value of the others."""
+    """The axes: every value of one is combined with every value of the others."""
     search: Usual[SearchEntry | None] = None
-    """What ``icl search`` looks for."""
+    """The search of ``icl search``."""
     plugins: Rare[list[str]] = []
     """Modules that register plug-ins, by name or by path."""
     batch_size: Rare[int | None] = Field(default=None, ge=1)
-    """Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."""
+    """Examples in a batch, the unit of commit; by default as many as fit into memory, up to 64."""
     compare: Usual[CompareEntry | None] = None
-    """What is compared after a run."""
+    """The comparison to make after a run."""
 
     @field_validator("grid")
     @classmethod
@@ -546,11 +548,15 @@ class ShotsHolder(StrictEntry):
     """One value of the axis ``shots``."""
 
     shots: Basic[Shots]
-    """How many shots, and how they are chosen; a number alone is ``k``."""
+    """How many shots, and how they are selected; a number alone is ``k``."""
 
 
 def validate(kind: type[Any], value: Any, where: str) -> Any:
-    """``value`` as an entry of ``kind``; the first mistake becomes a ConfigError of one line."""
+    """Validate ``value`` as an entry of type ``kind``.
+
+    Raises:
+        ConfigError: the first mistake, on one line that begins with ``where``.
+    """
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -558,7 +564,7 @@ def validate(kind: type[Any], value: Any, where: str) -> Any:
 
 
 def _first_error(kind: type[BaseModel], error: ValidationError) -> str:
-    """One line for the first of pydantic's errors, with a guess at a mistyped key."""
+    """Describe the first of pydantic's errors on one line, with a guess at a mistyped key."""
     first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -577,7 +583,7 @@ def _first_error(kind: type[BaseModel], error: ValidationError) -> str:
 
 
 def _inner(model: Any, part: int | str) -> Any:
-    """The entry class that stands under ``part`` of ``model``."""
+    """Return the entry class of the key ``part`` of ``model``."""
     if isinstance(part, int) or not hasattr(model, "model_fields"):
         return model
     for name, spec in model.model_fields.items():

@@ -1,4 +1,4 @@
-"""An experiment file: YAML text, checked, as an Experiment."""
+"""Reading and checking of experiment files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["load_experiment", "parse_experiment"]
 
 
 def load_experiment(path: str | Path) -> Experiment:
-    """Read and check an experiment file, or one shipped under ``experiments/`` by its name.
+    """Read and check an experiment file.
 
     Raises:
-        ConfigError: not there, not YAML, an unknown key or name, a wrong value.
+        ConfigError: it is missing, not YAML, or has an unknown key or name, or a wrong value.
     """
     file = Path(path)
     if file.is_dir():

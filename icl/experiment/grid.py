@@ -1,7 +1,7 @@
-"""Experiment files: YAML -> :class:`Experiment` -> the points of its grid.
+"""The experiment type, and the expansion of its grid into points.
 
-pydantic checks the file here, at the edge, and nowhere else. Axes are the keys of ``grid`` and
-the lists under ``prompt``, ``locale`` and ``pair``; nothing else expands.
+pydantic checks the file here, and nowhere else. Axes are the keys of ``grid`` and the lists under
+``prompt``, ``locale`` and ``pair``; nothing else expands.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["Experiment", "Point", "list_own_data", "list_points"]
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment file, checked, with its text and place."""
+    """A checked experiment file, with its text and folder."""
 
     name: str
     raw: Mapping[str, Any] = field(repr=False)
@@ -48,7 +48,7 @@ class Experiment:
     base: Path
     """Folder that relative paths start from."""
     batch_size: int | None = None
-    """None: found from the memory that is free."""
+    """None lets the free memory decide."""
     plugins: tuple[str, ...] = ()
 
 
@@ -66,13 +66,13 @@ class Point:
     shots: ShotsEntry
     data: Mapping[str, DataEntry]
     axes: Mapping[str, str]
-    """Names of this point on every axis, for tables."""
+    """The point's value on every axis, as tables print it."""
     pool_locale: str | None = None
-    """Locale of the shots; None where rows have none."""
+    """Locale of the shots; None if rows have no locale."""
 
     @property
     def order(self) -> str:
-        """The order in which shots are sent, of :func:`icl.experiment.shot_order.expand_orders`."""
+        """The order of the shots, from :func:`icl.experiment.shot_order.expand_orders`."""
         return self.shots.order[0]
 
     @property
@@ -81,11 +81,11 @@ class Point:
         return self.locale or (self.pair[1] if self.pair else None)
 
     form: str = "f0"
-    """Which layout of the template: see :mod:`icl.prompts.layouts`."""
+    """Layout of the template: see :mod:`icl.prompts.layouts`."""
 
     @property
     def settings(self) -> dict[str, str]:
-        """One word for every setting that conditions are grouped by; inert ones are left out.
+        """One word for every setting to group conditions by; those without effect are absent.
 
         The axes, ``layout``, ``method``, and what the one word ``shots`` of the axes is made of:
         ``k``, ``select``, ``order``, ``shown_labels``, ``seed`` and the selector's options.
@@ -103,21 +103,21 @@ class Point:
 
     @property
     def engine_key(self) -> str:
-        """Equal for points that one loaded engine can answer."""
+        """Key that is equal for points which the same loaded engine can answer."""
         return canonicalize([self.model_name, dict(self.model)])
 
 
 def list_own_data(experiment: Experiment) -> dict[str, DataEntry]:
-    """The data sets that an experiment file names itself."""
+    """Return the data sets that an experiment file defines itself, by name."""
     given = experiment.raw.get("data") or {}
     return {name: DataEntry.model_validate(entry) for name, entry in given.items()}
 
 
 def list_points(experiment: Experiment, where: str = "") -> list[Point]:
-    """Every point of the grid, in the file's order.
+    """List every point of the grid, in the file's order.
 
     Raises:
-        ConfigError: an axis that names nothing, or a name that is not known.
+        ConfigError: an axis that matches nothing, or an unknown name.
     """
     where = where or experiment.name
     raw = dict(experiment.raw)
@@ -219,7 +219,7 @@ def _tell_shots_apart(points: Sequence[Point]) -> list[Point]:
 
 
 def _apply(raw: Mapping[str, Any], chosen: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The file with the dotted axes of one grid point set."""
+    """Return the file with the axes' values of one grid point filled in."""
     changed: dict[str, Any] = copy.deepcopy(dict(raw))
     for axis, value in chosen.items():
         if axis in ("model", "shots"):
@@ -274,7 +274,7 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _takes_width(model: Mapping[str, Any]) -> bool:
-    """Whether the engine of a model entry has a ``width``; one that asks a server has none."""
+    """Tell whether the engine of a model entry has the option ``width``; servers have not."""
     kind = str(model.get("engine", "hf"))
     if kind not in names("engine"):
         return True  # refused under its own name
@@ -283,7 +283,7 @@ def _takes_width(model: Mapping[str, Any]) -> bool:
 
 
 def _check_widths(grid: Mapping[str, Sequence[Any]], models: Mapping[str, Any], where: str) -> None:
-    """Refuse an axis ``width`` with what is no width, or that no model takes."""
+    """Refuse an axis ``width`` with an unknown width, or that no model accepts."""
     for value in grid.get("width", ()):
         if value not in WIDTHS:
             guess = did_you_mean(str(value), WIDTHS)
@@ -304,7 +304,7 @@ def _touches(axis: str, task: TaskEntry, model: str, entry: Mapping[str, Any]) -
 
 
 def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
-    """Every registered name is known, before anything is loaded."""
+    """Check that every registered name is known, before anything is loaded."""
     for kind, name in (
         ("task", task.task),
         ("selector", "fixed" if shots.file else shots.select),

@@ -1,7 +1,7 @@
 """JSON Schemas (draft 2020-12) of the experiment file and of a template's front matter.
 
-Editors complete and check YAML by them. They are made from the very classes that check the
-files, so they cannot say otherwise; names of installed plug-ins are offered too.
+Editors use them to complete and check YAML. They are generated from the classes that check the
+files, so that both always agree; names of installed plug-ins are offered too.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _OFFERED = {
     ("DataEntry", "format"): "format",
     ("ShotsEntry", "select"): "selector",
 }
-"""Entry and key -> the kind of names that can stand there."""
+"""Entry and key -> the kind of registered names that it accepts."""
 _AXES = {
     "model": (
         "usual",
-        "Models that answer, by their names under `models`; all of them by default.",
+        "Models to run, by their names under `models`; all of them by default.",
     ),
-    "shots": ("basic", "How many shots, and how they are chosen; a number alone is `k`."),
-    "layout": ("usual", "Layouts of all templates: f0 is the file as it is written."),
+    "shots": ("basic", "How many shots, and how they are selected; a number alone is `k`."),
+    "layout": ("usual", "Layouts of all templates; f0 is the file as written."),
 }
-"""Axis of the grid -> level and meaning."""
+"""Axis of the grid -> its level and meaning."""
 _BASIC_OPTIONS = ("source",)
 _USUAL_OPTIONS = (
     "engine",
@@ -58,7 +58,7 @@ _USUAL_OPTIONS = (
     "price",
     "max_cost",
 )
-"""Options of engines that are no rare ones; those of plug-ins are."""
+"""Options of engines with the level ``usual``; those of plug-ins are ``rare``."""
 _FRONT_MATTER = {
     "about": "One line on what is special about this form.",
     "source": "Where the form comes from: a paper, or 'Written for this project.'",
@@ -82,7 +82,7 @@ _FRONT_MATTER = {
 
 
 def make_experiment_schema() -> dict[str, Any]:
-    """The schema of an experiment file."""
+    """Make the schema of an experiment file."""
     schema = ExperimentEntry.model_json_schema()
     shots = ShotsHolder.model_json_schema()
     kinds = schema["$defs"] = {**schema["$defs"], **shots["$defs"]}
@@ -119,7 +119,7 @@ def make_experiment_schema() -> dict[str, Any]:
 
 
 def make_template_schema() -> dict[str, Any]:
-    """The schema of the front matter of a template."""
+    """Make the schema of a template's front matter."""
     hints = get_type_hints(FrontMatter)
     properties: dict[str, Any] = {}
     for spec in fields(FrontMatter):
@@ -148,10 +148,10 @@ SCHEMAS = {"experiment": make_experiment_schema, "template": make_template_schem
 
 
 def write_schema(kind: str) -> str:
-    """A schema as the text of a file.
+    """Write a schema as the text of a file.
 
     Raises:
-        ConfigError: no such kind.
+        ConfigError: there is no such kind.
     """
     if kind not in SCHEMAS:
         raise ConfigError(f"no schema of {kind!r}{did_you_mean(kind, SCHEMAS)}")
@@ -159,7 +159,7 @@ def write_schema(kind: str) -> str:
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    """Put the meaning of each key on one line, in the marks of Markdown."""
+    """Put the meaning of each key on one line, in Markdown."""
     for key in schema.get("properties", {}).values():
         if "description" in key:
             key["description"] = _one_line(key["description"])
@@ -170,7 +170,7 @@ def _one_line(text: str) -> str:
 
 
 def _field_docs(kind: type) -> dict[str, str]:
-    """Field -> the string that stands beneath it in the source, those of base classes included."""
+    """Read field -> docstring below it from a class's source, including base classes."""
     if kind.__module__ == "builtins":
         return {}
     inherited = [_field_docs(base) for base in kind.__bases__ if is_dataclass(base)]
@@ -189,7 +189,7 @@ def _field_docs(kind: type) -> dict[str, str]:
 
 
 def _offer(schema: dict[str, Any], known: list[str]) -> None:
-    """Offer names to choose from wherever text may stand; others stay accepted (plug-ins)."""
+    """Add names to choose from wherever text is accepted; other text stays accepted (plug-ins)."""
     if schema.get("type") == "string" and "enum" not in schema:
         del schema["type"]
         schema["anyOf"] = [{"enum": known}, {"type": "string"}]
@@ -199,10 +199,10 @@ def _offer(schema: dict[str, Any], known: list[str]) -> None:
 
 
 def _model_schema() -> dict[str, Any]:
-    """A model entry: ``engine`` and the options of all engines that are known."""
+    """Make the schema of a model entry: ``engine``, and the options of all known engines."""
     properties: dict[str, Any] = {
         "engine": {
-            "description": "What runs the model.",
+            "description": "The engine that runs the model.",
             "level": "usual",
             "default": "hf",
             "anyOf": [{"enum": names("engine")}, {"type": "string"}],
@@ -226,14 +226,14 @@ def _model_schema() -> dict[str, Any]:
 
 
 def _level(option: str) -> str:
-    """How often an option of an engine is needed."""
+    """Return how often an option of an engine is needed."""
     if option in _BASIC_OPTIONS:
         return "basic"
     return "usual" if option in _USUAL_OPTIONS else "rare"
 
 
 def _type_of(engine: Any, written: Any) -> dict[str, Any]:
-    """The schema of an annotation as it is written: plain types, or a list of values by name."""
+    """Make the schema of an annotation: plain types, or a list of values referred to by name."""
     modules = [sys.modules[base.__module__] for base in engine.__mro__]
     values = next((get_args(v) for m in modules if (v := getattr(m, str(written), None))), ())
     if values and all(isinstance(value, str) for value in values):
@@ -246,7 +246,7 @@ def _type_of(engine: Any, written: Any) -> dict[str, Any]:
 
 
 def _without_titles(value: Any) -> Any:
-    """Without the titles that only repeat a key."""
+    """Remove titles, which only repeat the key."""
     if isinstance(value, list):
         return [_without_titles(one) for one in value]
     if not isinstance(value, dict):

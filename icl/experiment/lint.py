@@ -1,6 +1,6 @@
-"""What would go wrong with a template or an experiment, found before a model is asked.
+"""Problems of a template or an experiment, found before a model runs.
 
-Only rows, template and, where the model is on this machine, its tokenizer are read.
+Only rows, template and, if the model is on this machine, its tokenizer are read.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ __all__ = ["Problem", "find_choice_problems", "find_faults", "lint", "find_templ
 
 
 MOST_ROWS = 50
-"""Rows of a condition that are rendered: so many from the front, and as many of the longest."""
+"""Rows of a condition that are rendered: this many first ones, and as many of the longest."""
 _INVISIBLE = {"\u200b": "zero-width space", "\u2060": "word joiner", "\ufeff": "byte order mark"}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One line of what is wrong and what repairs it."""
+    """One line that says what is wrong and how to repair it."""
 
     given: str
-    """The file that was linted."""
+    """The file that was checked."""
     path: str
     line: int
     text: str
@@ -52,14 +52,14 @@ class Problem:
 
 
 def lint(name: str) -> list[Problem]:
-    """The problems of a file, in the order of its lines; none if it is clean.
+    """List the problems of a file, in the order of its lines; empty if there are none.
 
     Args:
         name: an experiment file (``.yaml``), a template file (``.j2``), or the name of a
             library template.
 
     Raises:
-        IclError: the file is not there, or not UTF-8 text.
+        IclError: the file does not exist, or is not UTF-8 text.
     """
     found = _experiment_problems(name) if is_experiment(name) else _file_problems(name)
     unique = dict.fromkeys(found)
@@ -84,7 +84,7 @@ def _file_problems(name: str) -> Iterator[Problem]:
 
 
 def _located(error: IclError, given: str, path: str, source: str, task: str = "") -> Problem:
-    """An error with the place that its text begins with, or the line that it seems to mean."""
+    """Convert an error to a problem, with the line that it names or seems to mean."""
     text = join_lines(error)
     placed = re.match(r"(.+?):(\d+): (.*)", text)
     if placed and Path(placed[1]).is_file():
@@ -103,7 +103,7 @@ def _task_line(task: str, source: str) -> int:
 
 
 def _line_meant(message: str, source: str, task: str = "") -> int:
-    """The first line with a name that the message quotes or begins with; else the task's line."""
+    """Find the first line with a name that the message quotes or begins with; or the task's."""
     keys = re.findall(r"^([\w.]+):", message)
     for name in [*re.findall(r"'([^']+)'", message), *keys]:
         for part in {name: 0, name.rsplit(".", 1)[-1]: 0}:
@@ -147,14 +147,14 @@ def _spaces(file: TemplateFile) -> Iterator[tuple[int, str]]:
         if half is not None and half.source[-1:] in (" ", "\t"):
             yield (
                 _last_line(half),
-                f"a space before {where}; write it behind, as in `Intent:||| {{{{ label }}}}`: "
+                f"a space before {where}; write it after, as in `Intent:||| {{{{ label }}}}`: "
                 "tokenizers join a space to the word that follows",
             )
     if re.search(r"[\w:=?]\Z", before, re.ASCII) and re.match(r"\{\{|\w", target, re.ASCII):
         yield (
             file.target.first_line,
             (
-                "the answer stands right against the input; begin it with a space, as in "
+                "no space separates the answer from the input; begin it with a space, as in "
                 "`||| {{ label }}`"
             ),
         )
@@ -163,7 +163,7 @@ def _spaces(file: TemplateFile) -> Iterator[tuple[int, str]]:
         if half is not None and half.source.endswith("\n"):
             yield (
                 _last_line(half),
-                (f"[[{name}]] ends in a blank line, which is sent beside the separator; remove it"),
+                f"[[{name}]] ends in a blank line, sent in addition to the separator; remove it",
             )
     if file.target.source.endswith((" ", "\n", "\t")):
         yield _last_line(file.target), "white space at the end of the target is a part of it"
@@ -207,7 +207,7 @@ def _stops(file: TemplateFile) -> Iterator[tuple[int, str]]:
 
 
 def _tables(file: TemplateFile) -> dict[str, dict[str, dict[str, Any]]]:
-    """The labels and the words that the template uses, with their forms by language."""
+    """Return the labels and words that the template uses, with their forms by language."""
     raw: Any = file.head.labels
     if isinstance(raw, str):
         raw = read_yaml(find_library() / "labels" / f"{raw}.yaml").get("labels", {})
@@ -245,7 +245,7 @@ def _key_line(file: TemplateFile, key: str) -> int:
 
 
 class _LocalLoader(Loader):
-    """Engines whose tokenizer is on this machine; nothing is fetched or asked for the others."""
+    """A loader that uses only tokenizers on this machine, without downloads or servers."""
 
     def engine(self, point: Point) -> Engine:
         made = super().engine(point)
@@ -262,7 +262,7 @@ class _LocalLoader(Loader):
         queries: Sequence[Example] = (),
         template: Template | None = None,
     ) -> Selector | None:
-        """Shots that need vectors are stood in for by drawn ones: no weights are read to check."""
+        """Return the selector, or a random one in place of one that would load weights."""
         made = self.made(point)
         if made is None or made.asks is None:
             return super().selector(point, pool, queries, template)
@@ -305,10 +305,10 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
 
 
 def find_condition_problems(condition: Condition) -> Iterator[str]:
-    """What is wrong with one condition: answers, choices, prompts that do not fit.
+    """Yield problems of one condition: answers, choices, prompts that do not fit.
 
     Raises:
-        IclError: a row whose prompt cannot be made.
+        IclError: the prompt of a row cannot be rendered.
     """
     no_gold = [example.id for example in condition.examples if not example.targets]
     if no_gold:
@@ -343,7 +343,7 @@ def find_condition_problems(condition: Condition) -> Iterator[str]:
 
 
 def _channel_problems(condition: Condition) -> Iterator[str]:
-    """What is wrong with the labels as the noisy channel gives them: two that look alike."""
+    """Yield problems of the labels of the channel method: two that look alike."""
     for example in _rows(condition.examples)[:1]:
         # What is scored follows each of them, so none is merely the beginning of another.
         given = [replace(choice, end="\n") for choice in condition.choices_of(example)]
@@ -351,13 +351,13 @@ def _channel_problems(condition: Condition) -> Iterator[str]:
 
 
 def _rows(examples: Sequence[Example]) -> list[Example]:
-    """A bounded number of rows: the first, and those with the most text."""
+    """Select a bounded number of rows: the first ones, and those with the most text."""
     longest = sorted(examples, key=lambda example: -len(str(example.inputs)))[:MOST_ROWS]
     return list({example.id: example for example in [*examples[:MOST_ROWS], *longest]}.values())
 
 
 def _row_choices(condition: Condition, ended: bool) -> Iterator[str]:
-    """What is wrong with the choices of single rows; the first row of each kind of fault."""
+    """Yield problems of rows' own choices; only the first row for each kind of problem."""
     told: set[str] = set()
     for example in _rows(condition.examples):
         stops = condition.template.file.stop
@@ -385,9 +385,9 @@ def _cut_answers(condition: Condition) -> Iterator[str]:
 
 
 def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
-    """Choices that are the same to the tokenizer, or join with the last token of the prompt.
+    """Yield choices with equal tokens, or that merge with the last token of the prompt.
 
-    Nothing is said of a prompt that is sent as turns of a chat: choices are tokens apart there.
+    Prompts sent as chat turns are skipped: choices have separate tokens there.
     """
     if request.sent != request.prompt.text:
         return
@@ -413,10 +413,10 @@ def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
 
 
 def find_choice_problems(template: Template, ended: bool = True) -> Iterator[str]:
-    """What is wrong with the choices, by their text.
+    """Yield problems in the text of a template's choices.
 
     Args:
-        template: with its labels.
+        template: a template with its labels.
         ended: whether the experiment scores the terminators (``choice_end``).
     """
     try:

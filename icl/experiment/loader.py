@@ -1,4 +1,4 @@
-"""What an experiment's conditions share: rows, pools, selectors and engines, each loaded once."""
+"""A loader that reads rows, pools, selectors and engines once for all conditions of a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Loader", "enricher_of"]
 
 
 def _reads(template: Template) -> JSON:
-    """What of a template decides how rows are read."""
+    """Return the parts of a template that decide how rows are read."""
     file = template.file
     return [
         file.name,
@@ -36,7 +36,7 @@ def _reads(template: Template) -> JSON:
 
 
 def enricher_of(point: Point) -> Enricher | None:
-    """Return what adds fields to the rows of a point's task; None for rows as the data has them."""
+    """Return the enricher of a point's task; None if rows are used as the data has them."""
     task: Task = lookup("task", point.task.task)
     return task.enricher
 
@@ -87,7 +87,7 @@ class Loader:
 
     experiment: Experiment
     engines: dict[str, Engine] = field(default_factory=dict)
-    """By the point's ``engine_key``, in the order of the grid."""
+    """The point's ``engine_key`` -> engine, in the order of the grid."""
     _tests: dict[str, RowSample] = field(default_factory=dict)
     _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
     _richer: dict[str, list[Example]] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Loader:
     _encoders: dict[str, Encoder] = field(default_factory=dict)
     _vectors: dict[str, Vectors] = field(default_factory=dict)
     revisions: dict[str, str] = field(default_factory=dict)
-    """Name of a data set of the hub -> commit that was read."""
+    """Name of a hub data set -> the commit that was read."""
     read: Callable[[DataSpec], Iterable[Example]] = scan
     """Reads the rows of a spec; whoever asks for many parts of one file may keep it."""
     notes: dict[str, None] = field(default_factory=dict)
@@ -105,13 +105,13 @@ class Loader:
 
     @property
     def held(self) -> int:
-        """How many samples, pools and indices are kept."""
+        """Number of samples, pools and indices in memory."""
         return len(self._tests) + len(self._pools) + len(self._richer) + len(self._selectors)
 
     def _spec(
         self, point: Point, name: str, locale: str | None, rows: RowsEntry | PoolEntry | DevEntry
     ) -> DataSpec:
-        """What to read, at a commit that is looked up once for a data set of the hub."""
+        """Make the spec to read; the commit of a hub data set is looked up once."""
         given = point.data[name].spec(self.experiment.base, locale, point.pair, rows)
         told = replace(given, tell=self._tell, revision=self.revisions.get(name, given.revision))
         spec = pin_commit(told)
@@ -123,9 +123,9 @@ class Loader:
         self.notes.setdefault(line)
 
     def test(self, point: Point, template: Template) -> RowSample:
-        """The test rows drawn, answered, and what was seen of all of them; read once.
+        """Sample the test rows, with their answers, and hash all rows; read only once.
 
-        Rows are answered first: until then the field with the answer passes for an input.
+        Answers are assigned first: until then the field with the answer counts as an input.
         """
         rows = point.task.rows
         given = point.data[rows.data].model_dump(mode="json")
@@ -153,7 +153,7 @@ class Loader:
         template: Template,
         test: RowSample,
     ) -> tuple[list[Example], int]:
-        """The pool without the test rows, enriched, and how many of these were left out."""
+        """Return the pool without test rows, enriched, and the number of rows left out."""
         key, rows, left_out = self._pool(point, entry, locale, template, test)
         return self._enriched(point, template, key, rows), left_out
 
@@ -165,9 +165,9 @@ class Loader:
         template: Template,
         test: RowSample,
     ) -> tuple[str, list[Example], int]:
-        """Its name, the pool as the data has it, and the number of rows left out; read once.
+        """Return the pool's key, its rows as in the data, and the number left out; read only once.
 
-        Rows are told apart by what the data says of them, whatever an enricher adds.
+        Rows are compared by their data, without fields that an enricher adds.
         """
         rows = point.task.rows
         name = entry.data or rows.data
@@ -201,7 +201,7 @@ class Loader:
     def _enriched(
         self, point: Point, template: Template, key: str, rows: list[Example]
     ) -> list[Example]:
-        """The rows with the fields that the task's enricher adds; added once to rows of a name."""
+        """Return rows with the fields that the task's enricher adds; cached by ``key``."""
         enricher = enricher_of(point)
         if enricher is None:
             return rows
@@ -212,7 +212,7 @@ class Loader:
         return self._richer[made]
 
     def engine(self, point: Point) -> Engine:
-        """The engine of a point's model entry; nothing is loaded into memory by this."""
+        """Return the engine of a point's model entry; this loads nothing into memory."""
         if point.engine_key not in self.engines:
             values = dict(point.model)
             kind = values.pop("engine", "hf")
@@ -222,13 +222,13 @@ class Loader:
         return self.engines[point.engine_key]
 
     def only(self, engine: Engine) -> None:
-        """Let every other engine give its memory back, if it knows how."""
+        """Free the memory of every other engine that supports it."""
         for other in self.engines.values():
             if other is not engine and isinstance(other, ClosableEngine):
                 other.close()
 
     def _placed(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A local source is relative to the experiment file, as every path in it."""
+        """Make local paths absolute; they are relative to the experiment file."""
         for key in ("source", "tokenizer"):
             source = values.get(key)
             if not isinstance(source, str) or not source:
@@ -245,13 +245,13 @@ class Loader:
         queries: Sequence[Example] = (),
         template: Template | None = None,
     ) -> Selector | None:
-        """The fitted selector of a point, or None without shots; told which queries will come.
+        """Return the fitted selector of a point, prepared for its queries; None without shots.
 
         Args:
             point: names the selector and its options.
-            pool: the rows that shots come from, with what an enricher added.
-            queries: the rows that will be asked.
-            template: says what of a shot that is written by hand no enricher may see.
+            pool: the rows that shots come from, enriched.
+            queries: the rows that will be answered.
+            template: decides which fields of a handwritten shot an enricher may see.
 
         Raises:
             ConfigError: an unknown option, or the model has no states to compare texts by.
@@ -278,7 +278,7 @@ class Loader:
         return self._selectors[key]
 
     def made(self, point: Point) -> Selector | None:
-        """The selector of a point with its options, not yet fitted; None without shots."""
+        """Construct a point's selector with its options, not yet fitted; None without shots."""
         shots = point.shots
         options = dict(shots.model_extra or {})
         if shots.file:
@@ -293,7 +293,7 @@ class Loader:
         return selector
 
     def _vectors_of(self, point: Point, asked: VectorSource) -> Vectors:
-        """Vectors of the model that is asked, or of an encoder; each embeds a text once."""
+        """Return the vectors of the queried model or of an encoder; each text is embedded once."""
         maker: EmbeddingEngine | Engine
         if asked.encoder is not None:
             source = self._placed({"source": asked.encoder})["source"]

@@ -1,4 +1,4 @@
-"""How an engine answers a template: by ranking, in one direction or the other, or by writing."""
+"""The choice of the method (rank, channel or generate) that an engine supports."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["choose_method", "write_choices"]
 def choose_method(
     method: Method, template: Template, engine: Engine, ended: bool = True
 ) -> tuple[Method, Ranking | None, list[Choice]]:
-    """How an engine answers a template: method, how a server ranks, and the shared choices.
+    """Choose the method, the way a server ranks, and the choices that all rows share.
 
     Args:
-        method: the one asked for; a server that tells no log-probabilities writes instead.
-        template: with its labels.
-        engine: what answers.
+        method: the requested method; a server without log-probabilities generates instead.
+        template: a template with its labels.
+        engine: the engine that answers.
         ended: whether the terminators of choices are scored.
 
     Raises:
-        ConfigError: the noisy channel, and a server that scores no prompts.
-        TemplateError: the noisy channel, and the template has no ``[[channel]]``.
+        ConfigError: the channel method, with a server that cannot score prompts.
+        TemplateError: the channel method, with a template that has no ``[[channel]]``.
     """
     shared = template.file.kind.labels == "shared"
     if method == "channel":
@@ -54,7 +54,7 @@ def choose_method(
 
 
 def write_choices(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
-    """The choices as the engine scores them."""
+    """Return the choices in the form in which the engine scores them."""
     return (
         [engine.choice(c) for c in choices]
         if isinstance(engine, RenderingEngine)
@@ -63,7 +63,7 @@ def write_choices(engine: Engine, choices: Sequence[Choice]) -> list[Choice]:
 
 
 def _ranking(engine: Engine, choices: Sequence[Choice]) -> Ranking | None:
-    """How a server's engine ranks these choices."""
+    """Return how a server's engine ranks these choices; None for other engines."""
     if not isinstance(engine, RemoteEngine):
         return None
     return engine.ranked_by([choice.text + choice.end for choice in choices])

@@ -1,6 +1,6 @@
-"""What models are here, how large each is at each width, and whether it fits: ``icl models``.
+"""The models on this machine, their size at each width, and whether they fit: ``icl models``.
 
-Nothing is fetched: the hub's local cache, converted GGUF files, installed packages with weights.
+Nothing is downloaded: only the hub's local cache, converted GGUF files, and installed packages.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ SHOWN = ("fp32", "bf16", "int8", "nf4")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that is here, or why it cannot be looked at."""
+    """A model on this machine, or the reason why it cannot be examined."""
 
     source: str
-    """As an experiment names it."""
+    """Its name in an experiment file."""
     family: str = ""
     """``model_type`` of its config, or the architecture of a GGUF file."""
     licence: str | None = None
     precision: str = ""
-    """That of its weights in their file."""
+    """Precision of the weights in their file."""
     counted: Footprint | None = None
     fixed_bytes: int | None = None
-    """Bytes of a checkpoint that is quantized in its files, in its only width."""
+    """Bytes of a checkpoint with quantized files, in its only width."""
     note: str = ""
 
     def sizes(self) -> dict[str, int]:
-        """Width -> bytes of the weights once loaded; empty where they are not known."""
+        """Return width -> bytes of the loaded weights; empty if unknown."""
         if self.fixed_bytes is not None:
             return {self.precision: self.fixed_bytes}
         if self.counted is None:
@@ -59,7 +59,7 @@ class Model:
         return {width: self.counted.weight_bytes(width) for width in SHOWN}
 
     def fits(self, free: int) -> str:
-        """The widest width that fits into ``free`` bytes with a short text, or ``no``."""
+        """Return the widest width that fits into ``free`` bytes with a short text, or ``no``."""
         if self.counted is None or self.fixed_bytes is not None:
             known = self.fixed_bytes
             return "" if known is None else (self.precision if known <= free else "no")
@@ -71,12 +71,12 @@ class Model:
 
 
 def find_models(sources: Sequence[str] = ()) -> Iterator[Model]:
-    """The models named, or all that are found on this machine, without the network.
+    """Yield the named models, or all that are on this machine, without network access.
 
-    ``sources`` are model sources or experiment files, whose models are taken.
+    ``sources`` are model sources, or experiment files whose models are yielded.
 
     Raises:
-        IclError: an experiment file that cannot be read.
+        IclError: an experiment file cannot be read.
     """
     for source in sources or _found():
         if source.endswith((".yaml", ".yml")):
@@ -86,7 +86,7 @@ def find_models(sources: Sequence[str] = ()) -> Iterator[Model]:
 
 
 def measure_room() -> tuple[str, int]:
-    """The device that ``auto`` takes, and its free bytes."""
+    """Return the device that ``auto`` selects, and its free bytes."""
     device = place("auto").device
     return str(device), measure_free_bytes(device)
 
@@ -103,7 +103,7 @@ def _of_experiment(path: str) -> Iterator[str]:
 
 
 def _found() -> Iterator[str]:
-    """Sources on this machine: packages with weights, then the hub's cache."""
+    """Yield the sources on this machine: packages with weights, then the hub's cache."""
     names = {
         str(found.metadata["Name"])
         for found in metadata.distributions()
@@ -121,7 +121,7 @@ def _found() -> Iterator[str]:
 
 
 def _cached() -> dict[str, Path]:
-    """Hub id -> folder of its newest revision in the local cache."""
+    """Return hub id -> folder of its newest revision in the local cache."""
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
     try:
@@ -170,7 +170,7 @@ def _in_package(source: str) -> Model:
 
 
 def _gguf(source: str, path: Path, licence: str | None) -> Model:
-    """A GGUF file: by its converted folder, else by its header alone."""
+    """Examine a GGUF file: its converted folder, or else only its header."""
     header = read_header(path)
     made = Model(source, header.architecture, header.licence or licence, header.precision)
     converted = _converted(path)
@@ -180,7 +180,7 @@ def _gguf(source: str, path: Path, licence: str | None) -> Model:
 
 
 def _converted(path: Path) -> Path | None:
-    """The folder that a GGUF file was converted to, if its hash is known: nothing is hashed."""
+    """Return the folder that a GGUF file was converted to, if its hash is already known."""
     sha256 = recall_hash(path)
     return None if sha256 is None else find_converted(sha256)
 
@@ -203,7 +203,7 @@ def _folder(made: Model, folder: Path) -> Model:
 
 
 def format_models(found: Sequence[Model], free: int) -> Table:
-    """One row a model, 80 columns wide."""
+    """Make a table of models, one row each, 80 columns wide."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""What a reader must know of conditions before they run: a line each."""
+"""Notes about conditions for the reader before they run, one line each."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ def note_pool(condition: Condition) -> Iterator[str]:
     across = point.pool_locale != point.locale
     if condition.left_out:
         how = ", by content or, being translations, by id" if across else ""
-        yield (
-            f"{task}: {condition.left_out} pool rows stand in the test rows too{how} and are left "
-            "out"
-        )
+        yield (f"{task}: {condition.left_out} pool rows are also test rows{how} and are left out")
     if condition.selector is None:
         return
     asked = {example.id for example in condition.examples}
@@ -45,11 +42,11 @@ def note_pool(condition: Condition) -> Iterator[str]:
         )
     k, there = point.shots.k or 0, len(condition.selector.pool)
     if k > there:
-        yield f"{task}: {k} shots were asked for, {there} are there"
+        yield f"{task}: {k} shots were requested, {there} are available"
 
 
 def note_compared_widths(conditions: Sequence[Condition]) -> Iterator[str]:
-    """A warning for each model whose source was quantized before it is loaded in several widths."""
+    """Yield a warning for each model compared in several widths although already quantized."""
     widths: dict[tuple[str, JSON, JSON], list[JSON]] = {}
     for condition in conditions:
         engine = condition.engine.identity()

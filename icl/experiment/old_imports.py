@@ -1,4 +1,4 @@
-"""Where the modules went that plug-ins imported before the package was laid out in rooms."""
+"""New places of modules that plug-ins imported before the package was divided into folders."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ MOVED = {
     "icl.types": "icl.core.types",
     "icl.wins": "icl.scoring.win_rate",
 }
-"""Old module -> where what it held is now; what users import is reached from ``icl`` itself."""
+"""Old module -> new module; public names are imported from ``icl`` itself."""
 RENAMED = {
     ("icl.blind", "preferences"): "preference_rows",
     ("icl.blind", "read"): "read_verdicts",
     ("icl.blind", "tally"): "tally_verdicts",
 }
-"""(old module, old name) -> new name, where the old one says too little in ``icl``."""
+"""(old module, old name) -> new name, if the old one is too vague in ``icl``."""
 
 
 def new_import(error: ImportError) -> str | None:
-    """Return what an import of an old module has to be now, or None if it is none of them.
+    """Return the new form of an import that failed; None if it is not of an old module.
 
-    The names are read from the statement that failed.
+    The imported names are read from the failed statement.
     """
     old = error.name
     if old not in MOVED:
@@ -73,7 +73,7 @@ def _statements(old: str, names: Iterable[str]) -> list[str]:
 
 
 def _imported_names(module: str, error: ImportError) -> list[str]:
-    """The names behind ``from MODULE import`` where the error arose; none in another statement."""
+    """Return the names in the failed ``from MODULE import``; empty for any other statement."""
     *_, frame = traceback.extract_tb(error.__traceback__)
     path = Path(frame.filename)
     if frame.lineno is None or not path.is_file():

@@ -1,7 +1,8 @@
-"""The files behind a plug-in: what it imports from under the experiment's folder, byte by byte.
+"""The files of a plug-in: everything that it imports from the experiment's folder, byte by byte.
 
-Found without running any of it, so that code can be compared with what ran before it runs, and
-imported from those very bytes: neither a compiled file beside it nor a new neighbour comes in.
+They are found without running any of them, so that code can be compared with earlier code before it
+runs. They are then imported from these very bytes: neither a compiled file nor a new file next to
+them is used.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
 
 
 OWN = Path(__file__).resolve().parent
-"""This package, which an experiment's folder may hold where it is a checkout."""
+"""Folder of this package; an experiment's folder may contain it in a checkout."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +44,26 @@ class ModuleFile:
     path: Path
     content: bytes
     folders: tuple[str, ...] | None = None
-    """Where a package finds its modules; None for a module that is no package."""
+    """Folders in which a package finds its modules; None for a module that is no package."""
 
     @property
     def sha256(self) -> str:
-        """Hash of its content."""
+        """SHA-256 of its content."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 def find_imported_files(modules: Sequence[str], base: Path) -> dict[str, ModuleFile]:
-    """Files under ``base`` that these modules are, and import, directly or through each other.
+    """Find the files under ``base`` that these modules are or import, directly or indirectly.
 
-    Read from the import statements of the files, those within functions too; nothing is run.
-    A name that is also found elsewhere counts as that of ``base``, which is searched first.
+    They are found by import statements, also inside functions; nothing is run. A name that exists
+    elsewhere too counts as that of ``base``, which is searched first.
 
     Args:
         modules: dotted names.
         base: folder whose modules can be imported.
 
     Returns:
-        Path relative to ``base`` -> file; nothing for modules that lie elsewhere.
+        Path relative to ``base`` -> file; empty for modules elsewhere.
     """
     importlib.invalidate_caches()
     base = base.resolve()
@@ -86,9 +87,9 @@ def find_imported_files(modules: Sequence[str], base: Path) -> dict[str, ModuleF
 
 
 def list_loaded_modules(base: Path) -> list[str]:
-    """Modules that are imported by now from the folder ``base``, in the order of their names.
+    """List the modules imported so far from the folder ``base``, sorted by name.
 
-    Those too that no import statement names: a name may be put together while code runs.
+    Modules that no import statement names are included: code may compose a name when it runs.
     """
     base = base.resolve()
     found = []
@@ -103,7 +104,7 @@ def list_loaded_modules(base: Path) -> list[str]:
 
 
 def name_module(path: str) -> str:
-    """The module that a file is, by its path from the folder that modules are found in.
+    """Return the module name of a file, from its path relative to the search folder.
 
     >>> name_module("mine/reader.py"), name_module("mine/__init__.py")
     ('mine.reader', 'mine')
@@ -114,7 +115,7 @@ def name_module(path: str) -> str:
 
 
 def find_origin(module: str) -> str | None:
-    """Where Python finds the package of an installed module; None where it does not."""
+    """Return the path of an installed module's package; None if Python cannot find it."""
     top = module.partition(".")[0]
     if top in sys.builtin_module_names:
         return "built-in"
@@ -126,7 +127,7 @@ def find_origin(module: str) -> str | None:
 
 @contextmanager
 def pin_files(files: Mapping[str, ModuleFile], base: Path) -> Iterator[None]:
-    """Within it, these files of ``base`` can be imported, as they were read, and no others."""
+    """Inside the block, import these files of ``base`` from their saved bytes, and no others."""
     finder = _Finder({file.path: file for file in files.values()}, base.resolve())
     sys.meta_path.insert(0, finder)
     try:
@@ -136,9 +137,9 @@ def pin_files(files: Mapping[str, ModuleFile], base: Path) -> Iterator[None]:
 
 
 def _chain(module: str, base: Path) -> list[ModuleFile]:
-    """Files of a module and of the packages it stands in, from the top, as far as they are there.
+    """Return the files of a module and of the packages that contain it, outermost first.
 
-    Packages without a file are passed through. This package's own files are none of them.
+    Packages without a file are skipped. This package's own files are never included.
     """
     found: list[ModuleFile] = []
     folders, name = [str(base)], ""
@@ -162,14 +163,14 @@ def _chain(module: str, base: Path) -> list[ModuleFile]:
 
 
 def _modules_of(package: str, base: Path) -> list[str]:
-    """Modules that lie directly in a package of ``base``: a star may import any of them."""
+    """List the modules directly inside a package of ``base``; a star may import any of them."""
     found = _chain(package, base)[-1:]
     folders = [one for file in found if file.module == package for one in file.folders or ()]
     return [f"{package}.{one.name}" for one in pkgutil.iter_modules(folders)]
 
 
 def _imports(file: ModuleFile) -> list[str]:
-    """Names of modules that a file may import; some may be names within a module instead."""
+    """List the modules that a file may import; some names may be attributes of a module instead."""
     if file.path.suffix != ".py":
         return []  # compiled: what it imports shows when it is loaded
     try:
@@ -195,7 +196,7 @@ IMPORTERS = ("import_module", "__import__")
 
 
 def _called(call: ast.Call) -> str:
-    """The last word of what is called."""
+    """Return the last word of a called name."""
     called = call.func
     if isinstance(called, ast.Attribute):
         return called.attr
@@ -203,13 +204,13 @@ def _called(call: ast.Call) -> str:
 
 
 def _from(node: ast.ImportFrom, package: str) -> list[str]:
-    """``from x import y`` may import the module ``x.y``; with a star, any module of ``x``."""
+    """Resolve ``from x import y``, which may import ``x.y``; with a star, any module of ``x``."""
     target = _absolute(node.module or "", node.level, package)
     return [target, *(f"{target}.{alias.name}" for alias in node.names if target)]
 
 
 def _absolute(name: str, dots: int, package: str) -> str:
-    """A name as seen from the top, with so many dots in front of it."""
+    """Resolve a relative name with this many dots to an absolute one."""
     if not dots:
         return name
     words = package.split(".")
@@ -217,7 +218,7 @@ def _absolute(name: str, dots: int, package: str) -> str:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the given files of a folder, and keeps Python from finding others there."""
+    """An import finder for the given files of a folder, which blocks all other files there."""
 
     def __init__(self, files: Mapping[Path, ModuleFile], base: Path) -> None:
         self.files, self.base = files, base
@@ -225,7 +226,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The file of a module; None where it is none of this folder."""
+        """Return the spec of a module; None if it is not in this folder."""
         within = path is not None and any(Path(one).is_relative_to(self.base) for one in path)
         if path is not None and not within:
             return None
@@ -253,17 +254,17 @@ class _Finder(MetaPathFinder):
 
 
 class _BytesLoader(SourceLoader):
-    """Loads a module from the bytes that were compared, past any compiled file beside it."""
+    """A loader that uses a module's compared bytes, and ignores compiled files."""
 
     def __init__(self, file: ModuleFile) -> None:
         self.file = file
 
     def get_filename(self, fullname: str) -> str:
-        """The path, for tracebacks and ``__file__``."""
+        """Return the path, for tracebacks and ``__file__``."""
         return str(self.file.path)
 
     def get_data(self, path: str | bytes) -> bytes:
-        """The bytes of the file; all other data is read from the disk."""
+        """Return the saved bytes of the file; other data is read from disk."""
         if Path(str(path)) == self.file.path:
             return self.file.content
         return Path(str(path)).read_bytes()

@@ -1,8 +1,8 @@
-"""Modules named under ``plugins:``: files beside the experiment, or installed ones.
+"""Import of the modules under ``plugins:``: files next to the experiment, or installed ones.
 
 ``icl run`` imports what the experiment names. ``icl show`` and ``icl score`` need the same
-modules, but a run folder may be a stranger's, and a file may be replaced: they import only the
-very code that this user has run before.
+modules, but a run folder may be a stranger's, and a file may be replaced: they import only
+exactly the code that this user has run before.
 """
 
 from __future__ import annotations
@@ -30,42 +30,42 @@ from icl.experiment.plugin_files import (
 __all__ = ["load_known", "load_plugin", "remember"]
 
 
-AGAIN = "read it, then run the experiment again: what is there is reused"
+AGAIN = "read it, then run the experiment again: existing answers are reused"
 
 
 @dataclass(frozen=True)
 class Consent:
-    """What one run imported as plug-ins."""
+    """The plug-in code that one run of this user imported."""
 
     base: str
-    """Folder of the experiment, so that messages can tell a changed plug-in from an unknown one;
-    the same code in another folder is the same plug-in."""
+    """Folder of the experiment, so that messages can distinguish a changed plug-in from an unknown
+    one; the same code in another folder is the same plug-in."""
     modules: tuple[str, ...]
     files: Mapping[str, str]
-    """Path from the folder -> SHA-256: the plug-ins, and what they import from there."""
+    """Path from the folder -> SHA-256, for the plug-ins and what they import from there."""
     installed: Mapping[str, str | None]
-    """Plug-ins that lie elsewhere -> where their package is."""
+    """Plug-ins outside the folder -> place of their package."""
 
     @property
     def line(self) -> str:
-        """As the note holds it."""
+        """The consent as a line of the file."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
 _loaded: dict[tuple[Path, str], dict[str, str]] = {}
-"""Files as they were when a plug-in was imported in this process: they may be replaced since."""
+"""Hashes of files when a plug-in was imported in this process; they may be replaced since."""
 
 
 def load_plugin(module: str, base: Path, where: str) -> None:
-    """Import a module whose things carry :func:`register`: a file in ``base``, else installed.
+    """Import a module that registers plug-ins: a file in ``base``, or else an installed one.
 
     Args:
         module: dotted name, as under ``plugins:``.
-        base: folder of the experiment file; its other modules can be imported meanwhile.
-        where: what messages begin with.
+        base: folder of the experiment file, whose other modules can be imported meanwhile.
+        where: beginning of messages.
 
     Raises:
-        ConfigError: no such module, or an error while it is imported (with its line).
+        ConfigError: no such module, or an error while importing it (with its line).
     """
     _check_name(module, where)
     files = _files([module], base, where)
@@ -82,7 +82,7 @@ def load_plugin(module: str, base: Path, where: str) -> None:
 
 
 def remember(modules: Sequence[str], base: Path) -> None:
-    """Note that this user ran an experiment with these plug-ins, by their content."""
+    """Save that this user ran an experiment with these plug-ins, identified by their content."""
     found = find_imported_files([*modules, *list_loaded_modules(base)], base)
     files = _hashes(found)
     for module in modules:
@@ -96,12 +96,12 @@ def remember(modules: Sequence[str], base: Path) -> None:
 
 
 def load_known(modules: Sequence[str], base: Path, where: str) -> None:
-    """Import the plug-ins of a run, if they and what they import are what this user ran.
+    """Import the plug-ins of a run, if this user has run exactly the same code before.
 
     All files are compared before any of them runs, and no other file of ``base`` is imported.
 
     Raises:
-        ConfigError: they are not, or a plug-in cannot be imported.
+        ConfigError: the code is unknown or changed, or a plug-in cannot be imported.
     """
     for module in modules:
         _check_name(module, where)
@@ -113,7 +113,7 @@ def load_known(modules: Sequence[str], base: Path, where: str) -> None:
 
 
 def _known_files(modules: Sequence[str], base: Path, where: str) -> dict[str, ModuleFile]:
-    """Everything that these plug-ins may import from ``base``, all of it run by this user."""
+    """Return everything that these plug-ins may import from ``base``; this user ran all of it."""
     found = _files(modules, base, where)
     now, installed = _hashes(found), _installed(modules, found)
     told = None
@@ -146,7 +146,7 @@ def _known_files(modules: Sequence[str], base: Path, where: str) -> dict[str, Mo
 def _differences(
     consent: Consent, now: Mapping[str, str], installed: Mapping[str, str | None]
 ) -> Iterator[str]:
-    """What became of the files of a consent, in words."""
+    """Describe how the files differ from a consent."""
     for path, sha256 in sorted(now.items()):
         if path not in consent.files:
             yield f"{path} was added"
@@ -167,7 +167,7 @@ def _check_name(module: str, where: str) -> None:
 
 
 def _check_apart(files: Mapping[str, ModuleFile], where: str) -> None:
-    """Refuse files in whose place a loaded module would be used."""
+    """Refuse files that a loaded module of the same name would hide."""
     for path, file in files.items():
         loaded = sys.modules.get(file.module)
         place = getattr(loaded, "__file__", None)
@@ -213,7 +213,7 @@ def _hashes(files: Mapping[str, ModuleFile]) -> dict[str, str]:
 
 
 def _installed(modules: Sequence[str], files: Mapping[str, ModuleFile]) -> dict[str, str | None]:
-    """The plug-ins that are none of these files -> where their package is."""
+    """Return the plug-ins that are not among these files -> place of their package."""
     here = {file.module for file in files.values()}
     return {module: find_origin(module) for module in modules if module not in here}
 
@@ -223,7 +223,7 @@ def _note() -> Path:
 
 
 def _known() -> list[Consent]:
-    """What was noted so far; a line of an earlier version, or cut short, is no consent."""
+    """Read all saved consents; lines of earlier versions, or incomplete ones, are ignored."""
     note = _note()
     found = []
     for line in note.read_text("utf-8").splitlines() if note.is_file() else ():

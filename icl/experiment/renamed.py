@@ -1,6 +1,6 @@
-"""Keys and settings that an earlier version called otherwise, and what they are called now.
+"""Old names of keys and settings, and their new names.
 
-Hashed JSON, ``condition.json`` and requests keep the old names, so that old records are found.
+Hashed JSON, ``condition.json`` and requests use the old names, so that old records are found.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ __all__ = ["check_keys", "describe_unknown_setting", "rename_axis"]
 
 
 RENAMED_SETTINGS = {"format": "layout", "labels": "shown_labels"}
-"""Axes and settings of a run, as tables and manifests name them: old -> new."""
+"""Axes and settings of a run, as in tables and manifests: old name -> new name."""
 RENAMED_KEYS = {
     ("a task", "formats"): "layouts",
     ("shots", "labels"): "shown_labels",
     ("the grid", "format"): "layout",
 }
-"""What a key of the experiment file stands in, and its old name -> its new one."""
+"""(the mapping that holds a key of the experiment file, its old name) -> its new name."""
 
 
 def check_keys(holder: str, keys: Iterable[Any]) -> None:
     """Refuse an old key with one line that names the new one.
 
     Args:
-        holder: what the keys stand in, as in :data:`RENAMED_KEYS`.
-        keys: those written in the file.
+        holder: the mapping that holds the keys, as in :data:`RENAMED_KEYS`.
+        keys: the keys in the file.
 
     Raises:
         ValueError: one of them is an old name.
@@ -43,7 +43,7 @@ def check_keys(holder: str, keys: Iterable[Any]) -> None:
 
 
 def rename_axis(axis: str) -> str:
-    """An axis by its new name: ``format``, or a task's ``formats`` behind its dots.
+    """Return the new name of an axis such as ``format``, or of a task's ``formats`` after its dots.
 
     >>> rename_axis("format"), rename_axis("tasks.intent.formats"), rename_axis("shots")
     ('layout', 'tasks.intent.layouts', 'shots')
@@ -55,7 +55,7 @@ def rename_axis(axis: str) -> str:
 
 
 def describe_unknown_setting(name: str, known: Mapping[str, Any]) -> str:
-    """What a message says of a setting that a run does not have.
+    """Write the message about a setting that a run does not have.
 
     >>> describe_unknown_setting("format", {"layout": ["f0"], "k": ["8"]})
     "no setting 'format'; it is called 'layout' now"

@@ -1,4 +1,4 @@
-"""One example's request: what is sent for it, and what is scored behind it."""
+"""The request of one example: the prompts that are sent, and the texts that are scored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Request", "hash_channel", "hash_request"]
 
 @dataclass(frozen=True)
 class Request:
-    """One example's prompt as it is sent, and the shots in it."""
+    """One example's prompt as it is sent, with its shots, choices and hash."""
 
     example: Example
     prompt: Prompt
@@ -20,19 +20,19 @@ class Request:
     hash: str
     tokens: int
     sent: str
-    """The text that the engine is sent."""
+    """The text that the engine sends."""
     choices: Sequence[Choice] = ()
-    """What may be answered: the condition's choices, or the row's own."""
+    """Possible answers: the condition's choices, or the row's own."""
     role: Role = "test"
-    """What it is for."""
+    """Whether it is for a test row or a probe."""
     prompts: Sequence[Prompt] = ()
-    """Of the noisy channel: a prompt for every choice; ``prompt`` is the first of them."""
+    """For the channel method: a prompt for every choice; ``prompt`` is the first of them."""
     scored: str = ""
-    """Of the noisy channel: the input, which is scored behind each of them."""
+    """For the channel method: the input, which is scored after each prompt."""
 
     @property
     def items(self) -> list[tuple[Prompt, str]]:
-        """What an engine is to score: prompt and continuation of every choice."""
+        """(prompt, continuation) of every choice, for the engine to score."""
         if self.prompts:
             return [(prompt, self.scored) for prompt in self.prompts]
         return [(self.prompt, choice.text + choice.end) for choice in self.choices]
@@ -41,7 +41,7 @@ class Request:
 def hash_request(
     prompt: Prompt, choices: Sequence[Choice], sampling: Mapping[str, JSON] | None, sent: str
 ) -> str:
-    """SHA-256 of what is sent; a record is reused only if it is the same."""
+    """Hash a request (SHA-256); a record is reused only if its hash is the same."""
     return digest(
         {
             "prompt": sent,
@@ -53,5 +53,5 @@ def hash_request(
 
 
 def hash_channel(sent: Sequence[str], scored: str) -> str:
-    """SHA-256 of what the noisy channel asks: every text sent, and the input scored behind it."""
+    """Hash a request of the channel method (SHA-256): every text sent, and the scored input."""
     return digest({"prompts": list(sent), "scored": scored})

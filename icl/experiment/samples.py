@@ -1,4 +1,4 @@
-"""Data sets that ship with the project, and the task that tries a template on them."""
+"""Data sets that ship with icl, and the task that tries out a template on them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["list_built_in_data", "make_sample_task", "find_samples"]
 
 
 def find_samples() -> Path:
-    """The folder of the data written for this project."""
+    """Return the folder of the shipped data sets."""
     return find_shipped_folder("samples")
 
 
 def list_built_in_data() -> dict[str, DataEntry]:
-    """Data sets that ship with the project, by name."""
+    """Return the shipped data sets by name."""
     return {
         "samples/intent": DataEntry(
             format="massive", path=str(find_samples() / "intent"), cite="none"
@@ -52,10 +52,10 @@ def list_built_in_data() -> dict[str, DataEntry]:
 
 
 def make_sample_task(template: str, kind: Kind) -> dict[str, Any]:
-    """A task entry that tries a template out: the samples of its library folder, else its kind.
+    """Make a task entry that tries out a template on the samples of its folder or its kind.
 
     Raises:
-        ConfigError: nothing ships for this kind.
+        ConfigError: no shipped data set fits this kind.
     """
     split = {"rows": {"split": "test"}, "pool": {"split": "train"}}
     folder, _, name = template.rpartition("/")

@@ -1,4 +1,4 @@
-"""The settings that conditions differ in, by name: which values there are, and which is meant."""
+"""Values of each setting in a run, and the baseline value to compare with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["pick_baseline", "join_axes", "collect_values"]
 
 
 def join_axes(axes: Mapping[str, str], between: str = " ") -> str:
-    """Name a condition by its place in the grid; axes without a value are left out.
+    """Name a condition by its values on the grid's axes; empty ones are left out.
 
     >>> join_axes({"prompt": "intent/plain", "locale": "", "shots": "8 bm25"})
     'intent/plain 8 bm25'
@@ -22,7 +22,7 @@ def join_axes(axes: Mapping[str, str], between: str = " ") -> str:
 
 
 def collect_values(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
-    """Every setting with its values, in their order.
+    """Collect every setting with its values, in their order.
 
     >>> collect_values([{"prompt": "a", "k": "0"}, {"prompt": "b", "k": "0"}])
     {'prompt': ['a', 'b'], 'k': ['0']}
@@ -37,10 +37,10 @@ def collect_values(found: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
 def pick_baseline(
     values: Mapping[str, Sequence[str]], setting: str, baseline: str | None, where: str
 ) -> str:
-    """The value of a setting that others are compared with: the one asked for, else the first.
+    """Return the value of a setting to compare with: the requested one, or else the first.
 
     Raises:
-        ConfigError: an unknown setting or value, or a setting of one value.
+        ConfigError: an unknown setting or value, or a setting with only one value.
     """
     if setting not in values:
         raise ConfigError(f"{where}: {describe_unknown_setting(setting, values)}")

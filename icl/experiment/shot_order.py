@@ -1,4 +1,4 @@
-"""The order in which the shots chosen are sent (Lu et al. 2022, arXiv 2104.08786)."""
+"""The order in which selected shots are sent (Lu et al. 2022, arXiv 2104.08786)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["MOST_PERMUTED", "arrange_shots", "simplify_order", "expand_orders", 
 
 ORDERS = ("selected", "reversed", "nearest_first", "nearest_last", "random", "permutations")
 MOST_PERMUTED = 5
-"""Shots of which all permutations may be asked: 120; of 6 there are 720."""
+"""Most shots for all permutations: 5 have 120; 6 would have 720."""
 
 _PERMUTATION = re.compile(r"p(0|[1-9][0-9]{0,8})")
 
 
 def explain_misfit(order: str, k: int | None) -> str | None:
-    """Why ``k`` shots cannot stand in this order; None if they can."""
+    """Say why ``k`` shots cannot be sent in this order; None if they can."""
     one = _PERMUTATION.fullmatch(order)
     if order not in ORDERS and not one:
         return f"unknown order {order!r}{did_you_mean(order, [*ORDERS, 'p0'])}"
@@ -44,7 +44,7 @@ def explain_misfit(order: str, k: int | None) -> str | None:
 
 
 def expand_orders(orders: Sequence[str], k: int | None) -> list[str]:
-    """The orders one by one: ``permutations`` of k shots are ``p0``, ``p1`` …
+    """Expand orders one by one: ``permutations`` of k shots become ``p0``, ``p1`` …
 
     >>> expand_orders(["selected", "permutations"], 2)
     ['selected', 'p0', 'p1']
@@ -59,12 +59,12 @@ def expand_orders(orders: Sequence[str], k: int | None) -> list[str]:
 
 
 def simplify_order(order: str, k: int | None, scores: Literal["falling", "mixed"] | None) -> str:
-    """The plainest order that gives the same prompts, so that equal conditions are run once.
+    """Return the simplest order with the same prompts, so that equal conditions run only once.
 
     Args:
         order: one of :func:`expand_orders`.
-        k: shots a query; None where it is not known.
-        scores: what is known of the scores of shots as they are selected; None: there are none.
+        k: shots per query; None if unknown.
+        scores: how the selector's scores run along its order; None if it has none.
 
     >>> simplify_order("nearest_last", 8, "falling"), simplify_order("nearest_last", 8, None)
     ('reversed', 'selected')
@@ -81,11 +81,11 @@ def simplify_order(order: str, k: int | None, scores: Literal["falling", "mixed"
 
 
 def arrange_shots(shots: Sequence[Shot], order: str, k: int | None, numbers: Random) -> list[Shot]:
-    """The shots in the order in which they are sent.
+    """Arrange selected shots in the order in which they are sent.
 
-    Permutation ``p7`` is the eighth in lexicographic order of the places as selected. Where a
-    query has fewer shots than k, the places that it lacks are passed over. Without scores, the
-    nearest are not known, and the shots stay as selected; of equal scores the one selected first
+    Permutation ``p7`` is the eighth in lexicographic order of the positions as selected. If a
+    query has fewer shots than k, missing positions are skipped. Without scores the nearest
+    are unknown, and the shots stay as selected; of equal scores the one selected first
     counts as nearer.
 
     >>> from icl.core.types import Example

@@ -1,4 +1,4 @@
-"""The axis ``shots``: one entry of it as the draws and orders it stands for, and their names."""
+"""The axis ``shots``: expansion of its entries into seeds and orders, and their names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def expand_shots(shots: ShotsEntry) -> list[ShotsEntry]:
-    """The shots of every seed in every order, one order and no ``seeds`` each."""
+    """Expand an entry into one for every seed and order, each without ``seeds``."""
     orders = expand_orders(shots.order, shots.k)
     return [
         shots.model_copy(update={"seed": seed, "order": [order]})
@@ -37,7 +37,7 @@ def expand_shots(shots: ShotsEntry) -> list[ShotsEntry]:
 
 
 def name_shots(shots: ShotsEntry) -> str:
-    """``8 bm25 char``: how a table calls these shots."""
+    """Name shots as in a table: ``8 bm25 char``."""
     extra = list(map(_word, (shots.model_extra or {}).values()))
     extra += [order for order in shots.order if order != "selected"]
     if shots.shown_labels != "gold":
@@ -76,7 +76,7 @@ def name_shots_apart(several: Sequence[ShotsEntry]) -> list[str]:
 
 
 def list_shot_settings(shots: ShotsEntry) -> dict[str, str]:
-    """A word for every setting of such shots; a seed that draws nothing is none."""
+    """Return a word for every setting of the shots; a seed without effect is left out."""
     made = {name: _word(value) for name, value in (shots.model_extra or {}).items()}
     made["select"] = Path(shots.file).stem if shots.file else shots.select
     made["order"] = shots.order[0]
@@ -87,13 +87,13 @@ def list_shot_settings(shots: ShotsEntry) -> dict[str, str]:
 
 
 def _drawn(shots: ShotsEntry) -> bool:
-    """Whether the seed changes the shots, their order or the labels drawn for them."""
+    """Tell whether the seed changes the shots, their order or their random labels."""
     drawn = "random" in shots.order or shots.shown_labels in ("random", "flipped")
     return drawn or (not shots.file and bool(lookup("selector", shots.select).seeded))
 
 
 def _word(value: Any) -> str:
-    """A selector's option as a table writes it: a folder without what leads to it."""
+    """Write a selector's option as in a table: a path without its parent folders."""
     if isinstance(value, Mapping):
         return " ".join(map(_word, value.values()))
     if isinstance(value, list):
@@ -104,19 +104,19 @@ def _word(value: Any) -> str:
 def relabel(
     template: Template, query: Example, shots: Sequence[Shot], how: str, seed: int, one_draw: bool
 ) -> list[Shot]:
-    """The shots with the labels to show.
+    """Replace the labels shown with shots.
 
-    Each shot has random numbers of its own, from seed, query and shot, so that leaving another
-    shot out moves no label.
+    Each shot has its own random numbers, from seed, query and shot, so that removing another
+    shot changes no label.
 
     Args:
         template: knows the label set, or the choices of a row.
-        query: the row that is asked.
-        shots: as selected.
-        how: ``random`` draws evenly from the label set, the right label included; ``flipped``
-            evenly from all others; ``none`` shows the inputs alone.
-        seed: that of the shots entry.
-        one_draw: whether all queries share the shots: then a shot keeps its label over them.
+        query: the query's row.
+        shots: the shots as selected.
+        how: ``random`` draws evenly from the label set, including the right label; ``flipped``
+            draws evenly from all others; ``none`` shows no label.
+        seed: the seed of the shots entry.
+        one_draw: whether all queries share the shots: then a shot has the same label in all.
 
     Raises:
         DataError: a shot has no other label.
@@ -141,7 +141,7 @@ def relabel(
 
 
 def identify_labels(shots: ShotsEntry, one_draw: bool) -> dict[str, JSON]:
-    """What of the switch changes a prompt: nothing for the shots' own labels."""
+    """Return what the shown labels change in a prompt, for fingerprints; empty for ``gold``."""
     if shots.shown_labels == "gold":
         return {}
     if shots.shown_labels == "none":
@@ -152,10 +152,10 @@ def identify_labels(shots: ShotsEntry, one_draw: bool) -> dict[str, JSON]:
 def check_labels(
     shots: ShotsEntry, template: Template, method: Method, engine: Mapping[str, Any]
 ) -> None:
-    """Refuse what the switch has no meaning for.
+    """Refuse shown labels that have no meaning for a template or method.
 
     Raises:
-        ConfigError: other labels where there are none, or none where they are what is given.
+        ConfigError: other labels for free text, or no labels where labels are needed.
     """
     if shots.shown_labels == "gold" or shots.k == 0:
         return

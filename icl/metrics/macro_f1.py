@@ -28,16 +28,16 @@ class MacroF1:
     (Of the two formulas under this name it is the mean of F1s, not the F1 of the means: Opitz
     and Burst 2019, https://arxiv.org/abs/1911.03347.) The gold label is the target that was
     predicted, else the first target. A prediction that could not be parsed is a miss of the
-    gold label and no label of its own.
+    gold label and is not a label itself.
     """
 
     name = "macro_f1"
     label = "macro-F1"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows of true positives, false positives and false negatives of each label.
+        """Count true positives, false positives and false negatives for each label.
 
-        The three blocks stand beside each other, labels sorted.  # (n, 3 * labels)
+        The three blocks are concatenated, labels sorted.  # (n, 3 * labels)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

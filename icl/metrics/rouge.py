@@ -21,12 +21,12 @@ __all__ = ["Rouge1", "Rouge2", "RougeL", "RougeLsum"]
 
 
 STEMMED_CHARS = 3
-"""rouge_score stems words longer than this, as ROUGE-1.5.5 does."""
+"""Longest words that are not stemmed, as in ROUGE-1.5.5."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """The tokenizer that rouge_score asks for."""
+    """A tokenizer with the interface that rouge_score expects."""
 
     stem: bool
 
@@ -57,7 +57,7 @@ class _Rouge:
     label: ClassVar[str]
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [F1, 1].  # (n, 2)
+        """Compute rows [F1, 1].  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.
@@ -83,7 +83,7 @@ class _Rouge:
 
 
 def _lines(text: str) -> str:
-    """One sentence a line, which is where ROUGE-Lsum parts a summary."""
+    """Write one sentence per line, which is where ROUGE-Lsum splits a summary."""
     return "\n".join(split_sentences(text))
 
 

@@ -1,4 +1,4 @@
-"""TER by sacreBLEU: edits, shifts of phrases among them, that turn a prediction into a target.
+"""TER by sacreBLEU: edits, including shifts of phrases, that turn a prediction into a target.
 
 Snover et al. 2006, https://aclanthology.org/2006.amta-papers.25.
 """
@@ -29,7 +29,7 @@ class TER:
     """
 
     normalized: bool = False
-    """Part punctuation from words first."""
+    """Separate punctuation from words first."""
     no_punct: bool = False
     asian_support: bool = False
     """With ``normalized`` or ``no_punct``: treat Chinese and Japanese characters one by one."""
@@ -40,7 +40,7 @@ class TER:
     better = "lower"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Least number of edits and mean length of the targets.  # (n, 2)
+        """Compute the least number of edits and the mean length of the targets.  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

@@ -26,7 +26,7 @@ class TokenF1:
     label = "tok-F1"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [F1, 1].  # (n, 2)
+        """Compute rows [F1, 1].  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

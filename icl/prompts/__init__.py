@@ -1,1 +1,1 @@
-"""A ``.j2`` file becomes a prompt, and a prompt becomes text or chat turns."""
+"""Prompts: parsing ``.j2`` files, rendering them, and turning prompts into text or chat turns."""

@@ -1,7 +1,7 @@
-"""The noisy channel: every label is given in turn, and the input is scored.
+"""The noisy channel method: the prompt names each label in turn, and the input is scored.
 
-Direct ranking asks for log P(label | input), the channel for log P(input | label), with shots in
-the same direction: label first, input behind it (Min et al. 2022, arXiv 2108.04106). Since the
+Direct ranking computes log P(label | input), the channel log P(input | label), with shots in
+the same direction: label first, then the input (Min et al. 2022, arXiv 2108.04106). Since the
 same input is scored for every label, no label is favoured by its length or its frequency.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["Channel"]
 
 @dataclass(frozen=True)
 class Channel:
-    r"""A template read from the label to the input, by its section ``[[channel]]``.
+    r"""A template in the noisy-channel direction, given by its ``[[channel]]`` section.
 
     >>> channel = Channel(load_template("sentiment/channel"))           # doctest: +SKIP
     >>> channel.choices()[0]                                             # doctest: +SKIP
@@ -29,7 +29,7 @@ class Channel:
 
     template: Template
     given: str = ""
-    """The label's text that :meth:`prompt` ends with, of :meth:`choices`."""
+    """The label's text that ends the prompt, from :meth:`choices`."""
 
     @property
     def name(self) -> str:
@@ -37,10 +37,10 @@ class Channel:
         return self.template.name
 
     def check(self) -> Channel:
-        """Itself, if the template says how the channel is written.
+        """Return this channel if its template has a ``[[channel]]`` section.
 
         Raises:
-            TemplateError: it has no ``[[channel]]``.
+            TemplateError: it has none; the message shows how to write one.
         """
         if self.template.file.given is None:
             read = self.template.file.kind.variable or "label"
@@ -52,10 +52,10 @@ class Channel:
         return self
 
     def choices(self, example: Example | None = None) -> list[Choice]:
-        """Every label with the text that gives it; of a ``choose`` template the row's own.
+        """Return every label with its text in the prompt; for a ``choose`` template the row's own.
 
         Raises:
-            ChoiceError: fewer than two labels, or two are given by the same text.
+            ChoiceError: fewer than two labels, or two with the same text.
         """
         template = self.template
         if template.file.kind.labels == "row":
@@ -71,12 +71,16 @@ class Channel:
     def prompt(
         self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None
     ) -> Prompt:
-        """The prompt that gives one label, whose text is :attr:`given`.
+        """Render the prompt that ends with one label's text, :attr:`given`.
 
         Args:
             example: the query; its input is not in the prompt.
-            shots: shown with label and input, in the order they are sent.
-            keep: accepted for :func:`icl.prompts.truncation.fit`; nothing shrinks here.
+            shots: shown with label and input, in this order.
+            keep: ignored; :func:`icl.prompts.truncation.fit` passes it, and nothing can shrink
+                here.
+
+        Raises:
+            TemplateError: a shot has no label.
         """
         template = self.template
         whole = template.prompt(example, keep=keep)  # instruction, system, separator, names
@@ -98,7 +102,7 @@ class Channel:
         )
 
     def scored(self, example: Example) -> Choice:
-        """The continuation that all labels share: the input of an example.
+        """Return the continuation that is scored for every label: the input of an example.
 
         Raises:
             TemplateError: it is empty, so there is nothing to score.

@@ -1,7 +1,7 @@
-"""A prompt as turns, and turns as the text that a model's own chat template makes of them.
+"""Conversion of a prompt to chat turns, and of turns to text by a model's own chat template.
 
-Templates see what transformers' ``apply_chat_template`` shows them, except that the date stands
-still. The text can be made again from :meth:`ChatFormat.identity`, without the model.
+Templates see the same variables as in transformers' ``apply_chat_template``, except that the date
+is fixed. The text can be rendered again from :meth:`ChatFormat.identity`, without the model.
 """
 
 from __future__ import annotations
@@ -39,32 +39,36 @@ __all__ = [
 
 
 DATE = "2025-01-01"
-"""The day that a template is told unless ``chat_date`` says otherwise: any fixed one would do."""
+"""The date that templates see unless ``chat_date`` is set; any fixed one would do."""
 _GIVEN = ("messages", "tools", "documents", "add_generation_prompt")
-"""What every template is given, and so no entry can change."""
+"""Variables that every template receives; a model entry cannot change them."""
 _ANSWER = "the-answer-of-the-assistant"
 
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """The ``chat:`` entry of a model.
+    """The options under ``chat:`` in a model entry.
 
     >>> ChatOptions.of({"use": "always", "shots": "one_turn"}, "a model").shots
     'one_turn'
     """
 
     use: Literal["auto", "never", "always"] = "never"
-    """``auto``: where the model's files declare an end of turn beside their end of text."""
+    """``auto``: use chat if the model's files declare an end of turn besides their end of text."""
     shots: Literal["turns", "one_turn"] = "turns"
-    """A user and an assistant turn for each shot, or the flat few-shot text in one user turn."""
+    """``turns``: a user and an assistant turn for each shot; ``one_turn``: all in one user turn."""
     system: Literal["keep", "merge"] = "keep"
-    """``merge`` opens the first user turn with the system text, for models without that role."""
+    """``merge``: put the system text into the first user turn, for models without a system role."""
     assistant_prefix: str = ""
-    """Begins every answer: written behind the header of the assistant's turn."""
+    """Text that begins every answer, directly after the header of the assistant's turn."""
 
     @classmethod
     def of(cls, given: object, where: str) -> ChatOptions:
-        """Check what a file says: a mapping, or one word for ``use``.
+        """Check and convert the value of ``chat:``: a mapping, or one word for ``use``.
+
+        Args:
+            given: the value.
+            where: the model, for messages.
 
         Raises:
             ModelError: an unknown key or value.
@@ -91,9 +95,9 @@ class ChatOptions:
 
 
 def trim_opening(text: str, prefix: str = "") -> str:
-    """Drop the white space that a text would begin an assistant's turn with.
+    """Drop a text's leading white space at the start of an assistant's turn.
 
-    Behind a ``prefix``, which stands before the text, it is kept.
+    After a ``prefix``, which comes before the text, the white space stays.
 
     >>> trim_opening(" x"), trim_opening(" x", "Answer:")
     ('x', ' x')
@@ -104,9 +108,9 @@ def trim_opening(text: str, prefix: str = "") -> str:
 def make_messages(
     prompt: Prompt, options: ChatOptions | None = None, prefix: str = ""
 ) -> list[dict[str, str]]:
-    r"""The turns of a prompt; ``prefix`` opens the answer of every shot.
+    r"""Convert a prompt to chat turns; ``prefix`` begins the answer of every shot.
 
-    Leading white space of targets is dropped, unless something stands before them.
+    Leading white space of the shots' answers is dropped unless there is a prefix.
 
     >>> make_messages(Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),)))[1]
     {'role': 'assistant', 'content': 'x'}
@@ -132,30 +136,30 @@ def make_messages(
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """A chat template with everything that it is rendered with."""
+    """A model's chat template, with all options and variables that it is rendered with."""
 
     source: str
-    """The model, for messages."""
+    """The model's name, for messages."""
     template: str = field(repr=False)
     """Jinja text."""
     special: Mapping[str, str]
-    """``bos_token``, ``eos_token`` and their like, by these names."""
+    """Special tokens by name: ``bos_token``, ``eos_token`` and others."""
     options: ChatOptions = ChatOptions(use="always")
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """What a template may be told: ``enable_thinking: false``."""
+    """Variables for the template from the model entry: ``enable_thinking: false``."""
     day: str = DATE
-    """ISO date that ``strftime_now`` of the template sees."""
+    """ISO date that the template's ``strftime_now`` formats."""
     front: str = ""
-    """BOS, where it is asked for and the template writes none."""
+    """The BOS token, if the model wants one and the template does not write it."""
     names: tuple[str, ...] = ()
-    """Texts of the control tokens: what a row spells of them never reaches the template."""
+    """Texts of the control tokens; where a row spells one, the template does not see it."""
 
     def check(self) -> ChatFormat:
-        """Find mistakes before anything is asked.
+        """Check the template, its variables and the date before anything is sent.
 
         Raises:
-            ModelError: a template that is malformed or does not read what it is told, or a date
-                that is none.
+            ModelError: the template is malformed or does not read a variable of ``chat_kwargs``, or
+                the date is invalid.
         """
         try:
             date.fromisoformat(self.day)
@@ -180,7 +184,7 @@ class ChatFormat:
         return self
 
     def render(self, turns: Sequence[Mapping[str, str]], asks: bool) -> str:
-        """The text of turns; ``asks`` adds the header of the answer.
+        """Render turns as text; ``asks`` adds the header of the answer's turn.
 
         Raises:
             EngineError: the template refuses these turns.
@@ -199,7 +203,7 @@ class ChatFormat:
             raise EngineError(self._refusal(turns, error)) from error
 
     def _refusal(self, turns: Sequence[Mapping[str, str]], error: Exception) -> str:
-        """Why turns cannot be rendered, with what may help: found by trying it."""
+        """Describe why turns cannot be rendered, with a repair found by trying it."""
         why = f"the chat template of {self.source} refuses these turns ({join_lines(error)})"
         if turns[0]["role"] == "system":
             try:
@@ -211,11 +215,11 @@ class ChatFormat:
 
     @cached_property
     def controls(self) -> Controls:
-        """The control tokens by their texts."""
+        """The control tokens, for finding and hiding them in text."""
         return Controls(self.names)
 
     def marked(self, prompt: Prompt) -> MarkedText:
-        """What is sent for a prompt, and which control tokens in it are plain text.
+        """Render a prompt as it is sent, and mark the spelled control tokens that are plain text.
 
         Raises:
             EngineError: the template refuses the prompt's turns.
@@ -229,7 +233,7 @@ class ChatFormat:
 
     @cached_property
     def after_answer(self) -> str:
-        """What the template writes behind an answer, to the end of the text.
+        """The text that the template writes after an answer, up to the end.
 
         Raises:
             ModelError: the template does not write the assistant's turns.
@@ -245,13 +249,13 @@ class ChatFormat:
 
     @cached_property
     def before_answer(self) -> str:
-        """What stands between a user's text and the answer: the header of the assistant's turn."""
+        """The text between a user's turn and the answer: the header of the assistant's turn."""
         turn = {"role": "user", "content": _ANSWER}
         asked = self.render([turn], asks=True).rpartition(_ANSWER)[2]
         return asked + self.options.assistant_prefix
 
     def identity(self) -> dict[str, JSON]:
-        """Everything that changes the text: the template itself, so that nothing else is needed."""
+        """Return everything that changes the text, the template included; :meth:`of` reads it."""
         prefix = self.options.assistant_prefix
         made: dict[str, JSON] = {
             "template": self.template,
@@ -267,7 +271,7 @@ class ChatFormat:
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> ChatFormat:
-        """The format that :meth:`identity` tells of."""
+        """Rebuild a chat format from its :meth:`identity`."""
         names = ("shots", "system", "assistant_prefix")
         chosen = {name: kept[name] for name in names if name in kept}
         return cls(
@@ -283,9 +287,9 @@ class ChatFormat:
 
 
 def drop_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict[str, JSON]:
-    """An engine's identity without the chat options that change no prompt of a condition.
+    """Return an engine's identity without chat options that have no effect in a condition.
 
-    Without shots there is one turn either way, and without a system section nothing to merge.
+    Without shots there is only one turn, and without a system section there is nothing to merge.
     """
     chat = engine.get("chat")
     if not isinstance(chat, Mapping):
@@ -314,7 +318,7 @@ def render_sent(prompt: Prompt, engine: Mapping[str, Any]) -> str:
 
 
 def write_continuation(text: str, engine: Mapping[str, Any]) -> str:
-    """A text to be scored behind a prompt, as an engine of this identity was sent it."""
+    """Return a scored continuation in the form in which an engine with this identity sent it."""
     chat = engine.get("chat")
     if not isinstance(chat, Mapping):
         return text
@@ -322,7 +326,7 @@ def write_continuation(text: str, engine: Mapping[str, Any]) -> str:
 
 
 class _Generation(Extension):
-    """``{% generation %}`` marks an answer for training; here it writes what stands in it."""
+    """The block ``{% generation %}``, which marks an answer for training; it writes its content."""
 
     tags = {"generation"}
 
@@ -333,7 +337,7 @@ class _Generation(Extension):
 
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
-    """Jinja as chat templates expect it: blocks trimmed, JSON without HTML escapes."""
+    """Create the Jinja environment that chat templates expect: trimmed blocks, unescaped JSON."""
     made = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )

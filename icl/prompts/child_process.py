@@ -1,11 +1,12 @@
-"""Templates that a stranger wrote, parsed and rendered in a bounded child process.
+"""A bounded child process that parses and renders templates written by strangers.
 
-Such are an edited one, and those that a run folder keeps: of its prompts, and of its model's chat.
+Such templates are one edited in the workbench, and those stored in a run folder: of its prompts,
+and of its model's chat. Jinja folds constants while it compiles and swallows exceptions there, so
+neither a signal nor a thread can stop it; a process can be killed. The process is started once,
+reused, and replaced after a kill.
 
-Jinja folds constants while it compiles and swallows exceptions there, so neither a signal nor a
-thread can stop it; a process can be killed. It is spawned once, kept, and replaced after a kill.
-Both ends of the line stand here: :class:`Sandbox` is the parent's, :func:`serve` the child's.
-Messages are JSON behind their length, never pickles.
+Both ends of the connection are in this file: :class:`Sandbox` is the parent's, :func:`serve` the
+child's. Messages are JSON preceded by their length, never pickles.
 """
 
 from __future__ import annotations
@@ -55,18 +56,18 @@ __all__ = ["SandboxLimits", "Sandbox", "serve"]
 
 _LENGTH = struct.Struct("!I")
 _START_S = 30.0
-"""How long a child may take to start on a busy machine."""
+"""Seconds that a child may take to start on a busy machine."""
 _PATIENCE = 10
-"""Seconds on the wall for one of the processor."""
+"""Seconds of wall time allowed for each second of processor time."""
 Left: TypeAlias = Callable[[], float]
-"""Seconds left; raises TimeoutError when there are none."""
+"""Returns the seconds left; raises TimeoutError if there are none."""
 _PARTS = ("query", "instruction", "shots", "separator", "system")
-"""Of a prompt, what stands in the text that is sent."""
+"""The fields of a prompt that make up the text that is sent."""
 
 
 @dataclass(eq=False)
 class _Turn:
-    """The time that one template has left; asked by one thread."""
+    """The remaining time of one template; used by one thread."""
 
     sandbox: Sandbox
     name: str
@@ -83,7 +84,7 @@ class _Turn:
 
 @dataclass(frozen=True)
 class _ChildHalf(TemplateHalf):
-    """A half that the child renders."""
+    """A template half that the child renders."""
 
     reads: tuple[tuple[str, int], ...]
     keys: tuple[str, ...] | None
@@ -106,7 +107,7 @@ class _ChildHalf(TemplateHalf):
 
 
 def _file(made: Mapping[str, Any], turn: _Turn) -> TemplateFile:
-    """A parsed file of plain JSON values, whose halves the child renders."""
+    """Rebuild a parsed template file from JSON values; the child renders its halves."""
     head: dict[str, Any] = {
         key: tuple(v) if isinstance(v, list) else v for key, v in made["head"].items()
     }
@@ -126,7 +127,7 @@ def _file(made: Mapping[str, Any], turn: _Turn) -> TemplateFile:
 
 
 class Sandbox:
-    r"""The parent's end: one child process, started at first need, shared by all threads.
+    r"""The parent's side: one child process, started when first needed and shared by all threads.
 
     >>> sandbox = Sandbox()                                                # doctest: +SKIP
     >>> sandbox.bind("Q: {{ q }}\nA:||| {{ target }}", "mine.j2", "en")    # doctest: +SKIP
@@ -147,10 +148,17 @@ class Sandbox:
         label_language: str | None = None,
         label_set: Sequence[str] = (),
     ) -> Template:
-        """Parse template text in the child; what the template renders is rendered there too.
+        """Parse template text in the child, and render the resulting template there too.
+
+        Args:
+            text: the template.
+            name: its name, for messages.
+            language_tag: prompt language.
+            label_language: language of the label words; the prompt language by default.
+            label_set: labels of the data, used if the template lists none.
 
         Raises:
-            TemplateError: malformed, too large, too slow, or what ``load_template`` raises.
+            TemplateError: malformed, too large, too slow, or any error of ``load_template``.
         """
         turn = self._turn(text, name)
         asked = [text, name, language_tag, label_language, list(label_set)]
@@ -159,7 +167,7 @@ class Sandbox:
         return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
 
     def template_of(self, copy: TemplateCopy) -> Template:
-        """A template as a condition folder keeps it, by :func:`icl.prompts.template.restore`.
+        """Restore a stored template in the child; see :func:`icl.prompts.template.restore`.
 
         Raises:
             TemplateError: malformed, too large or too slow.
@@ -170,7 +178,7 @@ class Sandbox:
         return Template(file, copy.language, copy.words, copy.labels, copy.fallbacks)
 
     def sent_text(self, prompt: Prompt, engine: Mapping[str, Any]) -> str:
-        """What such an engine was sent, by :func:`icl.prompts.chat_template.render_sent`.
+        """Render what an engine sent, in the child; see :mod:`icl.prompts.chat_template`.
 
         Raises:
             EngineError: its chat template refuses the prompt.
@@ -214,7 +222,7 @@ class Sandbox:
 
     @property
     def rendering(self) -> Rendering:
-        """Both, to read a run with."""
+        """Both render functions of this sandbox, for reading a run."""
         return Rendering(self.template_of, self.sent_text)
 
     def _turn(self, text: str, name: str) -> _Turn:
@@ -227,7 +235,11 @@ class Sandbox:
         return _Turn(self, name, self.limits.cpu_s)
 
     def ask(self, message: Mapping[str, Any], name: str, within_s: float) -> Any:
-        """Send one message and wait for its answer; a child that is too slow is replaced."""
+        """Send one message and return its answer; a child that is too slow is replaced.
+
+        Raises:
+            TemplateError: the child took longer than ``within_s`` seconds, or ended.
+        """
         with self._lock:
             line = self._open()
             assert self._process is not None
@@ -248,13 +260,13 @@ class Sandbox:
             return answer
 
     def start(self) -> None:
-        """Start the child, so that the first template need not wait for it."""
+        """Start the child now, so that the first template does not wait for it."""
         with self._lock:
             if self._process is None:
                 self._spawn()
 
     def close(self) -> None:
-        """End the child."""
+        """Kill the child."""
         with self._lock:
             self._end()
 
@@ -352,7 +364,7 @@ def _read(line: socket.socket, size: int, left: Left | None) -> bytearray:
 
 
 def _wall_time(seconds: float) -> Left:
-    """Seconds left of so many from now; raises TimeoutError when there are none."""
+    """Make a timer of wall seconds; it raises TimeoutError once they are used up."""
     ends = time.monotonic() + seconds
 
     def left() -> float:
@@ -364,9 +376,9 @@ def _wall_time(seconds: float) -> Left:
 
 
 def _child_time(pid: int, seconds: float) -> Left:
-    """The same in seconds of the child's processor: on a busy machine it works now and then only.
+    """Make a timer of the child's processor seconds: on a busy machine it runs only now and then.
 
-    A child that waits for something else is left ``_PATIENCE`` times as long.
+    A child that waits for something else has ``_PATIENCE`` times as long.
     """
     began, wall = _spent(pid), _wall_time(_PATIENCE * seconds)
 
@@ -380,7 +392,7 @@ def _child_time(pid: int, seconds: float) -> Left:
 
 
 def _spent(pid: int) -> float:
-    """Processor seconds of a process; 0 for one that has ended, which its line tells."""
+    """Return the processor seconds used by a process; 0 if it has ended."""
     import psutil
 
     try:
@@ -412,7 +424,7 @@ def _cpu_allowed() -> float:
 
 
 def serve(line: socket.socket, limits: SandboxLimits) -> None:
-    """The child: bound itself, then answer until the parent closes the line."""
+    """Run the child: limit its own resources, then answer messages until the connection closes."""
     import resource
 
     bounds = [(resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)]

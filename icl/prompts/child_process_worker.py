@@ -1,4 +1,4 @@
-"""The work of the child process of :mod:`icl.prompts.child_process`, and its limits."""
+"""The work done in the child process of :mod:`icl.prompts.child_process`, and its limits."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ EXPRESSIONS = "the expressions of the data"
 """What messages call them together."""
 
 
-CHAT = "the chat template that was kept"
-"""What messages call it."""
+CHAT = "the stored chat template"
+"""Name of a stored chat template in messages."""
 _WRONG = (
     JinjaError,
     ArithmeticError,
@@ -37,27 +37,31 @@ _WRONG = (
     TypeError,
     ValueError,
 )
-"""What a chat template, or what is kept beside it, may raise."""
+"""Exceptions that a chat template, or malformed values stored with it, may cause."""
 _LONGEST_MESSAGE = 2000
-"""Characters of an error message: a template may write what is quoted in it."""
+"""Most characters of an error message: a template controls the text that is quoted in it."""
 _HALVES = ("input", "target", "query", "instruction", "system", "given", "scored")
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    """What a template may use."""
+    """Limits on the time, memory and output of a template."""
 
     cpu_s: float = 1.0
-    """Seconds of a processor for one :meth:`Sandbox.bind` and all that its template renders."""
+    """Processor seconds for one :meth:`Sandbox.bind` and everything that its template renders."""
     memory_bytes: int = 256 << 20
-    """Address space of the child."""
+    """Address space of the child process."""
     source_bytes: int = 64 << 10
     output_bytes: int = 1 << 20
     """UTF-8 bytes of one rendered half."""
 
 
 def answer_request(message: Mapping[str, Any], limits: SandboxLimits) -> dict[str, Any]:
-    """``value``, or ``error`` and ``message``; ``full`` if the process ran out of memory."""
+    """Answer one message of the parent.
+
+    Returns:
+        ``value``, or ``error`` and ``message``; and ``full`` if the process ran out of memory.
+    """
     (kind, asked), *_ = message.items()
     learn_kinds(message.get("kinds", ()))
     named = {"sent": CHAT, "columns": EXPRESSIONS, "rows": EXPRESSIONS}
@@ -129,7 +133,7 @@ def _bounded(text: str, where: str, limits: SandboxLimits) -> str:
 
 
 def _sent(parts: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
-    """The text that was sent, whatever a folder that a stranger wrote says of the chat."""
+    """Render the text that was sent; errors caused by a stranger's folder become TemplateError."""
     try:
         return render_sent(Prompt(**parts), engine)
     except _WRONG as error:
@@ -140,7 +144,7 @@ def _sent(parts: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
 def _bind(
     text: str, name: str, language_tag: str, label_language: str | None, label_set: list[str]
 ) -> dict[str, Any]:
-    """A template in plain JSON values: what :meth:`Sandbox.bind` puts together again."""
+    """Bind a template, and return it as JSON values that :meth:`Sandbox.bind` reassembles."""
     file = parse_template(text, name, Path(name))
     made = bind(file, language_tag, label_language, label_set)
     return {
@@ -152,7 +156,7 @@ def _bind(
 
 
 def _parsed(file: TemplateFile) -> dict[str, Any]:
-    """A parsed file in plain JSON values, of which :func:`_file` makes one again."""
+    """Return a parsed file as JSON values that the parent's ``_file`` reassembles."""
     return {
         "text": file.text,
         "head": {k: v for k, v in vars(file.head).items() if k != "labels"},

@@ -1,4 +1,4 @@
-"""The choices of a ranking task: told apart, and ended where one begins another."""
+"""Checks on the choices of a ranking task, and terminators for choices that begin another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LABELS", "ROW", "Remedies", "check_choices", "end_choices"]
 
 
 class Remedies(NamedTuple):
-    """What to do about choices that cannot be told apart."""
+    """Texts that say how to repair choices which cannot be distinguished."""
 
     few: str
     empty: str
@@ -25,16 +25,16 @@ LABELS = Remedies(
     "give it a word under `labels:`",
     "give each its own word",
 )
-"""For choices that are the labels of a template."""
+"""Repairs for choices that are the labels of a template."""
 ROW = Remedies(*["repair the row, or leave it out of the data"] * 3)
-"""For choices that stand in a row of the data."""
+"""Repairs for choices that are in a row of the data."""
 
 
 def check_choices(choices: Sequence[Choice], where: str, remedies: Remedies) -> list[Choice]:
-    """The choices, if there are two or more and they can be told apart.
+    """Return the choices if there are at least two, all different and not empty.
 
     Raises:
-        ChoiceError: fewer than two choices, or one is empty or doubled.
+        ChoiceError: fewer than two choices, or one is empty or equals another.
     """
     if len(choices) < 2:
         raise ChoiceError(
@@ -56,11 +56,16 @@ def check_choices(choices: Sequence[Choice], where: str, remedies: Remedies) -> 
 
 
 def end_choices(choices: Sequence[Choice], mode: str, terminator: str) -> list[Choice]:
-    """The choices with the terminator that is scored behind each.
+    """Add the terminator to choices, which is scored after their text.
 
     A sum of log-probabilities can never prefer the longer of two choices when the shorter one
-    begins it. ``auto`` ends just these shorter ones, which leaves no choice the beginning of
-    another: each sum is then the probability of an event that excludes all others.
+    begins it. Mode ``auto`` adds the terminator to just these shorter ones, so that no choice is
+    the beginning of another: each sum is then the probability of an event that excludes all others.
+
+    Args:
+        choices: the choices of one row.
+        mode: ``auto``, ``always`` or ``never``.
+        terminator: text that ends a choice.
     """
     ordered = sorted(choice.text for choice in choices)
     begins = {

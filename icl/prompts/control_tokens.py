@@ -1,8 +1,9 @@
-"""Control tokens (begin and end of turns) of a chat template, and text that only spells them.
+"""Control tokens of a chat template (begin and end of turns), and text that merely spells them.
 
-A row that holds ``<|im_end|>`` must not end its turn. So what turns hold is hidden from the
-template while it is rendered, and tokenized by a copy of the tokenizer whose control tokens bear
-marks that only the template's own get: in one piece with the text around, offsets unchanged.
+A row that contains ``<|im_end|>`` must not end its turn. So the content of turns is hidden from the
+template while it is rendered. It is then tokenized by a copy of the tokenizer in which the names of
+control tokens carry marks that only the template's own tokens receive, so that a text and its
+surroundings are tokenized in one piece, with unchanged offsets.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OPEN, _CLOSE, _MARK = "\U000f2000", "\U000f2001", "\U000f2002"
 
 @dataclass(frozen=True, slots=True)
 class MarkedText:
-    """A text, and which of the control tokens that it spells are plain text."""
+    """A text, and the positions at which a control token's name is plain text."""
 
     text: str
     plain: tuple[tuple[int, int], ...] = ()
@@ -40,10 +41,10 @@ class MarkedText:
 
 
 def find_control_names(tokenizer: Any, written: str) -> tuple[str, ...]:
-    """The control tokens of a tokenizer of transformers under a chat template.
+    """Find the control tokens of a transformers tokenizer that uses a chat template.
 
-    They are its special tokens, and those added ones that ``written`` (the template) spells;
-    other added tokens, such as runs of spaces, are text like any other.
+    These are its special tokens, and added tokens that ``written`` (the template) spells. Other
+    added tokens, such as runs of spaces, are ordinary text.
     """
     added = tokenizer.added_tokens_decoder.values()
     names = (str(token.content) for token in added if token.special or token.content in written)
@@ -52,7 +53,7 @@ def find_control_names(tokenizer: Any, written: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Controls:
-    """The texts of control tokens: finding, hiding and showing them.
+    """Names of control tokens, with functions that find, hide and restore them in text.
 
     >>> controls = Controls(("<end>",))
     >>> marked = controls.shown(f"<user>{controls.hide('a<end>b')}<end>")
@@ -64,15 +65,15 @@ class Controls:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches any of them, the longest first."""
+        """Regular expression that matches any of them, the longest first."""
         longest_first = sorted(self.names, key=len, reverse=True)
         return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     def hide(self, text: str) -> str:
-        """The text with every control token that it spells replaced by private-use characters.
+        """Replace every control token that a text spells by private-use characters.
 
         Raises:
-            EngineError: the text holds these characters itself.
+            EngineError: the text contains these characters itself.
         """
         for taken in (_OPEN, _CLOSE, _MARK):
             if taken in text:
@@ -83,7 +84,7 @@ class Controls:
         return self.pattern.sub(lambda found: f"{_OPEN}{self.names.index(found[0])}{_CLOSE}", text)
 
     def shown(self, rendered: str) -> MarkedText:
-        """A rendered text with what was hidden put back, and where it stands."""
+        """Put hidden names back into a rendered text, marked as plain text."""
         first, *parts = re.split(f"{_OPEN}(\\d+){_CLOSE}", rendered)
         made = MarkedText(first)
         for number, following in zip(parts[::2], parts[1::2], strict=True):
@@ -91,14 +92,14 @@ class Controls:
         return made
 
     def plain(self, text: str) -> MarkedText:
-        """A text of which every control token is plain text."""
+        """Mark every control token in a text as plain text."""
         return MarkedText(text, tuple(found.span() for found in self.pattern.finditer(text)))
 
     def marks(self, text: MarkedText) -> tuple[str, list[int]]:
-        """The text with marks around the control tokens that are meant.
+        """Put marks around the control tokens that are not plain text.
 
-        The list has a place for each border between characters of the marked text: the border in
-        the text itself.
+        Returns:
+            The marked text; and for each border between its characters, the border in ``text``.
         """
         pieces: list[str] = []
         places: list[int] = []
@@ -117,17 +118,17 @@ class Controls:
 
 @dataclass
 class ControlCodec:
-    """Text -> tokens, where control tokens come from the template alone."""
+    """A tokenizer for which only the template's control tokens are control tokens."""
 
     tokenizer: Any
     """A fast tokenizer of transformers."""
     controls: Controls
 
     def tokens(self, text: MarkedText) -> list[Token]:
-        """The tokens of a text; none are added to it.
+        """Tokenize a text without adding special tokens.
 
         Raises:
-            EngineError: the tokenizer makes a control token of plain text, as it should not.
+            EngineError: the tokenizer turns plain text into a control token.
         """
         if not text.plain:
             found = self.tokenizer(
@@ -147,7 +148,7 @@ class ControlCodec:
 
     @cached_property
     def _copy(self) -> tuple[Any, dict[int, int]]:
-        """The tokenizer with marked names of control tokens, and its added ids -> the own ones."""
+        """A copy of the tokenizer with marked control names, and its added ids -> original ids."""
         from tokenizers import Tokenizer
 
         config = json.loads(self.tokenizer.backend_tokenizer.to_str())

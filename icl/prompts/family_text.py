@@ -1,6 +1,6 @@
-"""What a model family wants written otherwise: a text before every prompt, a sign for line breaks.
+"""Text conventions of a model family: a prefix for every prompt, and a sign for line breaks.
 
-AlexaTM 20B is told its mode by ``[CLM] `` and its tokenizer drops line breaks, for which its
+AlexaTM 20B needs ``[CLM] `` in front of prompts and its tokenizer drops line breaks, for which its
 authors wrote ``<br>`` (Soltan et al. 2022, arXiv 2208.01448); T5 has task prefixes (Raffel et al.
 2020) and UL2 mode tokens (Tay et al. 2022, arXiv 2205.05131).
 """
@@ -18,7 +18,7 @@ __all__ = ["LineBreakStream", "Wording"]
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    r"""How texts are written for a model, and read back.
+    r"""Conversion of texts to the form that a model family expects, and back.
 
     >>> alexa = Wording("[CLM] ", "<br>")
     >>> alexa.prompt("one\ntwo"), alexa.text(" set\n"), alexa.back("a<br>b")
@@ -26,15 +26,15 @@ class Wording:
     """
 
     prefix: str = ""
-    """Put before every prompt, as it is."""
+    """Text before every prompt."""
     newline: str | None = None
-    """Stands for each line break of prompts and choices; None: line breaks are sent."""
+    """Text that replaces each line break of prompts and choices; None keeps line breaks."""
 
     def check(self, source: str) -> Wording:
-        """Itself, if its parts can be used.
+        """Return this object if its options are valid.
 
         Raises:
-            ModelError: naming the option, its value and what is accepted.
+            ModelError: an option is not; the message names it, its value and what is accepted.
         """
         if not isinstance(self.prefix, str):
             raise ModelError(
@@ -49,29 +49,29 @@ class Wording:
         return self
 
     def prompt(self, text: str) -> str:
-        """A prompt as it is sent."""
+        """Convert a prompt to the text that is sent."""
         return self.prefix + self.text(text)
 
     def text(self, text: str) -> str:
-        """A choice or a part of a prompt as it is sent."""
+        """Convert a choice or a part of a prompt to the text that is sent."""
         return text if self.newline is None else text.replace("\n", self.newline)
 
     def back(self, text: str) -> str:
-        """An output with line breaks again."""
+        """Restore the line breaks of an output."""
         return text if self.newline is None else text.replace(self.newline, "\n")
 
     def stops(self, stops: Sequence[str]) -> tuple[str, ...]:
-        """Stop strings as the model writes them, and as they are."""
+        """Return stop strings both as the model writes them and as given."""
         return tuple(dict.fromkeys([*map(self.text, stops), *stops]))
 
     def identity(self) -> dict[str, JSON]:
-        """What of this is set, for fingerprints; nothing where nothing is."""
+        """Return the options that are set, for fingerprints; empty if none are."""
         set_here = {"prefix": self.prefix or None, "newline": self.newline}
         return {name: value for name, value in set_here.items() if value is not None}
 
 
 class LineBreakStream:
-    r"""Hands streamed text on with line breaks, keeping back what may begin the sign for one.
+    r"""A callback that restores line breaks in streamed text, and holds back an incomplete sign.
 
     >>> said = []
     >>> heard = LineBreakStream(Wording(newline="<br>"), lambda index, text: said.append(text))
@@ -88,7 +88,7 @@ class LineBreakStream:
         self._held: dict[int, str] = {}
 
     def __call__(self, index: int, text: str) -> None:
-        """Take a piece of the output of a prompt."""
+        """Receive the next piece of the output of a prompt."""
         sign = self._wording.newline or ""
         text = self._wording.back(self._held.get(index, "") + text)
         sizes = range(min(len(sign) - 1, len(text)), 0, -1)
@@ -98,6 +98,6 @@ class LineBreakStream:
             self._on_token(index, text[:cut])
 
     def close(self, index: int) -> None:
-        """The output is complete: give out what was kept back."""
+        """Emit the text held back for a prompt whose output is complete."""
         if rest := self._held.pop(index, ""):
             self._on_token(index, rest)

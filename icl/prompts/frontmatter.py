@@ -1,4 +1,4 @@
-"""The front matter of a template file, and what each kind of template must look like."""
+"""The front matter of a template file, and the checks on each kind of template."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 GOLD = frozenset({"label", "target", "targets"})
-"""Names that hold the answer in every template."""
+"""Variable names that hold the answer in every template."""
 CHOICE_ENDS = ("auto", "always", "never")
 _LISTS = ("stop", "shared_fields", "answer_fields", "choices", "choice_labels")
 _RULE = re.compile(r"^---[ \t]*\n", re.M)
@@ -41,13 +41,13 @@ _RULE = re.compile(r"^---[ \t]*\n", re.M)
 
 @dataclass(frozen=True)
 class FrontMatter:
-    """What may stand between the ``---`` lines."""
+    """The keys accepted between the ``---`` lines of a template file."""
 
     task: str = "generate"
     labels: Any = None
     label_field: str | None = None
     choices: tuple[str, ...] = ()
-    """Fields that hold the row's own choices, one each; a single one holds the list of them."""
+    """Fields with the row's own choices, one each; a single field holds a list of them."""
     choice_labels: tuple[str, ...] = ("index",)
     """How the answer names a choice: ``index`` from 0, ``text``, a label for each choice, or
     the one field of the row that lists its labels."""
@@ -67,15 +67,15 @@ class FrontMatter:
 
     @property
     def kind(self) -> Kind:
-        """What the kind under ``task:`` decides."""
+        """The kind of task named under ``task:``."""
         return kind_of(self.task)
 
 
 def split_front_matter(text: str, path: Path) -> tuple[FrontMatter, str, int]:
-    """Front matter, the text behind it, and the line on which that text begins.
+    """Split a template into front matter, the text after it, and the line where that text begins.
 
     Raises:
-        TemplateError: not YAML, an unknown key or a wrong value, with the line.
+        TemplateError: not YAML, an unknown key or a wrong value; names the line if it is known.
     """
     opening = _RULE.match(text)
     if opening is None:
@@ -97,7 +97,7 @@ def split_front_matter(text: str, path: Path) -> tuple[FrontMatter, str, int]:
 
 
 def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
-    """Check the values that YAML gave, key by key."""
+    """Check the keys and values of the front matter one by one."""
     known = {f.name for f in fields(FrontMatter)}
     checked = dict(values)
     for key, value in values.items():
@@ -154,7 +154,7 @@ def check_kind(
     query: TemplateHalf | None,
     others: Sequence[TemplateHalf | None],
 ) -> None:
-    """Check what a target half reads, and where a span is marked ``fit``.
+    """Check which variables the halves of a template read, and where a span is marked ``fit``.
 
     Raises:
         TemplateError: the halves do not suit the template's kind.
@@ -186,15 +186,15 @@ def check_kind(
     for half in (before, query):
         if half is not None and len(half.fits) > 1:
             raise TemplateError(
-                f"{path}:{half.fits[1]}: `fit` stands twice; one span may shrink, mark the longest"
+                f"{path}:{half.fits[1]}: `fit` appears twice; one span may shrink, mark the longest"
             )
 
 
 def check_channel(path: Path, head: FrontMatter, given: TemplateHalf, scored: TemplateHalf) -> None:
-    """Check what the halves of ``[[channel]]`` read: the label is given, the input is scored.
+    """Check that ``[[channel]]`` reads the label in its first half only, and has no ``fit``.
 
     Raises:
-        TemplateError: the halves do not suit the template's kind, or the scored one may shrink.
+        TemplateError: the halves do not suit the template's kind, or a span is marked ``fit``.
     """
     needed = head.kind.variable
     if needed is None:
@@ -205,18 +205,18 @@ def check_channel(path: Path, head: FrontMatter, given: TemplateHalf, scored: Te
     reads = set(given.names) - {"labels", "words"}
     if needed not in reads:
         raise TemplateError(
-            f"{path}:{given.first_line}: [[channel]] gives the label, so what stands before ||| "
+            f"{path}:{given.first_line}: [[channel]] gives the label, so the part before ||| "
             f"must read `{needed}`, as in `Intent: {{{{ {needed} }}}}`"
         )
     if head.kind.labels == "shared" and reads - {"label"}:
         raise TemplateError(
-            f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
+            f"{path}:{given.first_line}: the part before ||| in [[channel]] is rendered with "
             f"every label, so it may read only `label`; it reads {sorted(reads - {'label'})}: "
-            "move the input behind |||"
+            "move the input after |||"
         )
     if head.kind.labels == "row" and reads & {*GOLD, head.label_field}:
         raise TemplateError(
-            f"{path}:{given.first_line}: what stands before ||| in [[channel]] is rendered with "
+            f"{path}:{given.first_line}: the part before ||| in [[channel]] is rendered with "
             "every choice, so it cannot read the answer "
             f"{sorted(reads & {*GOLD, head.label_field})}"
         )
@@ -229,10 +229,10 @@ def check_channel(path: Path, head: FrontMatter, given: TemplateHalf, scored: Te
 
 
 def read_answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
-    """The right answers that the ``label_field`` of a row holds; none where it is null.
+    """Return the right answers in the ``label_field`` of a row; none if it is null.
 
     Raises:
-        DataError: the answer of a row whose items are compared is neither an object nor a list.
+        DataError: the kind compares items, and the answer is neither an object nor a list.
     """
     if value is None:
         return ()
@@ -253,11 +253,11 @@ def read_answers(head: FrontMatter, where: str, value: Any) -> tuple[str, ...]:
 
 
 def read_row_choices(head: FrontMatter, where: str, fields: Mapping[str, Any]) -> dict[str, str]:
-    """Label -> text of each choice of a row, in its order.
+    """Read label -> text of each choice of a row, in its order.
 
     Raises:
-        ChoiceError: two choices have one label.
-        TemplateError: a field is not there or holds no text, or there are too few labels.
+        ChoiceError: two choices have the same label.
+        TemplateError: a field is missing or not a text, or there are too few labels.
     """
     for name in head.choices:
         if name not in fields:

@@ -1,8 +1,8 @@
-"""Jinja's sandbox, and a half: the smallest piece of a template that renders on its own.
+"""Jinja's sandbox, and template halves: the smallest pieces that are rendered separately.
 
-Only plain JSON values enter the context, nothing random or dated is offered, and a variable that
-is not there is an error. The sandbox bounds what a template can reach, not how long it works:
-the command line renders the templates of whoever runs it.
+The context holds only plain JSON values, nothing random or dated is available, and a missing
+variable is an error. The sandbox limits what a template can reach, not its running time: the
+command line renders the user's own templates.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["FIT", "NO_TOJSON", "ROW", "RowExpression", "TemplateHalf"]
 
 
 FIT = "\0fit"
-"""Context key of the characters that a span marked ``fit`` may keep; no field is called so."""
+"""Context key for the number of characters left of a span marked ``fit``; no field's name."""
 
 
 def _unpunct(text: str) -> str:
@@ -45,7 +45,7 @@ def _json(value: object) -> str:
 
 @pass_context
 def _fit(context: Context, text: object) -> str:
-    """The span that may shrink; how much of it is kept stands in the context."""
+    """Return the text, shortened to the number of characters in the context if there is one."""
     if isinstance(text, StrictUndefined):
         text = str(text)  # raises, and names what is not there
     if not isinstance(text, str):
@@ -79,15 +79,15 @@ large for a float is compiled to a name that Python does not know."""
 
 @dataclass(frozen=True)
 class TemplateHalf:
-    """A piece of a template that renders on its own, and knows its lines in the file."""
+    """A piece of a template that is rendered separately, with its place in the file."""
 
     where: str
-    """File name for messages."""
+    """File name, for messages."""
     source: str
     first_line: int
 
     def tree(self) -> nodes.Template:
-        """Jinja's syntax tree.
+        """Parse the source into Jinja's syntax tree.
 
         Raises:
             TemplateError: the source is malformed.
@@ -108,8 +108,8 @@ class TemplateHalf:
                 f"{where}: no {absent[1]} is called {absent[2]!r}{did_you_mean(absent[2], known)}"
             )
         return TemplateError(
-            f"{where}: {join_lines(error.message or '')} (what stands before and behind ||| is "
-            "compiled apart, so a block cannot cross it)"
+            f"{where}: {join_lines(error.message or '')} (the parts before and after ||| are "
+            "compiled separately, so a block cannot cross it)"
         )
 
     def _failed(self, error: BaseException) -> TemplateError:
@@ -132,11 +132,11 @@ class TemplateHalf:
 
     @property
     def names(self) -> dict[str, int]:
-        """Variables read from outside -> the line in the file where each is first read."""
+        """Variables that the half reads -> the line in the file where each is first read."""
         return _names(self)
 
     def find_names(self) -> dict[str, int]:
-        """What :attr:`names` keeps."""
+        """Compute :attr:`names`, which caches the result."""
         tree = self.tree()
         try:
             free = meta.find_undeclared_variables(tree)
@@ -152,7 +152,7 @@ class TemplateHalf:
 
     @property
     def words_used(self) -> set[str] | None:
-        """Keys read from ``words``; None where they cannot be told before rendering."""
+        """Keys read from ``words``; None if they are only known when rendering."""
         used: set[str] = set()
         reads = 0
         tree = self.tree()
@@ -180,7 +180,7 @@ class TemplateHalf:
         return self.lines_of_filter("fit")
 
     def unquoted(self, name: str) -> list[int]:
-        """Lines in the file where a variable is read and not written as JSON."""
+        """List the lines in the file where a variable is read without the filter ``json``."""
         tree = self.tree()
         quoted = set()
         for node in tree.find_all(nodes.Filter):
@@ -210,11 +210,11 @@ class TemplateHalf:
                 )
 
     def render(self, context: Mapping[str, JSON], offered: Iterable[str] = ()) -> str:
-        """Render with plain JSON values.
+        """Render the half with plain JSON values.
 
         Args:
             context: name -> value.
-            offered: names to list in messages beside those of the context.
+            offered: names to list in messages in addition to those of the context.
 
         Raises:
             TemplateError: a variable is not there, or the sandbox refused something.
@@ -364,7 +364,7 @@ def _names(half: TemplateHalf) -> dict[str, int]:
 
 
 def _line(trace: TracebackType | None) -> int:
-    """The line within the template source at which rendering failed (Jinja rewrites traces)."""
+    """Return the template line at which rendering failed; Jinja puts it into the traceback."""
     line = 1
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<template>":

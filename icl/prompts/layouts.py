@@ -1,13 +1,13 @@
-r"""Layouts of a template: other separators, casing and spacing, the same meaning.
+r"""Layouts of a template: the same content with other separators, casing and spacing.
 
 Accuracy moves by up to 76 points between such layouts of one prompt (Sclar et al. 2023, arXiv
 2310.11324), so a number from one layout says little. A template is read as **field lines**, a name
 and a value each (``Utterance: {{ utt }}``), and four things of it are varied:
 
-- what stands between name and value (:data:`BEHIND_NAMES`);
+- the text between name and value (:data:`BEHIND_NAMES`);
 - the casing of the names that are written in the file (:data:`CASINGS`);
-- what stands between the fields of one example (:data:`BETWEEN_FIELDS`);
-- what stands between examples (:data:`BETWEEN_EXAMPLES`).
+- the text between the fields of one example (:data:`BETWEEN_FIELDS`);
+- the text between examples (:data:`BETWEEN_EXAMPLES`).
 
 Of a template in any other shape (a sentence, Jinja blocks) only the last is varied. Instruction,
 system, labels and values are never touched.
@@ -60,38 +60,38 @@ _LINE = re.compile(
     r"(?P<name>[^\W\d_](?:[\w '’/-]{0,58}[\w'’])?|\0+)"
     r"(?P<behind>[ \t]*(?:->|=>|[:=：–—-])[ \t]*)(?P<cut>\|\|\|)?(?P<more>[ \t]*)(?P<value>\0*)"
 )
-"""A field line with its tags masked: a name, what stands behind it, a value of tags alone."""
+"""A field line with its tags masked: a name, the text after it, and a value made of tags only."""
 _SPOKEN = r"\{\{\s*(words\.\w+|(source_|target_|prompt_)?language)\s*\}\}"
 """A name that depends on the language: a word of the table, or the name of a language."""
 _SEPARATOR = re.compile(r"^separator:[^\n]*\n(?![ \t])", re.M)
 
 
 class Layout(NamedTuple):
-    """One way of writing a template."""
+    """One layout of a template: its name, its text and what was changed."""
 
     name: str
-    """``f0`` as written, then ``f1``, ``f2``, … in an order drawn once, the same for templates of
-    one shape; it does not depend on how many are asked for."""
+    """``f0`` is the template as written; ``f1``, ``f2``, … follow in a fixed random order, which
+    is the same for templates of the same shape."""
     text: str
-    """The whole template file."""
+    """The whole template file in this layout."""
     changes: str
-    """What is varied, in words."""
+    """A description of the changes."""
 
 
 @dataclass(frozen=True)
 class _Field:
-    """One field line: its name, whether the target begins behind it, its value."""
+    """One field line of a template."""
 
     name: str
     cut: bool
     value: str
     spoken: bool
-    """The name is a word of the table, whose casing is left."""
+    """Whether the name comes from the table of words; its casing is then left alone."""
 
 
 @dataclass(frozen=True)
 class _Ways:
-    """One choice of the four; None leaves what is written."""
+    """One combination of the four variations; None leaves the template as written."""
 
     behind: str | None = None
     casing: str | None = None
@@ -109,13 +109,13 @@ class _Ways:
 
 
 def layouts(file: TemplateFile) -> list[Layout]:
-    """All layouts of a template that differ in their text, ``f0`` as written first.
-
-    Raises:
-        TemplateError: nothing of it can be varied.
+    """List all layouts of a template that differ in their text; ``f0``, as written, comes first.
 
     >>> [one.name for one in layouts(read_template("intent/plain"))][:2]   # doctest: +SKIP
     ['f0', 'f1']
+
+    Raises:
+        TemplateError: nothing in it can be varied.
     """
     made = list(_layouts(file.text, str(file.path)))
     if len(made) == 1:
@@ -128,10 +128,10 @@ def layouts(file: TemplateFile) -> list[Layout]:
 
 
 def varied(file: TemplateFile, name: str) -> TemplateFile:
-    """The template in one of its layouts.
+    """Return a template in one of its layouts.
 
     Raises:
-        TemplateError: there are fewer layouts.
+        TemplateError: it has no layout of this name.
     """
     if name == "f0":
         return file
@@ -146,7 +146,7 @@ def varied(file: TemplateFile, name: str) -> TemplateFile:
 
 
 def changes(prompt: str, name: str, language_tag: str, base: str | None) -> str:
-    """What a layout of a template varies, in words; ``as written`` for ``f0``."""
+    """Describe what a layout changes in a template; ``as written`` for ``f0``."""
     known = layouts(read_template(prompt, language_tag, base)) if name != "f0" else []
     return next((one.changes for one in known if one.name == name), str(_Ways()))
 
@@ -182,7 +182,7 @@ def _body(text: str) -> str:
 
 
 def _parsed(text: str) -> dict[str, list[_Field]]:
-    """Section -> its field lines; empty unless all sections with fields consist of them."""
+    """Split each section into field lines; empty unless all sections consist of field lines."""
     found: dict[str, list[_Field]] = {}
     for name, _, source in split_sections(_body(text)):
         if name in _FIELDS:
@@ -213,7 +213,7 @@ def _field_lines(source: str) -> Iterator[_Field | None]:
 
 
 def _written(text: str, parsed: dict[str, list[_Field]], ways: _Ways, separator: str) -> str:
-    """The file in one layout."""
+    """Write the template file in one layout."""
     body = _body(text)
     front = text[: len(text) - len(body)]
     if ways.examples is not None and ways.examples != separator:
@@ -233,7 +233,7 @@ def _written(text: str, parsed: dict[str, list[_Field]], ways: _Ways, separator:
 
 
 def _joined(source: str, lines: Sequence[_Field], ways: _Ways) -> str:
-    """The field lines of one section again."""
+    """Write the field lines of one section in one layout."""
     plain = mask_tags(source)
     starts = list(itertools.accumulate((len(line) + 1 for line in plain.split("\n")), initial=0))
     made = []

@@ -1,4 +1,4 @@
-"""Who makes prompts again of the templates that a condition folder keeps."""
+"""Rendering of stored templates, in this process or in a sandboxed one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ __all__ = ["HERE", "Rendering"]
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """Two functions, of this process or of one whose work is bounded.
+    """Two functions that render stored templates.
 
-    The templates in a folder that somebody sent are that somebody's programs:
-    :meth:`icl.prompts.child_process.Sandbox.rendering` gives them a second and 256 MB.
+    The templates in a folder that somebody sent are programs of theirs:
+    :meth:`icl.prompts.child_process.Sandbox.rendering` limits them to one second and 256 MB.
     """
 
     template: Callable[[TemplateCopy], Template]
-    """Of a template as it is kept; see :func:`icl.prompts.template.restore`."""
+    """Restores a stored template; see :func:`icl.prompts.template.restore`."""
     sent: Callable[[Prompt, Mapping[str, Any]], str]
-    """Of a prompt and an engine's identity; see :func:`icl.prompts.chat_template.render_sent`."""
+    """Renders the text sent for a prompt, given the engine's identity; see
+    :func:`icl.prompts.chat_template.render_sent`."""
 
 
 HERE = Rendering(restore, render_sent)
-"""In this process, for runs of one's own."""
+"""Rendering in this process, for the user's own runs."""

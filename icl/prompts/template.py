@@ -1,4 +1,4 @@
-"""Template files -> prompts: what the author wrote, with shots, is what is sent.
+"""Templates bound to a language and labels, and the prompts rendered from them.
 
 One file is one template: YAML front matter, then sections. ``[[example]]`` renders one example
 and ``|||`` splits its input from its target, the convention of promptsource (Bach et al. 2022,
@@ -48,13 +48,13 @@ class Template:
 
     file: TemplateFile
     language: str
-    """The language of instruction and words, as a tag."""
+    """Language tag of the instruction and the words."""
     words: Mapping[str, str]
-    """The words that the template reads; all of the table where the row chooses the word."""
+    """The words that the template reads; the whole table if the row determines the word."""
     labels: Mapping[str, str]
-    """label -> the word that stands for it in the prompt; empty for free text."""
+    """Label -> its word in the prompt; empty for free text."""
     fallbacks: tuple[str, ...] = ()
-    """Words and labels that are missing in this language and taken from the fallback."""
+    """Words and labels that this language lacks, taken from the fallback language."""
 
     @property
     def name(self) -> str:
@@ -63,12 +63,12 @@ class Template:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over everything of the template that can change a prompt."""
+        """SHA-256 of everything in the template that can change a prompt."""
         labels = [list(pair) for pair in self.labels.items()]  # their order is seen too
         return digest([self.file.text, self.language, dict(self.words), labels])
 
     def constants(self, half: TemplateHalf, example: Example) -> dict[str, JSON]:
-        """The reserved names that a half can read, with their values."""
+        """Return the reserved variables that a half can read, with their values."""
         # CLDR lacks some names, so only those are looked up that the author asked for.
         named = {
             name: _language_name(tag, self.language)
@@ -94,7 +94,7 @@ class Template:
         values: Mapping[str, JSON],
         keep: int | None = None,
     ) -> str:
-        """Render with ``values`` and the reserved names, which win over fields of that name."""
+        """Render a half with ``values`` and the reserved variables, which override equal names."""
         reserved = self.constants(half, example)
         if keep is not None:
             reserved[FIT] = keep
@@ -130,7 +130,7 @@ class Template:
         return None
 
     def hidden(self, example: Example) -> set[str]:
-        """The names of the fields that give an example's answer away: no input half reads them."""
+        """Return the names of fields that give the answer away; input parts cannot read them."""
         return {*GOLD, *example.gold, *self.file.answer_fields} - set(self.file.shared_fields)
 
     def _input(self, half: TemplateHalf, example: Example, keep: int | None = None) -> str:
@@ -141,11 +141,11 @@ class Template:
 
     @property
     def takes_labels(self) -> bool:
-        """Whether its labels are those that are found in the data, since it lists none."""
+        """Whether the template lists no labels and uses those found in the data."""
         return self.file.kind.labels == "shared" and not self.labels
 
     def label(self, example: Example) -> str | None:
-        """The example's label, or None for free text and rows without gold."""
+        """Return an example's label; None for free text and for rows without an answer."""
         if not (self.labels or self.file.kind.labels == "row") or not example.targets:
             return None
         if self.file.kind.gold == "set":
@@ -180,17 +180,17 @@ class Template:
         )
 
     def shown_label(self, shot: Shot) -> str | None:
-        """The label that a shot is shown with; None for free text, and where none is shown."""
+        """Return the label shown with a shot; None for free text, or if the shot shows none."""
         return self.label(shot.example) if shot.label is None else shot.label or None
 
     def shown_target(self, shot: Shot) -> str:
-        """The target half of a shot with the label that it is shown with; "" for no answer."""
+        """Render the target of a shot with the label that it shows; "" if it shows no answer."""
         if shot.label is None:
             return self.target(shot.example)
         return self.target(replace(shot.example, targets=(shot.label,))) if shot.label else ""
 
     def label_set(self, example: Example) -> list[str]:
-        """The labels that an example may be shown with; none for free text."""
+        """List the labels that an example may be shown with; empty for free text."""
         return list(self._row_choices(example) if self.file.kind.labels == "row" else self.labels)
 
     def answered(self, example: Example) -> Example:
@@ -231,7 +231,7 @@ class Template:
         return example if labels == example.targets else replace(example, targets=labels)
 
     def target(self, example: Example) -> str:
-        """The target half of a shot: its first right answer, as the prompt shows it.
+        """Render a shot's target: its first right answer, as the prompt shows it.
 
         Raises:
             TemplateError: the example has no answer, or its label is not in the label set.
@@ -310,14 +310,14 @@ class Template:
         return self.target(replace(example, targets=(target, *rest))).strip()
 
     def choices(self, example: Example | None = None) -> list[Choice]:
-        """Every label rendered by the target half; of a ``choose`` template the row's own choices.
+        """Render every label with the target half; for a ``choose`` template the row's own choices.
 
         Args:
-            example: the row, for a ``choose`` template.
+            example: the row; required for a ``choose`` template.
 
         Raises:
-            ChoiceError: fewer than two choices, or one is empty or doubled.
-            TemplateError: the row lacks a field of ``choices:``, or it holds no text.
+            ChoiceError: fewer than two choices, or one is empty or equals another.
+            TemplateError: the row lacks a field of ``choices:``, or the field holds no text.
         """
         if self.file.kind.labels == "row":
             if example is None:
@@ -360,7 +360,7 @@ class Template:
         )
 
     def _choice(self, example: Example, text: str, half: TemplateHalf | None = None) -> str:
-        """A choice of a row: the target half, which sees of the row what an input may see."""
+        """Render one choice of a row; the target half reads the same fields as an input half."""
         head = self.file.head
         hidden = {*GOLD, *example.gold, *head.answer_fields, head.label_field}
         hidden -= set(head.shared_fields)
@@ -368,7 +368,7 @@ class Template:
         return self._render(half or self.file.target, example, {**shown, "choice": text})
 
     def given(self, example: Example, label: str) -> str:
-        """The first half of ``[[channel]]`` with a label, as the noisy channel is given it.
+        """Render the first half of ``[[channel]]``, which the prompt contains, with a label.
 
         Raises:
             TemplateError: the label is not among those of the template or the row.
@@ -386,7 +386,7 @@ class Template:
         return self.file.given.render({**context, "label": known[label]})
 
     def scored(self, example: Example) -> str:
-        """The second half of ``[[channel]]``: the input, whose probability is asked for."""
+        """Render the second half of ``[[channel]]``: the input, whose probability is scored."""
         assert self.file.scored is not None
         return self._input(self.file.scored, example)
 
@@ -397,12 +397,12 @@ class Template:
 
         Args:
             example: the query.
-            shots: examples shown with their answers, in the order they are sent.
-            keep: characters that stay of the query's span marked ``fit``; all by default.
+            shots: examples shown with their answers, in this order.
+            keep: most characters left of the query's span marked ``fit``; None for all.
 
         Raises:
             LeakError: an input half reads the answer.
-            TemplateError: a variable is not there; names template, line and known fields.
+            TemplateError: a variable is missing; the message names template, line and known fields.
         """
         file = self.file
         return Prompt(
@@ -435,7 +435,7 @@ def load_template(
     base: str | None = None,
     form: str = "f0",
 ) -> Template:
-    """Read a template by library name (``intent/plain``) or path (``my.j2``).
+    """Read a template by library name (``intent/plain``) or path (``my.j2``), and bind it.
 
     Args:
         name: library name, or a path ending in ``.j2``, relative to ``base``.
@@ -470,16 +470,16 @@ def bind(
 
 
 Binder = Callable[[str, str | None, Sequence[str]], Template]
-"""Prompt language, label language and label set of the data -> template."""
+"""Makes a template from prompt language, label language and the label set of the data."""
 
 _EDITED: ContextVar[Mapping[str, Binder]] = ContextVar("edited", default=MappingProxyType({}))
 
 
 @contextmanager
 def substitute_template(name: str, binder: Binder) -> Iterator[None]:
-    """Within it, :func:`load_template` takes the template ``name`` from ``binder``.
+    """Make :func:`load_template` take the template ``name`` from ``binder`` inside the block.
 
-    So a text that stands in an editor goes the way of a saved one, whatever the disk holds.
+    Text in an editor is so treated like a saved file, whatever is on disk.
     """
     token = _EDITED.set({**_EDITED.get(), name: binder})
     try:
@@ -490,21 +490,21 @@ def substitute_template(name: str, binder: Binder) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class TemplateCopy:
-    """What a condition folder keeps of a template, so that it can be bound again."""
+    """A template as a condition folder stores it, complete enough to be bound again."""
 
     name: str
     text: str
-    """Of the file, in the format that was used."""
+    """Text of the template file, in the layout that was used."""
     language: str
     words: Mapping[str, str]
     labels: Mapping[str, str]
     fallbacks: tuple[str, ...]
     form: str = "f0"
-    """Which of :mod:`icl.prompts.format_variants` the text is."""
+    """Name of the layout; see :mod:`icl.prompts.layouts`."""
 
 
 def restore(copy: TemplateCopy) -> Template:
-    """Bind a template as a condition folder keeps it, whatever became of the file since."""
+    """Bind a template from its stored copy, regardless of later changes to the file."""
     return Template(
         parse_template(copy.text, copy.name, Path(copy.name)),
         copy.language,

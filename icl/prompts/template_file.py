@@ -1,7 +1,7 @@
-"""One template file: front matter, sections, halves; compiled in Jinja's sandbox.
+"""One template file, parsed into front matter, sections and halves.
 
-``|||`` cuts the source before anything is rendered, so that the halves compile apart, the target
-of a query is never rendered, and ``|||`` inside data is plain text.
+``|||`` splits the source before anything is rendered: the halves are compiled separately, the
+target of a query is never rendered, and ``|||`` inside data is plain text.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ TWO_HALVES = ("example", "channel")
 _HEADER = re.compile(r"^\[\[(\w+)\]\][ \t]*\n", re.M)
 _INSIDE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^"'])*?"""
 _TAG = re.compile(rf"\{{\{{{_INSIDE}\}}\}}|\{{%{_INSIDE}%\}}|\{{#.*?#\}}", re.S)
-"""A Jinja tag, whose strings may hold anything; what is in it is no boundary."""
+"""A Jinja tag, whose strings may contain anything; ``|||`` inside of it does not split."""
 
 
 @dataclass(frozen=True)
 class TemplateFile:
-    """A parsed template file."""
+    """A parsed template file, not yet bound to languages and labels."""
 
     name: str
     path: Path
@@ -63,13 +63,13 @@ class TemplateFile:
     instruction: TemplateHalf | None = None
     system: TemplateHalf | None = None
     given: TemplateHalf | None = None
-    """First half of [[channel]]: the label, which the noisy channel is given."""
+    """First half of [[channel]]: the label, which is part of the prompt."""
     scored: TemplateHalf | None = None
-    """Second half of [[channel]]: the input, which it scores."""
+    """Second half of [[channel]]: the input, which is scored."""
 
     @property
     def kind(self) -> Kind:
-        """What its kind decides; the front matter names it under ``task:``."""
+        """The kind of task, named under ``task:`` in the front matter."""
         return self.head.kind
 
     @property
@@ -79,12 +79,12 @@ class TemplateFile:
 
     @property
     def separator(self) -> str:
-        """What joins instruction, shots and query."""
+        """Text that joins instruction, shots and query."""
         return self.head.separator
 
     @property
     def choice_end(self) -> str:
-        """``auto``, ``always`` or ``never``."""
+        """When a terminator is scored after a choice: ``auto``, ``always`` or ``never``."""
         return self.head.choice_end
 
     @property
@@ -131,7 +131,11 @@ class TemplateFile:
         return used
 
     def pick_words(self, tag: str) -> tuple[dict[str, str], list[str]]:
-        """The words of a language, and those taken from the fallback language."""
+        """Return the words in a language, and the keys taken from the fallback language.
+
+        Raises:
+            TemplateError: a word is unknown, or missing in both languages.
+        """
         used = self.words_used
         if used == set():
             return {}, []
@@ -140,7 +144,11 @@ class TemplateFile:
         return self._pick(table, wanted, tag, "word", required=used is not None)
 
     def pick_labels(self, tag: str, label_set: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """Label -> word in a language, and the labels taken from the fallback language."""
+        """Return label -> word in a language, and the labels taken from the fallback language.
+
+        Raises:
+            TemplateError: the labels are malformed, or one is missing in both languages.
+        """
         raw = self.head.labels
         if raw is None:
             return {label: label for label in map(normalise_label, label_set)}, []
@@ -226,24 +234,28 @@ _LANGUAGES = {"source_language", "target_language", "language", "prompt_language
 
 
 def find_library() -> Path:
-    """The folder of the shipped templates: in a checkout ``prompts/``, else package data."""
+    """Return the folder of shipped templates: ``prompts/`` in a checkout, else package data."""
     return find_shipped_folder("prompts")
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    """Whether a name led to no other folder than the one it was looked up in."""
+    """Tell whether a path is within a folder after links are resolved."""
     return path.resolve().is_relative_to(folder.resolve())
 
 
 def list_templates() -> list[str]:
-    """Library names of all templates, language variants left out."""
+    """List the library names of all templates, without language variants."""
     paths = find_library().rglob("*.j2")
     found = {path.relative_to(find_library()).with_suffix("").as_posix() for path in paths}
     return sorted(name for name in found if name.rsplit(".", 1)[0] not in found - {name})
 
 
 def read_template(name: str, tag: str = "en", base: str | None = None) -> TemplateFile:
-    """Find and parse a template; a sibling for the language (``plain.de.j2``) comes first."""
+    """Find and parse a template file; a variant for the language (``plain.de.j2``) comes first.
+
+    Raises:
+        TemplateError: there is no such template, or it is malformed.
+    """
     if name.endswith(".j2"):
         root, stem = Path(base or "."), name.removesuffix(".j2")
     else:
@@ -265,13 +277,13 @@ def read_template(name: str, tag: str = "en", base: str | None = None) -> Templa
             " (paths go from the folder of the experiment file; on the command line from here)"
         )
     raise TemplateError(
-        f"unknown template {name!r}{did_you_mean(name, list_templates())} (a file of your own: "
-        "its path, ending in .j2)"
+        f"unknown template {name!r}{did_you_mean(name, list_templates())} (for a file of your "
+        "own, give its path, ending in .j2)"
     )
 
 
 def parse_template(text: str, name: str, path: Path) -> TemplateFile:
-    """Parse template text.
+    """Parse the text of a template file.
 
     Raises:
         TemplateError: with file and line, for anything malformed.
@@ -327,7 +339,7 @@ def _split_sections(body: str, line: int, path: Path) -> dict[str, TemplateHalf]
                 f"{path}:{at}: unknown section {name!r}{did_you_mean(name, SECTIONS)}"
             )
         if name in sections:
-            raise TemplateError(f"{path}:{at}: section [[{name}]] stands twice")
+            raise TemplateError(f"{path}:{at}: section [[{name}]] appears twice")
         end = following.start() if following else len(body)
         source = body[mark.end() : end].removesuffix("\n")
         if name not in TWO_HALVES and BOUNDARY in _TAG.sub("", source):
@@ -343,16 +355,16 @@ _HALVES = {
     "example": ("the input and the target", "Intent:||| {{ label }}"),
     "channel": ("the label and the input", "Intent: {{ label }}\\nUtterance:||| {{ utt }}"),
 }
-"""Section of two halves -> what they are, and an example."""
+"""Section with two halves -> what they are, and an example."""
 
 
 def mask_tags(source: str) -> str:
-    """The text with every Jinja tag as NULs, of the same length."""
+    """Replace every character of a Jinja tag by NUL, so that the length stays the same."""
     return _TAG.sub(lambda tag: "\0" * len(tag[0]), source)
 
 
 def split_sections(body: str) -> list[tuple[str, int, str]]:
-    """(name, where it starts, source) of every section of a template's body."""
+    """Split a template's body into (name, start index, source) of every section."""
     marks = list(_HEADER.finditer(body))
     if not marks:
         return [("example", 0, body.removesuffix("\n"))]
@@ -377,7 +389,7 @@ def _split_halves(
     at = plain.index(BOUNDARY)
     before, behind = section.source[:at], section.source[at + len(BOUNDARY) :]
     if not behind.strip():
-        raise TemplateError(f"{path}:{section.first_line}: nothing stands behind |||")
+        raise TemplateError(f"{path}:{section.first_line}: nothing follows |||")
     line = section.first_line + before.count("\n")
     return TemplateHalf(str(path), before, section.first_line), TemplateHalf(
         str(path), behind, line
@@ -386,7 +398,11 @@ def _split_halves(
 
 @lru_cache(maxsize=32)
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A table of the library, read once."""
+    """Read a YAML table of the library; cached.
+
+    Raises:
+        TemplateError: the file cannot be read.
+    """
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:

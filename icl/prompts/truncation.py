@@ -1,4 +1,4 @@
-"""A prompt into the window of a model: whole shots go first, then the end of the marked span.
+"""Shortening of prompts to a model's window: first whole shots, then the end of the marked span.
 
 Nothing else is ever cut: not the instruction, not the query, not half of a shot.
 """
@@ -16,27 +16,27 @@ __all__ = ["FittedPrompt", "PromptRenderer", "fit"]
 
 
 class FittedPrompt(NamedTuple):
-    """A prompt that fits."""
+    """A prompt that fits into the window, with its shots and number of tokens."""
 
     prompt: Prompt
-    """Names the dropped shots, and how much of the marked span is left."""
+    """The prompt; it names the dropped shots, and how much of the marked span is left."""
     shots: list[Shot]
-    """The shots kept."""
+    """The shots that are left."""
     tokens: int
 
 
 class PromptRenderer(Protocol):
-    """What makes prompts of examples and shots: a template, in one direction or the other."""
+    """Interface of what renders prompts: a template, or a :class:`icl.prompts.channel.Channel`."""
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name used in error messages."""
         ...
 
     def prompt(
         self, example: Example, shots: Sequence[Shot] = (), keep: int | None = None
     ) -> Prompt:
-        """The prompt; ``keep`` characters of the span marked ``fit`` stay."""
+        """Render a prompt, with at most ``keep`` characters of the span marked ``fit``."""
         ...
 
 
@@ -47,23 +47,23 @@ def fit(
     count: Callable[[Prompt], int],
     room: int,
 ) -> FittedPrompt:
-    """Render with as many whole shots as fit, dropping the least useful first.
+    """Render a prompt with as many whole shots as fit, dropping the least useful first.
 
-    The least useful shot is the one with the lowest retrieval score; without scores the first
-    one, which stands farthest from the query. If the prompt does not fit without shots, the span
-    of the query that is marked ``{{ document | fit }}`` loses its end, by whole sentences, or
-    by whole words where not one sentence fits. Both are searched by halves: the number of
-    prompts counted grows with the logarithm of shots and characters.
+    The least useful shot is the one with the lowest retrieval score; without scores the first one,
+    which is farthest from the query. If the prompt does not fit even without shots, the end of the
+    query's span marked ``{{ document | fit }}`` is cut, by whole sentences, or by whole words if
+    not one sentence fits. Both cuts are found by bisection, so the number of prompts counted grows
+    with the logarithm of the number of shots and characters.
 
     Args:
-        template: what renders.
+        template: renders the prompts.
         example: the query.
-        shots: the shots selected, in the order they are to be sent.
-        count: tokens of a prompt.
-        room: tokens that the prompt may have: the window less the longest answer.
+        shots: the selected shots, in the order in which they are sent.
+        count: returns the tokens of a prompt.
+        room: most tokens of the prompt: the window less the longest answer.
 
     Raises:
-        WindowError: the prompt does not fit without shots and with one word of the marked span.
+        WindowError: the prompt does not fit even without shots and with one word of the span.
     """
     order = sorted(range(len(shots)), key=lambda i: _usefulness(shots[i]))
     full = template.prompt(example, shots)  # each shot is rendered once, however many are dropped
@@ -102,7 +102,7 @@ def fit(
             length += f" and {count(empty)} with the span marked `fit` left empty"
         raise WindowError(
             f"example {example.id!r}: the prompt of {template.name} has {length}, {room} fit the "
-            "model's window beside the answer; shorten the instruction or the row, lower "
+            "model's window next to the answer; shorten the instruction or the row, lower "
             "max_tokens, or use a model with a longer window"
         )
     return found
@@ -115,7 +115,7 @@ def _usefulness(shot: Shot) -> float:
 def _first_that_fits(
     made: Callable[[int], FittedPrompt], low: int, high: int, room: int
 ) -> FittedPrompt | None:
-    """``made(i)`` of the smallest ``i`` in low..high that fits; a larger ``i`` is never longer."""
+    """Return ``made(i)`` for the smallest fitting ``i`` in low..high; None if none fits."""
     best: FittedPrompt | None = None
     while low <= high:
         middle = (low + high) // 2

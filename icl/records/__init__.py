@@ -1,1 +1,1 @@
-"""What lies in a run folder, written and read in one place."""
+"""The files of a run folder: their content, and how they are written and read."""

@@ -1,4 +1,4 @@
-"""Records of a condition folder -> calibrated scores of every choice, without a model."""
+"""Calibrated scores of every choice, computed from a condition's records without a model."""
 
 from __future__ import annotations
 
@@ -21,44 +21,47 @@ __all__ = ["Calibration", "CalibrationRecords", "collect_answers", "apply_calibr
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a calibrator made of a condition, beside its scores."""
+    """The summary of one calibrator applied to one condition, besides its scores."""
 
     name: str
-    """What stands behind the ``+`` of its scores."""
+    """The part of a score's name after the ``+``."""
     entry: Mapping[str, Any]
-    """As it stands under ``calibrate:``, with ``calibrator``."""
+    """The calibrator's entry under ``calibrate:``, including ``calibrator``."""
     changed: int = 0
-    """Rows whose answer is another one than without it."""
+    """Rows whose answer differs from the uncalibrated one."""
     tied: int = 0
-    """Rows in which several choices share the highest score; the first is taken."""
+    """Rows in which several choices share the highest score; the first of them is taken."""
     fitted: str = ""
-    """What was chosen from data."""
+    """The values that were fitted to data, as text."""
     notes: tuple[str, ...] = ()
-    """Where what it assumes does not hold."""
+    """Warnings where an assumption of the calibrator does not hold."""
     refused: str | None = None
-    """Why there are no scores."""
+    """Why there are no scores; None if there are."""
 
 
 @dataclass(frozen=True)
 class CalibrationRecords:
-    """What a calibrator may read of a condition."""
+    """The parts of a condition that a calibrator may read."""
 
     store: ConditionStore
     records: Sequence[Record]
     pool: Pool
-    """What the manifest says of the pool."""
+    """Size and labels of the pool, from the manifest."""
 
     def beside(self, role: Role) -> ConditionStore:
-        """Where the probes of a role are kept."""
+        """Return the store of the probes of a role."""
         return self.store.beside(role)
 
 
 def calibrate(calibrator: Calibrator, shelf: CalibrationRecords) -> CalibratedScores:
-    """Calibrated scores of the choices of every record.
+    """Compute the calibrated scores of the choices of every record.
+
+    Returns:
+        A row of scores for each record, in the records' order.
 
     Raises:
-        CalibrationError: records that it needs are missing (and what computes them), the choices
-            were not ranked, or the calibrator refuses them.
+        CalibrationError: there are no records, probes are missing (the message says how to compute
+            them), the choices were not ranked, or the calibrator refuses them.
     """
     if not shelf.records:
         raise CalibrationError("there are no records")
@@ -73,10 +76,11 @@ def calibrate(calibrator: Calibrator, shelf: CalibrationRecords) -> CalibratedSc
 def apply_calibrator(
     calibrator: Calibrator, answers: Answers, ids: Sequence[str]
 ) -> CalibratedScores:
-    """What a calibrator makes of answers: a row of numbers for each of them.
+    """Run a calibrator, and check that it returns a row of numbers for each answer.
 
     Raises:
-        CalibrationError: it refuses them, or a row is missing or holds no number.
+        CalibrationError: the calibrator refuses the answers, a row is missing, or a row holds NaN
+            or no finite maximum.
     """
     made = calibrator.calibrate(answers)
     if len(made.scores) != len(ids):
@@ -92,19 +96,19 @@ def apply_calibrator(
 def collect_answers(
     records: Sequence[Record], choices: Sequence[Choice], usual: Sequence[int]
 ) -> Answers:
-    """Records as a calibrator reads them, without probes and pool.
+    """Convert records to the form that calibrators read, without probes and pool.
 
     Args:
-        records: of ranked choices.
-        choices: those that all records share; a record's own come first.
-        usual: tokens of these choices, where a record has no counts of its own.
+        records: records of ranked choices.
+        choices: the choices that all records share; a record's own take precedence.
+        usual: token counts of the shared choices, for records without their own counts.
 
     Raises:
-        CalibrationError: the choices of a record were not ranked.
+        CalibrationError: the choices of a record were generated, not ranked.
     """
     if not all(record.logprobs for record in records):
         raise CalibrationError(
-            "the choices were written, not ranked, so there are no log-probabilities to calibrate"
+            "the choices were generated, not ranked, so there are no log-probabilities to calibrate"
         )
     own = [record.choices or tuple(choices) for record in records]
     return Answers(
@@ -118,7 +122,7 @@ def collect_answers(
 
 
 def _probed(calibrator: Calibrator, shelf: CalibrationRecords) -> list[list[Any]]:
-    """The log-probabilities under each row's probes, in the order in which they are asked."""
+    """Read the log-probabilities of each row's probes, in the order in which they are rendered."""
     about = shelf.store.condition()
     template, examples = restore(about.template), shelf.store.examples()
     drawn = about.identity.label_draw
@@ -143,7 +147,7 @@ def _probed(calibrator: Calibrator, shelf: CalibrationRecords) -> list[list[Any]
 
 
 def _pool(calibrator: Calibrator, shelf: CalibrationRecords) -> Answers:
-    """Pool rows that have records, with their right answers."""
+    """Read the answers to the sampled pool rows, with their right answers."""
     store = shelf.beside("pool")
     found, examples = store.complete_records(), store.examples()
     rows: list[Example] = sample_pool(calibrator, [examples[name] for name in found])
@@ -162,5 +166,5 @@ def _complete(calibrator: Calibrator, role: Role, needed: int, there: int) -> No
         raise CalibrationError(
             f"{needed - there} of {needed} {role} records are missing; write `calibrate: "
             f"[{calibrator.name}]` into the task's entry and run the experiment again, which "
-            f"computes them alone{instead}"
+            f"computes only them{instead}"
         )

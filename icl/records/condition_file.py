@@ -1,7 +1,7 @@
-"""What a condition folder says of itself in ``condition.json``: read by attribute, hashed as it is.
+"""The content of ``condition.json``: a condition's identity, template and method.
 
 The text is written by :meth:`icl.experiment.condition.Condition.about`, and its identity is what
-the fingerprint hashes; so the JSON is kept whole beside what is read of it.
+the fingerprint hashes; so the whole JSON is kept in addition to the fields read from it.
 """
 
 from __future__ import annotations
@@ -23,53 +23,53 @@ __all__ = ["ConditionFile", "Identity", "RowsIdentity", "read_condition"]
 
 @dataclass(frozen=True, slots=True)
 class RowsIdentity:
-    """Where the rows of a condition are from."""
+    """The source of a condition's rows: data set, split, line range, languages."""
 
     data: str
-    """Name of the data set in the experiment."""
+    """Name of the data set in the experiment file."""
     split: str | None
     lines: tuple[int, int] | None
-    """First and last, from 1, both included; None for all."""
+    """First and last line, from 1, both included; None for all."""
     locale: str | None
     pair: tuple[str, str] | None
-    """Source and target language of parallel text."""
+    """Source and target language of parallel text; None for other data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What changes an answer, and so gives the condition's folder its name."""
+    """Everything that changes an answer; its hash names the condition's folder."""
 
     engine: Mapping[str, Any]
-    """What the engine says of itself: weights, width, tokenizer, chat …"""
+    """The engine's own identity: weights, width, tokenizer, chat template …"""
     rows: RowsIdentity
     label_draw: bool
-    """Whether shots were shown with labels that were drawn for them."""
+    """Whether shots were shown with randomly drawn labels."""
     json: Mapping[str, JSON]
-    """All of it, as it was hashed."""
+    """The whole identity, as it was hashed."""
 
     @property
     def chat(self) -> Mapping[str, Any] | None:
-        """How a chat template was used; None for flat text."""
+        """The chat template and its options; None for flat text."""
         chat = self.engine.get("chat")
         return chat if isinstance(chat, Mapping) else None
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionFile:
-    """What was run, and how its prompts are made."""
+    """What a condition ran, and how its prompts are rendered."""
 
     identity: Identity
     task: str
     method: Method
     sampling: Mapping[str, Any] | None
-    """What changes generated text, as it was hashed; None where choices were ranked."""
+    """The generation settings that were hashed; None if choices were ranked."""
     template: TemplateCopy
     bare_shots: bool
     """Whether shots were shown without their answers."""
 
     @property
     def max_tokens(self) -> int | None:
-        """Of a generated answer; None where choices were ranked."""
+        """Most tokens of a generated answer; None if choices were ranked."""
         return None if self.sampling is None else int(self.sampling["max_tokens"])
 
 
@@ -111,10 +111,10 @@ class _ConditionFile(msgspec.Struct):
 
 
 def read_condition(path: Path) -> ConditionFile:
-    """Read ``condition.json``; keys that a newer version added are left alone.
+    """Read ``condition.json``; unknown keys, written by a newer version, are ignored.
 
     Raises:
-        StoreError: the file is missing, or lacks something that prompts are made with.
+        StoreError: the file is missing, malformed, or lacks a part that prompts are rendered from.
     """
     repair = (
         f"put the file back as it was, or delete the folder {path.parent} and run the experiment "
@@ -151,7 +151,7 @@ def read_condition(path: Path) -> ConditionFile:
 
 
 def _rows(made: _Rows) -> RowsIdentity:
-    """Rows as they are named; an empty list stands for none."""
+    """Name the positional values of the rows' identity; an empty list becomes None."""
     lines, pair = made.lines, made.pair
     if len(lines) not in (0, 2) or len(pair) not in (0, 2):
         raise ShapeError("identity.rows: expected no lines or two, and no languages or two")

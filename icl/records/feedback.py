@@ -1,4 +1,4 @@
-"""What a reader thought of outputs: good, bad, or how it should have been; kept as JSON Lines.
+"""Readers' verdicts on outputs (good, bad or corrected), as a file of JSON Lines.
 
 A line holds the row, the exact prompt, the output, the verdict and where all of it came from, so
 that later work can learn from it. :func:`collect_shots` makes a shot file of it, as
@@ -25,27 +25,27 @@ Verdict = Literal["good", "bad", "corrected"]
 
 @dataclass(frozen=True)
 class Feedback:
-    """A verdict on one output, with its provenance."""
+    """A reader's verdict on one output, with the prompt, output, model and template."""
 
     verdict: str
     """``good``, ``bad`` or ``corrected``."""
     id: str
-    """Of the example."""
+    """Id of the example."""
     fields: Mapping[str, Any]
     targets: Sequence[str]
-    """Right answers that the data names."""
+    """Right answers by the data."""
     prompt: str
-    """As sent."""
+    """The prompt as sent."""
     output: str
-    """As generated; for ranking the label."""
+    """The generated text; for ranking, the label."""
     answer: str | None
-    """The output as parsed; None where it could not be."""
+    """The parsed output; None if it could not be parsed."""
     correction: str | None = None
-    """What the answer should be."""
+    """The answer that the reader wrote; required if the verdict is ``corrected``."""
     request: str = ""
-    """Hash of what was sent."""
+    """Hash of the request that was sent."""
     condition: str = ""
-    """Fingerprint: weights, template, shots, sampling."""
+    """Fingerprint of weights, template, shots and sampling."""
     template: str = ""
     template_hash: str = ""
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Feedback:
     shots: Sequence[str] = ()
     """Ids of the shots sent."""
     when: str = ""
-    """UTC, ISO 8601."""
+    """Time of the verdict: UTC, ISO 8601."""
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):
@@ -65,30 +65,30 @@ class Feedback:
 
     @property
     def right(self) -> str | None:
-        """The answer that a reader approved of; None where there is none."""
+        """The answer that the reader approved or wrote; None for a bad output."""
         return {"good": self.answer, "corrected": self.correction}.get(self.verdict)
 
 
 def append(path: Path, feedback: Feedback) -> None:
-    """Append one line, synced.
+    """Append one verdict to a file, and sync it.
 
     Raises:
-        StoreError: no room, or the file cannot be written.
+        StoreError: the disk is full, or the file cannot be written.
     """
     kept_lines.append(path, feedback)
 
 
 def read(path: Path) -> list[Feedback]:
-    """All feedback of a file, in its order.
+    """Read all verdicts of a file, in its order.
 
     Raises:
-        DataError: not there, or a line is no feedback (file:line).
+        DataError: the file is missing, or a line is not a verdict (named as file:line).
     """
     return kept_lines.read(path, Feedback, "feedback")
 
 
 def collect_shots(given: Iterable[Feedback]) -> list[dict[str, Any]]:
-    """Rows of a shot file: approved answers, the last verdict on a row, in the order first given.
+    """Make the rows of a shot file from approved answers; the last verdict on a row counts.
 
     >>> good = Feedback("good", "7", {"q": "2+2"}, (), "2+2=", " 4", "4")
     >>> collect_shots([good])
@@ -105,12 +105,12 @@ def collect_shots(given: Iterable[Feedback]) -> list[dict[str, Any]]:
 
 
 def write_shots(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a shot file; one that is there is not written over.
+    """Write a shot file; never overwrite an existing one.
 
     Raises:
         DataError: there are no rows.
-        StoreError: the file is there, or cannot be written.
+        StoreError: the file exists, or cannot be written.
     """
     if not rows:
-        raise DataError("no output was called good or corrected yet, so there are no shots")
-    kept_lines.write_new(path, rows, f"{path} is there already; give another name with -o")
+        raise DataError("no output was judged good or corrected yet, so there are no shots")
+    kept_lines.write_new(path, rows, f"{path} exists already; give another name with -o")

@@ -1,4 +1,4 @@
-"""Records and examples as lines of JSON, the same bytes for the same content."""
+"""Records and examples as lines of JSON; equal content gives equal bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class OutputLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One generated text of a record."""
+    """One generated text in a record's line."""
 
     text: str
     finish: Finish
@@ -33,7 +33,7 @@ class OutputLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class ChoiceLine(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A choice of a row of its own."""
+    """A choice in the line of a record that has its own choices."""
 
     label: str
     text: str
@@ -44,7 +44,7 @@ Logprob = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 class RecordLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A record as it is written; see :class:`icl.core.types.Record`."""
+    """A record's line of JSON; see :class:`icl.core.types.Record`."""
 
     id: str
     condition: str
@@ -69,7 +69,7 @@ class UnscoredLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ExampleLine(msgspec.Struct, forbid_unknown_fields=True):
-    """An example as it is written; see :class:`icl.core.types.Example`."""
+    """An example's line of JSON; see :class:`icl.core.types.Example`."""
 
     id: str
     fields: dict[str, Any]
@@ -80,7 +80,7 @@ class ExampleLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _float32(value: float) -> float:
-    """The shortest decimal that is the same float32: 0.6 KB a record instead of 1.2."""
+    """Round to the shortest decimal of the same float32, which halves a record's 1.2 KB."""
     import numpy
 
     return float(str(numpy.float32(value)))
@@ -116,11 +116,11 @@ def _record_values(record: Record) -> dict[str, Any]:
 
 
 def parse_record(line: bytes) -> Record:
-    """Read what :func:`write_record_line` wrote.
+    """Parse a line of :func:`write_record_line`.
 
     Raises:
-        TornLineError: no JSON.
-        ShapeError: not a record.
+        TornLineError: the line is no JSON.
+        ShapeError: it is not a record.
     """
     return _make_record(decode(line, _RECORD))
 
@@ -138,7 +138,9 @@ def parse_unscored(line: bytes) -> UnscoredRow:
 
 def _make_record(made: RecordLine) -> Record:
     if made.shortened and (len(made.shortened) != 2 or not made.shortened[1]):
-        raise ShapeError("shortened: expected the characters kept and those there were")
+        raise ShapeError(
+            "shortened: expected the number of characters left and the original number"
+        )
     return Record(
         made.id,
         made.condition,
@@ -169,7 +171,7 @@ def _make_record(made: RecordLine) -> Record:
 
 
 def write_example_line(example: Example) -> str:
-    """An example as one line of JSON; what stands in a field stays in the row's order.
+    """Write an example as one line of JSON; values inside a field keep their order.
 
     The fields themselves are sorted: a template reads them by name, and cannot see their order,
     but it can write a whole field with ``{{ field | json }}``.
@@ -198,11 +200,11 @@ def write_example_line(example: Example) -> str:
 
 
 def parse_example(line: bytes) -> Example:
-    """Read what :func:`write_example_line` wrote.
+    """Parse a line of :func:`write_example_line`.
 
     Raises:
-        TornLineError: no JSON.
-        ShapeError: not an example.
+        TornLineError: the line is no JSON.
+        ShapeError: it is not an example.
     """
     row = decode(line, _EXAMPLE)
     return Example(row.id, row.fields, row.targets, row.meta, row.gold, row.gold_texts)

@@ -1,4 +1,4 @@
-"""The manifest of a run: conditions, rows, versions and machine."""
+"""The manifest of a run, ``manifest.json``: its conditions, rows, versions and machine."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ Option = str | dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The rows that shots were chosen from."""
+    """Size, hash and labels of the rows that shots were selected from."""
 
     n: Count = 0
     hash: str = ""
     left_out: Count = 0
-    """Rows that stand in the test split too."""
+    """Pool rows left out because they also appear in the test split."""
     labels: dict[str, Count] = field(default_factory=dict)
     """Label -> in how many rows it is a right answer; earlier versions counted the first one of
     each row alone."""
@@ -70,7 +70,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeEntry:
-    """The condition that holds a judge's verdicts on another one's outputs."""
+    """The condition that holds a judge's verdicts on the outputs of another condition."""
 
     axes: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
@@ -79,10 +79,10 @@ class JudgeEntry:
     method: Method
     parser: Option
     hash: str
-    """Of the judge's model and template: verdicts of equal ones can be compared."""
+    """Hash of the judge's model and template; verdicts with equal hashes are comparable."""
 
     def condition(self) -> ConditionEntry:
-        """Return the verdicts as an entry of their own, to be read as any condition is."""
+        """Return the verdicts as an ordinary condition entry, to be read like any other."""
         return ConditionEntry(
             axes=self.axes,
             settings=self.settings,
@@ -98,17 +98,17 @@ class JudgeEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionEntry:
-    """What a run says of one of its conditions; None where an earlier version said nothing."""
+    """A condition's entry in the manifest; fields that older versions did not write are None."""
 
     axes: dict[str, str]
-    """Where it stands in the grid, as tables print it."""
+    """Its values on the grid's axes, as tables print them."""
     settings: dict[str, str] | None = None
-    """Its settings by name, a word each: see :attr:`icl.experiment.grid.Point.settings`."""
+    """Its settings by name, one word each: see :attr:`icl.experiment.grid.Point.settings`."""
     also: tuple[str, ...] = ()
-    """Shots of the points that ask the same, and were run once."""
+    """Shots values of other grid points with the same prompts, which were run only once."""
     fingerprint: str
     folder: str
-    """Name of its folder in ``conditions``."""
+    """Name of its folder below ``conditions``."""
     task: str
     method: Method
     """``rank``, ``channel`` or ``generate``."""
@@ -118,17 +118,17 @@ class ConditionEntry:
     metrics: tuple[Option, ...]
     calibrate: tuple[Option, ...] = ()
     labels: Count = 0
-    """Choices that all rows share; 0 where each has its own, and for free text."""
+    """Number of choices that all rows share; 0 if each row has its own, and for free text."""
     rows: str
-    """Its key in the manifest's ``rows``."""
+    """Key of its example ids in the manifest's ``rows``."""
     cite: dict[str, str] = field(default_factory=dict)
-    """Data set -> BibTeX."""
+    """Data set -> BibTeX entry."""
     rows_available: Count | None = None
-    """Test rows there were to draw from."""
+    """Number of test rows that the sample was drawn from."""
     rows_hash: str | None = None
     pool: Pool = field(default_factory=Pool)
     fallbacks: tuple[str, ...] = ()
-    """Words and labels that were taken from the template's fallback language."""
+    """Words and labels taken from the template's fallback language."""
     judges: dict[str, JudgeEntry] | None = None
     """Name of a metric -> where the judge's verdicts are."""
     take: str | int | float | None = None
@@ -138,36 +138,36 @@ class ConditionEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginsEntry:
-    """The modules that the run imported."""
+    """The plug-in modules that the run imported."""
 
     modules: tuple[str, ...]
     base: str
-    """The experiment's folder, as seen from the run folder."""
+    """The experiment's folder, relative to the run folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRequest:
-    """What the experiment wants compared."""
+    """The comparison that the experiment file sets under ``compare:``."""
 
     by: str
-    """The setting."""
+    """Name of the setting to compare by."""
     baseline: str | int | float | bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a run folder says of its run."""
+    """The content of ``manifest.json``."""
 
     name: str
     finished: bool = True
     experiment: str = ""
-    """Text of the experiment's file."""
+    """Text of the experiment file."""
     command: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     conditions: tuple[ConditionEntry, ...]
     rows: dict[str, tuple[str, ...]]
-    """Key -> ids of test rows; conditions that ask the same rows share one."""
+    """Key -> ids of test rows; conditions with the same rows share a key."""
     compare: ComparisonRequest | None = None
     plugins: PluginsEntry | None = None
 
@@ -181,7 +181,7 @@ PACKAGES = (
 
 @cache
 def list_versions() -> dict[str, str]:
-    """Versions of Python and of every package that can change an answer or a score."""
+    """Return the versions of Python and of every package that can change an answer or a score."""
     found: dict[str, str] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -192,7 +192,7 @@ def list_versions() -> dict[str, str]:
 
 
 def describe_machine() -> dict[str, JSON]:
-    """Kind of machine, without its name or its user's."""
+    """Describe the machine's system and processors, without its name or its user's."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -202,14 +202,14 @@ def describe_machine() -> dict[str, JSON]:
 
 
 RESULTS = (MANIFEST, SCORES, CALIBRATIONS, TABLE)
-"""Files of a run folder, looked at before hours are spent on what could not be written there."""
+"""Files of a run folder, checked before the run starts: hours later would be too late."""
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a run folder that is a link, or has one in the place of a file.
+    """Refuse a run folder that is a link, or in which one of its files is a link.
 
     Raises:
-        StoreError: names it.
+        StoreError: names the link.
     """
     check_folders(folder, folder.parent)
     for name in RESULTS:
@@ -224,6 +224,13 @@ def write_manifest(
     finished: bool,
 ) -> Manifest:
     """Replace the manifest, and remember that this user ran the experiment's plug-ins.
+
+    Args:
+        folder: the run folder.
+        experiment: the experiment that runs.
+        entries: its conditions.
+        rows: key -> ids of test rows.
+        finished: whether all conditions are computed.
 
     Raises:
         StoreError: it cannot be written.
@@ -269,10 +276,10 @@ def _without(values: dict[str, Any], optional: Sequence[str]) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read ``manifest.json``; keys that a newer version added are left alone.
+    """Read ``manifest.json``; unknown keys, written by a newer version, are ignored.
 
     Raises:
-        StoreError: it is missing, or holds something else; names the place in it.
+        StoreError: it is missing or malformed; the message names the place in the file.
     """
     path = folder / MANIFEST
     repair = "put the file back as it was, or run the experiment again to write it"
@@ -285,9 +292,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _renamed(made: Manifest) -> Manifest:
-    """Give axes and settings of earlier versions the names of this one; the file stays.
+    """Replace names of axes and settings of earlier versions by today's; the file is unchanged.
 
-    Old and new runs then compare setting by setting.
+    Old and new runs can then be compared setting by setting.
     """
     # A run of this version has the axis `layout`, and its selectors may have options of any name.
     if any("layout" in entry.axes for entry in made.conditions):
@@ -309,10 +316,10 @@ def _rename_all(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(made: Manifest) -> None:
-    """Refuse what has the right types and cannot be: places outside, rows that are not there."""
+    """Refuse impossible values of the right type: paths outside the run, rows that do not exist."""
     for key, ids in made.rows.items():
         if len({*ids}) < len(ids):
-            raise ShapeError(f"rows.{key}: an id stands twice")
+            raise ShapeError(f"rows.{key}: an id appears twice")
     for place, entry in enumerate(made.conditions):
         for folder in [entry.folder, *(one.folder for one in (entry.judges or {}).values())]:
             if not _FOLDER.fullmatch(folder) or len(folder.encode()) > _LONGEST_NAME:
@@ -332,7 +339,7 @@ def _check(made: Manifest) -> None:
             raise ShapeError(f"conditions[{place}].rows: {entry.rows[:80]!r} is none of rows")
     names = [entry.fingerprint for entry in made.conditions]
     if len({*names}) < len(names):
-        raise ShapeError("conditions: a fingerprint stands twice")
+        raise ShapeError("conditions: a fingerprint appears twice")
     if made.plugins is not None and "\0" in made.plugins.base:
         raise ShapeError("plugins.base: no path")
 
@@ -345,13 +352,13 @@ def _is_take(take: str | int | float) -> bool:
 
 _FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:\ud800-\udfff]+")
 _LONGEST_NAME = 200
-"""Bytes; file systems take 255, and the store writes files of a longer name for a moment."""
+"""Bytes; file systems allow 255, and temporary files have longer names than the folder."""
 
 
 def condition_entry(
     condition: Condition, same: Sequence[str], rows: dict[str, list[str]], base: Path
 ) -> ConditionEntry:
-    """Return what the manifest says of a condition, and add its ids to ``rows``."""
+    """Build the manifest's entry of a condition, and add its example ids to ``rows``."""
     ids = [example.id for example in condition.examples]
     key = digest(ids)[:12]
     rows[key] = ids

@@ -1,10 +1,10 @@
-"""Where the files of runs and of their conditions lie below the folder of all runs.
+"""Names and places of the files of runs and conditions, below the folder of all runs.
 
 ::
 
-    runs/NAME/manifest.json       what a run asked; a folder with it is a run
-    runs/NAME/scores.json         the numbers made of its records
-    runs/NAME/calibrations.json   what calibrators made of them
+    runs/NAME/manifest.json       the content of a run; a folder with it is a run
+    runs/NAME/scores.json         the scores of its records
+    runs/NAME/calibrations.json   the records' calibrated scores
     runs/NAME/table.txt           its table as text
     runs/conditions/FOLDER        records of one condition, which runs share
 """
@@ -31,14 +31,14 @@ CALIBRATIONS = "calibrations.json"
 TABLE = "table.txt"
 CONDITIONS = "conditions"
 MODEL = "model.json"
-"""In a condition's folder: what the engine found in memory."""
+"""File in a condition's folder: properties of the loaded model, as found by the engine."""
 
 
 def holds_run(folder: Path) -> bool:
-    """Tell whether a folder is that of a run."""
+    """Tell whether a folder is a run folder."""
     return (folder / MANIFEST).is_file()
 
 
 def find_runs(root: Path) -> list[Path]:
-    """List the folders of all runs below a folder, in the order of their names."""
+    """List all run folders directly below a folder, sorted by name."""
     return sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))

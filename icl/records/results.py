@@ -1,6 +1,6 @@
-"""What lies in a run folder: conditions with their records, predictions, prompts and scores.
+"""Read access to a run folder: conditions with their records, predictions, prompts and scores.
 
-A run folder names its conditions in ``manifest.json``; their records lie in condition folders
+A run folder names its conditions in ``manifest.json``; their records are in condition folders
 that experiments share.
 """
 
@@ -69,43 +69,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConditionResult:
-    """One condition of a run, read from its folder."""
+    """One condition of a run, read lazily from its folder."""
 
     entry: ConditionEntry
-    """What the manifest says of it."""
+    """Its entry in the manifest."""
     ids: Sequence[str]
-    """Examples that this run asked for."""
+    """Ids of this run's examples, in its order."""
     store: ConditionStore
     scores: tuple[Score, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
-    """What calibrators made of it, beside their scores."""
+    """Summaries of the calibrators applied to it."""
     rendering: Rendering = HERE
     allow_commands: bool = False
-    """Whether the programs among the metrics of its entry may be started: the entry stands in a
-    run folder, which may be a stranger's."""
+    """Whether the programs among the entry's metrics may be started; False by default, because a
+    run folder may come from a stranger."""
 
     @property
     def axes(self) -> dict[str, str]:
-        """Where it stands in the grid."""
+        """Its values on the grid's axes."""
         return dict(self.entry.axes)
 
     @property
     def settings(self) -> dict[str, str]:
-        """Its settings by name, a word each: see :attr:`icl.experiment.grid.Point.settings`.
+        """Its settings by name, one word each: see :attr:`icl.experiment.grid.Point.settings`.
 
         Raises:
             StoreError: the manifest is of an earlier version, which did not write them.
         """
         if self.entry.settings is None:
             raise StoreError(
-                f"{self.store.folder}: its run does not say its settings one by one, as an earlier "
-                "version left it; run the experiment again, which computes nothing anew"
+                f"{self.store.folder}: its run is of an earlier version and does not list its "
+                "settings; run the experiment again, which reuses all answers"
             )
         return dict(self.entry.settings)
 
     @property
     def task(self) -> Task:
-        """The task, by its registered name."""
+        """The registered task."""
         task: Task = lookup("task", self.entry.task)
         return task
 
@@ -164,7 +164,7 @@ class ConditionResult:
         """Examples that have records, in the run's order, as the data has them.
 
         Raises:
-            StoreError: another experiment has asked about other rows under the same ids since.
+            StoreError: the folder's rows changed since this run, or one of them is missing.
         """
         known = self.store.examples()
         rows = [known[name] for name in self.ids if name in known]
@@ -185,12 +185,17 @@ class ConditionResult:
         parser: ParserEntry | None = None,
         calibrator: str | Calibrator | CalibratedScores | None = None,
     ) -> list[Prediction]:
-        """A prediction for every record, by the named parser or the condition's own.
+        """Parse every record, with the named parser or the condition's own.
 
-        With a calibrator the choice with the highest calibrated score, of equals the first.
+        With a calibrator, the value is the choice with the highest calibrated score; of equal ones
+        the first.
+
+        Returns:
+            One prediction for each record, in the order of :attr:`records`.
 
         Raises:
             CalibrationError: see :meth:`calibrated`.
+            ConfigError: the parser or calibrator is unknown.
         """
         choices = self.store.choices()
         used = parser or self.entry.parser
@@ -239,23 +244,23 @@ class ConditionResult:
         return predict(record, self.choices(record), self.entry.parser, self.set_rule)
 
     def calibrator(self, name: str) -> Calibrator:
-        """The calibrator behind ``accuracy+name``: of the run, or a registered one.
+        """Return the calibrator behind a score's name, as ``batch`` in ``accuracy+batch``.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: no calibrator has this name.
         """
         entries = [*self.entry.calibrate, *(dict(c.entry) for c in self.calibrations)]
         return dict(map(make_calibrator, entries)).get(name) or make_calibrator(name)[1]
 
     def calibrated(self, calibrator: str | Calibrator | CalibratedScores) -> CalibratedScores:
-        """Calibrated scores of the choices of every record, in the order of :attr:`records`.
+        """Compute the calibrated scores of every record's choices, in the order of :attr:`records`.
 
-        What was calibrated already comes back as it is.
+        Scores that are calibrated already are returned unchanged.
 
         Raises:
             CalibrationError: the choices were not ranked, the calibrator refuses them, or records
-                that it needs are missing; the message says what computes them.
-            ConfigError: no calibrator is called so.
+                that it needs are missing; the message says how to compute them.
+            ConfigError: no calibrator has this name.
         """
         if isinstance(calibrator, CalibratedScores):
             return calibrator
@@ -264,39 +269,39 @@ class ConditionResult:
         return calibrate(used, shelf)
 
     def probes(self, role: Role) -> ConditionResult:
-        """The records of a role beside the test rows, to be looked at as any others."""
+        """Return the probes of a role as a condition that can be inspected like any other."""
         store = self.store.beside(role)
         return replace(self, store=store, ids=tuple(store.records()), scores=(), calibrations=())
 
     @property
     def tokens(self) -> int:
-        """Tokens of prompts and answers, as if nothing were shared."""
+        """Tokens of all prompts and answers, counted without sharing common prefixes."""
         return self.store.tokens(self.records.values())
 
     @property
     def model(self) -> dict[str, Any]:
-        """What the engine found in memory when it computed the first record; empty if nothing."""
+        """Properties of the model, saved when the first record was computed; empty if none were."""
         path = self.store.folder / MODEL
         return read_json(path, dict[str, Any]) if path.exists() else {}
 
     @property
     def seconds(self) -> float:
-        """Seconds of computing the condition's records, those of other runs included."""
+        """Computation time of the condition's records in seconds, those of other runs included."""
         return self.store.timing().get("seconds", 0.0)
 
     def template(self) -> Template:
-        """The template as it was when the condition was first run."""
+        """Return the template as it was when the condition was first run."""
         return self.rendering.template(self.store.condition().template)
 
     def choices(self, record: Record) -> Sequence[Choice]:
-        """What the record's model could answer, in the order of its log-probabilities."""
+        """Return the choices that a record ranks, in the order of its log-probabilities."""
         return record.choices or self.store.choices()
 
     def shots(self, record: Record) -> list[Shot]:
-        """The record's shots, with the labels that they were shown with.
+        """Return a record's shots, with the labels that were shown.
 
         Raises:
-            StoreError: one is no longer in the folder.
+            StoreError: a shot is missing from the folder.
         """
         pool = self.store.shots()
         bare = self.store.condition().bare_shots
@@ -316,7 +321,7 @@ class ConditionResult:
         """The row that a record answers, as the data has it.
 
         Raises:
-            StoreError: it is no longer in the folder.
+            StoreError: it is missing from the folder.
         """
         try:
             return self.store.examples()[record.id]
@@ -330,14 +335,14 @@ class ConditionResult:
         )
 
     def prompt(self, record: Record) -> Prompt:
-        """The record's prompt, rendered again from what the folder keeps; see :meth:`prompts`."""
+        """Render a record's prompt again from the files in the folder; see :meth:`prompts`."""
         return self.prompts(record)[0]
 
     def prompts(self, record: Record) -> list[Prompt]:
-        """The record's prompts: one, or of the noisy channel one for each of its choices.
+        """Render a record's prompts again: one, or with the channel method one for each choice.
 
         Raises:
-            StoreError: an example or a shot is no longer in the folder.
+            StoreError: an example or a shot is missing from the folder.
         """
         shots, template, example = self.shots(record), self.template(), self.example(record)
         keep = record.shortened[0] if record.shortened else None
@@ -354,14 +359,14 @@ class ConditionResult:
         ]
 
     def scored(self, record: Record) -> str | None:
-        """The input that the noisy channel scored behind each prompt; None for other methods."""
+        """Return the input that the channel method scored; None for other methods."""
         if self.entry.method != "channel":
             return None
         text = Channel(self.template()).scored(self.example(record)).text
         return write_continuation(text, self.store.condition().identity.engine)
 
     def hash_again(self, record: Record) -> str:
-        """The record's request hash, made again from what the folder keeps."""
+        """Compute a record's request hash again from the files in the folder."""
         prompts, scored = self.prompts(record), self.scored(record)
         sent = [self.sent(prompt) for prompt in prompts]
         if scored is not None:
@@ -370,7 +375,7 @@ class ConditionResult:
         return hash_request(prompts[0], self.choices(record), sampling, sent[0])
 
     def sent(self, prompt: Prompt) -> str:
-        """The text that was sent for a prompt, made again without the model."""
+        """Return the text that was sent for a prompt, rendered without loading the model."""
         return self.rendering.sent(prompt, self.store.condition().identity.engine)
 
     def holds(self, name: str) -> bool:
@@ -381,7 +386,7 @@ class ConditionResult:
         """The record of an example; that of an unscored row holds no answer.
 
         Raises:
-            StoreError: there is none.
+            StoreError: there is none; the message suggests the closest id.
         """
         if name in self.unscored:
             return self.unscored[name].record
@@ -394,13 +399,13 @@ class ConditionResult:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, with everything that was computed."""
+    """A run folder with its manifest, conditions and scores."""
 
     folder: Path
     manifest: Manifest
     conditions: tuple[ConditionResult, ...]
     computed: int = 0
-    """Records that the last call computed; the others were there."""
+    """Records computed by this call of :func:`icl.run`; 0 for a run that was only read."""
     reused: int = 0
 
     @property
@@ -410,16 +415,20 @@ class Run:
 
     @property
     def called(self) -> str:
-        """How a command names it: by its name in the folder ``runs``, else by its folder."""
+        """The run's name in a command: its own name if it is in ``runs``, otherwise its path."""
         return self.name if self.folder.parent == Path("runs") else str(self.folder)
 
     @property
     def scores(self) -> list[Score]:
-        """All scores of all conditions."""
+        """All scores of all conditions, in their order."""
         return [score for condition in self.conditions for score in condition.scores]
 
     def frame(self) -> pandas.DataFrame:
-        """One row a score: the condition's axes, then name, value, low, high, n, signature."""
+        """Return all scores as a table, one row each.
+
+        Columns: the condition's axes, its fingerprint (``condition``), then name, value, low, high,
+        n, signature and kind.
+        """
         import pandas
 
         rows = [
@@ -430,12 +439,12 @@ class Run:
         return pandas.DataFrame(rows)
 
     def condition(self, name: str) -> ConditionResult:
-        """The condition of that number from 1, whose fingerprint begins so, or with these axes.
+        """Find a condition by its number from 1, its fingerprint's beginning, or words of its axes.
 
-        Axes are words as tables print them: ``intent/plain 8 bm25``.
+        Words are those that tables print: ``intent/plain 8 bm25``.
 
         Raises:
-            StoreError: none, or more than one.
+            StoreError: no condition matches, or more than one does.
         """
         # Digits as a keyboard has them: `²` is one to Python too, and a number to nobody.
         digits = name.isascii() and name.isdigit()
@@ -457,7 +466,7 @@ class Run:
 
 
 def find_varying_axes(conditions: Sequence[ConditionResult]) -> list[str]:
-    """Axes in which the conditions differ, in the order of the first that has each."""
+    """List the axes whose value differs between the conditions, in their first order."""
     axes = dict.fromkeys(axis for one in conditions for axis in one.axes)
     return [axis for axis in axes if len({one.axes.get(axis) for one in conditions}) > 1]
 
@@ -476,7 +485,7 @@ def load_run(
     rendering: Rendering = HERE,
     allow_commands: bool = False,
 ) -> Run:
-    """Read a run folder, given by its path or by the experiment's name under ``out``.
+    """Open a run, given by its folder or by the experiment's name under ``out``.
 
     Args:
         folder: path or name.
@@ -507,7 +516,7 @@ def open_run(
     rendering: Rendering = HERE,
     allow_commands: bool = False,
 ) -> Run:
-    """Read records and scores of a run folder whose manifest is given, and not read there."""
+    """Open a run folder with a manifest that is already read or made."""
     scores, calibrations = read_scores(place), read_calibrations(place)
     conditions = tuple(
         ConditionResult(

@@ -1,4 +1,4 @@
-"""Scores of a run and what calibrators made of it: ``scores.json`` and ``calibrations.json``."""
+"""The files ``scores.json`` and ``calibrations.json`` of a run folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class ScoreLine(msgspec.Struct, forbid_unknown_fields=True):
-    """A score; see :class:`icl.core.types.Score`."""
+    """A score in ``scores.json``; see :class:`icl.core.types.Score`."""
 
     name: str
     value: float | None
@@ -37,7 +37,7 @@ class ScoreLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CalibrationLine(msgspec.Struct, forbid_unknown_fields=True):
-    """What a calibrator made; see :class:`icl.records.calibrated.Calibration`."""
+    """A calibrator's summary; see :class:`icl.records.calibrated.Calibration`."""
 
     name: str
     entry: dict[str, Any]
@@ -49,24 +49,24 @@ class CalibrationLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ScoreRow(msgspec.Struct, forbid_unknown_fields=True):
-    """A score and the fingerprint of its condition."""
+    """A score with the fingerprint of its condition."""
 
     condition: str
     score: ScoreLine
 
 
 class CalibrationRow(msgspec.Struct, forbid_unknown_fields=True):
-    """What a calibrator made, and the fingerprint of its condition."""
+    """A calibrator's summary with the fingerprint of its condition."""
 
     condition: str
     calibration: CalibrationLine
 
 
 def read_scores(folder: Path) -> dict[str, tuple[Score, ...]]:
-    """Read fingerprint -> scores of a run folder; nothing where it was not scored.
+    """Read the scores of a run by fingerprint; empty if it was not scored yet.
 
     Raises:
-        StoreError: the file holds something else.
+        StoreError: the file is malformed.
     """
     found: dict[str, list[Score]] = {}
     for row in _read(folder / SCORES, list[ScoreRow]):
@@ -76,10 +76,10 @@ def read_scores(folder: Path) -> dict[str, tuple[Score, ...]]:
 
 
 def read_calibrations(folder: Path) -> dict[str, tuple[Calibration, ...]]:
-    """Read fingerprint -> what calibrators made, of a run folder.
+    """Read the calibrators' summaries of a run by fingerprint; empty if there are none.
 
     Raises:
-        StoreError: the file holds something else.
+        StoreError: the file is malformed.
     """
     found: dict[str, list[Calibration]] = {}
     for row in _read(folder / CALIBRATIONS, list[CalibrationRow]):
@@ -89,7 +89,7 @@ def read_calibrations(folder: Path) -> dict[str, tuple[Calibration, ...]]:
 
 
 def write_scores(folder: Path, scores: Iterable[tuple[str, Score]]) -> None:
-    """Replace ``scores.json`` by (fingerprint, score) pairs; what is no number has no value there.
+    """Replace ``scores.json`` by (fingerprint, score) pairs; NaN and infinity are written as null.
 
     Raises:
         StoreError: it cannot be written.
@@ -114,7 +114,7 @@ def write_calibrations(folder: Path, made: Iterable[tuple[str, Calibration]]) ->
 
 
 def _read(path: Path, kind: type[T]) -> T:
-    again = f"delete the file, then say: icl score {path.parent}"
+    again = f"delete the file, then run: icl score {path.parent}"
     return read_json(path, kind, again) if path.exists() else kind()
 
 

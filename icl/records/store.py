@@ -1,11 +1,11 @@
-"""Append-only records of one condition, its batch plan, and small files replaced whole.
+"""The folder of one condition: records that are only appended, a batch plan, and small files.
 
 A condition folder holds::
 
     condition.json   what was run: identity (hashed into the folder's name), template, prompts
     choices.json     the choices of a ranking condition, once
     examples.jsonl   fields and targets of every planned example
-    shots.jsonl      the pool examples that prompts were made with
+    shots.jsonl      the pool examples used in prompts
     plan.json        example ids of every batch, in order
     records.jsonl    one line an example, in the plan's order
     timings.jsonl    seconds and work of every batch
@@ -73,7 +73,7 @@ SMALL = ("condition.json", "choices.json", "examples.jsonl", "shots.jsonl", "pla
 
 
 class StoredChoice(msgspec.Struct, forbid_unknown_fields=True):
-    """A choice in ``choices.json``."""
+    """A choice in ``choices.json``, with its token count."""
 
     label: str
     text: str
@@ -82,7 +82,7 @@ class StoredChoice(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ConditionStore:
-    """The folder of one condition.
+    """Reader and single writer of one condition's folder.
 
     >>> store = ConditionStore(Path("runs/conditions/intent-3f2a"))      # doctest: +SKIP
     >>> with store.writing():                                           # doctest: +SKIP
@@ -95,7 +95,7 @@ class ConditionStore:
     def __init__(self, folder: Path, within: Path | None = None) -> None:
         self.folder = folder
         self.within = within or folder.parent
-        """Folder of all runs: what lies below it is written to only where it is no link."""
+        """Folder of all runs; no link below it is written through."""
         self._done = 0
         self._planned: list[list[str]] | None = None
         self._records = folder / "records.jsonl"
@@ -105,21 +105,21 @@ class ConditionStore:
 
     @classmethod
     def of(cls, root: Path, folder: str) -> ConditionStore:
-        """Give the store of a condition by its folder's name below the folder of all runs."""
+        """Return the store of a condition, by its folder's name and the folder of all runs."""
         return cls(root / CONDITIONS / folder, root)
 
     def beside(self, role: Role) -> ConditionStore:
-        """The store of what is asked beside the rows, in a folder of its own inside this one."""
+        """Return the store of a probe role, a folder inside this one."""
         return ConditionStore(self.folder / "probes" / role, self.within)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only writer, and drop a torn batch that a killed writer left.
+        """Lock the folder for one writer, and drop the incomplete batch of a killed one.
 
         Raises:
             BusyError: another process writes here.
-            StoreError: the folder or a file in it is a link, or no plain one; or, in the end,
-                somebody else deleted, cut or replaced a file meanwhile.
+            StoreError: the folder or one of its files is a link or of the wrong type; or, at the
+                end, another program deleted, cut or replaced a file meanwhile.
         """
         from filelock import FileLock, Timeout
 
@@ -145,10 +145,10 @@ class ConditionStore:
             lock.release()
 
     def check(self) -> None:
-        """Refuse to call records computed that are no longer there.
+        """Raise an error if written records are no longer in the file.
 
         Raises:
-            StoreError: somebody deleted, cut or replaced the file since it was written to.
+            StoreError: another program deleted, cut or replaced the file since the last write.
         """
         self._rows.check(may_grow=True)
 
@@ -164,15 +164,15 @@ class ConditionStore:
                 self._write_plan(self.batches())
                 repair = "it is written again:"
             raise StoreError(
-                f"{path} was deleted or replaced by another program while this run was at work; "
+                f"{path} was deleted or replaced by another program during this run; "
                 f"{repair} run the same command again"
             )
 
     def replace(self, name: str, text: str) -> None:
-        """Write a small file of the folder whole.
+        """Replace a small file of the folder as a whole.
 
         Raises:
-            StoreError: it is no plain file, no room, or the folder cannot be written.
+            StoreError: it is not a plain file, the disk is full, or the folder is not writable.
         """
         path = self.folder / name
         replace_file(path, text, self.within)
@@ -180,13 +180,13 @@ class ConditionStore:
             self._small[name] = stamp(path)
 
     def begin(self, condition: Mapping[str, JSON]) -> None:
-        """Write what does not change: what was run, and how its prompts are made."""
+        """Write ``condition.json`` if it does not exist: identity, template and method."""
         if not (self.folder / "condition.json").exists():
             text = json.dumps(condition, ensure_ascii=False, indent=1) + "\n"
             self.replace("condition.json", text)
 
     def keep_choices(self, choices: Sequence[Choice], tokens: Sequence[int]) -> tuple[int, ...]:
-        """Write the choices once, with their token counts; returns the counts that stand."""
+        """Write the choices and their token counts once; return the stored token counts."""
         path = self.folder / "choices.json"
         if not path.exists():
             rows = [
@@ -198,11 +198,11 @@ class ConditionStore:
         return self.choice_tokens()
 
     def choice_tokens(self) -> tuple[int, ...]:
-        """Tokens of every choice, its terminator included; 0 each where none was scored."""
+        """Return the token count of every choice with its terminator; 0 each if none was scored."""
         return tuple(row.tokens for row in self._choice_lines())
 
     def tokens(self, records: Iterable[Record]) -> int:
-        """Add up the tokens of the prompts and answers of records, as if nothing were shared."""
+        """Count the tokens of records' prompts and answers, without sharing common prefixes."""
         usual = self.choice_tokens()
         return sum(
             record.prompt_tokens
@@ -212,22 +212,22 @@ class ConditionStore:
         )
 
     def condition(self) -> ConditionFile:
-        """What :meth:`begin` wrote.
+        """Read ``condition.json``.
 
         Raises:
-            StoreError: the file is missing, or lacks something that prompts are made with.
+            StoreError: the file is missing, malformed, or lacks a part that prompts need.
         """
         return read_condition(self.folder / "condition.json")
 
     def choices(self) -> list[Choice]:
-        """The choices that all records share, in the order of their log-probabilities."""
+        """Return the choices that all records share, in the order of their log-probabilities."""
         return [Choice(row.label, row.text, row.end) for row in self._choice_lines()]
 
     def _choice_lines(self) -> list[StoredChoice]:
         path = self.folder / "choices.json"
         rows = self._read(path, list[StoredChoice]) if path.exists() else []
         if len({row.label for row in rows}) < len(rows):
-            raise StoreError(f"{path}: a label stands twice; {self._repair}")
+            raise StoreError(f"{path}: a label appears twice; {self._repair}")
         return rows
 
     def _read(self, path: Path, kind: type[T]) -> T:
@@ -241,14 +241,14 @@ class ConditionStore:
         )
 
     def batches(self) -> list[list[str]]:
-        """Example ids of every planned batch; the only writer reads them once."""
+        """Return the example ids of every planned batch; the writer reads the file only once."""
         if self._planned is not None:
             return self._planned
         path = self.folder / "plan.json"
         return self._read(path, list[list[str]]) if path.exists() else []
 
     def unfinished(self) -> list[tuple[int, list[str]]]:
-        """(index, ids) of the planned batches that have no records yet, in order."""
+        """Return (index, ids) of the planned batches without records, in order."""
         return list(enumerate(self.batches()[self._done :], self._done))
 
     def plan(
@@ -257,10 +257,11 @@ class ConditionStore:
         examples: Iterable[Example],
         shots: Iterable[Example] = (),
     ) -> None:
-        """Make ``pending`` the unfinished part of the plan, unless it holds the same examples.
+        """Store the examples, and plan ``pending`` as the batches that follow the finished ones.
 
-        So a resumed run goes on with the batches it began with, splits included. The examples are
-        kept in any case: an answer that was corrected in the data changes scores and no prompt.
+        If the unfinished part of the plan holds the same examples, it stays, so that a resumed run
+        continues with the same batches. Examples are stored in any case: a corrected answer in the
+        data changes scores but no prompt.
         """
         self._keep("examples.jsonl", examples)
         self._keep("shots.jsonl", shots)
@@ -281,7 +282,7 @@ class ConditionStore:
         self.replace(name, "".join(line + "\n" for line in (known | new).values()))
 
     def split(self, index: int) -> None:
-        """Halve a planned batch that did not fit into memory."""
+        """Replace a planned batch that did not fit into memory by its two halves."""
         batches = self.batches()
         batch = batches[index]
         middle = (len(batch) + 1) // 2
@@ -335,11 +336,11 @@ class ConditionStore:
             self._planned = list(map(list, batches))
 
     def commit(self, index: int, records: Sequence[Record], timing: Mapping[str, JSON]) -> None:
-        """Append the records of one planned batch, in the plan's order, and sync them.
+        """Append the records of the next planned batch, in the plan's order, and sync them.
 
         Raises:
-            StoreError: no room or an I/O error, and the file is as it was before; or somebody
-                else deleted, cut or replaced it.
+            StoreError: the disk is full or an I/O error occurred, and the file is unchanged; or
+                another program deleted, cut or replaced it.
         """
         ids = self.batches()[index]
         if index != self._done or [record.id for record in records] != ids:
@@ -352,27 +353,27 @@ class ConditionStore:
         self._done += 1
 
     def records(self) -> dict[str, Record]:
-        """The newest record of every example, torn lines at the end left out.
+        """Read the newest record of every example; an incomplete last line is ignored.
 
         Raises:
-            StoreError: a line before the last is corrupt; names file and line.
+            StoreError: a line before the last is corrupt; the message names file and line.
         """
         kept, _ = self._scan()
         return {record.id: record for record in kept}
 
     def examples(self) -> dict[str, Example]:
-        """Every planned example by id."""
+        """Read every planned example, by id."""
         return self._read_examples("examples.jsonl")
 
     def shots(self) -> dict[str, Example]:
-        """Every pool example that a prompt was made with, by id."""
+        """Read every pool example that a prompt contains, by id."""
         return self._read_examples("shots.jsonl")
 
     def complete_records(self) -> dict[str, Record]:
-        """The records of :meth:`records`, each proven to hold an answer.
+        """Read the records as :meth:`records` does, and check that each holds a whole answer.
 
         Raises:
-            StoreError: as there; or a record has no answer, or not a number for each choice.
+            StoreError: as there; or a record has no answer, or too few or many log-probabilities.
         """
         kept, _ = self._scan()
         shared = len(self.choices())
@@ -402,7 +403,7 @@ class ConditionStore:
             try:
                 example = parse_example(line)
                 if example.id in found:
-                    raise ShapeError(f"the id {example.id!r} stands twice")
+                    raise ShapeError(f"the id {example.id!r} appears twice")
             except ShapeError as error:
                 raise StoreError(
                     f"{path}:{number}: corrupt line ({error}); delete the folder {self.folder} "
@@ -412,10 +413,10 @@ class ConditionStore:
         return found
 
     def timing(self) -> dict[str, float]:
-        """Sums over all batches of every number in ``timings.jsonl``.
+        """Sum every number in ``timings.jsonl`` over all batches.
 
         Raises:
-            StoreError: a line is JSON, and holds something else than a batch and its numbers.
+            StoreError: a line is JSON, but not a batch with its numbers.
         """
         newest: dict[float, dict[str, float]] = {}
         path = self._timings.path
@@ -428,8 +429,8 @@ class ConditionStore:
             except (ShapeError, KeyError) as error:
                 told = "batch is missing" if isinstance(error, KeyError) else error
                 raise StoreError(
-                    f"{path}:{number}: corrupt line ({told}); delete that line, which loses its "
-                    "seconds alone"
+                    f"{path}:{number}: corrupt line ({told}); delete that line, which loses only "
+                    "its seconds"
                 ) from error
         total: dict[str, float] = {}
         for row in newest.values():
@@ -438,7 +439,7 @@ class ConditionStore:
         return total
 
     def _recover(self) -> None:
-        """Truncate to the last whole batch."""
+        """Cut the records after the last whole batch."""
         for name in SMALL:
             self._small[name] = stamp(self.folder / name)
             check_plain(self.folder / name)
@@ -468,7 +469,7 @@ class ConditionStore:
         self._timings.take()
 
     def _scan(self) -> tuple[list[Record], list[int]]:
-        """Records, and the byte at which each one's line ends."""
+        """Read the records, and the byte offset at which each one's line ends."""
         data = read_plain(self._records) or b""
         records: list[Record] = []
         ends: list[int] = []

@@ -1,4 +1,4 @@
-"""Verdicts of readers as JSON Lines: dataclasses appended one by one, and rows made of them."""
+"""Readers' verdicts as JSON Lines: dataclasses appended one by one, and files written from them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Kept = TypeVar("Kept", bound="DataclassInstance")
 
 
 def append(path: Path, made: DataclassInstance) -> None:
-    """Append one line, synced.
+    """Append a dataclass as one line of JSON, and sync it.
 
     Raises:
-        StoreError: no room, or the file cannot be written.
+        StoreError: the disk is full, or the file cannot be written.
     """
     append_lines(path, [json.dumps(asdict(made), ensure_ascii=False)])
 
 
 def read(path: Path, kind: type[Kept], what: str) -> list[Kept]:
-    """Every line of a file as a ``kind``, which messages call ``what``.
+    """Read every line of a file as a ``kind``; messages use the word ``what`` for it.
 
     Raises:
-        DataError: not there, or a line is none (file:line).
+        DataError: the file is missing, or a line is malformed (named as file:line).
     """
     known = {spec.name for spec in fields(kind)}
     found = []
@@ -58,15 +58,15 @@ def read(path: Path, kind: type[Kept], what: str) -> list[Kept]:
 
 
 def _data(path: Path) -> bytes:
-    """All of a file; a program that edited it may have put a byte order mark before it."""
+    """Read a whole file, without the byte order mark that an editor may have added."""
     return (read_plain(find_file(path)) or b"").removeprefix(b"\xef\xbb\xbf")
 
 
 def write_new(path: Path, rows: Sequence[Mapping[str, Any]], refusal: str) -> None:
-    """Write rows; a file that is there is not written over.
+    """Write rows to a new file; never overwrite an existing one.
 
     Raises:
-        StoreError: the file is there, as ``refusal`` says; or it cannot be written.
+        StoreError: the file exists (``refusal`` is the message), or it cannot be written.
     """
     if path.exists():
         raise StoreError(refusal)

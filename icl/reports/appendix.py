@@ -1,4 +1,4 @@
-"""What an appendix holds: every template, one prompt of each condition, the data's sources."""
+"""The appendix of a report: every template, one prompt of each condition, the data's citations."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class TemplateSource:
 
     name: str
     language: str
-    """Of its words, as a tag."""
+    """Language tag of its words."""
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class SentPrompt:
-    """One prompt as it was sent."""
+    """One prompt as it was sent, with its condition and row."""
 
     condition: str
-    """Fingerprint."""
+    """The condition's fingerprint."""
     title: str
-    """The condition's axes."""
+    """The condition's values on the axes."""
     example: str
-    """Id of the row asked."""
+    """Id of the row."""
     text: str
     targets: tuple[str, ...]
 
@@ -42,16 +42,16 @@ class Appendix:
     templates: tuple[TemplateSource, ...]
     prompts: tuple[SentPrompt, ...]
     citations: tuple[tuple[str, str], ...]
-    """(data set, BibTeX) of those that are known; see :mod:`icl.data.citations`."""
+    """(data set, BibTeX) of known citations; see :mod:`icl.data.citations`."""
 
 
 def make_appendix(run: Run) -> Appendix:
-    """Templates once each, the prompt of each condition's first row, the data sets' citations.
+    """Collect the templates, the prompt of each condition's first row, and the citations.
 
     Prompts are rendered again from the condition folders; conditions without records have none.
 
     Raises:
-        StoreError: a condition folder is gone, or lacks an example.
+        StoreError: a condition folder is missing, or lacks an example.
     """
     templates: dict[tuple[str, str, str], TemplateSource] = {}
     prompts = []

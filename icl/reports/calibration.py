@@ -1,4 +1,4 @@
-"""What a person reads of calibrators: a table of their scores, and what each assumes."""
+"""Tables of calibrated scores, and descriptions of the calibrators."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def make_calibration_tables(
     rows: Sequence[ConditionResult], varying: Sequence[str]
 ) -> Iterator[RenderableType]:
-    """A table with a row for each condition and calibrator, and the lines below it.
+    """Make a table with a row for each condition and calibrator, and the lines below it.
 
-    Nothing where no calibrator was asked for.
+    Yields nothing if no calibrator was requested.
 
     Args:
         rows: conditions of one task.
@@ -91,7 +91,7 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
 
 
 def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
-    """The score under a calibrator; the plain one where ``name`` is a dash."""
+    """Return the score with a calibrator; the uncalibrated one if ``name`` is a dash."""
 
     def calibrated(by: str) -> str:
         return str(ScoreName.of(metric, "model").calibrated(by))
@@ -148,7 +148,7 @@ def _title(name: str, rows: Sequence[ConditionResult]) -> str:
 
 
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """What each calibrator assumes, and where this does not hold."""
+    """Yield what each calibrator assumes, and warnings where this does not hold."""
     yield "changed: rows whose answer is another one than without it"
     yield from _wrapped(
         "ECE: expected calibration error in percent, 10 bins; by chance: what a perfectly "
@@ -183,7 +183,7 @@ def _said(row: ConditionResult, name: str) -> Iterator[str]:
 
 
 def describe_calibrator(calibrator: type[Calibrator]) -> Iterator[str]:
-    """What a calibrator assumes and where it hurts, in lines of 80 columns."""
+    """Describe what a calibrator assumes and where it hurts, in lines of 80 columns."""
     yield from _wrapped(f"  assumes: {calibrator.assumes}")
     yield from _wrapped(f"  hurts: {calibrator.hurts}")
 

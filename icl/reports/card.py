@@ -1,6 +1,6 @@
-"""One record as a self-contained page to send to a colleague: prompt, answer, label bars, shots.
+"""One record as a self-contained HTML page to send to a colleague: prompt, answer, labels, shots.
 
-The page holds no script and asks for nothing: its policy forbids both, and every text is escaped.
+The page has no script and loads nothing: its policy forbids both, and every text is escaped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Card", "make_card", "render_card", "split_prompt"]
 
 
 TOP = 15
-"""Labels with a bar; right ones are shown wherever they stand."""
+"""Most labels with a bar; right ones are always shown."""
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --ink: CanvasText; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem;
@@ -41,11 +41,11 @@ th { color: color-mix(in srgb, CanvasText 65%, Canvas); white-space: nowrap; }
 
 @dataclass(frozen=True)
 class Card:
-    """Everything behind one answer."""
+    """Everything about one answer that the page shows."""
 
     title: str
     facts: Mapping[str, str]
-    """What stands in the table at the top: condition, model, template …"""
+    """The rows of the table at the top: condition, model, template …"""
     example: Example
     prompt: Prompt
     sent: str
@@ -60,7 +60,7 @@ class Card:
 
 
 def make_card(condition: ConditionResult, record: Record) -> Card:
-    """The card of a record in a run folder, its prompt rendered again."""
+    """Make the card of a record in a run folder, with its prompt rendered again."""
     prompt = condition.prompt(record)
     kept = condition.store.condition()
     choices = condition.choices(record)
@@ -84,7 +84,7 @@ def make_card(condition: ConditionResult, record: Record) -> Card:
 
 
 def render_card(card: Card) -> str:
-    """The whole page as HTML."""
+    """Write the whole page as HTML."""
     record, example = card.record, card.example
     answer = card.prediction.value if card.prediction.value is not None else "–"
     unscored = "unscored" in card.facts
@@ -119,7 +119,7 @@ def render_card(card: Card) -> str:
 
 
 def split_prompt(prompt: Prompt) -> list[tuple[str, str | None]]:
-    """The flat prompt in pieces, each with the part it belongs to; separators have none."""
+    """Split the flat prompt into pieces, each with its kind; separators have none."""
     heads = [part for part in (prompt.system, prompt.instruction) if part]
     parts: list[list[tuple[str, str | None]]] = [[(head, "instruction")] for head in heads]
     parts += [[(a, "shot input"), (b, "shot target")] for a, b in prompt.shots]
@@ -132,7 +132,7 @@ def split_prompt(prompt: Prompt) -> list[tuple[str, str | None]]:
 
 
 def _prompt(card: Card) -> str:
-    """Coloured by its parts, where it was sent as it is written."""
+    """Write the prompt, coloured by its parts if it was sent as flat text."""
     if card.sent != card.prompt.text:
         return f"<pre>{_text(card.sent)}</pre>"
     marked = "".join(
@@ -187,7 +187,7 @@ def _table(facts: Mapping[str, str]) -> str:
 
 
 def _model(identity: Mapping[str, object]) -> str:
-    """Kind, precision and weights of an engine, as far as it says."""
+    """Describe kind, precision and weights of an engine, as far as known."""
     names = ("kind", "model", "width", "precision", "weights")
     told = [str(identity[name])[:24] for name in names if identity.get(name)]
     return " · ".join(told)

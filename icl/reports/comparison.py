@@ -1,7 +1,7 @@
-"""What a person reads of comparisons and of spreads: tables of 80 columns, and words.
+"""Comparisons and spreads for a reader: tables of 80 columns, and sentences.
 
-The words say what is shown and what is not. A difference that is not shown may still be there: so
-the number of examples is given at which one of 2 points would be seen.
+The sentences say what is shown and what is not. A difference that is not shown may still exist, so
+they give the number of examples at which a difference of 2 points would be detected.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PARTS = ("k", "select", "order", "seed")
-"""Settings that the word ``shots`` is made of."""
+"""Settings that are part of the word ``shots``."""
 WHOLE_CHARS = 24
-"""Names up to this length are not broken."""
+"""Longest name that is not wrapped."""
 FEW = 3
-"""So many comparisons are told one by one, more of them summed up."""
+"""Most comparisons that are described one by one; more are summed up."""
 BETTER = {"lower": " (lower is better)", "none": "", "higher": ""}
 
 
 def render_comparison(run: Run, by: str | None = None, baseline: str | None = None) -> str:
-    """What ``icl compare RUN --by SETTING --baseline VALUE`` prints, in 80 columns.
+    """Write what ``icl compare RUN --by SETTING --baseline VALUE`` prints, in 80 columns.
 
     Args:
         run: from :func:`icl.records.results.load_run`.
-        by: the setting; by default what the experiment says is to be compared: empty where it
-            says nothing.
-        baseline: the value that the others are compared with; by default that of the experiment
-            for its own setting, else the first one.
+        by: the setting; by default the experiment's ``compare:``. Without both, the text is
+            empty.
+        baseline: the value that the others are compared with; by default the experiment's for
+            its own setting, otherwise the first one.
     """
     asked = run.manifest.compare
     by = by or (asked.by if asked else None)
@@ -69,11 +69,11 @@ def render_comparison(run: Run, by: str | None = None, baseline: str | None = No
 def make_comparison_tables(
     comparisons: Sequence[Comparison], by: str = ""
 ) -> Iterator[RenderableType]:
-    """A table for each task, metric and baseline, and below it what is shown and what is not.
+    """Make a table for each task, metric and baseline, with sentences about what is shown below it.
 
     Args:
         comparisons: from :mod:`icl.scoring.compare`.
-        by: what the two differ in, for the titles; empty for two runs.
+        by: the setting in which the two differ, for titles; empty for two runs.
     """
     from icl.core.safe_console import make_text
 
@@ -156,12 +156,12 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table
 
 
 def _name(row: Comparison, varying: Sequence[str]) -> str:
-    """What is compared; that it is a mean stands with it where there are no other columns."""
+    """Row title; add "mean of N" if the table has no settings columns."""
     return row.b if row.pairs == 1 or varying else f"{row.b}, mean of {row.pairs}"
 
 
 def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
-    """What the rows show, in full for a few of them and in counts for many."""
+    """Describe what the rows show: in full for a few, in counts for many."""
     import textwrap
 
     axes = None if any(row.problem for row in rows) else varying
@@ -193,9 +193,9 @@ def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
 
 
 def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> str:
-    """One comparison in words: on which examples, what is shown, what would be needed.
+    """Describe one comparison: its examples, what is shown, what would be needed.
 
-    ``axes`` are those to tell it apart by; all that both share by default.
+    ``axes`` are the axes that identify it; by default all that both sides share.
 
     >>> refused = Comparison("accuracy", "acc", "a", "b", {}, 1, 1, 0, problem="no rows")
     >>> print(describe_comparison(refused))
@@ -288,9 +288,9 @@ def _short(row: Comparison) -> str:
 
 
 def make_spread_tables(run: Run) -> Iterator[RenderableType]:
-    """For each task that was tried with several seeds, orders, prompts or layouts: how far apart.
+    """Make tables of the spread of each task over seeds, orders, prompts or layouts.
 
-    Nothing where a run has one of each.
+    Yields nothing if a run has only one of each.
     """
     from icl.core.safe_console import make_text
 
@@ -346,7 +346,7 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
 
 
 def _where(where: Mapping[str, str]) -> dict[str, str]:
-    """The settings of a group as axes; the parts of ``shots`` in one word again."""
+    """Return the settings of a group as axes, with the parts of ``shots`` joined again."""
     found = {name: word for name, word in where.items() if name not in PARTS}
     if "shots" not in found:
         parts = [where[name] for name in ("k", "select") if name in where]

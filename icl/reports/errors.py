@@ -1,4 +1,4 @@
-"""The answers behind a condition's score: its worst errors, and which labels it mixes up."""
+"""The answers behind a condition's score: its worst errors, and its confusion matrix."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["ScoredAnswer", "Confusion", "score_answers", "count_confusions", "pi
 
 
 WHOLE = 15
-"""Labels of a confusion matrix that is shown whole."""
+"""Most labels of a confusion matrix that is shown completely."""
 SHOWN = 12
-"""Labels kept apart where there are more."""
+"""Number of labels shown separately if there are more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """One record, read, with what its metric makes of it alone."""
+    """One record with its prediction, and its own value of the metric."""
 
     example: Example
     record: Record
     prediction: Prediction
     value: float | None
-    """The condition's first metric of this row alone, 0 to 100; None where it is not defined."""
+    """The condition's first metric for only this row, 0 to 100; None if undefined."""
     confidence: float | None
     """The answer's share of the probability of all choices; None for generated text."""
 
@@ -41,7 +41,7 @@ class ScoredAnswer:
 
 
 def score_answers(condition: ConditionResult) -> list[ScoredAnswer]:
-    """Every record of a condition with its prediction, row score and confidence."""
+    """Return every record of a condition with its prediction, row score and confidence."""
     predictions = condition.predictions()
     values = _row_values(condition, predictions)
     made = []
@@ -57,7 +57,7 @@ def score_answers(condition: ConditionResult) -> list[ScoredAnswer]:
 def _row_values(
     condition: ConditionResult, predictions: Sequence[Prediction]
 ) -> list[float | None]:
-    """The first metric that needs no outside program, of each row alone."""
+    """Compute the first metric that needs no external program, for each single row."""
     undefined: list[float | None] = [None] * len(predictions)
     own = [
         metric
@@ -74,9 +74,9 @@ def _row_values(
 
 
 def pick_worst(found: Sequence[ScoredAnswer], most: int) -> tuple[list[ScoredAnswer], int]:
-    """The ``most`` worst answers that are not right, and how many there are in all.
+    """Return the ``most`` worst wrong answers, and the number of all wrong ones.
 
-    The lowest row score comes first; of equals the most confident one.
+    The lowest row score comes first; of equal ones the most confident.
     """
     wrong = [one for one in found if not one.right and one.value is not None and one.value < 100]
     wrong.sort(key=lambda one: (one.value, -(one.confidence or 0.0), one.example.id))
@@ -85,31 +85,31 @@ def pick_worst(found: Sequence[ScoredAnswer], most: int) -> tuple[list[ScoredAns
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often each gold label (row) was answered by each label (column)."""
+    """How often each right label (row) was answered with each label (column)."""
 
     labels: tuple[str, ...]
-    """Those that stand apart: a row and a column each, in the order of their names."""
+    """Labels with their own row and column, sorted by name."""
     counts: tuple[tuple[int, ...], ...]
-    """Where labels were joined, the next row and column are all other labels; the last column
-    counts rows without an answer, where there are any."""
+    """If labels were joined, the next row and column are all other labels; the last column counts
+    rows without an answer, if there are any."""
     pairs: tuple[tuple[str, str | None, int, int], ...]
-    """(gold, answer, times, rows with that gold label) of the most frequent confusions."""
+    """(right label, answer, times, rows with that right label) of the most frequent confusions."""
     joined: int = 0
-    """Labels that are counted together; 0 where every label stands apart."""
+    """Number of labels that are counted together; 0 if every label has its own row."""
     unanswered: bool = False
 
     @property
     def most(self) -> int:
-        """The largest count of labels that stand apart, the measure of the shades."""
+        """The largest count of labels with their own row, which scales the shades."""
         size = len(self.labels)
         return max((count for row in self.counts[:size] for count in row[:size]), default=0)
 
 
 def count_confusions(found: Sequence[ScoredAnswer], pairs: int = 10) -> Confusion | None:
-    """The confusion matrix of label answers; None without gold labels.
+    """Count the confusion matrix of label answers; None without right labels.
 
-    The gold label is the target that was answered, else the first target. Where more than
-    ``WHOLE`` labels occur, those that take part in most confusions stand apart and all others
+    The right label is the target that was answered, else the first target. If more than
+    ``WHOLE`` labels occur, those with most confusions get their own row, and all others
     are counted together.
     """
     known = [
@@ -145,7 +145,7 @@ def count_confusions(found: Sequence[ScoredAnswer], pairs: int = 10) -> Confusio
 def _busiest(
     labels: Sequence[str], wrong: Counter[tuple[str, str | None]], golds: Counter[str]
 ) -> list[str]:
-    """The labels that take part in most confusions, of equals those with most rows."""
+    """Select the labels with most confusions, of equal ones those with most rows."""
     part: Counter[str | None] = Counter()
     for (gold, said), count in wrong.items():
         part.update({gold: count, said: count})

@@ -1,6 +1,6 @@
-"""A condition of a run as one file that needs nothing of this project: prompt, shots, settings.
+"""Export of a condition as one file without dependencies on icl: prompt, shots, settings.
 
-The file carries golden rows with the prompts of the records, and compares itself with them.
+The file contains golden rows with the prompts of the records, and can compare itself with them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FrozenCondition:
     template: Template
     method: Method
     shots: tuple[tuple[str, str], ...]
-    """(input, target) as sent."""
+    """(input, target) of each shot, as sent."""
     shot_ids: tuple[str, ...]
     choices: tuple[Choice, ...]
     answer_tokens: int
@@ -46,21 +46,21 @@ class FrozenCondition:
     sampling: Mapping[str, JSON]
     golden: tuple[tuple[Example, Prompt], ...]
     measured: bool
-    """Whether the golden prompts are those of records; else the run sent other shots."""
+    """Whether the golden prompts are those of records; otherwise the run sent other shots."""
 
 
 def export(run: Run, name: str, kind: str, shots_of: str | None = None) -> str:
-    """The text of the file.
+    """Write a condition of a run as the text of a file.
 
     Args:
         run: a loaded run.
         name: the condition; see :meth:`icl.records.results.Run.condition`.
         kind: one of :data:`FORMATS`.
-        shots_of: id of the example whose shots are frozen, where they differ from row to row.
+        shots_of: id of the example whose shots are frozen, if they differ from row to row.
 
     Raises:
         ConfigError: unknown kind.
-        StoreError: no such condition, no records, prompts that are not those of the records,
+        StoreError: no such condition, no records, prompts that differ from those of the records,
             or shots that differ from row to row and no ``shots_of``.
     """
     if kind not in FORMATS:
@@ -74,12 +74,12 @@ def export(run: Run, name: str, kind: str, shots_of: str | None = None) -> str:
 
 
 def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
-    """Every record with its prompt, proven to be what was sent."""
+    """Yield every record with its prompt, after checking that it equals what was sent."""
     if not condition.records:
         raise StoreError(f"{condition.store.folder}: no records yet; run the experiment first")
     if condition.entry.method == "channel":
         raise StoreError(
-            f"{condition.store.folder}: the noisy channel asks for one prompt a label, which no "
+            f"{condition.store.folder}: the noisy channel needs one prompt per label, which no "
             "single prompt holds; export a condition with method: rank or generate"
         )
     for record in condition.records.values():
@@ -93,13 +93,13 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
 
 
 def _turns(prompt: Prompt, chat: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The turns as the model's chat template was given them."""
+    """Return the turns as the model's chat template received them."""
     options = ChatFormat.of(chat).options
     return make_messages(prompt, options, options.assistant_prefix)
 
 
 def write_message_lines(condition: ConditionResult) -> Iterator[str]:
-    """One line of JSON for every record: ``id``, ``messages``, ``targets``."""
+    """Write one line of JSON for every record: ``id``, ``messages``, ``targets``."""
     examples = {example.id: example for example in condition.examples}
     chat = condition.store.condition().identity.chat
     for record, prompt in _prompts(condition):
@@ -155,7 +155,7 @@ def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) ->
 def _frozen_to(
     condition: ConditionResult, record: Record, examples: Mapping[str, Example]
 ) -> Iterator[tuple[Example, Prompt]]:
-    """The first rows with the shots of one record."""
+    """Yield the first rows with the shots of one record."""
     template = condition.template()
     shots = condition.shots(record)
     for example in list(examples.values())[:GOLDEN_ROWS]:
@@ -163,9 +163,9 @@ def _frozen_to(
 
 
 def write_python(frozen: FrozenCondition, openai: bool = False) -> str:
-    """A module with ``render(row)``, ``messages(row)`` and ``check()``; see :data:`FORMATS`.
+    """Write a module with ``render(row)``, ``messages(row)`` and ``check()``; see :data:`FORMATS`.
 
-    It is run once here: a module that does not pass its own check is a bug and raises.
+    It is run once here: a module that fails its own check is a bug and raises.
     """
     functions, helpers, reasons = _halves(frozen)
     settings: dict[str, Any] = {
@@ -206,7 +206,7 @@ def write_python(frozen: FrozenCondition, openai: bool = False) -> str:
 
 
 def _assigned(values: Mapping[str, Any]) -> str:
-    """``NAME = value`` for each, long ones over several lines."""
+    """Write ``NAME = value`` for each value, long ones over several lines."""
     lines: list[str] = []
     for name, value in values.items():
         text = pprint.pformat(value, width=96, sort_dicts=False)
@@ -217,7 +217,7 @@ def _assigned(values: Mapping[str, Any]) -> str:
 
 
 def _halves(frozen: FrozenCondition) -> tuple[list[str], set[str], list[str]]:
-    """Functions for system, instruction and query; the helpers they call; why Jinja is needed."""
+    """Write functions for system, instruction and query, with helpers and reasons for Jinja."""
     file = frozen.template.file
     found: dict[str, TemplateHalf | None] = {
         "system": file.system, "instruction": file.instruction, "query": file.query or file.input,
@@ -246,7 +246,7 @@ def _halves(frozen: FrozenCondition) -> tuple[list[str], set[str], list[str]]:
 
 
 def _constants(frozen: FrozenCondition, half: TemplateHalf) -> dict[str, JSON]:
-    """What the half reads of the reserved names: one value for all rows of a condition."""
+    """Return the reserved variables that the half reads, with one value for all rows."""
     made = [frozen.template.constants(half, example) for example, _ in frozen.golden]
     if any(one != made[0] for one in made):
         raise StoreError(
@@ -266,7 +266,7 @@ def _golden(frozen: FrozenCondition, example: Example, prompt: Prompt) -> dict[s
 
 
 def _request(frozen: FrozenCondition) -> dict[str, Any]:
-    """The settings of a request as OpenAI's API spells them."""
+    """Return the settings of a request as OpenAI's API names them."""
     made: dict[str, Any] = {"max_tokens": frozen.answer_tokens, "temperature": 0.0}
     for name in ("temperature", "top_p", "top_k", "min_p", "n", "seed"):
         inert = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "n": 1}

@@ -1,4 +1,4 @@
-"""Tables before they have a format: cells of plain text, made of a run's scores."""
+"""Tables of scores as plain text cells, before they are formatted."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ class Grid:
     """One table."""
 
     name: str
-    """A word for labels and files: ``quickstart-intent``."""
+    """A word for labels and file names: ``quickstart-intent``."""
     title: str
-    """What all rows share."""
+    """The settings that all rows share."""
     heads: tuple[str, ...]
     align: str
     """``l`` or ``r`` for each column."""
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
-    """Settings of the numbers."""
+    """Signatures of the numbers."""
     warnings: tuple[str, ...] = ()
     """Lines of :func:`icl.scoring.checks.summarize_findings`."""
 
 
 def check_metric(run: Run, metric: str | None) -> None:
-    """Refuse the name of a score that no condition has.
+    """Raise an error if no condition has a score of this name.
 
     Raises:
-        ConfigError: there is none; says what there is, or how to make it.
+        ConfigError: there is none; the message lists the known ones, or says how to compute it.
     """
     known = list_scores(run.conditions, "model")
     if metric is None or metric in known:
@@ -69,13 +69,13 @@ def check_metric(run: Run, metric: str | None) -> None:
 
 
 def make_score_grids(run: Run, metric: str | None = None) -> list[Grid]:
-    """One table a task: a row for each condition, its scores with intervals, and baselines.
+    """Make one table per task: a row for each condition with its scores, intervals and baselines.
 
     The baselines are those of the first score shown.
 
     Args:
-        run: with its scores.
-        metric: the only score to be shown; all by default.
+        run: a scored run.
+        metric: the only score to show; all by default.
 
     Raises:
         ConfigError: no condition has that score.
@@ -145,7 +145,7 @@ def _numbers(row: ConditionResult, scored: Sequence[str], others: Sequence[str])
 
 
 def _signatures(rows: Sequence[ConditionResult], shown: Sequence[str]) -> Iterator[str]:
-    """The settings behind every number that is shown."""
+    """Yield the signature of every number that is shown."""
     for name in shown:
         found = {s.signature: s.settings for row in rows for s in row.scores if s.name == name}
         whose = name_settings(rows, name)

@@ -1,4 +1,4 @@
-"""Conditions of one task side by side: what differs between them, their scores, the best one."""
+"""Groups of conditions of one task: what differs between them, their scores, the best one."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def title_score(name: str, scores: Iterable[Score] = ()) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A condition in its group."""
+    """A condition as a row of its group's table."""
 
     number: int
-    """Its place in the run, from 1: how ``icl show RUN#1/ID`` names it."""
+    """Its number in the run, from 1, as in ``icl show RUN#1/ID``."""
     condition: ConditionResult
     words: tuple[str, ...]
-    """Its values of the settings that differ in the group."""
+    """Its values of the settings that differ within the group."""
 
     name: str = ""
-    """What tells it from the others of its group."""
+    """A name that distinguishes it from the others of its group."""
 
     @cached_property
     def scores(self) -> dict[str, Score]:
-        """Its scores that have a value, by name; what is no number is left out."""
+        """Its scores with a value, by name; NaN and infinity are left out."""
         return {
             score.name: replace(score, low=_finite(score.low), high=_finite(score.high))
             for score in self.condition.scores
@@ -61,16 +61,16 @@ class Row:
         return count_rows(self.condition)
 
     def of_kind(self, kind: ScoreKind) -> list[Score]:
-        """Its scores of a kind, in the order of the experiment."""
+        """Return its scores of a kind, in the order of the experiment."""
         return [score for score in self.scores.values() if score.kind == kind]
 
     @property
     def primary(self) -> Score | None:
-        """The first metric of the model's own, uncalibrated answers."""
+        """The first score of the model's own, uncalibrated answers."""
         return primary(self.scores.values())
 
     def baselines(self) -> list[Score]:
-        """What the primary metric makes of answers that need no model."""
+        """Return the baselines' scores by the primary metric."""
         if self.primary is None:
             return []
         wanted = ScoreName.of_score(self.primary).metric
@@ -78,19 +78,19 @@ class Row:
         return [one for one in found if ScoreName.of_score(one).metric == wanted]
 
     def baseline(self, name: str) -> float | None:
-        """What a baseline has under the primary metric; None where it has no value here."""
+        """Return a baseline's value by the primary metric; None if it has none."""
         found = [s.value for s in self.baselines() if ScoreName.of_score(s).role == name]
         return found[0] if found else None
 
     @cached_property
     def kept(self) -> ConditionFile | None:
-        """What the condition folder says of itself; None where it was not begun."""
+        """The content of its ``condition.json``; None if it has not started."""
         folder = self.condition.store.folder
         return self.condition.store.condition() if (folder / "condition.json").exists() else None
 
     @property
     def source(self) -> str:
-        """The data set, split, lines and locale of its rows, in words; empty where not begun."""
+        """Data set, split, lines and locale of its rows, in words; empty if it has not started."""
         if self.kept is None:
             return ""
         rows = self.kept.identity.rows
@@ -104,7 +104,7 @@ class Row:
 
 
 def _finite(value: float | None) -> float | None:
-    """A program outside may have written NaN: that is no score."""
+    """Return a value, or None instead of NaN, which an external program may have printed."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -117,24 +117,24 @@ class Group:
     varying: tuple[str, ...]
     """Axes on which its conditions differ."""
     fixed: Mapping[str, str]
-    """Axes on which they do not."""
+    """Axes on which they are equal."""
     rows: tuple[Row, ...]
 
     @cached_property
     def best(self) -> Row | None:
-        """The row with the best primary score; None where nothing is scored."""
+        """The row with the best primary score; None if nothing is scored."""
         scored = [(row, score) for row in self.rows if (score := row.primary) is not None]
         if not scored:
             return None
         return max(scored, key=lambda pair: orient_score(pair[1]))[0]
 
     def names(self, kind: ScoreKind) -> list[str]:
-        """Names of the scores of a kind that any row has."""
+        """List the names of the scores of a kind that any row has."""
         return list(dict.fromkeys(s.name for row in self.rows for s in row.of_kind(kind)))
 
 
 def orient_score(score: Score) -> float:
-    """A score's value, turned round where less is better, so that scores can be ranked."""
+    """Return a score's value, negated if lower is better, so that scores can be ranked."""
     value = score.value or 0.0
     name = ScoreName.of_score(score).metric
     less = name in names("metric") and find_direction(lookup("metric", name)) == "lower"
@@ -142,9 +142,9 @@ def orient_score(score: Score) -> float:
 
 
 def group_conditions(run: Run) -> list[Group]:
-    """The run's conditions by task and data set, in its order.
+    """Group a run's conditions by task and data set, in its order.
 
-    A condition that was not begun says nothing of its data; it stands with the first of its task.
+    The data of a condition that has not started is unknown; it joins the first group of its task.
     """
     plain = [Row(number, condition, ()) for number, condition in enumerate(run.conditions, 1)]
     found: dict[tuple[str, str], list[Row]] = {}

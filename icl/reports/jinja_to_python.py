@@ -1,7 +1,8 @@
-"""A half of a template as plain Python that builds the same string, without Jinja.
+"""Translation of a template half to plain Python that builds the same string, without Jinja.
 
-Covered is what prompts are made of: text, fields, ``if``, ``for``, comparisons and the filters of
-:data:`FILTERS`. Anything else is refused by name; the export then keeps Jinja.
+It covers what prompts usually contain: text, fields, ``if``, ``for``, comparisons and the filters
+of
+:data:`FILTERS`. Anything else is refused by name; the export then uses Jinja.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FILTERS = {
     "decap": "_decap", "join": "_join", "json": "_json", "lower": "_lower", "quoted": "_quoted",
     "trim": "_trim", "unpunct": "_unpunct", "upper": "_upper",
 }  # fmt: skip
-"""Filter -> the function of :data:`HELPERS` that does the same."""
+"""Filter -> the equivalent function in :data:`HELPERS`."""
 
 HELPERS = {
     "_field": """def _field(row, name):
@@ -54,23 +55,23 @@ HELPERS = {
     return str(value).upper()
 """,
 }
-"""Functions that a translated half may call; each one stands alone."""
+"""Functions that a translated half may call; none depends on another."""
 
 _COMPARISONS = {
     "eq": "==", "ne": "!=", "gt": ">", "gteq": ">=", "lt": "<", "lteq": "<=", "in": "in",
     "notin": "not in",
 }  # fmt: skip
 _METHODS = {name for kind in (dict, list, str, int, float) for name in dir(kind)}
-"""Attributes that Jinja would take from the value itself rather than from its keys."""
+"""Attributes that Jinja would read from the value itself rather than from its keys."""
 
 
 class TranslationError(Exception):
-    """The half uses something that has no plain counterpart here; the text names it."""
+    """The half uses something that cannot be translated; the text names it."""
 
 
 @dataclass
 class _Writer:
-    """Writes the body of one function."""
+    """A writer of the body of one function."""
 
     constants: Mapping[str, JSON]
     used: set[str] = field(default_factory=set)
@@ -110,7 +111,7 @@ class _Writer:
         return f"str({self.value(node)})"
 
     def value(self, node: nodes.Node) -> str:
-        """An expression whose value is that of Jinja's."""
+        """Return a Python expression with the same value as Jinja's."""
         if isinstance(node, nodes.Const):
             return repr(node.value)
         if isinstance(node, nodes.Name):
@@ -173,16 +174,19 @@ class _Writer:
 def write_function(
     name: str, half: TemplateHalf, constants: Mapping[str, JSON]
 ) -> tuple[str, set[str]]:
-    """Source of ``def name(row)`` that gives what the half renders, and the helpers it calls.
+    """Write the source of ``def name(row)`` that returns what the half renders.
 
     Args:
-        name: of the function.
+        name: name of the function.
         half: a compiled half of a template.
-        constants: reserved names (``labels``, ``words``, names of languages) -> their values,
+        constants: reserved variables (``labels``, ``words``, names of languages) -> their values,
             which become part of the source.
 
+    Returns:
+        The source, and the helpers that it calls.
+
     Raises:
-        Untranslatable: the half uses what has no plain counterpart.
+        TranslationError: the half uses something that cannot be translated.
     """
     writer = _Writer(constants)
     body = half.tree().body

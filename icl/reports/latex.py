@@ -1,7 +1,7 @@
-"""Tables and appendices for LaTeX: booktabs, and nothing of a stranger's text is a command.
+"""Tables and appendices in LaTeX with booktabs; text from strangers cannot become a command.
 
-Text outside of ASCII is kept as it is, for XeLaTeX and LuaLaTeX; the signs that this project
-writes itself (dashes, arrows, ±) are commands, so that a table of plain words works in pdfLaTeX.
+Text outside of ASCII is kept, for XeLaTeX and LuaLaTeX; signs that icl itself writes (dashes,
+arrows, ±) are commands, so that a table of plain words works in pdfLaTeX.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _COMMANDS = {
     "–": r"\textendash{}", "→": r"$\rightarrow$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
     "±": r"$\pm$", "·": r"\textperiodcentered{}", "…": r"\dots{}", "*": r"\textasteriskcentered{}",
 }  # fmt: skip
-"""``[`` behind ``\\\\`` would be read as a length, ``?`` and ``!``
-before a grave accent as Spanish signs."""
+r"""``[`` after ``\\\\`` would be read as a length, ``?`` and ``!`` before a grave accent as
+Spanish signs."""
 _FONTS = {
     "Arab": "Noto Naskh Arabic", "Armn": "Noto Sans Armenian", "Beng": "Noto Sans Bengali",
     "Cyrl": "Noto Sans Mono", "Deva": "Noto Sans Devanagari", "Ethi": "Noto Sans Ethiopic",
@@ -39,11 +39,11 @@ _FONTS = {
     "Sinh": "Noto Sans Sinhala", "Taml": "Noto Sans Tamil", "Telu": "Noto Sans Telugu",
     "Thai": "Noto Sans Thai", "Tibt": "Noto Serif Tibetan",
 }  # fmt: skip
-"""Unicode script -> a free font that has it."""
+"""Unicode script -> a free font that supports it."""
 
 
 def escape_latex(text: str) -> str:
-    r"""One line of text in which nothing is a command.
+    r"""Escape a text as one line in which nothing is a command.
 
     >>> escape_latex("50 % of a_b [1]")
     '50 \\% of a\\_b {[}1{]}'
@@ -54,7 +54,7 @@ def escape_latex(text: str) -> str:
 
 
 def as_latex(grids: Sequence[Grid], appendix: Appendix | None = None) -> str:
-    r"""Tables for ``\input``, one ``table`` environment each, with what they need in comments."""
+    r"""Write tables for ``\input``, one ``table`` environment each; comments name the packages."""
     packages = ["booktabs", "textcomp"] + (["fvextra"] if appendix else [])
     head = [
         "% needs: " + " ".join(rf"\usepackage{{{name}}}" for name in packages),
@@ -108,7 +108,7 @@ def _cell(cell: Cell) -> str:
 
 
 def quote_verbatim(text: str, environment: str) -> str:
-    """Text as it is, in an environment whose end it does not hold; controls are shown as signs."""
+    """Quote a text verbatim in an environment; control characters are shown as signs."""
     return f"\\begin{{{environment}}}\n{clean(text)}\n\\end{{{environment}}}"
 
 
@@ -140,7 +140,7 @@ def _appendix(made: Appendix) -> Iterator[str]:
 
 
 def _environment(texts: Sequence[str]) -> str:
-    """A name that no text ends an environment with."""
+    """Return a name of an environment that occurs in no text."""
     name = "iclprompt"
     while any(name in text for text in texts):
         name += "x"
@@ -148,7 +148,7 @@ def _environment(texts: Sequence[str]) -> str:
 
 
 def _fonts(texts: Sequence[str]) -> Iterator[str]:
-    """Comments on the scripts of the texts, and the fonts that LuaLaTeX needs for them."""
+    """Yield comments about the scripts of the texts, and the fonts that LuaLaTeX needs for them."""
     whole = "\n".join(texts)
     found = {code: font for code, font in _FONTS.items() if regex.search(rf"\p{{{code}}}", whole)}
     if not found:

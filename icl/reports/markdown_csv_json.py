@@ -1,8 +1,9 @@
-"""Tables as Markdown and CSV, and all that is known of a run as JSON.
+"""Tables as Markdown and CSV, and everything about a run as JSON.
 
-Whatever comes from data, templates and models is text of strangers: none of it may become markup,
-a formula or a control sequence. CSV is what programs read and changes nothing; ``excel`` is for
-spreadsheets, where a cell that begins like a formula would be run as one.
+Text from data, templates and models comes from strangers: it must not become markup, a formula or a
+control sequence. CSV is for programs and changes nothing; ``excel`` is for spreadsheets, which
+would
+run a cell that begins like a formula.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ _SPECIAL = re.compile(
     r"|(?<![^\W_])_|_(?![^\W_])"  # one inside a word is no emphasis
 )
 _LINE_START = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+=>#])")
-"""A list, a heading, a quotation, the line below a heading."""
+"""The start of a list, a heading, a quotation, or the line below a heading."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a cell of a spreadsheet must not begin with (OWASP, CSV injection)."""
+"""Characters with which a cell of a spreadsheet must not begin (OWASP, CSV injection)."""
 
 
 def escape_markdown(text: str) -> str:
-    r"""One line of text in which nothing is markup, HTML included.
+    r"""Escape a text as one line in which nothing is markup, HTML included.
 
     >>> escape_markdown("a_b *x* <b>|")
     'a_b \\*x\\* \\<b>\\|'
@@ -50,7 +51,7 @@ def escape_markdown(text: str) -> str:
 
 
 def fence_text(text: str, language: str = "text") -> str:
-    """Text as a code block that no line of its own can end."""
+    """Write text as a code block that no line of the text can end."""
     shown = clean(text)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -58,7 +59,7 @@ def fence_text(text: str, language: str = "text") -> str:
 
 
 def as_markdown(grids: Sequence[Grid], appendix: Appendix | None = None) -> str:
-    """Tables of GitHub's Markdown, columns aligned in the source too."""
+    """Write tables in GitHub's Markdown, with aligned columns in the source, too."""
     parts = [part for grid in grids for part in _markdown_grid(grid)]
     if appendix is not None:
         parts += _markdown_appendix(appendix)
@@ -116,7 +117,7 @@ def _markdown_appendix(made: Appendix) -> Iterator[str]:
 
 
 def _score_rows(run: Run, metric: str | None) -> Iterator[dict[str, JSON]]:
-    """One row a score: the run, the condition's settings, then the number and its facts."""
+    """Yield one row per score: the run, the condition's settings, then the number's details."""
     for condition in run.conditions:
         for score in condition.scores:
             if metric is None or _shown_with(score, metric):
@@ -124,7 +125,7 @@ def _score_rows(run: Run, metric: str | None) -> Iterator[dict[str, JSON]]:
 
 
 def _shown_with(score: Score, metric: str) -> bool:
-    """Whether a score is the one asked for, or a baseline under its metric."""
+    """Tell whether a score is the requested one, or a baseline by its metric."""
     name = ScoreName.of_score(score)
     same = name.metric == ScoreName.of(metric, "model").metric
     return score.name == metric or bool(name.role) and same
@@ -166,10 +167,10 @@ def _pivot_rows(made: Pivot) -> Iterator[dict[str, JSON]]:
 def as_csv(
     run: Run, pivots: Sequence[Pivot] = (), metric: str | None = None, excel: bool = False
 ) -> str:
-    """One row a score, or a place of the pivots, unrounded; empty where there is nothing.
+    """Write one row per score, or per cell of the pivots, unrounded; empty if there is nothing.
 
     ``excel`` puts an apostrophe before text that a spreadsheet would run as a formula, and begins
-    with a byte order mark, without which Excel reads UTF-8 as something else.
+    with a byte order mark, without which Excel does not recognize UTF-8.
     """
     found = (
         [row for one in pivots for row in _pivot_rows(one)]
@@ -194,7 +195,7 @@ def as_csv(
 
 
 def _heads(rows: Sequence[dict[str, JSON]]) -> list[str]:
-    """Columns of all rows, settings that only some have before the numbers."""
+    """Return the columns of all rows; settings that only some have come before the numbers."""
     heads = dict.fromkeys(head for row in rows for head in row)
     settings = [head for head in heads if head.startswith("setting.")]
     others = [head for head in heads if not head.startswith("setting.")]
@@ -211,9 +212,9 @@ def as_json(
     appendix: Appendix | None = None,
     metric: str | None = None,
 ) -> str:
-    """Everything about a run as JSON text: conditions, scores, checks, provenance.
+    """Write everything about a run as JSON text: conditions, scores, checks, provenance.
 
-    ``<`` stands as an escape, so that the text may be put into a page as it is; it reads the same.
+    ``<`` is escaped, so that the text can be put into a page; it reads the same.
     """
     body: dict[str, Any] = {
         "run": run.name,

@@ -59,7 +59,7 @@ def note_unscored(row: ConditionResult) -> Iterator[str]:
 
 
 def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """Prompts that lost shots to fit the window, and those that had fewer than k, by locale."""
+    """Yield notes on prompts that lost shots to fit the window or had fewer than k, by locale."""
     prompts: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     shots: Counter[str] = Counter()
@@ -143,7 +143,7 @@ def note_gold(rows: Sequence[ConditionResult]) -> Iterator[str]:
 
 
 def _by_place(counts: Mapping[str, int]) -> str:
-    """``: sw-KE 10, de-DE 2``, the most first; nothing where there is one place."""
+    """Write ``: sw-KE 10, de-DE 2``, largest first; empty if there is only one place."""
     if len(counts) < 2:
         return ""
     found = sorted(((n, place) for place, n in counts.items() if n), key=lambda one: -one[0])

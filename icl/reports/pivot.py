@@ -1,4 +1,4 @@
-"""Two settings against each other: a cell is a score, or the mean over all other settings.
+"""Pivot tables: two settings against each other; a cell is a score, or a mean over other settings.
 
 The best cell of each row is marked, and those that differ from it: paired tests on the common
 examples, corrected by Holm for all comparisons of the table (:mod:`icl.scoring.significance`).
@@ -30,23 +30,23 @@ __all__ = ["ABSENT", "Pivot", "PivotCell", "pivot", "lay_out_pivot"]
 
 
 ABSENT = "–"
-"""The value of a setting that a condition does not have, as a seed where nothing is drawn."""
+"""Shown for a setting that a condition does not have, such as a seed without random choice."""
 LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class PivotCell:
-    """What stands where a row and a column meet."""
+    """The cell of a row and a column, with its conditions and scores."""
 
     row: str
     col: str
     conditions: tuple[ConditionResult, ...]
     scores: tuple[Score, ...]
-    """One a condition, each with a value."""
+    """One per condition, each with a value."""
     best: bool = False
-    """Whether no other place of the row has a better value."""
+    """Whether no other cell of the row has a better value."""
     p: float | None = None
-    """Corrected p of the difference from the best place of the row; None where not tested."""
+    """Corrected p of the difference from the best cell of the row; None if not tested."""
 
     @property
     def value(self) -> float:
@@ -55,18 +55,18 @@ class PivotCell:
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation over the conditions (of a sample: n - 1); None of one condition."""
+        """Standard deviation over the conditions (with n - 1); None for one condition."""
         values = [score.value or 0.0 for score in self.scores]
         return statistics.stdev(values) if len(values) > 1 else None
 
     @property
     def differs(self) -> bool:
-        """Whether the difference from the best place of the row is shown."""
+        """Whether the difference from the best cell of the row is shown."""
         return self.p is not None and self.p < LEVEL
 
     @property
     def text(self) -> str:
-        """``51.0 [41.3, 60.6]``, or mean ± standard deviation (conditions); with its mark."""
+        """``51.0 [41.3, 60.6]``, or mean ± standard deviation (conditions); ``*`` if it differs."""
         mark = "*" if self.differs else ""
         if self.sd is not None:
             return f"{format_number(self.value)}{mark} ± {self.sd:.1f} ({len(self.scores)})"
@@ -75,7 +75,7 @@ class PivotCell:
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """One task's conditions by two settings."""
+    """One task's conditions, arranged by two settings."""
 
     run: str
     task: str
@@ -83,7 +83,7 @@ class Pivot:
     """Name of the score."""
     rows: str
     cols: str
-    """Names of the settings; ``cols`` is empty where there is one column."""
+    """Names of the settings; ``cols`` is empty if there is only one column."""
     row_values: tuple[str, ...]
     col_values: tuple[str, ...]
     places: tuple[PivotCell, ...]
@@ -92,17 +92,17 @@ class Pivot:
     notes: tuple[str, ...] = ()
 
     def place(self, row: str, col: str) -> PivotCell | None:
-        """What stands there; None where no condition has both values, or none has a score."""
+        """Return the cell of a row and column; None if no condition has both values and a score."""
         return next((one for one in self.places if (one.row, one.col) == (row, col)), None)
 
 
 def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = None) -> list[Pivot]:
-    """One pivot a task that has such scores.
+    """Make one pivot for each task that has such scores.
 
     Args:
-        run: with its scores.
+        run: a scored run.
         rows: a setting, as :attr:`icl.records.results.ConditionResult.settings` names it.
-        cols: another one; all in one column by default.
+        cols: another setting; by default there is one column.
         metric: name of a score; the first one of each task by default.
 
     >>> pivot(load_run("runs/quickstart"), "shots")[0].places[0].text    # doctest: +SKIP
@@ -163,7 +163,7 @@ def _pivot(
 
 
 def _best_marked(places: Sequence[PivotCell], way: str) -> list[PivotCell]:
-    """The places, with the best of each row marked; equals are all best."""
+    """Mark the best cells of each row; equal ones are all best."""
     pick = max if way == "higher" else min
     best: dict[str, float] = {}
     for one in places:
@@ -172,7 +172,7 @@ def _best_marked(places: Sequence[PivotCell], way: str) -> list[PivotCell]:
 
 
 def _tested(places: Sequence[PivotCell], metric: str) -> tuple[list[PivotCell], list[str]]:
-    """The places with p against the best of their row, and what was tested in words."""
+    """Test the cells against the best of their row; return them with p, and notes on the tests."""
     best: dict[str, PivotCell] = {}
     for one in places:
         if one.best:
@@ -213,10 +213,11 @@ def _tested(places: Sequence[PivotCell], metric: str) -> tuple[list[PivotCell], 
 
 
 def _difference(best: PivotCell, other: PivotCell, metric: str) -> Difference | None:
-    """The mean difference of two places over conditions that are equal in all that they share.
+    """Compute the mean difference of two cells over conditions that agree in all shared settings.
 
-    None where a condition has no counterpart, or some have more of them than others: a mean over
-    such pairs would be another one than the table shows.
+    Returns None if a condition has no counterpart, or some have more of them than others: a mean
+    over
+    such pairs would differ from the table's.
     """
     one, two = _by_rest(best, other), _by_rest(other, best)
     sizes = [{len(found) for found in groups.values()} for groups in (one, two)]
@@ -236,7 +237,7 @@ def _difference(best: PivotCell, other: PivotCell, metric: str) -> Difference | 
 
 
 def _by_rest(one: PivotCell, other: PivotCell) -> dict[str, list[ConditionResult]]:
-    """The conditions of a place by the settings that the two places do not differ in."""
+    """Group the conditions of a cell by the settings in which the two cells agree."""
     found: dict[str, list[ConditionResult]] = {}
     for condition in one.conditions:
         key = repr([(name, condition.settings.get(name)) for name in _shared(one, other)])
@@ -245,7 +246,7 @@ def _by_rest(one: PivotCell, other: PivotCell) -> dict[str, list[ConditionResult
 
 
 def _shared(one: PivotCell, other: PivotCell) -> list[str]:
-    """Settings with the same values in both places."""
+    """List the settings with the same values in both cells."""
     names = dict.fromkeys(name for c in (*one.conditions, *other.conditions) for name in c.settings)
 
     def values(place: PivotCell, name: str) -> set[str | None]:
@@ -255,7 +256,7 @@ def _shared(one: PivotCell, other: PivotCell) -> list[str]:
 
 
 def _averaged(places: Sequence[PivotCell], axes: tuple[str, str]) -> tuple[str, ...]:
-    """Settings in which the conditions of one place differ; ``shots`` only where no part does."""
+    """List the settings in which conditions of one cell differ; ``shots`` only if no part does."""
     found: dict[str, None] = {}
     for one in places:
         for name in dict.fromkeys(name for c in one.conditions for name in c.settings):

@@ -1,4 +1,4 @@
-"""A prompt as it was sent, cut into its parts: instruction, shots, query."""
+"""The parts of a prompt in the text that was sent: instruction, shots, query."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["PromptPiece", "bound_pieces", "split_sent_prompt", "split_record_pro
 
 @dataclass(frozen=True, slots=True)
 class PromptPiece:
-    """A stretch of the text that was sent."""
+    """A piece of the text that was sent, with its kind."""
 
     kind: str
     """``system``, ``instruction``, ``input`` and ``target`` (of a shot), ``query``, ``joint``
-    (separators, turns of a chat), ``left`` (how much was left out), or ``sent`` where the parts
-    cannot be told apart."""
+    (separators, turns of a chat), ``left`` (how much was left out), or ``sent`` if the parts
+    cannot be distinguished."""
     text: str
 
 
@@ -32,10 +32,10 @@ def _parts(prompt: Prompt) -> Iterator[PromptPiece]:
 
 
 def split_sent_prompt(prompt: Prompt, sent: str) -> list[PromptPiece]:
-    r"""The parts of a prompt as they stand in the text that was sent.
+    r"""Split the text that was sent into the parts of its prompt.
 
     The pieces joined are ``sent`` itself. A chat drops white space around its turns, so a part
-    may stand there without its own.
+    may appear there without its own.
 
     >>> prompt = Prompt("Q: b\nA:", shots=(("Q: a\nA:", " x"),))
     >>> [piece.kind for piece in split_sent_prompt(prompt, prompt.text)]
@@ -64,13 +64,13 @@ def split_sent_prompt(prompt: Prompt, sent: str) -> list[PromptPiece]:
 def split_record_prompt(
     condition: ConditionResult, record: Record
 ) -> tuple[list[PromptPiece], bool]:
-    """The parts of a record's prompt, rendered again, and whether that is what was sent.
+    """Split a record's prompt, rendered again, and tell whether it equals what was sent.
 
-    The noisy channel has a prompt for every choice: that of the answer is shown, and behind it
+    The channel method has a prompt for every choice: the answer's is returned, followed by
     the input that was scored.
 
     Raises:
-        IclError: what the folder keeps cannot be rendered.
+        IclError: the prompt cannot be rendered from the folder's files.
     """
     prompts, scored = condition.prompts(record), condition.scored(record)
     place = record.logprobs.index(max(record.logprobs)) if scored is not None else 0
@@ -81,7 +81,7 @@ def split_record_prompt(
 
 
 def bound_pieces(found: list[PromptPiece], most: int) -> list[PromptPiece]:
-    """The pieces, with the middle left out where they have more than ``most`` characters.
+    """Cut the middle out of pieces with more than ``most`` characters in total.
 
     The beginning (instruction, first shots) and the end (the query) stay.
     """

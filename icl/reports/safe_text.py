@@ -25,8 +25,8 @@ _INVISIBLE = {
     "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO", "\u2060": "WJ", "\u2066": "LRI",
     "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI", "\ufeff": "BOM",
 }  # fmt: skip
-"""Names in the Unicode standard. The joiners U+200C and U+200D are letters' own business: a mark
-between them would break the shapes of Persian or Hindi."""
+"""Names in the Unicode standard. The joiners U+200C and U+200D are not marked: a mark between
+letters would break the shapes of Persian or Hindi."""
 _MARKED = re.compile(
     rf"(?P<newline>\n)|(?P<tab>\t)|(?P<hidden>[{''.join(_INVISIBLE)}])"
     r"|(?P<space>(?:\A|(?<=\n)) +| +(?=\n|\Z)| {2,})"
@@ -34,7 +34,7 @@ _MARKED = re.compile(
 
 
 def shorten_middle(text: str, most: int) -> str:
-    """The text, or its beginning and its end with what was left out counted between them.
+    """Return a text with the middle left out if it is longer than ``most`` characters.
 
     >>> shorten_middle("abcdefghijkl", 8)
     'abcdef … 4 characters left out … kl'
@@ -48,17 +48,17 @@ def shorten_middle(text: str, most: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A stretch of text of one kind."""
+    """A piece of text of one kind."""
 
     kind: str
     """``plain``, ``newline``, ``tab``, ``space`` (at a border, or doubled) or ``hidden``."""
     text: str
     name: str = ""
-    """What a hidden character is called."""
+    """Name of a hidden character; empty for other kinds."""
 
 
 def mark_white_space(text: str) -> Iterator[Mark]:
-    r"""The text in pieces, so that white space which a reader would miss can be shown.
+    r"""Split a text into pieces, so that white space which a reader would miss can be shown.
 
     >>> [mark.kind for mark in mark_white_space("one two \n")]
     ['plain', 'space', 'newline']
@@ -76,7 +76,7 @@ def mark_white_space(text: str) -> Iterator[Mark]:
 
 
 def find_html_language(tag: str | None) -> str:
-    """A ``lang`` attribute for a locale as data sets write it; empty where it names no language.
+    """Return the ``lang`` attribute for a data set's locale; empty if it is no language.
 
     >>> find_html_language("deu_Latn"), find_html_language("zh-TW"), find_html_language("no tag")
     ('de-Latn', 'zh-Hant', '')

@@ -1,4 +1,4 @@
-"""A group of conditions in words: what was asked, what came out, what it must be held against."""
+"""A group of conditions in sentences: the task, the best result, and its baselines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METHODS = {
 
 
 def summarize_group(group: Group) -> Iterator[str]:
-    """What a reader needs before the table, a sentence or two each."""
+    """Yield what a reader needs before the table, in a sentence or two each."""
     yield _asked(group)
     yield from _unfinished(group)
     best = group.best
@@ -85,7 +85,7 @@ def _unfinished(group: Group) -> Iterator[str]:
 
 
 def _against_baselines(best: Row, score: Score) -> Iterator[str]:
-    """The strongest answer without a model, and whether it lies in the best one's interval."""
+    """Describe the strongest baseline, and whether it is in the best condition's interval."""
     found = best.baselines()
     if not found or score.value is None:
         yield "No baseline is defined for this metric here."

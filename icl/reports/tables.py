@@ -1,4 +1,4 @@
-"""What a person reads: tables of a run, and one record with everything behind it."""
+"""Tables of a run for the terminal, and one record with all its details."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SHOTS_WIDTH = 16
 COST, SPARE = ("s", "tokens"), ("chance", "majority")
 """Columns that a narrow table does without, the first one first; then those in :data:`LESS`."""
 LESS = ("count", "baseline", "metric")
-"""Kinds of columns that it does without next, of each kind the last one first."""
+"""Kinds of columns that it leaves out next, of each kind the last one first."""
 FACTS = {
     "over_length": "over %",
     "unparsed": "unp. %",
@@ -74,7 +74,7 @@ FACTS = {
 
 
 def format_count(value: float) -> str:
-    """``950``, ``12.3k``, ``4.5M``."""
+    """Format a count as ``950``, ``12.3k``, ``4.5M``."""
     for limit, unit in ((1e6, "M"), (1e3, "k")):
         if value >= limit:
             return f"{value / limit:.1f}{unit}"
@@ -102,7 +102,7 @@ def all_scores(rows: Sequence[ConditionResult]) -> list[Score]:
 
 
 def _fact_title(name: str) -> str:
-    """The short column title of a count, ``name@parser`` included."""
+    """Return the short column title of a count; ``name@parser`` is accepted."""
     read = ScoreName.of(name, "count")
     return FACTS.get(read.metric, read.metric) + (f" ({read.way})" if read.way else "")
 
@@ -127,25 +127,25 @@ def make_tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
 
 
 def list_scores(rows: Sequence[ConditionResult], kind: ScoreKind) -> list[str]:
-    """Names of the scores of a kind (``model``, ``baseline``, ``count``), the first one first."""
+    """List the names of the scores of a kind (``model``, ``baseline``, ``count``), in order."""
     return list(dict.fromkeys(s.name for row in rows for s in row.scores if s.kind == kind))
 
 
 def baselines_of(rows: Sequence[ConditionResult], name: str) -> dict[str, str]:
-    """Names of the baselines under the metric of a model's score, with what each is called."""
+    """Return score name -> role of the baselines by the metric of a model's score."""
     wanted = ScoreName.of(name, "model").metric
     found = {one: ScoreName.of(one, "baseline") for one in list_scores(rows, "baseline")}
     return {one: read.role for one, read in found.items() if read.metric == wanted}
 
 
 def _uncalibrated(rows: Sequence[ConditionResult]) -> list[str]:
-    """Names of the model's scores; those of calibrators have a table of their own."""
+    """List the names of the model's uncalibrated scores; calibrated ones have another table."""
     return list(dict.fromkeys(one.name for row in rows for one in own_scores(row.scores)))
 
 
 @dataclass(frozen=True)
 class _ScoreTable:
-    """A row for each condition; where the width is too small, columns of less use are left out."""
+    """A table with a row for each condition; a narrow one leaves out less useful columns."""
 
     rows: Sequence[ConditionResult]
     varying: Sequence[str]
@@ -188,7 +188,7 @@ class _Column:
 
     @property
     def least(self) -> int:
-        """Characters that it cannot do without."""
+        """Least width in characters."""
         if not self.options["no_wrap"]:
             return int(self.options["min_width"])
         return max(map(len, [*self.title.split("\n"), *self.cells]))
@@ -259,7 +259,7 @@ def _value(score: Score | None) -> float | None:
 
 
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """Settings of every number of a table, and what a reader must know."""
+    """Yield the settings of every number in a table, and notes for the reader."""
     for name in _uncalibrated(rows):
         known = {s.signature: s for row in rows for s in row.scores if s.name == name}
         whose = name_settings(rows, name)
@@ -312,7 +312,7 @@ def note_ties(rows: Sequence[ConditionResult]) -> list[str]:
 
 
 def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """How much of the work was done once for many prompts, where the engine counted it."""
+    """Yield how much work was shared by several prompts, if the engine counted it."""
     timings = [row.store.timing() for row in rows]
     forwarded = round(sum(timing.get("forwarded", 0) for timing in timings))
     asked = round(sum(t.get("tokens", 0) for t in timings if t.get("forwarded")))
@@ -322,7 +322,7 @@ def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
 
 
 def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
-    """How a server ranked, unless that is ``told`` for all; its speed, price and model."""
+    """Yield how a server ranked, unless that is ``told`` for all; its speed, price and model."""
     ranking = row.entry.ranking
     if ranking and not told:
         yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"
@@ -343,7 +343,7 @@ def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
 
 
 def render(run: Run, width: int = 80) -> str:
-    """The tables as plain text of at most ``width`` columns."""
+    """Write the tables as plain text of at most ``width`` columns."""
     return render_plain(make_tables(run), width)
 
 
@@ -354,9 +354,9 @@ def show(run: Run, console: Console, most: int | None = 5) -> None:
 
 
 def render_record(condition: ConditionResult, record: Record) -> str:
-    """One record with everything behind it, as plain text.
+    """Write one record with all its details as plain text.
 
-    The prompt is rendered again from the condition folder and compared with the hash of what
+    The prompt is rendered again from the condition folder, and compared with the hash of what
     was sent.
     """
     choices = condition.choices(record)
@@ -421,7 +421,7 @@ def render_record(condition: ConditionResult, record: Record) -> str:
 def _bars(
     record: Record, choices: Sequence[Choice], targets: Sequence[str], top: int = 10
 ) -> Iterator[str]:
-    """The likeliest choices with their share of the choices' probability, targets marked."""
+    """Yield the most probable choices with their share of the probability; targets are marked."""
     logprobs, shares = record.logprobs, label_shares(record.logprobs)
     order = sorted(range(len(choices)), key=lambda i: -logprobs[i])
     marked = [i for i in order[top:] if choices[i].label in targets]

@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Tables for the terminal, in its width."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def as_text(
     appendix: Appendix | None = None,
     plain: bool = False,
 ) -> str:
-    """The given tables, or those of the run with every check, for the width of the terminal.
+    """Write the given tables, or those of the run with every check, for the terminal's width.
 
-    ``plain`` has no bold letters, for a file.
+    ``plain`` uses no bold letters, for a file.
     """
     from icl.core.safe_console import SafeConsole
 
@@ -42,7 +42,7 @@ def as_text(
 
 
 def _grid_parts(grid: Grid) -> Iterator[RenderableType]:
-    """Title, table and notes of a grid, for a rich console; text in it is never markup."""
+    """Yield title, table and notes of a grid for a rich console; its text is never markup."""
     from rich import box
     from rich.table import Table
 

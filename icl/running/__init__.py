@@ -1,1 +1,1 @@
-"""Everything that asks a model: run, judge, estimate, try, search."""
+"""Everything that runs a model: run, judge, estimate, try, search."""

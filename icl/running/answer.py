@@ -1,4 +1,4 @@
-"""One batch of requests, answered by an engine, as records."""
+"""Answers to one batch of requests, as records."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ __all__ = ["answer_batch", "plan_batches"]
 
 
 BATCH_SIZE = 8
-"""Examples in a batch for engines that do not tell what they have memory for."""
+"""Examples in a batch for engines that do not report their memory."""
 MOST_RANKED = 16
-"""Examples ranked in a batch: enough to share a prefix, few enough to lose little by a kill."""
+"""Most examples ranked in a batch: enough to share a prefix, few enough to lose little."""
 
 
 def plan_batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]:
-    """The batches of a condition, the one with the longest prompt first.
+    """Plan the batches of a condition, the one with the longest prompt first.
 
-    A batch too large for the memory shows at once that way. Prompts to rank stand in the order of
-    their texts, so that those which begin alike meet in one token tree; prompts to be continued
-    in the order of their lengths.
+    So a batch too large for the memory fails at once. Prompts to rank are sorted by text, so that
+    those with the same beginning share a token tree; prompts to continue are sorted by length.
     """
     ranks = condition.ranks
     size = condition.batch_size or _batch_size(condition, max(r.tokens for r in pending))
@@ -41,7 +40,7 @@ def plan_batches(pending: Sequence[Request], condition: Condition) -> list[list[
 
 
 def _batch_size(condition: Condition, tokens: int) -> int:
-    """Examples in a batch where the file does not say: what the engine has memory for."""
+    """Choose the examples in a batch by the engine's memory, if the file does not set it."""
     engine = condition.engine
     if isinstance(engine, RemoteEngine):  # its slowest answer holds up no more than a quarter
         return max(BATCH_SIZE, 1 if condition.ranks else 4 * engine.concurrency)

@@ -1,4 +1,4 @@
-"""What a run will cost, before it runs: conditions, rows to compute, tokens and time."""
+"""The cost of a run before it runs: conditions, rows to compute, tokens and time."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ __all__ = ["Estimate", "HEAD", "count_answer_tokens", "estimate", "is_priced", "
 
 
 HEAD = ("condition", "rows", "prompt tokens", "answer tokens", "longest", "time")
-"""Columns of :meth:`Estimate.cells`."""
+"""Column heads of :meth:`Estimate.cells`."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of one condition."""
+    """The estimated cost of one condition."""
 
     condition: Condition
     rows: int
-    """Rows, and probes of calibrators, that have no reusable record yet."""
+    """Number of rows, and of calibrators' probes, without a reusable record."""
     prompt_tokens: int
-    """Tokens of their prompts."""
+    """Tokens of the prompts of these rows."""
     answer_tokens: int
     """Tokens of all their choices, or ``max_tokens`` for each row to generate."""
     seconds: float
-    """From timings of this condition, or from one trial request."""
+    """Estimated from timings of this condition, or from one trial request."""
     measured: bool
     """Whether ``seconds`` comes from the condition's own timings."""
     prompt: Request | None = None
     """The longest prompt."""
     cost: float | None = None
-    """Money at most, where the model's entry holds a price table."""
+    """Most money, if the model's entry has a price table."""
     judged: Condition | None = None
-    """Whose outputs a judge is asked about, each as long as its reference where it is not there."""
+    """The condition whose outputs are judged; missing outputs count as long as their reference."""
 
     def cells(self) -> list[str]:
-        """A line of a table, as :data:`HEAD` heads it."""
+        """Write the cells of a table row, under the heads :data:`HEAD`."""
         axes = join_axes(self.condition.point.axes) + (
             f" on {join_axes(self.judged.point.axes)}" if self.judged else ""
         )
@@ -69,13 +69,13 @@ class Estimate:
 
 
 def sum_estimates(found: Sequence[Estimate]) -> str:
-    """Time and money of all conditions, and what the time was taken from."""
+    """Sum up time and money of all conditions, and say what the time is based on."""
     costs = [one.cost for one in found if one.cost is not None]
     cost = f", at most {sum(costs):.4g} in the unit of `price`" if costs else ""
     took = format_duration(sum(one.seconds for one in found))
     tried = any(one.seconds and not one.measured for one in found)
     less = ", less by what prompts share," * tried
-    return f"about {took}{cost}{less} in all; nothing was run or kept"
+    return f"about {took}{cost}{less} in all; nothing was run or saved"
 
 
 def estimate(
@@ -84,10 +84,10 @@ def estimate(
     progress: Progress | None = None,
     loader: Loader | None = None,
 ) -> Iterator[Estimate]:
-    """Estimate every condition, one after the other, then what their judges are asked.
+    """Estimate every condition one after the other, and then its judges.
 
-    Seconds a token come from the condition's earlier batches where there are any; else its
-    median prompt is asked once, which loads the model. A trial's answer is not kept, and a model
+    Seconds per token come from the condition's earlier batches if there are any; otherwise its
+    median prompt is run once, which loads the model. A trial's answer is discarded, and a model
     that costs money is not tried. A ``loader`` of this experiment shares data and engines.
 
     Raises:
@@ -111,7 +111,7 @@ def estimate(
 
 
 def _todo(condition: Condition, root: Path) -> list[Request]:
-    """The requests that have no reusable record yet, the shortest first."""
+    """List the requests without a reusable record, the shortest first."""
     todo: list[Request] = []
     for store, requests in list_work(condition, root):
         have = store.records()
@@ -140,7 +140,7 @@ def _estimated(
 
 
 def count_answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
-    """Tokens of all the requests' choices, or the most that may be generated."""
+    """Count the tokens of all choices of the requests, or the most that may be generated."""
     if condition.method == "generate":
         return len(requests) * condition.sampling.max_tokens * condition.sampling.n
     if condition.method == "channel":
@@ -158,12 +158,12 @@ def _choice_tokens(condition: Condition, choices: Sequence[Choice]) -> list[int]
 
 
 def is_priced(condition: Condition) -> bool:
-    """Whether asking it costs money."""
+    """Tell whether running the condition costs money."""
     return isinstance(condition.engine, RemoteEngine) and condition.engine.price is not None
 
 
 def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
-    """Money for all rows to compute."""
+    """Compute the money for all rows to compute; None if the model is free."""
     engine = condition.engine
     if not isinstance(engine, RemoteEngine) or engine.price is None:
         return None
@@ -179,7 +179,7 @@ def _cost(condition: Condition, todo: Sequence[Request]) -> float | None:
 
 
 def _trial(condition: Condition, request: Request) -> float:
-    """Seconds of asking one prompt, after the model is loaded and warm."""
+    """Measure the seconds for one prompt, after the model is loaded and warm."""
     items = request.items
 
     def ask(width: int) -> None:

@@ -1,9 +1,10 @@
-"""Asking a judge: every output of a condition becomes a row of a condition of its own.
+"""Judges: every output of a condition becomes a row of another condition, which a model judges.
 
-So verdicts are records as all others: committed batch by batch, resumed, rendered again, and used
-again only if the very same request would be sent. An output is text of a stranger: it enters the
-judge's template as JSON alone, in whose quotes it stays, and its control tokens are neutralised by
-the engine as those of a row are.
+So verdicts are ordinary records: saved batch by batch, resumed, rendered again, and reused only if
+exactly the same request would be sent. An output is text of a stranger: it enters the judge's
+template only as JSON, inside whose quotes it stays, and the engine neutralises its control tokens
+as
+those of a row.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ TASK = Task("judge", CLASSIFY.kind, ("rank", "generate"), "label", (), ())
 
 @dataclass(frozen=True)
 class LoadedJudge:
-    """A judge with everything loaded, ready to be asked about any condition."""
+    """A judge with its template, model and human verdicts, ready to judge any condition."""
 
     name: str
     judge: VerdictMetric
@@ -53,12 +54,12 @@ class LoadedJudge:
 
     @classmethod
     def of(cls, name: str, judge: VerdictMetric, loader: Loader) -> LoadedJudge:
-        """Find template, model and human verdicts.
+        """Load template, model and human verdicts of a judge.
 
         Raises:
             ConfigError: an unknown model, or a template that does not suit the entry.
-            DataError: the file of human verdicts is not there or malformed.
-            TemplateError: the template is not there or malformed.
+            DataError: the file of human verdicts is missing or malformed.
+            TemplateError: the template is missing or malformed.
         """
         experiment = loader.experiment
         models = experiment.raw["models"]
@@ -91,11 +92,11 @@ class LoadedJudge:
         return cls(name, judge, point, template, loader, _human(judge, experiment))
 
     def condition(self, judged: Condition, result: ConditionResult) -> Condition:
-        """The outputs of a condition as rows for the judge; unparsed ones are not asked about."""
+        """Make the judge's condition from the parsed outputs of a condition."""
         return self._over(judged, list(_rows(result.examples, result.predictions())))
 
     def foreseen(self, judged: Condition, store: ConditionStore, todo: set[str]) -> Condition:
-        """The same before all outputs are there: each of ``todo`` as long as its reference."""
+        """Make the same condition in advance, with references in place of missing outputs."""
         records, choices = store.complete_records(), store.choices()
         rule = judged.set_rule([record.logprobs for record in records.values()])
         rows = [read_gold(row, _parser(judged)) for row in judged.examples]
@@ -142,7 +143,7 @@ def _parser(condition: Condition) -> ParserEntry:
 
 
 def _rows(examples: Iterable[Example], predictions: Iterable[Prediction]) -> Iterable[Example]:
-    """What a judge may read: the row's inputs, the output, and the references."""
+    """Yield the rows that a judge reads: the row's inputs, the output, and the references."""
     for example, made in zip(examples, predictions, strict=True):
         if made.value is not None:
             own: dict[str, JSON] = {"output": made.value, "references": list(example.targets)}
@@ -177,7 +178,7 @@ def _check(name: str, judge: VerdictMetric, template: Template) -> None:
 
 
 def _human(judge: VerdictMetric, experiment: Experiment) -> dict[str, list[dict[str, str]]]:
-    """Example id -> human verdicts on it."""
+    """Read example id -> its human verdicts."""
     if judge.human is None:
         return {}
     path = experiment.base / Path(judge.human).expanduser()
@@ -198,7 +199,7 @@ def _human(judge: VerdictMetric, experiment: Experiment) -> dict[str, list[dict[
 
 
 def load_judges(conditions: Sequence[Condition], loader: Loader) -> dict[str, list[LoadedJudge]]:
-    """Fingerprint -> its judges, checked; a judge of many conditions is made once."""
+    """Load the judges of each condition by fingerprint; a judge of several is loaded once."""
     known: dict[str, LoadedJudge] = {}
     found: dict[str, list[LoadedJudge]] = {}
     for condition in conditions:
@@ -221,18 +222,18 @@ def judge_all(
     shown: Progress,
     complete: Callable[[Condition, ConditionStore, Mapping[str, Request], Progress], object],
 ) -> list[ConditionEntry]:
-    """Ask every judge about every condition that names it, model by model.
+    """Judge every condition by all judges that it names, model by model.
 
     Args:
         judges: from :func:`load_judges`.
         conditions: with their manifest entries.
-        rows: of the manifest: example ids by the entry's ``rows``.
+        rows: the manifest's example ids by the entry's ``rows``.
         root: folder of all runs.
-        shown: is told of a model that judges itself, and of human verdicts on other rows.
+        shown: display for notes: a model that judges itself, human verdicts on other rows.
         complete: answers the requests of a condition in its store.
 
     Returns:
-        The entries, with where the verdicts on each are.
+        The entries, with the places of the verdicts.
     """
     asked = [
         (bench, condition, entry)
@@ -267,7 +268,7 @@ def judge_all(
 
 
 def _entry(bench: LoadedJudge, made: Condition) -> JudgeEntry:
-    """What the manifest says of a judge's verdicts on a condition."""
+    """Make the manifest's entry of a judge's verdicts on a condition."""
     identity = made.identity
     return JudgeEntry(
         axes=dict(bench.point.axes),

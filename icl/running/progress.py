@@ -1,4 +1,4 @@
-"""The one progress display: a line that moves on a terminal, plain lines elsewhere."""
+"""The progress display: a moving line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY_S = 10.0
 
 
 class Progress:
-    """Condition, examples, tokens a second and time left; used as a context manager.
+    """Display of condition, examples, tokens per second and time left; used as a context manager.
 
     >>> with Progress(sys.stderr) as progress:                          # doctest: +SKIP
     ...     progress.begin("intent 8 bm25", done=0, total=100)
@@ -68,7 +68,7 @@ class Progress:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """One line above the progress."""
+        """Print one line above the progress."""
         if self.quiet:
             return
         if self._bar is not None:
@@ -77,7 +77,7 @@ class Progress:
             echo(text, file=self.stream)
 
     def note(self, text: str) -> None:
-        """A line that is said once, however often it is asked for."""
+        """Print a note; repeated ones are printed only once."""
         if text not in self._noted:
             self._noted.add(text)
             self.say(f"note: {text}")
@@ -93,7 +93,7 @@ class Progress:
             self._task = self._bar.add_task(name, total=total, completed=done, rate="")
 
     def advance(self, rows: int, tokens: int) -> None:
-        """``rows`` examples more are committed."""
+        """Report that ``rows`` more examples are saved."""
         self._done += rows
         self._tokens += tokens
         seconds = max(time.monotonic() - self._began, 1e-9)
@@ -111,7 +111,7 @@ class Progress:
 
 
 def format_duration(seconds: float) -> str:
-    """``3 min 05 s``."""
+    """Format seconds as ``3 min 05 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""The straight line: from an experiment file to committed records and scores, top to bottom."""
+"""The main line, from an experiment file to saved records and scores, top to bottom."""
 
 from __future__ import annotations
 
@@ -44,23 +44,24 @@ def run(
     progress: Progress | None = None,
     loader: Loader | None = None,
 ) -> Run:
-    """Run an experiment: compute the records that are missing, and score all of them.
+    """Run an experiment: compute the missing records, and score all of them.
 
-    A run that was killed goes on where it was: only whole batches count, and what is there is
-    reused if its re-rendered request is the same.
+    A run that was killed continues where it stopped: only whole batches count, and a record is
+    reused if its rendered request is the same.
 
     Args:
-        experiment: a YAML file, or what :func:`icl.experiment.file.load_experiment` made of it.
-        out: folder of all runs; conditions are shared by the runs in it.
-        progress: where to tell of it; silent by default.
-        loader: of this experiment, where data and engines are shared with other work.
+        experiment: a YAML file, or an experiment from
+            :func:`icl.experiment.file.load_experiment`.
+        out: folder of all runs; runs in it share conditions.
+        progress: display of the progress; none by default.
+        loader: a loader of this experiment, to share data and engines with other work.
 
     Returns:
-        The run with its scores; ``.frame()`` makes a pandas frame of them.
+        The run with its scores; ``.frame()`` makes a pandas data frame of them.
 
     Raises:
-        IclError: anything wrong with the file, data, template, model or disk. What was
-            committed before stays.
+        IclError: anything wrong with the file, data, template, model or disk. Records saved
+            before stay.
 
     >>> run("experiments/quickstart.yaml").frame()                      # doctest: +SKIP
     """
@@ -96,7 +97,7 @@ def run(
 
 
 def _check_all(worked: Sequence[ConditionStore]) -> None:
-    """Refuse to end well if what was computed is no longer there."""
+    """Raise an error if records computed by this run are no longer there."""
     for store in worked:
         store.check()
 
@@ -104,9 +105,9 @@ def _check_all(worked: Sequence[ConditionStore]) -> None:
 def build_conditions(
     experiment: Experiment, loader: Loader, progress: Progress
 ) -> list[tuple[Condition, list[str]]]:
-    """Every condition once, with what was inert; everything is checked before anything runs.
+    """Build every condition once, with the shots of its duplicates; check all before anything runs.
 
-    Conditions of one model stand together, so that each model is loaded once.
+    Conditions of one model follow each other, so that each model is loaded once.
     """
     found: dict[str, Condition] = {}
     same: dict[str, list[str]] = {}
@@ -126,8 +127,8 @@ def build_conditions(
                 progress.note(note)
         if point.task.rows.n and point.task.rows.n > condition.available:
             progress.note(
-                f"{point.task.task}: {point.task.rows.n} rows were asked for, "
-                f"{condition.available} are there"
+                f"{point.task.task}: {point.task.rows.n} rows were requested, "
+                f"{condition.available} are available"
             )
         if condition.examples:
             condition.request(condition.examples[0])
@@ -161,9 +162,9 @@ def _describe_same(condition: Condition, first: Condition) -> str:
 def run_condition(
     condition: Condition, root: Path, progress: Progress, base: Path = Path(".")
 ) -> Run:
-    """Answer one condition in folders of its own, unscored; for trials.
+    """Answer one condition in its own folders, without scoring; for trials.
 
-    ``base`` is the experiment's folder, in which outside programs run.
+    ``base`` is the experiment's folder, in which external programs run.
     """
     rows: dict[str, list[str]] = {}
     entry = condition_entry(condition, [], rows, base)
@@ -175,7 +176,7 @@ def run_condition(
 
 
 def count_spent(found: Sequence[Condition], root: Path) -> None:
-    """Tell each server's engine what its conditions have cost in earlier runs."""
+    """Add the cost of earlier runs to each server's engine."""
     for condition in found:
         if isinstance(condition.engine, RemoteEngine):
             kept = open_stores(condition, root).values()
@@ -265,12 +266,12 @@ def _complete(
 
 
 def _work(condition: Condition) -> dict[str, int]:
-    """Tokens that the engine has computed so far, where it counts them."""
+    """Return the tokens that the engine has computed so far, if it counts them."""
     return condition.engine.computed() if isinstance(condition.engine, InProcessEngine) else {}
 
 
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
-    """Write what the engine found in memory beside the records, before the first of them."""
+    """Save what the engine found in memory, before the first record."""
     found = condition.engine.provenance() if isinstance(condition.engine, ProvenEngine) else {}
     if found and not (store.folder / MODEL).exists():
         store.replace(MODEL, json.dumps(found, ensure_ascii=False, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""A few rows of one condition, answered again whenever a file that made them changes."""
+"""A trial: a few rows of one condition, answered again whenever one of its files changes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ["Outcome", "Trial", "TrialRow", "pick_condition", "watch"]
 
 
 POLL_S = 0.3
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 
 
 def pick_condition(experiment: Experiment, number: int) -> Point:
-    """The condition of that number, counted from 1 in the order of the grid.
+    """Return the condition with this number, from 1 in the order of the grid.
 
     Raises:
         ConfigError: there are fewer.
@@ -43,19 +43,19 @@ def pick_condition(experiment: Experiment, number: int) -> Point:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One row: what was sent, what came back, whether it is right."""
+    """One row: its prompt, its answer, and whether the answer is right."""
 
     id: str
     prompt: str
     targets: tuple[str, ...]
     answer: str | None
-    """As parsed; None where it could not be."""
+    """The parsed answer; None if it could not be parsed."""
     error: str | None
     right: bool
     output: str | None
-    """The text as generated; None for ranking."""
+    """The generated text; None for ranking."""
     shares: tuple[tuple[str, float], ...]
-    """For ranking: (label, share of the choices' probability), the likeliest first."""
+    """For ranking: (label, share of the choices' probability), most probable first."""
     prompt_tokens: int
     dropped: tuple[str, ...] = ()
 
@@ -67,12 +67,12 @@ class Outcome:
     rows: tuple[TrialRow, ...]
     scores: tuple[Score, ...] = ()
     note: str = ""
-    """Why there are no scores."""
+    """Why there are no scores; empty if there are."""
 
 
 @dataclass
 class Trial:
-    """Answers the first rows of a condition, again and again.
+    """The first rows of a condition, answered again and again.
 
     The engine stays loaded from one call to the next, and so do rows and pool until the
     experiment changes.
@@ -82,18 +82,18 @@ class Trial:
     """
 
     read: Callable[[], Experiment]
-    """Reads the experiment anew."""
+    """Reads the experiment again."""
     number: int = 1
-    """Which condition, from 1."""
+    """Number of the condition, from 1."""
     rows: int = 5
     _loader: Loader | None = field(default=None, init=False, repr=False)
     _point: Point | None = field(default=None, init=False, repr=False)
 
     def condition(self) -> Condition:
-        """Read and build everything but the engine anew.
+        """Read and build the condition again, except for its engine.
 
         Raises:
-            IclError: whatever ``icl run`` would refuse.
+            IclError: everything that ``icl run`` would refuse.
         """
         if self.rows < 1:
             raise ConfigError(f"--rows {self.rows}: at least 1 is needed")
@@ -110,7 +110,7 @@ class Trial:
         """Answer the rows, and score them if they have right answers.
 
         Raises:
-            IclError: whatever ``icl run`` would refuse.
+            IclError: everything that ``icl run`` would refuse.
         """
         condition = self.condition()
         with tempfile.TemporaryDirectory(prefix="icl-try-") as folder:
@@ -126,7 +126,7 @@ class Trial:
         return Outcome(tried, tuple(score for score in scores if score.kind == "model"))
 
     def files(self, given: Path) -> list[Path]:
-        """The files that make the prompts, present or not: ``given`` and the template's."""
+        """List the files that determine the prompts, whether they exist or not."""
         if self._point is None or self._loader is None:
             return [given]
         name = self._point.prompt
@@ -171,7 +171,7 @@ Stamp = dict[Path, tuple[int, int] | None]
 
 
 def _stamp(files: Sequence[Path]) -> Stamp:
-    """Time and size of each file; None for one that is not there (editors replace files)."""
+    """Return time and size of each file; None for a missing one (editors replace files)."""
     found: Stamp = {}
     for file in files:
         try:
@@ -188,15 +188,15 @@ def watch(
     tell: Callable[[Outcome | IclError], None],
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Run the trial at once and again after every change, until KeyboardInterrupt.
+    """Run the trial now, and again after every change, until KeyboardInterrupt.
 
-    An error is told and watching goes on: the next save may repair it.
+    An error is reported, and watching continues: the next save may repair it.
 
     Args:
-        trial: what to run.
+        trial: the trial to run.
         given: the file that the user named.
-        tell: is handed the outcome, or the error.
-        wait: waits so many seconds between two looks at the files.
+        tell: receives the outcome or the error.
+        wait: waits this many seconds between two checks of the files.
     """
     with contextlib.suppress(IclError):  # the run below tells it; now all files are known
         trial.condition()

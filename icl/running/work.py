@@ -1,4 +1,4 @@
-"""What a condition has to ask: its test rows, then the probes of its calibrators."""
+"""The requests of a condition: its test rows, then the probes of its calibrators."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Requests = dict[str, Request]
 
 
 def list_calibrators(condition: Condition) -> dict[str, Calibrator]:
-    """The calibrators asked for, by name; none where the choices are not ranked."""
+    """Return the requested calibrators by name; empty if choices are not ranked."""
     if condition.method != "rank":
         return {}
     return make_calibrators(condition.point.task.calibrate)
 
 
 def open_stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
-    """Role -> where its records are kept, under the folder of all runs."""
+    """Open the store of each role, below the folder of all runs."""
     test = ConditionStore.of(root, condition.folder)
     return {"test": test, **{role: test.beside(role) for role in PROBE_ROLES}}
 
 
 def list_work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:
-    """Each store with all of its requests by id: the test rows first, then what was asked beside.
+    """Yield each store with its requests by id: first the test rows, then the probes.
 
-    Probes are made only once the test rows are done with, since they are sent with their shots.
+    Probes are made only after the test rows are done, since they contain their shots.
     """
     kept = open_stores(condition, root)
     tests = {example.id: condition.request(example) for example in condition.examples}
@@ -43,11 +43,11 @@ def list_work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore
 
 
 def check_probes(condition: Condition) -> None:
-    """Make the probes of the first row, so that what is wrong shows before anything runs.
+    """Make the probes of the first row, so that errors show before anything runs.
 
     Raises:
-        CalibrationError: no probe can be made of the template or the row.
-        ConfigError: a weight is to be chosen on a pool, and there is none.
+        CalibrationError: the template or the row allows no probe.
+        ConfigError: a weight is to be fitted on a pool, and there is none.
     """
     if condition.examples and list_calibrators(condition):
         first = condition.examples[0]
@@ -57,7 +57,7 @@ def check_probes(condition: Condition) -> None:
 def _probes(
     condition: Condition, tests: Mapping[str, Request], limit: int | None = None
 ) -> dict[str, Requests]:
-    """Role -> requests, each distinct one once."""
+    """Make the requests of probes by role, each distinct one once."""
     found: dict[str, Requests] = {}
     for name, calibrator in list_calibrators(condition).items():
         for request in tests.values():
@@ -74,17 +74,17 @@ def make_row_probes(
     request: Request,
     found: dict[str, Requests],
 ) -> list[Request]:
-    """The probes of one test row, in the order in which its calibrator reads them.
+    """Make the probes of one test row, in the order in which its calibrator reads them.
 
     Args:
-        condition: of the row.
-        name: what the calibrator is called.
-        calibrator: what asks.
-        request: the row's.
-        found: role -> probes made before, which are not made again; new ones are added.
+        condition: the row's condition.
+        name: the calibrator's name.
+        calibrator: the calibrator.
+        request: the row's request.
+        found: role -> probes made so far, which are reused; new ones are added.
 
     Raises:
-        CalibrationError: no probe can be made of the template or the row.
+        CalibrationError: the template or the row allows no probe.
     """
     shots = [identify_shot(shot.example.id, shot.label) for shot in request.shots]
     own = () if condition.choices else request.choices
@@ -110,7 +110,7 @@ def _ask_pool(
     found: dict[str, Requests],
     limit: int | None,
 ) -> None:
-    """Add the pool rows that a calibrator learns from; a selector never gives a row itself."""
+    """Add the pool rows that a calibrator learns from; a selector never returns the row itself."""
     if not condition.pool:
         raise ConfigError(
             f"{name}: the weight is chosen on pool rows, and the task {condition.task.name!r} has "

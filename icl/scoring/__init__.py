@@ -1,1 +1,1 @@
-"""Numbers made of records, without a model."""
+"""Scores, comparisons and checks computed from records, without a model."""

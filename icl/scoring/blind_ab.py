@@ -1,4 +1,4 @@
-"""Blind A/B: which of two conditions' outputs a reader likes better, not knowing whose they are.
+"""Blind A/B: a reader judges outputs of two conditions without knowing which is which.
 
 Rows come in random order, and left and right are drawn for each row. A verdict is a line of JSON
 with where both outputs came from.
@@ -35,34 +35,34 @@ CHOICES = ("left", "right", "tie")
 
 @dataclass(frozen=True)
 class Preference:
-    """A verdict on two outputs of one row, with their provenance."""
+    """A reader's verdict on two outputs for one row, with their conditions and requests."""
 
     run: str
     id: str
-    """Of the example."""
+    """Id of the example."""
     better: str | None
     """Fingerprint of the condition whose output is better; None for a tie."""
     left: str
-    """Fingerprint of the condition that stood on the left."""
+    """Fingerprint of the condition shown on the left."""
     right: str
     fields: Mapping[str, Any]
     targets: Sequence[str]
     outputs: Mapping[str, str]
-    """Fingerprint -> what was read."""
+    """Fingerprint -> the text that the reader saw."""
     requests: Mapping[str, str]
-    """Fingerprint -> hash of what was sent."""
+    """Fingerprint -> hash of the request that was sent."""
     when: str = ""
-    """UTC, ISO 8601."""
+    """Time of the verdict: UTC, ISO 8601."""
 
     @property
     def pair(self) -> frozenset[str]:
-        """The two conditions, in no order."""
+        """The two fingerprints, without order."""
         return frozenset((self.left, self.right))
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two conditions of a run whose outputs are read."""
+    """Two conditions of a run whose outputs a reader compares."""
 
     run: str
     a: ConditionResult
@@ -76,11 +76,11 @@ class Pair:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The fingerprints."""
+        """Fingerprints of the two conditions."""
         return self.a.entry.fingerprint, self.b.entry.fingerprint
 
     def rows(self, judged: Iterable[Preference] = ()) -> list[str]:
-        """Ids that both answered, differently, and that have no verdict yet, in a random order."""
+        """List the ids with different answers and no verdict yet, in random order."""
         done = {one.id for one in judged if one.pair == frozenset(self.names)}
         found = sorted(self.a.records.keys() & self.b.records.keys())
         Random(":".join(sorted(self.names))).shuffle(found)
@@ -91,13 +91,13 @@ class Pair:
         ]
 
     def sides(self, name: str) -> tuple[ConditionResult, ConditionResult]:
-        """Who stands on the left and on the right of a row: drawn, the same at every look."""
+        """Return the conditions shown left and right for a row: random, but always the same."""
         first, second = sorted((self.a, self.b), key=lambda one: one.entry.fingerprint)
         swap = Random(f"{':'.join(sorted(self.names))}:{name}").random() < 0.5
         return (second, first) if swap else (first, second)
 
     def output(self, condition: ConditionResult, name: str) -> str:
-        """What a reader sees: the text written, or the label ranked first."""
+        """Return the text that the reader sees: the generated text, or the label ranked first."""
         record = condition.record(name)
         if record.outputs:
             return record.outputs[0].text
@@ -105,7 +105,7 @@ class Pair:
         return condition.choices(record)[best].label
 
     def judged(self, name: str, choice: str, when: str) -> Preference:
-        """A verdict: ``left``, ``right`` or ``tie``.
+        """Make the verdict ``left``, ``right`` or ``tie`` on a row.
 
         Raises:
             DataError: another word.
@@ -131,32 +131,32 @@ class Pair:
 
 
 def append(path: Path, made: Preference) -> None:
-    """Append one line, synced.
+    """Append one verdict to a file, and sync it.
 
     Raises:
-        StoreError: no room, or the file cannot be written.
+        StoreError: the disk is full, or the file cannot be written.
     """
     kept_lines.append(path, made)
 
 
 def read_verdicts(path: Path) -> list[Preference]:
-    """All verdicts of a file, in its order; none where there is no file yet.
+    """Read all verdicts of a file, in its order; empty if the file does not exist.
 
     Raises:
-        DataError: a line is no verdict (file:line).
+        DataError: a line is not a verdict (file:line).
     """
     return kept_lines.read(path, Preference, "verdict") if path.exists() else []
 
 
 def tally_verdicts(verdicts: Iterable[Preference], a: str, b: str) -> Wins:
-    """How often ``b`` is preferred to ``a``; the last verdict on a row counts."""
+    """Count how often ``b`` is preferred to ``a``; the last verdict on a row counts."""
     last = {one.id: one for one in verdicts if one.pair == {a, b}}
     better = [one.better for one in last.values()]
     return Wins(better.count(b), better.count(None), better.count(a))
 
 
 def preference_rows(verdicts: Iterable[Preference]) -> list[dict[str, Any]]:
-    """Rows for preference tuning: fields, chosen and rejected output; ties are left out.
+    """Make rows for preference tuning: fields, chosen and rejected output; ties are left out.
 
     >>> one = Preference("r", "7", "b", "a", "b", {"q": "2+2"}, (), {"a": "5", "b": "4"}, {})
     >>> preference_rows([one])
@@ -176,13 +176,13 @@ def preference_rows(verdicts: Iterable[Preference]) -> list[dict[str, Any]]:
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write preferences as JSON Lines; a file that is there is not written over.
+    """Write preferences as JSON Lines; never overwrite an existing file.
 
     Raises:
         DataError: there are none yet.
-        StoreError: the file is there, or cannot be written.
+        StoreError: the file exists, or cannot be written.
     """
     if not rows:
         raise DataError("no output was preferred to another yet, so there is nothing to export")
-    refusal = f"{path.name} is there already; move it away, then export again"
+    refusal = f"{path.name} exists already; move it away, then export again"
     kept_lines.write_new(path, rows, refusal)

@@ -1,4 +1,4 @@
-"""Conditions beside each other, from records alone: common examples, differences, what is shown.
+"""Comparison of conditions from their records: differences on common examples, with tests.
 
 Two conditions are compared on the examples that both have answered; conditions of a run that are
 equal but for one setting are paired, and all of their differences corrected together (Holm).
@@ -56,53 +56,53 @@ __all__ = [
 
 
 POINTS = 2.0
-"""The difference for which the rows that are needed are told."""
+"""The difference, in points, for which the number of needed rows is reported."""
 CALIBRATOR, PLAIN = "calibrator", "none"
 NONE = Difference(None, None, None, None, "none", 0)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two conditions, or the means of several pairs of them, on their common examples."""
+    """Two conditions, or the means of several pairs, compared on their common examples."""
 
     metric: str
     """Name of the score."""
     title: str
     """The short title of the metric."""
     a: str
-    """The baseline."""
+    """Name of the baseline."""
     b: str
     where: Mapping[str, str]
-    """Settings that both share."""
+    """Settings that both have in common."""
     n_a: int
-    """Examples that the baseline has answered."""
+    """Number of examples that the baseline answered."""
     n_b: int
     n: int
-    """Examples that both have answered; of a mean over pairs, the different ones of all."""
+    """Number of examples that both answered; for a mean over pairs, the different ones of all."""
     left_out: int = 0
-    """Examples of the same id whose text or targets differ."""
+    """Number of examples with the same id but different text or targets."""
     value_a: float | None = None
-    """On the common examples."""
+    """The baseline's score on the common examples."""
     value_b: float | None = None
     difference: Difference = NONE
     """``b - a``."""
     p_holm: float | None = None
-    """p corrected for all comparisons made together."""
+    """p corrected for all comparisons made together (Holm)."""
     compared: int = 1
     """How many those were."""
     needed: tuple[int, int] | None = None
     """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected, from least to
     most; None where these rows cannot tell."""
     better: Better = "higher"
-    """``higher``, ``lower``, or ``none`` where neither is better."""
+    """Direction of the metric: ``higher``, ``lower``, or ``none``."""
     pairs: int = 1
-    """Pairs of conditions that it is the mean of."""
+    """Number of pairs of conditions that it is the mean of."""
     problem: str = ""
-    """Why there is no difference to speak of; empty otherwise."""
+    """Why no difference could be computed; empty if it could."""
     sides: tuple[tuple[Stats, Sequence[str]], tuple[Stats, Sequence[str]]] | None = field(
         default=None, repr=False, compare=False
     )
-    """Statistics of both with the ids of their rows."""
+    """Statistics of both, with the ids of their rows."""
 
     @property
     def identical(self) -> bool:
@@ -113,7 +113,7 @@ class Comparison:
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is shown at the corrected level of 5 %."""
+        """Whether the difference is significant at the corrected level of 5 %."""
         p = self.difference.p if self.p_holm is None else self.p_holm
         return p is not None and p < 0.05
 
@@ -121,14 +121,13 @@ class Comparison:
 def compare(
     a: ConditionResult, b: ConditionResult, metric: str | Mapping[str, Any] | None = None
 ) -> Comparison:
-    """Two conditions on their common examples; ``a`` is the baseline.
+    """Compare two conditions on their common examples; ``a`` is the baseline.
 
     Args:
         a: the baseline.
-        b: what is compared with it.
-        metric: a name, or an entry as :func:`icl.metrics.make_metric` reads it; the task's first
-        one by
-            default.
+        b: the condition to compare with it.
+        metric: a name, or an entry as :func:`icl.metrics.make_metric` reads it; by default the
+            task's first one.
 
     Raises:
         ConfigError: an unknown metric.
@@ -147,7 +146,7 @@ def compare(
 def compare_sides(
     a: Side, b: Side, name: str, metric: Metric, where: Mapping[str, str]
 ) -> Comparison:
-    """Two sides under one metric, not yet corrected for others."""
+    """Compare two sides by one metric, without correction for other comparisons."""
     ids, left_out = find_common(a, b)
     better = better_of(metric)
     plain = Comparison(
@@ -174,7 +173,7 @@ def compare_sides(
 def _statistics(
     a: Side, b: Side, ids: Sequence[str], name: str, metric: Metric
 ) -> tuple[Stats, Stats]:
-    """Statistics of both sides on these examples; those of a judge are made from its verdicts."""
+    """Compute statistics of both sides on these examples; a judge's come from its verdicts."""
     one, two = ([side.predictions[key] for key in ids] for side in (a, b))
     if asks_judge(metric) and a.condition is not None and b.condition is not None:
         made = judge_parts([a.condition, b.condition], name, metric, [one, two])
@@ -192,7 +191,7 @@ def _statistics(
 def _measured(
     plain: Comparison, a: tuple[Stats, Sequence[str]], b: tuple[Stats, Sequence[str]]
 ) -> Comparison:
-    """The comparison with its numbers."""
+    """Fill in the values, the difference and the needed rows of a comparison."""
     value_a, value_b = (stats.value(stats.rows.sum(axis=0)) for stats, _ in (a, b))
     made = replace(plain, value_a=value_a, value_b=value_b, sides=(a, b))
     if value_a is None or value_b is None:
@@ -212,9 +211,9 @@ def _nothing_common(plain: Comparison) -> str:
 
 
 def correct_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with p corrected for all of them (Holm); means over pairs among themselves.
+    """Correct p for the number of comparisons (Holm); means over pairs are corrected separately.
 
-    Those without a p stay out of it.
+    Comparisons without a p are not counted.
     """
     made = list(comparisons)
     for means in (False, True):
@@ -232,22 +231,21 @@ def correct_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def compare_by(
     run: Run, setting: str, baseline: str | None = None, metrics: Asked = None
 ) -> list[Comparison]:
-    """Conditions of a run that are equal but for one setting, each against the baseline.
+    """Compare conditions of a run that differ in one setting only, each with the baseline.
 
-    A setting that one of two conditions does not have, as a seed where nothing is drawn, keeps
-    them not apart. Where several pairs belong to one value, over locales or seeds, the difference
-    of their means follows them: in it, the rows of one example are drawn together.
+    A setting that only one of two conditions has, such as a seed, does not separate them. If one
+    value has several pairs, over locales or seeds, the difference of their means follows them; in
+    it, the rows of one example are resampled together.
 
     Args:
         run: from :func:`icl.records.results.load_run`.
         setting: a name from :func:`icl.scoring.pairs.collect_settings`: ``prompt``, ``shots``, …;
-        or
-            ``calibrator``: see :func:`compare_calibrators`.
+            or ``calibrator``: see :func:`compare_calibrators`.
         baseline: the value that the others are compared with; the first one by default.
-        metrics: names or entries; the first of each task by default.
+        metrics: names or entries; the first one of each task by default.
 
     Raises:
-        ConfigError: an unknown setting, value or metric, or a setting of one value.
+        ConfigError: an unknown setting, value or metric, or a setting with only one value.
     """
     if setting == CALIBRATOR:
         return compare_calibrators(run, baseline, metrics)
@@ -264,8 +262,8 @@ def compare_by(
             groups.setdefault(key, []).append(compare_sides(one, two, name, metric, where))
     if not groups:
         raise ConfigError(
-            f"{run.name}: no two conditions are equal but for {setting}; {setting} {baseline!r} "
-            "stands with other settings than the rest"
+            f"{run.name}: no two conditions differ only in {setting}; with {setting} {baseline!r} "
+            "other settings differ too"
         )
     return _with_means(groups)
 
@@ -273,11 +271,11 @@ def compare_by(
 def compare_calibrators(
     run: Run, baseline: str | None = None, metrics: Asked = None
 ) -> list[Comparison]:
-    """Every calibrator of a run against the uncalibrated answers, or another one, row by row.
+    """Compare every calibrator of a run with the uncalibrated answers, or another one, row by row.
 
     Raises:
-        ConfigError: the run has no calibrated scores, or not those of the baseline; or a metric
-            that names a calibrator itself.
+        ConfigError: the run has no calibrated scores, or none of the baseline; or a metric
+            names a calibrator.
         CalibrationError: a calibrator's records are missing.
     """
     ranked = [
@@ -324,7 +322,7 @@ def _with_means(groups: Mapping[tuple[object, ...], Sequence[Comparison]]) -> li
 
 
 def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
-    """The mean over the pairs, where there are several; rows of one example stay together."""
+    """Yield the mean over the pairs, if there are several; rows of one example stay together."""
     sides = [one.sides for one in found if one.sides and not one.problem]
     if len(sides) < 2:
         return
@@ -354,13 +352,13 @@ def _mean(found: Sequence[Comparison]) -> Iterator[Comparison]:
 def compare_runs(
     a: Run, b: Run, metrics: Asked = None, names: tuple[str, str] | None = None
 ) -> list[Comparison]:
-    """Conditions of two runs that are alike in everything but what tells the runs apart.
+    """Compare conditions of two runs that are equal except for what distinguishes the runs.
 
-    Of a run with several conditions take those wanted, ``replace(run, conditions=(…,))``.
-    ``names`` are what to call the two where no setting differs; the runs' names by default.
+    To use only some conditions of a run, pass ``replace(run, conditions=(…,))``.
+    ``names`` are the names of the two if no setting differs; by default the runs' names.
 
     Raises:
-        ConfigError: no condition of one is alike to one of the other.
+        ConfigError: no condition of one run matches one of the other.
     """
     if len(a.conditions) == len(b.conditions) == 1:
         pairs = [(a.conditions[0], b.conditions[0])]

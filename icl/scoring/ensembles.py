@@ -1,4 +1,4 @@
-"""Several conditions as one that answers for all of them, from their records alone.
+"""Ensembles: several conditions combined into one answer per row, from their records.
 
 Averaging the probabilities of the choices over prompts follows Jiang et al. 2020
 (https://aclanthology.org/2020.tacl-1.28), taking the answer of the most Wang et al. 2023
@@ -33,23 +33,23 @@ __all__ = ["compare_ensemble", "ensemble", "ensemble_side"]
 
 
 def compare_ensemble(run: Run, over: Sequence[str], metrics: Asked = None) -> list[Comparison]:
-    """Each condition against the ensemble of those that are equal to it but for ``over``.
+    """Compare each condition with the ensemble of those that differ from it only in ``over``.
 
     Args:
         run: from :func:`icl.records.results.load_run`.
-        over: settings whose values answer together: ``["prompt"]``, ``["prompt", "seed"]``.
-        metrics: names or entries; the first of each task by default.
+        over: settings whose values are combined: ``["prompt"]``, ``["prompt", "seed"]``.
+        metrics: names or entries; the first one of each task by default.
 
     Raises:
-        ConfigError: an unknown setting or metric, no two conditions that differ in ``over`` alone,
-            no common examples, or other choices.
+        ConfigError: an unknown setting or metric, no two conditions that differ only in ``over``,
+            no common examples, or different choices.
         CalibrationError: ``accuracy+NAME`` of answers that were not ranked, or of a calibrator
             whose records are missing.
     """
     found = groups(run, over)
     if not found:
         raise ConfigError(
-            f"{run.name}: no two conditions are equal but for {', '.join(over)}: nothing to average"
+            f"{run.name}: no two conditions differ only in {', '.join(over)}: nothing to average"
         )
     made = []
     for group in found:
@@ -66,13 +66,14 @@ def compare_ensemble(run: Run, over: Sequence[str], metrics: Asked = None) -> li
 
 
 def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -> Score:
-    """The score of the conditions' common answer, from their records alone.
+    """Score the combined answer of conditions, from their records.
 
-    Named ``accuracy+ensemble``; see :func:`ensemble_side` for what the answer is.
+    The score is named ``accuracy+ensemble``; see :func:`ensemble_side` for how answers are
+    combined.
 
     Raises:
-        ConfigError: less than two conditions, no common examples, other choices, or an unknown
-            metric.
+        ConfigError: fewer than two conditions, no common examples, different choices, or an
+            unknown metric.
         MetricError: the metric is not defined for an example.
     """
     _check_several(conditions)
@@ -86,7 +87,7 @@ def ensemble(conditions: Sequence[ConditionResult], metric: str | None = None) -
 def ensemble_side(
     conditions: Sequence[ConditionResult], name: str = "ensemble", calibrator: str | None = None
 ) -> Side:
-    """The conditions as one that answers for all of them, on their common examples.
+    """Combine conditions into one side of a comparison, on their common examples.
 
     Ranked choices: the choice with the highest mean probability, each condition's probabilities
     of the choices adding up to one; with a calibrator, those that it makes of them. Written
@@ -94,7 +95,7 @@ def ensemble_side(
     earliest condition; those that could not be parsed have no vote.
 
     Raises:
-        ConfigError: less than two conditions, no common examples, or other choices.
+        ConfigError: fewer than two conditions, no common examples, or different choices.
         CalibrationError: a calibrator's records are missing, or the answers were not ranked.
     """
     _check_several(conditions)
@@ -130,7 +131,7 @@ def _check_several(conditions: Sequence[ConditionResult]) -> None:
 
 
 def _scores(condition: ConditionResult, calibrator: str | None) -> dict[str, Floats]:
-    """Example id -> scores of its choices, whose softmax is the condition's distribution."""
+    """Return example id -> scores of its choices, whose softmax is the condition's distribution."""
     if calibrator is None:
         return {key: np.array(record.logprobs) for key, record in condition.records.items()}
     return dict(zip(condition.records, condition.calibrated(calibrator).scores, strict=True))
@@ -139,7 +140,7 @@ def _scores(condition: ConditionResult, calibrator: str | None) -> dict[str, Flo
 def _most_likely(
     conditions: Sequence[ConditionResult], records: Sequence[Record], scores: Sequence[Floats]
 ) -> str:
-    """The label with the highest mean probability; of equals the first."""
+    """Return the label with the highest mean probability; on a tie the first."""
     labels = [choice.label for choice in conditions[0].choices(records[0])]
     total = np.zeros(len(labels))
     for condition, record, given in zip(conditions, records, scores, strict=True):

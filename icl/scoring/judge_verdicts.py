@@ -1,4 +1,4 @@
-"""Verdicts of a judge as a run folder keeps them: records like any others, and their scores."""
+"""Verdicts of a judge in a run folder, read as records, and the scores computed from them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ __all__ = ["HUMAN", "human_text", "judge_parts", "judge_result", "judge_scores"]
 
 
 HUMAN = "human.json"
-"""File of a judge's condition folder with the human verdicts by example id."""
+"""File in a judge's condition folder with the human verdicts by example id."""
 
 
 def judge_result(condition: ConditionResult, name: str) -> ConditionResult:
-    """The verdicts of a judge on a condition, as a condition of their own.
+    """Return a judge's verdicts on a condition in the form of a condition.
 
     Raises:
-        MetricError: the judge was not asked yet.
+        MetricError: the judge has not run yet.
     """
     known = _judges(condition)
     if name not in known:
-        raise MetricError(f"{name}: no verdicts yet; say `icl run` with the experiment's file")
+        raise MetricError(
+            f"{name}: no verdicts yet; make them: `icl run` with the experiment's file"
+        )
     entry = known[name]
     store = ConditionStore(condition.store.folder.parent / entry.folder)
     return ConditionResult(entry.condition(), condition.ids, store, rendering=condition.rendering)
@@ -42,7 +44,7 @@ def judge_result(condition: ConditionResult, name: str) -> ConditionResult:
 def _verdicts(
     condition: ConditionResult, name: str, predictions: Sequence[Prediction]
 ) -> dict[str, str | None]:
-    """Example id -> verdict on the output that stands now; None for one that cannot be read."""
+    """Return example id -> verdict on the current output; None for one that cannot be parsed."""
     judged = judge_result(condition, name)
     asked = judged.store.examples()
     found = {made.id: made.value for made in judged.predictions()}
@@ -59,7 +61,7 @@ def _verdicts(
     if missing:
         raise MetricError(
             f"{name}: {len(missing)} of {len(predictions)} outputs have no verdict, such as "
-            f"{missing[0]!r}; say `icl run` with the experiment's file to ask for them"
+            f"{missing[0]!r}; make them: `icl run` with the experiment's file"
         )
     return right
 
@@ -70,11 +72,10 @@ def judge_parts(
     judge: VerdictMetric,
     predictions: Sequence[Sequence[Prediction]],
 ) -> list[Stats]:
-    """Statistics of one judge's verdicts on several conditions, a row for each prediction.
+    """Make statistics of a judge's verdicts on several conditions, a row for each prediction.
 
     Raises:
-        MetricError: an output has no verdict, or they were not all judged by the same model and
-            template.
+        MetricError: an output has no verdict, or different models or templates judged.
     """
     found = [_verdicts(*pair) for pair in zip(conditions, repeat(name), predictions, strict=False)]
     for condition, said in zip(conditions, predictions, strict=True):
@@ -107,8 +108,11 @@ def _signature(condition: ConditionResult, name: str, judge: VerdictMetric) -> s
 def judge_scores(
     condition: ConditionResult, name: str, judge: VerdictMetric, predictions: Sequence[Prediction]
 ) -> list[Score]:
-    """The score; the share of verdicts that cannot be read; where there are human verdicts,
-    percent agreement and Cohen's kappa, each with its interval.
+    """Compute the scores of a judge's verdicts.
+
+    Returns:
+        The judge's score; the share of unreadable verdicts, if there are any; and, with human
+        verdicts, percent agreement and Cohen's kappa, each with its interval.
 
     Raises:
         MetricError: an output has no verdict.
@@ -145,7 +149,7 @@ class HumanLine(msgspec.Struct, forbid_unknown_fields=True):
 
     verdict: str
     output: str | None = None
-    """The one text that it is on; None for whatever the row's output is."""
+    """The text that it judges; None for any output of the row."""
 
 
 def _human(condition: ConditionResult, name: str) -> dict[str, list[HumanLine]]:
@@ -154,5 +158,5 @@ def _human(condition: ConditionResult, name: str) -> dict[str, list[HumanLine]]:
 
 
 def human_text(rows: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
-    """What :data:`HUMAN` holds."""
+    """Write the content of the file :data:`HUMAN`."""
     return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"

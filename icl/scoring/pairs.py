@@ -1,4 +1,4 @@
-"""Which conditions of a run, or of two, differ in just one setting, and what to call them then."""
+"""Pairs of conditions that differ in one setting, and their names in tables."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ ENTRY = "entry"
 
 
 def collect_settings(run: Run) -> dict[str, list[str]]:
-    """Every setting of a run's conditions with its values, in their order."""
+    """Collect every setting of a run's conditions with its values, in their order."""
     return collect_values(condition.settings for condition in run.conditions)
 
 
 def list_derived_settings(condition: ConditionResult) -> set[str]:
-    """Settings that are parts of the word ``shots``, not axes of their own."""
+    """List the settings that are parts of the word ``shots``, not axes themselves."""
     return set(condition.settings.keys() - condition.axes.keys())
 
 
 def pair_equal_but_for(
     run: Run, setting: str, baseline: str
 ) -> Iterator[tuple[ConditionResult, ConditionResult]]:
-    """Each condition beside the one with the baseline's value that is equal in all else."""
+    """Yield (baseline, condition) pairs that differ in nothing but the setting."""
     for b in run.conditions:
         if b.settings.get(setting, baseline) == baseline:
             continue
@@ -67,7 +67,7 @@ def pair_equal_but_for(
 
 
 def _moved(setting: str, a: ConditionResult, b: ConditionResult) -> set[str]:
-    """Settings that differ where this one does: ``shots`` is one word for what it is made of."""
+    """Return the settings that change together with this one: ``shots`` contains its parts."""
     parts = list_derived_settings(a) | list_derived_settings(b)
     if setting == ENTRY:
         return {setting} | {axis for c in (a, b) for axis in c.settings if is_difference(axis)}
@@ -87,7 +87,7 @@ def are_alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool
 
 
 def find_telling_settings(a: Run, b: Run) -> set[str]:
-    """Settings of one value in each run, and of another in the other."""
+    """Find settings with one value in each run, which differ between the runs."""
     one, two = collect_settings(a), collect_settings(b)
     return {
         name
@@ -97,14 +97,14 @@ def find_telling_settings(a: Run, b: Run) -> set[str]:
 
 
 def find_own_settings(a: ConditionResult, b: ConditionResult) -> tuple[tuple[str, str], ...]:
-    """Settings that just one of two has; a mean is taken over seeds, not over selectors."""
+    """Find settings that only one of two conditions has, except seed and shots."""
     one, two = a.settings, b.settings
     names = (one.keys() ^ two.keys()) - {"seed", "shots"}
     return tuple(sorted((name, (one | two)[name]) for name in names))
 
 
 def find_shared_axes(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
-    """The axes on which both stand at the same place."""
+    """Return the axes on which both conditions have the same value."""
     return {axis: word for axis, word in a.axes.items() if word and b.axes.get(axis) == word}
 
 
@@ -126,7 +126,7 @@ def name_apart(condition: ConditionResult, where: Mapping[str, str]) -> str:
 def name_by(
     condition: ConditionResult, both: tuple[ConditionResult, ConditionResult], setting: str
 ) -> str:
-    """What a table calls a condition: its value of the setting, or the words of its shots."""
+    """Name a condition in a table by its value of the setting, or by its whole shots value."""
     shots = {c.axes["shots"] for c in both}
     if setting not in condition.axes and len(shots) > 1:
         return condition.axes["shots"]
@@ -134,7 +134,7 @@ def name_by(
 
 
 def find_shared_words(names: Sequence[str]) -> str:
-    """The words that all names have: ``8 random`` of ``8 random s0`` and ``8 random s1``."""
+    """Return the words that all names share: ``8 random`` of ``8 random s0``, ``8 random s1``."""
     first, *rest = [name.split() for name in names]
     return " ".join(word for word in first if all(word in other for other in rest))
 
@@ -144,14 +144,14 @@ Asked = Sequence[str | Mapping[str, Any]] | None
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a comparison answered."""
+    """One side of a comparison: its examples and predictions."""
 
     name: str
-    """What a table calls it."""
+    """Name in a table."""
     examples: Mapping[str, Example]
-    """By id."""
+    """Example id -> example."""
     predictions: Mapping[str, Prediction]
-    """By id, of the same examples."""
+    """Example id -> prediction, for the same examples."""
     condition: ConditionResult | None = None
     """Whose answers these are, where they are those of one: a judge's verdicts lie beside them."""
     rows: Mapping[str, Example] = field(default_factory=dict)
@@ -164,7 +164,7 @@ def make_side(
     parser: ParserEntry | None = None,
     calibrator: str | None = None,
 ) -> Side:
-    """A condition as one side of a comparison.
+    """Make one side of a comparison from a condition.
 
     Raises:
         CalibrationError: the calibrator's records are missing.
@@ -180,10 +180,10 @@ def make_side(
 
 
 def find_common(a: Side, b: Side) -> tuple[list[str], int]:
-    """Ids of the examples that both have answered, sorted, and how many only share an id.
+    """Return the ids of examples that both answered, sorted, and the number that only share an id.
 
-    An id in both is the same example if the targets are the same and the inputs are, or stand in
-    two languages (parallel rows share their ids).
+    Two examples with one id are the same if their targets are equal and their inputs are equal or
+    in two languages (parallel rows share their ids).
     """
     shared = sorted(a.examples.keys() & b.examples.keys())
     one, two = (side.rows or side.examples for side in (a, b))
@@ -199,7 +199,7 @@ def _same(one: Example, two: Example) -> bool:
 
 
 def find_calibrator(score: str) -> str | None:
-    """The calibrator in the name of a score.
+    """Return the calibrator in the name of a score; None if it has none.
 
     >>> find_calibrator("accuracy+batch"), find_calibrator("accuracy")
     ('batch', None)
@@ -216,8 +216,8 @@ def pick_metrics(
     macro-F1 of labels is not to be had of the translations in the same run.
 
     Raises:
-        ConfigError: an unknown metric, or there is none but outside programs.
-        CommandRefused: an outside program that the manifest names, not allowed.
+        ConfigError: an unknown metric, or the task has only external programs.
+        CommandError: an external program that the manifest names and that is not allowed.
     """
     found = pick_first_metric(condition)
     if asked:
@@ -246,12 +246,12 @@ def _lacks(
 
 
 def pick_first_metric(condition: ConditionResult) -> list[tuple[str, Metric]]:
-    """The first metric of the task that is no outside program; none where all are."""
+    """Return the task's first metric that is no external program; empty if all are."""
     return [one for one in make_metrics(condition) if not starts_program(one[1])][:1]
 
 
 def _named(condition: ConditionResult, entry: str | Mapping[str, Any]) -> list[tuple[str, Metric]]:
-    """A metric; ``accuracy+batch`` is that metric of calibrated answers."""
+    """Return a metric by name; ``accuracy+batch`` is the metric of calibrated answers."""
     if not isinstance(entry, str) or entry.startswith("{") or not find_calibrator(entry):
         return make_metrics(condition, [entry])
     asked = ScoreName.of(entry)
@@ -262,11 +262,11 @@ def _named(condition: ConditionResult, entry: str | Mapping[str, Any]) -> list[t
 
 
 def find_score_metric(condition: ConditionResult, score: str) -> tuple[str, Metric]:
-    """The metric behind the name of a score, as ``scores.json`` of anybody's run holds it.
+    """Return the metric behind a score's name, which may come from a stranger's run.
 
     Raises:
         ConfigError: an unknown metric.
-        CommandRefused: an outside program that the manifest names, not allowed.
+        CommandError: an external program that the manifest names and that is not allowed.
     """
     asked = ScoreName.of(score, "model")
     name, metric = find_metric(condition, str(asked.plain))

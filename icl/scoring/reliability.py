@@ -1,4 +1,4 @@
-"""Does a model know how sure it is: confidence against accuracy, in bins, and their distance.
+"""Reliability of confidence: its distance from accuracy, in bins (a reliability diagram, ECE).
 
 Expected calibration error with bins of equal width (Naeini et al. 2015; Guo et al. 2017, arXiv
 1706.04599): the confidence of a ranking is the share of the choices' probability that its answer
@@ -43,7 +43,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers whose confidence is above ``low`` and at most ``high``, in percent."""
+    """The answers with a confidence above ``low`` and at most ``high``, in percent."""
 
     low: float
     high: float
@@ -71,11 +71,11 @@ class Reliability:
 def reliability(
     condition: ConditionResult, calibrator: str | Calibrator | None = None, bins: int = BINS
 ) -> Reliability:
-    """Bins and expected calibration error of a ranking condition, from its records.
+    """Compute the bins and the expected calibration error of a ranking condition.
 
     Args:
-        condition: of a run.
-        calibrator: a name or an instance; None reads the log-probabilities as they are.
+        condition: a condition of a run.
+        calibrator: a name or an instance; None uses the log-probabilities unchanged.
         bins: number of bins of equal width.
 
     Raises:
@@ -203,7 +203,7 @@ def ece_stats(
     calibrator: str | Calibrator | CalibratedScores | None = None,
     bins: int = BINS,
 ) -> Stats:
-    """For each row and bin: 1 where the row is in it, its confidence, 1 if right.  # (n, 3 bins)"""
+    """Make rows with, per bin: 1 if the row is in it, its confidence, 1 if right.  # (n, 3 bins)"""
     if bins < 1:
         raise MetricError(f"bins is {bins}: give at least 1, commonly 10")
     made = condition.calibrated(calibrator if calibrator is not None else "none")
@@ -218,7 +218,7 @@ def ece_stats(
 
 @dataclass(frozen=True, slots=True)
 class _Distance:
-    """Sum over the bins of |hits - confidence|, of all rows, in percent."""
+    """The sum over the bins of |hits - confidence|, in percent of all rows."""
 
     bins: int
 

@@ -1,6 +1,6 @@
-"""Records -> predictions -> scores: everything after the model, and without it.
+"""Scoring of records without a model: predictions, metrics, baselines, calibration.
 
-Scores are added to ``scores.json`` of the run folder, never replaced by other settings.
+Scores are added to ``scores.json`` of the run folder; scores with other settings stay.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def score_run(
     parser: ParserEntry | None = None,
     calibrators: Sequence[str | Mapping[str, Any]] | None = None,
 ) -> Run:
-    """Score every condition from its records and add the scores to ``scores.json``.
+    """Score every condition from its records, and add the scores to ``scores.json``.
 
-    Outside programs that the run's manifest names are started only in a run of
-    ``load_run(…, allow_commands=True)``, for a run folder may be a stranger's; those that
-    ``metrics`` holds as entries are started always.
+    External programs that the run's manifest names are started only in a run opened with
+    ``load_run(…, allow_commands=True)``, since a run folder may be a stranger's. Those that
+    ``metrics`` holds as entries are always started.
 
     Args:
         run: from :func:`load_run`.
@@ -71,12 +71,12 @@ def score_run(
             experiment by default. Their scores are named ``metric+calibrator``.
 
     Raises:
-        CalibrationError: a calibrator that was asked for here fits no condition, or lacks records;
-            the message says what computes them. All other scores are kept.
+        CalibrationError: a calibrator passed here fits no condition, or lacks records; the
+            message says how to compute them. All other scores are saved.
         ConfigError: unknown metric, calibrator or parser.
-        CommandRefused: ``metrics`` names an outside program of the manifest, not allowed.
-        MetricError: a metric is not defined for the task, or an outside program failed. All
-            other scores are kept.
+        CommandError: ``metrics`` names an external program of the manifest that is not allowed.
+        MetricError: a metric is not defined for the task, or an external program failed. All
+            other scores are saved.
     """
     if parser is not None:
         parser = parse_parser_entry(parser)
@@ -117,7 +117,7 @@ def _scored(
     failed: dict[str, MetricError],
     calibrators: Sequence[str | Mapping[str, Any]] | None,
 ) -> ConditionResult:
-    """The condition with its scores, the calibrated ones beside them."""
+    """Return the condition with its new scores, calibrated ones included."""
     scores = _scores(condition, metrics, parser, failed)
     entries = condition.entry.calibrate if calibrators is None else calibrators
     ranking = partial(condition.entry.ranking)
@@ -135,19 +135,19 @@ def _scored(
 def make_metrics(
     condition: ConditionResult, asked: Sequence[str | Mapping[str, Any]] | None = None
 ) -> list[tuple[str, Metric]]:
-    """The metrics asked for, each with the name of its score; those of the experiment by default.
+    """Construct the requested metrics with their score names; by default the experiment's.
 
     A name may be one that the experiment gave to a metric, unless a registered metric has it.
-    Outside programs of the manifest are left out by default, and refused by name, where the run
-    does not allow them.
+    If the run does not allow external programs, those of the manifest are left out by default, and
+    refused if named.
 
     Args:
         condition: whose metrics they are.
-        asked: names, or entries that the user wrote: they are made as they stand, programs too.
+        asked: names, or entries that the user wrote, which may start programs.
 
     Raises:
-        ConfigError: an unknown metric, or a program that is named as a registered metric is.
-        CommandRefused: a name is that of a program of the manifest, not allowed.
+        ConfigError: an unknown metric, or a program with the name of a registered metric.
+        CommandError: a name is that of a program of the manifest that is not allowed.
     """
     if asked is None:
         judges = condition.entry.judges or {}
@@ -171,14 +171,14 @@ def make_metrics(
 
 
 def find_metric(condition: ConditionResult, name: str) -> tuple[str, Metric]:
-    """The metric of that name, registered or of the experiment; it is looked up and never parsed.
+    """Find the metric of a name, registered or of the experiment; the name is never parsed.
 
-    So the name of a score may be asked for that somebody else has written.
+    So a name that a stranger wrote can be looked up safely.
 
     Raises:
         ConfigError: there is none.
-        CommandRefused: it is an outside program, of the manifest or of a registered metric that
-            starts one, not allowed.
+        CommandError: it is an external program, of the manifest or of a registered metric that
+            starts one, and is not allowed.
     """
     own: dict[str, tuple[str, Metric]] = {}
     for entry in condition.entry.metrics:
@@ -201,7 +201,7 @@ def find_metric(condition: ConditionResult, name: str) -> tuple[str, Metric]:
 
 
 def _poses(name: str, metric: Metric | None) -> bool:
-    """Whether a program is called as a registered metric that it is not."""
+    """Tell whether a program has the name of another, registered metric."""
     if metric is None:
         return False
     try:
@@ -212,14 +212,14 @@ def _poses(name: str, metric: Metric | None) -> bool:
 
 
 def _kind(entry: str | Mapping[str, Any]) -> str:
-    """The registered name of the class that an entry is made of."""
+    """Return the registered name of the class that an entry constructs."""
     if isinstance(entry, str):
         return entry
     return str(entry.get("metric", next((k for k in ("command", "judge") if k in entry), "")))
 
 
 def note_commands_left_out(run: Run) -> list[str]:
-    """Say of each outside program of the manifest that it is not started, and how it would be."""
+    """Note each external program of the manifest that is not started, and how to allow it."""
     found = {
         name: metric.command
         for condition in run.conditions
@@ -235,13 +235,13 @@ def note_commands_left_out(run: Run) -> list[str]:
 
 
 def parse_calibrator_entry(given: str | Mapping[str, Any]) -> Any:
-    """An entry under ``calibrate:`` as it is written on one line: a name, or with options.
+    """Parse an entry under ``calibrate:`` written on one line: a name, or a mapping with options.
 
     >>> parse_calibrator_entry("{calibrator: pmi, fields: [premise]}")
     {'calibrator': 'pmi', 'fields': ['premise']}
 
     Raises:
-        ConfigError: braces, but no YAML.
+        ConfigError: braces that are not YAML.
     """
     return _parsed(given, "calibrator", _CALIBRATOR)
 
@@ -259,7 +259,7 @@ def parse_parser_entry(given: ParserEntry) -> Any:
 
 
 def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:
-    """An entry with options as it is written on the command line; all others as they are."""
+    """Parse an entry in braces from the command line; return any other entry unchanged."""
     import yaml
 
     from icl.core.strict_yaml import find_odd_value, load_yaml
@@ -276,7 +276,7 @@ def _parsed(entry: str | Mapping[str, Any], what: str, example: str) -> Any:
 
 
 def _merged(condition: ConditionResult, new: Sequence[Score]) -> tuple[Score, ...]:
-    """Old and new scores; a new one takes the place of one with the same settings."""
+    """Merge old and new scores; a new one replaces one with the same settings."""
     both = [*condition.scores, *new]
     keys = [(one.name, one.settings.partition(FITTED)[0]) for one in both]
     return tuple(dict(zip(keys, both, strict=True)).values())
@@ -288,7 +288,7 @@ def _scores(
     parser: ParserEntry | None,
     failed: dict[str, MetricError],
 ) -> list[Score]:
-    """Scores, baselines and counts; what a metric refuses is added to ``failed`` by its name."""
+    """Compute scores, baselines and counts; a metric's error is added to ``failed`` by its name."""
     ranked = condition.entry.method != "generate"
     other = parser is not None and not ranked and parser != condition.entry.parser
     reader = parser_name(parser) if other and parser else ""
@@ -369,7 +369,7 @@ def _judged(
 
 
 FITTED = "|fitted:"
-"""What stands behind it in a signature was chosen from data, and may be another one tomorrow."""
+"""Mark in a signature; the text after it was fitted to data, and may differ next time."""
 
 _SETS = (
     "it corrects which label is the best, and the answers are sets of labels; say under take: of "
@@ -385,7 +385,7 @@ def score_calibrators(
     entries: Sequence[Entry],
     failed: dict[str, MetricError],
 ) -> tuple[list[Score], list[Calibration]]:
-    """Scores named ``metric+calibrator`` of one condition, and what is to be said of each.
+    """Score a condition with calibrators; scores are named ``metric+calibrator``.
 
     Outside programs are left out. Beside the metrics stands ``ece``, the expected calibration
     error, with what chance makes of it, its debiased estimate, and ``ece+none`` to compare with.
@@ -454,7 +454,7 @@ def _applied(
 def check_applied(
     conditions: Sequence[ConditionResult], entries: Sequence[Entry], command: str
 ) -> None:
-    """Raise where a calibrator could be applied to none of the conditions.
+    """Raise an error if a calibrator could not be applied to any condition.
 
     Raises:
         CalibrationError: the first reason, with the command that ran the experiment.

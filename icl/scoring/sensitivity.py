@@ -1,4 +1,4 @@
-"""How far a score depends on what should not matter: spread over seeds, orders, prompts, layouts.
+"""Sensitivity of a score to what should not matter: seeds, orders, prompts, layouts.
 
 Reported so since Lu et al. 2022 (https://aclanthology.org/2022.acl-long.556, orders), Sclar et al.
 2023 (https://arxiv.org/abs/2310.11324, layouts) and Mizrahi et al. 2024
@@ -47,14 +47,14 @@ __all__ = [
 
 
 OVER = ("seed", "order", "prompt", "layout")
-"""Settings that should not matter."""
+"""Settings that should not affect a score."""
 TRIALS = 200
-"""Exchanges of conditions behind the spread that chance alone makes."""
+"""Number of random exchanges that estimate the spread by chance alone."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One metric over conditions that are equal but for a few settings, on common examples."""
+    """The scores of conditions that differ in a few settings only, on common examples."""
 
     over: tuple[str, ...]
     """Settings in which they differ."""
@@ -64,15 +64,15 @@ class Spread:
     title: str
     """The short title of the metric."""
     names: tuple[str, ...]
-    """The conditions, by their values of ``over``."""
+    """Names of the conditions: their values of ``over``."""
     values: tuple[float, ...]
-    """Their scores on the examples that all of them have answered."""
+    """Their scores on the examples that all of them answered."""
     mean: Score
-    """Mean of the values; its interval speaks of other examples, not of other conditions."""
+    """Mean of the values; its interval is about other examples, not about other conditions."""
     better: Better = "higher"
-    """``higher``, ``lower``, or ``none`` where neither is better."""
+    """Direction of the metric: ``higher``, ``lower``, or ``none``."""
     by_chance: float = 0.0
-    """Spread to be expected if the conditions were all alike: the rows of each example exchanged
+    """Expected spread if the conditions did not differ: the rows of each example are exchanged
     between them at random."""
     p: float = 1.0
     """How often that is at least the spread observed."""
@@ -81,45 +81,45 @@ class Spread:
 
     @property
     def sd(self) -> float:
-        """Standard deviation over the conditions (of a sample: n - 1)."""
+        """Standard deviation over the conditions (with n - 1)."""
         return statistics.stdev(self.values)
 
     @property
     def worst(self) -> float:
-        """The worst value; the lowest where neither end is better."""
+        """The worst value; the lowest if the metric has no better direction."""
         return max(self.values) if self.better == "lower" else min(self.values)
 
     @property
     def best(self) -> float:
-        """The best value; the highest where neither end is better."""
+        """The best value; the highest if the metric has no better direction."""
         return min(self.values) if self.better == "lower" else max(self.values)
 
     @property
     def spread(self) -> float:
-        """Best against worst."""
+        """Difference between the highest and the lowest value."""
         return max(self.values) - min(self.values)
 
 
 @dataclass(frozen=True)
 class Stability:
-    """Whether the values of one setting rank the same wherever they are tried."""
+    """How consistently the values of a setting rank over all other settings."""
 
     task: str
     of: str
     """The setting whose values are ranked."""
     metric: str
     rankings: int
-    """Places at which all of the values were tried."""
+    """Number of combinations of other settings in which all values were tried."""
     tau: float | None
-    """Mean of Kendall's tau-b over pairs of rankings: 1 the same order, 0 none in common."""
+    """Mean of Kendall's tau-b over pairs of rankings: 1 for the same order, 0 for unrelated."""
     winner: str
     """The value with the best mean."""
     wins: float
-    """At how many places it is the best one; a shared place counts as its share."""
+    """Number of rankings in which it is first; a shared first place counts as its share."""
 
 
 def groups(run: Run, over: Sequence[str]) -> list[list[ConditionResult]]:
-    """Conditions that are equal but for the settings ``over``, two or more to a group.
+    """Group the conditions that differ only in the settings ``over``; groups have two or more.
 
     Raises:
         ConfigError: an unknown setting.
@@ -135,7 +135,7 @@ def groups(run: Run, over: Sequence[str]) -> list[list[ConditionResult]]:
 
 
 def spreads(run: Run, over: Sequence[str] = OVER, metric: str | None = None) -> list[Spread]:
-    """The spread of each group of conditions that differ in nothing but ``over``.
+    """Compute the spread of each group of conditions that differ only in ``over``.
 
     Their p are corrected together (Holm). Settings of ``over`` that the run does not have, or has
     in one value alone, are left out.
@@ -158,7 +158,7 @@ def spreads(run: Run, over: Sequence[str] = OVER, metric: str | None = None) -> 
 def _spread(
     group: Sequence[ConditionResult], varied: Sequence[str], asked: str | None
 ) -> Spread | None:
-    """The spread of one group; None where they have no common examples or no score there."""
+    """Compute the spread of one group; None without common examples or a score on them."""
     over = tuple(
         name for name in varied if len({member.settings.get(name) for member in group}) > 1
     )
@@ -193,7 +193,7 @@ def _spread(
 
 
 def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[Stats], list[str]]:
-    """Statistics of each side on the examples of all, their columns the same."""
+    """Compute statistics of each side on their common examples, with the same columns."""
     ids = sorted(set.intersection(*(set(one.examples) for one in sides)))
     judged = [one.condition for one in sides if one.condition is not None]
     if asks_judge(metric):
@@ -208,7 +208,7 @@ def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[St
 
 
 def _by_chance(parts: Sequence[Stats], observed: float) -> tuple[float, float]:
-    """Mean spread of conditions with the rows of each example exchanged, and p of the observed."""
+    """Return the mean spread when rows are exchanged at random, and p of the observed spread."""
     rows = np.stack([part.rows for part in parts], axis=1)  # (n, conditions, s)
     generator = np.random.default_rng(0)
     found = []
@@ -224,10 +224,10 @@ def _by_chance(parts: Sequence[Stats], observed: float) -> tuple[float, float]:
 
 
 def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
-    """For each task, whether the values of a setting rank the same at all other settings.
+    """Measure, for each task, whether a setting's values rank the same for all other settings.
 
-    Every combination of the other settings, seeds and locales among them, at which all values
-    were tried gives one ranking by the task's first score; one ranking alone gives nothing.
+    Every combination of the other settings (including seeds and locales) in which all values were
+    tried gives one ranking, by the task's first score. A single ranking gives no result.
 
     Raises:
         ConfigError: an unknown setting.
@@ -275,7 +275,7 @@ def _stability(
 
 
 def kendall_tau(one: Sequence[float], two: Sequence[float]) -> float | None:
-    """Kendall's tau-b of two rankings, from -1 to 1; None where one of them ranks nothing.
+    """Compute Kendall's tau-b of two rankings, from -1 to 1; None if one of them is constant.
 
     Source: Kendall 1945, Biometrika 33:239-251.
 
@@ -294,7 +294,7 @@ def kendall_tau(one: Sequence[float], two: Sequence[float]) -> float | None:
 
 
 def _rest(condition: ConditionResult, over: Sequence[str]) -> dict[str, str]:
-    """The settings but for ``over``; the word ``shots`` is kept in its parts where one varies."""
+    """Return the settings except ``over``; if a part of ``shots`` varies, only its other parts."""
     parts = list_derived_settings(condition)
     dropped = {*over}
     if parts & dropped:
@@ -305,5 +305,5 @@ def _rest(condition: ConditionResult, over: Sequence[str]) -> dict[str, str]:
 
 
 def name_over(condition: ConditionResult, over: Sequence[str]) -> str:
-    """A condition's values of the settings ``over``."""
+    """Name a condition by its values of the settings ``over``."""
     return " ".join(condition.settings.get(name, "–") for name in over)

@@ -1,4 +1,4 @@
-"""Whether two systems differ on the same examples: paired tests, intervals, power.
+"""Paired tests of two systems on the same examples, with intervals and power.
 
 Both sides are :class:`icl.core.stats.Stats` of the same rows in the same order, so every corpus
 metric is tested by its own definition. ``a`` is the baseline: differences are ``b - a``.
@@ -64,20 +64,20 @@ CHUNK_CELLS = 1_000_000
 FEW = 5
 """With fewer rows that are not scored as most are, a side is nearly constant."""
 ROUNDING = 1e-9
-"""Differences nearer than this are equal: sums of the same rows in another order differ so."""
+"""Differences smaller than this count as zero; sums in another order differ by less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much ``b`` is above ``a`` on the same rows, on the metric's scale from 0 to 100."""
+    """The difference of two systems on the same rows, on the metric's scale from 0 to 100."""
 
     value: float | None
-    """``b - a``; None where the metric is undefined for either."""
+    """``b - a``; None if the metric is undefined for either."""
     low: float | None
     """Of the 95 % interval; None where none would hold, as with few rows."""
     high: float | None
     p: float | None
-    """Two-sided: how often as large a difference comes about where there is none."""
+    """Two-sided p: how often chance alone gives at least as large a difference."""
     test: str
     """What made ``p`` and the interval, or why there is none: ``mcnemar:midp|ci:tango``."""
     n: int
@@ -90,13 +90,13 @@ def align_stats(
     b: Sequence[Prediction],
     examples: Sequence[Example],
 ) -> tuple[Stats, Stats]:
-    """Statistics of two systems on the same examples, their columns the same.
+    """Compute statistics of two systems on the same examples, with the same columns.
 
-    They are made in one call, since a metric may lay out its columns by what it sees, as macro-F1
-    does by labels.
+    They are computed in one call, since a metric's columns may depend on its input, as those of
+    macro-F1 depend on the labels.
 
     Raises:
-        MetricError: the sequences do not run parallel, or the metric is undefined for a row.
+        MetricError: the sequences are not parallel, or the metric is undefined for a row.
     """
     made = metric.stats([*a, *b], [*examples, *examples])
     n = len(a)
@@ -175,7 +175,7 @@ def approximate_randomization(
     test why there is no interval.
 
     Raises:
-        MetricError: the rows do not run parallel, or a setting is out of range.
+        MetricError: the rows are not parallel, or a setting is out of range.
     """
     if trials < 1:
         raise MetricError(f"trials is {trials}: give at least 1, commonly {TRIALS}")
@@ -210,7 +210,7 @@ def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
     interval alone would decide otherwise, its critical value is moved by as much as the two differ.
 
     Raises:
-        MetricError: the rows do not run parallel, or are no proportions.
+        MetricError: the rows are not parallel, or are not proportions.
     """
     check_level(level)
     if not (a.proportion and b.proportion):
@@ -234,16 +234,16 @@ def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Correct p values for how many there are (Holm 1979), in the order given.
+    """Correct p values for their number (Holm 1979), in the order given.
 
-    Calling differences below 0.05 shown errs in at least one of all with probability 0.05 at most,
-    however the tests depend on each other.
+    If differences with p below 0.05 are called shown, the probability of at least one error is at
+    most 0.05, however the tests depend on each other.
 
     >>> holm([0.01, 0.04, 0.03, 0.005])
     [0.03, 0.06, 0.06, 0.02]
 
     Raises:
-        MetricError: a p outside 0 to 1.
+        MetricError: a p is outside 0 to 1.
     """
     wrong = [p for p in ps if not 0 <= p <= 1]
     if wrong:
@@ -267,10 +267,10 @@ def power(
 
     Args:
         a: the baseline's statistics.
-        b: the other's, of the same rows.
-        points: the true difference that is to be seen, on the scale from 0 to 100.
+        b: the other's statistics, of the same rows.
+        points: the true difference to detect, on the scale from 0 to 100.
         level: one minus the two-sided level of the test.
-        chance: with which probability it is to be seen.
+        chance: the probability of detecting it.
 
     Returns:
         Two numbers of rows, or of clusters where the rows are clusters; None where they cannot be
@@ -278,7 +278,7 @@ def power(
         rows alike, so that how it would vary was not seen.
 
     Raises:
-        MetricError: the rows do not run parallel, or ``points`` is not above 0.
+        MetricError: the rows are not parallel, or ``points`` is not above 0.
     """
     check_level(level)
     check_level(chance)
@@ -331,9 +331,9 @@ def _pseudo_differences(a: Stats, b: Stats) -> Floats | None:
 
 
 def _exchanged(a: Rows, b: Rows, trials: int, seed: int) -> Iterator[tuple[Rows, Rows, int]]:
-    """Sums of both systems after exchanging each row with probability one half, and how often.
+    """Yield both systems' sums after exchanging each row with probability 1/2, with their count.
 
-    Where few rows differ the same sums come again and again, and are given once.
+    If few rows differ, the same sums occur repeatedly, and are yielded once with their count.
     """
     n = len(a)
     generator = np.random.default_rng(seed)
@@ -369,7 +369,7 @@ def _check_parallel(a: Stats, b: Stats) -> None:
 
 
 def _table(a: Stats, b: Stats) -> tuple[int, int, int, int]:
-    """How many rows both hit, only ``a``, only ``b``, neither."""
+    """Count the rows that both hit, only ``a``, only ``b``, and neither."""
     one, two = a.rows[:, 0] > 0, b.rows[:, 0] > 0
     both, only_a = int((one & two).sum()), int((one & ~two).sum())
     only_b = int((two & ~one).sum())

@@ -1,4 +1,4 @@
-"""Row by row, which of two is better: wins, ties and losses, and the interval of the winner.
+"""Win rates: on which rows one of two is better, with the interval of the share won.
 
 Ties say nothing of who is better, so the share is of the decided rows (the sign test's), with
 Wilson's interval.
@@ -21,7 +21,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Wins:
-    """How often the second of two is better, as good, and worse.
+    """Number of rows on which the second of two is better, equal, and worse.
 
     >>> print(Wins(15, 40, 5))
     15 wins, 40 ties, 5 losses; 75.0 % of 20 decided [53.1, 88.8]
@@ -33,17 +33,17 @@ class Wins:
 
     @property
     def decided(self) -> int:
-        """Rows that are no ties."""
+        """Number of rows without a tie."""
         return self.wins + self.losses
 
     @property
     def share(self) -> float | None:
-        """Of the decided rows those won, from 0 to 1; None where all are ties."""
+        """Share of the decided rows won, from 0 to 1; None if all are ties."""
         return self.wins / self.decided if self.decided else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the share; 0 to 1 where all are ties."""
+        """Wilson's 95 % interval of the share; 0 to 1 if all are ties."""
         return wilson(self.wins, self.decided)
 
     def __str__(self) -> str:
@@ -58,13 +58,14 @@ class Wins:
 
 
 def count_wins(comparison: Comparison) -> Wins:
-    """On how many common examples ``b`` is better than ``a`` by the comparison's metric.
+    """Count the common examples on which ``b`` is better than ``a`` by the comparison's metric.
 
-    Where a row alone has no value, as item F1 of nothing, what counts is how the value of all
-    rows moves when ``b``'s row takes the place of ``a``'s.
+    If a single row has no value, as item F1 of nothing, the change of the total decides when
+    ``b``'s
+    row replaces ``a``'s.
 
     Raises:
-        MetricError: there are no rows to compare, or the metric has no better side.
+        MetricError: there are no rows to compare, or the metric has no better direction.
     """
     if comparison.sides is None:
         raise MetricError(comparison.problem or "there is nothing to compare")

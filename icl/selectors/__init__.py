@@ -1,6 +1,7 @@
-"""How shots are chosen: a selector orders the pool for a query, the first k are sent.
+"""The base class of selectors, which choose the shots of a query from the pool.
 
-A selector orders; leaving out the query itself and cutting at k is done here, once.
+A subclass orders the pool by usefulness; the base class skips the query itself and takes the first
+k rows.
 """
 
 from __future__ import annotations
@@ -24,44 +25,44 @@ class Selector(ABC):
     """Base of all selectors; the dataclass fields of a subclass are its options in YAML."""
 
     seed: int = 0
-    """Used only by selectors with ``seeded = True``."""
+    """Random seed; used only by selectors with ``seeded = True``."""
     pool: Sequence[Example] = field(default=(), init=False, repr=False)
     parallel: bool = field(default=False, init=False, repr=False)
-    """Whether a shot may be the query in another locale: its id, but not its locale."""
+    """Whether a shot may be the query's translation: the same id in another locale."""
     _near: Any = field(default=None, init=False, repr=False, compare=False)
-    """The selector whose likeness this one goes by, if there is one."""
+    """The similarity selector that this one is built on, if any."""
     _contents: tuple[Any, dict[int, str]] = field(
         default=((), {}), init=False, repr=False, compare=False
     )
 
     seeded: ClassVar[bool] = False
-    """Whether the seed changes what is selected; inert seeds leave the fingerprint."""
+    """Whether the seed changes the selection; otherwise it is left out of the fingerprint."""
     scores_are: ClassVar[Literal["falling", "mixed"] | None] = "mixed"
-    """What is known of the scores along the order; None: there are none."""
+    """How scores run along the order: ``falling``, ``mixed`` (any way), or None: there are none."""
 
     @property
     def same_for_all(self) -> bool:
-        """Whether all queries get the same shots, so that prompts begin alike."""
+        """Whether all queries have the same shots, so that their prompts share a beginning."""
         return False
 
     @property
     def asks(self) -> VectorSource | None:
-        """Whose vectors are compared; None where no vectors are needed."""
+        """The source of the vectors to compare; None if the selector needs none."""
         asked: VectorSource | None = self._near.asks if self._near is not None else None
         return asked
 
     def bind(self, vectors: Vectors) -> None:
-        """Take the vectors that :attr:`asks` names, before :meth:`fit`."""
+        """Set the embedding function requested by :attr:`asks`; call it before :meth:`fit`."""
         assert self._near is not None, "only what asks for vectors is given them"
         self._near.bind(vectors)
 
     def expect(self, queries: Sequence[Example]) -> None:
-        """Hear which queries will come, so that they can be prepared together."""
+        """Announce the queries that will follow, so that they can be embedded together."""
         if self._near is not None:
             self._near.expect(queries)
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take the pool, and build an index where one is needed."""
+        """Store the pool, and build an index if the selector needs one."""
         self.pool = pool
 
     @abstractmethod
@@ -69,7 +70,7 @@ class Selector(ABC):
         """Yield (index into the pool, retrieval score or None), best first, no index twice."""
 
     def apart(self, query: Example) -> Callable[[int], bool]:
-        """Whether a pool row is another one than the query: by id and by content."""
+        """Return a test whether a pool row differs from the query in both id and content."""
         content, locale = query.content, query.meta.get("locale")
         if self._contents[0] is not self.pool:
             self._contents = (self.pool, {})
@@ -86,7 +87,10 @@ class Selector(ABC):
         return is_apart
 
     def select(self, query: Example, k: int) -> list[Shot]:
-        """The first ``k`` of :meth:`order` that are not the query, by id and by content."""
+        """Select the first ``k`` shots of :meth:`order` that differ from the query.
+
+        A row with the query's id or the query's content is skipped.
+        """
         shots: list[Shot] = []
         if k <= 0:
             return shots
@@ -100,7 +104,7 @@ class Selector(ABC):
         return shots
 
     def identity(self) -> dict[str, JSON]:
-        """What of the options changes the shots; goes into the condition's fingerprint."""
+        """Return the options that change the shots; part of the condition's fingerprint."""
         inert = {"pool"} if self.seeded else {"pool", "seed"}
         options = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         return {name: value for name, value in options.items() if name not in inert}

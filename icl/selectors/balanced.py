@@ -1,4 +1,4 @@
-"""Shots balanced over labels: one of each label in turn, labels and rows in seeded order."""
+"""Shots balanced over labels: one of each label in turn, in random order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["BalancedShots", "group_by_label"]
 
 @dataclass
 class BalancedShots(Selector):
-    """Round robin over the labels (``targets[0]``); a label that runs out is passed over.
+    """One shot of each label (``targets[0]``) in turn, in seeded random order.
 
     Fewer shots than labels are all of different labels; the query itself takes no turn.
     """
 
     scope: Scope = "query"
-    """``query``: every query has its own draw; ``run``: one draw for all."""
+    """``query``: a random order for each query; ``run``: one order for all queries."""
     _by_label: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False)
 
     seeded = True
@@ -30,14 +30,14 @@ class BalancedShots(Selector):
 
     @property
     def same_for_all(self) -> bool:
-        """With ``scope: run``."""
+        """Whether ``scope`` is ``run``."""
         return self.scope == "run"
 
     def __post_init__(self) -> None:
         check_scope(self.scope)
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take the pool and sort it by label and id.
+        """Store the pool, and group it by label.
 
         Raises:
             DataError: a pool row has no target.
@@ -46,7 +46,7 @@ class BalancedShots(Selector):
         self.pool = pool
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
-        """Yield one row of each label in turn until the pool is used up."""
+        """Yield one row of each label in turn; a label that runs out is skipped."""
         numbers = make_generator(self.seed, self.scope, query)
         labels = list(self._by_label)
         shuffled = [labels[place] for place in draw(range(len(labels)), numbers)]
@@ -63,7 +63,7 @@ class BalancedShots(Selector):
 
 
 def group_by_label(pool: Sequence[Example]) -> dict[str, list[int]]:
-    """Label -> indices of its rows in the order of their ids; labels sorted.
+    """Group the indices of a pool by label (sorted), each group in the order of ids.
 
     Raises:
         DataError: a pool row has no target.

@@ -1,4 +1,4 @@
-"""The nearest shots of every label in turn, the label of the nearest row first."""
+"""The most similar shots of each label in turn, starting with the label of the nearest row."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["BalancedKNN"]
 
 @dataclass
 class BalancedKNN(Selector):
-    """Round robin over the labels (``targets[0]``): the nearest row of each, then the second ones.
+    """The most similar row of each label (``targets[0]``), then the second ones, and so on.
 
     Labels come in the order of their nearest row, so fewer shots than labels are the nearest rows
     of that many different labels. A label that runs out is passed over.
     """
 
     by: By = "bm25"
-    """``bm25``, ``dense``, or one with options: ``{select: dense, layer: 9}``."""
+    """The similarity: ``bm25``, ``dense``, or one with options: ``{select: dense, layer: 9}``."""
     _near: SimilaritySelector = field(default=None, init=False, repr=False, compare=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         self._near = make_similarity_selector(self.by, "balanced_knn")
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take and index the pool.
+        """Store and index the pool.
 
         Raises:
             DataError: a pool row has no target.
@@ -40,7 +40,7 @@ class BalancedKNN(Selector):
         self._near.fit(pool)
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
-        """Yield one row of each label in turn until the pool is used up."""
+        """Yield one row of each label in turn until the pool is exhausted."""
         is_apart = self.apart(query)
         by_label: dict[str, list[tuple[int, float | None]]] = {}
         for index, score in self._near.order(query):
@@ -50,6 +50,6 @@ class BalancedKNN(Selector):
             yield from (found for found in turn if found is not None)
 
     def identity(self) -> dict[str, JSON]:
-        """The identity of the likeness."""
+        """Return the name and options of the similarity."""
         name = self.by if isinstance(self.by, str) else self.by["select"]
         return {"by": [name, self._near.identity()]}

@@ -1,4 +1,4 @@
-"""Shots most like the query by BM25 (Robertson et al. 1994), with the library bm25s (Lù 2024)."""
+"""Shots most similar to the query by BM25 (Robertson et al. 1994), using bm25s (Lù 2024)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Ngrams = Literal["word", "char"]
 
 @dataclass
 class BM25(Selector):
-    """Lucene's BM25 over words or character n-grams; ties by id.
+    """Lucene's BM25 over words or character n-grams; equal scores are ordered by id.
 
     Words are runs of letters, digits, ``_`` and combining marks of casefolded NFC text, so
     vowel signs stay in their word. Scripts without spaces (Chinese, Japanese, Thai, Khmer …)
@@ -41,13 +41,13 @@ class BM25(Selector):
 
     ngrams: Ngrams = "word"
     n: tuple[int, int] = (2, 4)
-    """Shortest and longest character n-gram; unused for words."""
+    """Lengths of the shortest and longest character n-gram; ignored for words."""
     fields: tuple[str, ...] = ()
-    """Input fields that are compared; empty: all that are strings, joined."""
+    """Input fields to compare; if empty, all text fields, joined."""
     k1: float = 1.5
-    """Saturation of term frequency, 0 or more."""
+    """Saturation of term frequency; at least 0."""
     b: float = 0.75
-    """Normalisation by length, 0 (none) to 1 (full)."""
+    """Length normalisation, from 0 (none) to 1 (full)."""
     _rank: Any = field(default=None, init=False, repr=False, compare=False)
     _vocabulary: dict[str, int] = field(default_factory=dict, init=False, repr=False)
     _index: Any = field(default=None, init=False, repr=False, compare=False)
@@ -66,10 +66,10 @@ class BM25(Selector):
             raise ConfigError(f"b is {self.b!r}; a number from 0 to 1 is needed, usually 0.75")
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take the pool and index it.
+        """Store and index the pool.
 
         Raises:
-            ConfigError: a name in ``fields`` is no text input of a row.
+            ConfigError: a name in ``fields`` is not a text input of a row.
         """
         import bm25s
 
@@ -87,18 +87,18 @@ class BM25(Selector):
             self._index.index(corpus, create_empty_token=False, show_progress=False)
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
-        """Yield the pool by falling score, equal scores by id; without a known token all are 0."""
+        """Yield the pool by falling score, equal ones by id; all are 0 if no token is known."""
         yield from sort_falling(self.scores(query), self._rank)
 
     def identity(self) -> dict[str, JSON]:
-        """The options, without ``n`` where words are compared."""
+        """Return the options; ``n`` is left out if words are compared."""
         options = super().identity()
         if self.ngrams == "word":
             del options["n"]
         return options
 
     def tokens(self, example: Example) -> list[str]:
-        """The words or n-grams of an example's input, repetitions kept."""
+        """Split an example's input into words or n-grams, with repetitions."""
         text = unicodedata.normalize("NFC", join_fields(example, self.fields, "BM25").casefold())
         if self.ngrams == "word":
             return text.translate(_SPACES).split()
@@ -112,7 +112,7 @@ class BM25(Selector):
         return grams
 
     def scores(self, query: Example) -> Scores:
-        """BM25 of every row, 0 where no token is shared: (pool,)."""
+        """Compute the BM25 score of every row, 0 if it shares no token with the query: (pool,)."""
         known = [self._vocabulary.get(token) for token in self.tokens(query)]
         ids = [token for token in known if token is not None]
         if not ids:
@@ -121,12 +121,12 @@ class BM25(Selector):
         return scores
 
     def between(self, index: int) -> Scores:
-        """BM25 of every row for one of them as the query: (pool,); not symmetric."""
+        """Compute the BM25 score of every row with one row as the query: (pool,); not symmetric."""
         return self.scores(self.pool[index])
 
 
 class _Spaces(dict[int, str]):
-    """For ``str.translate``: word characters stay, all others become a space."""
+    """A table for ``str.translate`` that replaces every character outside words by a space."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -143,7 +143,7 @@ def _is_number(value: object) -> bool:
 
 
 def _pair(n: object) -> tuple[int, int]:
-    """``n`` as two whole numbers, 1 <= shortest <= longest."""
+    """Check that ``n`` is two whole numbers, 1 <= shortest <= longest."""
     match n:
         case [int(low), int(high)] if 1 <= low <= high and type(low) is type(high) is int:
             return low, high

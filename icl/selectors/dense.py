@@ -1,4 +1,4 @@
-"""Shots nearest to the query in a space of vectors (Liu et al. 2022, arXiv 2101.06804)."""
+"""Shots with the most similar vectors to the query (Liu et al. 2022, arXiv 2101.06804)."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ __all__ = ["Dense"]
 
 
 _DIGITS = 5
-"""Decimals of a cosine that count: rounding in other batches moves the seventh (float32)."""
+"""Decimals to which a cosine is rounded; batch effects change the seventh (float32)."""
 
 
 @dataclass
 class Dense(Selector):
-    """Nearest by cosine: of the model's own states, or of a sentence encoder; ties by id.
+    """Most similar rows by cosine of the model's own states or of a sentence encoder; ties by id.
 
-    Without ``encoder`` no second model is needed: a text is the mean over its tokens of one
-    layer's hidden states, special tokens left out. A few features of a language model's states
-    are so large that cosines see nothing else (Timkey, van Schijndel 2021, arXiv 2109.04404), so
-    every feature is standardized over the pool first. The query is compared with every row.
+    Without ``encoder`` no second model is needed: the vector of a text is the mean of one layer's
+    hidden states over its tokens, without special tokens. A few features of a language model's
+    states
+    are so large that they alone determine the cosine (Timkey, van Schijndel 2021, arXiv
+    2109.04404),
+    so every feature is first standardized over the pool. The query is compared with every row.
     """
 
     encoder: str | None = None
-    """A folder or hub id for sentence-transformers; left out: the model that is asked itself."""
+    """Folder or hub id of a sentence-transformers model; None uses the queried model itself."""
     layer: int | None = None
-    """Of the model's layers, 0 its embeddings, -1 the last; left out: the middle one."""
+    """Layer of the model: 0 is its embeddings, -1 the last; None is the middle one."""
     fields: tuple[str, ...] = ()
-    """Input fields that are compared; empty: all that are strings, joined."""
+    """Input fields to compare; if empty, all text fields, joined."""
     standardize: bool | None = None
-    """Whether features get mean 0 and variance 1 over the pool; left out: those of the model's
-    own states do, an encoder's do not."""
+    """Whether features are scaled to mean 0 and variance 1 over the pool; None means yes for the
+    model's own states, and no for an encoder."""
     _vectors: Vectors | None = field(default=None, init=False, repr=False, compare=False)
     _ranks: Any = field(default=None, init=False, repr=False, compare=False)
     _index: _Index | None = field(default=None, init=False, repr=False, compare=False)
@@ -56,34 +58,34 @@ class Dense(Selector):
         if self.layer is not None and type(self.layer) is not int:
             raise ConfigError(f"layer is {self.layer!r}; a whole number is needed, such as 6 or -1")
         if self.layer is not None and self.encoder is not None:
-            raise ConfigError("layer is of the model's own states; leave it out beside encoder:")
+            raise ConfigError("layer is of the model's own states; leave it out if encoder: is set")
         if self.standardize is not None and not isinstance(self.standardize, bool):
             raise ConfigError(f"standardize is {self.standardize!r}; true or false is needed")
 
     @property
     def asks(self) -> VectorSource:
-        """The encoder, or the layer of the model itself."""
+        """The encoder, or the layer of the queried model."""
         return VectorSource(self.encoder, self.layer)
 
     def bind(self, vectors: Vectors) -> None:
-        """Take what embeds."""
+        """Set the embedding function."""
         self._vectors = vectors
 
     @property
     def vectors(self) -> Vectors:
-        """What embeds; bound by the loader."""
+        """The embedding function, which the loader binds."""
         assert self._vectors is not None, "bind() comes first"
         return self._vectors
 
     def expect(self, queries: Sequence[Example]) -> None:
-        """Embed these queries in blocks, when the first of a block is asked for."""
+        """Announce queries; they are embedded in blocks when the first of a block arrives."""
         self.vectors.expect([self._text(query) for query in queries])
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take the pool; it is embedded when the first query comes.
+        """Store the pool, which is embedded when the first query arrives.
 
         Raises:
-            ConfigError: a name in ``fields`` is no text input of a row.
+            ConfigError: a name in ``fields`` is not a text input of a row.
         """
         self.pool = pool
         self._ranks, self._index = rank_ids(pool), None
@@ -95,19 +97,19 @@ class Dense(Selector):
         yield from sort_falling(self.scores(query), self._ranks)
 
     def scores(self, query: Example) -> Scores:
-        """Cosine of the query with each row: (pool,); 0 for a text without tokens."""
+        """Compute the cosine of the query with each row: (pool,); 0 for a text without tokens."""
         if not len(self.pool):
             return np.zeros(0, dtype=np.float32)
         index = self._built()
         return _cosines(index.rows, index.unit(self.vectors.query(self._text(query))))
 
     def between(self, index: int) -> Scores:
-        """Cosine of one row with each row: (pool,)."""
+        """Compute the cosine of one row with each row: (pool,)."""
         rows = self._built().rows
         return _cosines(rows, rows[index])
 
     def identity(self) -> dict[str, JSON]:
-        """The options, with what the encoder is instead of what it is called."""
+        """Return the options, with the identity of the encoder in place of its name."""
         return {
             "fields": list(self.fields),
             "standardize": self._standardized,
@@ -130,7 +132,7 @@ class Dense(Selector):
 
 @dataclass(frozen=True)
 class _Index:
-    """The pool's vectors, and what makes a query comparable with them."""
+    """The pool's unit vectors, and the mean and spread that standardize a query."""
 
     rows: Array  # (pool, features), of length 1
     mean: Array  # (features,)
@@ -146,7 +148,7 @@ class _Index:
         return cls(made.unit(vectors), mean, spread)
 
     def unit(self, vectors: Array) -> Array:
-        """Vectors of length 1; one without a direction stays 0."""
+        """Standardize vectors and scale them to length 1; a zero vector stays 0."""
         apart = (vectors - self.mean) / self.spread
         norms = np.linalg.norm(apart, axis=-1, keepdims=True)
         made: Array = np.divide(apart, norms, out=np.zeros_like(apart), where=norms > 1e-6)

@@ -1,4 +1,4 @@
-"""Shots written in a file: rows of the pool by id, or rows written by hand."""
+"""Shots listed in a file: pool rows by id, or rows written by hand."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _KEYS = ("id", "fields", "targets", "target")
 
 @dataclass
 class FixedShots(Selector):
-    """The shots of a JSON Lines file, in its order; after :meth:`fit` they are the pool.
+    """The shots of a JSON Lines file, in its order; :meth:`fit` makes them the pool.
 
     A line is ``{"id": "17"}``, which names a row of the pool, or a row written by hand::
 
         {"fields": {"utt": "niamshe saa tatu"}, "target": "alarm_set"}
 
-    with ``targets`` for several right answers. Rows written by hand have the ids ``shot:1``,
-    ``shot:2`` … by their place, and take the answer fields and languages of the pool's first row.
+    with ``targets`` instead for several right answers. Rows written by hand are named ``shot:1``,
+    ``shot:2`` … by position, and copy the answer fields and languages of the pool's first row.
     """
 
     file: Path = field(kw_only=True)
-    """The file; its rows go into the fingerprint, its path does not."""
+    """The file; the fingerprint holds its rows, not its path."""
     _rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list, init=False, repr=False)
 
     scores_are = None
 
     @property
     def same_for_all(self) -> bool:
-        """The file is the same for every query."""
+        """Always true: every query has the file's shots."""
         return True
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class FixedShots(Selector):
         """Read the file; ``pool`` may be empty if all rows are written by hand.
 
         Raises:
-            DataError: a malformed row, or an id that is unknown or stands twice (file:line).
+            DataError: a row is malformed, or an id is unknown or repeated (named as file:line).
         """
         self._rows = self._read()
         by_id = {example.id: example for example in pool}
@@ -65,7 +65,7 @@ class FixedShots(Selector):
             if shot is None:
                 shot = _named(row, by_id, where)
                 if shot.id in lines:
-                    raise DataError(f"{where}: id {shot.id!r} stands on line {lines[shot.id]} too")
+                    raise DataError(f"{where}: id {shot.id!r} is also on line {lines[shot.id]}")
                 lines[shot.id] = line
             shots.append(shot)
         self.pool = shots
@@ -76,19 +76,19 @@ class FixedShots(Selector):
             yield index, None
 
     def identity(self) -> dict[str, JSON]:
-        """Hash of the file's rows; white space and the order of keys do not matter."""
+        """Hash the file's rows; white space and the order of keys have no effect."""
         rows = self._rows or self._read()
         return {"rows": digest([row for _, row in rows])}
 
     def _read(self) -> list[tuple[int, dict[str, Any]]]:
         rows = list(read_json_lines(self.file))
         if not rows:
-            raise DataError(f"{self.file}: no shots; write one JSON object a line")
+            raise DataError(f"{self.file}: no shots; write one JSON object per line")
         return rows
 
 
 def _named(row: dict[str, Any], by_id: dict[str, Example], where: str) -> Example:
-    """The pool row that ``{"id": …}`` names."""
+    """Return the pool row named by ``{"id": …}``."""
     if len(row) > 1 or not isinstance(row["id"], str):
         raise DataError(
             f'{where}: a row with an id holds a string and nothing else, like {{"id": "17"}}; '
@@ -100,7 +100,7 @@ def _named(row: dict[str, Any], by_id: dict[str, Example], where: str) -> Exampl
 
 
 def _by_hand(row: dict[str, Any], identity: str, model: Example, where: str) -> Example:
-    """A row written by hand; ``model`` says which fields give the answer away."""
+    """Build the example of a row written by hand, with languages and answer fields of ``model``."""
     unknown = next((key for key in row if key not in _KEYS), None)
     if unknown is not None:
         raise DataError(f"{where}: unknown key {unknown!r}{did_you_mean(unknown, _KEYS)}")

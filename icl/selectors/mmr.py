@@ -1,4 +1,4 @@
-"""Shots near the query and unlike each other: marginal relevance (Carbonell, Goldstein 1998)."""
+"""Shots similar to the query and different from each other: MMR (Carbonell, Goldstein 1998)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["MMR"]
 
 @dataclass
 class MMR(Selector):
-    """Greedy: next comes the row with the largest λ·likeness to the query − (1−λ)·redundancy.
+    """Greedy selection by λ · similarity to the query − (1 − λ) · redundancy.
 
-    Redundancy is the likeness to the most similar shot already chosen. Both likenesses are
-    divided by their largest, so that λ weighs like with like, whether BM25 (unbounded) or
-    cosines. Rows beyond the ``candidates`` nearest follow in their order. The score of a shot is
-    its likeness to the query; shots are dropped by it where the window is too small.
+    Redundancy is the similarity to the most similar shot already selected. Both similarities are
+    divided by their maximum, so that λ weighs comparable numbers, for BM25 (unbounded) as for
+    cosines. Rows beyond the ``candidates`` most similar ones follow in their order. The score of a
+    shot is its similarity to the query; it decides which shots are dropped to fit the window.
     """
 
     by: By = "bm25"
-    """``bm25``, ``dense``, or one with options: ``{select: bm25, ngrams: char}``."""
+    """Similarity: ``bm25``, ``dense``, or one with options: ``{select: bm25, ngrams: char}``."""
     lambda_: float = 0.5
-    """1 is plain retrieval, 0 cares for variety alone (after the first shot)."""
+    """Weight of the similarity, 0 to 1: 1 is plain retrieval, 0 selects for variety only."""
     candidates: int = 100
-    """Nearest rows that are compared with each other."""
+    """Number of most similar rows that are compared with each other."""
     _near: SimilaritySelector = field(default=None, init=False, repr=False, compare=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -43,12 +43,12 @@ class MMR(Selector):
         self._near = make_similarity_selector(self.by, "mmr")
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take and index the pool."""
+        """Store and index the pool."""
         self.pool = pool
         self._near.fit(pool)
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
-        """Yield the pool by marginal relevance; equal ones in the order of the likeness."""
+        """Yield the pool by marginal relevance, equal ones by similarity to the query."""
         is_apart = self.apart(query)
         rest = ((index, score) for index, score in self._near.order(query) if is_apart(index))
         found = list(islice(rest, self.candidates))
@@ -66,7 +66,7 @@ class MMR(Selector):
         yield from rest
 
     def identity(self) -> dict[str, JSON]:
-        """λ, candidates, and the identity of the likeness."""
+        """Return λ, the number of candidates, and the name and options of the similarity."""
         name = self.by if isinstance(self.by, str) else self.by["select"]
         options: dict[str, JSON] = {"lambda": float(self.lambda_), "candidates": self.candidates}
         return options | {"by": [name, self._near.identity()]}
@@ -78,6 +78,6 @@ class MMR(Selector):
 
 
 def _scaled(scores: Scores) -> Scores:
-    """Scores whose largest is 1, where it is above 0."""
+    """Divide scores by their maximum, if that is positive."""
     most = scores.max(initial=0.0)
     return scores / most if most > 0 else scores

@@ -1,4 +1,4 @@
-"""Shots drawn at random, the same ones whatever the order of the pool, the limit or the batch."""
+"""Random shots, independent of the pool's order, the row limit and the batch size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scope = Literal["query", "run"]
 
 @dataclass
 class Random(Selector):
-    """A seeded permutation of the pool, one for each query or one for the whole run.
+    """A seeded random order of the pool, one for each query or one for the whole run.
 
     >>> pool = [Example(str(n), {"text": f"row {n}"}) for n in range(3)]
     >>> selector = Random(seed=1)
@@ -30,7 +30,7 @@ class Random(Selector):
     """
 
     scope: Scope = "query"
-    """``query``: every query has its own draw; ``run``: one draw for all, as most papers do."""
+    """``query``: a random order for each query; ``run``: one for all, as in most papers."""
     _by_id: Sequence[int] = field(default=(), init=False, repr=False)
 
     seeded = True
@@ -38,19 +38,19 @@ class Random(Selector):
 
     @property
     def same_for_all(self) -> bool:
-        """With ``scope: run``."""
+        """Whether ``scope`` is ``run``."""
         return self.scope == "run"
 
     def __post_init__(self) -> None:
         check_scope(self.scope)
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take the pool and sort it by id, so that its own order does not matter."""
+        """Store the pool, sorted by id so that its own order has no effect."""
         self.pool = pool
         self._by_id = sort_by_id(pool)
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
-        """Yield the pool in drawn order; the work is proportional to what is taken."""
+        """Yield the pool in random order; the work is proportional to the number of rows taken."""
         for index in draw(self._by_id, make_generator(self.seed, self.scope, query)):
             yield index, None
 
@@ -62,18 +62,18 @@ def check_scope(scope: str) -> None:
 
 
 def make_generator(seed: int, scope: Scope, query: Example) -> random.Random:
-    """The random numbers of a query: from seed and query id, or from the seed alone."""
+    """Create the random generator of a query, from the seed and, for scope ``query``, its id."""
     return random.Random(f"{seed}:{query.id}" if scope == "query" else f"{seed}")
 
 
 def sort_by_id(pool: Sequence[Example]) -> list[int]:
-    """Indices of the pool sorted by id, and by meta where locales share ids."""
+    """Return the indices of the pool sorted by id, and by meta where locales share ids."""
     keys = [(row.id, sorted(row.meta.items())) for row in pool]
     return sorted(range(len(pool)), key=keys.__getitem__)
 
 
 def draw(indices: Sequence[int], numbers: random.Random) -> Iterator[int]:
-    """Yield the indices without replacement, by a Fisher-Yates shuffle that keeps only swaps.
+    """Yield the indices in random order, by a Fisher-Yates shuffle that stores only the swaps.
 
     Taking k of n costs O(k) time and memory, so a large pool is not shuffled for a few shots.
     """

@@ -18,7 +18,7 @@ __all__ = ["RBM25"]
 
 
 ORDER = 4
-"""The longest n-gram, as in the paper."""
+"""Length of the longest n-gram, as in the paper."""
 _LEAST = 0.01
 
 Grams: TypeAlias = dict[tuple[str, ...], float]
@@ -26,7 +26,7 @@ Grams: TypeAlias = dict[tuple[str, ...], float]
 
 @dataclass
 class RBM25(Selector):
-    """Of the ``candidates`` best by BM25, greedily the one that covers most of what is left.
+    """Greedy selection, among the best rows by BM25, of those that cover most of the query.
 
     A row's score is the geometric mean over n = 1…4 of the share of the query's n-grams that it
     has, in percent. The n-grams that a chosen shot has then count ``discount`` as much, so the
@@ -42,13 +42,13 @@ class RBM25(Selector):
     ngrams: Ngrams = "word"
     """``char`` for scripts without spaces: BM25 over character n-grams, coverage of characters."""
     fields: tuple[str, ...] = ()
-    """Input fields that are compared; empty: all that are strings, joined."""
+    """Input fields to compare; if empty, all text fields, joined."""
     candidates: int = 100
-    """Rows taken from BM25."""
+    """Number of best rows by BM25 to select from."""
     discount: float = 0.1
-    """How much an n-gram still counts once a shot has it, 0 to 1."""
+    """Weight, 0 to 1, of an n-gram that a selected shot already has."""
     threshold: float = 1.0
-    """Percent below which no more shots are chosen; 0 goes on, through the whole pool."""
+    """Score in percent below which selection stops; 0 never stops, and takes the whole pool."""
     _bm25: BM25 = field(init=False, repr=False, compare=False)
 
     scores_are = "falling"
@@ -66,12 +66,12 @@ class RBM25(Selector):
                 raise ConfigError(f"{name} is {value!r}; a number from 0 to {most} is needed")
 
     def fit(self, pool: Sequence[Example]) -> None:
-        """Take the pool and index it."""
+        """Store and index the pool."""
         self.pool = pool
         self._bm25.fit(pool)
 
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]:
-        """Yield rows by what they add to the n-grams covered; equal ones by BM25."""
+        """Yield rows by what they add to the covered n-grams, equal ones by BM25."""
         is_apart = self.apart(query)
         rest = (index for index, _ in self._bm25.order(query) if is_apart(index))
         asked = _grams(self._units(query))
@@ -99,17 +99,17 @@ class RBM25(Selector):
             yield from ((index, 0.0) for index in rest)
 
     def identity(self) -> dict[str, JSON]:
-        """The options."""
+        """Return the options."""
         return super().identity() | {"fields": list(self.fields)}
 
     def _units(self, example: Example) -> list[str]:
-        """The words of a row, or its characters without spaces."""
+        """Split a row into words, or into characters without spaces."""
         words = BM25(fields=self.fields).tokens(example)
         return words if self.ngrams == "word" else list("".join(words))
 
 
 def _grams(units: Sequence[str]) -> Counter[tuple[str, ...]]:
-    """All n-grams up to :data:`ORDER` with their counts."""
+    """Count all n-grams up to length :data:`ORDER`."""
     return Counter(
         tuple(units[at : at + size])
         for size in range(1, ORDER + 1)
@@ -118,7 +118,7 @@ def _grams(units: Sequence[str]) -> Counter[tuple[str, ...]]:
 
 
 def _score(grams: Mapping[tuple[str, ...], int], weights: Grams, totals: Sequence[int]) -> float:
-    """Geometric mean of the recalls of a row with these n-grams, in percent; 0 without a word."""
+    """Compute the geometric mean of a row's n-gram recalls, in percent; 0 if it shares no word."""
     covered = [0.0] * ORDER
     for gram, count in grams.items():
         covered[len(gram) - 1] += min(count, weights[gram])

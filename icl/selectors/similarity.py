@@ -1,4 +1,4 @@
-"""What selectors by likeness share: the text compared, the falling order, whose likeness."""
+"""Functions shared by selectors that compare rows with the query: text, sorting, construction."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ __all__ = [
 
 Scores: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 By: TypeAlias = str | Mapping[str, JSON]
-"""A selector's name, or ``{select: NAME, OPTION: VALUE}``."""
+"""Name of a selector, or ``{select: NAME, OPTION: VALUE}``."""
 
 _FIRST = 64  # rows sorted at once; the rest of the pool only if more are taken
 
 
 @runtime_checkable
 class SimilaritySelector(Protocol):
-    """A selector that tells how near every row of the pool is."""
+    """Interface of a selector that computes the similarity of every row of the pool."""
 
     def fit(self, pool: Sequence[Example]) -> None: ...  # noqa: D102
     def order(self, query: Example) -> Iterator[tuple[int, float | None]]: ...  # noqa: D102
     def identity(self) -> dict[str, JSON]: ...  # noqa: D102
 
     def scores(self, query: Example) -> Scores:
-        """How near each row is to the query, larger is nearer: (pool,)."""
+        """Compute the similarity of each row to the query, larger is more similar: (pool,)."""
         ...
 
     def between(self, index: int) -> Scores:
-        """How near each row is to the row of that index: (pool,)."""
+        """Compute the similarity of each row to the row with that index: (pool,)."""
         ...
 
 
 def make_similarity_selector(by: By, who: str) -> SimilaritySelector:
-    """The selector that ``by`` names.
+    """Construct the selector that ``by`` names.
 
     Raises:
-        ConfigError: no such selector or option, or one that does not score the whole pool.
+        ConfigError: the selector or an option is unknown, or it does not score the whole pool.
     """
     options = dict(by) if isinstance(by, Mapping) else {"select": by}
     name = options.pop("select", None)
@@ -69,7 +69,7 @@ def make_similarity_selector(by: By, who: str) -> SimilaritySelector:
 
 
 def rank_ids(pool: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The place of each row in the order of ids, by which equal scores are ordered: (pool,)."""
+    """Return the rank of each row by id, which orders equal scores: (pool,)."""
     ranks = np.empty(len(pool), dtype=np.int64)  # (pool,)
     ranks[sort_by_id(pool)] = np.arange(len(pool))
     return ranks
@@ -78,7 +78,7 @@ def rank_ids(pool: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.int64]]:
 def sort_falling(
     scores: Scores, ranks: np.ndarray[Any, np.dtype[np.int64]]
 ) -> Iterator[tuple[int, float]]:
-    """Yield (index, score) by falling score, equal scores by rank; sorts only what is taken."""
+    """Yield (index, score) by falling score, equal scores by rank; sort only what is taken."""
     low = -math.inf
     if len(scores) > _FIRST:
         low = float(np.partition(scores, -_FIRST)[-_FIRST])
@@ -89,10 +89,15 @@ def sort_falling(
 
 
 def join_fields(example: Example, fields: Sequence[str], who: str) -> str:
-    """The text inputs of a row that are compared, joined by spaces; all where none is named.
+    """Join a row's text inputs with spaces: those in ``fields``, or all if it is empty.
+
+    Args:
+        example: the row.
+        fields: names of its fields.
+        who: name of the selector, for messages.
 
     Raises:
-        ConfigError: a field is no text input of the row, or the row has none.
+        ConfigError: a field is not a text input of the row, or the row has none.
     """
     inputs = example.inputs
     if not fields:
@@ -117,10 +122,10 @@ def join_fields(example: Example, fields: Sequence[str], who: str) -> str:
 
 
 def check_field_names(fields: object) -> tuple[str, ...]:
-    """``fields`` as a tuple of strings; experiment files give a list.
+    """Convert the option ``fields`` to a tuple of strings.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: it is not a list of strings.
     """
     if isinstance(fields, list | tuple) and all(isinstance(name, str) for name in fields):
         return tuple(fields)

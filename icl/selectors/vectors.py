@@ -1,4 +1,4 @@
-"""Vectors of texts: made once, kept on disk by their texts and by who made them."""
+"""Embeddings of texts, cached on disk by the texts and the encoder's identity."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ logger = logging.getLogger(__name__)
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 BLOCK = 64
-"""Queries embedded at a time: enough to fill a forward pass, few where only one is looked at."""
+"""Queries embedded at once: enough to fill a forward pass, few enough if only one is inspected."""
 
 
 @dataclass(frozen=True, slots=True)
 class VectorSource:
-    """Whose vectors are asked for."""
+    """The encoder or model layer that a selector wants vectors from."""
 
     encoder: str | None
-    """A folder or hub id for sentence-transformers; None: the states of the model itself."""
+    """Folder or hub id of a sentence-transformers model; None for states of the queried model."""
     layer: int | None = None
-    """Of the model's layers; None: its middle one."""
+    """Layer of the queried model; None for its middle one."""
 
 
 @dataclass
 class Vectors:
-    """What embeds texts, with all that it has embedded.
+    """An embedding function with a cache of its results.
 
     >>> def lengths(texts):
     ...     return np.array([[len(text)] for text in texts], dtype=np.float32)
@@ -47,21 +47,21 @@ class Vectors:
     """
 
     embed: Callable[[Sequence[str]], Array]
-    """Texts -> (texts, features), float32."""
+    """Embeds texts as (texts, features), float32."""
     identity: Mapping[str, JSON]
-    """What changes a vector; goes into fingerprints and names the files."""
+    """Everything that changes a vector; part of fingerprints and of the file names."""
     _blocks: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _known: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def expect(self, texts: Sequence[str]) -> None:
-        """Hear of texts that will be asked for, so that they are embedded in blocks."""
+        """Announce texts that will be queried, so that they are embedded in blocks."""
         new = [text for text in dict.fromkeys(texts) if text not in self._blocks]
         for start in range(0, len(new), BLOCK):
             block = tuple(new[start : start + BLOCK])
             self._blocks |= dict.fromkeys(block, block)
 
     def query(self, text: str) -> Array:
-        """The vector of one text; those expected with it are embedded too: (features,)."""
+        """Embed one text, together with its announced block: (features,)."""
         if text not in self._known:
             block = self._blocks.get(text)
             # What nobody announced is typed by hand: not worth a file.
@@ -70,20 +70,20 @@ class Vectors:
         return self._known[text]
 
     def of(self, texts: Sequence[str]) -> Array:
-        """The vectors of texts, read from disk where these texts were embedded before.
+        """Embed texts, or read their vectors from disk if the same list was embedded before.
 
         Returns:
             (texts, features), float32.
 
         Raises:
-            DataError: the encoder gave something else.
+            DataError: the encoder returned a wrong shape or values that are not finite.
         """
         path = self._path(texts)
         if path.is_file():
             try:
                 found: Array = np.load(path, allow_pickle=False)
             except (ValueError, EOFError, OSError) as error:
-                logger.warning("%s is damaged and made again: %s", path, error)
+                logger.warning("%s is damaged and computed again: %s", path, error)
             else:
                 return found
         made = self._made(texts)

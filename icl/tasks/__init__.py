@@ -1,4 +1,4 @@
-"""What a task is: which way it is answered, how it is parsed, scored and compared."""
+"""The task type: how a task is answered, parsed, scored and compared with baselines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Enricher", "Task"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as data; a new one is one file with one instance and an entry point.
+    """A task as data; a new one is one file with one instance, and an entry point.
 
     >>> Task.of(Kind("tags", metrics=("item_f1",))).metrics
     ('item_f1',)
@@ -22,19 +22,19 @@ class Task:
 
     name: str
     kind: Kind
-    """What the template must look like, and what a right answer is; the template must be of this
-    kind. That of a generic task is its attribute, as in ``CLASSIFY.kind``."""
+    """Kind of the answers; the template must be of the same kind. A generic task's kind is its
+    attribute, as in ``CLASSIFY.kind``."""
     methods: tuple[Method, ...]
-    """``rank`` (score every choice), ``generate`` and ``channel`` (score the input behind every
-    label), the default first."""
+    """``rank`` (score every choice), ``generate`` and ``channel`` (score the input after every
+    label); the default first."""
     parser: str
     """Registered name of the parser of generated text."""
     metrics: tuple[str, ...]
-    """Registered names, the primary one first."""
+    """Registered names of metrics, the primary one first."""
     baselines: tuple[Baseline, ...]
-    """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``: shown beside every score."""
+    """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``: shown next to every score."""
     enricher: Enricher | None = None
-    """Adds fields to every row between data and template; None for rows as the data has them."""
+    """Adds fields to every row before the template reads it; None adds nothing."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, Kind):
@@ -45,5 +45,5 @@ class Task:
 
     @classmethod
     def of(cls, kind: Kind) -> Task:
-        """Return the task that is named as its kind and takes all defaults from it."""
+        """Return the task that has its kind's name and takes all defaults from it."""
         return cls(kind.name, kind, kind.methods, kind.parser, kind.metrics, kind.baselines)

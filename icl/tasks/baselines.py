@@ -1,4 +1,4 @@
-"""What a number must beat: answers that need no model, made from stored facts alone.
+"""Baselines that a score must beat: answers without a model, computed from stored records.
 
 ``chance`` draws one of the answers there are, ``majority`` gives the answer that is right in most
 rows of the pool, ``vote`` the most frequent label among the shots that the model saw, ``copy`` the
@@ -97,7 +97,7 @@ def baselines(
     pool_labels: Mapping[str, int],
     labels: Sequence[Sequence[str]],
 ) -> list[Score]:
-    """Every baseline of the task under every metric, named ``baseline/metric``.
+    """Score every baseline of the task with every metric, named ``baseline/metric``.
 
     See :func:`list_baselines`, which has the same arguments.
     """
@@ -318,19 +318,19 @@ def vote(predictions: Sequence[Prediction]) -> Alternatives | None:
 
 
 def copy(examples: Sequence[Example], field: str = "source") -> list[Prediction]:
-    """The input field of each example as its answer.
+    """Predict the input field of each example as its answer.
 
     Raises:
-        MetricError: an example has no such field, or it is no string.
+        MetricError: an example has no such field, or it is not a string.
     """
     return [Prediction(example.id, _read(example, field, "copy")) for example in examples]
 
 
 def lead(examples: Sequence[Example], field: str = "document", n: int = 3) -> list[Prediction]:
-    """The first ``n`` sentences of a field of each example, as its summary.
+    """Predict the first ``n`` sentences of a field of each example, as its summary.
 
     Raises:
-        MetricError: an example has no such field, or it is no string.
+        MetricError: an example has no such field, or it is not a string.
     """
     return [
         Prediction(example.id, " ".join(split_sentences(_read(example, field, f"lead{n}"))[:n]))
@@ -350,7 +350,7 @@ def _read(example: Example, field: str, baseline: str) -> str:
 
 
 def counts(predictions: Sequence[Prediction]) -> list[Score]:
-    """Percentages of outputs that are ``unparsed``, ``empty``, ``over_length`` and ``unended``.
+    """Compute percentages of outputs: ``unparsed``, ``empty``, ``over_length`` and ``unended``.
 
     Empty and unended outputs are among the unparsed; over length are those that met
     ``max_tokens``, unended those that met it, or an end of text, while still reasoning. Each has

@@ -1,4 +1,4 @@
-"""Fields that are added to rows between data and template, such as hints from a dictionary."""
+"""Enrichers: they add fields to rows before the template reads them, such as dictionary hints."""
 
 from __future__ import annotations
 
@@ -14,36 +14,35 @@ __all__ = ["Enricher", "enrich_row"]
 
 @runtime_checkable
 class Enricher(Protocol):
-    """What adds fields to a row, of a query and of a shot alike; :attr:`icl.tasks.Task.enricher`.
+    """Interface of an object that adds fields to rows, of queries and shots alike.
 
-    The same row must always get the same fields. What is added is stored with the example, so that
-    its prompt renders again without the enricher.
+    The same row must always get the same fields. Added fields are stored with the example, so that
+    its prompt can be rendered again without the enricher.
     """
 
     def identity(self) -> JSON:
-        """Return what changes the fields that are added; goes into the fingerprint."""
+        """Return everything that changes the added fields; part of the fingerprint."""
         ...
 
     def enrich(self, example: Example) -> Example:
-        """Return the example with more fields; it is given without its answer.
+        """Return the example with more fields; its answer is not included.
 
-        A row that has the fields already, such as a shot saved from a prompt, is to get the same.
+        A row that already has the fields, such as a shot saved from a prompt, must get the same
+        ones.
         """
         ...
 
 
 def enrich_row(enricher: Enricher, example: Example, hidden: Collection[str]) -> Example:
-    """Return the row with what the enricher adds to its fields, and nothing else changed.
+    """Return a row with the fields that the enricher adds, and nothing else changed.
 
     Args:
         enricher: sees the id, the languages, and the fields that an input may read.
         example: the row with its answer.
-        hidden: names that give the answer away; they are shown to no enricher, and none may add
-            one.
+        hidden: names that give the answer away; an enricher neither sees nor may add them.
 
     Raises:
-        DataError: a field is changed, left out or among the hidden ones, or something that is no
-            field was changed.
+        DataError: the enricher changed, removed or added something that it may not.
     """
     shown = {name: value for name, value in example.fields.items() if name not in hidden}
     given = Example(example.id, shown, (), example.meta)

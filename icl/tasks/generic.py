@@ -20,7 +20,7 @@ CLASSIFY = Task.of(
         starter="intent/plain",
     )
 )
-"""One of some labels that all rows share: sentiment, topic, entailment."""
+"""One of the labels that all rows share: sentiment, topic, entailment."""
 
 CHOOSE = Task.of(
     Kind(

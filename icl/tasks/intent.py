@@ -1,4 +1,4 @@
-"""The task of naming what a user wants of a voice assistant, as one of a set of labels."""
+"""The task of intent classification: what a user wants from a voice assistant."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How generated text is read as an answer: functions of the output and the choices.
+"""Parsers: functions that read generated text as an answer.
 
-A parser gives the answer or raises :class:`icl.core.errors.ParseError` with a short reason; the
-caller keeps and counts those rows. Folding, for labels: white space collapsed, outer quotes
-and final punctuation removed, case folded, Unicode NFC.
+A parser returns the answer or raises :class:`icl.core.errors.ParseError` with a short reason; the
+caller keeps and counts those rows. Labels are compared after folding: white space collapsed, outer
+quotes and final punctuation removed, case folded, Unicode NFC.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["EMPTY", "fields", "first_line", "fold", "label", "label_prefix", "te
 
 
 EMPTY = "empty"
-"""The reason given for an output of nothing but white space."""
+"""The reason given for an output that has only white space."""
 QUOTES = "\"'`´“”„‟‘’‚‛«»‹›「」『』〝〞〟＂＇"
 FINAL = ".,;:!?…。．｡、，；：！？،؛؟۔।॥።፧։"
-"""Full stops and their like of Latin, CJK, Arabic, Devanagari, Ethiopic, Armenian script."""
+"""Full stops and similar signs of Latin, CJK, Arabic, Devanagari, Ethiopic and Armenian script."""
 
 
 _FENCE = re.compile(r"\A```\w*\n|\n?```\s*\Z")
@@ -32,7 +32,7 @@ _PAIR = re.compile(r"([^:：{}\[\]]{1,60})[:：]\s*(.*)")
 
 
 def text(output: str, choices: Sequence[Choice] = ()) -> str:
-    """The whole output without outer white space.
+    """Return the whole output without outer white space.
 
     >>> text(" Habari ya asubuhi. ")
     'Habari ya asubuhi.'
@@ -47,7 +47,7 @@ def text(output: str, choices: Sequence[Choice] = ()) -> str:
 
 
 def first_line(output: str, choices: Sequence[Choice] = ()) -> str:
-    r"""The first line that holds more than white space, without outer white space.
+    r"""Return the first line that is not blank, without outer white space.
 
     Lines end in ``\n``, ``\r\n`` or ``\r``.
 
@@ -61,7 +61,7 @@ def first_line(output: str, choices: Sequence[Choice] = ()) -> str:
 
 
 def label(output: str, choices: Sequence[Choice]) -> str:
-    r"""The label of the choice whose text the first line of the output is, after folding.
+    r"""Return the label of the choice whose text equals the output's first line, after folding.
 
     >>> label('"Set Alarm."\nUtterance:', [Choice("alarm_set", " set alarm")])
     'alarm_set'
@@ -82,7 +82,7 @@ def label(output: str, choices: Sequence[Choice]) -> str:
 
 
 def label_prefix(output: str, choices: Sequence[Choice]) -> str:
-    """The label of the longest choice that the output begins with, after folding.
+    """Return the label of the longest choice that the output begins with, after folding.
 
     The choice must end at a word border: not before a letter, mark, digit or underscore.
 
@@ -110,12 +110,11 @@ def label_prefix(output: str, choices: Sequence[Choice]) -> str:
 
 
 def fields(output: str, choices: Sequence[Choice] = ()) -> str:
-    r"""The items that an output lists, as canonical JSON in the normal form of
-    :mod:`icl.core.extraction`.
+    r"""Return the items that an output lists, as canonical JSON in normal form.
 
-    Read are a JSON object or list (in a code fence too; what follows it is not looked at), lines
-    of ``key: value``, and lines that begin with ``-``, ``*``, ``•`` or ``1.``; ``none`` alone is
-    an empty list.
+    The form is that of :mod:`icl.core.extraction`. Accepted are a JSON object or list (in a code
+    fence too; text after it is ignored), lines of ``key: value``, and lines that begin with ``-``,
+    ``*``, ``•`` or ``1.``; ``none`` alone is an empty list.
 
     >>> fields("who: Ann\nwhere: Rome"), fields('{"who": "Ann"}')
     ('{"where":["Rome"],"who":["Ann"]}', '{"who":["Ann"]}')

@@ -1,4 +1,4 @@
-"""What a record answers: the likeliest choice, or the text as a parser reads it, by majority."""
+"""The prediction of a record: its most probable choice, or the parsed text, by majority."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ def predict(
 ) -> Prediction:
     """What a record answers: the likeliest choice, or the generated text as a parser reads it.
 
-    Of choices that are equally likely the first one is taken. Of several outputs the value that
-    most of them give is taken, of equally frequent ones the first; outputs that cannot be parsed
-    have no vote.
+    Of equally probable choices the first is taken. Of several outputs the most frequent value is
+    taken, of equally frequent ones the first; outputs that cannot be parsed do not count.
 
     Args:
         record: what the model answered.

@@ -1,4 +1,4 @@
-"""The task of saying in a few sentences what a document says."""
+"""The task of summarizing a document in a few sentences."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The workbench without its page: one screen as an experiment, and what became of it."""
+"""The workbench without its web page: the playground's settings, answers, runs and files."""

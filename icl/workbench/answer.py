@@ -1,4 +1,4 @@
-"""Answer one request: rank its labels or generate text, stream, stop, and score the row."""
+"""The model's answer to one request: a ranking or generated text, streamed, with its scores."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class GenerationProgress:
 
     text: str
     seconds: float
-    """Since the request was sent."""
+    """Seconds since the request was sent."""
     output: Output | None = None
-    """Set at the end."""
+    """The finished output; None while generating."""
     tokens_per_s: float | None = None
-    """From the first token to the last; None where there are fewer than two."""
+    """Rate from the first token to the last; None if there are fewer than two."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def stream(
     stop: threading.Event,
     every_s: float = 0.1,
 ) -> Iterator[GenerationProgress]:
-    """Generate for one prompt in a thread; yield the text so far, at most every ``every_s``.
+    """Generate for one prompt in a thread; yield the text so far every ``every_s`` seconds.
 
     Closing the iterator stops the generation and waits until the engine is free.
 

@@ -1,4 +1,4 @@
-"""Which files and models a page may use; a browser may name others, and those are refused.
+"""The files and models that a page may use; a browser may name others, and those are refused.
 
 A draft reads files under the experiment's folder, the samples, and the data of the experiment that
 the app was started with, unchanged; it loads models that are here, or that this experiment names.
@@ -32,9 +32,9 @@ __all__ = ["Bounds", "judges_of"]
 
 _PLACEHOLDER = re.compile(r"\{(?:locale|source|target|split|lang)\}")
 _WORD = re.compile(r"[^./\\\x00*][^/\\\x00*]*")
-"""A language or split as a part of a path: no way to another folder."""
+"""A language or split as a part of a path; it cannot lead to another folder."""
 _DEEP = 3
-"""Folders below a data set's own that a reader opens files in."""
+"""Levels of folders below a data set's path in which readers open files."""
 
 
 class Bounds:
@@ -64,7 +64,7 @@ class Bounds:
 
     @cached_property
     def _data(self) -> list[DataEntry]:
-        """Data entries that a draft may name as they are; none where paths mean something else."""
+        """Data entries that a draft may use as they are; none if its paths start elsewhere."""
         given = self.given
         if given is None or given.base.resolve() != self.base.resolve():
             return []
@@ -72,20 +72,20 @@ class Bounds:
 
     @cached_property
     def _files(self) -> set[Path]:
-        """Shots and human verdicts that the experiment names."""
+        """Shot files and files of human verdicts that the experiment names."""
         files = [point.shots.file for point in self._points]
         files += [judge.human for judge in judges_of(self._points)]
         return {self._absolute(file) for file in files if file}
 
     @cached_property
     def entries(self) -> set[str]:
-        """Model entries of the experiment and of the command line, in one spelling."""
+        """Model entries of the experiment and of the command line, as canonical JSON."""
         found = [*self.models.values(), *(point.model for point in self._points)]
         return {canonicalize(dict(entry)) for entry in found}
 
     @cached_property
     def sources(self) -> frozenset[str]:
-        """Models that the app was started with; they alone are fetched where they are not here."""
+        """Models that the app was started with; only these may be downloaded."""
         named = [*self.models.values(), *(point.model for point in self._points)]
         found = [entry.get("source") for entry in named]
         found += [(point.shots.model_extra or {}).get("encoder") for point in self._points]
@@ -94,10 +94,10 @@ class Bounds:
     # ---- a draft
 
     def check_text(self, text: str) -> None:
-        """Refuse files that parsing an experiment's text would open, before it is parsed.
+        """Refuse files that parsing an experiment's text would open; call it before parsing.
 
         Raises:
-            ConfigError: another folder as its base, or a file of citations outside.
+            ConfigError: the base is another folder, or a citation file is outside.
         """
         try:
             raw = load_yaml(text)
@@ -199,7 +199,7 @@ class Bounds:
         return any(entry == one for one in given.values())
 
     def _outside(self, path: Path, roots: Iterable[Path]) -> Path | None:
-        """Return the first file that a path may lead to and that lies in none of the roots."""
+        """Return the first file that a path may lead to and that is in none of the roots."""
         real = [root.resolve() for root in roots]
         for one in _paths_of(path):
             try:

@@ -1,4 +1,4 @@
-"""Runs of a folder, and the records of a condition: filtered, searched and paged.
+"""Browsing of runs in a folder: the records of a condition, filtered, searched and paged.
 
 What was read is cached until its files change, so that turning pages reads nothing again.
 """
@@ -42,43 +42,43 @@ __all__ = [
 
 
 FILTERS = ("all", "wrong", "right", "unparsed", "off-target", "different")
-"""Which records a query wants; ``different`` needs another condition."""
+"""Accepted filters of a query; ``different`` needs another condition."""
 ORDERS = ("as run", "worst first", "surest first")
 _VERDICTS = {"wrong": ("wrong", "off target"), "off-target": ("off target",)}
 PAGE_ROWS = 25
-"""Records of a page."""
+"""Number of records on a page."""
 _MOST_RUNS, _MOST_OPEN = 8, 6
 """Runs and conditions held; a condition of ten thousand records takes some 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordQuery:
-    """Which records to list, in which order."""
+    """A filter, a search text and an order of records."""
 
     show: str = "all"
     text: str = ""
-    """Words that must all stand in the row, its targets or its answer, in any case."""
+    """Words that must all occur in the row, its targets or its answer, in any case."""
     order: str = "as run"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
-    """A record in a table."""
+    """A record as a row of a table."""
 
     id: str
     right: str
-    """The right answers."""
+    """The right answers, joined."""
     answer: str | None
     other: str | None
-    """What the other condition answered; None without one, or where it could not be parsed."""
+    """The other condition's answer; None without one, or if it could not be parsed."""
     verdict: str
     """``right``, ``wrong``, ``unparsed``, ``off target``, or ``–`` without a right answer."""
     value: float | None
-    """The first metric of this row alone, 0 to 100."""
+    """The first metric of only this row, 0 to 100."""
     confidence: float | None
     """The answer's share of the probability of all choices, 0 to 1."""
     text: str
-    """The row's inputs in a line."""
+    """The row's inputs on one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class RecordPage:
     """Counted from 1."""
     pages: int
     found: int
-    """Records that the query found, on all pages."""
+    """Number of records that the query found, on all pages."""
     of: int
-    """Records of the condition."""
+    """Number of records of the condition."""
 
 
 class _CachedConditionStore(ConditionStore):
@@ -155,7 +155,7 @@ class OpenCondition:
 
     @cached_property
     def _texts(self) -> dict[str, str]:
-        """The lower-case text of every record that a search looks at."""
+        """The lower-case text of every record in which a search looks."""
         return {
             key: "\n".join(
                 [
@@ -181,7 +181,7 @@ class OpenCondition:
         )
 
     def key(self, text: str) -> str:
-        """Return the id of a record by its text in a table, where control characters are signs.
+        """Return a record's id from its text in a table, which shows control characters as signs.
 
         Raises:
             StoreError: the condition has no such record, or the row has no answer.
@@ -196,7 +196,7 @@ class OpenCondition:
         return self.condition.record(text).id
 
     def verdict(self, key: str) -> str:
-        """Return the verdict on a record, see :attr:`RecordRow.verdict`."""
+        """Return the verdict on a record; see :attr:`RecordRow.verdict`."""
         one = self.answers[key]
         if one.prediction.value is None:
             return "unparsed"
@@ -282,7 +282,7 @@ class OpenCondition:
 
 
 class RunBrowser:
-    """The runs of some folders, read at first need; safe for several threads.
+    """The runs in some folders, read when first needed; safe for several threads.
 
     Args:
         roots: folders that hold runs, in order of precedence; missing ones count as empty.

@@ -1,7 +1,7 @@
-"""Calibrate the answer to one row, and show its ranking next to the plain one.
+"""Calibration of the answer to one row, to be shown next to the uncalibrated ranking.
 
-The numbers are those of ``icl run`` with the calibrator under ``calibrate:``; the prompts that it
-needs besides the row are asked right away.
+The numbers equal those of ``icl run`` with the calibrator under ``calibrate:``; the additional
+prompts that it needs are scored at once.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ class CalibratedAnswer:
 
     name: str
     answer: ModelAnswer
-    """The plain one."""
+    """The uncalibrated answer."""
     scores: tuple[float, ...]
-    """Of each choice; the highest wins, of equals the first."""
+    """Score of each choice; the highest wins, of equal ones the first."""
     notes: tuple[str, ...] = ()
-    """What was chosen from data, and where what the calibrator assumes does not hold."""
+    """Values fitted to data, and warnings where an assumption does not hold."""
     extra_prompts: int = 0
-    """Prompts asked beside the row."""
+    """Number of prompts scored in addition to the row's."""
 
     @property
     def ranking(self) -> list[tuple[str, float]]:
-        """(label, share of the calibrated probability), the likeliest first."""
+        """(label, share of the calibrated probability), most probable first."""
         labels = [choice.label for choice in self.answer.request.choices]
         rows = zip(labels, self.scores, label_shares(self.scores), strict=True)
         ordered = sorted(rows, key=lambda row: -row[1])
@@ -77,7 +77,7 @@ class CalibratedAnswer:
 
 
 def refusal_reason(calibrator: Calibrator) -> str | None:
-    """Why a calibrator cannot be applied to one row alone; None where it can."""
+    """Say why a calibrator cannot be applied to a single row; None if it can."""
     if calibrator.compares_rows:
         return "corrects a row by the other rows"
     if calibrator.pool_rows:
@@ -86,10 +86,10 @@ def refusal_reason(calibrator: Calibrator) -> str | None:
 
 
 def supported_calibrators(entries: Sequence[Entry] = ()) -> tuple[list[str], dict[str, str]]:
-    """Calibrators that one row supports; and the others, each with the reason.
+    """List the calibrators that work on one row, and the others with the reason why they do not.
 
     Args:
-        entries: those of an experiment under ``calibrate:``; they come first.
+        entries: the experiment's entries under ``calibrate:``; they come first.
 
     >>> supported_calibrators()[0]
     ['contextual', 'per_byte', 'per_char', 'per_token', 'pmi']
@@ -118,15 +118,15 @@ def supported_calibrators(entries: Sequence[Entry] = ()) -> tuple[list[str], dic
 
 
 def calibrate_answer(answer: ModelAnswer, chosen: str) -> CalibratedAnswer:
-    """Calibrate an answer by one of its condition's calibrators; ask the prompts it needs.
+    """Calibrate an answer with one of its condition's calibrators; score the prompts that it needs.
 
     Args:
-        answer: of a ranking.
-        chosen: :attr:`icl.workbench.screen.Screen.calibrator`.
+        answer: the answer of a ranking.
+        chosen: value of :attr:`icl.workbench.screen.Screen.calibrator`.
 
     Raises:
         CalibrationError: it needs more than one row, refuses this one, or nothing was ranked.
-        EngineError: what the engine raised.
+        EngineError: the engine cannot score a prompt.
     """
     condition, request = answer.condition, answer.request
     entry = parse_calibrator_entry(chosen)
@@ -163,7 +163,7 @@ def calibrate_answer(answer: ModelAnswer, chosen: str) -> CalibratedAnswer:
 
 
 def _score_probes(engine: Engine, found: Mapping[str, Requests]) -> dict[str, list[float]]:
-    """Score all probes; return hash -> log-probabilities. Those of a role go in one batch."""
+    """Score all probes, in one batch for each role; return request hash -> log-probabilities."""
     made: dict[str, list[float]] = {}
     for probes in found.values():
         requests: list[Request] = list(probes.values())

@@ -1,8 +1,8 @@
 """An experiment as a form, and as YAML that the page checks, estimates and runs.
 
-The form writes YAML; the YAML is what counts. It is checked as ``icl run`` checks it. Beyond that a
-page may run no code, no program and no server which the experiment it was started with does not
-name. The user's own templates render in the sandbox.
+The form writes YAML, and only the YAML is used. It is checked as ``icl run`` checks it. In addition
+a page may start no code, program or server that the experiment it was started with does not name.
+The user's own templates are rendered in the sandbox.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class Draft:
     ks: Sequence[int] = (0,)
     selectors: Sequence[str] = ("random",)
     seeds: Sequence[int] = ()
-    """Draws of selectors that draw."""
+    """Seeds for selectors that use one."""
     n: int = 60
     seed: int = 0
     max_tokens: int = 64
     compare: str = ""
-    """The setting whose values are compared after the run; empty: none."""
+    """Setting whose values are compared after the run; empty for none."""
 
 
 def draft_yaml(work: Workbench, draft: Draft) -> str:
@@ -190,7 +190,7 @@ def _check_plugins(work: Workbench, text: str) -> None:
 
 
 def _is_given_folder(work: Workbench, base: Path) -> bool:
-    """Whether paths start from the folder of the experiment that the app was started with."""
+    """Tell whether ``base`` is the folder of the experiment that the app was started with."""
     return work.given is not None and base.resolve() == work.given.base.resolve()
 
 
@@ -207,10 +207,12 @@ def _check_allowed(work: Workbench, made: Experiment, found: Sequence[Point]) ->
     for entry in entries:
         kind = str(entry.get("engine", "hf"))
         if kind != "hf" and canonicalize(entry) not in work.bounds.entries:
-            raise _refusal(f"the engine {kind!r} may ask another machine")
+            raise _refusal(f"the engine {kind!r} may contact another machine")
     for point in found:
         if point.form != "f0" and point.prompt.endswith(".j2"):
-            raise _refusal(f"layouts of the template {point.prompt!r} are made outside its sandbox")
+            raise _refusal(
+                f"layouts of the template {point.prompt!r} are rendered outside its sandbox"
+            )
 
 
 def _refusal(what: str) -> ConfigError:
@@ -232,7 +234,7 @@ def fault(text: str, error: IclError) -> str:
 
 @contextmanager
 def _sandbox_templates(work: Workbench, checked: RunnableExperiment) -> Iterator[None]:
-    """Parse and render the user's own templates in the sandbox while the context is open."""
+    """Parse and render the user's own templates in the sandbox inside the block."""
     base = checked.experiment.base
 
     def bind(name: str, tag: str, label_language: str | None, label_set: Sequence[str]) -> Template:
@@ -250,10 +252,10 @@ def _sandbox_templates(work: Workbench, checked: RunnableExperiment) -> Iterator
 def estimate_draft(
     work: Workbench, text: str, progress: JobProgress
 ) -> tuple[list[list[str]], str]:
-    """Estimate each condition, in cells of :data:`icl.running.estimate.HEAD`; total it in words.
+    """Estimate each condition's cost, as cells of :data:`icl.running.estimate.HEAD`, and the total.
 
     Raises:
-        Stopped: the progress was told to.
+        StoppedError: the user stopped it.
         IclError: everything that running would refuse.
     """
     checked = check(work, text)
@@ -268,10 +270,10 @@ def estimate_draft(
 
 
 def run_draft(work: Workbench, text: str, progress: JobProgress) -> Run:
-    """Run an experiment's text into ``runs/`` under the working folder; reuse records found there.
+    """Run an experiment's text into ``runs/`` under the working folder, reusing records in it.
 
     Raises:
-        Stopped: the progress was told to; whole batches are kept.
+        StoppedError: the user stopped it; whole batches are saved.
         IclError: as :func:`icl.running.run.run`.
     """
     checked = check(work, text)
@@ -281,16 +283,16 @@ def run_draft(work: Workbench, text: str, progress: JobProgress) -> Run:
 
 
 def open_run(work: Workbench, name: str) -> Run:
-    """Read a run of this page from its folder.
+    """Open a run of this page from its folder.
 
     Raises:
-        StoreError: the folder is gone.
+        StoreError: the folder no longer exists.
     """
     return load_run(name, work.base / RUNS)
 
 
 def comparable_settings(run: Run) -> dict[str, list[str]]:
-    """Return the settings of a run that have several values: it can be compared by them."""
+    """Return the settings of a run that have several values, by which it can be compared."""
     return {name: values for name, values in collect_settings(run).items() if len(values) > 1}
 
 
@@ -298,7 +300,7 @@ def save_draft(work: Workbench, text: str) -> Path:
     """Write the text as ``NAME.yaml`` under the working folder; never overwrite another file.
 
     Raises:
-        ConfigError: the text is no experiment, so it has no name.
+        ConfigError: the text is not an experiment, so it has no name.
         StoreError: a file of that name has other content.
     """
     name = check(work, text).experiment.name

@@ -1,4 +1,4 @@
-"""Save the user's verdict on an answer, or the answer itself as an HTML page."""
+"""Saving of the user's verdict on an answer, and of the answer itself as an HTML page."""
 
 from __future__ import annotations
 

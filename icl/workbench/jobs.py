@@ -1,4 +1,4 @@
-"""Run long work of a page in a thread: report its progress, stop it between two batches."""
+"""Long work of a page in a thread: its progress, and stopping between two batches."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class StoppedError(IclError):
-    """The user stopped the work; committed batches stay."""
+    """The user stopped the work; finished batches are saved."""
 
 
 class JobProgress(Progress):
-    """Progress that another thread reads; stops the work after a batch when told to."""
+    """Progress that another thread reads, and that stops the work after a batch on request."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__(quiet=True)
@@ -31,31 +31,35 @@ class JobProgress(Progress):
         self.line = "getting ready"
 
     def say(self, text: str) -> None:
-        """Keep a note, and stop here if asked to."""
+        """Store a note; stop here if the user requested it.
+
+        Raises:
+            StoppedError: the user requested it.
+        """
         self.notes.append(text)
         self.check()
 
     def begin(self, name: str, done: int, total: int) -> None:
-        """Report that a condition begins."""
+        """Report that a condition starts; stop here if the user requested it."""
         super().begin(name, done, total)
         self._show()
         self.check()
 
     def advance(self, rows: int, tokens: int) -> None:
-        """Report that a batch was committed."""
+        """Report that a batch is saved; stop here if the user requested it."""
         super().advance(rows, tokens)
         self._show()
         self.check()
 
     def check(self) -> None:
-        """Stop here if asked to.
+        """Stop here if the user requested it.
 
         Raises:
-            Stopped: the user asked to stop.
+            StoppedError: the user requested it.
         """
         if self.stop.is_set():
             raise StoppedError(
-                "stopped; what was answered is kept, and running again goes on from it"
+                "stopped; finished answers are saved, and running again continues from them"
             )
 
     def _show(self) -> None:
@@ -67,13 +71,13 @@ class JobProgress(Progress):
 def run_job(
     work: Callable[[JobProgress], T], stop: threading.Event, every_s: float = 0.25
 ) -> Iterator[tuple[str, T | None]]:
-    """Work in a thread; yield (progress, None) until it ends, then (last progress, result).
+    """Run work in a thread; yield (progress, None) until it ends, then (last progress, result).
 
     Closing the iterator stops the work and waits until the engine is free.
 
     Raises:
-        Stopped: ``stop`` was set.
-        IclError: what the work raised.
+        StoppedError: ``stop`` was set.
+        IclError: any error that the work raised.
     """
     progress = JobProgress(stop)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""State of the models: open tokenizers in the background, load weights, list what is here."""
+"""The state of models: tokenizers opened in the background, loaded weights, models found here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE_WIDTHS = ("fp32", "bf16", "int8", "nf4")
 
 
 class TokenizerLoader:
-    """Opens one engine's tokenizer in a background thread, once."""
+    """Opener of one engine's tokenizer, once, in a background thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,7 +44,7 @@ class TokenizerLoader:
         return self._thread is not None and self._thread.is_alive()
 
     def begin(self, engine: Engine) -> None:
-        """Begin to open the tokenizer, unless that is done or under way."""
+        """Start opening the tokenizer, unless it is open or being opened."""
         with self._lock:
             if self.open or self.busy:
                 return
@@ -62,13 +62,13 @@ class TokenizerLoader:
 
 
 class TokenizerLoaders:
-    """An :class:`TokenizerLoader` for each model entry."""
+    """A :class:`TokenizerLoader` for each model entry."""
 
     def __init__(self) -> None:
         self._by_key: dict[str, TokenizerLoader] = {}
 
     def of(self, key: str) -> TokenizerLoader:
-        """Return the one of a point's ``engine_key``."""
+        """Return the loader of a point's ``engine_key``."""
         return self._by_key.setdefault(key, TokenizerLoader())
 
 

@@ -1,4 +1,4 @@
-"""Open a record of a run in the playground: its template, row and shots as a screen."""
+"""A record of a run opened in the playground: its template, row and shots as a screen."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ __all__ = ["screen_of_record"]
 def screen_of_record(work: Workbench, opened: OpenCondition, key: str) -> tuple[Screen, str]:
     """Make a screen of a record, and say in a sentence whether its prompt is the same.
 
-    The screen turns to the record's row if the playground has its data, else it types the row. It
-    pins the record's shots, or chooses new ones if their pool is not here.
+    The screen shows the record's row if the playground has its data; otherwise the row is typed
+    into
+    the form. It pins the record's shots, or selects new ones if their pool is not available.
 
     Raises:
         StoreError: there is no such record, or its folder is corrupt.
@@ -39,7 +40,7 @@ def screen_of_record(work: Workbench, opened: OpenCondition, key: str) -> tuple[
         try:
             made = _prompt(work, screen)
         except IclError as error:
-            return screen, f"opened, but it cannot be asked here: {join_lines(error)}"
+            return screen, f"opened, but its prompt cannot be rendered here: {join_lines(error)}"
     if made.text == sent.text:
         return screen, "opened in the playground: the prompt is the same, byte for byte"
     return screen, (
@@ -105,7 +106,7 @@ def _source(work: Workbench, data: str, kind: Kind) -> tuple[RowSource, bool]:
 
 
 def _shots(screen: Screen, opened: OpenCondition, key: str) -> Screen:
-    """Pin the record's shots on the screen, and set what chose them."""
+    """Pin the record's shots on the screen, and set the selector and seed that chose them."""
     shots = tuple(name for name, _, _ in opened.answers[key].record.shots)
     settings = opened.condition.entry.settings or {}
     select = settings.get("select", "")

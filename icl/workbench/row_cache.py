@@ -1,4 +1,4 @@
-"""Rows of data sets in memory, so that going to another row reads no file again."""
+"""A memory cache of data sets, so that going to another row reads no file again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["RowCache", "search", "summary"]
 
 @dataclass
 class RowCache:
-    """The rows of the data sets read last."""
+    """The rows of the most recently read data sets."""
 
     most: int = 6
-    """Data sets held."""
+    """Number of data sets held."""
     _held: OrderedDict[str, tuple[Any, list[Example]]] = field(default_factory=OrderedDict)
 
     def read(self, spec: DataSpec) -> Iterable[Example]:
-        """Yield the same as :func:`icl.data.scan`, from memory if the file did not change."""
+        """Yield the rows of :func:`icl.data.scan`, from memory if the file did not change."""
         whole = replace(spec, lines=None)
         key = repr(whole)
         stamp = _stamp(whole)
@@ -36,7 +36,7 @@ class RowCache:
 
 
 def _stamp(spec: DataSpec) -> tuple[int, int] | None:
-    """Return time of change and size of a file; None for folders and patterns, never read again."""
+    """Return time of change and size of a file; None for a folder or pattern, which stay cached."""
     if not spec.path.is_file():
         return None
     state = spec.path.stat()
@@ -44,7 +44,7 @@ def _stamp(spec: DataSpec) -> tuple[int, int] | None:
 
 
 def summary(example: Example, chars: int = 80) -> str:
-    """Join the texts of a row's inputs in one line.
+    """Join the texts of a row's inputs on one line, cut to ``chars`` characters.
 
     >>> summary(Example("1", {"q": "What  is it?", "n": 3}))
     'What is it?'

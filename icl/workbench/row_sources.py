@@ -1,4 +1,4 @@
-"""Where rows come from: the samples, the tasks of an experiment file, an uploaded file.
+"""The sources of rows: the samples, the tasks of an experiment file, and an uploaded file.
 
 A :class:`RowSource` is a task of an experiment file without its prompt, so that every screen can be
 written as an experiment.
@@ -43,21 +43,21 @@ class RowSource:
 
     name: str
     task: Mapping[str, Any]
-    """Its entry; ``rows`` says which rows, without ``n``: all of them can be looked at."""
+    """Its entry; ``rows`` has no ``n``, so that all rows can be viewed."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """Entries of data sets that do not ship with the project."""
+    """Entries of data sets that do not ship with icl."""
     locales: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     """Languages to translate from."""
     targets: tuple[str, ...] = ()
     label_field: str | None = None
-    """The field of the open template that holds the answer of a typed row."""
+    """Field of the open template that holds the answer of a typed row."""
     prompt: str = ""
     """The first template of its experiment; empty if that names none."""
 
     @property
     def kind(self) -> Kind:
-        """What the kind of its task decides."""
+        """The kind of its task."""
         return self._task.kind
 
     @property
@@ -78,7 +78,7 @@ class RowSource:
 
     @property
     def writes(self) -> bool:
-        """Whether the model generates, instead of ranking choices."""
+        """Whether the model generates text instead of ranking choices."""
         return self.method == "generate"
 
     @property
@@ -130,12 +130,12 @@ def experiment_sources(experiment: Experiment) -> dict[str, RowSource]:
 
 
 def upload_source(path: Path, kind: Kind, answer: str | None) -> RowSource:
-    """Make a source of an uploaded file, a task of the template's kind.
+    """Make a source from an uploaded file, as a task of the template's kind.
 
-    If the answers are known, the other rows of the file are the pool.
+    If the column of answers is known, the other rows of the file are the pool.
 
     Raises:
-        DataError: the file's ending stands for no known format.
+        DataError: the file's ending is not that of a known format.
     """
     known = _FORMATS.get(path.suffix.lower())
     if known is None:
@@ -148,7 +148,7 @@ def upload_source(path: Path, kind: Kind, answer: str | None) -> RowSource:
 
 
 def wanted_or_first(values: Sequence[str], wanted: str) -> str | None:
-    """Return the wanted value if it is there, else the first; None without any."""
+    """Return the wanted value if it is available, else the first; None if there are none."""
     return wanted if wanted in values else next(iter(values), None)
 
 
@@ -173,7 +173,7 @@ def _as_list(value: Any) -> list[str]:
 
 @cache
 def _languages(data: str) -> tuple[str, ...]:
-    """Return a sample data set's locales or languages by its files; none if it has one file."""
+    """List the locales or languages of a sample data set by its files; empty if it has one file."""
     path = Path(list_built_in_data()[data].path)
     if "{lang}" in path.name:
         found = path.parent.glob(path.name.replace("{lang}", "*"))

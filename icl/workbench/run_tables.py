@@ -1,4 +1,4 @@
-"""A run as tables of plain text, and all about one of its records."""
+"""Tables of a run as plain text, and the details of one of its records."""
 
 from __future__ import annotations
 
@@ -174,9 +174,9 @@ def _answer_cell(text: str | None) -> str:
 
 
 def mix_ups(opened: OpenCondition) -> tuple[Confusion, TextTable] | None:
-    """Count how often each right label got each answer; list the most frequent mix-ups.
+    """Count how often each right label got each answer; list the most frequent confusions.
 
-    Returns None for tasks whose answers are no labels.
+    Returns None for tasks whose answers are not labels.
     """
     if opened.condition.task.kind.labels is None:
         return None
@@ -251,14 +251,14 @@ def _spread_name(one: Spread, all_: Sequence[Spread]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RecordView:
-    """All about one record, ready to show."""
+    """The details of one record, ready to show."""
 
     facts: str
     prompt: tuple[PromptPiece, ...]
     bars: tuple[tuple[str, float], ...]
-    """(label, share of the choices' probability), right ones with a tick; empty for text."""
+    """(label, share of the choices' probability), right ones marked with a tick; empty for text."""
     output: str
-    """What was written, reasoning before it; empty for ranked labels."""
+    """The generated text, preceded by its reasoning; empty for ranked labels."""
 
 
 def record_view(opened: OpenCondition, key: str) -> RecordView:

@@ -1,4 +1,4 @@
-"""The playground's settings, and the experiment file they stand for."""
+"""The playground's settings, and the experiment file that they represent."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ OWN = "own_row"
 
 @dataclass(frozen=True)
 class ShotEdits:
-    """The user's changes to the shots that a selector chose, as ids of pool rows."""
+    """The user's changes to the selected shots, as ids of pool rows."""
 
     pinned: tuple[str, ...] = ()
-    """Sent whatever the selector chooses."""
+    """Shots that are always sent, whatever the selector chooses."""
     removed: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     """Ids that come first, in this order."""
 
     @classmethod
     def of(cls, given: Any) -> ShotEdits:
-        """Make it of what a browser sent; anything malformed is no change."""
+        """Read the changes that a browser sent; malformed ones count as none."""
         if not isinstance(given, Mapping):
             return cls()
         parts = {name: given.get(name) or () for name in ("pinned", "removed", "order")}
@@ -105,7 +105,7 @@ def arrange_shots(picks: Iterable[str], hand: ShotEdits, k: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Screen:
-    """Everything that a user has set in the playground."""
+    """All settings of the playground."""
 
     name: str
     """Library name, or the path of a file that ends in ``.j2``."""
@@ -126,23 +126,23 @@ class Screen:
     max_tokens: int = 64
     hand: ShotEdits = ShotEdits()
     own: Mapping[str, str] = field(default_factory=dict)
-    """Fields of a row typed by hand; empty: the row of the data."""
+    """Fields of a row typed by hand; empty to use a row of the data."""
     answer: str = ""
     """The right answer of a row typed by hand, if any."""
     column: str = ""
-    """Of an uploaded file: the column that holds the right answer."""
+    """For an uploaded file, the column with the right answer."""
     model: str = ""
-    """Name of a model that the app was started with, or a source; empty: the first."""
+    """Name of a model that the app was started with, or a source; empty for the first one."""
     width: str = ""
-    """Empty: as the model's entry says."""
+    """Number format of the weights; empty to use the model entry's."""
     chat: str = ""
-    """``never``, ``auto`` or ``always``; empty: as the model's entry says."""
+    """``never``, ``auto`` or ``always``; empty to use the model entry's."""
     calibrator: str = ""
-    """Name of a calibrator, or its entry ``{calibrator: …}`` on one line; empty: none."""
+    """Name of a calibrator, or its entry ``{calibrator: …}`` on one line; empty for none."""
 
 
 class Files(Protocol):
-    """Stores the files that an experiment names."""
+    """Interface of a place for the files that an experiment names."""
 
     def keep(self, name: str, content: bytes) -> str:
         """Store a file; return the path to write into the experiment."""
@@ -156,7 +156,7 @@ class PrivateFiles:
     folder: Path
 
     def keep(self, name: str, content: bytes) -> str:
-        """Write the file unless it is there; return its absolute path."""
+        """Write the file unless it exists; return its absolute path."""
         path = self.folder / name
         if not path.is_file():
             replace_file(path, content.decode("utf-8", "surrogatepass"))
@@ -183,7 +183,7 @@ class FilesInMemory:
         for name, content in self.files.items():
             path = base / name
             if path.exists() and path.read_bytes() != content:
-                raise StoreError(f"{name} is there already with other content; take another name")
+                raise StoreError(f"{name} exists already with other content; choose another name")
         for name, content in self.files.items():
             if not (base / name).exists():
                 replace_file(base / name, content.decode("utf-8"))
@@ -197,17 +197,18 @@ def experiment(
     files: Files,
     shots: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Make the experiment file of a screen, which sends the screen's one prompt.
+    """Make the experiment file of a screen; running it sends the screen's one prompt.
 
     Args:
         screen: the settings.
         source: the rows' source.
         model: the model's whole entry.
-        files: takes shot files and rows typed by hand.
+        files: stores shot files and rows typed by hand.
         shots: ids of the shots if the user changed them; None lets the selector choose.
 
     Raises:
-        DataError: a row that is not there, or a typed one that parallel lines cannot hold.
+        DataError: the row does not exist, or a typed one has line breaks that parallel text
+            forbids.
     """
     task = copy.deepcopy(dict(source.task))
     data = copy.deepcopy(dict(source.data))
@@ -237,7 +238,7 @@ def experiment(
 
 
 def _calibrate_entries(screen: Screen, source: RowSource) -> list[Any]:
-    """Return the source's calibrators with the chosen one among them."""
+    """Return the source's calibrators, with the chosen one added."""
     entries, entry = list(source.calibrators), parse_calibrator_entry(screen.calibrator)
     if isinstance(entry, str) and entry in make_calibrators(entries):
         return entries
@@ -255,7 +256,7 @@ def _rows(screen: Screen, source: RowSource) -> dict[str, Any]:
 
 
 def _line(screen: Screen, source: RowSource) -> list[int]:
-    """Return the screen's row as ``lines`` of the data set."""
+    """Return the screen's row as the value of ``lines`` of the data set."""
     first, last = source.task["rows"].get("lines") or (1, None)
     if last is not None and not 1 <= screen.row <= last - first + 1:
         raise DataError(f"row {screen.row}: {source.name} has the rows 1 to {last - first + 1}")
@@ -330,7 +331,7 @@ def _parse_value(text: str) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes YAML without anchors, which experiment files do not accept."""
+    """A YAML writer without anchors, which experiment files do not accept."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Measure the influence of each shot: leave it out, and score the answer again."""
+"""The influence of each shot: how the answer's score changes when the shot is left out."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["ShotInfluence", "influence"]
 
 @dataclass(frozen=True, slots=True)
 class ShotInfluence:
-    """What changes when one shot is left out."""
+    """The effect of leaving out one shot."""
 
     shot: str
     label: str | None
     """The answer without the shot; None for free text."""
     flips: bool
-    """Whether the answer without the shot is another one."""
+    """Whether leaving out the shot changes the answer."""
     right: bool | None
     """Whether the answer without the shot is right; None if not known."""
     adds: float
-    """Nats that the shot adds to the log-probability of the right answer (of the answer given,
-    where no right one is known): with the shot less without it."""
+    """Nats that the shot adds to the log-probability of the right answer, or of the given answer if
+    the right one is unknown."""
 
 
 def influence(answer: ModelAnswer) -> list[ShotInfluence]:
-    """Leave each shot out in turn: k + 1 prompts that share most of their tokens.
+    """Leave each shot out in turn: k + 1 prompts, which share most of their tokens.
 
     Choices are ranked again, and compared by their share of the choices' probability. For free
     text the right answer is scored as a continuation.
@@ -42,8 +42,8 @@ def influence(answer: ModelAnswer) -> list[ShotInfluence]:
     request = answer.request
     if request.prompts:
         raise ConfigError(
-            "leaving shots out is not worked out for the noisy channel, where every choice has a "
-            "prompt of its own; take method: rank in the task"
+            "leaving shots out is not supported for the noisy channel, where every choice has its "
+            "own prompt; set method: rank in the task"
         )
     if answer.record.logprobs and answer.condition.task.kind.gold == "set":
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Compare up to four settings on the same rows: their prompts, answers and scores."""
+"""Up to four settings compared on the same rows: their prompts, answers and scores."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RowSelection:
     source: str | None = None
     target: str | None = None
     n: int = 1
-    """Rows to sample; 1 stands for the row ``row``. A typed row is always the only one."""
+    """Number of rows to sample; 1 uses the row ``row``. A typed row is always the only one."""
     row: int = 1
     """Counted from 1."""
     seed: int = 0
@@ -58,13 +58,13 @@ class RowSelection:
     answer: str = ""
     """The right answer of a typed row, if any."""
     column: str = ""
-    """Of uploaded data: the column that holds the right answer."""
+    """For uploaded data, the column with the right answer."""
     halved: bool = False
     """Whether an uploaded file is split: rows from its first half, shots from the other."""
 
     @property
     def single(self) -> bool:
-        """Whether there is one row, chosen by the user."""
+        """Whether there is just one row, chosen by the user."""
         return self.n == 1 or bool(self.own)
 
     @classmethod
@@ -102,17 +102,17 @@ class ColumnSettings:
     seed: int = 0
 
     def title(self) -> str:
-        """Name the settings in a few words."""
+        """Describe the settings in a few words."""
         shots = f"{self.k} {self.select}" if self.k else "no shots"
         seed = f"seed {self.seed}" if self.k and self.seed else ""
         return " · ".join(filter(None, [self.template, self.model, self.width, shots, seed]))
 
 
 def condition_of(work: Workbench, selection: RowSelection, column: ColumnSettings) -> Condition:
-    """Bind a column as a condition; its template renders in the sandbox.
+    """Bind a column as a condition, whose template is rendered in the sandbox.
 
     Raises:
-        IclError: whatever ``icl run`` of it would refuse.
+        IclError: everything that ``icl run`` would refuse.
     """
     known = work.sources.get(selection.data)  # what is uploaded has no languages
     spoken = selection.target if known and known.sources else selection.locale
@@ -141,12 +141,12 @@ def condition_of(work: Workbench, selection: RowSelection, column: ColumnSetting
 
 
 def request_of(condition: Condition, row: str | None, counted: bool) -> Request:
-    """Make the request of one row, by default of the first.
+    """Make the request of one row, by default the first.
 
     Args:
-        condition: of a column.
+        condition: the condition of a column.
         row: id of one of its rows.
-        counted: whether the model's tokenizer may be used; without it no shot is dropped to fit.
+        counted: whether to count tokens with the model's tokenizer; if not, no shot is dropped.
     """
     rows = {example.id: example for example in condition.examples}
     example = rows.get(row or "") or condition.examples[0]
@@ -221,7 +221,7 @@ class SideBySide:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Make headers and a row for each column: score, interval, difference from A."""
         _, metric = pick_metrics(self.results[0])[0]
-        head = ["", "asked", metric.label, "n", "against A", "wins – ties – losses", "p"]
+        head = ["", "settings", metric.label, "n", "against A", "wins – ties – losses", "p"]
         lines = []
         compared = [None, *self.comparisons()]
         for place, (result, found) in enumerate(zip(self.results, compared, strict=True)):
@@ -257,11 +257,11 @@ def run_columns(
     columns: Sequence[ColumnSettings],
     progress: JobProgress,
 ) -> SideBySide:
-    """Run every column; records of several rows are stored under ``runs/``, and reused.
+    """Run every column; records of several rows are stored under ``runs/`` and reused.
 
     Raises:
-        Stopped: the user stopped it; whole batches are kept.
-        IclError: anything wrong with a column, which the message names.
+        StoppedError: the user stopped it; whole batches are saved.
+        IclError: anything wrong with a column; the message names the column.
     """
     conditions = []
     for letter, column in zip(LETTERS, columns, strict=False):

@@ -1,4 +1,4 @@
-"""Templates to open and to save: the library's, the user's own files, and their earlier versions.
+"""Templates to open and save: the library's, the user's own, and their earlier versions.
 
 Own templates are ``.j2`` files under the working folder. Every text that is saved or run is stored
 as a numbered version under ``.icl/versions/``, so that no attempt is lost.
@@ -37,7 +37,7 @@ __all__ = [
 
 
 FOLDER = "prompts"
-"""Where a template is saved whose name has no folder."""
+"""Folder of a saved template whose name has no folder."""
 VERSIONS = ".icl/versions"
 _PART = re.compile(r"\w[\w.-]{0,63}")
 _MOST_TEMPLATES = 500
@@ -85,7 +85,7 @@ def template_choices(base: Path) -> list[str]:
 
 
 def stand_in(kind: Kind) -> str:
-    """Return the library's template to begin with for a kind of task."""
+    """Return the library template to start from, for a kind of task."""
     return kind.starter or GENERATE.kind.starter
 
 
@@ -93,7 +93,7 @@ def template_text(name: str, tag: str, base: Path) -> str:
     """Read the text of a template in the list; the user's own may be malformed.
 
     Raises:
-        TemplateError: it is not in the list, or not readable.
+        TemplateError: it is not in the list, or cannot be read.
     """
     known = template_choices(base)
     if name not in known:
@@ -131,11 +131,11 @@ def save_template(base: Path, name: str, text: str, current: str) -> str:
     made = f"{stem if len(parts) > 1 else f'{FOLDER}/{stem}'}.j2"
     path = base / made
     if not path.parent.resolve().is_relative_to(base.resolve()) or path.is_symlink():
-        raise StoreError(f"{made} is a link to another place; take another name")
+        raise StoreError(f"{made} is a link to another place; choose another name")
     if path.resolve().is_relative_to(find_library().resolve()) and len(parts) > 2:
-        raise StoreError(f"{made} is a folder of the library; take another name")
+        raise StoreError(f"{made} is a folder of the library; choose another name")
     if path.exists() and made != current:
-        raise StoreError(f"{made} is there already; open it from the list, or take another name")
+        raise StoreError(f"{made} exists already; open it from the list, or choose another name")
     if path.exists():
         keep_version(base, made, template_text(made, "en", base))
     replace_file(path, _replace_surrogates(text))

@@ -1,4 +1,4 @@
-"""Tokens of instruction, shots and query in the model's window, and the room for the answer."""
+"""Token counts of instruction, shots and query in the model's window, and room for the answer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class WindowMeter:
     """The token counts of one request."""
 
     parts: dict[str, int]
-    """``special``, ``instruction``, ``shots``, ``query``."""
+    """Tokens of ``special``, ``instruction``, ``shots``, ``query``."""
     tokens: int
     room: int
-    """Tokens that the prompt may have; the rest of the window is for the answer."""
+    """Most tokens of the prompt; the rest of the window is for the answer."""
     window: int
     dropped: tuple[str, ...] = ()
     """Ids of the shots left out to fit."""
@@ -36,7 +36,7 @@ class WindowMeter:
         return {part: n for part, n in {**self.parts, "answer": answer}.items() if n}
 
     def text(self) -> str:
-        """Say it in a line or two."""
+        """Describe the counts in a line or two."""
         parts = ", ".join(f"{part} {n}" for part, n in self.parts.items() if n)
         gone = f"\ndropped to fit: {', '.join(self.dropped)}" if self.dropped else ""
         return f"{self.tokens:,} = {parts}; room for {self.left:,} more of {self.window:,}{gone}"

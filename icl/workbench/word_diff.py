@@ -1,4 +1,4 @@
-"""Compare two texts word by word."""
+"""A word-by-word comparison of two texts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["LEFT", "DiffPiece", "RIGHT", "word_diff"]
 LEFT, RIGHT = "only left", "only right"
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _MOST = 1_000_000
-"""Most pairs of words compared; longer stretches count as different as a whole."""
+"""Most pairs of words to compare; longer stretches count as different as a whole."""
 
 DiffPiece = tuple[str, str | None]
-"""A text, and which side has it: :data:`LEFT`, :data:`RIGHT`, or None for both."""
+"""A text, and the side that has it: :data:`LEFT`, :data:`RIGHT`, or None for both."""
 
 
 def word_diff(left: str, right: str) -> list[DiffPiece]:
@@ -58,7 +58,7 @@ def _stretches(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _join(pieces: Sequence[DiffPiece]) -> list[DiffPiece]:
-    """Join neighbours of one kind; in a changed stretch the left side comes first."""
+    """Join neighbouring words of one kind; in a changed stretch the left side comes first."""
     made: list[DiffPiece] = []
     waiting = {LEFT: "", RIGHT: ""}
 

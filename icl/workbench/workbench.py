@@ -1,8 +1,4 @@
-"""What all pages share: the sources of rows, the models and their engines, the sandbox.
-
-A screen becomes a prompt by the code of ``icl run``: it is written as an experiment, and the
-experiment is bound as a condition.
-"""
+"""The state that all pages share: sources of rows, models with their engines, and the sandbox."""
 
 from __future__ import annotations
 
@@ -53,7 +49,7 @@ __all__ = ["Export", "ScreenCondition", "UPLOAD", "Workbench"]
 
 UPLOAD = "uploads"
 _MOST_CACHED = 64
-"""Samples and pools cached before all are dropped; each edit of a template adds some."""
+"""Most samples and pools in the cache before it is emptied; each edit of a template adds some."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +58,11 @@ class ScreenCondition:
 
     condition: Condition
     scores: Mapping[str, float | None]
-    """Id of each shot that the selector chose -> its retrieval score."""
+    """Id of each selected shot -> its retrieval score."""
 
     @property
     def example(self) -> Example:
-        """The one row."""
+        """The screen's single row."""
         return self.condition.examples[0]
 
 
@@ -76,11 +72,11 @@ class Export:
 
     text: str
     files: Mapping[str, bytes]
-    """Path from the experiment's folder -> content of the template, shots and rows not on disk."""
+    """Path from the experiment's folder -> content, for files that are not on disk yet."""
 
 
 class Workbench:
-    """What all pages share; it stores nothing of one page but under a hash of its content.
+    """The state that all pages share; content from a page is stored only under its hash.
 
     Args:
         models: name -> model entry, as in an experiment file; the first one is the default.
@@ -214,11 +210,7 @@ class Workbench:
         return entry
 
     def bind(self, screen: Screen) -> ScreenCondition:
-        """Bind the screen's experiment as a condition; its template renders in the sandbox.
-
-        Raises:
-            IclError: whatever ``icl run`` of the experiment would refuse.
-        """
+        """Bind the screen's experiment as a condition; its template is rendered in the sandbox."""
         plain = self._build(screen, None)
         row = plain.examples[0]
         wanted = screen.k + len(screen.hand.removed)

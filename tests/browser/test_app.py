@@ -220,7 +220,7 @@ def test_ranking(tiny: str, open_page: Callable[[str], Any]) -> None:
 def test_generation(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
     choose(page, "name", "translation/plain")
-    until(page, "problem", "^fine; writes; row id 0")
+    until(page, "problem", "^fine; generates text; row id 0")
     page.fill("#k input", "0")
     page.fill("#max_tokens input", "12")
     told = run(page, r"tokens in [\d.]+ s")
@@ -286,10 +286,10 @@ def talker(folder: Path) -> Iterator[str]:
 def test_stop(talker: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(talker)
     choose(page, "name", "translation/plain")
-    until(page, "problem", "^fine; writes")
+    until(page, "problem", "^fine; generates text")
     page.click("#run")
     until(page, "output", "word5 ")
-    assert "writing" in value(page, "told")
+    assert "generating" in value(page, "told")
     before = len(value(page, "output").split())
     page.click("#stop")
     told = until(page, "told", "stopped$")
@@ -305,7 +305,7 @@ def test_stop(talker: str, open_page: Callable[[str], Any]) -> None:
     page.close()
     other = open_page(talker)
     choose(other, "name", "translation/plain")
-    until(other, "problem", "^fine; writes")
+    until(other, "problem", "^fine; generates text")
     other.click("#run")
     until(other, "output", "word5 ")
     other.click("#stop")
@@ -322,7 +322,7 @@ def hostile(folder: Path) -> Iterator[str]:
 def test_hostile_text_is_text(hostile: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(hostile)
     choose(page, "name", "translation/plain")
-    until(page, "problem", "^fine; writes")
+    until(page, "problem", "^fine; generates text")
     run(page, "ended by the model")
     said = value(page, "output")
     for one in HOSTILE:

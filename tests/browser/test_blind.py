@@ -36,8 +36,8 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
         text = page.inner_text("#b-left") + page.inner_text("#b-right")
         assert "bm25" not in text
         page.click("#b-left-wins")
-        until(page, "b-told", r"^kept in blind.jsonl; \d+ rows to read$")
-        left = until(page, "b-told", r"^kept in blind.jsonl; \d+ rows to read$")
+        until(page, "b-told", r"^saved in blind.jsonl; \d+ rows to read$")
+        left = until(page, "b-told", r"^saved in blind.jsonl; \d+ rows to read$")
         page.focus("#b-run input")
         page.keyboard.press("3")  # typed into a field, so no verdict
         page.focus("#b-begin")
@@ -45,7 +45,7 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
         page.wait_for_function(
             "was => document.querySelector('#b-told textarea').value !== was", arg=left
         )
-        until(page, "b-told", r"^kept in blind.jsonl; \d+ rows to read$")
+        until(page, "b-told", r"^saved in blind.jsonl; \d+ rows to read$")
         page.click("#b-reveal")
         until(page, "b-told", "against .*: [01] wins, [01] ties, [01] losses")
         page.click("#b-export")

@@ -45,6 +45,6 @@ def test_calibrated_bars_stand_beside_the_plain_ones(
     until(page, "changed", "^batch corrects a row by the other rows, and here is one; write ")
     assert page.locator("#labels .confidence-set").count() in (10, 11)
     choose(page, "name", "translation/plain")
-    until(page, "problem", "^fine; writes")
+    until(page, "problem", "^fine; generates text")
     page.wait_for_selector("#calibrator", state="hidden")
     page.wait_for_selector("#calibrated", state="hidden")

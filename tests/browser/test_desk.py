@@ -79,7 +79,7 @@ def test_shots_by_hand_tokens_and_the_exported_run(
     lines = until_box(page, "shots-told", "adds [+-]").splitlines()
     assert [line.split(":")[0] for line in lines] == [second, first]
     page.click("#good")
-    until_box(page, "noted", "^good: kept in feedback.jsonl")
+    until_box(page, "noted", "^good: saved in feedback.jsonl")
     page.click("#card")
     until_box(page, "noted", r"^saved cards/2-\w{8}.html")
     tab(page, "Tokens")
@@ -273,7 +273,7 @@ def test_one_choice_makes_one_preview_and_keeps_what_was_typed(
     made: list[str] = []
     page.on("response", lambda reply: made.append(reply.url) if _previews(reply) else None)
     choose(page, "name", "translation/plain")
-    until(page, "problem", "^fine; writes")
+    until(page, "problem", "^fine; generates text")
     until(page, "counts", r"^\d+ = ")  # the timer that waits for the tokenizer has rung
     page.wait_for_timeout(2000)
     made.clear()
@@ -295,10 +295,10 @@ def test_one_choice_makes_one_preview_and_keeps_what_was_typed(
     page.wait_for_timeout(1000)
     assert "mine " in prompt(page)
     choose(page, "name", "intent/plain")
-    until(page, "saved", "the edited text of translation/native is kept")
+    until(page, "saved", "the edited text of translation/native is saved")
     until_prompt(page, "Name the intent")
     choose(page, "name", "translation/native")
-    until(page, "problem", "^fine; writes")
+    until(page, "problem", "^fine; generates text")
     page.click("#undo")
     until_prompt(page, "mine ")
 

@@ -68,7 +68,7 @@ def test_the_form_writes_estimates_runs_and_goes_on(
     whole = yaml.safe_load(text(page))
     assert [len(whole["grid"]["shots"]), whole["tasks"][0]["rows"]["n"]] == [3, 6]
     page.click("#x-estimate")
-    until(page, "x-told", "^about .* in all; nothing was run or kept$")
+    until(page, "x-told", "^about .* in all; nothing was run or saved$")
     page.wait_for_selector("#x-run:not([disabled])")
     page.click("#x-run")
     until(page, "x-told", "^18 records computed, 0 reused; all of them in runs/grid$")
@@ -146,7 +146,11 @@ def test_what_was_stopped_goes_on_and_nothing_is_computed_twice(
     page.click("#x-run")
     until(page, "x-told", r": 8 of 20 rows")
     page.click("#x-stop")
-    until(page, "x-told", "^stopped; what was answered is kept, and running again goes on from it$")
+    until(
+        page,
+        "x-told",
+        "^stopped; finished answers are saved, and running again continues from them$",
+    )
     page.wait_for_selector("#x-run:not([disabled])")
     before = records(slow_folder)
     kept = sum(content.count(b"\n") for content in before.values())
@@ -170,16 +174,16 @@ def test_a_page_waits_for_another_and_says_so(slow: str, open_page: Callable[[st
     until(first, "x-told", r" of 60 rows|getting ready")
     second.click("#run")  # of the playground
     waits = until(second, "told", "^waiting, number 1 in the queue: ")
-    assert "an experiment of another page is going on, " in waits
+    assert "an experiment of another page is running, " in waits
     opened(second)
     second.click("#x-run")
     until(second, "x-told", "^waiting, number 2 in the queue: an experiment of another page ")
     second.click("#x-stop")
-    until(second, "x-told", "^stopped while waiting: nothing was asked$")
+    until(second, "x-told", "^stopped while waiting: nothing was sent$")
     second.wait_for_selector("#x-run:not([disabled])")
     second.click("#x-estimate")
     until(second, "x-told", "^waiting, number 2 in the queue: an experiment of another page ")
     first.close()  # its run ends after the batch, and the others have their turns
-    until(second, "x-told", "^about .* in all; nothing was run or kept$")
+    until(second, "x-told", "^about .* in all; nothing was run or saved$")
     second.get_by_role("tab", name="Playground", exact=True).click()
     until(second, "told", "^row id ")

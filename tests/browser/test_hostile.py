@@ -88,7 +88,7 @@ def test_the_playground(
 ) -> None:
     page = open_page(app)
     choose(page, "name", f"q{IMG}.j2")
-    until(page, "problem", "^fine; writes; row id all")
+    until(page, "problem", "^fine; generates text; row id all")
     page.fill("#k input", "16")
     page.fill("#max_tokens input", "4000")
     until(page, "problem", r"^fine.*shots: (?!none)")
@@ -97,7 +97,7 @@ def test_the_playground(
     assert [one for one in WHOLE.split("\n")[:30] if one not in value(page, "output")] == []
     page.fill("#correction textarea", WHOLE.replace("\x00", "").replace("\ud800", ""))
     page.click("#corrected")
-    until_box(page, "noted", "^corrected: kept in feedback.jsonl")
+    until_box(page, "noted", "^corrected: saved in feedback.jsonl")
     page.click("#card")
     until_box(page, "noted", r"^saved cards/")
     tab(page, "Tokens")

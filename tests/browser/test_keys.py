@@ -65,7 +65,7 @@ def test_nothing_moves_while_an_answer_comes(talker: str, open_page: Callable[[s
     page.reload()
     page.wait_for_selector("#prompt .textfield .text")
     choose(page, "name", "translation/plain")
-    until(page, "problem", "^fine; writes")
+    until(page, "problem", "^fine; generates text")
     until(page, "counts", r"^\d+ = ")
     page.evaluate(WATCH, FIXED)
     run(page, "ended by the model")

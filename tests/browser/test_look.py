@@ -204,7 +204,7 @@ def test_an_answer_moves_nothing(app: str, open_page: Callable[..., Any]) -> Non
     run(page, "labels")
     assert page.evaluate(places) == before
     choose(page, "name", "summarization/plain")
-    until(page, "problem", "^fine; writes")
+    until(page, "problem", "^fine; generates text")
     before = page.evaluate(places)
     run(page, "ended by|cut at")
     assert page.evaluate(places) == before

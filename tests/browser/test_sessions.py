@@ -64,7 +64,7 @@ def playground(page: Any, word: str) -> None:
 def answered(page: Any, word: str) -> None:
     until(page, "told", "of the 61 labels")
     page.click("#corrected")
-    until_box(page, "noted", "^corrected: kept in feedback.jsonl")
+    until_box(page, "noted", "^corrected: saved in feedback.jsonl")
     tab(page, "Tokens")
     page.click("#inspect")
     until_box(page, "expected", r"^\d+ tokens; click one")

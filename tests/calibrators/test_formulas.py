@@ -87,7 +87,7 @@ def test_batch_in_the_space_of_probabilities() -> None:
 
 
 def test_batch_of_one_row_is_refused_and_of_few_is_warned_of() -> None:
-    with pytest.raises(CalibrationError, match="'a' stands in one row alone.*at least 2 rows"):
+    with pytest.raises(CalibrationError, match="'a' is a choice in one row only.*at least 2 rows"):
         applied("batch", answers([[0.9, 0.1]]))
     made = applied("batch", answers([[0.9, 0.1], [0.6, 0.4]]))
     assert made.warnings[0].startswith("2 rows for 2 labels (1.0 a label)")
@@ -121,7 +121,7 @@ def test_skew_and_chance() -> None:
 def test_batch_where_rows_have_choices_of_their_own() -> None:
     given = answers([[0.9, 0.1], [0.6, 0.4]], shared=False)
     assert applied("batch", given).warnings[0].startswith("the choices differ from row to row")
-    with pytest.raises(CalibrationError, match="stands in one row alone"):
+    with pytest.raises(CalibrationError, match="is a choice in one row only"):
         applied("batch", replace(given, labels=[("a", "b"), ("c", "d")]))
 
 
@@ -271,5 +271,7 @@ def test_bad_entries_are_told_in_one_line(entry: Any, message: str) -> None:
 
 
 def test_two_of_a_name_are_refused() -> None:
-    with pytest.raises(ConfigError, match="'batch' stands twice; give one a `name:` of its own"):
+    with pytest.raises(
+        ConfigError, match="'batch' appears twice; give one of them another `name:`"
+    ):
         make_calibrators(["batch", {"calibrator": "batch", "space": "probability"}])

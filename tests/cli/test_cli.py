@@ -83,7 +83,7 @@ def test_dry_run_says_the_cost_and_keeps_nothing(
     code, out, _ = call(capsys, monkeypatch, "run", file, "--dry-run", "--out", tmp_path / "r")
     assert code == 0
     assert "prompt tokens" in out
-    assert "in all; nothing was run or kept" in out
+    assert "in all; nothing was run or saved" in out
     # Tried on one prompt; a run computes what prompts share once.
     assert "s, less by what prompts share, in all" in out
     assert max(map(len, out.splitlines())) <= 80
@@ -229,7 +229,7 @@ def test_init_lint_try_and_export_from_beginning_to_end(
     template.write_text(template.read_text().replace("Wish:||| ", "Wish: |||"))
     code, out, err = call(capsys, monkeypatch, "lint", "first/prompt.j2")
     assert code == 1
-    assert out.startswith("first/prompt.j2:15: a space before |||; write it behind")
+    assert out.startswith("first/prompt.j2:15: a space before |||; write it after")
     assert err == "1 problem; 0 of 1 files clean\n"
     code, out, _ = call(capsys, monkeypatch, "schema", "template")
     assert json.loads(out)["properties"]["stop"]
@@ -238,7 +238,7 @@ def test_init_lint_try_and_export_from_beginning_to_end(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["init", "rows.jsonl"], "is there already and nothing is written over"),
+        (["init", "rows.jsonl"], "exists already and nothing is overwritten"),
         (["init", "x", "--task", "intend"], "no starter for the task 'intend'. Did you mean"),
         (["lint", "none.j2"], "no template file"),
         (["lint", "none.yaml"], "no experiment file none.yaml"),

@@ -183,9 +183,9 @@ def test_tokens_are_joined_as_the_script_writes_them(tmp_path, locale, text):
     [
         ("a\tO\nb\n", (), ":2: 1 columns, but columns: names 2 (tokens, tags); name all of them"),
         ("a O X\n", (), ":1: 3 columns, but columns: names 2"),
-        ("# id = 1\n# id = 2\na O\n", (), ":2: the key 'id' stands twice over one sentence"),
+        ("# id = 1\n# id = 2\na O\n", (), ":2: the key 'id' appears twice before one sentence"),
         ("# tags = 1\na O\n", (), ":1: the key 'tags' is a name in columns: too"),
-        ("# id = 1\na O\n\n# id = 1\nb O\n", (), ":5: the id '1' stands on line 2 too"),
+        ("# id = 1\na O\n\n# id = 1\nb O\n", (), ":5: the id '1' is also on line 2"),
         ("# only a comment\n", (), ": no rows; check the path"),
     ],
 )

@@ -88,9 +88,9 @@ def test_row_numbers_are_ids_and_count_the_whole_file(tmp_path):
         (["[1]"], {}, ":1: a JSON object is needed"),
         (['{"t": NaN}'], {}, ":1: not a line of JSON: NaN is no JSON value"),
         (['{"t": 1e999}'], {}, ":1: not a line of JSON: 1e999 is too large"),
-        (['{"t": 1, "t": 2}'], {}, ":1: not a line of JSON: the key 't' stands twice"),
+        (['{"t": 1, "t": 2}'], {}, ":1: not a line of JSON: the key 't' appears twice"),
         (["[" * 100_000], {}, ":1: not a line of JSON: maximum recursion depth"),
-        (['{"id": 1}', '{"id": 2}', '{"id": "1"}'], {}, ":3: the id '1' stands on line 1 too"),
+        (['{"id": 1}', '{"id": 2}', '{"id": "1"}'], {}, ":3: the id '1' is also on line 1"),
         (['{"id": null}'], {}, ":1: the id None is neither a string nor a whole number"),
         (['{"id": true}'], {}, ":1: the id True is neither a string nor a whole number"),
         (["\u00a0", '{"t": 1}'], {}, ":1: not a line of JSON: Expecting value"),
@@ -101,7 +101,7 @@ def test_row_numbers_are_ids_and_count_the_whole_file(tmp_path):
         (['{"text": 1}'], {"gold": ("txt",)}, ":1: gold names no field 'txt'. Did you mean 'text'"),
         (['{"a": {"b": 1}}'], {"answer": "a"}, ":1: the answer in 'a' is {'b': 1}; a string, a"),
         (['{"a": [null]}'], {"answer": "a"}, ":1: the answer in 'a' is None; a string, a number"),
-        (['{"t": 1}'], {"split": "test"}, "split 'test' is asked for, but there is no column"),
+        (['{"t": 1}'], {"split": "test"}, "split 'test' is requested, but there is no column"),
         (
             ['{"split": "dev"}', '{"split": "train"}'],
             {"split": "tset"},
@@ -210,7 +210,7 @@ def test_lines_take_rows_in_file_order(tmp_path):
     rows = load(DataSpec("jsonl", path, lines=(2, 3)))
     assert [(row.id, row.fields["t"]) for row in rows] == [("1", 1), ("2", 2)]
     assert len(load(DataSpec("jsonl", path, lines=(1, 5)))) == 5
-    assert "lines [4, 6] are asked for, but there are 5" in message(
+    assert "lines [4, 6] are requested, but there are 5" in message(
         DataSpec("jsonl", path, lines=(4, 6))
     )
     for lines in [(0, 2), (3, 2)]:
@@ -249,11 +249,11 @@ def test_csv_cells_may_be_long(tmp_path):
         ('a,b\n"1\n1",2\n3\n', ":4: 1 cells, but the header has 2; quote cells"),
         ("a,b\n1,2,3\n", ":2: 3 cells, but the header has 2"),
         ('a,b\n1,"2\n', ":2: unexpected end of data; check the quotes"),
-        ("a,a\n1,2\n", ":1: the column 'a' stands twice in the header"),
+        ("a,a\n1,2\n", ":1: the column 'a' appears twice in the header"),
         ("a,\n1,2\n", ":1: a column has no name in the header"),
         ("", ": empty; a first line with the names of the columns is needed"),
         ("a,b\n", ": no rows; check the path"),
-        ("id,b\n1,x\n1,y\n", ":3: the id '1' stands on line 2 too"),
+        ("id,b\n1,x\n1,y\n", ":3: the id '1' is also on line 2"),
     ],
 )
 def test_csv_errors(tmp_path, text, error):

@@ -101,7 +101,7 @@ def test_ids_that_stand_twice_are_told_with_both_lines(tmp_path):
 
 def test_what_stands_behind_the_lines_asked_for_is_checked_too(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"id": 1}\n{"id": 2}\n{"id": 1}\n')
-    assert "the id '1' stands on line 1 too" in message(DataSpec("jsonl", path, lines=(1, 2)))
+    assert "the id '1' is also on line 1" in message(DataSpec("jsonl", path, lines=(1, 2)))
     write(tmp_path / "x.en", "1\n2\n3\n")
     write(tmp_path / "x.de", "1\n2\n")
     spec = DataSpec("lines", tmp_path / "x.{lang}", source="en", target="de", lines=(1, 2))

@@ -160,7 +160,7 @@ def test_a_format_of_a_plug_in():
         yield Example("b", {})
 
     assert [row.id for row in load(DataSpec("two_rows", Path("x"), locale="a"))] == ["a", "b"]
-    assert "the id 'b' stands twice" in message(DataSpec("two_rows", Path("x"), locale="b"))
+    assert "the id 'b' appears twice" in message(DataSpec("two_rows", Path("x"), locale="b"))
 
 
 def test_unknown_format():

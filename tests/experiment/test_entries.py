@@ -44,7 +44,7 @@ def test_mistakes_in_an_entry():
             validate(DataEntry, {"format": "csv", "path": "x", **entry}, "mine.yaml")
         return str(caught.value)
 
-    assert "'a' stands twice; write _ for a column to skip" in told(columns=["a", "_", "a", "_"])
+    assert "'a' appears twice; write _ for a column to skip" in told(columns=["a", "_", "a", "_"])
     assert told(revison="x").startswith("mine.yaml: unknown key 'revison'. Did you mean 'revision'")
 
 

@@ -70,7 +70,7 @@ def test_mistakes_are_named(tmp_path: Path, path: str, value: Any, parts: list[s
         ("a: [", r"x\.yaml:\d+: not YAML"),
         ("- a", r"x\.yaml: an experiment is `key: value` lines"),
         ("", r"x\.yaml: an experiment is"),
-        ("a: 1\na: 2", r"x\.yaml:2: not YAML: the key 'a' stands twice"),
+        ("a: 1\na: 2", r"x\.yaml:2: not YAML: the key 'a' appears twice"),
         ("a: &x [1]\nb: *x", r"x\.yaml:2: not YAML: aliases are not accepted"),
         ("a: !!python/object/apply:os.system [ls]", r"x\.yaml:1: not YAML"),
         ("models: {t: {}}", r"'tasks' is missing"),

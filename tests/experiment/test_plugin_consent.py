@@ -65,7 +65,7 @@ def refused(folder: Path, *what: str) -> None:
         load_run("small", folder / "runs")
     told = str(caught.value)
     assert any(one in told for one in what), told
-    assert told.endswith("; read it, then run the experiment again: what is there is reused")
+    assert told.endswith("; read it, then run the experiment again: existing answers are reused")
     assert "\n" not in told
     assert not list(folder.rglob("started")), "it ran"
 

@@ -201,9 +201,9 @@ def test_the_querys_own_translation_is_no_shot_unless_allowed(tmp_path: Path) ->
     (plain,) = conditions(across(tmp_path, 10, locale="en-US"))
     assert plain.left_out == 3 and len(plain.pool) == 7
     assert list(note_pool(plain)) == [
-        "intent: 3 pool rows stand in the test rows too, by content or, being translations, by id "
+        "intent: 3 pool rows are also test rows, by content or, being translations, by id "
         "and are left out",
-        "intent: 10 shots were asked for, 7 are there",
+        "intent: 10 shots were requested, 7 are available",
     ]
     (allowed,) = conditions(across(tmp_path, 10, locale="en-US", parallel="allow"))
     assert (allowed.left_out, len(allowed.pool)) == (0, 10)
@@ -233,7 +233,7 @@ def test_rows_of_another_data_set_are_parallel_only_if_said_so(tmp_path: Path) -
 def test_small_pools_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = across(tmp_path, {"k": 99, "select": "bm25"}, split="train")
     done = run(file, tmp_path / "runs", Progress(sys.stderr))
-    assert "intent: 99 shots were asked for, 7 are there" in capsys.readouterr().err
+    assert "intent: 99 shots were requested, 7 are available" in capsys.readouterr().err
     shown = " ".join(render(done).split())
     assert "3 of 3 prompts have fewer shots than k: their selector found no more" in shown
     (one,) = conditions(across(tmp_path, {"k": 2, "select": "mmr"}, lines=[9, 9]))

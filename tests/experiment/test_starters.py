@@ -60,11 +60,11 @@ def test_init_never_writes_over_anything(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(StoreError, match="is there already and nothing is written over"):
+    with pytest.raises(StoreError, match="exists already and nothing is overwritten"):
         init(folder, "intent", "m")
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="nothing is written over; name another"):
+    with pytest.raises(StoreError, match="nothing is overwritten; name another"):
         init(tmp_path / "file", "intent", "m")
     with pytest.raises(ConfigError, match="no starter for the task 'intend'. Did you mean 'int"):
         init(tmp_path / "x", "intend", "m")
@@ -175,7 +175,7 @@ def test_the_schemas_say_what_each_key_is_for() -> None:
         "massive",
         "intent/plain",
         "float32",
-        "Rows drawn, the same ids in every locale",
+        "Number of sampled rows, with the same ids in every locale",
     ):
         assert word in text
     with pytest.raises(ConfigError, match="no schema of 'prompt'"):

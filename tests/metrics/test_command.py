@@ -73,7 +73,7 @@ def test_scale_name_and_braces(tmp_path: Path) -> None:
         ("print('nan\\n1')", "the metric 'metric' printed 'nan' on line 1, which is no finite"),
         ("print('1\\n2'); raise SystemExit('no model')",
          "the metric 'metric' ended with code 1: no model"),
-        ("raise SystemExit(4)", "the metric 'metric' ended with code 4: it said nothing"),
+        ("raise SystemExit(4)", "the metric 'metric' ended with code 4: it printed no error"),
     ],
 )  # fmt: skip
 def test_failures_are_one_clear_line(tmp_path: Path, text: str, message: str) -> None:

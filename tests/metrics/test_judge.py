@@ -254,7 +254,7 @@ def test_a_strangers_run_asks_no_model(tmp_path: Path) -> None:
     manifest.write_text(json.dumps(held))
     done = load_run("small", tmp_path / "runs")
     score_run(done)  # leaves the judge out
-    with pytest.raises(MetricError, match="quality: no verdicts yet; say `icl run`"):
+    with pytest.raises(MetricError, match="quality: no verdicts yet; make them: `icl run`"):
         score_run(done, ["quality"])
 
 

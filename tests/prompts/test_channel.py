@@ -171,7 +171,7 @@ def test_cards_show_the_direction_and_code_is_refused(
     card = shown[1]
     assert "── prompt that gives" in card and "── scored behind it" in card
     assert "the same as was sent" in card
-    with pytest.raises(StoreError, match="the noisy channel asks for one prompt a label"):
+    with pytest.raises(StoreError, match="the noisy channel needs one prompt per label"):
         export(done, "1", "python")
 
 

@@ -275,7 +275,7 @@ def test_label_language_is_an_axis_of_its_own(tmp_path: Path, library: Path) -> 
         ("5", "labels: 5 is none of: a table's name, a list of labels"),
         ("[yes, no]", "the label True is no text; YAML reads yes, no, on, off and null as"),
         ("{no: nein, a: b}", "the label False is no text"),
-        ("[a, b, a]", "the label 'a' stands twice; remove one"),
+        ("[a, b, a]", "the label 'a' appears twice; remove one"),
         ("{a: , b: c}", "the label 'a' has no form in 'en'"),
         ("{a: no, b: c}", "the label 'a' has the form False, which is no text"),
         ("{a: {de: x}, b: c}", "the label 'a' has no form in 'en', only in de; add it"),

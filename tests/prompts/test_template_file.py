@@ -135,7 +135,7 @@ def test_jinja_keeps_the_newlines_that_are_written() -> None:
     [
         ("[[instruction]]\nI\n", "my.j2: no [[example]] section; it renders one example, with |||"),
         ("[[exemple]]\na|||b", "my.j2:1: unknown section 'exemple'. Did you mean 'example'?"),
-        ("[[example]]\na|||b\n[[example]]\nc|||d", "my.j2:3: section [[example]] stands twice"),
+        ("[[example]]\na|||b\n[[example]]\nc|||d", "my.j2:3: section [[example]] appears twice"),
         ("Hello\n[[example]]\na|||b", "my.j2:1: text before the first section"),
         (
             "[[query]]\na|||b\n[[example]]\na|||b",
@@ -144,7 +144,7 @@ def test_jinja_keeps_the_newlines_that_are_written() -> None:
         ("[[example]]\nQ: {{ utt }}", "my.j2:2: [[example]] has 0 ||| and needs exactly one"),
         ("[[example]]\nQ: {{ utt }\nA:||| {{ label }}", "my.j2:2: unexpected '}'"),
         ("[[example]]\na|||b|||c", "my.j2:2: [[example]] has 2 ||| and needs exactly one"),
-        ("[[example]]\na|||  \n", "my.j2:2: nothing stands behind |||"),
+        ("[[example]]\na|||  \n", "my.j2:2: nothing follows |||"),
     ],
 )
 def test_section_errors(text: str, message: str) -> None:
@@ -164,9 +164,7 @@ def test_a_boundary_inside_a_jinja_tag_is_none() -> None:
 
 def test_a_block_cannot_cross_the_boundary() -> None:
     message = refused("[[example]]\n{% if a %}Q||| {{ target }}{% endif %}")
-    assert (
-        message.startswith("my.j2:2: ") and "compiled apart, so a block cannot cross it" in message
-    )
+    assert message.startswith("my.j2:2: ") and "compiled separately, so a block" in message
 
 
 @pytest.mark.parametrize(
@@ -195,7 +193,7 @@ def test_no_input_may_read_the_answer(name: str, section: str) -> None:
         text = f"{head}[[example]]\nQ||| {{{{ target }}}}\n[[{section}]]\n{{{{ {name} }}}}"
     line = 7 if section == "example" else 8
     assert refused(text, LeakError) == (
-        f"my.j2:{line}: the input reads {name!r}, which holds the answer; move it behind |||, or "
+        f"my.j2:{line}: the input reads {name!r}, which holds the answer; move it after |||, or "
         "list it under `shared_fields:` if it gives nothing away"
     )
 

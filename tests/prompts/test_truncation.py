@@ -62,7 +62,7 @@ def test_a_query_that_does_not_fit_is_an_error(template: Template) -> None:
         fit(template, example(0), scored(1.0), words_of, 2)
     assert str(caught.value) == (
         "example 'e0': the prompt of my.j2 has 3 tokens even without shots, 2 fit the model's "
-        "window beside the answer; shorten the instruction or the row, lower max_tokens, or use "
+        "window next to the answer; shorten the instruction or the row, lower max_tokens, or use "
         "a model with a longer window"
     )
 
@@ -115,7 +115,7 @@ def test_not_one_word_of_the_span_fits(shrinking: Template, room: int) -> None:
         fit(shrinking, long_row(), [], words_of, room)
     assert str(caught.value) == (
         "example 'q': the prompt of fit.j2 has 11 tokens even without shots and 2 with the span "
-        f"marked `fit` left empty, {room} fit the model's window beside the answer; shorten the "
+        f"marked `fit` left empty, {room} fit the model's window next to the answer; shorten the "
         "instruction or the row, lower max_tokens, or use a model with a longer window"
     )
 
@@ -156,7 +156,7 @@ def test_every_shot_is_rendered_once(template: Template, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{{ a | fit }} {{ b | fit }}||| {{ target }}", "`fit` stands twice; one span may shrink"),
+        ("{{ a | fit }} {{ b | fit }}||| {{ target }}", "`fit` appears twice; one span may shrink"),
         ("{{ a }}||| {{ target | fit }}", "`fit` marks the span of the query that may shrink"),
         (
             "[[instruction]]\n{{ a | fit }}\n[[example]]\nx||| {{ target }}",

@@ -38,9 +38,9 @@ def lengthen(path: Path) -> None:
 DEEDS = pytest.mark.parametrize(
     ("deed", "told"),
     [
-        (Path.unlink, "was deleted, with the .* bytes that were in it while this run"),
-        (cut, r"was cut from [\d,]+ bytes to [\d,]+ while this run"),
-        (swap, "was replaced by another file while this run"),
+        (Path.unlink, "was deleted, with the .* bytes that were in it during this run"),
+        (cut, r"was cut from [\d,]+ bytes to [\d,]+ during this run"),
+        (swap, "was replaced by another file during this run"),
         (lengthen, "was written to by another program .*: stop that program"),
     ],
 )

@@ -52,7 +52,7 @@ register("engine", "broken")(BrokenEngine)
     [
         ({}, None, "for the choice ' weather' the engine gave the log-probability None; load"),
         ({}, "-inf", "for the choice ' set alarm' the engine gave the log-probability -inf"),
-        (GENERATE, None, r"for example '\w+' the engine gave 0 outputs, 1 were asked for"),
+        (GENERATE, None, r"for example '\w+' the engine gave 0 outputs, 1 were requested"),
     ],
 )
 def test_an_engine_that_answers_too_little_stops_the_run_before_anything_is_kept(

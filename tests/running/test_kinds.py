@@ -380,7 +380,7 @@ def test_a_failing_program_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(MetricError) as caught:
         run(file, tmp_path / "runs")
     assert str(caught.value) == (
-        "the metric 'false' ended with code 1: it said nothing (all other scores of k are kept)"
+        "the metric 'false' ended with code 1: it printed no error (all other scores of k are kept)"
     )
     kept = load_run(tmp_path / "runs" / "k")
     assert {"rougeL", "lead3/rougeL", "unparsed"} <= set(scores(kept))

@@ -383,7 +383,7 @@ def test_pool_rows_that_stand_in_the_test_are_left_out(
     done = run(file, tmp_path / "runs", Progress(sys.stderr))
     pool = done.conditions[0].entry.pool
     assert (pool.n, pool.left_out) == (18, 1)
-    assert "1 pool rows stand in the test rows too" in capsys.readouterr().err
+    assert "1 pool rows are also test rows" in capsys.readouterr().err
 
 
 def test_bad_names_and_pools(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_exports_write_over_nothing(pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="^no output was preferred to another yet"):
         write(path, [])
     write(path, preference_rows([pair.judged(pair.rows()[0], "left", NOON)]))
-    with pytest.raises(StoreError, match=r"^preferences\.jsonl is there already; move it away"):
+    with pytest.raises(StoreError, match=r"^preferences\.jsonl exists already; move it away"):
         write(path, [{}])
 
 

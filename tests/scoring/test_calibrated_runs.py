@@ -241,7 +241,7 @@ def test_one_row_one_pool_row_and_constant_scores(tmp_path: Path) -> None:
     text = " ".join(render(done).split())
     assert "nan" not in text.casefold()
     assert "batch: space:log" in text
-    assert "not applied: the label 'alarm_set' stands in one row alone" in text
+    assert "not applied: the label 'alarm_set' is a choice in one row only" in text
     tied = {one.name: one.tied for one in done.conditions[0].calibrations if not one.refused}
     assert tied == {"none": 1, "per_char": 0, "vote_mix": 1}, (
         "the pool's row has no other row for a shot"
@@ -291,7 +291,7 @@ def test_a_field_that_chooses_words_is_named(tmp_path: Path) -> None:
         ([{"calibrator": "contextual", "fields": ["ut"]}], {}, "'ut' is no field that .*'utt'"),
         (["vote_mix"], {"pool": None}, "vote_mix: .*has no pool; add `pool:`, or give the weight"),
         (["batch"], {"method": "generate"}, "answered by writing here, so there are no choices"),
-        (["batch", "batch"], {}, "'batch' stands twice"),
+        (["batch", "batch"], {}, "'batch' appears twice"),
         (["bach"], {}, "unknown calibrator 'bach'. Did you mean 'batch'"),
     ],
 )

@@ -119,7 +119,7 @@ def test_values_of_each_setting(small: Run) -> None:
         ("prompt", "shrot.j2", "^small: no prompt 'shrot.j2'. Did you mean 'short.j2'"),
         ("model", None, "^small: model is 't' wherever there is one, so there is nothing to compare"
                         "; what differs: task, prompt, shots, k, method, select, seed"),
-        ("task", None, "^small: no two conditions are equal but for task; task 'intent' stands"),
+        ("task", None, "^small: no two conditions differ only in task; with task 'intent'"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_told(
@@ -282,7 +282,7 @@ def test_what_is_shown_is_marked_and_named() -> None:
 def test_a_run_of_an_earlier_version_is_told(small: Run) -> None:
     entry = replace(small.conditions[0].entry, settings=None)
     old = replace(small, conditions=(replace(small.conditions[0], entry=entry),))
-    with pytest.raises(StoreError, match="as an earlier version left it; run the experiment again"):
+    with pytest.raises(StoreError, match="of an earlier version and does not list its settings"):
         compare_by(old, "prompt")
     assert render_plain(make_spread_tables(replace(small, conditions=small.conditions[:1]))) == "\n"
 

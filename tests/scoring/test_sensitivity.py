@@ -220,5 +220,5 @@ def test_what_cannot_be_averaged_is_told(small: Run) -> None:
         ensemble(small.conditions[:1])
     with pytest.raises(ConfigError, match="^an ensemble needs common examples, and its conditions"):
         ensemble([small.conditions[0], small.conditions[-1]])
-    with pytest.raises(ConfigError, match="no two conditions are equal but for model: nothing to"):
+    with pytest.raises(ConfigError, match="no two conditions differ only in model: nothing to"):
         compare_ensemble(small, ["model"])

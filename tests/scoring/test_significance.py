@@ -452,7 +452,7 @@ def test_aggregate_is_the_mean_of_scores_and_of_one_part_the_score() -> None:
 def test_aggregate_refuses_no_parts_and_missing_keys() -> None:
     with pytest.raises(MetricError, match="^a mean over no conditions is not defined"):
         aggregate([])
-    with pytest.raises(MetricError, match="^1 keys for 2 rows: give one a row"):
+    with pytest.raises(MetricError, match="^1 keys for 2 rows: give one for each row"):
         aggregate([(mean([0.1, 0.2], "x"), ["a"])])
 
 

@@ -101,7 +101,7 @@ def test_a_damaged_file_is_made_again(caplog):
     path.write_bytes(path.read_bytes()[:40])
     with caplog.at_level(logging.WARNING):
         assert (made.of(["a", "b"]) == first).all()
-    assert "is damaged and made again" in caplog.text
+    assert "is damaged and computed again" in caplog.text
     assert not list(path.parent.glob("*.partial*"))
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_array_of_vectors_is_refused(wrong):
         ({"encoder": 3}, "encoder is 3; a folder or hub id"),
         ({"layer": "middle"}, "layer is 'middle'; a whole number is needed, such as 6 or -1"),
         ({"layer": True}, "layer is True; a whole number"),
-        ({"encoder": "x", "layer": 3}, "layer is of the model's own states; leave it out beside"),
+        ({"encoder": "x", "layer": 3}, "layer is of the model's own states; leave it out"),
         ({"standardize": "yes"}, "standardize is 'yes'; true or false is needed"),
         ({"fields": "t"}, "fields is 't'; a list of names is needed"),
     ],

@@ -73,7 +73,7 @@ def test_identity_after_fit_is_that_of_the_shots_read(tmp_path):
     ("rows", "error"),
     [
         ([{"id": "10"}, {"id": "13"}], ":2: no pool row '13'. Did you mean '12'? There are: 10"),
-        ([{"id": "10"}, HAND, {"id": "10"}], ":3: id '10' stands on line 1 too"),
+        ([{"id": "10"}, HAND, {"id": "10"}], ":3: id '10' is also on line 1"),
         ([{"id": 10}], ':1: a row with an id holds a string and nothing else, like {"id": "17"}'),
         ([HAND | {"id": "10"}], ":1: a row with an id holds a string and nothing else"),
         ([{"fields": {"t": "x"}, "tagret": "y"}], ":1: unknown key 'tagret'. Did you mean 'targ"),
@@ -86,7 +86,7 @@ def test_identity_after_fit_is_that_of_the_shots_read(tmp_path):
         ([{"fields": {"t": "x"}, "targets": "y"}], ":1: the right answer must be text in quotes"),
         (["{"], ":1: not a line of JSON"),
         (["[]"], ":1: a JSON object is needed"),
-        ([], ": no shots; write one JSON object a line"),
+        ([], ": no shots; write one JSON object per line"),
     ],
 )
 def test_errors(tmp_path, rows, error):

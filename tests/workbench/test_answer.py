@@ -85,7 +85,7 @@ def test_leaving_out_a_shot_asks_the_rest(work: Workbench) -> None:
 def test_leaving_out_a_shot_is_refused_for_the_noisy_channel(work: Workbench) -> None:
     made = asked(work, k=3)
     split = replace(made, request=replace(made.request, prompts=[made.request.prompt]))
-    with pytest.raises(ConfigError, match="not worked out for the noisy channel.*method: rank"):
+    with pytest.raises(ConfigError, match="not supported for the noisy channel.*method: rank"):
         influence(split)
 
 
@@ -124,9 +124,9 @@ def test_feedback_becomes_a_shot_file(work: Workbench, capsys: pytest.CaptureFix
     selector.fit([])
     assert selector.pool[1].targets == ("play_music",)
     assert selector.pool[1].fields == dict(other.request.example.fields)
-    with pytest.raises(StoreError, match="is there already; give another name with -o"):
+    with pytest.raises(StoreError, match="exists already; give another name with -o"):
         write_shots(out, rows)
-    with pytest.raises(DataError, match="no output was called good or corrected yet"):
+    with pytest.raises(DataError, match="no output was judged good or corrected yet"):
         write_shots(work.base / "none.jsonl", [])
     with pytest.raises(DataError, match="a corrected output needs the text"):
         note(work.base, made, "corrected", " ")

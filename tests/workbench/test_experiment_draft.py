@@ -120,7 +120,7 @@ def test_what_a_page_must_not_start_is_refused(work: Workbench) -> None:
     model = "t: {engine: table, default: hash}"
     assert model in text
     server = text.replace(model, "t: {engine: openai, url: 'http://192.0.2.1', model: m}")
-    assert "the engine 'openai' may ask another machine, which this page" in told(work, server)
+    assert "the engine 'openai' may contact another machine, which this page" in told(work, server)
     program = text.replace(
         "prompt: [", "metrics: [{command: 'rm {hypothesis}', name: x}]\n  prompt: ["
     )
@@ -131,7 +131,7 @@ def test_what_a_page_must_not_start_is_refused(work: Workbench) -> None:
     (work.base / "mod.py").write_text("raise SystemExit('loaded')\n")
     assert "plug-in 'mod' is Python code" in told(work, text + "plugins: [mod]\n")
     aimed = text.replace("grid:", "grid:\n  models.t.window: [5]")
-    assert "the engine 'table' may ask" in told(work, aimed)
+    assert "the engine 'table' may contact" in told(work, aimed)
 
 
 def test_what_the_app_was_started_with_may_run(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_own_templates_render_in_the_sandbox(work: Workbench) -> None:
 def test_an_estimate_keeps_nothing(work: Workbench) -> None:
     lines, told = estimate_draft(work, draft_yaml(work, DRAFT), progress())
     assert len(lines) == 8 and lines[0][1] == "6" and int(lines[0][2].replace(",", "")) > 50
-    assert told.startswith("about ") and told.endswith("nothing was run or kept")
+    assert told.startswith("about ") and told.endswith("nothing was run or saved")
     assert not list((work.base).glob("runs/**/records.jsonl"))
 
 
@@ -192,7 +192,7 @@ def test_saving_writes_over_nothing(work: Workbench) -> None:
     text = draft_yaml(work, DRAFT)
     assert save_draft(work, text).read_text() == text
     assert save_draft(work, text).name == "tried.yaml"
-    with pytest.raises(StoreError, match=r"^tried\.yaml is there already with other content"):
+    with pytest.raises(StoreError, match=r"^tried\.yaml exists already with other content"):
         save_draft(work, text + "# more\n")
 
 

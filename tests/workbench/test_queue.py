@@ -30,7 +30,7 @@ def test_a_waiting_page_is_told_its_place_and_for_what() -> None:
     second, third = turns.join("an answer", "p2"), turns.join("a comparison", "p1")
     assert not turns.wait_for(second) and not turns.wait_for(third)
     assert turns.status_line(second) == (
-        "waiting, number 1 in the queue: an experiment of another page is going on, 0 s so far"
+        "waiting, number 1 in the queue: an experiment of another page is running, 0 s so far"
     )
     assert turns.status_line(third).startswith(
         "waiting, number 2 in the queue: an experiment of this page"
@@ -109,9 +109,9 @@ def test_a_handler_that_ends_or_is_closed_leaves_the_line() -> None:
     assert next(closed) == "asked b"
     waiting = handler(request, "c")
     said = next(waiting)["told"].value
-    assert said.startswith("waiting, number 1 in the queue: an answer of this page is going on")
+    assert said.startswith("waiting, number 1 in the queue: an answer of this page is running")
     assert said.endswith("; Stop leaves the queue")
     stop.set()
-    assert [one["told"].value for one in waiting] == ["stopped while waiting: nothing was asked"]
+    assert [one["told"].value for one in waiting] == ["stopped while waiting: nothing was sent"]
     closed.close()
     assert turns.wait_for(turns.join("an answer", "q"))

@@ -68,7 +68,9 @@ def test_without_its_data_the_row_is_typed(folder: Path, tmp_path: Path) -> None
         assert "is the same" in said
         screen, said = screen_of_record(work, browser.open("small", "3"), "r3")
         assert not screen.hand
-        assert said.startswith("opened, but it cannot be asked here: ") and "labels" in said
+        assert (
+            said.startswith("opened, but its prompt cannot be rendered here: ") and "labels" in said
+        )
         work.sources = {}
         with pytest.raises(DataError, match="no data to classify; start it with the experiment"):
             screen_of_record(work, browser.open("small", "1"), "r3")

@@ -48,7 +48,7 @@ def test_columns_answer_the_same_rows(work: Workbench) -> None:
 
 def test_the_table_has_intervals_and_wins_against_the_first(work: Workbench) -> None:
     head, lines = run(work).table()
-    assert head == ["", "asked", "acc", "n", "against A", "wins – ties – losses", "p"]
+    assert head == ["", "settings", "acc", "n", "against A", "wins – ties – losses", "p"]
     assert [line[0] for line in lines] == ["A", "B", "C"]
     assert lines[0][4:] == ["baseline", "", ""]
     assert lines[2][1] == "intent/plain · 2 random · seed 1"
@@ -98,7 +98,7 @@ def test_work_is_stopped_between_batches_and_goes_on(work: Workbench) -> None:
         return run_columns(work, BENCH, COLUMNS, progress)
 
     with pytest.raises(
-        StoppedError, match="^stopped; what was answered is kept, and running again"
+        StoppedError, match="^stopped; finished answers are saved, and running again"
     ):
         list(run_job(halting, stop))
     (records,) = (work.base / "runs" / "conditions").glob("*/records.jsonl")

@@ -128,7 +128,7 @@ def test_a_sound_folder_renders_as_in_this_process(folder: Path, work: Workbench
 def test_a_broken_chat_is_told_too(folder: Path, work: Workbench, chat: dict[str, Any]) -> None:
     changed(folder, lambda kept: kept["identity"]["engine"].update(chat=chat))
     (line,) = [one for one in seen(work).facts.splitlines() if "rendered again" in one]
-    assert "the chat template that was kept cannot be rendered: " in line or "refuses" in line
+    assert "the stored chat template cannot be rendered: " in line or "refuses" in line
 
 
 @pytest.mark.parametrize("command", [["show", "small#1/r3"], ["report", "small", "--appendix",

@@ -30,7 +30,7 @@ def test_names_that_are_no_plain_paths_are_refused(tmp_path: Path, name: str) ->
 def test_only_the_open_template_is_written_over(tmp_path: Path) -> None:
     made = save_template(tmp_path, "größe.j2", "a\n", "intent/plain")
     assert made == "prompts/größe.j2"
-    with pytest.raises(StoreError, match="is there already; open it from the list"):
+    with pytest.raises(StoreError, match="exists already; open it from the list"):
         save_template(tmp_path, "größe", "b\n", "intent/plain")
     assert (tmp_path / made).read_text("utf-8") == "a\n"
     assert save_template(tmp_path, "größe", "b\n", made) == made

@@ -220,7 +220,7 @@ def test_nothing_is_written_over(work: Workbench) -> None:
     file = work.write(work.export(one), "mine")
     before = file.read_bytes()
     assert work.write(work.export(one), "mine") == file
-    with pytest.raises(StoreError, match=r"mine.yaml is there already with other content"):
+    with pytest.raises(StoreError, match=r"mine.yaml exists already with other content"):
         work.write(work.export(replace(one, row=2)), "mine")
     assert file.read_bytes() == before
     for name in ("", "../x", "a b", "/etc/x"):
@@ -231,7 +231,7 @@ def test_nothing_is_written_over(work: Workbench) -> None:
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"row": 1000}, DataError, r"lines \[1000, 1000\] are asked for, but there are 164 rows"),
+        ({"row": 1000}, DataError, r"lines \[1000, 1000\] are requested, but there are 164 rows"),
         ({"row": 0}, DataError, "1 <= first <= last is needed"),
         ({"locale": "xx-XX"}, DataError, "no locale 'xx-XX'"),
         ({"locale": None}, DataError, "massive needs a locale"),

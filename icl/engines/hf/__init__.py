@@ -1,1 +1,1 @@
-"""Models of transformers, causal and encoder–decoder, in this process."""
+"""The engine for models of transformers, causal and encoder–decoder, in this process."""

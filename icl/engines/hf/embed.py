@@ -1,7 +1,7 @@
 """Texts as vectors: the mean of one layer's hidden states over a text's own tokens.
 
 Pires et al. 2019 (arXiv 1906.01502) pool so, and find languages nearest to each other in the
-middle layers: the lowest see words, the last ones the next word.
+middle layers: the lowest represent words, the last ones the next word.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TOKENS = 2048
-"""Positions forwarded at a time, padding included: all layers' states of them are in memory."""
+"""Positions forwarded at a time, with padding: the states of all layers are in memory."""
 
 
 def pick_layer(config: Any, layer: int | None, source: str) -> int:
-    """The layer that is read, from 0 (the embeddings): by default the middle one.
+    """Return the number of the layer to read, from 0 (the embeddings); by default the middle one.
 
-    Of an encoder-decoder model those of the encoder are counted.
+    Of an encoder-decoder model the layers of the encoder are counted.
 
     Raises:
         EngineError: there is no such layer.
@@ -57,10 +57,10 @@ def pick_layer(config: Any, layer: int | None, source: str) -> int:
 def embed(
     lm: CausalModel | Seq2SeqModel, codec: Codec, texts: Sequence[str], layer: int, window: int
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Vectors of texts, in batches of like length padded at the right.
+    """Return vectors of texts, computed in batches of similar length padded at the right.
 
-    Special tokens are forwarded and left out of the mean; what is longer than the window loses
-    its end, and that is told. A text without a token is all zeros.
+    Special tokens are forwarded but left out of the mean; a text longer than the window is cut
+    at its end, with a warning. The vector of a text without tokens is all zeros.
 
     Returns:
         (texts, features), float32.
@@ -97,7 +97,7 @@ def embed(
 def _batches(
     full: Sequence[int], rows: Sequence[tuple[int, ...]], together: bool
 ) -> Iterator[list[int]]:
-    """Indices of rows of like length, the longest first; alone where padding is not right."""
+    """Yield indices of rows of similar length, longest first; one by one if padding is wrong."""
     batch: list[int] = []
     for i in sorted(full, key=lambda i: (-len(rows[i]), i)):
         if batch and (not together or len(rows[batch[0]]) * (len(batch) + 1) > _TOKENS):
@@ -116,7 +116,7 @@ def _means(
     front: int,
     back: int,
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Means over the own tokens of each row: (rows, features)."""
+    """Return means over the own tokens of each row: (rows, features)."""
     width = len(rows[0])
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     real, own = torch.zeros_like(ids), torch.zeros_like(ids)

@@ -66,7 +66,7 @@ ENGINE_VERSION = 1
 
 @dataclass
 class HFEngine(ModelEntry):
-    """A language model, causal or encoder-decoder as its config says.
+    """A language model of transformers, causal or encoder-decoder as its config says.
 
     Its files are read at first need, its weights at the first answer.
 
@@ -87,13 +87,13 @@ class HFEngine(ModelEntry):
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
     def at_hand(self) -> bool:
-        """Whether :meth:`open` needs neither a download nor a conversion."""
+        """Return whether :meth:`open` needs neither a download nor a conversion."""
         from icl.engines.hf.weights.find import at_hand
 
         return self._codec is not None or at_hand(self.source, self.revision)
 
     def open(self) -> HFEngine:
-        """Find the files, read config and tokenizer; no weights. Called at first need.
+        """Find the files; read config and tokenizer, but no weights. Called when first needed.
 
         Raises:
             ModelError: not found, not readable, no causal model, or an option that is unknown.
@@ -120,7 +120,7 @@ class HFEngine(ModelEntry):
         return self
 
     def _read_forms(self, weights: Weights, tokenizer: Any, wording: Wording) -> None:
-        """Find out how prompts and choices become tokens."""
+        """Set how prompts and choices become tokens, from the model's files and options."""
         for_pairs = {
             "mode": self.mode,
             "source_language": self.source_language,
@@ -157,7 +157,7 @@ class HFEngine(ModelEntry):
         self._form, self._codec = make_form(codec, entry, ends), codec
 
     def load(self) -> HFEngine:
-        """Load the weights and find out how the model can be run. Called at first need.
+        """Load the weights and test how the model can run. Called when first needed.
 
         Raises:
             ModelError: weights that are missing, damaged or not of this architecture.
@@ -184,7 +184,7 @@ class HFEngine(ModelEntry):
         return self
 
     def close(self) -> None:
-        """Give the weights' memory back; they are read again at the next answer."""
+        """Free the weights' memory; the next answer loads them again."""
         import gc
 
         import torch
@@ -197,21 +197,21 @@ class HFEngine(ModelEntry):
 
     @property
     def weights(self) -> Weights:
-        """Where the model's files are, their hash, and what they say about their licence."""
+        """The model's files: their folder, hash and licence."""
         self.open()
         assert self._weights is not None
         return self._weights
 
     @property
     def codec(self) -> Codec:
-        """The tokenizer with its BOS rule."""
+        """The tokenizer with its rule for BOS."""
         self.open()
         assert self._codec is not None
         return self._codec
 
     @property
     def form(self) -> Form:
-        """How prompts and choices become tokens: flat, or as turns of a chat."""
+        """The form of prompts and choices: flat text, or turns of a chat."""
         self.open()
         assert self._form is not None
         return self._form
@@ -225,29 +225,29 @@ class HFEngine(ModelEntry):
 
     @property
     def formats(self) -> Formats:
-        """The number formats that the weights are loaded in."""
+        """The number formats of the weights."""
         self.open()
         assert self._formats is not None
         return self._formats
 
     def rows(self, n_tokens: int) -> int:
-        """Texts of so many tokens to answer at a time: a power of two up to 64."""
+        """Return how many texts of ``n_tokens`` to answer at a time: a power of two up to 64."""
         self.load()
         return count_rows_beside(self._config, self.formats.compute, self.torch_device, n_tokens)
 
     def computed(self) -> dict[str, int]:
-        """Positions forwarded since loading; ``unique`` are those that the answers depend on."""
+        """Return positions forwarded since loading; ``unique`` are those that answers depend on."""
         if self._lm is None:
             return {"forwarded": 0, "unique": 0}
         unique = self._tree.unique_tokens if self._tree is not None else 0
         return {"forwarded": self._lm.work.forwarded_tokens, "unique": unique}
 
     def provenance(self) -> dict[str, JSON]:
-        """What was found in memory after loading: the proof of width; empty before."""
+        """Return the proof of width, made from memory after loading; empty before."""
         return dict(self._facts)
 
     def identity(self) -> dict[str, JSON]:
-        """What of the model changes an answer: weights, precisions, tokenizer, form, window."""
+        """Return what changes the answers: weights, precisions, tokenizer, form, window."""
         weights = self.weights
         return {
             "kind": "hf",
@@ -264,19 +264,19 @@ class HFEngine(ModelEntry):
         }
 
     def sent(self, prompt: Prompt) -> str:
-        """The text sent for a prompt; in a chat with the turns' special tokens."""
+        """Return the text sent for a prompt; in a chat with the turns' special tokens."""
         return self.form.text(prompt)
 
     def choice(self, choice: Choice) -> Choice:
-        """The choice as it is scored; in a chat without leading space, ended by the turn."""
+        """Return the choice as it is scored; in a chat without leading space, ended by the turn."""
         return choice if self.chat == "never" else self.form.choice(choice)
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent for a prompt, BOS included."""
+        """Return the tokens sent for a prompt, with BOS."""
         return self.form.tokens(prompt)
 
     def embed(self, texts: Sequence[str], layer: int | None = None) -> Any:
-        """The mean hidden states of texts: see :func:`icl.engines.hf.embed.embed`."""
+        """Return the mean hidden states of texts: see :func:`icl.engines.hf.embed.embed`."""
         from icl.engines.hf.embed import embed, pick_layer
 
         found = pick_layer(self.open()._config, layer, self.source)
@@ -284,18 +284,18 @@ class HFEngine(ModelEntry):
         return embed(self.lm, self.codec, written, found, self.window)
 
     def embedding(self, layer: int | None = None) -> dict[str, JSON]:
-        """What changes a text's vector: the model as it is loaded, and the layer."""
+        """Return what changes a text's vector: the model as it is loaded, and the layer."""
         from icl.engines.hf.embed import pick_layer
 
         found = pick_layer(self.open()._config, layer, self.source)
         return {"model": digest(self.identity())[:16], "layer": found}
 
     def vocabulary(self) -> int:
-        """The number of token ids that the model has logits of."""
+        """Return the number of token ids that the model has logits of."""
         return len(self.lm.model.get_output_embeddings().weight)
 
     def room(self, answer_tokens: int) -> int:
-        """Tokens that a prompt may have beside an answer of so many."""
+        """Return how many tokens a prompt may have if the answer has ``answer_tokens``."""
         window: int = self.window
         pair = self.open()._pair
         return window - answer_tokens if pair is None else pair.room(window, answer_tokens)
@@ -308,17 +308,17 @@ class HFEngine(ModelEntry):
         stop: threading.Event | None = None,
         masks: Sequence[TokenMask | None] | None = None,
     ) -> Iterator[tuple[int, Output]]:
-        """Generate for all prompts as one batch; outputs come as they finish.
+        """Generate for all prompts as one batch; yield outputs as they finish.
 
         Args:
-            prompts: what is asked.
+            prompts: the prompts to answer.
             sampling: how tokens are drawn.
-            on_token: hears the text of each prompt's first output as it comes.
+            on_token: gets the text of each prompt's first output as it comes.
             stop: ends all outputs early once it is set.
-            masks: one for each prompt, or None where its answer is held to nothing.
+            masks: one for each prompt, or None where its answer is not restricted.
 
         Raises:
-            EngineError: sampling settings without meaning, or a mask that allows nothing.
+            EngineError: sampling settings out of range, or a mask that allows nothing.
             WindowError: a prompt leaves no room for ``max_tokens``.
             OutOfMemory: the batch does not fit; give fewer prompts.
         """
@@ -347,7 +347,7 @@ class HFEngine(ModelEntry):
                 yield i, replace(made, text=text, prompt_tokens=n_tokens[i])
 
     def _requests(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Sequence[Any]]:
-        """The prompts as tokens, in groups that are generated together."""
+        """Yield the prompts as tokens, in groups that are generated together."""
         from icl.engines.hf.causal.decode import DecodeRequest
 
         if (pair := self.open()._pair) is not None:
@@ -366,7 +366,7 @@ class HFEngine(ModelEntry):
         yield requests
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        """Log-likelihood of each continuation; those of one prompt share its forward pass.
+        """Yield the log-likelihood of each continuation; those of one prompt share a forward pass.
 
         Raises:
             ChoiceError: choices of a prompt that are empty, doubled or equal as tokens.
@@ -390,7 +390,7 @@ class HFEngine(ModelEntry):
             yield from assign_scores(*planned[i], sums)
 
     def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[TokenScore]:
-        """What the model expected at every token of a prompt with an answer behind it.
+        """Return the tokens of prompt and answer with log-probabilities and ``top`` alternatives.
 
         Raises:
             EngineError: an encoder-decoder model, or a text without tokens.
@@ -401,7 +401,7 @@ class HFEngine(ModelEntry):
         return inspect_tokens(self.lm, self.form, prompt, answer, top, self.window)
 
     def score_plain(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        """The same as :meth:`score`, every pair forwarded alone: slow, the reference."""
+        """Score as :meth:`score` does, but with every pair forwarded alone: slow, the reference."""
         from icl.engines.hf.causal.score import assign_scores, score_whole
         from icl.engines.hf.seq2seq.forward import Seq2SeqModel
         from icl.engines.hf.seq2seq.score import score_pair_plain
@@ -416,7 +416,7 @@ class HFEngine(ModelEntry):
     def _plans(
         self, items: Sequence[tuple[Prompt, str]]
     ) -> Iterator[tuple[dict[str, list[int]], ChoicePlan]]:
-        """For each distinct text sent: its choices with their indices, and their tokens."""
+        """Yield for each distinct text: its choices with their indices, and their tokens."""
         from icl.engines.hf.causal.score import group_by_prefix, plan_choices
 
         for prompt, choices in group_by_text(items, self.sent):
@@ -431,7 +431,7 @@ class HFEngine(ModelEntry):
                 yield own, plan_choices(prompt_ids, *made, window, self.codec.start)
 
     def _ends(self) -> frozenset[int]:
-        """The tokens that end an answer: of generation config, tokenizer and chat template."""
+        """Return the tokens that end an answer: of generation config, tokenizer, chat template."""
         ends = {self.codec.tokenizer.eos_token_id, self.form.end_id}
         for config in (self.lm.model.generation_config, self._config):
             own = getattr(config, "eos_token_id", None)
@@ -439,7 +439,7 @@ class HFEngine(ModelEntry):
         return frozenset(ends - {None})
 
     def _model_window(self) -> int:
-        """The tokens that the model was made for; 0 if nothing says."""
+        """Return the model's own window in tokens; 0 if its files do not say."""
         if self._pair is not None:
             return self._pair.own_window
         assert self._codec is not None  # asked while the engine opens, too

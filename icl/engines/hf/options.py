@@ -1,4 +1,4 @@
-"""What an experiment's model entry may say to the engine for models of transformers."""
+"""Options of a model's entry in an experiment, for models of transformers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Bos = Literal["auto", "always", "never"]
 
 
 class _EngineWindow:
-    """The engine's window: the number given, else the model's own, read when first asked for."""
+    """The engine's window: the number given, or else the model's own, read when first needed."""
 
     def __get__(self, engine: Any, owner: type) -> int:
         if engine is None:
@@ -38,58 +38,61 @@ class _EngineWindow:
 
 @dataclass
 class ModelEntry:
-    """The options of a model; those of other kinds of models are refused when it is opened."""
+    """The options of a model; opening it refuses options of another kind of model."""
 
     source: str
     """Hub id, local folder, path of a ``.gguf`` file, or ``pypi:<distribution>``."""
     revision: str | None = None
-    """Commit, tag or branch of a hub id; the newest where it is missing."""
+    """Commit, tag or branch of a hub id; the newest by default."""
     width: Width = "auto"
     """``fp32``, ``bf16``, ``fp16``, or ``int8``, ``nf4``, ``fp4`` through bitsandbytes.
 
     ``auto``: the checkpoint's own; on a CPU float32, unless it computes in bfloat16.
     """
     device: str = "auto"
-    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: an accelerator where there is one.
-
-    ``balanced`` spreads the layers over all GPUs, ``offload`` over GPUs, host memory and disk.
-    """
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto``: an accelerator if there is one.
+    ``balanced`` spreads the layers over all GPUs, ``offload`` over GPUs, host memory and disk."""
     window: _EngineWindow = _EngineWindow()
-    """Tokens of prompt and answer together, of an encoder-decoder model those of the prompt; not
-    given: what the model was made for."""
+    """Most tokens of prompt and answer together, or of the prompt for an encoder-decoder model; by
+    default the model's own limit."""
     bos: Bos = "auto"
-    """Begin-of-text token in front: as the tokenizer does, ``always`` or ``never``."""
+    """Begin-of-text token before the text: as the tokenizer does, ``always`` or ``never``."""
     chat: Mapping[str, Any] | str = "never"
     """``use``, ``shots``, ``system`` and ``assistant_prefix``; one word alone means ``use``."""
     chat_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """What the chat template is told, such as ``enable_thinking: false``."""
+    """Variables for the chat template, such as ``enable_thinking: false``."""
     chat_date: str = DATE
-    """The day that a chat template sees, so that prompts never change with the day."""
+    """Date that a chat template sees; it is fixed, so that prompts do not change from day to
+    day."""
     reasoning: Sequence[str] | str = "auto"
-    """The two texts around a block of reasoning; ``auto``: of the chat template, or ``never``."""
+    """The two texts around a block of reasoning; ``auto``: from the chat template, or ``never``."""
     prefix: str = ""
-    """Put before every prompt, as AlexaTM's ``[CLM] `` or a task prefix of T5."""
+    """Text before every prompt, such as AlexaTM's ``[CLM] `` or a task prefix of T5."""
     newline: str | None = None
-    """Sent for every line break, as ``<br>``, for tokenizers that drop them; read back after."""
+    """Text sent for every line break, such as ``<br>``, for tokenizers that drop them; outputs are
+    converted back."""
     mode: Mode | None = None
-    """Of encoder-decoder models: ``denoising`` repeats the prompt in the decoder; ``default``."""
+    """For encoder-decoder models: ``denoising`` repeats the prompt in the decoder; ``default``."""
     source_language: str | None = None
-    """Of encoder-decoder models whose tokenizer marks texts with languages, as it spells them."""
+    """For encoder-decoder models whose tokenizer marks the language: the source language, as it
+    spells it."""
     target_language: str | None = None
-    """Likewise the language that the decoder writes."""
+    """The same for the language that the decoder generates."""
     cache_bytes: int = 1 << 29
-    """Upper bound of the keys and values of the choices scored at a time."""
+    """Most bytes for keys and values of the choices that are scored at once."""
     int8_threshold: float = 6.0
-    """``int8``: columns with larger activations are multiplied unquantized; 0: none are."""
+    """``int8``: columns with larger activations are multiplied without quantization; 0: none
+    are."""
     double_quant: bool = False
-    """``nf4``, ``fp4``: whether the scales are quantized too, 0.04 bytes a weight less."""
+    """``nf4``, ``fp4``: whether the scales are quantized too, which saves 0.04 bytes per weight."""
     max_memory: MaxMemory = None
-    """``balanced``, ``offload``: weights on each GPU (``20GB``), or by device, ``cpu`` too."""
+    """``balanced``, ``offload``: memory for weights on each GPU (``20GB``), or by device, also
+    ``cpu``."""
     check_memory: bool = True
-    """Whether a model that cannot fit is refused before it is read."""
+    """Whether a model that cannot fit into memory is refused before it is read."""
 
     def check_words(self) -> None:
-        """Raise where ``bos`` or ``mode`` is none of the accepted words.
+        """Check that ``bos`` and ``mode`` are accepted words.
 
         Raises:
             ModelError: with the accepted ones.
@@ -102,12 +105,12 @@ class ModelEntry:
 
     @property
     def wording(self) -> Wording:
-        """What is written otherwise for this model."""
+        """How texts are changed for this model: prefix and line breaks."""
         return Wording(self.prefix, self.newline)
 
     @property
     def placement(self) -> Placement:
-        """Where the weights go, by what is free now."""
+        """The devices of the weights, chosen by the memory that is free now."""
         return place(self.device, self.max_memory)
 
     @property

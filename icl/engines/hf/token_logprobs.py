@@ -1,4 +1,4 @@
-"""What a causal model expected at every token of a text: log-probabilities and alternatives."""
+"""Log-probabilities and likeliest alternatives at every token of a text, by a causal model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = 16
 def inspect_tokens(
     lm: CausalModel | Seq2SeqModel, form: Form, prompt: Prompt, answer: str, top: int, window: int
 ) -> list[TokenScore]:
-    """The tokens of a prompt with an answer behind it.
+    """Return the tokens of a prompt and its answer with their log-probabilities.
 
     This is :meth:`icl.engines.protocol.InspectableEngine.inspect`.
 
@@ -49,7 +49,7 @@ def inspect_tokens(
 
 
 def _tokens(form: Form, prompt: Prompt, answer: str) -> list[Token]:
-    """Flat text is tokenized with its answer; in a chat the answer follows the turns."""
+    """Tokenize flat text with its answer; in a chat append the answer after the turns."""
     if not answer:
         return form.tokens(prompt)
     if isinstance(form, FlatForm):
@@ -68,7 +68,7 @@ def _tokens(form: Form, prompt: Prompt, answer: str) -> list[Token]:
 def score_tokens(
     lm: CausalModel, tokens: Sequence[Token], decode: Callable[[int], str], top: int
 ) -> list[TokenScore]:
-    """Each token with its log-probability behind those before it, and the likeliest ones there.
+    """Return each token with its log-probability after those before, and the likeliest there.
 
     One forward pass; the vocabulary projection runs on :data:`ROWS` positions at a time.
 

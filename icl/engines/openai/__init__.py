@@ -1,4 +1,4 @@
-"""The engine for servers that speak OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama, hosted."""
+"""The engine for servers with OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama, hosted models."""
 
 from __future__ import annotations
 

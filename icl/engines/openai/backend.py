@@ -1,4 +1,4 @@
-"""The model that a server serves, as requests need it: the way there, and what was found out."""
+"""One model of one server: its connection and the capabilities found by requests."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = ["Backend"]
 
 @dataclass
 class Backend:
-    """One model of one server; what the server is gets asked once, at first need."""
+    """One model of one server; its capabilities are requested once, when first needed."""
 
     link: Link
-    """The way to the server."""
+    """The connection to the server."""
     model: str
-    """The model's name, as the server calls it."""
+    """The model's name on the server."""
     api: str = "auto"
     """``completions``, ``chat``, or ``auto``: what the server offers."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """More of every request's body; what it says stands, and null removes."""
     tokenizer: str | None = None
-    """Folder or hub id of a tokenizer to count with."""
+    """Folder or hub id of a tokenizer that counts tokens."""
     asked_window: int | None = None
     """The window given in the model's entry; None: what the server says."""
     blocks: tuple[Delimiters, ...] = ()
@@ -54,7 +54,7 @@ class Backend:
 
     @property
     def facts(self) -> ServerCapabilities:
-        """What the server is; it is asked once.
+        """Capabilities of the server, requested once.
 
         Raises:
             EngineError: it cannot be reached, refuses the key, or does not serve the model.
@@ -66,12 +66,12 @@ class Backend:
 
     @property
     def chat(self) -> bool:
-        """Whether turns are sent; else the prompt's text."""
+        """Whether requests send turns instead of the prompt's text."""
         return self.facts.api == "chat"
 
     @property
     def counted(self) -> TokenCounter:
-        """What counts tokens; ``counted.how`` says whether they are exact."""
+        """The token counter; ``counted.how`` says whether its counts are exact."""
         with self._lock:
             if self._counted is None:
                 self._counted = TokenCounter(self.link, self.model, self.chat, self.tokenizer)
@@ -79,7 +79,7 @@ class Backend:
 
     @property
     def window(self) -> int:
-        """Tokens of prompt and answer together: those given, else what the server says.
+        """Tokens of prompt and answer together: as given, or else as the server reports.
 
         Raises:
             ModelError: none is given, and the server does not say.
@@ -92,15 +92,15 @@ class Backend:
             return self._found_window
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """Count the tokens sent for a prompt, or guess at them: their ids are then -1."""
+        """Return the tokens sent for a prompt; where only estimated, their ids are -1."""
         return self.counted.tokens(prompt)
 
     def shown(self, choices: Sequence[str]) -> list[str]:
-        """Give the choices as the model writes them: a chat turn begins without white space."""
+        """Return the choices as the model writes them: in a chat without white space in front."""
         return [trim_opening(choice) for choice in choices] if self.chat else list(choices)
 
     def request(self, prompt: Prompt, max_tokens: int) -> tuple[str, dict[str, Any]]:
-        """Make the path and the body of a request that is greedy so far."""
+        """Make path and body of a greedy request for at most ``max_tokens`` tokens."""
         chat = self.chat
         path = "/chat/completions" if chat else "/completions"
         sent: dict[str, Any] = (
@@ -114,7 +114,7 @@ class Backend:
         return apply_extra(sent, self.extra)
 
     def check_room(self, prompt: Prompt, count: int, more: int) -> None:
-        """Refuse a prompt of ``count`` tokens that leaves no room for ``more``.
+        """Check that a prompt of ``count`` tokens leaves room for ``more`` tokens.
 
         Raises:
             WindowError: together they are longer than the window.

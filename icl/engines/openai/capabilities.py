@@ -1,4 +1,4 @@
-"""What a server is, found out once by asking it: its kind of completion, log-probabilities, window.
+"""The capabilities of a server, found by requests: kind of completion, log-probabilities, window.
 
 Servers differ: vLLM and llama-cpp-python echo prompts with log-probabilities, hosted chat models
 give the likeliest tokens of their answer, others give no numbers at all.
@@ -28,14 +28,14 @@ NO_NUMBERS = (400, 403, 422, 501)
 
 @dataclass(frozen=True, slots=True)
 class ServerCapabilities:
-    """What was found out."""
+    """What requests have shown about a server."""
 
     api: str
     """``completions`` or ``chat``."""
     echo: int | None = None
-    """Where prompts are echoed with log-probabilities: tokens listed less tokens counted."""
+    """If prompts are echoed with log-probabilities: tokens listed minus tokens counted."""
     top: int = 0
-    """How many of the likeliest tokens are told; 0: none."""
+    """The number of likeliest tokens that the server lists; 0: none."""
     limit: str = "max_tokens"
     """How ``max_tokens`` is called: newer hosted models refuse the old name."""
     hides_bytes: bool = False
@@ -69,7 +69,7 @@ def list_top(choice: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def probe(link: Link, model: str, api: str, extra: Mapping[str, Any]) -> ServerCapabilities:
-    """Ask for a token or two and look at what comes back.
+    """Find a server's capabilities with requests for one token each.
 
     Raises:
         EngineError: nobody is there, the key is refused, the model is not served.
@@ -164,7 +164,7 @@ def _chat(link: Link, model: str, extra: Mapping[str, Any]) -> ServerCapabilitie
 
 
 def _offered(link: Link, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer, or None where the server does not take these numbers."""
+    """Return the answer, or None if the server does not accept these parameters."""
     request = ServerRequest(path, body, _whole, most_tokens=(20, 1), kept=False, probe=True)
     try:
         data: dict[str, Any] = link.one(request)
@@ -194,7 +194,7 @@ def _echoed(data: Mapping[str, Any] | None) -> bool:
 
 
 def _shift(data: Mapping[str, Any], text: str) -> int | None:
-    """Tokens that the echo lists less those that the server counts; None: no echo with numbers."""
+    """Return the tokens that the echo lists minus those the server counts; None without echo."""
     numbers = _logprobs(data)
     tokens, logprobs = numbers.get("tokens") or [], numbers.get("token_logprobs") or []
     said = data["choices"][0].get("text") or ""
@@ -207,7 +207,7 @@ def _shift(data: Mapping[str, Any], text: str) -> int | None:
 
 
 def list_served(link: Link) -> list[dict[str, Any]]:
-    """What the server lists under ``/models``; empty where it lists nothing."""
+    """Return the entries that the server lists under ``/models``; empty if there are none."""
     try:
         data = link.one(ServerRequest("/models", None, lambda data: data, kept=False, probe=True))
     except (RefusalError, RetryError):
@@ -217,7 +217,7 @@ def list_served(link: Link) -> list[dict[str, Any]]:
 
 
 def _not_served(link: Link, model: str, error: RefusalError) -> EngineError:
-    """The refusal, with the models that there are."""
+    """Return the refusal as an error that names the models which the server has."""
     if error.status not in (400, 404):
         return error
     known = [str(entry["id"]) for entry in list_served(link)]
@@ -227,7 +227,7 @@ def _not_served(link: Link, model: str, error: RefusalError) -> EngineError:
 
 
 def find_window(link: Link, model: str) -> int:
-    """The tokens that the server says fit.
+    """Return the window that the server reports, in tokens.
 
     Raises:
         ModelError: it does not say.
@@ -236,7 +236,7 @@ def find_window(link: Link, model: str) -> int:
         if size := read_count(told):
             return size
     raise ModelError(
-        f"{link.url} does not tell the window of {model!r}; set window: N (tokens of prompt and "
+        f"{link.url} does not report the window of {model!r}; set window: N (tokens of prompt and "
         "answer together) in its entry"
     )
 

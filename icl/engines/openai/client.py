@@ -1,6 +1,6 @@
-"""Requests to a server: bounded concurrency, retries, rate limits, deadlines, money, cancelling.
+"""Requests to a server: concurrency, retries, rate limits, time limits, costs, cancellation.
 
-Each call of :meth:`Link.each` runs an event loop in a thread of its own and leaves nothing behind.
+Each call of :meth:`Link.each` runs an event loop in its own thread, which ends with the call.
 Back-off with full jitter: Brooker 2015, "Exponential Backoff And Jitter", AWS Architecture Blog.
 """
 
@@ -38,31 +38,31 @@ __all__ = ["Job", "RequestLimits", "Link", "StreamPiece", "Price", "ServerReques
 
 
 CALM_S = 0.05
-"""Seconds between two looks at whether somebody wants to stop."""
+"""Seconds between two checks for a cancellation."""
 LONGEST_BACKOFF_S = 30.0
 LONGEST_WAIT_S = 120.0
-"""A server that asks to wait longer than this ends the run, which can be resumed."""
+"""If a server asks for a longer pause, in seconds, the run ends; it can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Money for a million tokens; the unit is the reader's."""
+    """Money per million tokens, in any currency."""
 
     input: float
     output: float
 
     def of(self, prompt_tokens: float, output_tokens: float) -> float:
-        """What so many tokens cost."""
+        """Return the cost of the given numbers of tokens."""
         return (self.input * prompt_tokens + self.output * output_tokens) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """How hard a server is asked."""
+    """Limits on how many requests a server gets, and how long each may take."""
 
     concurrency: int = 8
     timeout_s: float = 60.0
-    """For one request as a whole, however slowly its answer drips."""
+    """Seconds for one request in total, even if the answer is still arriving."""
     requests_per_minute: float | None = None
     retries: int = 5
     backoff_s: float = 0.5
@@ -71,28 +71,29 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
-    """One request, and how to read its answer."""
+    """A request, with the function that reads its answer."""
 
     path: str
     body: dict[str, Any] | None
-    """None is a GET."""
+    """None makes a GET request."""
     read: Callable[[Any], Any]
-    """What is needed of the answer as plain JSON; raises :class:`TemporaryError` where broken."""
+    """Returns the needed part of the answer as plain JSON; raises :class:`TemporaryError` if
+    broken."""
     place: str = ""
-    """Tells equal requests of one call apart."""
+    """Distinguishes equal requests within one call."""
     most_tokens: tuple[int, int] = (0, 0)
-    """Prompt and output tokens that it may be billed for."""
+    """The most prompt and output tokens that may be billed."""
     probe: bool = False
-    """Finds out what the server is: at most three tries, and one if nobody is there."""
+    """Whether it finds out capabilities: three tries at most, only one if the server is down."""
     kept: bool = True
-    """Whether the ledger keeps the answer."""
+    """Whether the ledger saves the answer."""
     hear: Callable[[str], None] | None = None
-    """Is told the text of a stream as it comes."""
+    """Called with each piece of a streamed text."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPiece:
-    """Text of a stream on its way."""
+    """A piece of a streamed text."""
 
     text: str
 
@@ -102,7 +103,7 @@ Job: TypeAlias = "Callable[[Session, Callable[[StreamPiece], None]], Awaitable[A
 
 @dataclass
 class Link:
-    """The way to one server."""
+    """The connection to one server."""
 
     url: str
     limits: RequestLimits
@@ -112,9 +113,9 @@ class Link:
     key: str = field(default="", repr=False)
     ledger: Ledger = field(default_factory=Ledger)
     spent: float = 0.0
-    """Money that this model has cost, earlier runs included."""
+    """Money that this model has cost, including earlier runs."""
     promised: float = 0.0
-    """What the requests in flight may cost at most."""
+    """The most that the requests in flight may cost."""
     _next: float = 0.0
     _paused_until: float = 0.0
     _tls: Any = field(default=None, repr=False)
@@ -125,7 +126,7 @@ class Link:
         stop: threading.Event | None = None,
         lenient: bool = False,
     ) -> Iterator[tuple[int, Any]]:
-        """Results as they finish, with their index; fewer of them if ``stop`` was set.
+        """Yield results with their index as they finish; not all of them if ``stop`` was set.
 
         After an error no further job begins, those in flight are finished and given out, and
         the first error is raised. Closing the iterator cancels what is in flight. With ``lenient``
@@ -150,7 +151,7 @@ class Link:
             thread.join()
 
     def one(self, request: ServerRequest) -> Any:
-        """The answer to a single request."""
+        """Return the value read from the answer to a single request."""
 
         async def job(session: Session, _: Callable[[StreamPiece], None]) -> Any:
             return (await session.ask(request)).value
@@ -159,7 +160,7 @@ class Link:
         return value
 
     def client(self) -> httpx.AsyncClient:
-        """A client for one call; certificates are read once."""
+        """Make an HTTP client for one call; certificates are read only once."""
         local = httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
         if self._tls is None:
             self._tls = httpx.create_ssl_context() if self.url.startswith("https") else False
@@ -175,7 +176,7 @@ class Link:
         )
 
     def promise(self, most: float) -> None:
-        """Set money aside for a request.
+        """Reserve money for a request.
 
         Raises:
             CostError: it could cost more than is left.
@@ -183,13 +184,13 @@ class Link:
         if self.max_cost is not None and self.spent + self.promised + most > self.max_cost:
             raise CostError(
                 f"max_cost {self.max_cost:g} of {self.asked.model!r} is reached ({self.spent:.4f} "
-                f"spent, the next request may cost {most:.4f}); what was answered is kept: raise "
+                f"spent, the next request may cost {most:.4f}); finished answers are saved: raise "
                 "max_cost and run the same command again"
             )
         self.promised += most
 
     async def turn(self) -> None:
-        """Wait for the end of a pause that the server asked for, and for the rate limit."""
+        """Wait for the end of a pause requested by the server, and for the rate limit."""
         while (wait := self._paused_until - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         if self.limits.requests_per_minute:
@@ -198,13 +199,13 @@ class Link:
             await asyncio.sleep(at - time.monotonic())
 
     def pause(self, seconds: float) -> None:
-        """Nobody asks before so many seconds are over."""
+        """Let no request start within the next ``seconds``."""
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
 
 @dataclass
 class _Main:
-    """One call's event loop, in its thread."""
+    """The event loop of one call, in its own thread."""
 
     link: Link
     jobs: Sequence[Job]
@@ -295,13 +296,13 @@ def _noted(hear: Callable[[str], None], told: list[str]) -> Callable[[str], None
 
 @dataclass
 class Session:
-    """A link with an open client."""
+    """A connection with an open HTTP client."""
 
     link: Link
     client: httpx.AsyncClient
 
     async def ask(self, request: ServerRequest) -> ServerAnswer:
-        """The answer to a request, from the ledger where an earlier run was given it.
+        """Return the answer to a request, from the ledger if an earlier run received it.
 
         Raises:
             EngineError: refused, or failed as often as is allowed.
@@ -354,7 +355,7 @@ class Session:
             self.link.ledger.add(answer)
 
     async def _wait(self, problem: TemporaryError, attempt: int, key: str) -> None:
-        """As long as the server said, else a random share of the back-off."""
+        """Wait as long as the server requests, or else a random share of the back-off."""
         wait = problem.after_s
         if wait is None:
             chance = random.Random(f"{os.getpid()}:{key}:{attempt}")
@@ -362,8 +363,8 @@ class Session:
             wait = chance.uniform(0, min(LONGEST_BACKOFF_S, longest))
         elif wait > LONGEST_WAIT_S:
             raise EngineError(
-                f"{self.link.url} asks to wait {wait:.0f} s ({problem}); what was answered is "
-                "kept: run the same command again then"
+                f"{self.link.url} asks to wait {wait:.0f} s ({problem}); finished answers "
+                "are saved: run the same command again then"
             )
         if problem.everyone:
             self.link.pause(wait)
@@ -371,7 +372,7 @@ class Session:
             await asyncio.sleep(wait)
 
     async def _once(self, request: ServerRequest, told: list[str]) -> tuple[Any, Any]:
-        """One try: the JSON of the answer, and what was read of it."""
+        """Send the request once; return the answer's JSON and the value read from it."""
         path = request.path
         url = self.link.url + path if path.startswith("/") else path
         method = "GET" if request.body is None else "POST"

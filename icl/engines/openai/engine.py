@@ -1,4 +1,4 @@
-"""The engine that asks a server: options, identity, generation and ranking."""
+"""The engine that sends requests to a server: options, identity, generation and ranking."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Ranking = Literal["auto", "echo", "first_token", "generate"]
 
 
 class _ServerWindow:
-    """The window given in the entry, else the server's, asked for at first need."""
+    """The window given in the entry, or else the server's, requested when first needed."""
 
     def __get__(self, engine: OpenAIEngine | None, owner: type) -> int:
         if engine is None:
@@ -48,7 +48,7 @@ class _ServerWindow:
 
 @dataclass
 class OpenAIEngine:
-    """A model behind a server's URL; nothing is asked before something is needed.
+    """A model behind a server's URL; no request is sent before its answer is needed.
 
     >>> engine = OpenAIEngine("http://127.0.0.1:8000/v1", "Qwen/Qwen3-0.6B")   # doctest: +SKIP
     >>> engine.ranked_by([" yes", " no"])                                      # doctest: +SKIP
@@ -58,31 +58,31 @@ class OpenAIEngine:
     source: str
     """The URL up to ``/v1``."""
     model: str
-    """The model's name, as the server calls it."""
+    """The model's name on the server."""
     api_key_env: str | None = None
-    """Environment variable that holds the key; keys stand nowhere else."""
+    """Environment variable that holds the key; keys are stored nowhere else."""
     api: Api = "auto"
     """``completions`` sends the prompt's text, ``chat`` its turns; ``auto``: text if it can."""
     ranking: Ranking = "auto"
-    """How choices are ranked; ``auto`` takes the first of these that the server offers."""
+    """How choices are ranked; ``auto`` uses the first of these that the server supports."""
     window: _ServerWindow = _ServerWindow()
     """Tokens of prompt and answer together; not given: what the server says."""
     tokenizer: str | None = None
-    """Folder or hub id of a tokenizer to count with, where the server counts nothing."""
+    """Folder or hub id of a tokenizer for counting, if the server counts no tokens."""
     concurrency: int = 8
-    """Requests on their way at a time."""
+    """Most requests at the same time."""
     timeout_s: float = 60.0
-    """For one answer as a whole."""
+    """Most seconds for one whole answer."""
     requests_per_minute: float | None = None
-    """Requests begun in a minute at most."""
+    """Most requests started in a minute."""
     retries: int = 5
-    """Further tries of a request that failed in a way that may mend."""
+    """Most retries of a request that failed for a reason that may pass."""
     backoff_s: float = 0.5
-    """Longest first pause before a further try; it doubles from try to try."""
+    """Longest pause before the first retry, in seconds; it doubles with each retry."""
     price: Mapping[str, float] | None = None
-    """Money for a million tokens: ``{input: 0.15, output: 0.60}``."""
+    """Price of a million tokens: ``{input: 0.15, output: 0.60}``."""
     max_cost: float | None = None
-    """Money that the answers may cost, those of earlier runs included."""
+    """Most money that the answers may cost, including those of earlier runs."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """More of the request's body, as the server knows it: ``{chat_template_kwargs: …}``.
 
@@ -98,7 +98,7 @@ class OpenAIEngine:
 
     @property
     def backend(self) -> Backend:
-        """The model behind its server, with what is found out about it; made at first need.
+        """The model behind its server, with the server's capabilities; made when first needed.
 
         Raises:
             ModelError: an option that is wrong, a key that is missing, or httpx is not installed.
@@ -110,7 +110,7 @@ class OpenAIEngine:
 
     @property
     def link(self) -> Link:
-        """The way to the server.
+        """The connection to the server.
 
         Raises:
             ModelError: an option that is wrong, a key that is missing, or httpx is not installed.
@@ -119,7 +119,7 @@ class OpenAIEngine:
 
     @property
     def ledger(self) -> Ledger:
-        """Where answered requests are kept; a run puts its condition's there."""
+        """The ledger that saves answered requests; a run sets it to its condition's."""
         return self.link.ledger
 
     @ledger.setter
@@ -128,7 +128,7 @@ class OpenAIEngine:
 
     @property
     def spent(self) -> float:
-        """Money spent so far, in the unit of ``price``; a run adds that of earlier ones."""
+        """Money spent so far, in the unit of ``price``; a run adds what earlier runs spent."""
         return self.link.spent
 
     @spent.setter
@@ -136,7 +136,7 @@ class OpenAIEngine:
         self.link.spent = money
 
     def identity(self) -> dict[str, JSON]:
-        """What changes an answer: server, model, kind of completion, window, extra body."""
+        """Return what changes an answer: server, model, kind of completion, window, extra body."""
         return {
             "kind": "openai",
             "version": ENGINE_VERSION,
@@ -149,25 +149,25 @@ class OpenAIEngine:
         }
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent, or a guess at them whose ids are -1; :meth:`counting` says which."""
+        """Return the tokens sent; if estimated, with ids of -1: see :meth:`counting`."""
         return self.backend.tokens(prompt)
 
     def sent(self, prompt: Prompt) -> str:
-        """The text sent; of a chat the turns, in the model's own form where that is known."""
+        """Return the text sent; of a chat the turns, in the model's format where that is known."""
         return self.backend.counted.sent(prompt)
 
     def counting(self) -> str:
-        """Tell how tokens are counted: by a ``tokenizer``, the ``server``, or an ``estimate``."""
+        """Return how tokens are counted: by a ``tokenizer``, the ``server``, or an ``estimate``."""
         return self.backend.counted.how
 
     def choice(self, choice: Choice) -> Choice:
-        """The choice as it is scored: in a chat without white space in front, and without end."""
+        """Return the choice as scored: in a chat without white space in front and without end."""
         if self.backend.chat:
             return replace(choice, text=trim_opening(choice.text), end="")
         return choice
 
     def ranked_by(self, choices: Sequence[str]) -> RankedBy:
-        """How these choices are ranked: ``echo``, ``first_token``, or ``generate`` (and parsed).
+        """Return how these choices are ranked: ``echo``, ``first_token``, ``generate`` (parsed).
 
         Raises:
             EngineError: ``ranking`` asks for what the server does not offer.
@@ -201,7 +201,7 @@ class OpenAIEngine:
         return not self.backend.facts.hides_bytes or all(c.lstrip()[:1].isascii() for c in shown)
 
     def _heads(self, choices: Sequence[str]) -> list[str]:
-        """The first token of each choice, or its first letter where nobody counts tokens."""
+        """Return the first token of each choice, or its first letter if tokens are not known."""
         backend, heads = self.backend, []
         for choice in backend.shown(choices):
             blank = len(choice) - len(choice.lstrip())
@@ -218,9 +218,13 @@ class OpenAIEngine:
         ranking: RankedBy | None,
         sampling: Sampling,
     ) -> float | None:
-        """Money for one prompt at most: ranked by ``ranking``, or else generated for.
+        """Return the most money that one prompt can cost; None without a price table.
 
-        ``choice_tokens`` are those of each choice; None without a price table.
+        Args:
+            prompt_tokens: tokens of the prompt.
+            choice_tokens: tokens of each choice.
+            ranking: how the choices are ranked; None: the answer is generated.
+            sampling: limits the tokens generated.
         """
         if (price := self.link.price) is None:
             return None
@@ -238,7 +242,7 @@ class OpenAIEngine:
         on_token: OnToken | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[tuple[int, Output]]:
-        """Outputs as the server finishes them.
+        """Yield outputs with their index as the server finishes them.
 
         Raises:
             EngineError: sampling without meaning; a server that is down, refuses or fails.
@@ -286,7 +290,7 @@ class OpenAIEngine:
             )
 
     def score(self, items: Sequence[tuple[Prompt, str]]) -> Iterator[tuple[int, ChoiceScore]]:
-        """Log-likelihood of each continuation, by what :meth:`ranked_by` says.
+        """Yield the log-likelihood of each continuation, ranked as :meth:`ranked_by` says.
 
         Raises:
             ChoiceError: a choice that is empty or doubled, or equal to another as tokens.
@@ -332,7 +336,7 @@ class OpenAIEngine:
 
 
 def _backend(engine: OpenAIEngine) -> Backend:
-    """Check every option, and take the key from the environment."""
+    """Check every option, and read the key from the environment."""
     try:
         from icl.engines.openai.backend import Backend
         from icl.engines.openai.client import Link, Price, RequestLimits

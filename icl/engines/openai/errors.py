@@ -1,4 +1,4 @@
-"""What a server's answer means: whether asking again may help, and the one line that says why."""
+"""Errors of a server: whether another try may help, and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
 AGAIN = (408, 409, 425, 429)
-"""Client errors that asking again may mend; so may every server error but 501 and 505."""
+"""Client errors after which another try may help, as after every server error but 501 and 505."""
 NEVER = (501, 505)
 ROW_REFUSED = (400, 413, 422)
 """How a server refuses what stands in one request."""
@@ -41,11 +41,11 @@ TOO_LONG = re.compile(
     r"exceed_context|exceeds? .{0,40}(context|limit)",
     re.I,
 )
-KEPT = "what was answered is kept: run the same command again"
+KEPT = "finished answers are saved: run the same command again"
 
 
 class TemporaryError(Exception):
-    """A failure that asking again may mend."""
+    """A failure after which another try may help."""
 
     def __init__(
         self,
@@ -59,13 +59,13 @@ class TemporaryError(Exception):
         self.after_s = after_s
         """Seconds that the server asks to wait."""
         self.everyone = everyone
-        """Whether all requests should pause, not this one alone."""
+        """Whether all requests should pause, not only this one."""
         self.kind = kind
         """``down``, ``page``, ``slow``, ``busy`` or empty."""
 
 
 class RetryError(EngineError):
-    """A failure that did not mend; ``kind`` as in :class:`TemporaryError`."""
+    """A failure that remained after all tries; ``kind`` as in :class:`TemporaryError`."""
 
     def __init__(self, text: str, kind: str) -> None:
         super().__init__(text)
@@ -73,7 +73,7 @@ class RetryError(EngineError):
 
 
 class RefusalError(EngineError):
-    """The server understood and said no; ``status`` tells how."""
+    """The server refuses the request; ``status`` is the HTTP status."""
 
     def __init__(self, text: str, status: int, parameter: str | None = None) -> None:
         super().__init__(text)
@@ -100,7 +100,7 @@ def concerns_row(error: IclError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """Who is asked, for messages."""
+    """The server, model and key that messages name or hide."""
 
     url: str
     model: str
@@ -108,11 +108,11 @@ class ServerAddress:
     key: str = field(default="", repr=False)
 
     def hide(self, text: str) -> str:
-        """The text without the key, should a server repeat it."""
+        """Replace the key in a text, in case a server repeats it."""
         return text.replace(self.key, "***") if self.key else text
 
     def gave_up(self, problem: TemporaryError, tries: int) -> RetryError:
-        """The error for a failure that did not mend."""
+        """Make the error for a failure that remained after all tries."""
         what = self.hide(str(problem))[:400]
         times = f" ({tries} tries)" if tries > 1 else ""
         repair = {
@@ -130,7 +130,7 @@ def describe_row(error: IclError) -> str:
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
-    """The request's JSON in UTF-8.
+    """Encode the request's JSON in UTF-8.
 
     Raises:
         RowError: the text cannot be sent.
@@ -145,7 +145,7 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 
 
 def read_message(asked: ServerAddress, response: httpx.Response) -> str:
-    """What a server says, as one short line; the key is hidden before anything is cut off."""
+    """Return a server's error text as one short line; hide the key before anything is cut off."""
     try:
         said = response.json()
     except ValueError:
@@ -269,7 +269,7 @@ def _permanent(
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of ``Retry-After``, given as a number or as a date (RFC 9110, 10.2.3)."""
+    """Read the seconds of ``Retry-After``, a number or a date (RFC 9110, 10.2.3); else None."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None

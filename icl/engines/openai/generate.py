@@ -1,4 +1,4 @@
-"""Generation by a server: what a request asks for, what is read of its answer, its outputs."""
+"""Generation by a server: making the requests, reading the answers, cutting at stop strings."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def generate_outputs(
 
 @dataclass(frozen=True, slots=True)
 class _AnswerText:
-    """One text of an answer."""
+    """One of the texts of an answer."""
 
     row: Mapping[str, Any]
     read: AnswerReader
     asked_stops: bool
     prompt_tokens: int | None
     tokens: int | None
-    """None where the server does not count."""
+    """None if the server does not count."""
 
     def output(self, backend: Backend, prompt_tokens: int, sample: int) -> Output:
         tokens = self.tokens
@@ -97,7 +97,7 @@ class _AnswerText:
 
 @dataclass(frozen=True, slots=True)
 class _GenerationJob:
-    """The job of answering one prompt ``n`` times."""
+    """The job that generates ``n`` answers to one prompt."""
 
     backend: Backend
     prompt: Prompt
@@ -143,7 +143,7 @@ class _GenerationJob:
         return AnswerReader(self._stops, backend.blocks, backend.blocks_named, opened, tell)
 
     def _request(self, n_made: int, hear: Callable[[str], None] | None) -> ServerRequest:
-        """For all samples that are still wanted; each request draws with a seed of its own."""
+        """Make the request for all remaining samples; each request has a different seed."""
         wanted = self.sampling.n - n_made
         path, body = self.backend.request(self.prompt, self.sampling.max_tokens)
         body |= _drawn(self.sampling)
@@ -178,7 +178,7 @@ class _GenerationJob:
 
 
 def _drawn(sampling: Sampling) -> dict[str, Any]:
-    """What is sent beside the greedy body; a server refuses what it does not know."""
+    """Return what a sampled request adds to the greedy body; servers refuse unknown names."""
     if sampling.temperature == 0:
         return {}
     found: dict[str, Any] = {"temperature": sampling.temperature, "seed": sampling.seed}
@@ -196,7 +196,7 @@ def _read(wanted: int, data: Any) -> dict[str, Any]:
     """
     choices = sorted(data["choices"], key=lambda choice: choice.get("index") or 0)
     if not 1 <= len(choices) <= wanted:
-        raise TemporaryError(f"{len(choices)} answers came where {wanted} was asked for")
+        raise TemporaryError(f"{len(choices)} answers came where {wanted} was requested")
     if len({choice.get("index", place) for place, choice in enumerate(choices)}) < len(choices):
         raise TemporaryError("one answer came twice")
     prompt_tokens, tokens = read_usage(data)

@@ -1,7 +1,7 @@
-"""Log-likelihood of choices from what servers tell: echoed tokens, or the likeliest first tokens.
+"""Log-likelihood of choices from a server's answers: echoed tokens, or the likeliest first tokens.
 
-Of echoed texts the joint tokenization is the server's own: all choices of a prompt are scored from
-the longest token prefix that the prompt and every prompt + choice have in common, as in process.
+The server tokenizes echoed texts as a whole: all choices of a prompt are scored from the longest
+token prefix that the prompt and every prompt + choice have in common, as in process.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ tokens look alike."""
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """The tokens of one text, as the server cut it, and how likely each was."""
+    """The tokens of one text as the server tokenizes it, with their log-probabilities."""
 
     tokens: tuple[str, ...]
     logprobs: tuple[float | None, ...]
-    """Natural logs; None where nothing conditions the token."""
+    """Natural logs; None for a token without context."""
 
 
 def read_echo(data: Any, shift: int) -> list[list[Any]]:
@@ -56,7 +56,7 @@ def read_echo(data: Any, shift: int) -> list[list[Any]]:
     """
     try:
         if len(data["choices"]) != 1:
-            raise TemporaryError(f"{len(data['choices'])} answers came where 1 was asked for")
+            raise TemporaryError(f"{len(data['choices'])} answers came where 1 was requested")
         choice = data["choices"][0]
         tokens, logprobs = choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
     except (KeyError, ValueError, TypeError) as error:
@@ -73,7 +73,7 @@ def read_echo(data: Any, shift: int) -> list[list[Any]]:
 def score_echo(
     choices: Sequence[str], prompt: Echo | None, joined: Sequence[Echo]
 ) -> list[ChoiceScore]:
-    """The score of each choice of one prompt; ``prompt`` is None where its text is empty.
+    """Return the score of each choice of one prompt; ``prompt`` is None if its text is empty.
 
     Raises:
         ChoiceError: a choice without tokens of its own, or two with equal tokens.
@@ -114,7 +114,7 @@ def _unreadable(token: str) -> bool:
 
 
 def _front(echo: Echo, choice: str) -> tuple[str, ...]:
-    """BOS, where the server lists it: without a number, and no part of the text."""
+    """Return BOS if the server lists it: without a number, and not part of the text."""
     special = echo.logprobs[0] is None and not choice.startswith(echo.tokens[0] or "\0")
     return echo.tokens[:1] if special else ()
 
@@ -133,9 +133,9 @@ def _score(
 
 
 def begins_apart(choices: Sequence[str], heads: Sequence[str]) -> bool:
-    """Whether the beginning of each choice begins no other one, so that one token tells them apart.
+    """Return whether one token distinguishes the choices: no head begins another choice.
 
-    ``heads`` are the choices' first tokens, or as much of them as is known to be in one.
+    ``heads`` are the choices' first tokens, or as much of each as is certainly within one token.
     """
     return all(
         head.strip() and sum(choice.startswith(head) for choice in choices) == 1 for head in heads
@@ -154,7 +154,7 @@ class LikelyToken:
 def score_first(
     choices: Sequence[str], top: Sequence[LikelyToken], prompt_tokens: int
 ) -> tuple[list[ChoiceScore], int]:
-    """Log-probability that the first token begins a choice and no other one; and how many bounds.
+    """Return the log-probability that the first token begins only this choice; count the bounds.
 
     The probabilities of all tokens that do are summed, as ``A`` and `` A`` in a chat. A choice
     whose tokens are not among the server's likeliest gets an upper bound: neither more than the

@@ -1,4 +1,4 @@
-"""Ranking by a server: every choice echoed behind its prompt, or the likeliest first tokens."""
+"""Ranking by a server: every choice echoed after its prompt, or the likeliest first tokens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def score_groups(
         yield from _by_first_token(backend, groups, lenient)
     else:
         raise EngineError(
-            f"{backend.link.url} gives no log-probabilities that tell these choices apart; answer "
+            f"{backend.link.url} gives no log-probabilities that distinguish these choices; answer "
             "the task by `method: generate`"
         )
 
@@ -54,7 +54,7 @@ def _echoed(
 ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
     """Each distinct text is echoed once, for all groups that need it.
 
-    Requests of one prompt follow each other, so that the server's prefix cache serves them.
+    Requests of one prompt follow each other, so that the server's prefix cache helps.
     """
     needs: dict[str, list[int]] = {}
     longest: dict[str, int] = {}

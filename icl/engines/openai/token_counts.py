@@ -1,4 +1,4 @@
-"""Tokens of a prompt: by a tokenizer named in the entry, by the server, or else estimated."""
+"""The tokens of a prompt: by a tokenizer named in the entry, by the server, or estimated."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["TokenCounter", "ESTIMATED", "describe_count"]
 
 
 ESTIMATED = -1
-"""The id of a token that nobody counted: a guess at where one may be."""
+"""The id of an estimated token."""
 _GUESS = re.compile(r"[\x00-\x7f]{1,4}|[^\x00-\x7f]")
-"""Four characters of ASCII, or one of another script: rather too many tokens than too few."""
+"""Four ASCII characters or one other character: the estimate is rather too high than too low."""
 _CACHE = 4096
 
 
 class TokenCounter:
-    """Counts one model's tokens; ``how`` is ``tokenizer``, ``server`` or ``estimate``."""
+    """Counts the tokens of one model; ``how`` is ``tokenizer``, ``server`` or ``estimate``."""
 
     def __init__(self, link: Link, model: str, chat: bool, tokenizer: str | None) -> None:
         self._link, self._model, self._chat = link, model, chat
@@ -33,7 +33,7 @@ class TokenCounter:
         self.how = "tokenizer" if self._codec else self._ask_server()
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent; ids are :data:`ESTIMATED` where they are guessed."""
+        """Return the tokens sent; ids are :data:`ESTIMATED` if they are estimated."""
         key = repr(make_messages(prompt)) if self._chat else prompt.text
         if key not in self._known:
             if len(self._known) >= _CACHE:
@@ -42,7 +42,7 @@ class TokenCounter:
         return list(self._known[key])
 
     def sent(self, prompt: Prompt) -> str:
-        """The text that the model sees, as far as anybody tells how turns are written."""
+        """Return the text that the model receives, as far as the format of turns is known."""
         if not self._chat:
             return prompt.text
         turns = make_messages(prompt)
@@ -77,7 +77,7 @@ class TokenCounter:
         return list(self._codec.tokens(text))
 
     def _ask_server(self) -> str:
-        """Which of the two ways to be asked for tokens the server knows, if any."""
+        """Find which of the two token-counting requests the server answers; return ``how``."""
         for dialect in ("vllm", "llama.cpp"):
             self._dialect = dialect
             try:
@@ -99,7 +99,7 @@ class TokenCounter:
 
 
 def describe_count(how: str) -> str:
-    """What a reader is told of the counts."""
+    """Describe for people how tokens are counted."""
     return {
         "tokenizer": "counted by the tokenizer named in the model's entry",
         "server": "counted by the server",
@@ -128,7 +128,7 @@ def _spans(tokenizer: Any, text: str) -> list[Token]:
 
 
 def _aligned(text: str, data: Any) -> list[Token]:
-    """Ids, and the characters that each piece covers where the server shows readable pieces."""
+    """Return ids with the characters that each covers, if the server lists readable pieces."""
     listed: Sequence[Any] = data.get("tokens") or () if isinstance(data, dict) else ()
     pieces = data.get("token_strs") or [] if isinstance(data, dict) else []
     if listed and isinstance(listed[0], dict):

@@ -1,1 +1,1 @@
-"""The HTML page of a run and what is on it."""
+"""The HTML report page of a run."""

@@ -1,4 +1,4 @@
-"""What a comparison shows: the best condition against the others, on the same examples."""
+"""Paired comparisons of the best condition with the others, on the same examples."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ __all__ = ["BestComparison", "compare_best", "describe_best"]
 
 
 OTHERS = 12
-"""Conditions that the best one is compared with: each costs a paired test."""
+"""Most conditions to compare the best one with: each needs a paired test."""
 
 
 @dataclass(frozen=True)
 class BestComparison:
-    """The best condition against another one."""
+    """A comparison of the best condition with another one."""
 
     row: Row
-    """The other one."""
+    """The other condition."""
     comparison: Comparison
 
 
 def compare_best(group: Group) -> tuple[list[BestComparison], int]:
-    """The best condition of a group against its next best ones, and how many were left out.
+    """Compare the best condition of a group with its next best ones.
 
     Only conditions that answered the same rows of the same locale are compared; p is corrected
-    for all comparisons made (Holm).
+    for the number of comparisons (Holm).
+
+    Returns:
+        The comparisons, and the number of conditions left out.
     """
     best = group.best
     if best is None:
@@ -56,7 +59,7 @@ def compare_best(group: Group) -> tuple[list[BestComparison], int]:
 
 
 def describe_best(found: Sequence[BestComparison], best: Row) -> Iterator[str]:
-    """What the comparisons show, in words."""
+    """Yield sentences that say what the comparisons show."""
     told = [one for one in found if one.comparison.difference.value is not None]
     if not told:
         return

@@ -1,4 +1,4 @@
-"""A score with its interval as a mark on a line, small enough for a cell of a table."""
+"""Interval strips: a score with its interval as a mark on a line, for a cell of a table."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["Scale", "Strip", "fit_scale"]
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """Places on a scale, in percent of its width."""
+    """Positions of a score, its interval and baselines on a scale, in percent of its width."""
 
     low: float
     value: float
     high: float
     ticks: tuple[float, ...] = ()
-    """Where the baselines stand."""
+    """Positions of the baselines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Both ends of the line that the strips of a table share."""
+    """Both ends of the line on which all strips of a table are drawn."""
 
     bottom: float
     top: float
 
     def at(self, value: float) -> float:
-        """The place of a value, in percent of the width.
+        """Return the position of a value, in percent of the width; values outside go to the ends.
 
         >>> Scale(0, 50).at(10)
         20.0
@@ -39,7 +39,7 @@ class Scale:
         return round(100 * min(1.0, max(0.0, share)), 2)
 
     def strip(self, score: Score | None, baselines: Sequence[Score] = ()) -> Strip | None:
-        """A score as a strip; None where it has no value."""
+        """Convert a score to a strip; None if it has no value."""
         if score is None or score.value is None:
             return None
         low = score.value if score.low is None else score.low
@@ -49,7 +49,7 @@ class Scale:
 
 
 def fit_scale(scores: Sequence[Score]) -> Scale:
-    """The shortest round scale, from 0 where nothing is below it, that holds the intervals.
+    """Find the shortest round scale that holds all intervals; it starts at 0 or below.
 
     >>> fit_scale([Score("acc", 26.7, 17.1, 39.0, 60, "")])
     Scale(bottom=0, top=40)
@@ -65,7 +65,7 @@ def fit_scale(scores: Sequence[Score]) -> Scale:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 2.5, 3, 4, 5, 6, 8, 10 times a power of ten."""
+    """Round up to 1, 2, 2.5, 3, 4, 5, 6, 8 or 10 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
     steps = (1, 2, 2.5, 3, 4, 5, 6, 8, 10)
     ends = next(step * power for step in steps if step * power >= value * (1 - 1e-9))

@@ -1,6 +1,6 @@
-"""A run as one HTML file: no script, nothing external, every text of model or data escaped.
+"""The report of a run as one HTML file: no script, nothing external, all texts escaped.
 
-``report_page(run)`` needs the run folder alone. The look stands in the folder ``page``.
+``report_page(run)`` needs only the run folder. Templates and styles are in the folder ``page``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = ["report_page"]
 GROUPS = 20
 """Most tasks on the page."""
 FILE_CHARS, ENGINES = 20_000, 12
-"""Most characters of the experiment file, most models told of."""
+"""Most characters of the experiment file, most models listed."""
 
 
 def report_page(run: Run) -> str:
-    """The report of a run as the text of an HTML file, from its folder alone.
+    """Write the report of a run as the text of an HTML file, from only its folder.
 
     What is listed is bounded, with how much was left out, so the page stays below 3 MB.
 
@@ -75,7 +75,7 @@ def report_page(run: Run) -> str:
 
 
 def _environment() -> Any:
-    """Jinja with escaping on, and every value made fit to be shown."""
+    """Create the Jinja environment: HTML is escaped, and control characters are replaced."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -107,7 +107,7 @@ def _environment() -> Any:
 
 
 def _engines(found: Sequence[Group]) -> list[tuple[str, str]]:
-    """(model as the experiment calls it, what answered) of each engine of the run."""
+    """Describe each engine of the run: (model name in the experiment, facts about it)."""
     made: dict[str, tuple[str, str]] = {}
     for row in (row for group in found for row in group.rows):
         if row.kept is None:

@@ -1,8 +1,8 @@
-"""Figures of a run as SVG that takes its colours from the page, so that it follows dark mode.
+"""Figures of a run as SVG in the page's own colours, so that they follow dark mode.
 
-matplotlib (the extra ``report``) draws them; what is drawn is made here from scores alone.
-Colours: Okabe and Ito 2008 (https://jfly.uni-koeln.de/color/), told apart by colour-blind
-readers; markers and dashes tell the series apart in print.
+matplotlib (the extra ``report``) draws them; this module prepares the data from scores.
+Colours: Okabe and Ito 2008 (https://jfly.uni-koeln.de/color/), which colour-blind readers can
+distinguish; markers and dashes distinguish the series in print.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SERIES = 6
-"""Curves in a panel: as many as have a colour and a marker of their own."""
+"""Most curves in a panel: each needs its own colour and marker."""
 INK, FAINT = "#0000f0", "#0000f1"
 """Stand-ins in the drawing for the page's colours, as ``#0000a0`` and on are for the curves'."""
 STYLES = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("P", "--"))
@@ -47,29 +47,29 @@ RC = {
 
 
 def is_available() -> bool:
-    """Whether matplotlib is installed."""
+    """Tell whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A score over numbers of shots, of one way to choose them."""
+    """A score against the number of shots, for one way to select them."""
 
     name: str
     points: Mapping[int, Sequence[tuple[float, float, float]]]
     """k -> (value, low, high) of each draw (seed, order) of k shots."""
     vote: Mapping[int, float] = field(default_factory=dict)
-    """k -> what the vote of the same shots has, without a model; the mean over draws."""
+    """k -> score of the vote of the same shots, without a model; the mean over draws."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The curves that belong together: one prompt, one locale, one model …"""
+    """The curves in one figure: the same prompt, locale, model …"""
 
     title: str
     curves: tuple[Curve, ...]
     left_out: int = 0
-    """Curves beyond ``SERIES``."""
+    """Number of curves beyond ``SERIES``, which are not drawn."""
     several: bool = False
     """Whether some point is a mean over draws."""
 
@@ -80,7 +80,7 @@ class Panel:
 
     @property
     def described(self) -> str:
-        """The curves as text, for those who cannot see them."""
+        """The curves as text, for screen readers."""
         return "; ".join(
             f"{curve.name}: "
             + ", ".join(
@@ -92,10 +92,10 @@ class Panel:
 
 
 def make_shot_panels(group: Group) -> list[Panel]:
-    """Score against shots, a panel for each combination of all other settings.
+    """Group scores by number of shots into panels, one for each combination of other settings.
 
-    No shots at all (k = 0) is where every curve of its panel begins. A panel where only one k
-    was tried is left out.
+    The score without shots (k = 0) begins every curve of its panel. A panel with only one k is
+    left out.
     """
     panels: dict[str, dict[str, list[tuple[int, Row]]]] = {}
     for row in group.rows:
@@ -119,7 +119,7 @@ def make_shot_panels(group: Group) -> list[Panel]:
 
 
 def _chosen(settings: Mapping[str, str], apart: Set[str]) -> str:
-    """How shots were chosen: the selector with its options, its order unless it is its own."""
+    """Describe the selection of shots: the selector with options, and its order unless default."""
     rest = [value for key, value in settings.items() if key not in apart | {"select", "order"}]
     order = settings.get("order", "selected")
     return " ".join([settings.get("select", ""), *rest, *([order] if order != "selected" else [])])
@@ -142,15 +142,15 @@ def _curve(name: str, rows: Sequence[tuple[int, Row]]) -> Curve:
 
 
 def draw_shots(panel: Panel, label: str, name: str) -> str:
-    """A panel as an ``<svg>`` element.
+    """Draw a panel as an ``<svg>`` element.
 
-    Bands are 95 % intervals; where a point is the mean over draws, from the lowest to the
-    highest draw. Dashed without markers: the vote of the same shots.
+    Bands are 95 % intervals, or the range of draws if a point is their mean. Dashed lines without
+    markers are the vote of the same shots.
 
     Args:
         panel: the curves.
-        label: what the score is called.
-        name: unique in its page; ids begin with it.
+        label: name of the score.
+        name: prefix of all ids, unique in the page.
     """
     tips: dict[str, str] = {}
 
@@ -222,12 +222,12 @@ def _band(drawn: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
 def draw_reliability(
     bins: Sequence[tuple[float, float, float, float, int]], name: str, described: str
 ) -> str:
-    """Accuracy against confidence as an ``<svg>`` element, all in percent.
+    """Draw accuracy against confidence as an ``<svg>`` element, both in percent.
 
     Args:
         bins: (mean confidence, accuracy, low, high, rows) of every bin that has rows.
-        name: unique in its page; ids begin with it.
-        described: the same in words.
+        name: prefix of all ids, unique in the page.
+        described: the same in words, for screen readers.
     """
     tips: dict[str, str] = {}
     whole = sum(count for *_, count in bins) or 1
@@ -284,7 +284,7 @@ _KEPT = re.compile(r"url\(#([^)]+)\)")
 
 
 def _for_page(text: str, name: str, described: str, tips: Mapping[str, str]) -> str:
-    """The SVG of matplotlib as a part of a page: no name spaces, own ids, its colours."""
+    """Convert matplotlib's SVG for a page: no name spaces, unique ids, the page's colours."""
     root = ET.fromstring(text)
     for parent in list(root.iter()):
         for child in list(parent):

@@ -1,4 +1,4 @@
-"""What a page shows of the conditions of one task, put together from records."""
+"""The content of a report page's section: the conditions of one task."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FACTS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """A choice and its share of the probability of all."""
+    """A choice and its share of the probability of all choices."""
 
     label: str
     percent: float
@@ -57,23 +57,23 @@ class Bar:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One record with what was asked."""
+    """One record with its prompt and answer, prepared for display."""
 
     row: Row
     answer: ScoredAnswer
     pieces: Sequence[PromptPiece]
     bars: Sequence[Bar]
     texts: Sequence[str]
-    """What was written, where text was."""
+    """The generated texts; empty if choices were ranked."""
     same: bool = True
-    """Whether the prompt rendered again is the one that was sent."""
+    """Whether the rendered prompt equals the one that was sent."""
     error: str = ""
-    """Why the prompt cannot be shown."""
+    """Why the prompt cannot be shown; empty if it can."""
 
 
 @dataclass(frozen=True)
 class LocaleScore:
-    """A locale with its score."""
+    """A locale and its score."""
 
     name: str
     row: Row
@@ -82,7 +82,7 @@ class LocaleScore:
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one group of conditions."""
+    """The data of one group of conditions that the page's template shows."""
 
     anchor: str
     group: Group
@@ -91,37 +91,37 @@ class Section:
     against: Sequence[BestComparison]
     against_left: int
     findings: Sequence[tuple[str, Finding, int]]
-    """(condition, finding, other conditions with the same): each kind of check comes once."""
+    """(condition, finding, number of other conditions with the same): each kind of check once."""
     spreads: Sequence[tuple[Spread, str, Sequence[float]]]
-    """With the other settings in words, and the places of the values on the scale."""
+    """(spread, other settings in words, positions of its values on the scale)."""
     diagrams: Sequence[tuple[str, str, float | None]]
-    """(calibrator, SVG, ECE) of the best condition, where it ranked."""
+    """(calibrator, SVG, ECE) of the best condition, if it ranked."""
     answers: Sequence[ScoredAnswer]
-    """Those of the best condition."""
+    """Answers of the best condition."""
     figures: Sequence[tuple[str, plots.Panel]]
-    """SVG, empty where it cannot be drawn, and what it shows."""
+    """(SVG, panel); the SVG is empty if it cannot be drawn."""
     locales: Sequence[tuple[str, Scale, Sequence[LocaleScore], int]]
-    """(other settings, scale, places, locales left out)."""
+    """(other settings, scale, scores, number of locales left out)."""
     prompts: Sequence[Exhibit]
     errors: Sequence[Exhibit]
     wrong: int
-    """Wrong answers of the best condition, those not shown included."""
+    """Number of the best condition's wrong answers, shown or not."""
     confusion: Confusion | None
 
     @property
     def shown(self) -> Sequence[Row]:
-        """Conditions that the table lists."""
+        """The conditions listed in the table."""
         return self.group.rows[:ROWS]
 
     @property
     def prompts_left(self) -> int:
-        """Conditions with records whose prompt is not shown."""
+        """Number of answered conditions whose prompt is not shown."""
         there = sum(bool(row.condition.records) for row in self.group.rows)
         return there - len(self.prompts)
 
     @property
     def answered(self) -> int:
-        """Answers of the best condition."""
+        """Number of answers of the best condition."""
         return len(self.answers)
 
     @property
@@ -131,7 +131,7 @@ class Section:
 
     @property
     def primary(self) -> str:
-        """What the score of the table's first column is called."""
+        """Title of the score in the table's first column."""
         best = self.group.best
         return self.title(best.primary.name) if best and best.primary else "score"
 
@@ -141,7 +141,7 @@ class Section:
 
     @property
     def baselines(self) -> list[str]:
-        """Baselines under the first metric."""
+        """Names of the baselines of the first metric."""
         found = [ScoreName.of_score(s).role for row in self.group.rows for s in row.baselines()]
         return list(dict.fromkeys(found))
 
@@ -157,26 +157,26 @@ class Section:
 
     @property
     def ticked(self) -> bool:
-        """Whether the strips have marks of baselines."""
+        """Whether the strips have marks for baselines."""
         return bool(self.baselines)
 
     @property
     def others(self) -> list[str]:
-        """Scores beside the first one and its calibrated forms."""
+        """Names of the scores other than the first one and its calibrated forms."""
         first = {row.primary.name for row in self.group.rows if row.primary}
         own = [one.name for row in self.group.rows for one in own_scores(row.scores.values())]
         return [name for name in dict.fromkeys(own) if name not in first]
 
     @property
     def facts(self) -> list[tuple[str, str]]:
-        """Counts that are not 0 everywhere, and what they are called."""
+        """(name, title) of the counts that are not 0 in every condition."""
         found = {s.name for row in self.group.rows for s in row.of_kind("count") if s.value}
         return [
             (name, FACTS.get(name, name)) for name in self.group.names("count") if name in found
         ]
 
     def notes(self, calibrated: bool) -> list[tuple[str, str]]:
-        """Signatures of the scores shown, by their titles."""
+        """Return (title, signature) of the calibrated or uncalibrated scores that are shown."""
         made: dict[tuple[str, str], None] = {}
         for row in self.group.rows:
             for one in row.of_kind("model"):
@@ -188,7 +188,7 @@ class Section:
 
     @property
     def calibrated(self) -> list[tuple[Row, dict[str, Score]]]:
-        """(condition, scores by calibrator) of those with scores calibrated after the fact."""
+        """(condition, scores by calibrator) of conditions with calibrated scores."""
         made = []
         for row in self.shown:
             own = row.primary and ScoreName.of_score(row.primary)
@@ -200,16 +200,16 @@ class Section:
 
     @property
     def calibrators(self) -> list[str]:
-        """All calibrators of the group."""
+        """Names of all calibrators of the group."""
         return list(dict.fromkeys(name for _, found in self.calibrated for name in found))
 
     def lang(self, one: Exhibit) -> str:
-        """Language of an answer: what is translated into, else the locale of the row."""
+        """Return the HTML language of a free-text answer: the target language; else empty."""
         meta = one.answer.example.meta
         return find_html_language(meta.get("target")) if self._free else ""
 
     def source_lang(self, one: Exhibit) -> str:
-        """Language of a query's data."""
+        """Return the HTML language of a query's data."""
         meta = one.answer.example.meta
         return find_html_language(meta.get("source") or meta.get("locale"))
 
@@ -225,7 +225,7 @@ def make_section(
     findings: Sequence[Finding],
     spread: Sequence[Spread],
 ) -> Section:
-    """Everything that a page shows of a group; at most so many ``prompts``."""
+    """Prepare everything that the page shows of a group, with at most ``prompts`` prompts."""
     best = group.best
     found = score_answers(best.condition) if best is not None else []
     wrong, n_wrong = pick_worst(found, ERRORS)
@@ -260,7 +260,7 @@ def make_section(
 
 
 def _to_show(group: Group, most: int) -> list[Row]:
-    """The conditions whose prompts are shown: the first ones, and the best one in any case."""
+    """Select the conditions whose prompts are shown: the first ones, and always the best one."""
     begun = [row for row in group.rows if row.condition.records]
     shown = begun[:most]
     if group.best is not None and group.best not in shown:
@@ -269,7 +269,7 @@ def _to_show(group: Group, most: int) -> list[Row]:
 
 
 def _findings(group: Group, findings: Sequence[Finding]) -> list[tuple[str, Finding, int]]:
-    """Each kind of finding once: of the best condition, else of the first that has it."""
+    """List each kind of finding once: the best condition's, or else the first one."""
     names = {row.condition.entry.fingerprint: row.name for row in group.rows}
     best = group.best.condition.entry.fingerprint if group.best is not None else ""
     kinds: dict[str, list[Finding]] = {}
@@ -285,7 +285,7 @@ def _findings(group: Group, findings: Sequence[Finding]) -> list[tuple[str, Find
 
 
 def _where(one: Spread, group: Group) -> str:
-    """The settings of a spread that differ in its group."""
+    """Describe the settings of a spread that differ within its group."""
     shown = {**one.where}
     for inert in ("task", *group.fixed):
         shown.pop(inert, None)
@@ -300,7 +300,7 @@ def _where(one: Spread, group: Group) -> str:
 
 
 def _diagrams(anchor: str, best: Row) -> list[tuple[str, str, float | None]]:
-    """Reliability diagrams of the best condition, uncalibrated and calibrated."""
+    """Draw reliability diagrams of the best condition, uncalibrated and calibrated."""
     condition = best.condition
     if not any(record.logprobs for record in condition.records.values()):
         return []
@@ -344,7 +344,7 @@ def _figures(anchor: str, group: Group) -> list[tuple[str, plots.Panel]]:
 
 
 def score_locales(group: Group) -> list[tuple[str, Scale, Sequence[LocaleScore], int]]:
-    """Scores by locale, for the best of the conditions that differ in anything else."""
+    """Rank the scores by locale, for the best combinations of all other settings."""
     if "locale" not in group.varying:
         return []
     at = group.varying.index("locale")
@@ -374,7 +374,7 @@ def _mean(rows: Sequence[Row]) -> float:
 
 
 def _locale(tag: str) -> str:
-    """``Swahili (sw-KE)``; the tag alone where it names no language."""
+    """Return a locale's name and tag, ``Swahili (sw-KE)``; only the tag if it names no language."""
     try:
         names = " → ".join(find_language(part).name() for part in tag.split("→"))
     except DataError:
@@ -383,7 +383,7 @@ def _locale(tag: str) -> str:
 
 
 def _exhibit(row: Row) -> Exhibit:
-    """The first record of a condition with its whole prompt."""
+    """Prepare the first record of a condition with its whole prompt."""
     condition = row.condition
     record = next(iter(condition.records.values()))
     said = condition.predict(record)
@@ -397,7 +397,7 @@ def _exhibit(row: Row) -> Exhibit:
 
 
 def _error(row: Row, one: ScoredAnswer) -> Exhibit:
-    """A wrong answer with its query alone."""
+    """Prepare a wrong answer with its query only."""
     bars, texts = _said(row, one, 3)
     try:
         query = row.condition.template().prompt(one.example, []).query
@@ -425,5 +425,5 @@ def _said(row: Row, one: ScoredAnswer, most: int) -> tuple[list[Bar], list[str]]
 
 
 def _label(label: str, text: str, own: bool) -> str:
-    """A choice's label, with its text where each row has its own."""
+    """Return a choice's label, with its text if each row has its own choices."""
     return shorten_middle(f"{label}  {text.strip()}" if own and label not in text else label, 120)

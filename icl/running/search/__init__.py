@@ -1,1 +1,1 @@
-"""The search for a prompt and its shots within a budget."""
+"""The search for the best prompt and shots within a budget."""

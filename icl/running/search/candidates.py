@@ -1,4 +1,4 @@
-"""What a search compares: variants of a file's first condition, each asked development rows."""
+"""The candidates of a search: variants of the file's first condition."""
 
 from __future__ import annotations
 
@@ -26,48 +26,48 @@ SHOT_KEYS = ("shot_set", "k", "select", "order")
 
 @dataclass(frozen=True)
 class Candidate:
-    """One combination of what the search varies."""
+    """One combination of the settings that the search varies."""
 
     name: str
-    """What tables call it: the settings that vary."""
+    """Its name in tables: the settings that vary."""
     shots: Any
-    """As an experiment file has it under ``shots``; a set of shots is a file."""
+    """The value under ``shots`` in an experiment file; a set of shots is a file."""
     point: Point
     test: Condition
-    """Asks the test rows."""
+    """The condition on the test rows."""
     dev: Condition
-    """Asks the development rows."""
+    """The condition on the development rows."""
     drawn: Path | None = None
-    """The file of its set of shots."""
+    """The file with its set of shots, if one was drawn."""
 
 
 @dataclass(frozen=True)
 class CandidateSet:
-    """All candidates, the file's own condition, and what a reader must know of the rows."""
+    """All candidates, the baseline, and notes about the rows for the reader."""
 
     candidates: Sequence[Candidate]
     baseline: Condition
-    """The file's first condition on the test rows, development rows kept out of its pool."""
+    """The file's first condition on the test rows, with development rows kept out of its pool."""
     notes: Sequence[str] = ()
     same: int = 0
-    """Combinations that ask the same as one before them."""
+    """Number of combinations that equal an earlier one."""
 
 
 @dataclass(frozen=True)
 class _Variant:
-    """A combination before anything is loaded."""
+    """A combination of settings before its condition is built."""
 
     prompt: str
     language: str
     shots: Any
     name: tuple[str, ...] = ()
-    """Prompt, language, shots, order and set in words; tables show those that vary."""
+    """Prompt, language, shots, order and set as words; tables show those that vary."""
     file: Path | None = None
 
 
 @dataclass
 class _Maker:
-    """Makes conditions of the file's first point with some of its settings changed."""
+    """Builds grid points from the file's first point by changing some of its settings."""
 
     experiment: Experiment
     search: SearchEntry
@@ -78,19 +78,19 @@ class _Maker:
         self.first = list_points(self.experiment)[0]
 
     def point(self, prompt: str, language: str, shots: Any) -> Point:
-        """The file's first point with these settings; its pool without the development rows."""
+        """Build the first point with these settings, and without development rows in its pool."""
         raw = pin_candidate(self.experiment, self.first, self.search, prompt, language, shots)
         return list_points(replace(self.experiment, raw=raw), self.experiment.name)[0]
 
     def own(self) -> Point:
-        """The file's first point."""
+        """Build the file's first point with its own settings."""
         return self.point(self.first.prompt, self.first.prompt_language, read_own_shots(self.first))
 
     def on_dev(self, test: Condition) -> Condition:
-        """A condition that asks the development rows and is else the same.
+        """Return the same condition on the development rows.
 
         Raises:
-            DataError: no development rows are left beside the test's, or one cannot be answered.
+            DataError: all development rows are also test rows, or one cannot be answered.
         """
         dev, task = self.search.dev, test.point.task
         assert dev is not None  # field_of checks it
@@ -98,8 +98,8 @@ class _Maker:
         rows, left_out = self.loader.pool(test.point, dev, test.point.locale, test.template, known)
         if not rows:
             raise DataError(
-                f"search: no development rows: all {left_out} rows of `dev` stand in the test rows "
-                "too; name another split, such as `dev: {split: train, n: 100}`"
+                f"search: no development rows: all {left_out} rows of `dev` are also test rows; "
+                "name another split, such as `dev: {split: train, n: 100}`"
             )
         name = dev.data or task.rows.data
         asked = task.rows.model_copy(
@@ -119,10 +119,10 @@ class _Maker:
 
 
 def read_search_entry(experiment: Experiment) -> SearchEntry:
-    """The checked ``search:`` block of an experiment file.
+    """Read and check the ``search:`` block of an experiment file.
 
     Raises:
-        ConfigError: there is none, it has no ``dev``, or varies nothing.
+        ConfigError: the block or its ``dev`` is missing, or it varies nothing.
     """
     given = experiment.raw.get("search")
     if given is None:
@@ -138,14 +138,14 @@ def read_search_entry(experiment: Experiment) -> SearchEntry:
         )
     if not any(value is not None for value in made.over.model_dump().values()):
         raise ConfigError(
-            f"{experiment.name}: search: over nothing; name at least one of "
+            f"{experiment.name}: search: `over` is empty; name at least one of "
             f"{', '.join(type(made.over).model_fields)}"
         )
     return made
 
 
 def read_own_shots(point: Point) -> Any:
-    """The shots of a point as a file has them."""
+    """Return the shots of a point in the form of an experiment file."""
     return point.shots.model_dump(exclude_unset=True, exclude={"seeds"}) | {
         "seed": point.shots.seed
     }
@@ -159,7 +159,7 @@ def pin_candidate(
     language: str,
     shots: Any,
 ) -> dict[str, Any]:
-    """An experiment of one condition: the point with this prompt, prompt language and shots."""
+    """Build the experiment of one condition: the point with this prompt, language and shots."""
     task = point.task.model_dump(mode="json", by_alias=True, exclude_unset=True)
     task["prompt"] = prompt
     if [language] != point.task.prompt_language or "prompt_language" in task:
@@ -188,16 +188,16 @@ def pin_candidate(
 
 
 def collect_candidates(experiment: Experiment, loader: Loader, folder: Path) -> CandidateSet:
-    """Everything that a search compares, loaded and checked; sets of shots are drawn and written.
+    """Build and check everything that a search compares; write the drawn sets of shots to files.
 
     Args:
-        experiment: with a ``search:`` block.
-        loader: of the experiment.
+        experiment: an experiment with a ``search:`` block.
+        loader: loader of the experiment.
         folder: where the sets of shots are written.
 
     Raises:
-        ConfigError: nothing to choose from: no candidate, or one only.
-        DataError: no development rows beside the test's.
+        ConfigError: there are fewer than two candidates.
+        DataError: no development rows are left besides the test rows.
     """
     search = read_search_entry(experiment)
     maker = _Maker(experiment, search, loader)
@@ -223,14 +223,14 @@ def collect_candidates(experiment: Experiment, loader: Loader, folder: Path) -> 
 
 
 def _varying(variant: _Variant, variants: Sequence[_Variant]) -> Iterator[str]:
-    """The parts of a variant's name in which the variants differ."""
+    """Yield the parts of a variant's name in which the variants differ."""
     for place, part in enumerate(variant.name):
         if part and len({other.name[place] for other in variants} - {""}) > 1:
             yield part
 
 
 def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
-    """What was left out, where rows are fewer than asked for, what stays as it is."""
+    """Yield notes: what was left out, where rows are fewer than requested, what does not vary."""
     axes = {
         name: {p.axes.get(name) for p in list_points(maker.experiment)} - {None, ""}
         for name in maker.first.axes
@@ -241,19 +241,19 @@ def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
         if len(values) > 1 and name not in ("prompt", "shots", "language")
     ]
     if several:
-        yield f"the search takes the file's first condition; it has {', '.join(several)}"
+        yield f"the search uses the file's first condition; the file has {', '.join(several)}"
     if same:
-        yield f"{same} combinations ask the same as others and are left out"
+        yield f"{same} combinations have the same prompts as others and are left out"
     dev = maker.search.dev
     assert dev is not None
     point, template = candidate.test.point, candidate.test.template
     known = maker.loader.test(point, template)
     _, left_out = maker.loader.pool(point, dev, point.locale, template, known)
     if left_out:
-        yield f"{left_out} rows of `dev` stand in the test rows and are left out"
+        yield f"{left_out} rows of `dev` are also test rows and are left out"
     rows = len(candidate.dev.examples)
     if dev.n and rows < dev.n:
-        yield f"{dev.n} development rows were asked for, {rows} are there"
+        yield f"{dev.n} development rows were requested, {rows} are available"
     pool = point.task.pool
     if pool is not None:
         whole = point.task.model_copy(update={"pool": pool.model_copy(update={"without": None})})
@@ -264,7 +264,7 @@ def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
 
 
 def _variants(maker: _Maker, folder: Path) -> Iterator[_Variant]:
-    """Every combination in the order of the file, sets of shots drawn."""
+    """Yield every combination in the order of the file, after drawing its set of shots."""
     over, first = maker.search.over, maker.first
     made = list(_shots(maker, folder))
     for prompt, language, shots in itertools.product(
@@ -275,7 +275,7 @@ def _variants(maker: _Maker, folder: Path) -> Iterator[_Variant]:
 
 @dataclass(frozen=True)
 class _Shots:
-    """One value of ``shots``."""
+    """One value of ``shots``, with its name in tables."""
 
     value: Any
     name: tuple[str, str, str]
@@ -284,7 +284,7 @@ class _Shots:
 
 
 def _shots(maker: _Maker, folder: Path) -> Iterator[_Shots]:
-    """Every value of ``shots`` that is searched over."""
+    """Yield every value of ``shots`` that the search varies."""
     over = maker.search.over
     if all(getattr(over, key) is None for key in SHOT_KEYS):
         yield _Shots(read_own_shots(maker.first), (maker.first.axes["shots"], "", ""))
@@ -326,17 +326,17 @@ def _shots(maker: _Maker, folder: Path) -> Iterator[_Shots]:
 
 
 def _name(select: Mapping[str, Any], k: int, sets: bool) -> str:
-    """As tables call shots: ``8 bm25 char``; that a set is drawn once for all is in its number."""
+    """Return the table name of a shots value, e.g. ``8 bm25 char``; for sets without the scope."""
     left_out = ("select", "seed", "scope") if sets else ("select", "seed")
     options = [str(value) for key, value in select.items() if key not in left_out]
     return " ".join([str(k), str(select["select"]), *options])
 
 
 def _draws(maker: _Maker, select: Mapping[str, Any]) -> bool:
-    """Whether sets are asked for, and the selector can draw one for all queries.
+    """Tell whether sets are requested and the selector can draw one set for all queries.
 
     Raises:
-        ConfigError: no such selector.
+        ConfigError: the selector is unknown.
     """
     kind = select.get("select")
     if not isinstance(kind, str) or kind not in names("selector"):
@@ -350,7 +350,7 @@ def _draws(maker: _Maker, select: Mapping[str, Any]) -> bool:
 
 
 def _drawn(maker: _Maker, shots: dict[str, Any], stem: Path) -> Iterator[Path]:
-    """Draw the sets and write each to a file of its own, as drawn: ``order`` is not applied."""
+    """Draw the shot sets and write one file each, in drawn order; ``order`` applies later."""
     point = maker.point(maker.first.prompt, maker.first.prompt_language, shots)
     pool, sets = build(point, maker.loader).pool, maker.search.over.shot_set or 0
     if len(pool) < shots["k"]:

@@ -1,4 +1,4 @@
-"""Successive halving: many candidates on few rows, the better ones on more.
+"""Successive halving: many candidates on few rows, then the better ones on more.
 
 Sources: Jamieson and Talwalkar 2016, Non-stochastic best arm identification and hyperparameter
 optimization (https://arxiv.org/abs/1502.07943); rungs that grow by ``eta`` as in Hyperband, Li et
@@ -16,19 +16,19 @@ __all__ = ["LEAST", "Rung", "pick_best", "price_rungs", "find_largest", "plan_ru
 
 
 LEAST = 4
-"""Rows of the first rung at least, where there are so many: by fewer, chance alone decides."""
+"""Fewest rows of the first rung; with fewer, chance would decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """So many candidates on so many rows."""
+    """One step of the schedule: a number of candidates on a number of rows."""
 
     candidates: int
     rows: int
 
 
 def plan_rungs(candidates: int, rows: int, eta: int = 3) -> list[Rung]:
-    """The schedule whose last rung has ``rows`` rows and picks one candidate.
+    """Plan the schedule whose last rung has ``rows`` rows and picks one candidate.
 
     >>> plan_rungs(8, 100)
     [Rung(candidates=8, rows=34), Rung(candidates=3, rows=100)]
@@ -45,11 +45,14 @@ def plan_rungs(candidates: int, rows: int, eta: int = 3) -> list[Rung]:
 
 
 def price_rungs(schedule: Sequence[Rung], a_row: Sequence[float]) -> list[float]:
-    """What each rung costs at most: later ones may keep the dearest candidates.
+    """Compute the highest cost of each rung, if the most expensive candidates survive.
 
     Args:
         schedule: from :func:`plan_rungs`.
-        a_row: what a row costs, for each candidate.
+        a_row: the cost of a row, for each candidate.
+
+    Returns:
+        A cost for each rung, in the unit of ``a_row``.
 
     >>> price_rungs(plan_rungs(4, 9), [1, 1, 1, 2])
     [20.0, 15.0]
@@ -63,9 +66,9 @@ def price_rungs(schedule: Sequence[Rung], a_row: Sequence[float]) -> list[float]
 
 
 def find_largest(a_row: Sequence[float], rows: int, eta: int, budget: float) -> int | None:
-    """The most rows, ``rows`` at most, whose schedule costs no more than the budget.
+    """Find the most rows, up to ``rows``, whose schedule costs at most ``budget``.
 
-    None where not even the shortest does.
+    Returns None if even the shortest schedule costs more.
     """
     low, high = min(LEAST, rows), rows
     if sum(price_rungs(plan_rungs(len(a_row), low, eta), a_row)) > budget:
@@ -80,7 +83,7 @@ def find_largest(a_row: Sequence[float], rows: int, eta: int, budget: float) -> 
 
 
 def pick_best(values: Mapping[int, float | None], keep: int, sign: int = 1) -> list[int]:
-    """The ``keep`` best candidates, the best first; equal ones by number, undefined ones last.
+    """Return the ``keep`` best candidates, best first; ties by number, undefined values last.
 
     >>> pick_best({0: -1.5, 1: None, 2: -0.5, 3: -0.5}, 2)
     [2, 3]

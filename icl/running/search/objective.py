@@ -1,6 +1,7 @@
-"""What a search makes large: the log-probability of the right answers, or any metric.
+"""The objective of a search: the log-probability of the right answers, or any metric.
 
-Both are :class:`icl.core.stats.Stats`, computed from records, so intervals and paired tests follow.
+Both are :class:`icl.core.stats.Stats` computed from records, which also give intervals and paired
+tests.
 """
 
 from __future__ import annotations
@@ -27,24 +28,24 @@ GOLD = "gold_logprob"
 
 @dataclass(frozen=True)
 class Objective:
-    """A number of a condition on some rows, and which way is better."""
+    """A number computed for a condition, and the direction in which it is better."""
 
     name: str
     metric: Metric | None = None
-    """None: the log-probability of the right answers."""
+    """None for the log-probability of the right answers."""
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, -1 where lower is, as for TER."""
+        """1 if higher is better, -1 if lower is, as for TER."""
         return -1 if self.metric is not None and find_direction(self.metric) == "lower" else 1
 
     @property
     def digits(self) -> int:
-        """Digits after the point that are worth printing."""
+        """Number of decimals worth printing."""
         return 2 if self.metric is None else 1
 
     def stats(self, result: ConditionResult) -> Stats:
-        """Statistics of the condition's answered rows."""
+        """Compute the statistics of a condition's answered rows."""
         if self.metric is None:
             return gold_logprob(result)
         return self.metric.stats(result.predictions(), result.examples)
@@ -65,15 +66,15 @@ class Objective:
 
 
 def make_objective(entry: str | Mapping[str, Any], method: Method) -> Objective:
-    """The objective that a search names.
+    """Construct the objective that a search names.
 
     Args:
         entry: ``gold_logprob``, or a metric as under ``metrics:``.
-        method: how the task is answered: ``rank``, ``generate`` …
+        method: the task's method: ``rank``, ``generate`` …
 
     Raises:
-        ConfigError: unknown; a metric that is better neither high nor low; a judge; or
-            log-probabilities of a task that writes its answers.
+        ConfigError: it is unknown; a metric without a better direction; a judge; or
+            ``gold_logprob`` for a task that generates its answers.
     """
     if entry == GOLD:
         if method == "generate":
@@ -88,7 +89,7 @@ def make_objective(entry: str | Mapping[str, Any], method: Method) -> Objective:
     name, metric = make_metric(entry, "search: objective")
     if asks_judge(metric):
         raise ConfigError(
-            f"search: objective: {name} is a judge, who is asked by `icl run` alone; search by "
+            f"search: objective: {name} is a judge, which only `icl run` can use; search by "
             "another metric, and name the judge under metrics: of the best experiment"
         )
     if find_direction(metric) == "none":
@@ -99,11 +100,11 @@ def make_objective(entry: str | Mapping[str, Any], method: Method) -> Objective:
 
 
 def gold_logprob(result: ConditionResult) -> Stats:
-    """Mean log-probability of the right answer among the choices, in nats, 0 at most.
+    """Compute the mean log-probability of the right answer among the choices, in nats, at most 0.
 
-    Normalised over the choices: what counts is how well the right label is told from the others,
-    not how likely a template makes any label at all. Of several right answers the probabilities
-    are added. ``math.log(1 / choices)`` is what guessing has.
+    It is normalised over the choices, so it measures how well the right label is distinguished from
+    the others, not how likely a template makes labels in general. Probabilities of several right
+    answers are added. Guessing evenly gives ``math.log(1 / choices)``.
 
     Raises:
         MetricError: a row has no right answer among its choices.

@@ -1,4 +1,4 @@
-"""What a search found, in numbers and words: how sure the choice is, and how optimistic it was."""
+"""The result of a search in numbers and words: certainty of the choice, and its optimism."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SHOWN = 12
-"""Candidates in the table of rungs; the others are in ``search.jsonl``."""
+"""Most candidates in the table of rungs; ``search.jsonl`` lists all."""
 SURE = 0.05
-"""Below this p, corrected where there are several, a difference is called shown."""
+"""A difference counts as shown if its p (Holm-corrected for several) is below this."""
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A candidate that was asked the same last rows as the winner."""
+    """A candidate that answered the same last rows as the winner."""
 
     name: str
     difference: Difference
-    """The winner minus the rival, paired, on development rows."""
+    """Winner minus rival, paired, on development rows."""
     p: float | None
-    """Corrected for how many rivals there are (Holm)."""
+    """Corrected for the number of rivals (Holm)."""
 
 
 @dataclass(frozen=True)
 class ScoreComparison:
-    """One score on the test rows."""
+    """One score of winner and baseline on the test rows."""
 
     winner: Score
     baseline: Score
-    """The file's first condition."""
+    """Score of the file's first condition."""
     difference: Difference
     """Winner minus baseline, paired."""
     p: float | None = None
@@ -69,31 +69,31 @@ class ScoreComparison:
 
 @dataclass(frozen=True)
 class Optimism:
-    """How much better the winner looked where it was chosen than where it was not."""
+    """How much better the winner scored on the rows that chose it than on the test rows."""
 
     value: float
-    """Development minus test, above 0 where the choice flattered it."""
+    """Development minus test score; above 0 if the choice was too optimistic."""
     low: float | None
     high: float | None
-    """Ends of the 95 % interval, from those of the two scores (Zou and Donner 2008)."""
+    """Ends of the 95 % interval, from the intervals of the two scores (Zou and Donner 2008)."""
 
 
 @dataclass(frozen=True)
 class FinalTest:
-    """The one test: the objective first, then the task's metrics."""
+    """The single test on untouched rows: the objective first, then the task's metrics."""
 
     scores: Sequence[ScoreComparison]
     optimism: Optimism | None
-    """None where a score is undefined."""
+    """None if a score is undefined."""
     same: bool
     """Whether the winner is the file's first condition."""
     refused: Sequence[str] = ()
-    """Metrics that are not defined for these rows, and why."""
+    """Metrics that are undefined for these rows, with the reason."""
 
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """What a search found."""
+    """The complete result of a search."""
 
     name: str
     objective: Objective
@@ -105,15 +105,15 @@ class SearchOutcome:
     """The winner's objective on the development rows of its last rung."""
     rivals: Sequence[Rival]
     test: FinalTest | None
-    """None where these test rows were asked for another winner before."""
+    """None if these test rows were already used for another winner."""
     opened: int
-    """Winners that have been asked any of these test rows, by searches of this name."""
+    """Number of winners that were tested on any of these test rows, by searches of this name."""
     stopped: str
     """Why the last rung was not reached; empty if it was."""
     best: Path
-    """An experiment of the winner, for ``icl run``."""
+    """Experiment file of the winner, for ``icl run``."""
     shots: Path | None
-    """The winner's shot file; None where its shots are chosen for each query, or given."""
+    """The winner's shot file; None if its shots depend on the query or came from the file."""
 
 
 def compare_rivals(
@@ -122,7 +122,7 @@ def compare_rivals(
     winner: int,
     candidates: Sequence[Candidate],
 ) -> tuple[Rival, ...]:
-    """The winner against every other candidate of its last rung, on the same rows."""
+    """Compare the winner with every other candidate of its last rung, on the same rows."""
     others = [number for number in answered if number != winner]
     found = [measure_difference(*objective.pair(answered[n], answered[winner])) for n in others]
     known = [one.p for one in found if one.p is not None]
@@ -136,7 +136,7 @@ def compare_rivals(
 def score_final(
     objective: Objective, dev: Score, winner: ConditionResult, baseline: ConditionResult
 ) -> FinalTest:
-    """Scores of both conditions on the test rows, and the optimism of the search."""
+    """Score winner and baseline on the test rows, and measure the search's optimism."""
     wanted = [objective]
     for entry in winner.entry.metrics:
         name, metric = make_metric(entry)
@@ -168,12 +168,12 @@ def score_final(
 
 
 def measure_optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
-    """Development minus test, turned where lower is better; None where either is undefined.
+    """Subtract the test score from the development score; the sign is flipped if lower is better.
 
-    The interval is made by MOVER, from those of two independent scores.
-
-    Source: Zou and Donner 2008, Statistics in Medicine 27:1693-1702; for Wilson's intervals it is
-    method 10 of Newcombe 1998, Statistics in Medicine 17:873-890.
+    Returns None if either score is undefined. The interval combines those of two independent scores
+    by MOVER. Source: Zou and Donner 2008, Statistics in Medicine 27:1693-1702; for Wilson's
+    intervals
+    it is method 10 of Newcombe 1998, Statistics in Medicine 17:873-890.
     """
     if dev.value is None or test.value is None:
         return None
@@ -213,7 +213,7 @@ def _parts(found: SearchOutcome) -> Iterator[RenderableType]:
 
 
 def _rungs_table(found: SearchOutcome) -> RenderableType:
-    """Candidates by how far they came, each value with the rows it is of."""
+    """Make the table of candidates, those that came furthest first."""
     from rich import box
     from rich.table import Table
 
@@ -274,7 +274,7 @@ def _test_table(found: SearchOutcome) -> RenderableType:
 
 
 def describe_outcome(found: SearchOutcome) -> Iterator[str]:
-    """What was found, what was shown and what was not, a sentence a line."""
+    """Yield sentences about what the search found, what is shown and what is not."""
     digits = found.objective.digits
     where = f"{found.dev.n} development rows"
     yield (
@@ -300,9 +300,9 @@ def describe_outcome(found: SearchOutcome) -> Iterator[str]:
 def _test_words(found: SearchOutcome) -> Iterator[str]:
     if found.test is None:
         yield (
-            f"test: not asked again: its rows were asked for {found.opened} other winner"
-            f"{'s' * (found.opened != 1)} before, so they are no longer untouched; --again asks "
-            "them all the same, and counts it"
+            f"test: not repeated: its rows were used to test {found.opened} other winner"
+            f"{'s' * (found.opened != 1)} before, so they are no longer untouched; --again uses "
+            "them anyway, and counts it"
         )
         return
     first, digits = found.test.scores[0], found.objective.digits
@@ -324,7 +324,7 @@ def _test_words(found: SearchOutcome) -> Iterator[str]:
         )
     if found.opened > 1:
         yield (
-            f"care: these test rows have been asked for {found.opened} winners; the best of them "
+            f"care: these test rows were used to test {found.opened} winners; the best of them "
             "looks better than it is"
         )
     for line in found.test.refused:

@@ -1,4 +1,4 @@
-"""``icl search``: the best prompt and shots within a budget, then one test on untouched rows."""
+"""The search of ``icl search``: best prompt and shots within a budget, then one test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = ["SearchPlan", "plan", "search"]
 
 
 PACE_ROWS = 8
-"""Rows that measure the pace for a budget of minutes, and from which tokens are estimated."""
+"""Rows that measure the speed for a budget of minutes, and from which tokens are estimated."""
 
 
 def search(
@@ -55,19 +55,19 @@ def search(
 ) -> SearchOutcome:
     """Find the best candidate of the file's ``search:`` block, and test it once.
 
-    A search that was killed goes on where it was. The test rows are asked last, only for the
-    winner and the file's first condition; a later search in the same folder that ends with another
-    winner does not ask them.
+    A search that was killed continues where it stopped. The test rows are used last, and only for
+    the winner and the file's first condition; a later search in the same folder that finds another
+    winner does not use them again.
 
     Args:
-        experiment: a YAML file with a ``search:`` block, or what was loaded of it.
-        out: folder of all runs; records are shared with them.
-        progress: where to tell of it; silent by default.
-        again: ask the test rows for another winner, too; it is counted.
+        experiment: a YAML file with a ``search:`` block, or a loaded experiment.
+        out: folder of all runs; the search shares their records.
+        progress: display of the progress; none by default.
+        again: use the test rows for another winner, too; each use is counted.
 
     Raises:
-        IclError: anything wrong with the file, data, template, model or disk, a budget too small
-            for one rung among it.
+        IclError: anything wrong with the file, data, template, model or disk, or a budget that is
+            too small for one rung.
 
     >>> search("experiments/search.yaml").winner.name                   # doctest: +SKIP
     """
@@ -79,24 +79,24 @@ def search(
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search would do."""
+    """The candidates, schedule and estimated cost of a search."""
 
     field: CandidateSet
     rungs: Sequence[Rung]
     tokens: Sequence[float]
-    """Of each rung, at most."""
+    """Most tokens of each rung."""
     test_tokens: int
-    """Of the winner's and the baseline's test, if the winner is the dearest candidate."""
+    """Tokens of testing winner and baseline, if the winner is the most expensive candidate."""
     pace: float | None
-    """Seconds a token: of earlier batches, or of a few rows; None where asking costs money."""
+    """Seconds for each token, from earlier batches or a few rows; None if the model costs money."""
     budget: str
-    """In words; empty without one."""
+    """The budget in words; empty if there is none."""
 
 
 def plan(
     experiment: str | Path | Experiment, out: str | Path = "runs", progress: Progress | None = None
 ) -> SearchPlan:
-    """Candidates, rungs and cost; asks a few rows to measure the pace, which are not kept.
+    """Estimate candidates, rungs and cost; answer a few rows to measure the speed, and drop them.
 
     Raises:
         IclError: everything that :func:`search` would refuse before it computes.
@@ -122,7 +122,7 @@ def plan(
 
 @dataclass
 class _Search:
-    """A search under way."""
+    """The state and steps of one search."""
 
     experiment: Experiment
     entry: SearchEntry
@@ -136,7 +136,7 @@ class _Search:
     def make(
         cls, given: str | Path | Experiment, out: Path, progress: Progress, sets: Path | None = None
     ) -> _Search:
-        """Load and check everything; sets of shots are written to the run folder, or ``sets``."""
+        """Load and check everything; write sets of shots to the run folder, or to ``sets``."""
         loaded = given if isinstance(given, Experiment) else load_experiment(given)
         entry = read_search_entry(loaded)
         folder = out / loaded.name
@@ -164,7 +164,7 @@ class _Search:
         return cls(loaded, entry, found, wanted, out, progress, state)
 
     def run(self, again: bool) -> SearchOutcome:
-        """The whole search, top to bottom."""
+        """Run the whole search, from planning to the test."""
         self._may_write()
         count_spent([candidate.dev for candidate in self.field.candidates], self.out)
         if self.state.rows is None:
@@ -196,14 +196,14 @@ class _Search:
 
     @property
     def budget(self) -> str:
-        """The budget in words."""
+        """The budget in words; empty if there is none."""
         given = self.entry.budget
         if given is None:
             return ""
         return f"{given.tokens:,} tokens" if given.tokens else f"{given.minutes:g} minutes"
 
     def tokens_a_row(self) -> list[float]:
-        """Tokens that a development row costs, for each candidate, from its first rows."""
+        """Estimate each candidate's tokens for a development row, from its first rows."""
         found = []
         for candidate in self.field.candidates:
             rows = candidate.dev.examples[:PACE_ROWS]
@@ -211,10 +211,10 @@ class _Search:
         return found
 
     def affordable(self, a_row: Sequence[float], tokens: float | None) -> int:
-        """Rows of the last rung: all development rows, or as many as the budget allows.
+        """Return the rows of the last rung: all development rows, or as many as the budget allows.
 
         Raises:
-            ConfigError: not even the shortest schedule fits.
+            ConfigError: even the shortest schedule exceeds the budget.
         """
         rows = len(self.field.candidates[0].dev.examples)
         given = self.entry.budget
@@ -250,13 +250,13 @@ class _Search:
         return self.affordable(a_row, left)
 
     def measured_pace(self) -> float | None:
-        """Seconds a token, of a few rows of two candidates: the first one loads the model."""
+        """Measure seconds for each token on two candidates; the first one loads the model."""
         for candidate in self.field.candidates[:2]:
             self._asked(replace(candidate.dev, examples=candidate.dev.examples[:PACE_ROWS]))
         return self.known_pace()
 
     def known_pace(self) -> float | None:
-        """Seconds a token of what the first two candidates have been asked so far."""
+        """Return seconds for each token from stored timings; None if there are none."""
         paces = []
         for candidate in self.field.candidates[:2]:
             timing = ConditionStore.of(self.out, candidate.dev.folder).timing()
@@ -265,7 +265,7 @@ class _Search:
         return min(paces, default=None)
 
     def _climb(self, schedule: Sequence[Rung]) -> tuple[int, int, str]:
-        """The winner, the last rung that counts, and why it is not the last of all."""
+        """Run the rungs; return the winner, its rung, and why that is not the last of all."""
         alive = list(range(len(self.field.candidates)))
         for place, rung in enumerate(schedule, 1):
             self.progress.say(
@@ -284,10 +284,14 @@ class _Search:
     def _stopped(
         self, place: int, rung: Rung, alive: list[int], values: dict[int, float | None]
     ) -> tuple[int, int, str]:
-        """What is taken when the budget ends in the middle of a rung."""
+        """Choose a winner when the budget ends in the middle of a rung.
+
+        Raises:
+            ConfigError: no candidate was answered at all.
+        """
         why = (
             f"the budget of {self.budget} ended on rung {place}: {len(values)} of {len(alive)} "
-            f"candidates were asked {rung.rows} rows; "
+            f"candidates answered {rung.rows} rows; "
         )
         if place > 1:
             return alive[0], place - 1, f"{why}the best of rung {place - 1} is taken"
@@ -296,7 +300,7 @@ class _Search:
         return pick_best(values, 1, self.objective.sign)[0], 1, f"{why}the best of these is taken"
 
     def _trial(self, rung: int, number: int, rows: int) -> CandidateTrial | None:
-        """Ask a candidate its first rows, unless it was; None where the budget does not allow."""
+        """Answer a candidate's first rows unless they are; None if the budget is too small."""
         if found := self.state.find(rung, number):
             return found
         candidate = self.field.candidates[number]
@@ -339,13 +343,13 @@ class _Search:
         return run_condition(condition, self.out, self.progress, self.experiment.base).conditions[0]
 
     def _target(self) -> Path:
-        """Where the winner's shots are written."""
+        """Return the path of the winner's shot file."""
         if self.entry.write:
             return (self.experiment.base / Path(self.entry.write).expanduser()).resolve()
         return self.state.folder.resolve() / "shots.jsonl"
 
     def _may_write(self) -> None:
-        """Refuse at once to replace a file that somebody else wrote, or to write to a link."""
+        """Refuse early to overwrite a file of somebody else, or to write to a link or folder."""
         target = self._target()
         if target.is_dir():
             raise ConfigError(f"search: write: {target} is a folder; name a file in it")
@@ -353,12 +357,12 @@ class _Search:
             check_plain(file)
         if target.exists() and _hash(target) not in self.state.written.get(str(target), ()):
             raise ConfigError(
-                f"search: write: {target} is there already and is not this search's; name another "
-                "file, or move it away"
+                f"search: write: {target} exists already and was not written by this search; name "
+                "another file, or move it away"
             )
 
     def _write(self, winner: Candidate) -> tuple[Path | None, Path]:
-        """Write the winner's shots, where they are the same for all queries, and its experiment."""
+        """Write the winner's experiment, and its shots if they are the same for all queries."""
         shots, target = winner.shots, None
         base, folder = self.experiment.base.resolve(), self.state.folder.resolve()
         if winner.drawn is not None:
@@ -380,14 +384,14 @@ class _Search:
         return target, self.state.folder / "best.yaml"
 
     def _winners(self) -> set[str]:
-        """Fingerprints of the winners that have been asked any of these test rows."""
+        """Return the fingerprints of the winners that were tested on any of these test rows."""
         rows = {*_marks(self.field.baseline.examples)}
         return {mark["winner"] for mark in self.state.opened if not rows.isdisjoint(mark["rows"])}
 
     def _test(
         self, winner: Candidate, again: bool
     ) -> tuple[ConditionResult, ConditionResult] | None:
-        """Ask the test rows; None where another winner was asked some of them before."""
+        """Answer the test rows; None if another winner was tested on some of them before."""
         rows = _marks(self.field.baseline.examples)
         mark = {"rows": rows, "winner": winner.test.fingerprint}
         if mark not in self.state.opened:
@@ -402,13 +406,13 @@ class _Search:
 
 
 def _tokens(condition: Condition, rows: Sequence[Example]) -> int:
-    """Tokens of prompts and answers, counted before anything is asked; at most for free text."""
+    """Count the tokens of prompts and answers in advance; for generated text at most."""
     requests = [condition.request(example) for example in rows]
     return sum(request.tokens for request in requests) + count_answer_tokens(condition, requests)
 
 
 def _marks(rows: Sequence[Example]) -> list[str]:
-    """A hash of each row, so that rows opened once are known among others, too."""
+    """Hash each row separately, so that used rows are recognized among others."""
     return [hash_data([row])[:16] for row in rows]
 
 

@@ -1,6 +1,6 @@
-"""What a search has done so far: one small file, replaced whole, from which it goes on.
+"""The progress of a search in one small file, from which an interrupted search continues.
 
-``search.json`` of the run folder holds the state, ``search.jsonl`` the same trials a line each.
+``search.json`` in the run folder holds the state, ``search.jsonl`` the same trials line by line.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["State", "CandidateTrial"]
 
 @dataclass(frozen=True, slots=True)
 class CandidateTrial:
-    """One candidate on the first rows of the development split."""
+    """One candidate's result on the first rows of the development split."""
 
     rung: int
-    """From 1; 0 is what measured the pace, for a budget of minutes."""
+    """Counted from 1; 0 is the measurement of speed for a budget of minutes."""
     candidate: int
-    """From 0."""
+    """Counted from 0."""
     name: str
     condition: str
     """Fingerprint of the condition that holds its records."""
@@ -38,9 +38,9 @@ class CandidateTrial:
     low: float | None
     high: float | None
     tokens: int
-    """Of the rows that the trial before had not; answers that were there already count too."""
+    """Tokens of the rows that its previous trial did not have; reused answers count too."""
     seconds: float
-    """As the clock went: near 0 where the answers were there already."""
+    """Wall time; near 0 if the answers were reused."""
 
 
 class TrialLine(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,14 +60,14 @@ class TrialLine(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WinnerLine(msgspec.Struct):
-    """A winner that was asked the test rows."""
+    """A winner that was tested on the test rows, in ``search.json``."""
 
     rows: list[str]
     winner: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class StateFile(msgspec.Struct):
-    """What ``search.json`` holds."""
+    """The content of ``search.json``."""
 
     key: str
     rows: Count | None
@@ -79,33 +79,33 @@ class StateFile(msgspec.Struct):
 
 @dataclass
 class State:
-    """The trials of a search, and which winners have been asked the test rows."""
+    """The trials of a search, and the winners that were tested on the test rows."""
 
     folder: Path
     key: str
-    """Hash of everything that decides the search; another one begins anew."""
+    """Hash of everything that determines the search; with another one the search starts anew."""
     names: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    """Candidate -> its settings, for ``search.jsonl``."""
+    """Candidate number -> its settings, for ``search.jsonl``."""
     rows: int | None = None
-    """Of the last rung, once it is decided."""
+    """Rows of the last rung, once decided."""
     pace: float | None = None
-    """Seconds a token, measured for a budget of minutes."""
+    """Seconds for each token, measured for a budget of minutes."""
     trials: list[CandidateTrial] = field(default_factory=list)
     opened: list[dict[str, Any]] = field(default_factory=list)
-    """``rows``: hashes of test rows, one each; ``winner``: who was asked them."""
+    """``rows``: a hash of each test row; ``winner``: the condition that was tested on them."""
     written: dict[str, list[str]] = field(default_factory=dict)
     """Shot file -> hashes of what this search wrote there."""
     fresh: bool = True
-    """Whether nothing of this very search was there."""
+    """Whether no earlier state of the same search was found."""
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of ``search.json``."""
         return self.folder / "search.json"
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only search here, and take up what is there.
+        """Lock the folder for one search, and read the stored state.
 
         Raises:
             BusyError: another process searches here.
@@ -140,7 +140,7 @@ class State:
             self.trials = [CandidateTrial(**msgspec.structs.asdict(row)) for row in kept.trials]
 
     def save(self) -> None:
-        """Replace the files; a crash leaves the old ones whole."""
+        """Replace the files; a crash leaves the old ones intact."""
         kept = {
             "key": self.key,
             "rows": self.rows,
@@ -161,28 +161,28 @@ class State:
         replace_file(self.folder / "search.jsonl", "".join(lines), self.folder.parent)
 
     def add(self, trial: CandidateTrial) -> None:
-        """Keep a trial."""
+        """Add a trial and save."""
         self.trials.append(trial)
         self.save()
 
     def find(self, rung: int, candidate: int) -> CandidateTrial | None:
-        """The trial of a candidate on a rung."""
+        """Return the trial of a candidate on a rung; None if there is none."""
         return next((t for t in self.trials if t.rung == rung and t.candidate == candidate), None)
 
     def rows_of(self, candidate: int) -> int:
-        """How many rows a candidate has been asked."""
+        """Return the number of rows that a candidate has answered."""
         return max((t.rows for t in self.trials if t.candidate == candidate), default=0)
 
     def tokens_of(self, candidate: int) -> int:
-        """What a candidate's rows came to."""
+        """Return the tokens used by a candidate."""
         return sum(t.tokens for t in self.trials if t.candidate == candidate)
 
     @property
     def tokens(self) -> int:
-        """What all trials came to."""
+        """Tokens used by all trials."""
         return sum(trial.tokens for trial in self.trials)
 
     @property
     def seconds(self) -> float:
-        """How long all trials took."""
+        """Wall time of all trials, in seconds."""
         return sum(trial.seconds for trial in self.trials)

@@ -1,4 +1,4 @@
-"""What a reader of scores should be warned of, found from the records of a run alone.
+"""Warnings for a reader of scores, found from the records of a run.
 
 The rules are written for the mistakes that few-shot studies report: tokens across the border of
 prompt and answer, answers in the wrong language or copied (Bawden and Yvon 2023, arXiv
@@ -35,28 +35,28 @@ class Finding:
     """One warning about a condition, with its counts."""
 
     condition: str
-    """Fingerprint of the condition; of several that share it, the first one's."""
+    """Fingerprint of the condition; if several share the finding, of the first."""
     name: str
     """One of :data:`CHECKS`."""
     count: int
-    """Rows, or labels, that it concerns."""
+    """Number of rows, or labels, concerned."""
     of: int
-    """Those that were looked at."""
+    """Number of rows, or labels, checked."""
     text: str
-    """One sentence in plain text, counts included; may quote model output."""
+    """One sentence of plain text, with the counts; it may quote model output."""
 
 
 def checks(run: Run) -> list[Finding]:
-    """Every warning about a run, condition by condition, the gravest first in each.
+    """List all warnings about a run, condition by condition, the most serious first in each.
 
-    Only the run folder is read: no model is loaded, nothing is written. What is unusual but right
-    (a label that two rows have and none is given) is not told.
+    Only the run folder is read: no model is loaded, nothing is written. What is unusual but
+    harmless (a label with two rows that is never predicted) is not reported.
 
     >>> checks(load_run("runs/quickstart"))[0].name                        # doctest: +SKIP
     'one_answer'
 
     Raises:
-        StoreError: a condition folder is gone or corrupt.
+        StoreError: a condition folder is missing or corrupt.
     """
     found: list[Finding] = []
     counted: set[tuple[str, str]] = set()
@@ -81,9 +81,9 @@ def summarize_findings(
     most: int | None = 5,
     run: str = "RUN",
 ) -> list[str]:
-    """The findings about some conditions in a line each, one a check, at most ``most``.
+    """Write the findings about some conditions in lines, one for each check, at most ``most``.
 
-    A line quotes the condition where it is worst and says how many others it is found in.
+    A line quotes the condition in which the finding is worst, and counts the others with it.
     """
     called = name_conditions(conditions)
     lines = []
@@ -148,11 +148,11 @@ _EACH: dict[str, Check] = {
 }
 _NONE = {"0": "no"}
 CHECKS = ("stale_scores", "same_answers", *_EACH)
-"""Names of all checks, the gravest first."""
+"""Names of all checks, the most serious first."""
 
 
 def _stale(condition: ConditionResult) -> Iterator[Finding]:
-    """Scores made of other rows than those that are there: records were lost, or came since."""
+    """Find scores computed from another number of rows than there are records now."""
     there, made = len(condition.records), [s for s in condition.scores if s.kind == "model"]
     old = [score for score in made if score.n > there]
     if made and not old and all(score.n != there for score in made):
@@ -169,7 +169,7 @@ def _stale(condition: ConditionResult) -> Iterator[Finding]:
 
 
 def _same_answers(run: Run) -> Iterator[Finding]:
-    """Two widths of the same weights that gave the same numbers to the last digit."""
+    """Find two widths of the same weights with exactly the same numbers in all answers."""
     groups: dict[str, list[tuple[str, ConditionResult]]] = {}
     for condition in run.conditions:
         if not condition.records:

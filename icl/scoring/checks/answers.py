@@ -1,4 +1,4 @@
-"""Checks of what was answered, row by row."""
+"""Checks of the answers, row by row."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["never", "off_target", "one_answer", "make_share_check", "strays", "t
 
 
 SOME = 0.05
-"""Share of rows from which unusual outputs are told of; fewer stand in the table's columns."""
+"""Share of rows from which unusual outputs are reported; smaller ones are only in the table."""
 FEW = 3
-"""Rows of a label from which it is odd that it is never predicted."""
+"""Rows of a label from which it is suspicious that it is never predicted."""
 
 
 def one_answer(seen: ConditionAnswers) -> Iterator[Found]:
-    """One answer for half of the rows, or for all of them, though it is seldom right."""
+    """Find one answer that is given to half of the rows or more, but seldom right."""
     given = [p.value for p in seen.predictions if p.value is not None]
     targets = {target for example in seen.examples for target in example.targets}
     if len(given) < 5 or len(targets) < 2:
@@ -38,7 +38,7 @@ def one_answer(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def never(seen: ConditionAnswers) -> Iterator[Found]:
-    """Labels that several rows have and none is given."""
+    """Find labels that several rows have and that are never predicted."""
     if not any(seen.condition.choices(record) for record in seen.records[:1]):
         return
     gold = Counter(
@@ -63,7 +63,7 @@ def never(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def off_target(seen: ConditionAnswers) -> Iterator[Found]:
-    """Translations in another script than asked for, and copies of the source."""
+    """Find translations in another script than requested, and copies of the source."""
     told = [
         (p.value, e)
         for p, e in zip(seen.predictions, seen.examples, strict=True)
@@ -91,14 +91,14 @@ def off_target(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def strays(value: str | None, example: Example) -> bool:
-    """Whether an answer is a translation in another script than asked for, or copies the source."""
+    """Tell whether an answer is a translation in the wrong script, or a copy of the source."""
     if value is None or "target" not in example.meta:
         return False
     return _is_copy(value, example) or _is_foreign(value, example)
 
 
 def _is_foreign(value: str, example: Example) -> bool:
-    """Whether most letters are of another script than that of the target language."""
+    """Tell whether most letters are from another script than the target language's."""
     try:
         share = measure_script_share(value, example.meta["target"])
     except DataError:  # files may be called anything; what is no language has no script
@@ -115,7 +115,7 @@ def _is_copy(value: str, example: Example) -> bool:
 
 
 def make_share_check(hits: Callable[[Prediction], bool], text: str, least: float = SOME) -> Check:
-    """A check of predictions one by one, told from a share of the rows on."""
+    """Make a check that warns when at least ``least`` of the predictions match ``hits``."""
 
     def check(seen: ConditionAnswers) -> Iterator[Found]:
         count = sum(map(hits, seen.predictions))
@@ -132,7 +132,7 @@ def unparsed(prediction: Prediction) -> bool:
 
 
 def ties(seen: ConditionAnswers) -> Iterator[Found]:
-    """Rows where order alone decides: equal choices, equally many votes."""
+    """Find rows decided only by order: equally likely choices, or equally many votes."""
     equal = [
         record
         for record in seen.records

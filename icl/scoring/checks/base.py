@@ -1,4 +1,4 @@
-"""What checks look at: a condition with its predictions, made once for all of them."""
+"""The input of every check: a condition with its predictions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Check", "Found", "ConditionAnswers"]
 
 
 Found = tuple[int, int, str]
-"""(count, of, text) of a finding."""
+"""(count, of, text) of a finding; see :class:`icl.scoring.checks.Finding`."""
 
 
 @dataclass(frozen=True)
 class ConditionAnswers:
-    """A condition with its predictions, made once for all checks."""
+    """A condition with its predictions, parsed once for all checks."""
 
     condition: ConditionResult
     records: Sequence[Record]
@@ -33,12 +33,12 @@ class ConditionAnswers:
 
     @property
     def n(self) -> int:
-        """Rows that were answered."""
+        """Number of answered rows."""
         return len(self.records)
 
     @property
     def primary(self) -> Score | None:
-        """The score that stands for the condition; None where none has a value."""
+        """The score that represents the condition; None if none has a value."""
         return primary(self.condition.scores)
 
 

@@ -1,4 +1,4 @@
-"""Checks of what was sent: tokens across the border, shots that are missing, doubled inputs."""
+"""Checks of the prompts: tokens across the border to the answer, lost shots, repeated inputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["duplicates", "gold_missing", "lost_shots", "spanning"]
 
 
 def spanning(seen: ConditionAnswers) -> Iterator[Found]:
-    """Prompts whose last token is one with the beginning of a choice."""
+    """Find prompts whose last token also contains the beginning of a choice."""
     count = sum(record.spanning > 0 for record in seen.records)
     if count:
         yield (
@@ -23,7 +23,7 @@ def spanning(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def lost_shots(seen: ConditionAnswers) -> Iterator[Found]:
-    """Prompts with fewer shots than were asked for."""
+    """Find prompts from which shots were dropped to fit the window."""
     count = sum(bool(record.dropped) for record in seen.records)
     if count:
         shots = sum(len(record.dropped) for record in seen.records)
@@ -35,7 +35,7 @@ def lost_shots(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def gold_missing(seen: ConditionAnswers) -> Iterator[Found]:
-    """Rows whose right label no shot shows, where half of them are such."""
+    """Find rows whose right label is not among their shots, if these are half of the rows."""
     told = [
         (prediction, example)
         for prediction, example in zip(seen.predictions, seen.examples, strict=True)
@@ -55,7 +55,7 @@ def gold_missing(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def duplicates(seen: ConditionAnswers) -> Iterator[Found]:
-    """Test inputs that are equal but for case and white space."""
+    """Find test inputs that are equal except for case and white space."""
     contents = Counter(example.content for example in seen.examples)
     count = sum(times - 1 for times in contents.values())
     if count:

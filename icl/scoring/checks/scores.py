@@ -1,4 +1,4 @@
-"""Checks of a condition's primary score: against baselines, and how sure it is."""
+"""Checks of a condition's primary score: against baselines, and its precision."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["baseline", "find_score_direction", "few_rows", "retrieval"]
 
 
 WIDE = 20.0
-"""Points of an interval that settles little."""
+"""Width of an interval, in points, above which it says little."""
 
 
 def find_score_direction(condition: ConditionResult, name: str) -> Better:
-    """Which values of a score are better: ``higher``, ``lower``, or ``none`` where none are.
+    """Return the better direction of a score: ``higher``, ``lower`` or ``none``.
 
-    ``name`` is the score's, a parser or a calibrator behind it included.
+    ``name`` is the score's name, which may include a parser or a calibrator.
     """
     plain = ScoreName.of(name, "model").metric
     own = dict(make_metric(entry) for entry in condition.entry.metrics)
@@ -33,7 +33,7 @@ def find_score_direction(condition: ConditionResult, name: str) -> Better:
 
 
 def _below(seen: ConditionAnswers) -> Iterator[tuple[str, Score, Score]]:
-    """Baselines of the primary metric that the score is not shown to be better than."""
+    """Yield the baselines that the primary score is not shown to be better than."""
     score = seen.primary
     if score is None or score.value is None:
         return
@@ -51,7 +51,7 @@ def _below(seen: ConditionAnswers) -> Iterator[tuple[str, Score, Score]]:
 
 
 def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
-    """A score that the vote of retrieved shots reaches without a model."""
+    """Find a score that the vote of retrieved shots reaches without a model."""
     for score, other in ((s, o) for name, s, o in _below(seen) if name == "vote"):
         if not _retrieved(seen, other):
             continue
@@ -77,7 +77,7 @@ def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def _retrieved(seen: ConditionAnswers, voted: Score) -> bool:
-    """Whether the shots were retrieved, and their vote is better than knowing nothing."""
+    """Tell whether the shots were retrieved and their vote beats the trivial baselines."""
     vote_name = ScoreName.of_score(voted)
     trivial = [str(replace(vote_name, role=one)) for one in ("majority", "chance")]
     least = [s.value for s in seen.condition.scores if s.name in trivial and s.value is not None]
@@ -86,7 +86,7 @@ def _retrieved(seen: ConditionAnswers, voted: Score) -> bool:
 
 
 def baseline(seen: ConditionAnswers) -> Iterator[Found]:
-    """A score that another baseline reaches, or may reach within its interval."""
+    """Find a score that another baseline reaches, or may reach within its interval."""
     told: dict[str, list[str]] = {}
     for name, score, other in _below(seen):
         if name != "vote" or not _retrieved(seen, other):
@@ -116,7 +116,7 @@ def _worse(seen: ConditionAnswers, score: Score, other: Score) -> bool:
 
 
 def few_rows(seen: ConditionAnswers) -> Iterator[Found]:
-    """An interval too wide to settle much."""
+    """Find an interval that is too wide to say much."""
     score = seen.primary
     if score is None or score.low is None or score.high is None:
         return

@@ -1,1 +1,1 @@
-"""The Gradio page of the workbench, one file or folder a tab."""
+"""The Gradio page of the workbench, with a file or folder for each tab."""

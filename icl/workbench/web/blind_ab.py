@@ -1,4 +1,4 @@
-"""The tab Blind A/B: the user judges pairs of outputs without knowing whose they are.
+"""The tab Blind A/B: the user judges pairs of outputs without knowing which condition made them.
 
 The logic is in :mod:`icl.scoring.blind_ab`. Texts go only to components that show them as text.
 """
@@ -31,7 +31,7 @@ RUNS = "runs"
 
 @dataclass
 class _JudgingSession:
-    """The pair that one page judges, and how far it is."""
+    """The pair of conditions that a page judges, and its current row."""
 
     pair: Pair
     rows: list[str]
@@ -39,7 +39,7 @@ class _JudgingSession:
 
 
 class BlindTab:
-    """The tab: its components, and what happens when they change."""
+    """The tab's components and event handlers."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
@@ -184,7 +184,7 @@ class BlindTab:
             if choice != "skip":
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 append(self.work.base / FILE, made.pair.judged(made.rows[made.place], choice, now))
-                note = f"kept in {FILE}; "
+                note = f"saved in {FILE}; "
             made.place += 1
             return self._show_row(made, note)
         except IclError as error:

@@ -47,7 +47,7 @@ class DifferencesPanel:
         self.baseline.input(self.show, [self.run, self.by, self.baseline], self.text, **QUICK)
 
     def of(self, run: Run) -> list[Any]:
-        """Return values of :attr:`outputs` for a finished run, at first as its file asks."""
+        """Return the values of :attr:`outputs` for a finished run, by its ``compare:``."""
         settings = comparable_settings(run)
         asked = run.manifest.compare
         by = asked.by if asked else next(iter(settings), "")

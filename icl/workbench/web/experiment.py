@@ -1,6 +1,6 @@
 """The tab Experiment: a grid as a form and as YAML, its estimate, and its run.
 
-The YAML is what counts: the form writes it until the user edits it, and then only when asked. The
+The YAML decides: the form writes it until the user edits it, and then only on request. The
 logic is in :mod:`icl.workbench.experiment_draft`. Texts go only to components that show them as
 text.
 """
@@ -69,7 +69,7 @@ COMPARE_CHOICES = [
 
 
 class ExperimentTab:
-    """The tab: its components, and what happens when they change."""
+    """The tab's components and event handlers."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
@@ -175,7 +175,7 @@ class ExperimentTab:
         with gr.Row(elem_classes="running"):
             self.estimate = gr.Button("Estimate", elem_id="x-estimate", size="md", min_width=90)
             self.run, self.stop, self.status = run_row(
-                "x", "Run", "Stop ends after the batch; running again goes on where it was"
+                "x", "Run", "Stop ends after the current batch; running again continues there"
             )
         self.costs = gr.Dataframe(
             headers=list(HEAD),
@@ -389,12 +389,12 @@ class ExperimentTab:
         return [status_box("waiting for the model"), off, *run_buttons(True)]
 
     def fail(self) -> Any:
-        """Report work that failed by a bug or found the queue full."""
-        message = "failed: too many are waiting, or the terminal that runs the app says why"
+        """Report that work failed because of a bug or a full queue."""
+        message = "failed: the queue is full, or a bug that the app's terminal describes"
         return gr.Textbox(message, elem_classes="wrong")
 
     def count(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
-        """Estimate what is left to compute, and how long it takes."""
+        """Estimate what is left to compute, and how long it will take."""
 
         def work(progress: JobProgress) -> tuple[list[list[str]], str]:
             return estimate_draft(self.work, text or "", progress)
@@ -407,7 +407,7 @@ class ExperimentTab:
                 yield [status_box(made[1]), gr.Dataframe(cells, visible=True)]
 
     def start(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
-        """Run what is missing, and show the scores."""
+        """Run everything that is missing, and show the scores."""
         for line, made in self._run_work(
             text, lambda progress: run_draft(self.work, text or "", progress), request
         ):
@@ -425,7 +425,7 @@ class ExperimentTab:
     def _run_work(
         self, text: str, work: Callable[[JobProgress], Any], request: gr.Request
     ) -> Iterator[tuple[Any, Any]]:
-        """Work in a thread; yield (status box, result or None)."""
+        """Run work in a thread; yield (status box, result or None)."""
         try:
             for line, made in run_job(work, self.stops.of(request)):
                 yield status_box(line), made

@@ -24,9 +24,9 @@ __all__ = ["figures", "matrix", "spread_figure"]
 
 
 PANELS = 12
-"""Most plots of a task."""
+"""Most plots for a task."""
 _DRAWING = Lock()
-"""matplotlib's settings belong to the process."""
+"""Lock for drawing, because matplotlib's settings belong to the whole process."""
 
 
 def figures(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Values from the browser as a :class:`~icl.workbench.screen.Screen`, and texts to the browser."""
+"""Conversion between browser values and a :class:`~icl.workbench.screen.Screen`."""
 
 from __future__ import annotations
 
@@ -53,22 +53,16 @@ PARTS = (
     "hand",
     *(f"field{number}" for number in range(FIELDS)),
 )
-"""The components whose values make a screen."""
+"""The components whose values make up a screen."""
 
 BOUNDS = {"row": (1, 10**9), "k": (0, 64), "seed": (0, 2**31), "max_tokens": (1, 4096)}
 """The bounds of the screen's numbers."""
 _MOST_CHARS = 100_000
-"""Characters of one text in the browser; what is sent is never cut."""
+"""Most characters of one text in the browser; the prompt that is sent is never cut."""
 
 
 class UnstrippedText(str):
-    r"""A text that keeps white space at its ends, since that is part of the prompt.
-
-    Gradio's editor strips its value.
-
-    >>> UnstrippedText(" a\n").strip()
-    ' a\n'
-    """
+    r"""A text that keeps white space at its ends, because that is part of the prompt."""
 
     __slots__ = ()
 
@@ -78,12 +72,7 @@ class UnstrippedText(str):
 
 
 def screen_of(work: Workbench, values: Sequence[Any]) -> Screen:
-    """Make a screen of the components' values; check them, since a browser may send anything.
-
-    Raises:
-        ConfigError: a number out of bounds, or a template with too many fields to type.
-        TemplateError: a template that is not in the list.
-    """
+    """Make a screen from the components' values; check them, as a browser may send anything."""
     given = dict(zip(PARTS, values, strict=True))
     fields = [str(given.pop(f"field{number}") or "") for number in range(FIELDS)]
     typed = bool(given.pop("typed"))
@@ -110,7 +99,7 @@ def screen_of(work: Workbench, values: Sequence[Any]) -> Screen:
 
 
 def values_by_part(values: Sequence[Any]) -> dict[str, Any]:
-    """Return the values by part, as the browser stores them over a reload."""
+    """Return the values by part, as the browser stores them across a reload."""
     return dict(zip(PARTS, values, strict=True))
 
 

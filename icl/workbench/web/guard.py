@@ -1,10 +1,4 @@
-"""Which requests reach the page: those to its own host names, from its own origin, with its token.
-
-A page that any browser shows can send requests to an app on the same machine, and by DNS rebinding
-read the answers, too: its name is made to point at this machine. So the name that a request asks
-for must be one of ours, a page that sends it must be ours, and it must carry a secret of this
-start. As in Jupyter, the secret comes in the address that is printed, and becomes a cookie.
-"""
+"""The page's access control: a request needs one of its host names, its origin and its token."""
 
 from __future__ import annotations
 
@@ -29,9 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Names of this machine that no other one can take."""
+"""Names that always mean this machine."""
 TOKEN = "token"  # noqa: S105 - the name of a parameter
-"""Parameter of the address that carries the token."""
+"""Name of the query parameter with the token."""
 SAFE = ("GET", "HEAD")
 OFF = (
     "/openapi.json",
@@ -52,9 +46,9 @@ OFF = (
     "/gradio_api/api/",
     "/gradio_api/mcp",
 )
-"""Beginnings of the paths of Gradio that the page never asks for."""
+"""Prefixes of Gradio paths that the page never requests."""
 MOST_GUESSES = 8
-"""Passwords of one client that wait to be looked at."""
+"""Most password attempts of one client that wait at the same time."""
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?")
 _TOKEN_NEEDED = (
     "this page answers only its own address: open the one that icl app printed in its terminal, "
@@ -63,7 +57,7 @@ _TOKEN_NEEDED = (
 
 
 def cookie_name(port: str | int) -> str:
-    """Name of the cookie; with the port, since cookies of one host are shared by all its ports."""
+    """Return the cookie's name; it has the port, since all ports of a host share their cookies."""
     return f"icl-token-{port}"
 
 
@@ -73,15 +67,15 @@ class Guard:
 
     app: Application
     hosts: Iterable[str] = LOOPBACK
-    """Names and addresses of this machine that a request may ask for, whatever the port: one that
-    is forwarded (``ssh -L``) is another than the one listened on."""
+    """Host names and addresses that a request may use, with any port: a forwarded port
+    (``ssh -L``) differs from the one listened on."""
     token: str | None = None
-    """What must come with every request; None where a password is asked for instead."""
+    """Token that every request must carry; None if a password is required instead."""
     here: bool = False
-    """Whether the address that a connection came in at is accepted as well, for a server that
-    listens on all of them."""
+    """Whether to accept the address at which a connection arrived, too; for a server that listens
+    on all addresses."""
     delay_s: float = 1.0
-    """Seconds that a wrong password takes."""
+    """Seconds by which the answer to a wrong password is delayed."""
     _guesses: dict[str, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock), init=False, repr=False
     )
@@ -121,7 +115,7 @@ class Guard:
     # ---- what is refused
 
     def _refusal(self, asked: _PageRequest) -> str | None:
-        """Say why a request is refused; None if it is for this page and from it."""
+        """Say why a request is refused; None if it is for this page and comes from it."""
         if asked.host is None or not self._is_ours(asked.host[0], asked):
             shown = ", ".join(asked.header("host")) or "none"
             return (
@@ -134,7 +128,7 @@ class Guard:
         if sent and not (sent == ["null"] and asked.method in SAFE):
             found = _origin(sent[0]) if len(sent) == 1 else None
             if found is None or found != asked.host:
-                return f"the page {sent[0][:200]!r} is not this one, so it may ask nothing here"
+                return f"the page {sent[0][:200]!r} is not this one, so its requests are refused"
         return _frame_refusal(asked)
 
     def _is_ours(self, name: str, asked: _PageRequest) -> bool:
@@ -177,7 +171,7 @@ class Guard:
 
 
 class _PageRequest:
-    """The parts of an HTTP request that are checked."""
+    """The parts of an HTTP request that the guard checks."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -188,12 +182,12 @@ class _PageRequest:
         """Name and port; None if the header is missing, repeated or malformed."""
 
     def header(self, name: str) -> list[str]:
-        """All values of a header."""
+        """Return all values of a header."""
         return [v.decode("latin-1") for k, v in self.scope["headers"] if k == name.encode()]
 
     @property
     def client(self) -> str:
-        """The client's address; for IPv6 its /64 network, since one machine has all of that."""
+        """The client's address; for IPv6 its /64 network, all of which one machine has."""
         address = str((self.scope.get("client") or ("",))[0])
         try:
             parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -223,7 +217,7 @@ class _PageRequest:
 
     @property
     def without_token(self) -> str:
-        """The address, from its root, without the token; the rest of the query as it was sent."""
+        """The address, from its root, without the token; the rest of the query is unchanged."""
         # One slash: two would be the begin of another host's address.
         path = "/" + quote(self.path.lstrip("/\\"))
         kept = [
@@ -254,7 +248,7 @@ def _frame_refusal(asked: _PageRequest) -> str | None:
     opened = asked.header("sec-fetch-mode") == ["navigate"]
     if asked.method in SAFE and opened and asked.header("sec-fetch-dest") == ["document"]:
         return None  # a link on another page
-    return "another page asks for this one, which may only be opened by itself"
+    return "another page requested this one, which opens only by its own address"
 
 
 def _normalize_host(name: str) -> str:

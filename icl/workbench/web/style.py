@@ -106,12 +106,13 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
 #result-conditions .body-cell, #result-records .body-cell { cursor: pointer; }
 footer { display: none !important; }
 """
-"""Sizes are those of what will stand there, so that an answer moves nothing. Colours reach 4.5:1
-where Gradio's own do not: its orange, and the editor's, whose classes have no
-names (the one that is named here is that of comments in its dark theme).
+"""Boxes have the size of their later content, so that an answer moves nothing. Colours have a
+contrast of 4.5:1 where Gradio's own do not: its orange, and the editor's, whose classes have no
+names (the one named here is that of comments in its dark theme).
 
-The prompt's lines are laid out as text, since Gradio's own layout drops blank ones and white
-space between two pieces of one line is its own, so that has no width."""
+The prompt's lines are laid out as text, since Gradio's own layout drops blank ones; white space
+that it puts between two pieces of one line is its own, so that has no width.
+"""
 JS = """
 () => {
   document.addEventListener("keydown", event => {
@@ -141,6 +142,6 @@ JS = """
   });
 }
 """
-"""Ctrl+Enter is caught before the editor, which would write a line; 1 to 4 are blind verdicts. An
-editor takes Tab for itself; Escape leaves it. What shows a sign or a text alone gets a name to be
-read aloud."""
+"""Ctrl+Enter is handled before the editor, which would insert a line; 1 to 4 give a verdict in the
+tab Blind A/B. An editor captures Tab; Escape leaves the editor. Elements that show only a symbol or
+a text get a name for screen readers."""

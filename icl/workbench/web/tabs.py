@@ -25,23 +25,20 @@ TABS: tuple[tuple[str, str], ...] = (
 )
 """(title, ``module:class``) in the order shown."""
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""Options of events that ask no model: answered at once, whatever runs."""
+"""Options of events that do not use the model: they are answered at once, whatever is running."""
 ENGINE: dict[str, Any] = {
     "concurrency_id": "engine",
     "concurrency_limit": 17,
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-"""Options of events that ask the model: one at a time for all pages, since each goes through
-:func:`icl.workbench.web.widgets.wait_in_queue`; 16 can wait in its queue, which reports their
-places."""
+"""Options of events that use the model: one at a time for all pages, because each goes through
+:func:`icl.workbench.web.widgets.wait_in_queue`; 16 can wait in its queue, which shows their places.
+"""
 
 
 class Tab(Protocol):
-    """A tab: made with the :class:`App`, then laid out once.
-
-    Its optional ``typed`` lists text boxes whose texts the browser stores over a reload.
-    """
+    """Interface of a tab: created with the :class:`App`, then laid out once."""
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
@@ -50,11 +47,11 @@ class Tab(Protocol):
 
 @dataclass
 class App:
-    """What the tabs of the page share."""
+    """The page's parts that all tabs share."""
 
     work: Workbench
     tabs: dict[str, Any] = field(default_factory=dict)
-    """Title -> tab, for the tabs made so far."""
+    """Title -> tab, for the tabs created so far."""
     loads: list[list[dict[str, Any]]] = field(default_factory=list)
     """Chains of ``fn``, ``inputs`` and ``outputs`` to call when a page is opened."""
     top: Any = None
@@ -62,7 +59,7 @@ class App:
     page: Any = None
     """The ``gr.Tab`` being laid out."""
     queue: ModelQueue = field(default_factory=ModelQueue)
-    """The queue before the model."""
+    """The queue for the model."""
     leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)
     """Functions to call when a page is closed."""
 

@@ -17,14 +17,11 @@ __all__ = ["SECRET", "PageStops", "chooser", "wait_in_queue", "number", "run_row
 WIDTHS = ("", "fp32", "bf16", "fp16", "int8", "nf4", "fp4")
 
 SECRET = "nothing secret: it stays in this browser"
-"""Fixed, so that the next start of the app can read what the browser stored."""
+"""A constant, so that after a restart the app can read what the browser stored."""
 
 
 def chooser(*given: Any, **more: Any) -> Any:
-    """Make a dropdown that accepts any value, so that our own errors answer a wrong one.
-
-    Gradio itself would refuse a value that was in the list until a moment ago.
-    """
+    """Make a dropdown that accepts any value, so that icl's own error answers a wrong one."""
     return gr.Dropdown(*given, allow_custom_value=True, **more)
 
 
@@ -78,15 +75,7 @@ def wait_in_queue(
     work: Callable[..., Any],
     stop: Callable[[gr.Request], threading.Event] | None = None,
 ) -> Callable[..., Iterator[Any]]:
-    """Wrap a handler so that it waits in the queue before the model, and says so meanwhile.
-
-    Args:
-        queue: the queue of all pages.
-        what: the kind of work, as other pages see it: ``an experiment``.
-        status: the status box among the handler's outputs.
-        work: the handler, called with the request first; a generator, or a plain function.
-        stop: returns the stop event of a page; once it is set, the page leaves the queue.
-    """
+    """Wrap a handler so that it waits in the queue for the model, and shows its place meanwhile."""
 
     def asking(request: gr.Request, *values: Any) -> Iterator[Any]:
         turn = queue.join(what, str(request.session_hash))
@@ -94,7 +83,7 @@ def wait_in_queue(
         try:
             while not queue.wait_for(turn, 0.5):
                 if halt.is_set():
-                    yield {status: gr.Textbox("stopped while waiting: nothing was asked")}
+                    yield {status: gr.Textbox("stopped while waiting: nothing was sent")}
                     return
                 more = "; Stop leaves the queue" if stop else ""
                 yield {status: gr.Textbox(queue.status_line(turn) + more, elem_classes=[])}
@@ -115,7 +104,7 @@ class PageStops:
         self._events: dict[str, threading.Event] = {}
 
     def arm(self, request: gr.Request) -> None:
-        """Make a new stop event for a page, and stop its former work."""
+        """Create a stop event for a page, and stop its earlier work."""
         self.leave(request)
         self._events[str(request.session_hash)] = threading.Event()
 

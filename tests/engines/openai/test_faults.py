@@ -80,15 +80,15 @@ def test_ranking_survives_faults(serve: Serve, kind: str, tmp_path: Path) -> Non
     ("kind", "message"),
     [
         ("429", r"/v1: 429: slow down \(3 tries\); lower concurrency, or set requests_per_minute"),
-        ("429 late", "asks to wait 90000 s .*what was answered is kept"),
+        ("429 late", "asks to wait 90000 s .*finished answers are saved"),
         ("quota", "refuses the request .429: You exceeded your quota"),
-        ("500", r"500: no JSON: 'worker died' \(3 tries\); what was answered is kept"),
+        ("500", r"500: no JSON: 'worker died' \(3 tries\); finished answers are saved"),
         ("502 page", r"502: a web page: 'Bad Gateway' \(3 tries\)"),
         ("page", r"answered with a web page: 'Log in' \(3 tries\); is it a proxy, a login page"),
         ("reset", r"the connection broke \(ReadError\) \(3 tries\)"),
         ("drip", r"no whole answer within timeout_s 0.4 \(3 tries\); raise timeout_s"),
         ("no json", r"answered with no JSON: .* \(3 tries\)"),
-        ("two choices", r"2 answers came where 1 was asked for \(3 tries\)"),
+        ("two choices", r"2 answers came where 1 was requested \(3 tries\)"),
         ("refused", "it wants a key: set api_key_env to the environment variable that holds it"),
     ],
 )
@@ -110,7 +110,7 @@ def test_a_run_that_a_fault_ended_goes_on_where_it_was(
     wanted = run(small(tmp_path, serve()), tmp_path / "whole").computed
     server = serve(fault=lambda number, body: kind if number >= 9 else None)
     file = small(tmp_path, server, retries=2, concurrency=2)
-    with pytest.raises(EngineError, match="what was answered is kept|it wants a key"):
+    with pytest.raises(EngineError, match="finished answers are saved|it wants a key"):
         run(file, tmp_path / "faulty")
     assert len(server.answered) == 9
     server.fault = lambda number, body: None

@@ -186,7 +186,7 @@ def test_first_tokens_of_both_kinds_of_completion(serve: Serve, completions: boo
     assert [found[i].logprob for i in range(3)] == pytest.approx(wanted, abs=1e-6)
     assert len(server.asked) == 1
     assert engine.ranked_by([" alarm", " album"]) == "generate"
-    with pytest.raises(EngineError, match="no log-probabilities that tell these choices apart"):
+    with pytest.raises(EngineError, match="no log-probabilities that distinguish these choices"):
         list(engine.score([(Prompt("Q:"), " alarm"), (Prompt("Q:"), " album")]))
 
 
@@ -202,7 +202,7 @@ def test_a_way_that_is_asked_for_is_taken_or_refused(serve: Serve) -> None:
     assert made(serve(), ranking="first_token").ranked_by([" a", " b"]) == "first_token"
     with pytest.raises(EngineError, match="ranking 'echo': .* gives no log-probabilities of pro"):
         made(serve(echo=False), ranking="echo").ranked_by([" a", " b"])
-    with pytest.raises(EngineError, match="cannot tell these choices apart by their first token"):
+    with pytest.raises(EngineError, match="cannot distinguish these choices by their first token"):
         made(serve(), ranking="first_token").ranked_by([" ab", " ac"])
     with pytest.raises(EngineError, match="gives no first-token log-probabilities; set ranking"):
         made(serve(echo=False, top=0), ranking="first_token").ranked_by([" a", " b"])

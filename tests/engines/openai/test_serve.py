@@ -140,7 +140,7 @@ def test_an_experiment_runs_and_resumes(served: str, chat_model: Path, tmp_path:
 def test_what_it_does_not_serve_is_told(served: str, chat_model: Path) -> None:
     with pytest.raises(IclError, match="refuses the request .400: Server is pinned to"):
         engine(served, chat_model.parent).identity()
-    with pytest.raises(IclError, match="does not tell the window of .*; set window: N"):
+    with pytest.raises(IclError, match="does not report the window of .*; set window: N"):
         engine(served, chat_model, window=None).identity()
     with pytest.raises(IclError, match=r"refuses the request \(422: Unexpected fields"):
         list(engine(served, chat_model, extra={"typo": 1}).generate([Prompt("a")], Sampling()))

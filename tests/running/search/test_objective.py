@@ -56,7 +56,7 @@ def test_ter_is_better_where_it_is_lower() -> None:
     assert make_objective({"metric": "chrf", "word_order": 0}, "generate").sign == 1
     with pytest.raises(ConfigError, match="best neither high nor low"):
         make_objective("length_ratio", "generate")
-    with pytest.raises(ConfigError, match="objective: judge is a judge, who is asked by `icl run`"):
+    with pytest.raises(ConfigError, match="judge is a judge, which only `icl run` can use"):
         make_objective({"judge": {"model": "big"}}, "generate")
 
 

@@ -127,12 +127,12 @@ def test_another_winner_is_not_tested_on_the_same_rows_unless_asked_to(tmp_path:
     assert second.winner.name != first.winner.name
     assert second.test is None
     text = " ".join(render(second).split())
-    assert "test: not asked again: its rows were asked for 1 other winner before" in text
+    assert "test: not repeated: its rows were used to test 1 other winner before" in text
     third = search(changed, out, again=True)
     assert third.test is not None
     assert third.opened == 2
     text = " ".join(render(third).split())
-    assert "care: these test rows have been asked for 2 winners" in text
+    assert "care: these test rows were used to test 2 winners" in text
     back = search(planted(tmp_path), out)  # its own winner was asked them before
     assert back.test is not None
 
@@ -172,7 +172,7 @@ def test_a_budget_that_ends_in_a_rung_takes_the_best_before_it(tmp_path: Path) -
     long_after(tmp_path, 8, 2000)  # the estimate is made from the first 8
     found = search(file, tmp_path / "runs")
     assert found.stopped == (
-        "the budget of 4,500 tokens ended on rung 3: 1 of 2 candidates were asked 9 rows; "
+        "the budget of 4,500 tokens ended on rung 3: 1 of 2 candidates answered 9 rows; "
         "the best of rung 2 is taken"
     )
     assert found.dev.n == 4
@@ -272,12 +272,12 @@ BAD: dict[str, tuple[dict[str, Any], type[IclError], str]] = {
     "no dev": ({"dev": None}, ConfigError, "no development rows; add `dev: {split: dev, n: 100}`"),
     "dev is the test": (
         {"dev": {"split": "test"}}, DataError,
-        "all 12 rows of `dev` stand in the test rows too; name another split",
+        "all 12 rows of `dev` are also test rows; name another split",
     ),
-    "dev is the pool": ({"dev": {"split": "train"}}, DataError, "held out by `without`"),
+    "dev is the pool": ({"dev": {"split": "train"}}, DataError, "excluded by `without`"),
     "unknown objective": ({"objective": "acuracy"}, ConfigError, "Did you mean 'accuracy'"),
     "no direction": ({"objective": "length_ratio"}, ConfigError, "best neither high nor low"),
-    "over nothing": ({"over": {}}, ConfigError, "over nothing; name at least one of shot_set"),
+    "over nothing": ({"over": {}}, ConfigError, "`over` is empty; name at least one of shot_set"),
     "unknown key": ({"over": {"shots": 3}}, ConfigError, "unknown key 'search.over.shots'"),
     "one candidate": (
         {"over": {"prompt": ["intent.j2"]}}, ConfigError, "one candidate only .*name more values",
@@ -322,7 +322,7 @@ def test_a_hand_written_shot_file_is_never_replaced(tmp_path: Path) -> None:
     file = planted(tmp_path)
     (tmp_path / "shots").mkdir()
     (tmp_path / "shots" / "best.jsonl").write_text('{"id": "r20"}\n')
-    with pytest.raises(ConfigError, match="is there already and is not this search's"):
+    with pytest.raises(ConfigError, match="exists already and was not written by this search"):
         search(file, tmp_path / "runs")
     assert (tmp_path / "shots" / "best.jsonl").read_text() == '{"id": "r20"}\n'
     with pytest.raises(ConfigError, match="is a folder"):
@@ -360,7 +360,7 @@ def test_the_command_prints_rungs_test_and_files(
     assert code == 0
     assert "10 candidates:\n  intent.j2 · set 1\n" in printed
     assert re.search(r"1\s+10\s+4\s+40\s+[\d,]+\s+0 s\n\s+2\s+4\s+4\s+0\s+0\s+0 s", printed)
-    assert "the budget is 10,000 tokens\nnothing was run or kept\n" in printed
+    assert "the budget is 10,000 tokens\nnothing was run or saved\n" in printed
     assert not out.exists()
     code, printed, told = command(capsys, monkeypatch, file, "--out", out)
     assert code == 0
@@ -375,7 +375,9 @@ def test_the_command_prints_rungs_test_and_files(
     assert re.search(r"difference +p \(Holm\)\n", printed), "several scores are tested at once"
     code, printed, told = command(capsys, monkeypatch, planted(tmp_path, over={}), "--out", out)
     assert (code, printed) == (2, "")
-    assert told.splitlines()[-1].startswith("icl: small: search: over nothing; name at least one")
+    assert told.splitlines()[-1].startswith(
+        "icl: small: search: `over` is empty; name at least one"
+    )
 
 
 def test_two_searches_do_not_write_to_one_folder(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_link_elsewhere_opens_it_and_nothing_else_embeds_it() -> None:
     assert answer(guard, cookie=COOKIE, sec_fetch_site="same-site")[0] == 403
     assert answer(guard, cookie=COOKIE, sec_fetch_site="same-origin")[0] == 200
     told = answer(guard, "POST", cookie=COOKIE, sec_fetch_dest="document", **link)
-    assert told[0] == 403 and "another page asks for this one" in told[2]
+    assert told[0] == 403 and "another page requested this one" in told[2]
 
 
 def test_the_token_becomes_a_cookie_and_the_rest_of_the_link_stays() -> None:

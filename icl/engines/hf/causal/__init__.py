@@ -1,1 +1,1 @@
-"""Causal models: the token tree, its masks, scoring and generation."""
+"""Causal models: the token tree, its attention masks, scoring and generation."""

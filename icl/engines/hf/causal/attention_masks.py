@@ -1,4 +1,4 @@
-"""Ancestor masks that a model's own attention layers take, and a shrunken clone to try them on."""
+"""Ancestor masks for a model's own attention layers, and a small clone to test them on."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ logger = logging.getLogger(__name__)
 
 Given: TypeAlias = Tensor | dict[str, Tensor]
 CLONE_WINDOW = 8
-"""Sliding windows and chunks of the clone, shorter than what is tried on it."""
+"""Sliding windows and chunks of the clone, in tokens; shorter than the texts of the test."""
 
 
 @dataclass(frozen=True)
 class Masks:
-    """How a model wants its attention masks, by kind of layer.
+    """The form in which a model takes attention masks, by kind of layer.
 
     A given 4-D mask replaces the model's own, so its sliding window or chunk must be in it.
     """
 
     windows: Mapping[str, tuple[int | None, int | None]]
-    """Kind of layer -> (sliding window, chunk), in tokens; None where there is none."""
+    """Kind of layer -> (sliding window, chunk), in tokens; None if it has none."""
     named: bool
-    """Whether the model takes a mapping from kind to mask; else one mask is for all layers."""
+    """Whether the model takes a mapping from kind to mask; otherwise one mask for all layers."""
 
     def of(
         self,
@@ -46,9 +46,9 @@ class Masks:
         dtype: torch.dtype,
         device: torch.device,
     ) -> Given:
-        """Additive masks (rows, 1, nodes, keys): 0 where a node sees a key, else the least number.
+        """Make additive masks (rows, 1, nodes, keys): 0 if a node sees a key, or the least number.
 
-        ``positions`` and ``of_keys`` are places in the text, which windows and chunks go by.
+        ``positions`` and ``of_keys`` are positions in the text, which windows and chunks refer to.
         """
         made = {
             kind: _additive(_near(sees, positions, of_keys, *near), dtype, device)
@@ -80,9 +80,9 @@ def _additive(
 
 
 def list_candidates(config: Any) -> Iterator[Masks]:
-    """Ways in which a model of this config may take its masks, the likeliest first.
+    """Yield the forms in which a model of this config may take its masks, the likeliest first.
 
-    Which one is right is found by trying: a wrong one does not compute the model's own logits.
+    A test finds the right one: with a wrong one the model does not compute its own logits.
     """
     window = getattr(config, "sliding_window", None)
     chunk = getattr(config, "attention_chunk_size", None)
@@ -104,10 +104,10 @@ def list_candidates(config: Any) -> Iterator[Masks]:
 
 
 def clone(model: Any) -> Any:
-    """A small random float32 model of the same architecture, or None where none can be made.
+    """Make a small random float32 model of the same architecture; None if that is impossible.
 
     Correct half-precision or quantized code differs from other correct code by up to half a nat,
-    and by more in rare entries, so the loaded weights cannot tell a bug from rounding.
+    and by more in rare entries, so the loaded weights cannot distinguish an error from rounding.
     """
     from transformers import AutoModelForCausalLM
 
@@ -124,7 +124,7 @@ def clone(model: Any) -> Any:
 
 
 def shrink_config(config: Any) -> Any:
-    """A config of the same architecture, small enough to try in float32, windows cut to 8.
+    """Make a config of the same architecture that is small enough for tests, with windows of 8.
 
     Every kind of layer stays. The field names are those that transformers maps for all families.
     """
@@ -169,7 +169,7 @@ def shrink_config(config: Any) -> Any:
 
 
 def _layers_needed(config: Any) -> int:
-    """Layers up to the first of the last kind, at least two."""
+    """Return the number of layers that include every kind of layer, at least two."""
     kinds = list(getattr(config, "layer_types", None) or ())
     needed = max((kinds.index(kind) + 1 for kind in set(kinds)), default=1)
     return min(int(config.num_hidden_layers), max(2, needed))

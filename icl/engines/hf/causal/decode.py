@@ -1,4 +1,4 @@
-"""Generation: a loop over rows that leave when they end, while waiting prompts join."""
+"""Generation: a loop over rows, which leave when they end, while waiting prompts join."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = ["DecodeRequest", "generate", "pick", "make_random"]
 
 
 _TAIL = 8
-"""Tokens of the prompt that stand before the output when it is decoded."""
+"""Tokens of the prompt that are decoded in front of the output."""
 
 
 @dataclass
 class _OutputRow:
-    """One output in the making."""
+    """One output while it is generated."""
 
     request: DecodeRequest
     sample: int
@@ -42,21 +42,21 @@ class _OutputRow:
     random: torch.Generator
     tokens: list[int] = field(default_factory=list)
     reasoned: int = 0
-    """How many of the tokens are reasoning; the answer begins behind them."""
+    """Number of tokens of reasoning; the answer begins after them."""
 
     @property
     def reasons(self) -> bool:
-        """Whether the next token is one of the reasoning, which no mask holds to anything."""
+        """Whether the next token belongs to the reasoning, which no mask restricts."""
         return isinstance(self.stream, ThinkingStream) and self.stream.inside
 
     def limit(self) -> Any | None:
-        """Which tokens may come next, as the request's mask says; None for any."""
+        """Return which tokens may come next by the request's mask; None: any."""
         if self.request.mask is None or self.reasons:
             return None
         return self.request.mask.allowed(self.tokens[self.reasoned :])
 
     def allowed(self, limit: Any, logits: Tensor) -> Tensor:
-        """The ids of the tokens that may come next: (allowed,), in rising order."""
+        """Return the ids of the tokens that may come next: (allowed,), in ascending order."""
         n_tokens = len(self.tokens) - self.reasoned
         return allowed_ids(limit, logits, self.request.key, n_tokens)
 
@@ -72,7 +72,7 @@ class _OutputRow:
 
 
 def make_random(seed: int, key: str, sample: int) -> torch.Generator:
-    """The random numbers of one output: they depend on nothing else, least of all the batch."""
+    """Make the random generator of one output; its seed is independent of the batch."""
     name = hashlib.sha256(f"{seed}:{key}:{sample}".encode("utf-8", "surrogatepass")).digest()
     generator = torch.Generator("cpu")
     generator.manual_seed(int.from_bytes(name[:8], "big") >> 1)
@@ -82,8 +82,8 @@ def make_random(seed: int, key: str, sample: int) -> torch.Generator:
 def pick(logits: Tensor, sampling: Sampling, random: torch.Generator) -> int:
     """Draw a token from one row of logits (vocabulary,), float32 on the CPU.
 
-    Temperature, top-k, top-p and min-p apply in this order, each to what the former left, as in
-    transformers. One uniform number a token is drawn, and looked up in the cumulative sum.
+    Temperature, top-k, top-p and min-p apply in this order, each to what remains, as in
+    transformers. One uniform number is drawn per token, and looked up in the cumulative sum.
     """
     logits = logits / sampling.temperature
     ids = torch.arange(len(logits))
@@ -111,11 +111,11 @@ def generate(
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> Iterator[tuple[int, Output]]:
-    """Generate for all requests; outputs come as they finish.
+    """Generate for all requests; yield outputs as they finish.
 
     At most ``lm.rows`` rows run at a time, the longest prompts first; finished ones leave and
-    waiting ones take their slots. ``ends`` are the tokens that end a text; ``on_token`` hears the
-    text of sample 0 of each prompt in pieces that together are its output.
+    waiting ones take their slots. ``ends`` are the tokens that end a text; ``on_token`` gets the
+    text of sample 0 of each prompt in pieces, which together are its output.
 
     Raises:
         OutOfMemory: the rows do not fit; nothing is split here.
@@ -169,7 +169,7 @@ def _rows(
 def _stream(
     request: DecodeRequest, decode: Callable[[Sequence[int]], str]
 ) -> TextStream | ThinkingStream:
-    """What takes the tokens of an answer to a request."""
+    """Make the stream that takes the tokens of a request's answer."""
     tail = request.ids[-_TAIL:]
     if request.thinking is None:
         return TextStream(decode, tail, request.stops)
@@ -179,7 +179,7 @@ def _stream(
 def _next(
     waiting: deque[DecodeRequest], running: int, batch: DecodeBatch, most: int, n: int
 ) -> list[DecodeRequest]:
-    """Take the requests that join now: all that fit, once a quarter of the slots is free."""
+    """Remove and return the requests that join now: all that fit, if a quarter of slots is free."""
     free = most - running
     if not waiting or running and (not batch.joins or free < max(n, most // 4)):
         return []
@@ -188,7 +188,7 @@ def _next(
 
 
 def _close_up(n: int, ended: Mapping[int, str]) -> list[int]:
-    """The rows that stay; those at the end take the places of those that ended.
+    """Return the rows that stay, in their new order: the last ones replace those that ended.
 
     >>> _close_up(5, {1: "stop", 3: "end"})
     [0, 4, 2]
@@ -206,7 +206,7 @@ def _finished(row: _OutputRow, finish: Finish, on_token: OnToken | None) -> tupl
 def _advance(
     row: _OutputRow, token: int, sampling: Sampling, ends: frozenset[int], on_token: OnToken | None
 ) -> Finish | None:
-    """Append a token to a row; how the row finished, or None."""
+    """Append a token to a row; return how the row finished, or None."""
     token = row.stream.choose(token)
     if token in ends:
         return "end"
@@ -228,7 +228,7 @@ def _hear(row: _OutputRow, text: str, on_token: OnToken | None) -> None:
 def _choose(
     lm: CausalModel | BatchingModel, states: Tensor, rows: Sequence[_OutputRow], sampling: Sampling
 ) -> list[int]:
-    """The next token of every row; those without a mask are chosen as if no row had one."""
+    """Choose the next token of every row; masks do not change the choice of rows without one."""
     limits = {i: limit for i, row in enumerate(rows) if (limit := row.limit()) is not None}
     if sampling.temperature == 0:
         chosen = lm.argmax(states) if len(limits) < len(rows) else [0] * len(rows)

@@ -1,8 +1,4 @@
-"""Rows of a batch that grow by a token a step, join while others run, and leave when they end.
-
-Three ways, by what the model was found to take: rows in slots of one buffer behind a shared prefix
-(continuous batching, as in Orca, Yu et al. 2022, OSDI), a padded KV cache, or whole texts.
-"""
+"""Batches of rows that grow by one token per step; rows can join and leave."""
 
 from __future__ import annotations
 
@@ -26,69 +22,69 @@ __all__ = ["DecodeBatch", "BatchingModel", "DecodeRequest", "make_batch"]
 
 
 PREFILL_TOKENS = 4096
-"""Prompt positions, padding included, that are forwarded at a time."""
+"""Prompt positions, with padding, that are forwarded at a time."""
 LEAST_FILLED = 0.75
-"""Share of the longest prompt of a forward pass that the shortest one has: the rest is padding."""
+"""The shortest prompt of a forward pass has at least this share of the longest one's tokens."""
 SPARE_TOKENS = 32
-"""Columns allocated behind the longest prompt at first; the buffer grows by half when full."""
+"""Columns reserved after the longest prompt at first; a full buffer grows by half."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """One prompt, tokenized."""
+    """A tokenized prompt, with its stop strings, reasoning and mask."""
 
     index: int
     ids: tuple[int, ...]
     stops: tuple[str, ...]
     key: str
-    """What its random numbers depend on, beside seed and sample."""
+    """Determines the random numbers, together with seed and sample."""
     thinking: ReasoningReader | None = None
-    """How its reasoning is read, for a model that reasons."""
+    """Reads and limits the reasoning of a reasoning model; None without reasoning."""
     mask: TokenMask | None = None
-    """What its answers are held to; None: nothing."""
+    """Restricts the answers; None: no restriction."""
 
 
 class DecodeBatch(Protocol):
-    """Rows that grow by a token a step. States are what the model's projection takes."""
+    """Rows that grow by one token per step. States are the input of the model's projection."""
 
     joins: bool
-    """Whether rows may join while others run; else all join at once."""
+    """Whether rows may join while others run; otherwise all join at once."""
 
     def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
-        """Forward prompts, the longest first, each for n rows; states: (new rows, features)."""
+        """Forward prompts, the longest first, each for n rows; return states, (rows, features)."""
         ...
 
     def keep(self, kept: Sequence[int]) -> None:
-        """Let all other rows go; these stand in this order from now on."""
+        """Keep only these rows, in this order."""
         ...
 
     def step(self, tokens: Sequence[int]) -> Tensor:
-        """Append a token to each row; states: (rows, features)."""
+        """Append a token to each row; return states (rows, features)."""
         ...
 
 
 class BatchingModel(Protocol):
-    """A model that brings its own kind of batch, such as one with an encoder."""
+    """A model with its own kind of batch, such as one with an encoder."""
 
     rows: int
 
     def batch(self, requests: Sequence[DecodeRequest]) -> DecodeBatch:
-        """The batch for these prompts."""
+        """Make an empty batch for these requests."""
         ...
 
     def argmax(self, states: Tensor) -> list[int]:
-        """The likeliest token of each row."""
+        """Return the likeliest token of each row."""
         ...
 
     def project(self, states: Tensor) -> Tensor:
-        """Logits: (rows, vocabulary)."""
+        """Return logits (rows, vocabulary)."""
         ...
 
 
 def make_batch(
     lm: CausalModel | BatchingModel, requests: Sequence[DecodeRequest], rows: int
 ) -> DecodeBatch:
-    """The fastest way that the model takes, for at most ``rows`` rows at a time."""
+    """Make the fastest kind of batch that the model supports, for at most ``rows`` rows."""
     if not isinstance(lm, CausalModel):
         return lm.batch(requests)
     if not lm.cached:
@@ -102,17 +98,17 @@ def make_batch(
 
 @dataclass
 class _SlotPosition:
-    """Where the next forward pass writes: shared by the layers of a :class:`_SlotLayer` cache."""
+    """The place that the next forward pass writes to, shared by all layers of the cache."""
 
     rows: slice
     columns: Tensor | slice
-    """The columns of all rows, or one column for each of them."""
+    """The columns of all rows, or one column for each row."""
     used: int
-    """Columns that the pass reads, those it writes included."""
+    """Columns that the pass reads, including those that it writes."""
 
 
 class _SlotLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's keys and values: a buffer of rows and columns that is written in place.
+    """The keys and values of one layer: a buffer of rows and columns that is written in place.
 
     A cache that grows by concatenation copies everything at every token: a third of the time of
     48 rows of 220 tokens, measured with Gemma 3 270M on a CPU.
@@ -132,7 +128,7 @@ class _SlotLayer(DynamicLayer):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Write (rows, heads, tokens, features) into their place; all that these rows hold."""
+        """Write (rows, heads, tokens, features) into their place; return all of these rows."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         rows, columns, used = self.place.rows, self.place.columns, self.place.used
@@ -144,17 +140,17 @@ class _SlotLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys[rows, :, :used], self.values[rows, :, :used]
 
     def get_seq_length(self) -> int:
-        """Columns that are read before those being written."""
+        """Return the number of columns before those that are written."""
         columns = self.place.columns
         return int(columns.start) if isinstance(columns, slice) else self.place.used - 1
 
     def buffers(self) -> tuple[Tensor, Tensor]:
-        """Keys and values of all slots: (rows, heads, columns, features)."""
+        """Return keys and values of all slots: (rows, heads, columns, features)."""
         return self.keys, self.values
 
 
 class _SlotBatch:
-    """Rows in slots: column is position, so that rows of any length stand side by side.
+    """Rows in slots of one buffer, with column = position, so that lengths may differ.
 
     The prefix that all share is forwarded once and copied into every slot once.
     """
@@ -186,7 +182,7 @@ class _SlotBatch:
         return torch.cat(states)
 
     def _prefill(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
-        """Forward prompts of one group into the slots behind those in use."""
+        """Forward the prompts of one group into the slots after those in use."""
         at, m, n_shared = len(self.lengths), len(requests), len(self.prefix)
         lengths = np.array([len(request.ids) for request in requests])
         used = int(lengths.max())
@@ -257,7 +253,7 @@ class _SlotBatch:
         return [buffer for layer in self.cache.layers for buffer in layer.buffers()]
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Make room; what stands in the buffers is copied only where they are too small."""
+        """Enlarge the buffers, with a copy of their content, if they are too small."""
         have = self.cache.layers[0].size if self.cache.layers else (0, 0)
         if rows <= have[0] and columns <= have[1]:
             return
@@ -272,7 +268,7 @@ class _SlotBatch:
                 layer.keys, layer.values = (_grown(buffer, size) for buffer in layer.buffers())
 
     def _fill(self, rows: int) -> None:
-        """Copy the shared prefix into the slots that do not hold it yet."""
+        """Copy the shared prefix into the slots that do not have it yet."""
         if not self.prefix or rows <= self.filled:
             return
         known = self.lm.prefix_cache(self.prefix)
@@ -292,7 +288,7 @@ def _grown(buffer: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class _PaddedBatch:
-    """Rows of one KV cache, padded at the left, without positions for the padding."""
+    """Rows of one KV cache, padded at the left; padding gets no position of its own."""
 
     joins = False
 
@@ -339,12 +335,12 @@ class _PaddedBatch:
 
     @staticmethod
     def _needed(mask: Tensor) -> Tensor | None:
-        """The mask, or None where nothing is padded: attention is faster without."""
+        """Return the mask, or None without padding, as attention is faster without a mask."""
         return None if bool(mask.all()) else mask
 
 
 class _WholeBatch:
-    """Rows forwarded whole at every step, one by one: for models without a usable cache."""
+    """Rows forwarded whole at every step, one by one, for models without a usable cache."""
 
     joins = True
 

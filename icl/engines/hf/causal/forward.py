@@ -26,62 +26,62 @@ __all__ = ["CausalModel", "Work", "count_bytes_per_token", "widen_cache"]
 logger = logging.getLogger(__name__)
 
 SHARED_TOKENS = 16
-"""A shorter prefix that a batch shares is forwarded with it instead of before it."""
+"""A batch's shared prefix of fewer tokens is forwarded together with the rest."""
 _FIRST = "original_inv_freq"
-"""What transformers calls the frequencies that a rotary embedding begins with."""
+"""The attribute in transformers with the initial frequencies of a rotary embedding."""
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
-"""Their angles change with the length seen, so a cached prefix has the wrong ones."""
+"""Kinds of rotary embedding whose angles change with the length: wrong for a cached prefix."""
 
 
 @dataclass(slots=True)
 class Work:
-    """What was computed, for estimates and for tests that bound it."""
+    """Counts of calls and positions, for estimates and for tests."""
 
     calls: int = 0
     forwarded_tokens: int = 0
-    """Positions that went through the model's body, padding included."""
+    """Positions that went through the model's body, including padding."""
     projected_positions: int = 0
     """Positions that went through the vocabulary projection."""
 
 
 @dataclass
 class CausalModel:
-    """A loaded model with what was found out about it at load.
+    """A loaded model with the properties that :meth:`inspect` finds by tests.
 
     The body is the model without its vocabulary projection, so that logits are computed only
     where they are read: at 262,144 entries a row the projection costs as much as the body.
-    Where body and head together do not give the model's own logits, the whole model is used.
+    If body and head together do not give the model's own logits, the whole model is used.
     """
 
     model: Any
     work: Work = field(default_factory=Work)
     body: Any = None
-    """What :meth:`states` runs; the whole model where the projection has no head."""
+    """The module that :meth:`states` calls; the whole model if the projection has no head."""
     projection: Projection = field(default_factory=Projection)
     rows: int = 64
-    """Texts that are generated at a time; more wait until one ends."""
+    """Texts that are generated at a time; more of them wait until one ends."""
     cached: bool = False
-    """Whether a prefix may be kept in a :class:`DynamicCache`; else all is forwarded anew."""
+    """Whether a prefix can be kept in a :class:`DynamicCache`; else texts are forwarded whole."""
     accepts: frozenset[str] = frozenset()
-    """Names of the arguments that the body takes."""
+    """Names of the arguments that the body accepts."""
     masks: Masks | None = None
-    """How ancestor masks are given, where the model was found to take them right."""
+    """The form of ancestor masks; None if the model was not found to support them."""
     kept: tuple[tuple[int, ...], DynamicCache] | None = None
-    """The last shared prefix and its keys and values, for the batch that follows."""
+    """The last shared prefix with its keys and values, for the next batch."""
     growing: tuple[tuple[Any, str], ...] = ()
     """Rotary embeddings that remember the longest text seen, see :meth:`forget_lengths`, each with
-    what their names of one kind of layer begin with (``full_attention_``), empty for all layers."""
+    the prefix of its attribute names for one kind of layer (``full_attention_``), or ``""``."""
 
     @property
     def device(self) -> torch.device:
-        """Where the token ids go."""
+        """The device that takes token ids."""
         return find_input_device(self.model)
 
     def inspect(self, is_clone: bool = False) -> CausalModel:
-        """Find the body, the head and whether the cache is usable, by trying them.
+        """Find the body, the head and whether the cache is usable, by tests; return the model.
 
-        ``is_clone`` says that this is a model of
-        :func:`icl.engines.hf.causal.attention_masks.clone` already.
+        ``is_clone`` says that this is already a model of
+        :func:`icl.engines.hf.causal.attention_masks.clone`.
         """
         self.model.eval()
         self.body = self.model
@@ -115,9 +115,9 @@ class CausalModel:
         mask: Given | None = None,  # (batch, cached + tokens), or 4-D masks
         positions: Tensor | None = None,  # (batch, tokens)
     ) -> Tensor:  # (kept, features)
-        """The states at the kept positions, row by row, to be given to :meth:`project`.
+        """Return the states at the kept positions, row by row, as input of :meth:`project`.
 
-        ``cache`` grows by the tokens. ``mask`` is needed only for left padding.
+        ``cache`` grows by the tokens. ``mask`` is needed for left padding and for token trees.
         """
         given: dict[str, Any] = {"input_ids": ids, "use_cache": cache is not None}
         if cache is not None:
@@ -137,9 +137,9 @@ class CausalModel:
 
     @torch.inference_mode()
     def layers(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # both (batch, tokens)
-        """States behind the embeddings and each layer: (batch, tokens, features) each.
+        """Return the states after the embeddings and each layer, each (batch, tokens, features).
 
-        Padding, 0 in the mask, stands at the right, where no token before it can see it.
+        Padding, 0 in the mask, is at the right, where no token before it can see it.
         """
         self.forget_lengths()
         self.work.calls += 1
@@ -150,24 +150,24 @@ class CausalModel:
         return tuple(out.hidden_states)
 
     def project(self, states: Tensor) -> Tensor:  # (rows, features) -> (rows, vocabulary)
-        """Logits of kept states; see :meth:`Projection.logits`."""
+        """Return logits of kept states; see :meth:`Projection.logits`."""
         self.work.projected_positions += len(states)
         return self.projection.logits(states)
 
     def argmax(self, states: Tensor) -> list[int]:  # (rows, features)
-        """The likeliest token after each kept state; see :meth:`Projection.argmax`."""
+        """Return the likeliest token after each kept state; see :meth:`Projection.argmax`."""
         self.work.projected_positions += len(states)
         return self.projection.argmax(states)
 
     def logprobs(self, states: Tensor, wanted: Sequence[tuple[int, int]]) -> list[float]:
-        """Log-probability of each wanted (row of the states, token), in float32."""
+        """Return the log-probability of each wanted (row of the states, token), in float32."""
         if not wanted:
             return []
         self.work.projected_positions += len(states)
         return self.projection.logprobs(states, wanted)
 
     def prefix_cache(self, ids: tuple[int, ...]) -> DynamicCache:
-        """Keys and values of a prefix, forwarded by itself unless it is the one kept.
+        """Return keys and values of a prefix, forwarded alone unless it is the one kept.
 
         So a batch gives the same bytes whether its prefix was kept or not.
         """
@@ -188,19 +188,19 @@ class CausalModel:
         positions: npt.NDArray[np.int64],
         of_keys: npt.NDArray[np.int64],
     ) -> Given:
-        """The ancestor mask as the model takes it."""
+        """Make the ancestor mask in the form that the model takes."""
         assert self.masks is not None
         return self.masks.of(sees, positions, of_keys, self.model.dtype, self.device)
 
     def forget_lengths(self) -> None:
-        """Set ``dynamic`` rotary embeddings back; else a text's angles depend on earlier texts."""
+        """Reset ``dynamic`` rotary embeddings, whose angles otherwise depend on earlier texts."""
         for rope, kind in self.growing:
             known = getattr(rope, f"{kind}inv_freq")
             setattr(rope, f"{kind}max_seq_len_cached", rope.original_max_seq_len)
             setattr(rope, f"{kind}inv_freq", getattr(rope, f"{kind}{_FIRST}").to(known.device))
 
     def _check_cache(self, is_clone: bool) -> bool:
-        """Whether a shared prefix in a cache gives the logits of the whole text."""
+        """Return whether a shared prefix in a cache gives the logits of the whole text."""
         if not _has_plain_cache(self.model, self.accepts):
             return False
         ids = make_probe(self.model, 12)
@@ -248,7 +248,7 @@ def _growing_ropes(model: Any) -> tuple[tuple[Any, str], ...]:
 
 
 def _has_plain_cache(model: Any, accepts: frozenset[str]) -> bool:
-    """Whether every layer keeps keys and values of all tokens, and angles stay as they are."""
+    """Return whether every layer keeps keys and values of all tokens, and angles are constant."""
     config = model.config.get_text_config()
     if "past_key_values" not in accepts or getattr(model, "_is_stateful", False):
         return False
@@ -259,7 +259,7 @@ def _has_plain_cache(model: Any, accepts: frozenset[str]) -> bool:
 
 
 def widen_cache(cache: DynamicCache, rows: int) -> DynamicCache:
-    """A cache for ``rows`` continuations of the one text in ``cache``, without copying it.
+    """Make a cache for ``rows`` continuations of the one text in ``cache``, without a copy.
 
     The next forward pass concatenates its tokens, and so makes the only copy.
     """
@@ -274,7 +274,7 @@ def widen_cache(cache: DynamicCache, rows: int) -> DynamicCache:
 
 
 def count_bytes_per_token(cache: DynamicCache) -> int:
-    """Bytes of keys and values that one token of one text takes in all layers."""
+    """Return the bytes of keys and values that one token of one text takes in all layers."""
     tensors: list[Tensor] = [
         tensor for layer in cache.layers for tensor in (layer.keys, layer.values)
     ]

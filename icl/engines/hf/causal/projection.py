@@ -1,7 +1,7 @@
-"""The vocabulary projection: logits only where they are read, a chunk of the vocabulary at a time.
+"""The vocabulary projection: only the logits that are read, in chunks of the vocabulary.
 
-At 262,144 entries a row the projection costs as much as a small model's body, so that it runs on
-states that were chosen, never on a whole text, and no float32 copy of all logits is made.
+At 262,144 entries a row the projection costs as much as a small model's body; so it runs only
+on chosen states, never on a whole text, and no float32 copy of all logits is made.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["Projection", "find_projection", "make_probe"]
 Adjust: TypeAlias = Callable[[Tensor], Tensor]
 
 CHUNK_CELLS = 1 << 22
-"""Logits computed at a time where only their sum or maximum is kept: 16 MB in float32."""
+"""Logits computed at a time if only their sum or maximum is kept: 16 MB in float32."""
 LEAST_CHUNK = 1024
-"""Entries of the vocabulary in a chunk, however many rows there are."""
+"""The least vocabulary entries in a chunk, for any number of rows."""
 CACHED_CHUNK = 8192
-"""Entries in a chunk on a CPU: what was multiplied is still in its cache when it is summed.
+"""Entries in a chunk on a CPU: the products are still in its cache when they are summed.
 Measured, 2 cores, 48 rows of 262,144 entries: product and argmax 168 ms, not chunked 250."""
 
 
@@ -44,17 +44,17 @@ def _nan(dtype: torch.dtype) -> EngineError:
 class Projection:
     """States -> logits, their log-probabilities, or the likeliest token.
 
-    Where ``head`` is None the states that are given are logits already.
+    If ``head`` is None, the states are logits already.
     """
 
     head: Any = None
-    """The model's own projection, where body and head together give the model's own logits."""
+    """The model's own projection, if body and head together give the model's own logits."""
     adjust: Adjust = _same
-    """What the model does to its logits behind the projection."""
+    """The model's change of its logits after the projection."""
 
     @torch.inference_mode()
     def logits(self, states: Tensor) -> Tensor:  # (rows, features) -> (rows, vocabulary)
-        """Logits in the model's own precision.
+        """Return logits in the model's own precision.
 
         Raises:
             EngineError: the model computed NaN.
@@ -66,7 +66,7 @@ class Projection:
 
     @torch.inference_mode()
     def argmax(self, states: Tensor) -> list[int]:  # (rows, features)
-        """The likeliest token of each row; of equal ones the first.
+        """Return the likeliest token of each row; of equal ones the first.
 
         Raises:
             EngineError: the model computed NaN.
@@ -88,7 +88,7 @@ class Projection:
         states: Tensor,  # (rows, features)
         wanted: Sequence[tuple[int, int]],
     ) -> list[float]:
-        """Log-probability of each wanted (row, token), in float32.
+        """Return the log-probability of each wanted (row, token), in float32.
 
         The log-sum-exp is carried from chunk to chunk. torch's float32 ``log_softmax`` would be
         off by 1e-4 a token over 262,144 entries; this is off by 1e-6.
@@ -113,7 +113,7 @@ class Projection:
         return values
 
     def _chunks(self, states: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """(first token, logits of that part of the vocabulary)."""
+        """Yield (first token, logits of the chunk that begins there)."""
         head = self.head
         # A head may be quantized, on another device, on disk, or no part of its own.
         if type(head) is not torch.nn.Linear or head.weight.device != states.device:
@@ -137,7 +137,7 @@ class Projection:
 
 
 def make_probe(model: Any, n_tokens: int) -> Tensor:  # (1, tokens)
-    """Token ids to try a model on, the same every time."""
+    """Make token ids to test a model on, always the same."""
     vocabulary = model.config.get_text_config().vocab_size
     assert isinstance(vocabulary, int)
     return (torch.arange(n_tokens, device=find_input_device(model)) * 7 + 5)[None] % vocabulary
@@ -145,7 +145,7 @@ def make_probe(model: Any, n_tokens: int) -> Tensor:  # (1, tokens)
 
 @torch.inference_mode()
 def find_projection(model: Any, body: Any) -> Projection | None:
-    """How the body's states become the model's own logits; None if unknown.
+    """Find how the body's states become the model's own logits; return None if unknown.
 
     The body's output is scaled until the logits reach 100, so that a soft cap or a factor shows.
     One token is enough: it gives as many logits as the vocabulary has entries.
@@ -178,7 +178,7 @@ def find_projection(model: Any, body: Any) -> Projection | None:
 
 
 def _adjustments(config: Any) -> Iterator[Adjust]:
-    """What model classes do to their logits, by the config fields that say so."""
+    """Yield possible changes of the logits, by the config fields that define them."""
     yield _same
     cap = getattr(config, "final_logit_softcapping", None)
     if cap:  # Gemma 2

@@ -45,11 +45,11 @@ class ChoicePlan:
     """The token sequences of one prompt's choices."""
 
     prefix: Ids
-    """Common to all; at least one token, which conditions the first that is scored."""
+    """Shared by all choices; at least one token, which the first scored token depends on."""
     suffixes: tuple[Ids, ...]
-    """The scored tokens of each choice, none empty, no two equal."""
+    """The scored tokens of each choice; none is empty, no two are equal."""
     spanning: int
-    """Tokens at the end of the prompt that are scored with the choices."""
+    """Number of tokens at the end of the prompt that are scored with the choices."""
     prompt_tokens: int
 
 
@@ -63,7 +63,7 @@ def plan_choices(
     """Split the joint tokenizations of a prompt's choices into prefix and scored suffixes.
 
     ``joined`` holds the tokens of prompt + choice, special tokens at the front included.
-    ``start`` stands in front where nothing else could condition the first scored token.
+    ``start`` is put in front if the first scored token would have no token before it.
 
     Raises:
         ChoiceError: an empty choice, one without tokens of its own, or two with equal tokens.
@@ -75,7 +75,7 @@ def plan_choices(
     if n_shared == 0:
         if start is None:
             raise EngineError(
-                "the tokenizer has neither BOS nor EOS to stand before the first scored token; "
+                "the tokenizer has neither BOS nor EOS to put before the first scored token; "
                 "begin the prompt with a text that all choices share"
             )
         n_shared = 1
@@ -95,7 +95,7 @@ def plan_choices(
 def assign_scores(
     choices: dict[str, list[int]], plan: ChoicePlan, sums: Sequence[float]
 ) -> Iterator[tuple[int, ChoiceScore]]:
-    """Give the scores of one prompt's choices, each under the indices that asked for it.
+    """Yield the score of each choice of one prompt under each of its indices.
 
     ``sums`` are the log-likelihoods of the plan's choices, in their order.
     """
@@ -117,14 +117,14 @@ def assign_scores(
 def group_by_prefix(
     prompt: Ids, rows: Iterable[Mapping[str, list[int]]], ids: Mapping[str, Ids]
 ) -> list[dict[str, list[int]]]:
-    """The choices of rows that send one text, in groups that are each scored from one prefix.
+    """Group the choices of rows that send one text, so that each group has one prefix.
 
-    A choice of one row whose token spans the border must not move the border of another row, and
-    two rows may ask for choices of the same tokens.
+    A choice of one row whose token spans the end of the text must not change the prefix of another
+    row, and choices of two rows may have the same tokens.
 
     Args:
         prompt: the text's tokens.
-        rows: each row's choices with the indices that ask for them.
+        rows: each row's choices with the indices of their items.
         ids: choice -> the tokens of text and choice.
     """
     groups: dict[tuple[int, int], tuple[dict[str, list[int]], dict[Ids, str]]] = {}
@@ -161,7 +161,7 @@ def _check_choice(choice: str, suffix: Ids, seen: dict[Ids, str]) -> None:
 
 
 def find_common_prefix(sequences: Sequence[Ids]) -> int:
-    """Tokens that all sequences begin with."""
+    """Return the number of tokens that all sequences begin with."""
     first, last = min(sequences), max(sequences)
     pairs = enumerate(zip(first, last, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(first), len(last)))
@@ -170,10 +170,11 @@ def find_common_prefix(sequences: Sequence[Ids]) -> int:
 def score_group(
     lm: CausalModel, prefix: Ids, suffixes: Sequence[Ids], cache_bytes: int
 ) -> list[float]:
-    """Log-likelihood of each suffix after the prefix: float32 sums of natural logs.
+    """Return the log-likelihood of each suffix after the prefix: float32 sums of natural logs.
 
-    The prefix is forwarded once. Of the suffixes, only rows that are no beginning of another are
-    forwarded, without their last token; ``cache_bytes`` bounds their keys and values.
+    The prefix is forwarded once. Suffixes are forwarded without their last token, and not if
+    another
+    begins with them; ``cache_bytes`` limits their keys and values.
 
     Raises:
         OutOfMemory: even a single row does not fit.
@@ -203,7 +204,7 @@ def score_group(
 
 
 def score_whole(lm: CausalModel, ids: Ids, n_scored: int) -> float:
-    """Log-likelihood of the last ``n_scored`` tokens, by one whole forward pass of the model.
+    """Return the log-likelihood of the last ``n_scored`` tokens, from one whole forward pass.
 
     The plain reference: no cache, no shared prefix, the model's own logits.
     """
@@ -231,7 +232,7 @@ def _halved(fit: int, error: BaseException) -> int:
 
 
 def _nexts(suffixes: Sequence[Ids]) -> dict[Ids, list[int]]:
-    """Every beginning of a suffix -> the distinct tokens that follow it somewhere."""
+    """Map every beginning of a suffix to the distinct tokens that follow it."""
     nexts: dict[Ids, dict[int, None]] = {}
     for suffix in suffixes:
         for i, token in enumerate(suffix):
@@ -240,9 +241,9 @@ def _nexts(suffixes: Sequence[Ids]) -> dict[Ids, list[int]]:
 
 
 def _rows(suffixes: Sequence[Ids]) -> list[Ids]:
-    """What must be forwarded: suffixes without their last token, none the beginning of another.
+    """Return the rows to forward: suffixes without last token, none a beginning of another.
 
-    In sorted order the beginnings of a row stand right before it. The longest come first.
+    In sorted order the beginnings of a row come directly before it. The longest come first.
     """
     rows = sorted({suffix[:-1] for suffix in suffixes} - {()})
     ends = zip_longest(rows, rows[1:], fillvalue=())
@@ -257,7 +258,7 @@ def _score_rows(
     nexts: Mapping[Ids, list[int]],
     done: Mapping[tuple[Ids, int], float],
 ) -> dict[tuple[Ids, int], float]:
-    """Forward rows as one batch after the prefix; padding stands at the right, unseen."""
+    """Forward rows as one batch after the prefix, padded at the right, where no token sees it."""
     width, n_prefix = max(map(len, rows)), prefix.get_seq_length()
     ids = torch.zeros((len(rows), width), dtype=torch.long)  # (rows, tokens)
     keep = torch.zeros((len(rows), width), dtype=torch.bool)
@@ -288,12 +289,12 @@ def _gather(
     nodes: Sequence[Ids],
     nexts: Mapping[Ids, list[int]],
 ) -> dict[tuple[Ids, int], float]:
-    """Log-probability of every wanted next token."""
+    """Return the log-probability of every wanted next token."""
     asked = [(r, node, token) for r, node in enumerate(nodes) for token in nexts[node]]
     values = lm.logprobs(states, [(r, token) for r, _, token in asked])
     return {(node, token): v for (_, node, token), v in zip(asked, values, strict=True)}
 
 
 def add_logprobs(logprobs: Iterable[float]) -> float:
-    """Add the log-probabilities of tokens, and round once: as float32, whatever their order."""
+    """Add the log-probabilities of tokens in any order, rounded once, to float32."""
     return float(np.float32(math.fsum(logprobs)))

@@ -1,4 +1,4 @@
-"""Token ids that a mask allows next, as :class:`icl.engines.protocol.TokenMask` gives them."""
+"""Token ids that a :class:`icl.engines.protocol.TokenMask` allows next."""
 
 from __future__ import annotations
 

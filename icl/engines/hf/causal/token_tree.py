@@ -32,17 +32,17 @@ __all__ = ["Tree", "TreeScorer", "find_ancestors", "find_masks"]
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
-"""Nats by which two right ways may differ in float32; a forgotten window is off by over 0.1."""
+"""Nats by which two right computations may differ in float32; a missing window gives over 0.1."""
 PACK_TOKENS = 384
 """Positions in a pack of several branches: enough for efficient products, few enough that
-attention between branches, which is computed and masked, stays a small part."""
+attention between branches, which is computed and masked, takes little time."""
 ALONE_TOKENS = 2048
-"""A larger branch is cut: its unbranched beginning becomes a cached prefix of its own."""
+"""A larger branch is split: its unbranched beginning becomes a cached prefix."""
 
 
 @dataclass
 class Tree:
-    """All token sequences of a batch behind their common prefix; node 0 is that prefix's end."""
+    """All token sequences of a batch after their common prefix; node 0 is that prefix's end."""
 
     prefix: Ids
     tokens: list[int] = field(default_factory=lambda: [-1])
@@ -51,15 +51,15 @@ class Tree:
     """Position of each node's token in its sequence."""
     children: list[dict[int, int]] = field(default_factory=lambda: [{}])
     wanted: dict[int, dict[int, float]] = field(default_factory=dict)
-    """Node -> next token -> its log-probability, NaN until known."""
+    """Node -> next token -> its log-probability, NaN until computed."""
     paths: list[list[list[tuple[int, int]]]] = field(default_factory=list)
-    """Plan, choice -> the (node, next token) pairs whose log-probabilities it sums."""
+    """Plan, choice -> the (node, next token) pairs whose log-probabilities are summed."""
     sizes: list[int] = field(default_factory=list)
-    """Nodes in the subtree under each node, itself included."""
+    """Number of nodes in the subtree of each node, including itself."""
 
     @classmethod
     def of(cls, plans: Sequence[ChoicePlan]) -> Tree:
-        """The tree of a batch.
+        """Build the tree of a batch.
 
         The last token of every prompt prefix is a node, since its state is needed.
         """
@@ -99,11 +99,11 @@ class Tree:
 
     @property
     def unique_tokens(self) -> int:
-        """Positions that some log-probability depends on: the least that can be forwarded."""
+        """The least number of positions to forward: those that some log-probability depends on."""
         return len(self.prefix) + len(self.tokens) - 1
 
     def below(self, node: int) -> Iterator[int]:
-        """A node and all under it, depth first."""
+        """Yield a node and all below it, depth first."""
         todo = [node]
         while todo:
             found = todo.pop()
@@ -111,7 +111,7 @@ class Tree:
             todo.extend(reversed(self.children[found].values()))
 
     def sums(self, plan: int) -> list[float] | None:
-        """Float32 log-likelihoods of a plan's choices, or None while some are unknown."""
+        """Return float32 log-likelihoods of a plan's choices, or None while some are unknown."""
         totals = []
         for path in self.paths[plan]:
             total = math.fsum(self.wanted[node][token] for node, token in path)
@@ -122,7 +122,7 @@ class Tree:
 
 
 def find_ancestors(parents: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Which nodes each node sees: itself and those above it.
+    """Return which nodes each node sees, itself and those above it: bool, (nodes, nodes).
 
     ``parents`` holds places in the pack, every parent before its children; -1 is the cache's end.
 
@@ -144,10 +144,10 @@ class TreeScorer:
     pack_tokens: int = PACK_TOKENS
     alone_tokens: int = ALONE_TOKENS
     unique_tokens: int = 0
-    """Positions that the batches so far could not do without, for reports."""
+    """Sum of :attr:`Tree.unique_tokens` over the batches so far, for reports."""
 
     def score(self, plans: Sequence[ChoicePlan]) -> Iterator[tuple[int, list[float]]]:
-        """(plan, sums of its choices) as they become known.
+        """Yield (plan, sums of its choices) as they become known.
 
         A batch gives the same bytes whether or not its prefix was kept from the batch before: the
         prefix is forwarded by itself either way.
@@ -166,7 +166,7 @@ class TreeScorer:
             waiting = [plan for plan in waiting if plan not in {done for done, _ in ready}]
 
     def _below(self, tree: Tree, node: int, cache: DynamicCache) -> Iterator[None]:
-        """Forward everything under a node whose own token is in the cache; yield after a pack."""
+        """Forward everything under a node whose token is in the cache; yield after each pack."""
         pack: list[int] = []
         used = 0
         for branch in tree.children[node].values():
@@ -204,7 +204,7 @@ class TreeScorer:
             yield
 
     def _chain(self, tree: Tree, node: int, cache: DynamicCache) -> Iterator[None]:
-        """Forward an unbranched beginning of at most ``alone_tokens``, then what is under it."""
+        """Forward an unbranched beginning of at most ``alone_tokens``, then everything below it."""
         nodes = [node]
         while len(tree.children[nodes[-1]]) == 1 and len(nodes) < self.alone_tokens:
             nodes.extend(tree.children[nodes[-1]].values())
@@ -215,7 +215,7 @@ class TreeScorer:
         yield from self._below(tree, nodes[-1], longer)
 
     def _forward(self, tree: Tree, nodes: Sequence[int], cache: DynamicCache) -> None:
-        """Forward nodes as one sequence behind the cache and fill in what is wanted of them."""
+        """Forward nodes as one sequence after the cache; fill in their wanted log-probabilities."""
         lm = self.lm
         place = {node: i for i, node in enumerate(nodes)}
         positions = np.array([tree.depths[node] for node in nodes])  # (nodes,)
@@ -243,13 +243,13 @@ TRIED = [
     ChoicePlan((1, *range(3, 23), 33), ((40, 41, 44), (50,), (51, 52, 53, 54)), 0, 22),
     ChoicePlan((1, *range(3, 23), 33, 34, 35, 36), ((40,), (41,)), 0, 25),
 ]
-"""Branches of several lengths behind a shared prefix longer than a clone's window."""
+"""Branches of several lengths after a shared prefix that is longer than a clone's window."""
 
 
 def find_masks(model: Any) -> Masks | None:
-    """How the model takes ancestor masks, or None where it does not take them right.
+    """Find the form in which the model takes ancestor masks; None if no form works.
 
-    Tried on a random float32 clone of the config, see
+    Tested on a random float32 clone of the config, see
     :func:`icl.engines.hf.causal.attention_masks.clone`.
     """
     config = model.config.get_text_config()

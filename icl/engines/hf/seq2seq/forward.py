@@ -1,7 +1,7 @@
-"""An encoder-decoder model as two functions: encode prompts once, decode rows behind a cache.
+"""An encoder-decoder model as two functions: encode prompts once, decode rows after a cache.
 
-T5 and its kin have no position argument and count places by the cache, so that choices cannot be
-packed into one sequence under a mask: every row of the decoder is one text without gaps.
+T5 and similar models have no position argument and count positions by the cache, so that choices
+cannot be packed into one sequence under a mask: every row of the decoder is one text without gaps.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ Ids: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the encoder made of some prompts, padded at the right."""
+    """The encoder's states of some prompts, padded at the right."""
 
     states: Tensor  # (prompts, tokens, features)
     mask: Tensor | None  # (prompts, tokens), 0 for padding; None where nothing is padded
 
     def rows(self, index: Sequence[int]) -> Memory:
-        """The prompts of some rows of the decoder; one prompt for all is not copied."""
+        """Return the prompts of some rows of the decoder; a single prompt is not copied."""
         mask = None if self.mask is None else _taken(self.mask, index)
         return Memory(_taken(self.states, index), mask)
 
 
 def _taken(tensor: Tensor, index: Sequence[int]) -> Tensor:
-    """Rows of a tensor, copied only where they differ and are not all of it in order."""
+    """Return rows of a tensor; copy them only if they differ and are not all of it in order."""
     if len(set(index)) == 1:
         return tensor[index[0] : index[0] + 1].expand(len(index), *tensor.shape[1:])
     if list(index) == list(range(len(tensor))):
@@ -55,7 +55,7 @@ def _taken(tensor: Tensor, index: Sequence[int]) -> Tensor:
 
 
 def make_cache() -> EncoderDecoderCache:
-    """An empty cache. With ``config=`` its sliding layers would forget what masks still see."""
+    """Make an empty cache. With ``config=`` sliding layers would drop keys that masks still see."""
     return EncoderDecoderCache(DynamicCache(), DynamicCache())
 
 
@@ -75,7 +75,7 @@ def continue_cache(
     base: EncoderDecoderCache,
     prompts: Sequence[int],
 ) -> EncoderDecoderCache:
-    """A cache for rows that go on from ``parents`` in one cache, under prompts of another."""
+    """Make a cache for rows that continue ``parents`` of one cache, with prompts of another."""
     return EncoderDecoderCache(
         _rows(grown.self_attention_cache, parents), _rows(base.cross_attention_cache, prompts)
     )
@@ -83,36 +83,37 @@ def continue_cache(
 
 @dataclass
 class Seq2SeqModel:
-    """A loaded model with what was found out about it at load."""
+    """A loaded model with the properties that :meth:`inspect` finds by tests."""
 
     model: Any
     rows: int = 1 << 30
     """Rows that may be generated at a time: all that are given, see :class:`PairBatch`."""
     never: tuple[int, ...] = ()
-    """Tokens that the generation config forbids to generate, such as Marian's padding."""
+    """Tokens that the generation config never allows, such as Marian's padding."""
     work: Work = field(default_factory=Work)
-    """Decoder positions, calls and projections; the encoder's stand in ``encoded``."""
+    """Decoder positions, calls and projections; the encoder's are in ``encoded``."""
     encoded: Work = field(default_factory=Work)
     selects: bool = False
-    """Whether the vocabulary projection can be given the wanted positions only."""
+    """Whether the vocabulary projection can run on only the wanted positions."""
     cached: bool = False
-    """Whether padded prompts and a cache give the logits of the whole texts; else all are plain."""
+    """Whether padded prompts and a cache give the same logits as whole texts; if not, none are
+    used."""
     _lock: Any = field(default_factory=threading.RLock, repr=False)
 
     @property
     def device(self) -> torch.device:
-        """Where the token ids go."""
+        """The device that takes token ids."""
         device = self.model.device
         assert isinstance(device, torch.device)
         return device
 
     @property
     def vocabulary(self) -> int:
-        """Entries in a row of logits."""
+        """The number of logits per row."""
         return len(self.model.get_output_embeddings().weight)
 
     def inspect(self) -> Seq2SeqModel:
-        """Find out by trying whether projection, cache and padding are right for the model."""
+        """Find by tests whether projection, cache and padding work for the model; return it."""
         self.model.eval()
         self.selects = self._check_projection()
         if not self.selects:
@@ -142,7 +143,7 @@ class Seq2SeqModel:
 
     @torch.inference_mode()
     def layers(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # both (batch, tokens)
-        """The encoder's states behind the embeddings and each layer: (batch, tokens, features)."""
+        """Return the encoder's states after embeddings and each layer: (batch, tokens, width)."""
         self.encoded.calls += 1
         self.encoded.forwarded_tokens += ids.numel()
         encoder = self.model.get_encoder()
@@ -157,7 +158,7 @@ class Seq2SeqModel:
         keep: Tensor,  # bool (rows, tokens)
         cache: EncoderDecoderCache | None = None,
     ) -> Tensor:  # (kept, vocabulary)
-        """Logits at the kept positions, row by row; ``cache`` grows by the tokens.
+        """Return logits at the kept positions, row by row; ``cache`` grows by the tokens.
 
         Raises:
             EngineError: the model computed NaN.
@@ -186,7 +187,7 @@ class Seq2SeqModel:
 
     @torch.inference_mode()
     def whole(self, source: Ids, target: Ids) -> Tensor:  # (target tokens, vocabulary)
-        """The model's own logits after every token of one text: no cache, nothing shared."""
+        """Return the model's own logits after every token of one text, computed without a cache."""
         self.encoded.calls += 1
         self.encoded.forwarded_tokens += len(source)
         self.work.calls += 1
@@ -202,16 +203,16 @@ class Seq2SeqModel:
         return out.logits[0]  # type: ignore[no-any-return]
 
     def batch(self, requests: Sequence[DecodeRequest]) -> PairBatch:
-        """What :func:`icl.engines.hf.causal.decode.generate` lets grow; its states are logits."""
+        """Make a batch for :func:`icl.engines.hf.causal.decode.generate`, with logits as states."""
         return PairBatch(self)
 
     def argmax(self, states: Tensor) -> list[int]:
-        """The likeliest token of each row of logits."""
+        """Return the likeliest token of each row of logits."""
         found: list[int] = states.argmax(-1).tolist()
         return found
 
     def project(self, states: Tensor) -> Tensor:
-        """Logits as they are."""
+        """Return the states unchanged, since they are logits."""
         return states
 
     @property
@@ -220,7 +221,7 @@ class Seq2SeqModel:
 
     @contextmanager
     def _projecting(self, keep: Tensor | None) -> Iterator[None]:
-        """Let the vocabulary projection see the kept positions only, as a batch of one text."""
+        """Run the vocabulary projection on only the kept positions, as a batch of one text."""
         if keep is None:
             yield
             return
@@ -253,7 +254,7 @@ class Seq2SeqModel:
             return self._refused("a part of the projection", error)
 
     def _check_cache(self) -> bool:
-        """Whether two padded prompts, a step and two rows behind it equal the whole texts."""
+        """Return whether two padded prompts, a step and two rows after it equal the whole texts."""
         sources, target = self._probe()
         try:
             plain = [self.whole(source, target)[2:] for source in sources]
@@ -300,9 +301,9 @@ class PairRequest(DecodeRequest):
 
 
 class PairBatch:
-    """Rows of the decoder that grow by a token a step, each prompt encoded once.
+    """Rows of the decoder that grow by one token per step; each prompt is encoded once.
 
-    All join at once: rows of other lengths would need gaps, which count as places here.
+    All join at once: rows of other lengths would need gaps, which count as positions here.
     """
 
     joins = False
@@ -314,7 +315,7 @@ class PairBatch:
         self.texts: list[tuple[Ids, Ids]] = []
 
     def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
-        """Encode the prompts, forward what the decoder begins with; logits after it."""
+        """Encode the prompts and forward the decoder's first tokens; return the next logits."""
         pairs = [request for request in requests if isinstance(request, PairRequest)]
         rows = [row for row in range(len(pairs)) for _ in range(n)]
         self.texts = [(pair.source, pair.ids) for pair in pairs]
@@ -329,7 +330,7 @@ class PairBatch:
         return logits
 
     def keep(self, kept: Sequence[int]) -> None:
-        """Let all other rows go; these stand in this order from now on."""
+        """Keep only these rows, in this order."""
         if not kept or list(kept) == list(range(len(self.texts))):
             return
         self.texts = [self.texts[row] for row in kept]
@@ -338,7 +339,7 @@ class PairBatch:
             self.memory = self.memory.rows(kept)
 
     def step(self, tokens: Sequence[int]) -> Tensor:
-        """Append a token to each row; logits after it."""
+        """Append a token to each row; return the logits after it."""
         pairs = zip(self.texts, tokens, strict=True)
         self.texts = [(source, (*ids, token)) for (source, ids), token in pairs]
         return self._forward([(token,) for token in tokens]) if self.lm.cached else self._whole()

@@ -1,10 +1,4 @@
-"""What the engine of transformers does otherwise for an encoder-decoder model.
-
-The prompt goes to the encoder, the answer to the decoder: choices are tokenized alone, by the
-decoder's rule, and each side has a window of its own. In denoising mode, as AlexaTM 20B scores it
-(Soltan et al. 2022, arXiv 2208.01448), the decoder repeats the prompt before the choice; that is
-conditioned on, and only the choice is summed.
-"""
+"""The part of the transformers engine that is specific to encoder-decoder models."""
 
 from __future__ import annotations
 
@@ -33,18 +27,18 @@ GROUP_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class DecoderStart:
-    """What the config files say about beginning and end of the decoder's texts."""
+    """The first tokens of the decoder's texts and the forbidden ones, as the config files say."""
 
     start: int | None
-    """Token that the decoder begins with."""
+    """The token that the decoder begins with; None if the files name none."""
     forced: int | None
-    """Token that is forced behind it."""
+    """The token that is forced after it; None if there is none."""
     never: Ids
     """Tokens that are never generated."""
 
     @classmethod
     def of(cls, config: Any, generation: Any) -> DecoderStart:
-        """The generation config first, as in transformers, then the model's, then its BOS."""
+        """Read them from the generation config, or else the model's, or else its BOS."""
         places = (generation, config, getattr(config, "decoder", None))
         starts = [getattr(place, "decoder_start_token_id", None) for place in places]
         starts += [getattr(place, "bos_token_id", None) for place in places]
@@ -68,19 +62,19 @@ class Seq2Seq:
     never: Ids
     """Tokens that are never generated."""
     lead: Ids
-    """What every text of the decoder begins with."""
+    """The tokens that every text of the decoder begins with."""
     own_window: int
-    """Encoder tokens that the model was made for; 0 if nothing says."""
+    """The model's own encoder window in tokens; 0 if its files do not say."""
     limit: int
-    """Most encoder tokens; 0 where places are relative and nothing bounds them."""
+    """The most encoder tokens; 0 if positions are relative and there is no limit."""
     decoder_limit: int
-    """Most decoder tokens; 0 likewise."""
+    """The most decoder tokens; 0 if there is no limit."""
 
     @classmethod
     def of(
         cls, config: Any, generation: Any, codec: PairCodec, wording: Wording, mode: Mode
     ) -> Seq2Seq:
-        """From what a model's small files say.
+        """Read the options from a model's config, generation config and tokenizer.
 
         Raises:
             ModelError: no decoder start, or a language is missing.
@@ -95,11 +89,11 @@ class Seq2Seq:
         )
 
     def identity(self) -> dict[str, JSON]:
-        """What changes an answer beside the weights: mode, and the tokens around both texts."""
+        """Return what changes an answer besides the weights: mode and tokens around both texts."""
         return {"mode": self.mode, "back": list(self.codec.back), "lead": list(self.lead)}
 
     def room(self, window: int, answer_tokens: int) -> int:
-        """Tokens that a prompt may have beside an answer of so many."""
+        """Return how many tokens a prompt may have if the answer has ``answer_tokens``."""
         if self.mode == "default":
             return window
         return min(window, self._decoder_window(window) - len(self.lead) - answer_tokens)
@@ -111,15 +105,15 @@ class Seq2Seq:
         rows: Iterable[Mapping[str, list[int]]],
         window: int,
     ) -> Iterator[tuple[dict[str, list[int]], PairPlan]]:
-        """A text and its choices as tokens, apart for rows that would move each other's border.
+        """Yield a text's choices and their tokens, in groups of rows with one token border.
 
-        A stop string of the prompt at the end of a choice stands for the end of the text, and is
+        A stop string of the prompt at the end of a choice means the end of the text, and is
         scored as the model's own end token: it is what ``choice_end`` adds where it is needed.
 
         Args:
             prompt: the first that sends the text.
             choices: of all rows.
-            rows: each row's choices with the indices that ask for them.
+            rows: each row's choices with the indices of their items.
             window: encoder tokens.
 
         Raises:
@@ -159,7 +153,7 @@ class Seq2Seq:
     def requests(
         self, prompts: Sequence[Prompt], sampling: Sampling, window: int
     ) -> Iterator[list[PairRequest]]:
-        """The prompts as tokens, longest first, in groups whose decoders begin alike.
+        """Yield the prompts as tokens, longest first, in groups whose decoders begin alike.
 
         Raises:
             WindowError: longer than one of the windows.
@@ -188,7 +182,7 @@ class Seq2Seq:
             yield from (group[at : at + width] for at in range(0, len(group), width))
 
     def check_source(self, prompt: Prompt, n_tokens: int, window: int) -> None:
-        """Refuse a prompt that is longer than the encoder's window."""
+        """Check that a prompt is not longer than the encoder's window."""
         if n_tokens > window:
             name = f" {prompt.query_id!r}" if prompt.query_id else ""
             raise WindowError(
@@ -203,14 +197,14 @@ class Seq2Seq:
         end: int | None = self.codec.tokenizer.eos_token_id
         if needed and end is None:
             raise ChoiceError(
-                "choices that begin one another need an end to be told apart, and the tokenizer "
+                "choices that begin one another need an end to be distinguished, and the tokenizer "
                 "has no EOS; set choice_end: never, or choose labels that do not begin alike"
             )
         return () if end is None else (end,)
 
 
 def _ended(choice: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """A choice without the stop string that ends it, and whether there was one."""
+    """Return a choice without the stop string that ends it, and whether there was one."""
     end = next((stop for stop in stops if stop and choice.endswith(stop)), "")
     return choice.removesuffix(end), bool(end)
 
@@ -218,7 +212,7 @@ def _ended(choice: str, stops: Sequence[str]) -> tuple[str, bool]:
 def check_options(
     source: str, config: Any, for_causal: Mapping[str, Any], for_pairs: Mapping[str, Any]
 ) -> None:
-    """Refuse options that are set for the other kind of model.
+    """Check that no option is set for the other kind of model.
 
     Raises:
         ModelError: naming the option and the kind of the model.

@@ -1,9 +1,9 @@
 """Log-likelihood of choices by an encoder-decoder model: prompts encoded once, choices as a tree.
 
-A batch's prompts are encoded together; what the decoder begins with is forwarded for all prompts
-at once, and with it the keys and values of the prompts are computed, once. The choices are rows
-behind that. Where many of them begin alike the tree of their tokens is forwarded a level at a
-time, each token once; the rest of every row follows as one padded batch.
+A batch's prompts are encoded together. The decoder's first tokens are forwarded for all prompts at
+once; this also computes the keys and values of the prompts, once. The choices are rows after that.
+If many of them begin alike, the tree of their tokens is forwarded a level at a time, each token
+once; the rest of every row follows as one padded batch.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ logger = logging.getLogger(__name__)
 
 Ids: TypeAlias = tuple[int, ...]
 Row: TypeAlias = tuple[int, Ids]
-"""Place of a prompt in its group, and a choice's tokens or their beginning."""
+"""The index of a prompt in its group, and a choice's tokens or their beginning."""
 Found: TypeAlias = dict[tuple[Row, int], float]
 """(row, token that follows it) -> its log-probability."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ENCODED_TOKENS = 4096
-"""Encoder positions of a batch, padding included: enough for efficient products."""
+"""Encoder positions in a batch, with padding: enough for efficient products."""
 CALL_TOKENS = 32
-"""Positions that a further call of the decoder costs as much as, for choosing its levels."""
+"""Number of positions that cost as much as another call of the decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class PairPlan(ChoicePlan):
     """One prompt and its choices; the prefix is what the decoder begins with."""
 
     source: Ids = ()
-    """The prompt, for the encoder."""
+    """The prompt's tokens, for the encoder."""
 
 
 def score_pairs(
     lm: Seq2SeqModel, plans: Sequence[ChoicePlan], cache_bytes: int
 ) -> Iterator[tuple[int, list[float]]]:
-    """(plan, float32 log-likelihoods of its choices) as they become known.
+    """Yield (plan, float32 log-likelihoods of its choices) as they become known.
 
     Raises:
         OutOfMemory: even a single choice does not fit.
@@ -72,7 +72,7 @@ def score_pairs(
 
 
 def score_pair_plain(lm: Seq2SeqModel, plan: ChoicePlan) -> list[float]:
-    """The same of one plan, prompt and choice forwarded whole for each: slow, the reference."""
+    """Score one plan with prompt and choice forwarded whole for each: slow, the reference."""
     assert isinstance(plan, PairPlan)
     sums = []
     for suffix in plan.suffixes:
@@ -83,7 +83,7 @@ def score_pair_plain(lm: Seq2SeqModel, plan: ChoicePlan) -> list[float]:
 
 
 def _alike(pairs: Sequence[PairPlan]) -> Iterator[list[int]]:
-    """Places whose decoders begin alike, longest prompts first, in batches for the encoder."""
+    """Yield indices whose decoders begin alike, longest prompts first, in encoder batches."""
     order = sorted(range(len(pairs)), key=lambda i: (pairs[i].prefix, -len(pairs[i].source)))
     batch: list[int] = []
     for i in order:
@@ -101,7 +101,7 @@ def _alike(pairs: Sequence[PairPlan]) -> Iterator[list[int]]:
 def _halving(
     items: Sequence[Item], compute: Callable[[Sequence[Item]], Result], what: str
 ) -> Iterator[tuple[Sequence[Item], Result]]:
-    """Compute for all items at once; where memory runs out, for each half."""
+    """Compute for all items at once; if memory runs out, for each half."""
     waiting = [items]
     while waiting:
         part = waiting.pop()
@@ -123,7 +123,7 @@ def _halving(
 
 @dataclass(frozen=True)
 class _PrefixState:
-    """A group of prompts whose decoders have read what all of them begin with."""
+    """The decoder's state for a group of prompts after the tokens that all of them begin with."""
 
     lm: Seq2SeqModel
     memory: Memory
@@ -173,9 +173,9 @@ def _score_group(
 
 
 def _units(rows: Sequence[Row], begun: _PrefixState, cache_bytes: int) -> Iterator[Sequence[Row]]:
-    """Parts of the rows whose keys, values and logits stay within ``cache_bytes``.
+    """Yield parts of the rows whose keys, values and logits stay within ``cache_bytes``.
 
-    Rows of one prompt see its keys and values in place; those of several need them copied.
+    Rows of one prompt read its keys and values in place; those of several prompts need a copy.
     """
     if not rows:
         return
@@ -193,7 +193,7 @@ def _units(rows: Sequence[Row], begun: _PrefixState, cache_bytes: int) -> Iterat
 
 
 def _bytes(rows: Sequence[Row], begun: _PrefixState, copied: bool) -> int:
-    """Bytes of keys, values and float32 logits that the rows need at most."""
+    """Return the most bytes of keys, values and float32 logits that the rows need."""
     longest = max(len(ids) for _, ids in rows)
     own = _row_bytes(begun.cache.self_attention_cache)
     n_cached = int(begun.cache.get_seq_length())
@@ -209,7 +209,7 @@ def _row_bytes(cache: DynamicCache) -> int:
 
 
 def _forward_tree(begun: _PrefixState, rows: Sequence[Row]) -> Found:
-    """Forward the tokens of rows that something follows: levels first, then what is left."""
+    """Forward the tokens that others follow: whole levels first, then the rest of each row."""
     nodes: list[list[Row]] = [[] for _ in range(max(len(ids) for _, ids in rows) - 1)]
     for p, ids in rows:
         for depth in range(1, len(ids)):
@@ -229,7 +229,7 @@ def _forward_tree(begun: _PrefixState, rows: Sequence[Row]) -> Found:
 
 
 def _levels(nodes: Sequence[Sequence[Row]]) -> int:
-    """How many levels to forward a token at a time, so that all costs least."""
+    """Return the number of levels to forward one token at a time, for the lowest cost."""
 
     def cost(n_levels: int) -> int:
         steps = CALL_TOKENS * n_levels + sum(map(len, nodes[:n_levels]))
@@ -240,7 +240,7 @@ def _levels(nodes: Sequence[Sequence[Row]]) -> int:
 
 
 def _tails(nodes: Sequence[Sequence[Row]]) -> list[Row]:
-    """The rows that cover these levels: nodes that no other one continues."""
+    """Return the rows that cover these levels: nodes that no other one continues."""
     deep = [node for level in nodes for node in level]
     continued = {(p, ids[:-1]) for p, ids in deep}
     return [node for node in deep if node not in continued]
@@ -253,7 +253,7 @@ def _step(
     rows: Sequence[Row],
     n_cached: int,
 ) -> tuple[EncoderDecoderCache, Found]:
-    """Forward rows from their token ``n_cached`` on; padding stands at the right, unseen."""
+    """Forward rows from their token ``n_cached`` on, padded at the right, where it is unseen."""
     parents = [at[p, ids[:n_cached]] for p, ids in rows]
     prompts = [p for p, _ in rows]
     longer = continue_cache(cache, parents, begun.cache, prompts)
@@ -284,7 +284,7 @@ def _gathered(
 
 @torch.inference_mode()
 def _logprobs(logits: Tensor, wanted: Sequence[tuple[int, int]]) -> list[float]:
-    """Log-probability of each wanted (row, token), in float32."""
+    """Return the log-probability of each wanted (row, token), in float32."""
     logits = logits.float()
     norms = logits.logsumexp(-1)  # (rows,)
     rows = torch.tensor([row for row, _ in wanted], device=logits.device)

@@ -1,4 +1,4 @@
-"""Texts of an encoder-decoder model as tokens: framed for the encoder, bare for the decoder."""
+"""Tokens of an encoder-decoder model's texts; only the encoder's get special tokens."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["PairCodec"]
 
 
 class PairCodec(Codec):
-    """A tokenizer for both sides, and the tokens that every text of the decoder begins with.
+    """A tokenizer for both sides, with the tokens that every text of the decoder begins with.
 
-    Prompts are framed as the tokenizer frames a source text (T5: ``</s>`` behind it, mBART: a
-    language behind that). Choices are tokenized alone, as target text, without special tokens.
+    Prompts get the special tokens of a source text (T5: ``</s>`` at the end, mBART: also a
+    language). Choices are tokenized alone, as target text, without special tokens.
     """
 
     def __init__(self, tokenizer: Any, source_language: str | None, target_language: str | None):
@@ -27,15 +27,15 @@ class PairCodec(Codec):
                 _set_language(tokenizer, attribute, language)
         super().__init__(tokenizer, "auto")
         self.back = _around(tokenizer, "text", len(self.front))[1]
-        """Ids of the special tokens that stand behind every text of the encoder."""
+        """Ids of the special tokens after every text of the encoder."""
 
     def lead(self, start: int | None, forced: int | None) -> tuple[int, ...]:
-        """The tokens that a text of the decoder begins with; they are conditioned on.
+        """Return the tokens that a text of the decoder begins with; they are not scored.
 
         ``start`` is the config's decoder start and ``forced`` the token that the generation
-        config forces behind it. What the tokenizer puts before a target text comes between the
+        config forces after it. What the tokenizer puts before a target text comes between these
         two and the text (BART: ``<s>``; mBART-50, NLLB: the language). mBART's first models have
-        the language behind the end of the text, and their decoder starts with it.
+        the language after the end of the text, and their decoder starts with it.
 
         Raises:
             ModelError: no start, or a language is needed and none is named.
@@ -61,7 +61,7 @@ class PairCodec(Codec):
         return front if front[:1] == (start,) else (start, *front)
 
     def targets(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Token ids of each text by the decoder's rule, without special tokens."""
+        """Return the token ids of each text as decoder text, without special tokens."""
         bare = self.tokenizer(text_target=list(texts), add_special_tokens=False, verbose=False)
         return [tuple(ids) for ids in bare["input_ids"]]
 
@@ -72,11 +72,11 @@ class PairCodec(Codec):
         return apart == joined
 
     def tokens(self, text: str) -> list[Token]:
-        """The encoder's tokens of a text with the characters each covers.
+        """Return the encoder's tokens of a text with the characters that each covers.
 
-        A tokenizer without offsets (Marian's) normalizes the text; there a token covers what its
-        piece is found to cover, and one that is not found covers nothing. Nor does the sign for a
-        space that SentencePiece puts before the first word.
+        A tokenizer without offsets (Marian's) normalizes the text; there a token covers the
+        characters where its piece is found, or nothing. The space sign that SentencePiece puts
+        before the first word covers nothing either.
         """
         if self.tokenizer.is_fast:
             found = [
@@ -104,7 +104,7 @@ class PairCodec(Codec):
 def _around(
     tokenizer: Any, side: str, n_front: int | None = None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The special tokens that a tokenizer puts before and behind a text of one side."""
+    """Return the special tokens that a tokenizer puts before and after a text of one side."""
     call: Callable[..., Any] = tokenizer
     added = tuple(call(**{side: "a"})["input_ids"])
     bare = tuple(call(**{side: "a"}, add_special_tokens=False)["input_ids"])
@@ -138,11 +138,11 @@ def _set_language(tokenizer: Any, attribute: str, language: str) -> None:
 
 _SPACE = "\u2581"
 _REACH = 8
-"""Characters that normalization may have dropped or changed before a piece that is found."""
+"""Characters that normalization may drop or change before a piece that is found."""
 
 
 def _spans(text: str, pieces: Sequence[str]) -> list[tuple[int, int]]:
-    """What each SentencePiece piece covers of a text that was normalized before it was cut."""
+    """Find the characters that each SentencePiece piece covers of a text normalized before."""
     spans, place = [], 0
     for piece in pieces:
         core = piece.replace(_SPACE, " ").strip()

@@ -1,1 +1,1 @@
-"""Between a prompt and token ids: forms of a prompt, windows, tokens, reasoning."""
+"""From prompts to token ids and back: forms of a prompt, windows, tokens, reasoning."""

@@ -1,4 +1,4 @@
-"""How prompts and choices become tokens: flat text, or the turns of a chat."""
+"""The two forms in which prompts and choices become tokens: flat text, or turns of a chat."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Ids: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class FormOptions:
-    """What a model's entry says about the form of its prompts."""
+    """The options of a model's entry that set the form of its prompts."""
 
     source: str
     chat: object = "never"
@@ -41,42 +41,42 @@ class FormOptions:
 
 @dataclass(frozen=True)
 class FlatForm:
-    """Prompts as they are written: :attr:`Prompt.text` behind the tokenizer's BOS."""
+    """Prompts as flat text: :attr:`Prompt.text` after the tokenizer's BOS."""
 
     codec: Codec
     wording: Wording = Wording()
     delimiters: Delimiters | None = None
     end_id: int | None = None
-    """The token that ends an answer, beside those that end any text."""
+    """A token that ends an answer, in addition to those that end any text."""
 
     def text(self, prompt: Prompt) -> str:
-        """What is sent for a prompt: its text as the model's family wants it written."""
+        """Return the text sent for a prompt, with prefix and line breaks for this model."""
         return self.wording.prompt(prompt.text)
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent, with the characters of the text that each covers."""
+        """Return the tokens sent, with the characters of the text that each covers."""
         return self.codec.tokens(self.text(prompt))
 
     def ids(self, prompts: Sequence[Prompt]) -> list[Ids]:
-        """Token ids of each prompt."""
+        """Return the token ids of each prompt."""
         return self.codec.encode([self.text(prompt) for prompt in prompts])
 
     def joined(self, prompt: Prompt, choices: Sequence[str]) -> list[Ids]:
-        """Token ids of the prompt, then of the prompt with each choice behind it."""
+        """Return token ids of the prompt, then of the prompt followed by each choice."""
         text = self.text(prompt)
         behind = (text + self.wording.text(choice) for choice in choices)
         return self.codec.encode([text, *behind])
 
     def choice(self, choice: Choice) -> Choice:
-        """The choice as it stands behind a prompt."""
+        """Return the choice unchanged."""
         return choice
 
     def end(self, prompt: Prompt) -> str:
-        """The end of the prompt, as far as it can open a block of reasoning."""
+        """Return the prompt's text, whose end may be inside a block of reasoning."""
         return prompt.text
 
     def identity(self) -> dict[str, JSON]:
-        """What of the form changes an answer."""
+        """Return what of the form changes an answer."""
         return {"bos": list(self.codec.front)} | _reasoning(self.delimiters)
 
 
@@ -90,12 +90,12 @@ class ChatForm:
 
     @cached_property
     def spelling(self) -> ControlCodec:
-        """Text -> tokens, in which rows cannot end a turn."""
+        """Text -> tokens; text of data rows cannot become a control token."""
         return ControlCodec(self.codec.tokenizer, self.format.controls)
 
     @cached_property
     def turn_end(self) -> str:
-        """What the template writes at the end of an answer, up to its control token.
+        """The text that the template writes at the end of an answer, up to its control token.
 
         Raises:
             ModelError: it writes none, and the tokenizer has no end of text either.
@@ -118,24 +118,24 @@ class ChatForm:
         return self.spelling.tokens(MarkedText(self.turn_end))[-1].id
 
     def text(self, prompt: Prompt) -> str:
-        """What is sent for a prompt, special tokens spelled out."""
+        """Return the text sent for a prompt, with special tokens as text."""
         return self.format.marked(prompt).text
 
     def tokens(self, prompt: Prompt) -> list[Token]:
-        """The tokens sent, with the characters of :meth:`text` that each covers."""
+        """Return the tokens sent, with the characters of :meth:`text` that each covers."""
         made = self.spelling.tokens(self.format.marked(prompt))
         self._check([token.id for token in made[:2]])
         return made
 
     def ids(self, prompts: Sequence[Prompt]) -> list[Ids]:
-        """Token ids of each prompt."""
+        """Return the token ids of each prompt."""
         return self._ids([self.format.marked(prompt) for prompt in prompts])
 
     def joined(self, prompt: Prompt, choices: Sequence[str]) -> list[Ids]:
-        """Token ids of the prompt, then of the prompt with each choice behind it.
+        """Return token ids of the prompt, then of the prompt followed by each choice.
 
         Raises:
-            EngineError: the choices would stand inside a block of reasoning.
+            EngineError: the choices would be inside a block of reasoning.
         """
         if self.delimiters and self.delimiters.inside(self.format.before_answer):
             close = self.delimiters.close
@@ -148,21 +148,21 @@ class ChatForm:
         return self._ids([asked, *(asked + self._answer(choice) for choice in choices)])
 
     def choice(self, choice: Choice) -> Choice:
-        """Without leading white space, unless something stands before it; ended by the turn."""
+        """Remove white space in front, unless the assistant prefix precedes; end it by the turn."""
         text = trim_opening(choice.text, self.format.options.assistant_prefix)
         return replace(choice, text=text, end=self.turn_end if choice.end else "")
 
     def end(self, prompt: Prompt) -> str:
-        """The header of the answer with the assistant prefix."""
+        """Return the header of the answer with the assistant prefix."""
         return self.format.before_answer
 
     def identity(self) -> dict[str, JSON]:
-        """What of the form changes an answer, the whole template among it."""
+        """Return what of the form changes an answer, with the whole template."""
         made: dict[str, JSON] = {"bos": [], "chat": self.format.identity()}
         return made | _reasoning(self.delimiters)
 
     def _answer(self, choice: str) -> MarkedText:
-        """A choice is plain text, but for the end of turn behind it."""
+        """Mark a choice as plain text, except for an end of turn after it."""
         if not choice.endswith(self.turn_end):
             return self.format.controls.plain(choice)
         body = choice.removesuffix(self.turn_end)
@@ -197,7 +197,7 @@ Form: TypeAlias = FlatForm | ChatForm
 
 
 def make_form(codec: Codec, entry: FormOptions, ends: frozenset[int]) -> Form:
-    """The form that a model's entry asks for.
+    """Make the form that a model's entry sets.
 
     ``ends`` are the tokens at which the model stops by its own files, for ``use: auto``.
 
@@ -255,7 +255,7 @@ def _chat_form(codec: Codec, entry: FormOptions, options: ChatOptions, template:
 
 
 def _front(codec: Codec, format: ChatFormat, bos: str) -> str:
-    """What to put before the template's text, so that BOS stands there as asked."""
+    """Return the text to put before the template's text, so that BOS is there as ``bos`` says."""
     token: str | None = codec.tokenizer.bos_token
     asked = format.render([{"role": "user", "content": "?"}], asks=True)
     written = token is not None and asked.startswith(token)
@@ -277,7 +277,7 @@ def _front(codec: Codec, format: ChatFormat, bos: str) -> str:
 
 
 def _template(tokenizer: Any, source: str) -> str | None:
-    """The chat template; of several the default one."""
+    """Return the chat template, of several the default one; None if there is none."""
     found = tokenizer.chat_template
     if isinstance(found, Mapping):
         if "default" not in found:
@@ -290,10 +290,10 @@ def _template(tokenizer: Any, source: str) -> str | None:
 
 
 def _declared(form: ChatForm, ends: frozenset[int]) -> bool:
-    """Whether the files declare an instruction model, see ``docs/chat.md``.
+    """Return whether the files declare an instruction model, see ``docs/chat.md``.
 
     Raises:
-        ModelError: they do not tell.
+        ModelError: the files do not say.
     """
     if form.end_id not in ends:
         return False
@@ -306,7 +306,7 @@ def _declared(form: ChatForm, ends: frozenset[int]) -> bool:
 
 
 def find_declared_ends(folder: Path, config: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens at which a model stops by its generation config, config and tokenizer."""
+    """Return the tokens at which a model stops by generation config, config and tokenizer."""
     file = folder / "generation_config.json"
     stated = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     found = [stated.get("eos_token_id"), getattr(config, "eos_token_id", None)]

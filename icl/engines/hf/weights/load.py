@@ -1,4 +1,4 @@
-"""Reading a model's config, tokenizer and weights from its files, all or nothing."""
+"""Loading a model's config, tokenizer and weights from its files, completely or not at all."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_small_files(weights: Weights) -> tuple[Any, Any]:
-    """Config and tokenizer; no model class is imported."""
+    """Read config and tokenizer, without importing a model class."""
     from transformers import AutoConfig, AutoTokenizer
 
     local = {"local_files_only": True, "trust_remote_code": False}
@@ -102,9 +102,9 @@ def read_stored_config(folder: Path) -> Any:
 
 
 def _converted_tokenizer(weights: Weights) -> Any:
-    """The tokenizer of a converted GGUF file straight from its ``tokenizer.json``, or None.
+    """Read the tokenizer of a converted GGUF file from its ``tokenizer.json``; None if impossible.
 
-    That file holds all of it, since conversion wrote it. AutoTokenizer parses its 33 MB for Gemma
+    That file is complete, since the conversion wrote it. AutoTokenizer parses its 33 MB for Gemma
     a second time in Python: 4.7 s against 1.5 s here.
     """
     from transformers import PreTrainedTokenizerFast
@@ -133,9 +133,7 @@ def _check_writes(weights: Weights, config: Any) -> None:
 
 
 def read_generation(weights: Weights, config: Any) -> Any:
-    """What a model's files say about generation: which tokens begin a text, and which are never
-    written.
-    """
+    """Read a model's generation config: first tokens of a text and tokens never generated."""
     from transformers import GenerationConfig
 
     if not (weights.folder / "generation_config.json").is_file():
@@ -152,9 +150,9 @@ def read_generation(weights: Weights, config: Any) -> Any:
 def load_model(
     weights: Weights, config: Any, made: Formats, place: Placement, check: bool = True
 ) -> tuple[Any, dict[str, JSON]]:
-    """The model on its devices, and the proof of its width.
+    """Load the model onto its devices; return it with the proof of its width.
 
-    ``check`` refuses what cannot fit, before anything is fetched or read.
+    With ``check``, a model that cannot fit is refused before anything is fetched or read.
 
     Raises:
         ModelError: it cannot fit, files are damaged or incomplete, or it is not in its width.
@@ -176,10 +174,10 @@ def load_model(
 
 
 def check_memory(weights: Weights, config: Any, made: Formats, place: Placement) -> None:
-    """Refuse what cannot fit, before a weight is fetched or read.
+    """Check that a model fits into memory, before its weights are fetched or read.
 
     Raises:
-        ModelError: with the widths that would fit.
+        ModelError: it does not fit; names the widths that would.
     """
     room = place.room
     if room is None:
@@ -202,7 +200,7 @@ def check_memory(weights: Weights, config: Any, made: Formats, place: Placement)
 
 
 def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement) -> Any:
-    """The model on its device or devices, every weight read; its kind is the config's."""
+    """Load the model onto its device or devices and check that no weight is missing."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
@@ -249,9 +247,9 @@ def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement
 
 @contextmanager
 def _offload_folder(options: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
-    """Name a folder in ``options`` for weights kept on disk; it goes when its model goes.
+    """Set a folder in ``options`` for weights kept on disk; delete it together with the model.
 
-    Nearly all are read where they lie; only those that the loader changes are written there.
+    Nearly all are read from their files; only those that the loader changes are written there.
     """
     if "max_memory" not in options:
         yield lambda model: None
@@ -271,7 +269,7 @@ def _offload_folder(options: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
 
 
 def pick_auto_dtype(config: Any, device: torch.device) -> torch.dtype:
-    """The checkpoint's own dtype; on a CPU float32, unless it computes in bfloat16."""
+    """Return the checkpoint's dtype; on a CPU float32, unless it computes in bfloat16."""
     import torch
 
     own = config.dtype or torch.float32
@@ -282,7 +280,7 @@ def pick_auto_dtype(config: Any, device: torch.device) -> torch.dtype:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions that multiply in bfloat16.
+    """Return whether the CPU has instructions that multiply in bfloat16.
 
     With them it is several times faster than float32; without (measured on AVX2, Gemma 3 270M,
     two cores) five times slower: 5.2 against 1.0 s for a prompt of 256 tokens.

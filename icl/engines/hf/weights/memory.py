@@ -1,4 +1,4 @@
-"""What a model will need in memory, what the machine has, and the errors of running out of it."""
+"""Memory that a model needs, memory that the machine has, and out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK = 64
-"""Weights that share a scale in the 4-bit types of bitsandbytes, its default."""
+"""Weights that share a scale in the 4-bit types of bitsandbytes, by default."""
 ROWS = 32
 """Rows that bitsandbytes repacks together for a CPU with AVX512-BF16, the ``block_n`` of its
 ``_convert_weight_packed_for_cpu``."""
 NESTED_BLOCK = 256
 """Scales that share a scale under double quantization."""
 LEAST_TOKENS = 512
-"""Tokens of keys and values that a model must have room for, to be worth loading."""
+"""A model is loaded only if the keys and values of this many tokens fit, too."""
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "float32": 4, "bfloat16": 2, "float16": 2}
 REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
-"""How model classes refuse an argument, a config or a cache that they cannot use; running out of
-memory is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
+"""The errors of model classes for an argument, a config or a cache that they do not support; an
+out-of-memory error is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
 _MAX_HEADER = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A Linear layer by its name in the model and its shape."""
+    """A Linear layer: its name in the model and its shape."""
 
     name: str
     inputs: int
@@ -61,7 +61,7 @@ class Layer:
 
     @property
     def obstacle(self) -> str | None:
-        """Why a CPU cannot multiply it in 4 bits; None where it can.
+        """Why a CPU cannot multiply the layer in 4 bits; None if it can.
 
         On a CPU with AVX512-BF16 bitsandbytes repacks 4-bit weights at their first product, which
         fails unless each row is whole blocks and the rows are whole groups of 32. The rule is
@@ -80,22 +80,22 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What of a model can be quantized and what cannot, counted without its weights."""
+    """Counts of weights that can and cannot be quantized, made without the weights."""
 
     linear: int
     """Weights of the Linear layers that bitsandbytes would quantize."""
     rows: int
-    """Rows of those layers: each has a scale in int8."""
+    """Rows of those layers; each has a scale in int8."""
     blocks: int
-    """Blocks of 64 weights in those layers: each has a scale in 4 bits."""
+    """Blocks of 64 weights in those layers; each has a scale in 4-bit widths."""
     other: int
     """All other parameters and buffers: embedding, head, norms, biases."""
     largest: int
     """Weights of the largest of those layers, which a CPU unpacks for its product."""
     kv_values: int | None
-    """Numbers of keys and values that a token of a text keeps; None where it cannot be told."""
+    """Numbers of keys and values per token of a text; None if unknown."""
     unfit: tuple[Layer, ...] = ()
-    """Those of the Linear layers that a CPU cannot multiply in 4 bits."""
+    """The Linear layers that a CPU cannot multiply in 4 bits."""
 
     def in_4_bits_on_cpu(self) -> Footprint:
         """Count the layers that a CPU cannot multiply in 4 bits with what is not quantized.
@@ -115,11 +115,11 @@ class Footprint:
 
     @property
     def parameters(self) -> int:
-        """All numbers of the model."""
+        """The number of all parameters and buffers."""
         return self.linear + self.other
 
     def weight_bytes(self, width: str, compute: str = "bf16", double_quant: bool = False) -> int:
-        """Bytes of the weights once loaded; ``compute`` holds what is not quantized.
+        """Return the bytes of the loaded weights; ``compute`` is the width of those not quantized.
 
         >>> tiny = Footprint(linear=64, rows=1, blocks=1, other=10, largest=64, kv_values=4)
         >>> [tiny.weight_bytes(width) for width in ("fp32", "bf16", "int8", "nf4")]
@@ -136,11 +136,11 @@ class Footprint:
         return rest + (self.linear + 1) // 2 + scales
 
     def kv_bytes(self, compute: str) -> int | None:
-        """Bytes of keys and values that one token of one text takes in all layers."""
+        """Return the bytes of keys and values of one token of one text in all layers."""
         return None if self.kv_values is None else self.kv_values * ITEM_BYTES[compute]
 
     def least_bytes(self, width: str, compute: str, double_quant: bool = False) -> int:
-        """Weights, one unpacked layer where they are quantized, and a short text."""
+        """Return the bytes of weights, one unpacked layer if quantized, and a short text."""
         unpacked = 0 if width in ITEM_BYTES else self.largest * 4
         text = LEAST_TOKENS * (self.kv_bytes(compute) or 0)
         return self.weight_bytes(width, compute, double_quant) + unpacked + text
@@ -149,10 +149,10 @@ class Footprint:
 def count_footprint(config: Any) -> Footprint:
     """Count the parameters of a config on torch's meta device, where they take no memory.
 
-    Remembered for each config and version of transformers, since building the model takes a second.
+    Cached for each config and version of transformers, since building the model takes a second.
 
     Raises:
-        ModelError: no model class is made for this config.
+        ModelError: transformers has no model class for this config.
     """
     whole = config.to_json_string(use_diff=False)
     counted = [field.name for field in fields(Footprint)]  # notes of an older one are made again
@@ -188,7 +188,7 @@ def _count(config: Any) -> Footprint:
 
 
 def build_empty_model(config: Any) -> Any:
-    """The model of a config without memory for its weights."""
+    """Build the model of a config without memory for its weights."""
     import copy
 
     import torch
@@ -210,7 +210,7 @@ def build_empty_model(config: Any) -> Any:
 
 
 def _linear(module: Any) -> tuple[int, int] | None:
-    """Columns and rows of a layer that transformers would replace by one of bitsandbytes."""
+    """Return columns and rows of a layer that transformers would replace by one of bitsandbytes."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -222,7 +222,7 @@ def _linear(module: Any) -> tuple[int, int] | None:
 
 
 def _kv_values(model: Any) -> int | None:
-    """Numbers that a token adds to the cache, from a pass without memory over two tokens."""
+    """Return the numbers that a token adds to the cache, by a pass on the meta device."""
     import torch
     from transformers import DynamicCache
 
@@ -240,7 +240,7 @@ def _kv_values(model: Any) -> int | None:
 
 
 def count_stored_bytes(folder: Path) -> int | None:
-    """Bytes of the tensors in a folder's safetensors, from their headers; None if there are none.
+    """Return the bytes of the tensors in a folder's safetensors, from their headers, or None.
 
     Layout: https://huggingface.co/docs/safetensors, 8 bytes of length, then JSON.
 
@@ -267,14 +267,14 @@ def _tensor_bytes(path: Path) -> int:
 
 
 def format_bytes(n_bytes: int) -> str:
-    """``21.4 GB``, ``12 MB`` or ``284 kB``."""
+    """Format bytes as ``21.4 GB``, ``12 MB`` or ``284 kB``."""
     if n_bytes >= 1e8:
         return f"{n_bytes / 1e9:.1f} GB"
     return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
 
 
 def measure_free_bytes(device: torch.device) -> int:
-    """Bytes that can still be taken on a device."""
+    """Return the bytes that are free on a device."""
     import torch
 
     if device.type == "cuda":
@@ -286,14 +286,14 @@ def measure_free_bytes(device: torch.device) -> int:
 
 
 def measure_host_free_bytes() -> int:
-    """Bytes that this process can still take: of the machine, and of its control groups."""
+    """Return the bytes that this process can still use, by the machine and its control groups."""
     import psutil
 
     return min([int(psutil.virtual_memory().available), *_group_rooms(Path("/"))])
 
 
 def _group_rooms(root: Path) -> Iterator[int]:
-    """What each control group (version 1 or 2) over this process has left; ``root`` is ``/``."""
+    """Yield the free bytes of each control group (version 1 or 2) of this process."""
     listed = root / "proc/self/cgroup"
     if not listed.is_file():
         return
@@ -317,7 +317,7 @@ def _group_rooms(root: Path) -> Iterator[int]:
 
 
 def _room(folder: Path, limit: str, usage: str, reclaimable: str) -> int | None:
-    """Bytes left in one group; file pages that the kernel would drop count as free."""
+    """Return the bytes left in one group; file pages that the kernel would drop count as free."""
     try:
         most = (folder / limit).read_text().strip()
         used = int((folder / usage).read_text())
@@ -330,10 +330,10 @@ def _room(folder: Path, limit: str, usage: str, reclaimable: str) -> int | None:
 
 
 def count_rows_beside(config: Any, compute: str, device: torch.device, n_tokens: int) -> int:
-    """Texts of so many tokens that fit beside loaded weights: a power of two up to 64.
+    """Return how many texts of ``n_tokens`` fit next to loaded weights: a power of two up to 64.
 
-    Their keys and values take at most half of the memory that is free. A power of two, so that a
-    little more or less of it changes nothing.
+    Their keys and values take at most half of the free memory. A power of two, so that small
+    changes of the free memory change nothing.
     """
     each = count_footprint(config).kv_bytes(compute)
     if each is None:
@@ -343,7 +343,7 @@ def count_rows_beside(config: Any, compute: str, device: torch.device, n_tokens:
 
 
 def check_fit(need: int, free: int, what: str, others: dict[str, int]) -> None:
-    """Refuse a load that cannot fit, with what would.
+    """Check that a load fits into memory.
 
     ``others`` maps narrower widths to the bytes that each needs.
 
@@ -361,7 +361,7 @@ def check_fit(need: int, free: int, what: str, others: dict[str, int]) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of torch says that memory ran out, on an accelerator or on the CPU."""
+    """Return whether an exception of torch means that memory ran out, on any device."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -1,4 +1,4 @@
-"""Where a model's weights go: one device, several, or layers kept in host memory and on disk."""
+"""The devices of a model's weights: one, several, or also host memory and disk."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ MaxMemory = Mapping[str, str | int] | str | int | None
 SPREAD = ("balanced", "offload")
 ACCEPTED = "auto, cpu, cuda, cuda:1, mps, balanced (over all GPUs), offload (to memory and disk)"
 SHARE = 0.9
-"""Part of the free memory that weights may take where layers are spread; the rest is for work."""
+"""The share of free memory for weights if layers are spread; the rest is for computing."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where weights go and where token ids go."""
+    """The devices of a model's weights, and the device that computes."""
 
     device: torch.device
-    """Where products are computed: the first device, where there are several."""
+    """The device of the products: the first one if there are several."""
     spread: str | None = None
-    """``balanced`` or ``offload``; None: all on ``device``."""
+    """``balanced`` or ``offload``; None: all weights are on ``device``."""
     limits: tuple[tuple[int | str, int], ...] = ()
-    """Bytes of weights that each device may hold, for accelerate."""
+    """The most bytes of weights on each device, for accelerate."""
 
     @property
     def room(self) -> int | None:
-        """Bytes of weights that fit; None where the rest goes to disk."""
+        """Bytes of weights that fit; None if the rest goes to disk."""
         if self.spread == "offload":
             return None
         if self.spread == "balanced":
@@ -46,13 +46,13 @@ class Placement:
 
     @property
     def name(self) -> str:
-        """As a message calls it."""
+        """The devices as a message names them."""
         if self.spread == "balanced":
             return f"{len(self.limits)} GPUs"
         return str(self.device)
 
     def options(self) -> dict[str, Any]:
-        """What transformers' loader is given."""
+        """Return the arguments for transformers' loader."""
         if self.spread is None:
             return {} if self.device.type == "cpu" else {"device_map": {"": self.device}}
         device_map = "auto" if self.spread == "offload" else "balanced"
@@ -60,7 +60,7 @@ class Placement:
 
 
 def place(asked: str, max_memory: MaxMemory = None) -> Placement:
-    """Decide where a model goes.
+    """Choose the devices of a model.
 
     Args:
         asked: ``auto``, a torch device, ``balanced`` or ``offload``.
@@ -112,7 +112,7 @@ def _single(asked: str) -> torch.device:
 
 
 def _limits(given: MaxMemory, room: Mapping[int | str, int]) -> dict[int | str, int]:
-    """Limits by accelerate's names of devices: a GPU's number, or ``cpu``."""
+    """Return limits by accelerate's names of devices: a GPU's number, or ``cpu``."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -139,7 +139,7 @@ def _size(given: str | int) -> int:
 
 
 def find_input_device(model: Any) -> torch.device:
-    """Where a loaded model takes its token ids."""
+    """Return the device that a loaded model takes its token ids on."""
     import torch
 
     device = model.device

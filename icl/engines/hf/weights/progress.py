@@ -1,7 +1,7 @@
-"""What goes on while a model is opened or loaded, told to whoever listens in the same thread.
+"""Progress of opening and loading a model, reported to a listener in the same thread.
 
-The loader of transformers counts the weights through a progress bar; its own hook for such bars
-(``transformers.utils.logging.set_tqdm_hook``) hands the count on.
+The loader of transformers counts the weights with a progress bar; its own hook for such bars
+(``transformers.utils.logging.set_tqdm_hook``) passes the count on.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["count_weights", "tell", "listen"]
 
 _LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 _HOOK = threading.Lock()
-"""The hook of transformers is one for the process."""
+"""Transformers has only one hook per process."""
 
 
 @contextmanager
 def listen(listener: Callable[[str], None]) -> Iterator[None]:
-    """Call ``listener`` with each step that is told in this thread meanwhile; often, so be quick.
+    """Call ``listener`` with each step reported in this thread within the block; it must be fast.
 
     >>> said = []
     >>> with listen(said.append):
@@ -39,7 +39,7 @@ def listen(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def tell(step: str) -> None:
-    """Say what is done now; nothing where nobody listens."""
+    """Report the current step to the thread's listener, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(step)
@@ -47,9 +47,9 @@ def tell(step: str) -> None:
 
 @contextmanager
 def count_weights(step: str) -> Iterator[None]:
-    """Tell ``step: n of m tensors`` for every bar that transformers shows in this thread.
+    """Report ``step: n of m tensors`` for every bar that transformers shows in this thread.
 
-    Bars of other threads stay as they are; so does everything where nobody listens.
+    Bars of other threads stay as they are, and without a listener all bars do.
     """
     if _LISTENER.get() is None:
         yield

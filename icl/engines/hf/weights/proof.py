@@ -1,4 +1,4 @@
-"""Proof of width: what the Linear layers of a loaded model really hold in memory."""
+"""Proof of width: what the Linear layers of a loaded model actually hold in memory."""
 
 from __future__ import annotations
 
@@ -19,40 +19,41 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEAST_SHARE = 0.5
-"""Least part of all parameters but embeddings and head that a quantized width must reach."""
+"""Least share of all parameters except embeddings and head that must be in the quantized width."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinearProof:
-    """What one Linear layer holds in memory."""
+    """The memory of one Linear layer: class, storage type and bytes."""
 
     name: str
     kind: str
-    """Name of its class: ``Linear``, ``Linear8bitLt``, ``Linear4bit``."""
+    """Name of the layer's class: ``Linear``, ``Linear8bitLt``, ``Linear4bit``."""
     storage: str
     """dtype of its largest tensor: ``int8``; ``uint8`` holds two numbers of 4 bits."""
     code: str | None
-    """``nf4`` or ``fp4``, where the storage does not tell."""
+    """``nf4`` or ``fp4``; None for other storage."""
     parameters: int
-    """Weights without bias, as a matrix product counts them."""
+    """Number of weights without bias, as in the matrix product."""
     weight_bytes: int
     scale_bytes: int
-    """Scales of rows or blocks, and their tables."""
+    """Bytes of the scales of rows or blocks, and their tables."""
     is_head: bool = False
-    """The vocabulary projection, which stays as it is."""
+    """Whether it is the vocabulary projection, which is not quantized."""
 
     @property
     def bytes_per_parameter(self) -> float:
-        """Scales included: 1.06 in int8 of 64 columns, 0.56 in nf4, 4 in float32."""
+        """Bytes with scales: 1.06 in int8 with 64 columns, 0.56 in nf4, 4 in float32."""
         return (self.weight_bytes + self.scale_bytes) / max(1, self.parameters)
 
 
 def prove(model: Any) -> list[LinearProof]:
-    """What every Linear layer of a loaded model holds, in the model's order.
+    """Return a proof for every Linear layer of a loaded model, in the model's order.
 
-    Whole-model bytes prove little: embedding and head stay wide, and can be most of a small model.
-    Before the first product: at that bitsandbytes may repack 4-bit weights for the CPU, which
-    leaves their bytes and turns the scales into bfloat16, one for each block.
+    Bytes of the whole model prove little: embedding and head stay wide, and can be most of a small
+    model. Must be called before the first product, at which bitsandbytes may repack 4-bit weights
+    for
+    the CPU: their bytes stay the same, but the scales become bfloat16, one per block.
     """
     head = model.get_output_embeddings()
     found = []
@@ -79,7 +80,7 @@ def prove(model: Any) -> list[LinearProof]:
 
 
 def _matrix(module: Any) -> int | None:
-    """Weights of a layer that is one matrix product; None for every other module."""
+    """Return the number of weights of a layer that is one matrix product; None for others."""
     sizes = (getattr(module, "in_features", None), getattr(module, "out_features", None))
     if all(isinstance(size, int) for size in sizes):
         return int(sizes[0]) * int(sizes[1])  # type: ignore[arg-type]
@@ -93,7 +94,7 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _tensors(module: Any) -> Iterator[tuple[str, Tensor]]:
-    """A layer's own parameters and buffers, and the scales that bitsandbytes keeps elsewhere."""
+    """Yield a layer's parameters and buffers, and the scales that bitsandbytes stores elsewhere."""
     yield from module.named_parameters(recurse=False)
     yield from module.named_buffers(recurse=False)
     weight = getattr(module, "weight", None)
@@ -111,7 +112,7 @@ def _tensors(module: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def check_proof(proofs: Sequence[LinearProof], model: Any, made: Formats, source: str) -> None:
-    """Refuse a model that silently stayed in another width.
+    """Check that a model is really in the width it should be loaded in.
 
     Raises:
         ModelError: no Linear layer is quantized, or most of the weights are in none.
@@ -142,12 +143,12 @@ def check_proof(proofs: Sequence[LinearProof], model: Any, made: Formats, source
         if made.kept:
             raise ModelError(
                 f"{source!r} was to be loaded as {made.width}, but only {share:.0f} % of its "
-                "weights beside the embedding can be on a CPU; Linear layers that cannot: "
+                "weights besides the embedding can be on a CPU; Linear layers that cannot: "
                 f"{len(made.kept):,} ({made.kept[0].obstacle}); load it as int8, bf16 or fp32"
             )
         raise ModelError(
             f"{source!r} was to be loaded as {made.width}, but only {share:.0f} % of its weights "
-            "beside the embedding stand in Linear layers, which is all that bitsandbytes "
+            "besides the embedding are in Linear layers, which is all that bitsandbytes "
             "quantizes; load it as bf16 or fp16, or name a checkpoint that is quantized"
         )
 
@@ -161,7 +162,7 @@ def _is(one: LinearProof, width: str) -> bool:
 def summarize_proof(
     proofs: Iterable[LinearProof], model: Any, made: Formats, source: str
 ) -> dict[str, JSON]:
-    """The proof of width for a run's folder: one entry for each kind of Linear layer.
+    """Summarize the proof of width for a run's folder: one entry for each kind of Linear layer.
 
     ``source`` is the precision of the weights before they were loaded.
     """
@@ -202,7 +203,7 @@ def summarize_proof(
 
 
 def _products(model: Any, made: Formats) -> str:
-    """The width that 4-bit layers multiply activations in.
+    """Return the width in which 4-bit layers multiply activations.
 
     bitsandbytes' own kernel for a CPU with AVX512-BF16 rounds them to bfloat16.
     """
@@ -214,7 +215,7 @@ def _products(model: Any, made: Formats) -> str:
 
 
 def describe_proof(facts: Mapping[str, Any]) -> str:
-    """One line of :func:`summarize_proof` for people."""
+    """Describe the result of :func:`summarize_proof` in one line."""
     said = f"loaded as {facts['width']}, source {facts['source_precision']}"
     parts = [
         f"{one['layers']} {one['class']} in {one['code'] or one['storage']}, "

@@ -1,4 +1,4 @@
-"""Widths: which number format weights are loaded in, decided before any is read.
+"""Widths: the number format that weights are loaded in, chosen before any is read.
 
 ``int8`` is LLM.int8() (Dettmers et al. 2022, arXiv 2208.07339), ``nf4`` and ``fp4`` are the 4-bit
 types of QLoRA (Dettmers et al. 2023, arXiv 2305.14314), all through bitsandbytes.
@@ -57,30 +57,30 @@ PACKAGES = {
     "auto-round": ("auto_round",),
     "aqlm": ("aqlm",),
 }
-"""Modules that transformers needs to load a checkpoint quantized by each method."""
+"""Modules that transformers needs to load a checkpoint, by quantization method."""
 
 
 @dataclass(frozen=True, slots=True)
 class WidthOptions:
-    """What a model entry asks for."""
+    """The options of a model's entry that set the width."""
 
     width: str = "auto"
     int8_threshold: float = 6.0
-    """Activations from here on are multiplied unquantized, as in the paper; 0: none."""
+    """Activations from this value on are multiplied unquantized, as in the paper; 0: none are."""
     double_quant: bool = False
     """Whether the scales of 4-bit blocks are quantized too: 0.52 instead of 0.56 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """How weights are to be loaded, decided before any is read."""
+    """The formats in which weights will be loaded, chosen before any is read."""
 
     width: str
-    """``fp32`` … ``fp4``, or what a checkpoint carries already: ``gptq 4-bit``."""
+    """``fp32`` … ``fp4``, or that of a quantized checkpoint: ``gptq 4-bit``."""
     compute: str
     """Name of torch's dtype for activations and for everything that is not quantized."""
     stored: bool = False
-    """The checkpoint itself is quantized; its own config says how."""
+    """Whether the checkpoint itself is quantized, by its own config."""
     int8_threshold: float = 6.0
     double_quant: bool = False
     kept: tuple[Layer, ...] = ()
@@ -88,7 +88,7 @@ class Formats:
 
     @property
     def dtype(self) -> torch.dtype:
-        """``compute`` as torch has it."""
+        """``compute`` as a dtype of torch."""
         import torch
 
         made = getattr(torch, self.compute)
@@ -101,7 +101,7 @@ class Formats:
         return self.width not in DTYPES
 
     def identity(self) -> dict[str, JSON]:
-        """What of this changes an answer."""
+        """Return what of the formats changes an answer."""
         made: dict[str, JSON] = {"width": self.width}
         if self.quantized:
             made["compute"] = self.compute
@@ -115,7 +115,7 @@ class Formats:
 
 
 def check_width(asked: WidthOptions, where: str) -> None:
-    """Refuse what is no width, and a threshold below 0.
+    """Check that the width is known and the threshold is not negative.
 
     Raises:
         ModelError: with what is accepted.
@@ -134,13 +134,13 @@ def check_width(asked: WidthOptions, where: str) -> None:
 
 
 def shorten_dtype(dtype: object) -> str:
-    """``bf16`` for ``torch.bfloat16`` or its name; other dtypes keep their name."""
+    """Return ``bf16`` for ``torch.bfloat16`` or its name; other dtypes keep their name."""
     name = str(dtype).removeprefix("torch.")
     return next((width for width, full in DTYPES.items() if full == name), name)
 
 
 def is_quantized(precision: object) -> bool:
-    """Whether a source's precision is that of rounded weights: ``Q4_K_M``, ``nf4``, ``gptq``.
+    """Return whether a source's precision means rounded weights: ``Q4_K_M``, ``nf4``, ``gptq``.
 
     >>> [is_quantized(name) for name in ("Q4_K_M", "BF16", "F32", "fp16", "int8")]
     [True, False, False, False, True]
@@ -150,7 +150,7 @@ def is_quantized(precision: object) -> bool:
 
 
 def _carried(config: Any) -> dict[str, Any]:
-    """The quantization that a checkpoint's config speaks of, empty where it is not quantized."""
+    """Return the quantization in a checkpoint's config; empty if it is not quantized."""
     for part in (config, config.get_text_config()):
         found = getattr(part, "quantization_config", None)
         if found:
@@ -159,7 +159,7 @@ def _carried(config: Any) -> dict[str, Any]:
 
 
 def find_own_width(config: Any) -> str | None:
-    """The width of a checkpoint that is quantized in its files, or None."""
+    """Return the width of a checkpoint that is quantized in its files, or None."""
     carried = _carried(config)
     if not carried:
         return None
@@ -172,17 +172,17 @@ def find_own_width(config: Any) -> str | None:
 
 
 def find_precision(stated: str | None, config: Any) -> str:
-    """That of the weights in their files: what a GGUF file states, ``nf4``, ``bf16``."""
+    """Return the precision of weights in their files, as ``Q4_K_M``, ``nf4`` or ``bf16``."""
     return stated or find_own_width(config) or shorten_dtype(config.dtype or "float32")
 
 
 def decide(
     asked: WidthOptions, config: Any, source: str, auto: torch.dtype, device: str
 ) -> Formats:
-    """Decide the width of a model from what is asked and what its config says.
+    """Choose the width of a model by the entry's options and the model's config.
 
-    ``auto`` is the dtype that unquantized weights get where nothing is asked; ``device`` is the
-    type of the one that computes.
+    ``auto`` is the dtype of unquantized weights if no width is given; ``device`` is the type of
+    the device that computes.
 
     Raises:
         ModelError: the checkpoint is quantized already in another width, a package is missing, or
@@ -211,7 +211,7 @@ def decide(
 
 
 def _kept(config: Any, source: str, width: str) -> tuple[Layer, ...]:
-    """The layers that a CPU cannot hold in a width, refused where it can hold none."""
+    """Return the layers that a CPU cannot hold in a width; refuse the width if it can hold none."""
     if width not in FOUR_BITS:
         return ()
     counted = count_footprint(config)
@@ -227,7 +227,7 @@ def _kept(config: Any, source: str, width: str) -> tuple[Layer, ...]:
 
 
 def name_dtype(dtype: torch.dtype) -> str:
-    """``bfloat16`` for ``torch.bfloat16``."""
+    """Return ``bfloat16`` for ``torch.bfloat16``."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -253,7 +253,7 @@ def _check_packages(source: str, width: str, method: str) -> None:
 
 
 def make_bnb_config(made: Formats, config: Any) -> Any:
-    """What transformers needs to quantize while it loads, or None where it shall not."""
+    """Make transformers' config for quantizing while loading; None if nothing is quantized then."""
     if made.stored or not made.quantized:
         return None
     from transformers import BitsAndBytesConfig
@@ -270,7 +270,7 @@ def make_bnb_config(made: Formats, config: Any) -> Any:
 
 
 def _skipped(made: Formats, config: Any) -> list[str] | None:
-    """Patterns of the modules that transformers shall not quantize; None: its own choice alone."""
+    """Return patterns of the modules that transformers shall not quantize; None: its own choice."""
     if not made.kept:
         return None
     from transformers.quantizers.base import get_keys_to_not_convert
@@ -293,7 +293,7 @@ def multiply_as_stored(model: Any) -> None:
 
 
 class _RepetitionFilter(logging.Filter):
-    """Drops what bitsandbytes says at every product; it is no news, and the plan records it."""
+    """Drops the messages of bitsandbytes at every product, which the plan records once."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = str(record.msg)
@@ -301,7 +301,7 @@ class _RepetitionFilter(logging.Filter):
 
 
 def silence_bitsandbytes() -> None:
-    """Silence the lines that bitsandbytes repeats at every product, and no others."""
+    """Silence the lines that bitsandbytes repeats at every product, but no others."""
     for name in ("bitsandbytes.autograd._functions", "bitsandbytes.nn.modules"):
         logger = logging.getLogger(name)
         if not any(isinstance(found, _RepetitionFilter) for found in logger.filters):

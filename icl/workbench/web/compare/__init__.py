@@ -1,1 +1,1 @@
-"""The tab in which up to four settings answer the same rows."""
+"""The tab Compare, in which up to four settings answer the same rows."""

@@ -43,13 +43,13 @@ DIFF_COLOURS = {"only A": "#cf3b3b", "only the other": "#2e9e5b"}
 
 
 def row_widths(columns: int) -> list[int]:
-    """Return widths in pixels of id, input, reference and answers, for a page of 1280."""
+    """Return column widths in pixels (id, input, reference, answers) for a page of 1280 pixels."""
     unit = 1110 // (5 + 2 * columns)
     return [90, 3 * unit, 2 * unit, *[2 * unit] * columns]
 
 
 class CompareLayout:
-    """Lays out the tab inside an open ``gr.Tab``."""
+    """The tab's components, laid out inside an open ``gr.Tab``."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class CompareLayout:
             self.run, self.stop, self.status = run_row(
                 "c",
                 "Run all",
-                "Ctrl+Enter runs; answers of several rows are kept and reused",
+                "Ctrl+Enter runs; answers to several rows are saved and reused",
             )
         self.table = gr.Dataframe(
-            headers=["", "asked", "score", "n", "against A", "wins – ties – losses", "p"],
+            headers=["", "settings", "score", "n", "against A", "wins – ties – losses", "p"],
             datatype="str",
             type="array",
             interactive=False,
@@ -107,13 +107,18 @@ class CompareLayout:
                 min_width=110,
             )
         made["n"] = gr.Number(
-            20, label="Rows drawn (1: one row)", precision=0, elem_id="c-n", scale=2, min_width=110
+            20,
+            label="Rows sampled (1: one row)",
+            precision=0,
+            elem_id="c-n",
+            scale=2,
+            min_width=110,
         )
         made["row"] = gr.Number(
             1, label="The one row", precision=0, elem_id="c-row", scale=1, min_width=80
         )
         made["seed"] = gr.Number(
-            0, label="Draw", precision=0, elem_id="c-seed", scale=1, min_width=70
+            0, label="Seed of the sample", precision=0, elem_id="c-seed", scale=1, min_width=70
         )
         made["max_tokens"] = gr.Number(
             64,

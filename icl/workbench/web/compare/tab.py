@@ -50,11 +50,11 @@ KEY = "icl-compare"
 PAGE_ROWS = 25
 MOST_ROWS = 2000
 _CELL = 300
-"""Characters of a cell; a click shows the whole."""
+"""Most characters of a cell; a click shows the whole text."""
 
 
 class CompareTab:
-    """The tab: its components, and what happens when they change."""
+    """The tab's components and event handlers."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
@@ -235,7 +235,9 @@ class CompareTab:
         ]
         same = "the same prompt" if first == second else "two prompts"
         where = "the row typed in the Playground" if selection.own else "this row"
-        where += "; the first half of the file is asked, the other is the pool" * selection.halved
+        where += (
+            "; rows are from the first half of the file, shots from the second" * selection.halved
+        )
         return [
             gr.HighlightedText(pieces, elem_classes=[]),
             status_box(f"A and {LETTERS[place]}: {same} for {where}"),
@@ -266,8 +268,8 @@ class CompareTab:
         self._made.pop(str(request.session_hash), None)
 
     def fail(self) -> Any:
-        """Report a run that failed by a bug or found the queue full."""
-        message = "failed: too many are waiting, or the terminal that runs the app says why"
+        """Report that a run failed because of a bug or a full queue."""
+        message = "failed: the queue is full, or a bug that the app's terminal describes"
         return gr.Textbox(message, elem_classes="wrong")
 
     def answer(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
@@ -306,7 +308,7 @@ class CompareTab:
         """Show one page of rows."""
         made = self._made.get(str(request.session_hash))
         if made is None:
-            return [gr.skip(), status_box("run first: then the rows stand here")]
+            return [gr.skip(), status_box("run first: then the rows appear here")]
         try:
             return self._page(made, different, number(page, "the page", 1, 10**6))
         except IclError as error:

@@ -1,1 +1,1 @@
-"""The tab in which a user edits one prompt and asks the model."""
+"""The tab Playground, in which a user edits one prompt and runs it on the model."""

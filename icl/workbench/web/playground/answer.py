@@ -1,4 +1,4 @@
-"""Ask the model and show the answer: streaming, stop, scores, feedback, cards."""
+"""The answer panel: streaming, stop, scores, feedback, cards."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Updates = dict[Any, Any]
 
 
 class AnswerPanel:
-    """The buttons Run and Stop and all about the answer, which is kept until its page is closed."""
+    """The buttons Run and Stop, and the answer, which is held until its page is closed."""
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.app, self.work = context, context.app, context.work
@@ -102,8 +102,8 @@ class AnswerPanel:
         return [gr.Button(interactive=True), gr.Button(interactive=False)]
 
     def fail(self) -> Any:
-        """Report a run that failed by a bug or found the queue full."""
-        message = "failed: too many are waiting, or the terminal that runs the app says why"
+        """Report that a run failed because of a bug or a full queue."""
+        message = "failed: the queue is full, or a bug that the app's terminal describes"
         return gr.Textbox(message, elem_classes="wrong")
 
     def _stop(self, request: gr.Request) -> threading.Event:
@@ -173,7 +173,7 @@ class AnswerPanel:
     def _show_calibrated(self, made: ModelAnswer, chosen: str) -> Iterator[Updates]:
         """Show the calibrated answer below the plain one."""
         at = self.at
-        yield {at.changed: status_box("asking what it needs beside the row")}
+        yield {at.changed: status_box("scoring the prompts it needs besides the row")}
         try:
             found = calibrate_answer(made, chosen)
         except IclError as error:
@@ -197,7 +197,7 @@ class AnswerPanel:
     # ---- what becomes of an answer
 
     def note(self, verdict: str, correction: str, request: gr.Request) -> Any:
-        """Store the user's verdict on the answer on the screen."""
+        """Store the user's verdict on the current answer."""
         made = self._answers.get(str(request.session_hash))
         if made is None:
             return status_box("run first: a verdict is on an answer")
@@ -206,11 +206,11 @@ class AnswerPanel:
         except IclError as error:
             return error_box(error)
         return status_box(
-            f"{verdict}: kept in {path.name}; icl feedback {path.name} makes shots of it"
+            f"{verdict}: saved in {path.name}; icl feedback {path.name} makes shots from it"
         )
 
     def save_card(self, request: gr.Request) -> Any:
-        """Save the answer on the screen as one HTML page."""
+        """Save the current answer as one HTML page."""
         made = self._answers.get(str(request.session_hash))
         if made is None:
             return status_box("run first: a card shows an answer")
@@ -223,7 +223,7 @@ class AnswerPanel:
         )
 
     def leave_out(self, request: gr.Request) -> Iterator[Any]:
-        """Show the influence of every shot on the answer on the screen."""
+        """Show the influence of every shot on the current answer."""
         made = self._answers.get(str(request.session_hash))
         if made is None or not made.request.shots:
             yield status_box("run with shots first: then each of them can be left out")
@@ -238,7 +238,7 @@ class AnswerPanel:
 
 
 def _influence_line(one: ShotInfluence) -> str:
-    """``without 17: alarm_set (wrong), -1.25 nats``."""
+    """Describe the influence of a shot: ``without 17: alarm_set (wrong), -1.25 nats``."""
     answer = ""
     if one.flips:
         verdict = {True: " (right)", False: " (wrong)", None: ""}[one.right]
@@ -256,7 +256,7 @@ def _scores_line(answer: ModelAnswer) -> str:
 def _generation_line(made: GenerationProgress) -> str:
     """Say how far a generation is, or how it ended and how fast it was."""
     if made.output is None:
-        return f"writing, {made.seconds:.1f} s"
+        return f"generating, {made.seconds:.1f} s"
     rate = f", {made.tokens_per_s:.1f} tokens/s" if made.tokens_per_s else ""
     return (
         f"{made.output.output_tokens} tokens in {made.seconds:.1f} s{rate}; "

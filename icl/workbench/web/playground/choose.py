@@ -1,4 +1,4 @@
-"""Choose a template or a data set: everything that belongs to it changes in one event."""
+"""The choosers of template and data set, whose dependent inputs change in the same event."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class ChooserPanel:
         except IclError:  # it is gone from the disk: all the more
             pass
         keep_version(self.work.base, name, text)
-        return status_box(f"the edited text of {name} is kept: open it again, then Undo")
+        return status_box(f"the edited text of {name} is saved: open it again, then Undo")
 
     def _data_for(self, name: str, text: str, data: str) -> str:
         """Return the data set if it fits the template, else samples that do."""

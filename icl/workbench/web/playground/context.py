@@ -1,4 +1,4 @@
-"""What the panels of the Playground share: the layout, its values, and the preview of a screen."""
+"""The context that the Playground's panels share: layout, values, and the preview of a screen."""
 
 from __future__ import annotations
 
@@ -18,52 +18,48 @@ __all__ = ["PlaygroundContext", "PromptPreview"]
 
 @dataclass(frozen=True)
 class PromptPreview:
-    """The prompt of a screen."""
+    """The rendered prompt of a screen."""
 
     seen: ScreenCondition
     request: Request
     counted: bool
-    """Whether the model's tokenizer counted its tokens; without it no shot was dropped to fit."""
+    """Whether tokens were counted by the model's tokenizer; if not, no shot was dropped to fit."""
 
     @property
     def condition(self) -> Condition:
-        """The condition that the screen stands for."""
+        """The condition that the screen represents."""
         return self.seen.condition
 
 
 @dataclass(frozen=True)
 class PlaygroundContext:
-    """What a panel needs to know of the tab that holds it."""
+    """The parts of the Playground tab that its panels use."""
 
     app: App
     first: Screen
-    """What a page shows that was just opened."""
+    """The screen of a page that was just opened."""
     tokenizers: TokenizerLoaders
-    """The tokenizers of all models, opened at first need."""
+    """The tokenizers of all models, opened when first needed."""
     at: PlaygroundLayout
     """The components."""
     inputs: list[Any]
-    """The components that a screen is read from."""
+    """The components whose values make up a screen."""
     preview_event: dict[str, Any]
-    """The event that shows the prompt again: ``fn``, ``inputs`` and ``outputs``."""
+    """The event that renders the prompt again: ``fn``, ``inputs`` and ``outputs``."""
     store: Any
-    """What the browser keeps of the tab."""
+    """The component that stores the tab's values in the browser."""
 
     @property
     def work(self) -> Workbench:
-        """What all pages share."""
+        """The workbench that all pages share."""
         return self.app.work
 
     def tokenizer(self, condition: Condition) -> TokenizerLoader:
-        """The tokenizer of a condition's model."""
+        """Return the tokenizer loader of a condition's model."""
         return self.tokenizers.of(condition.point.engine_key)
 
     def view(self, screen: Screen) -> PromptPreview:
-        """Render the prompt of a screen, and begin to open the model's tokenizer.
-
-        Raises:
-            IclError: whatever ``icl run`` of the screen's experiment would refuse.
-        """
+        """Render the prompt of a screen, and start opening the model's tokenizer."""
         seen = self.work.bind(screen)
         tokenizer = self.tokenizer(seen.condition)
         if screen != self.first:  # a page that was only opened needs no model

@@ -18,7 +18,7 @@ from icl.workbench.web.widgets import WIDTHS, chooser
 __all__ = ["PlaygroundLayout", "TOP", "calibrator_chooser"]
 
 TOP = 10
-"""Labels in the chart."""
+"""Number of labels in the chart."""
 
 
 def calibrator_chooser(source: RowSource, value: str = "") -> Any:
@@ -34,7 +34,7 @@ def calibrator_chooser(source: RowSource, value: str = "") -> Any:
 
 
 class PlaygroundLayout:
-    """Lays out the tab inside an open ``gr.Tab``."""
+    """The tab's components, laid out inside an open ``gr.Tab``."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class PlaygroundLayout:
             )
             self.undo = gr.Button("Undo", elem_id="undo", size="md", scale=1, min_width=60)
         self.saved = gr.Textbox(
-            placeholder="every text that is saved or run is kept as a version",
+            placeholder="every text that is saved or run is stored as a version",
             show_label=False,
             container=False,
             interactive=False,
@@ -274,7 +274,7 @@ class PlaygroundLayout:
             lines=3,
             max_lines=12,
             label="Shots",
-            placeholder="pinned shots stay whatever row or seed; "
+            placeholder="pinned shots stay for every row and seed; "
             "Leave each out asks the model what every shot adds",
         )
 
@@ -399,7 +399,7 @@ class PlaygroundLayout:
             lines=1,
             max_lines=3,
             label="Saved experiment",
-            placeholder="icl run asks just what is on the screen, to the byte",
+            placeholder="icl run sends exactly this prompt, byte for byte",
         )
 
     def _answer(self) -> None:

@@ -28,12 +28,7 @@ __all__ = ["ModelPanel", "RowPanel", "ShotPanel", "TokenPanel"]
 
 
 class RowPanel:
-    """Search, a row at random, a file of rows.
-
-    Args:
-        context: of the tab.
-        data_event: shows what belongs to another data set, once rows were uploaded.
-    """
+    """The buttons for search, a random row, and the upload of a file of rows."""
 
     def __init__(self, context: PlaygroundContext, data_event: dict[str, Any]) -> None:
         self.context, self.work, self.data_event = context, context.work, data_event
@@ -200,7 +195,7 @@ class ModelPanel:
         """Wire the events of the components."""
         at, queue = self.context.at, self.context.app.queue
         status = at.model_status
-        look = wait_in_queue(queue, "a look at the models here", status, self.look)
+        look = wait_in_queue(queue, "the list of models", status, self.look)
         at.look.click(look, None, [at.here, at.model, status], **ENGINE)
         load = wait_in_queue(queue, "the loading of a model", status, self.load)
         at.load.click(load, self.context.inputs, status, **ENGINE).then(
@@ -251,9 +246,7 @@ class TokenPanel:
         """Wire the events of the components."""
         at = self.context.at
         self.context.app.leaves.append(self.leave)
-        inspect = wait_in_queue(
-            self.context.app.queue, "a look at tokens", at.expected, self.inspect
-        )
+        inspect = wait_in_queue(self.context.app.queue, "the token view", at.expected, self.inspect)
         at.inspect.click(
             inspect, [at.output, *self.context.inputs], [at.heat, at.expected], **ENGINE
         )
@@ -274,7 +267,7 @@ class TokenPanel:
             asked = seen.condition.request(seen.example)
             engine = seen.condition.engine
             if not isinstance(engine, InspectableEngine):
-                yield [gr.skip(), "this engine does not tell the probabilities of tokens"]
+                yield [gr.skip(), "this engine does not report token probabilities"]
                 return
             answer = output if seen.condition.method == "generate" else self._label(seen, asked)
             found = engine.inspect(asked.prompt, answer)
@@ -301,7 +294,7 @@ class TokenPanel:
             return status_box(f"there are the tokens 1 to {len(found)}" if found else "")
         one = found[int(place) - 1]
         if one.logprob is None:
-            return status_box(f"{one.token.text!r} stands first, so nothing expects it")
+            return status_box(f"{one.token.text!r} is the first token, so it has no probability")
         lines = [f"{one.token.text!r} {format_percent(math.exp(one.logprob))}, rank {one.rank}"]
         lines += [
             f"{format_percent(math.exp(logprob)):>8}  {text!r}"

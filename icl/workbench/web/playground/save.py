@@ -1,4 +1,4 @@
-"""Save templates and their versions, and the screen as an experiment."""
+"""Saving of templates with their versions, and of the screen as an experiment."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class SavePanel:
             return [
                 gr.skip(),
                 version_choices(self.work.base, name),
-                status_box("nothing was kept before this text"),
+                status_box("there is no version before this text"),
             ]
         before = f"version {kept[place].number} again; nothing is lost, see the list"
         return [

@@ -56,7 +56,7 @@ SHADES = {
 
 
 class PlaygroundTab:
-    """The tab: its components, and what happens when they change."""
+    """The tab's components and event handlers."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
@@ -193,13 +193,13 @@ class PlaygroundTab:
         return [*made, *bars, gr.Textbox("", visible=writes), gr.Textbox(visible=writes), ""]
 
     def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
-        """Preview a page just opened, unless restored values are about to."""
+        """Render the preview of a page just opened, unless stored values will replace it."""
         if _fits_page(kept) and kept != values_by_part(values):
             return [gr.skip()] * len(self.preview_outputs)
         return self.preview(request, False, *values)
 
     def follow(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
-        """Preview, unless these values are shown: one choice changes several components."""
+        """Render the preview unless it shows these values: a choice changes several components."""
         if self._preview_values.get(str(request.session_hash)) == values:
             return [gr.skip()] * len(self.preview_outputs)
         return self.preview(request, ready, *values)
@@ -321,7 +321,7 @@ def marked_shot(values: Sequence[Any]) -> str | None:
 
 
 def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
-    """Fill the list of shots; Gradio would refuse a mark on one that is gone."""
+    """Fill the list of shots; select the marked shot only if it is still in the list."""
     there = any(name == marked for _, name in choices)
     return gr.Radio(choices, value=marked if there else None)
 
@@ -338,7 +338,7 @@ def _pieces(request: Request) -> list[tuple[str, str | None]]:
 
 
 def _meter_bar(meter: WindowMeter) -> str:
-    """Draw the window as a bar; its HTML holds only our own names and numbers."""
+    """Draw the window as a bar of HTML, which contains only icl's own names and numbers."""
     parts = "".join(
         f'<i style="width:{100 * count / meter.window:.2f}%;background:{SHADES[part]}" '
         f'title="{part}: {count}"></i>'
@@ -352,7 +352,7 @@ def _description(view: PromptPreview) -> str:
     condition, shots = view.condition, view.request.shots
     chosen = ", ".join(shot.example.id for shot in shots) or "none"
     choices = view.request.choices
-    labels = f"ranks {len(choices)} labels" if condition.method == "rank" else "writes"
+    labels = f"ranks {len(choices)} labels" if condition.method == "rank" else "generates text"
     fallbacks = condition.template.fallbacks
     missing = f"; taken from the fallback language: {', '.join(fallbacks[:5])}" if fallbacks else ""
     return f"fine; {labels}; row id {view.request.example.id}; shots: {chosen}{missing}"

@@ -1,1 +1,1 @@
-"""The tab in which the records of finished runs are read."""
+"""The tab Results, in which the records of finished runs are read."""

@@ -14,7 +14,7 @@ __all__ = ["ResultsLayout"]
 
 
 class ResultsLayout:
-    """Lays out the tab inside an open ``gr.Tab``."""
+    """The tab's components, laid out inside an open ``gr.Tab``."""
 
     def __init__(self) -> None:
         self.condition = gr.State("")

@@ -39,10 +39,10 @@ __all__ = ["ResultsTab"]
 
 
 PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
-"""Kind of a prompt's piece -> its name among the colours, if that differs."""
+"""Kind of a prompt's piece -> the name of its colour, if that differs."""
 KINDS = {"instruction", "shot input", "shot target", "query"}
 LONGEST = 300
-"""Most characters of a name in a link; messages quote it."""
+"""Most characters of a name in a link; error messages quote the name."""
 LINK = """query => {
   const link = new URL(query || location.pathname, location.href);
   const theme = new URLSearchParams(location.search).get("__theme");
@@ -50,11 +50,11 @@ LINK = """query => {
   history.replaceState(null, "", link);
   return link.href;
 }"""
-"""Puts the link into the address bar; a second call changes nothing."""
+"""Script that puts a link into the address bar; calling it twice changes nothing."""
 
 
 class ResultsTab:
-    """The tab: its components, and what happens when they change."""
+    """The tab's components and event handlers."""
 
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
@@ -144,7 +144,7 @@ class ResultsTab:
     # ---- which run, condition and record
 
     def arrive(self, request: gr.Request) -> list[Any]:
-        """Open what a permalink names; without one do nothing."""
+        """Open what a permalink names; do nothing if there is none."""
         asked = {key: shorten_middle(value, LONGEST) for key, value in request.query_params.items()}
         if not asked.get("run"):
             return [gr.skip()] * 4
@@ -338,7 +338,7 @@ class ResultsTab:
         return [matrix(found[0]), _table_value(found[1]), gr.skip()]
 
     def spread(self, run: str | None, condition: str) -> list[Any]:
-        """Show how far the scores depend on what should not matter."""
+        """Show how much the scores vary over seeds, orders, prompts and layouts."""
         try:
             found = [] if not run else spreads(_copy_run(self.browser.run(run)))
         except IclError as error:

@@ -124,7 +124,7 @@ def test_plan(prompt: Any, joined: Any, prefix: Any, suffixes: Any, spanning: in
         (["\u200b", "b"], [(1, 5), (1, 5, 7)], 0, ChoiceError, "adds no token to the prompt"),
         (["a", "a "], [(1, 5, 7)] * 2, 0, ChoiceError, "'a' and 'a ' have the same tokens"),
         (["a"], [(1, 5, *range(9))], 0, WindowError, "'a' have 11 tokens, the window is 10"),
-        (["a", "b"], [(2,), (3,)], None, EngineError, "neither BOS nor EOS to stand before"),
+        (["a", "b"], [(2,), (3,)], None, EngineError, "neither BOS nor EOS to put before"),
     ],
 )
 def test_choices_that_cannot_be_scored(
