@@ -8,11 +8,10 @@ __all__ = ["widened"]
 
 
 def widened(path: Path, out: Path) -> Path:
-    """Write ``path`` again in float32, each weight rounded to bfloat16 as our conversion does.
+    """Write ``path`` again in float32, each weight dequantized without rounding as ours are.
 
     So both tools hold the same numbers and compute in the same type.
     """
-    import torch
     from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType
     from gguf.quants import dequantize
 
@@ -27,9 +26,8 @@ def widened(path: Path, out: Path) -> Path:
         writer.add_key_value(name, field.contents(), kind, inner)
     writer.add_file_type(LlamaFileType.ALL_F32)
     for tensor in reader.tensors:
-        wide = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
-        rounded = wide.to(torch.bfloat16).float().numpy()
-        writer.add_tensor(tensor.name, rounded, raw_dtype=GGMLQuantizationType.F32)
+        wide = dequantize(tensor.data, tensor.tensor_type)
+        writer.add_tensor(tensor.name, wide, raw_dtype=GGMLQuantizationType.F32)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

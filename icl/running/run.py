@@ -32,7 +32,7 @@ from icl.running.answer import answer_batch, plan_batches
 from icl.running.failures import FailureTally, TooManyFailures
 from icl.running.judge import judge_all, load_judges
 from icl.running.progress import Progress
-from icl.running.work import check_probes, list_work, open_stores
+from icl.running.work import check_probes, list_work, note_rounded, open_stores
 from icl.scoring.scores import score_run
 
 __all__ = ["build_conditions", "count_spent", "run", "run_condition"]
@@ -76,6 +76,8 @@ def run(
     rows: dict[str, list[str]] = {}
     with progress or Progress(quiet=True) as shown:
         found = build_conditions(loaded, loader, shown)
+        for note in note_rounded([condition for condition, _ in found], root):
+            shown.note(note)
         judges = load_judges([condition for condition, _ in found], loader)
         count_spent([condition for condition, _ in found], root)
         for condition, same in found:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from icl.calibrators import Calibrator, make_calibrators
 from icl.core.errors import CalibrationError, ConfigError, TemplateError
+from icl.core.types import digest
 from icl.experiment.calibration_prompts import PROBE_ROLES, identify_shot, make_probes, sample_pool
 from icl.experiment.condition import Condition, Request
 from icl.records.store import ConditionStore
 
-__all__ = ["make_row_probes", "list_calibrators", "check_probes", "open_stores", "list_work"]
+__all__ = [
+    "check_probes",
+    "list_calibrators",
+    "list_work",
+    "make_row_probes",
+    "note_rounded",
+    "open_stores",
+]
 
 
 Requests = dict[str, Request]
@@ -28,6 +36,27 @@ def open_stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
     """Open the store of each role, below the folder of all runs."""
     test = ConditionStore.of(root, condition.folder)
     return {"test": test, **{role: test.beside(role) for role in PROBE_ROLES}}
+
+
+def note_rounded(conditions: Sequence[Condition], root: Path) -> Iterator[str]:
+    """Tell of records that are not gone on with, since their weights were rounded to bfloat16.
+
+    Versions before read every GGUF file so, and said nothing of it in the condition's identity.
+    """
+    for condition in conditions:
+        engine = condition.identity["engine"]
+        assert isinstance(engine, dict)
+        if "dequantized" not in engine:
+            continue
+        rounded = {name: value for name, value in engine.items() if name != "dequantized"}
+        fingerprint = digest(condition.identity | {"engine": rounded})[:16]
+        store = ConditionStore.of(root, f"{condition.task.name}-{fingerprint}")
+        if store.folder.is_dir():
+            yield (
+                f"{condition.point.model_name}: the records in {store.folder} were made by a "
+                "version that rounded GGUF weights to bfloat16; they stay, and every row is asked "
+                "anew with the weights as the file holds them"
+            )
 
 
 def list_work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:

@@ -254,6 +254,7 @@ class HFEngine(ModelEntry):
             "version": ENGINE_VERSION,
             "weights": weights.hash,
             "precision": find_precision(weights.precision, self._config),
+            **({"dequantized": weights.dequantized} if weights.dequantized else {}),
             **self.formats.identity(),
             "tokenizer": weights.tokenizer_hash(),
             **self.form.identity(),

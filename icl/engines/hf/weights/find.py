@@ -14,7 +14,7 @@ from pathlib import Path
 
 from icl.core.errors import ModelError
 from icl.core.registry import did_you_mean
-from icl.engines.hf.weights.gguf import convert, find_converted, read_header
+from icl.engines.hf.weights.gguf import convert, find_converted, read_dequantized, read_header
 from icl.engines.hf.weights.hashes import find_cache_dir, hash_file, hash_files, silence_libraries
 
 __all__ = ["Weights", "at_hand", "restrict_fetching", "is_here", "find_licence", "resolve"]
@@ -61,6 +61,8 @@ class Weights:
     """Whether :meth:`fetch` must still download the safetensors."""
     gguf: Path | None = None
     """The GGUF file that ``folder`` was converted from."""
+    dequantized: str | None = None
+    """``fp32`` where its weights need more than bfloat16, to which they were rounded once."""
 
     def fetch(self) -> None:
         """Download the safetensors of a hub repository; do nothing for other sources."""
@@ -125,7 +127,7 @@ def _from_gguf(source: str, path: Path, licence: str | None = None) -> Weights:
     sha256 = hash_file(path)
     folder = convert(path.resolve(), sha256, header)
     found = Weights(source, folder, sha256, header.precision, header.licence)
-    return replace(found, gguf=path.resolve())
+    return replace(found, gguf=path.resolve(), dequantized=read_dequantized(folder))
 
 
 def _from_folder(source: str, folder: Path) -> Weights:

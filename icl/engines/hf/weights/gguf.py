@@ -2,10 +2,13 @@
 
 Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The loader of transformers does
 the conversion; it takes 40 to 100 seconds once, and later loads take a fraction of a second.
+Nothing is rounded: each tensor is kept in the narrowest of bfloat16, float16 and float32 that
+holds all of its numbers.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import mmap
@@ -18,18 +21,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from icl.core.errors import ModelError
+from icl.core.errors import ModelError, join_lines
 from icl.engines.hf.weights.hashes import (
     find_cache_dir,
     read_file_state,
     remember,
     silence_libraries,
 )
+from icl.engines.hf.weights.memory import REFUSALS, format_bytes, is_out_of_memory
 from icl.engines.hf.weights.progress import count_weights, tell
 
-__all__ = ["Header", "convert", "find_converted", "read_header"]
+__all__ = ["Header", "convert", "find_converted", "read_dequantized", "read_header"]
 
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +46,8 @@ _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q
 _STRING, _ARRAY = 8, 9
 _MAX_ENTRIES = 1_000_000
 """A file with more metadata entries or tensors is treated as damaged."""
+_MARKER = "complete"
+"""A file written last, so that a folder without it is half made; holds the width that is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +201,30 @@ def _precision(file_type: str | int | float | None, most_frequent: str) -> str:
 
 
 def _folder(sha256: str) -> Path:
-    return find_cache_dir() / "gguf" / f"{sha256}-transformers-{version('transformers')}"
+    # Folders without "exact" were made by versions that rounded every weight to bfloat16.
+    name = f"{sha256}-exact-transformers-{version('transformers')}"
+    return find_cache_dir() / "gguf" / name
 
 
 def find_converted(sha256: str) -> Path | None:
     """Return the folder of :func:`convert` for a file of this content; None if not yet made."""
     folder = _folder(sha256)
-    return folder if (folder / "complete").is_file() else None
+    return folder if (folder / _MARKER).is_file() else None
+
+
+def read_dequantized(folder: Path) -> str | None:
+    """What the weights of a converted folder needed: ``fp32``; None where bfloat16 holds them all.
+
+    Earlier versions rounded those that need more, so that this tells their answers from ours.
+    """
+    return (folder / _MARKER).read_text("utf-8").strip() or None
 
 
 def convert(path: Path, sha256: str, header: Header) -> Path:
-    """Return the folder with the file's weights as bfloat16 safetensors, config and tokenizer.
+    """Return the folder with the file's weights as safetensors, its config and its tokenizer.
+
+    Q4_K and its kin multiply a float16 scale by integers, which needs float32: 4 bytes a weight on
+    disk, seven times a Q4_K_M file. A file of bfloat16 alone takes 2.
 
     The folder is named by the file's content and the version of transformers, since a corrected
     loader reads other weights; it is made once, under a lock, and appears only when complete.
@@ -218,7 +241,7 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
     _check_architecture(path, header.architecture)
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f"{folder.name}.lock"):
-        if (folder / "complete").is_file():  # another process was faster
+        if (folder / _MARKER).is_file():  # another process was faster
             return folder
         logger.warning(
             "converting %s once, which takes a minute or more; kept in %s; licence: %s",
@@ -229,8 +252,8 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
         tell("converting the GGUF file, once; this takes a minute or more")
         partial = root / f"{folder.name}.partial-{os.getpid()}"
         try:
-            _write_safetensors(path, partial)
-            (partial / "complete").touch()
+            needed = _write_safetensors(path, partial, header.precision == "F32")
+            (partial / _MARKER).write_text(needed, "utf-8")
             shutil.rmtree(folder, ignore_errors=True)  # only ever there without its marker
             partial.rename(folder)
         finally:
@@ -271,9 +294,14 @@ def _without_bar() -> Iterator[None]:
         loader.tqdm = bar
 
 
-def _write_safetensors(path: Path, folder: Path) -> None:
+def _write_safetensors(path: Path, folder: Path, of_float32: bool) -> str:
+    """Convert a file; ``fp32`` where its numbers need more than bfloat16, else nothing.
+
+    ``of_float32`` says that float32 is the file's own type; the own one of others is bfloat16.
+    """
     import torch
     import transformers
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = {"gguf_file": path.name, "local_files_only": True}
@@ -283,17 +311,61 @@ def _write_safetensors(path: Path, folder: Path) -> None:
     with silence_libraries(), _without_bar(), count_weights("converting the GGUF file, once"):
         try:
             model = AutoModelForCausalLM.from_pretrained(
-                path.parent, dtype=torch.bfloat16, **source, **dense
+                path.parent, dtype=torch.float32, **source, **dense
             )
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
-        except (ValueError, KeyError, NotImplementedError, OSError) as error:
+        except (*REFUSALS, LookupError, OSError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ModelError(
                 f"transformers {transformers.__version__} cannot read {path} "
-                f"({' '.join(str(error).split())}); use the model's safetensors"
+                f"({join_lines(error)}); use the model's safetensors"
             ) from error
         # What was dequantized is a plain model now; save_pretrained refuses while these say other.
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        n_values = sum(weight.numel() for weight in model.parameters())
+        needed = _narrow(model)
+        try:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            _write_dtype(
+                folder, "float32" if of_float32 and needed is torch.float32 else "bfloat16"
+            )
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"{path} cannot be converted ({join_lines(error)}): its weights need up to "
+                f"{format_bytes(4 * n_values)} in {folder.parent}; make room there, or set "
+                "ICL_CACHE to a folder on a larger disk"
+            ) from error
+    return "fp32" if needed is not torch.bfloat16 else ""
+
+
+def _narrow(model: Any) -> Any:
+    """Hold each weight in the narrowest type that has all of its numbers; the widest one needed."""
+    import torch
+
+    order = [torch.bfloat16, torch.float16, torch.float32]
+    widest = 0
+    for weight in model.parameters():
+        narrow = next(kind for kind in order if _fits(weight.data, kind))
+        widest = max(widest, order.index(narrow))
+        weight.data = weight.data.to(narrow)
+    return order[widest]
+
+
+def _fits(tensor: Tensor, dtype: Any) -> bool:
+    import torch
+
+    return dtype is torch.float32 or bool((tensor.to(dtype).float() == tensor).all())
+
+
+def _write_dtype(folder: Path, own: str) -> None:
+    """Say the type that ``width: auto`` takes; transformers wrote that of the first weight."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    for part in (config, config.get("text_config")):
+        if isinstance(part, dict):
+            part["dtype"] = own
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -15,13 +15,19 @@ from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.weights import gguf as gguf_file
 from icl.engines.hf.weights.find import resolve
 from icl.engines.hf.weights.gguf import Header, read_header
-from icl.engines.hf.weights.hashes import find_cache_dir, silence_libraries
+from icl.engines.hf.weights.hashes import find_cache_dir, hash_file
 
-HIDDEN, LAYERS, HEADS, INNER = 32, 2, 2, 64
+HIDDEN, LAYERS, HEADS = 32, 2, 2
+FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7, "Q4_K": 14, "Q6_K": 18, "BF16": 32}
+"""Storage type -> the number of a file that is mostly of it, of llama.cpp."""
+SCALES = {"Q4_K": ((0, 5e-4), (2, 5e-4)), "Q6_K": ((208, 1e-4),)}
+"""K type -> place in a block and spread of each of its float16 scales."""
 
 
-def write_gguf(path: Path, architecture: str = "llama") -> Path:
-    """A random Llama of two layers, matrices in Q8_0, written by the gguf library."""
+def write_gguf(
+    path: Path, architecture: str = "llama", kind: str = "Q8_0", hidden: int = HIDDEN
+) -> Path:
+    """A random Llama of two layers, matrices in one storage type, written by the gguf library."""
     import gguf
 
     from tests.conftest import make_tokenizer
@@ -31,11 +37,11 @@ def write_gguf(path: Path, architecture: str = "llama") -> Path:
     tokens = [vocabulary.id_to_token(i) for i in range(vocabulary.get_vocab_size())]
     writer.add_name("tiny")
     writer.add_license("apache-2.0")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_file_type(FILE_TYPES[kind])
     writer.add_context_length(128)
-    writer.add_embedding_length(HIDDEN)
+    writer.add_embedding_length(hidden)
     writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(INNER)
+    writer.add_feed_forward_length(2 * hidden)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
@@ -43,18 +49,33 @@ def write_gguf(path: Path, architecture: str = "llama") -> Path:
     writer.add_vocab_size(len(tokens))
     _add_tokenizer(writer, tokens, vocabulary)
     random = np.random.default_rng(0)
-    for name, shape in _shapes(len(tokens)).items():
-        values = random.normal(0, 0.3, shape).astype(np.float32)
+    for name, shape in _shapes(len(tokens), hidden).items():
         if len(shape) == 1:
-            writer.add_tensor(name, values)
+            norm = np.round(random.normal(1, 0.3, shape) * 16) / 16  # which bfloat16 holds
+            writer.add_tensor(name, norm.astype(np.float32))
             continue
-        kind = gguf.GGMLQuantizationType.Q8_0
-        writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+        stored = gguf.GGMLQuantizationType[kind]
+        writer.add_tensor(name, _stored(random, shape, stored), raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _stored(random: np.random.Generator, shape: tuple[int, ...], kind: Any) -> Any:
+    """A random matrix in a storage type; of the K types any bytes are one, but for the scales."""
+    import gguf
+
+    if kind.name not in SCALES:
+        return gguf.quantize(random.normal(0, 0.3, shape).astype(np.float32), kind)
+    block, n_bytes = gguf.GGML_QUANT_SIZES[kind]
+    n_blocks = shape[0] * shape[1] // block
+    made = random.integers(0, 256, (n_blocks, n_bytes), dtype=np.uint8)
+    for at, size in SCALES[kind.name]:
+        scales = random.normal(0, size, (n_blocks, 1)).astype(np.float16)
+        made[:, at : at + 2] = scales.view(np.uint8)
+    return made.reshape(shape[0], -1)
 
 
 def _add_tokenizer(writer: Any, tokens: list[str], vocabulary: Any) -> None:
@@ -71,20 +92,20 @@ def _add_tokenizer(writer: Any, tokens: list[str], vocabulary: Any) -> None:
     writer.add_add_bos_token(True)
 
 
-def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
+def _shapes(vocabulary: int, hidden: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {
-        "token_embd.weight": (vocabulary, HIDDEN),
-        "output.weight": (vocabulary, HIDDEN),
-        "output_norm.weight": (HIDDEN,),
+        "token_embd.weight": (vocabulary, hidden),
+        "output.weight": (vocabulary, hidden),
+        "output_norm.weight": (hidden,),
     }
     for i in range(LAYERS):
         shapes |= {
-            f"blk.{i}.attn_norm.weight": (HIDDEN,),
-            f"blk.{i}.ffn_norm.weight": (HIDDEN,),
-            **{f"blk.{i}.attn_{n}.weight": (HIDDEN, HIDDEN) for n in ("q", "k", "v", "output")},
-            f"blk.{i}.ffn_gate.weight": (INNER, HIDDEN),
-            f"blk.{i}.ffn_up.weight": (INNER, HIDDEN),
-            f"blk.{i}.ffn_down.weight": (HIDDEN, INNER),
+            f"blk.{i}.attn_norm.weight": (hidden,),
+            f"blk.{i}.ffn_norm.weight": (hidden,),
+            **{f"blk.{i}.attn_{n}.weight": (hidden, hidden) for n in ("q", "k", "v", "output")},
+            f"blk.{i}.ffn_gate.weight": (2 * hidden, hidden),
+            f"blk.{i}.ffn_up.weight": (2 * hidden, hidden),
+            f"blk.{i}.ffn_down.weight": (hidden, 2 * hidden),
         }
     return shapes
 
@@ -100,26 +121,99 @@ def test_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_header(path)
 
 
-def test_conversion_is_bit_faithful_and_made_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def dequantized(path: Path) -> dict[str, Any]:
+    """The file's tensors in float32 under the names of transformers, by the gguf library alone."""
+    import gguf
+    import torch
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+    made = {}
+    hf_names = ["model.embed_tokens", "lm_head", "model.norm"]
+    inner = ["input_layernorm", "post_attention_layernorm"]
+    inner += [f"self_attn.{n}_proj" for n in "qkvo"]
+    inner += [f"mlp.{n}_proj" for n in ("gate", "up", "down")]
+    hf_names += [f"model.layers.{i}.{name}" for i in range(LAYERS) for name in inner]
+    for name in hf_names:
+        tensor = stored[names.get_name(f"{name}.weight", (".weight",))]
+        values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy())
+        if name.endswith(("q_proj", "k_proj")):  # llama.cpp keeps the two halves of a head mixed
+            rows, columns = values.shape
+            parts = values.reshape(HEADS, rows // HEADS // 2, 2, columns)
+            values = parts.transpose(1, 2).reshape(rows, columns)
+        made[f"{name}.weight"] = values
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed", "own"),
+    [
+        ("F32", "fp32", "float32"),
+        ("F16", "fp32", "bfloat16"),
+        ("BF16", None, "bfloat16"),
+        ("Q8_0", "fp32", "bfloat16"),
+        ("Q4_K", "fp32", "bfloat16"),
+        ("Q6_K", "fp32", "bfloat16"),
+    ],
+)
+def test_fp32_is_what_the_file_holds(
+    tmp_path: Path, kind: str, needed: str | None, own: str
 ) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, GgufConfig
+    from transformers import LlamaForCausalLM
 
+    path = write_gguf(tmp_path / "m.gguf", kind=kind, hidden=256)
+    engine = HFEngine(str(path), device="cpu", width="fp32")
+    right = dequantized(path)
+    held = dict(engine.lm.model.named_parameters())  # type: ignore[union-attr]
+    assert held.keys() == right.keys()
+    assert all(torch.equal(held[name], right[name]) for name in right)
+    config = engine._config
+    assert (engine.weights.dequantized, config.dtype) == (needed, getattr(torch, own))
+    assert engine.identity().get("dequantized") == needed  # bfloat16 alone was never rounded
+    plain = LlamaForCausalLM(config).double().eval()
+    plain.load_state_dict({name: value.double() for name, value in right.items()})
+    items = [(Prompt("wake me up:"), choice) for choice in (" alarm", " volume set")]
+    [plan] = [plan for _, plan in engine._plans(items)]
+    for (_, score), suffix in zip(engine.score(items), plan.suffixes, strict=True):
+        with torch.no_grad():
+            logits = plain(torch.tensor([plan.prefix + suffix[:-1]])).logits[0]  # type: ignore[operator]
+        rows = logits[-len(suffix) :].log_softmax(-1)
+        alone = sum(float(row[token]) for row, token in zip(rows, suffix, strict=True))
+        assert score.logprob == pytest.approx(alone, abs=1e-4)
+
+
+def test_bf16_is_the_file_rounded_once(tmp_path: Path) -> None:
+    import torch
+
+    path = write_gguf(tmp_path / "m.gguf", kind="Q4_K", hidden=256)
+    engine = HFEngine(str(path), device="cpu", width="bf16")
+    right = dequantized(path)
+    held = dict(engine.lm.model.named_parameters())  # type: ignore[union-attr]
+    assert all(torch.equal(held[name], right[name].to(torch.bfloat16)) for name in right)
+
+
+@pytest.mark.parametrize(("kind", "width"), [("F32", 4), ("F16", 2), ("BF16", 2), ("Q8_0", 4)])
+def test_a_weight_takes_no_more_bytes_on_disk_than_it_needs(
+    tmp_path: Path, kind: str, width: int
+) -> None:
+    from safetensors import safe_open
+
+    weights = resolve(str(write_gguf(tmp_path / "m.gguf", kind=kind)))
+    with safe_open(weights.folder / "model.safetensors", "pt") as file:
+        held = file.get_tensor("model.layers.0.mlp.up_proj.weight")
+    assert held.element_size() == width
+
+
+def test_conversion_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_gguf(tmp_path / "m.gguf")
     monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))
+    # What earlier versions rounded lies beside it and is not taken for it.
+    rounded = f"{hash_file(path)}-transformers-{hf.__version__}"
+    (find_cache_dir() / "gguf" / rounded).mkdir(parents=True)
+    (find_cache_dir() / "gguf" / rounded / "complete").touch()
     weights = resolve(str(path))
-    with silence_libraries():
-        direct = AutoModelForCausalLM.from_pretrained(
-            tmp_path,
-            gguf_file="m.gguf",
-            dtype=torch.bfloat16,
-            quantization_config=GgufConfig(dequantize=True),
-        )
-    cached = AutoModelForCausalLM.from_pretrained(weights.folder, dtype=torch.bfloat16)
-    ours, theirs = cached.state_dict(), direct.state_dict()
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert weights.dequantized == "fp32"
 
     def fail(*args: Any) -> None:
         raise AssertionError("converted again")
