@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from icl.core.errors import ChoiceError, EngineError
@@ -60,7 +61,7 @@ def check_sampling(sampling: Sampling) -> None:
     accepted = (
         ("max_tokens", sampling.max_tokens >= 1, "1 or more"),
         ("n", sampling.n >= 1, "1 or more"),
-        ("temperature", sampling.temperature >= 0, "0 (greedy) or more"),
+        ("temperature", 0 <= sampling.temperature < math.inf, "0 (greedy) or more, finite"),
         ("top_p", 0 < sampling.top_p <= 1, "above 0, up to 1 (all)"),
         ("min_p", 0 <= sampling.min_p <= 1, "0 (all) to 1"),
         ("top_k", sampling.top_k >= 0, "0 (all) or more"),

@@ -8,7 +8,26 @@ from typing import Any
 from icl.core.errors import EngineError, ModelError
 from icl.core.types import Token
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "check_characters"]
+
+
+def check_characters(text: str) -> None:
+    """Refuse a text with half a character, which no tokenizer can read.
+
+    Raises:
+        EngineError: naming it, its place and the words before it.
+
+    >>> check_characters("\N{GRINNING FACE}")
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        before = text[max(0, error.start - 20) : error.start]
+        raise EngineError(
+            f"a text has half a character (the surrogate U+{ord(text[error.start]):04X}) at place "
+            f"{error.start + 1:,}, behind {before!r}, which no tokenizer reads; repair the row in "
+            "its data file: the two halves of an emoji belong together"
+        ) from error
 
 
 class Codec:
@@ -43,8 +62,11 @@ class Codec:
         """Return the token ids of each text, with the special tokens in front.
 
         Raises:
-            EngineError: a text itself begins with BOS, so that it would be there twice.
+            EngineError: a text itself begins with BOS, so that it would stand there twice, or
+                holds half a character.
         """
+        for text in texts:
+            check_characters(text)
         bare = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return [self._joined(tuple(ids)) for ids in bare]
 
@@ -55,6 +77,7 @@ class Codec:
                 f"{type(self.tokenizer).__name__} does not report which characters a token covers; "
                 "save the model with a fast tokenizer (tokenizer.json)"
             )
+        check_characters(text)
         found = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )

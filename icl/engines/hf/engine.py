@@ -40,7 +40,11 @@ from icl.engines.hf.weights.load import (
     read_generation,
     read_small_files,
 )
-from icl.engines.hf.weights.memory import count_rows_beside, translate_out_of_memory
+from icl.engines.hf.weights.memory import (
+    count_rows_beside,
+    translate_out_of_memory,
+    translate_refusals,
+)
 from icl.engines.hf.weights.progress import tell
 from icl.engines.hf.weights.widths import Formats, WidthOptions, check_width, decide, find_precision
 from icl.engines.protocol import TokenMask
@@ -163,6 +167,7 @@ class HFEngine(ModelEntry):
             ModelError: weights that are missing, damaged or not of this architecture.
             OutOfMemory: they do not fit the device.
         """
+        from icl.engines.hf.causal.decode_batches import find_steps
         from icl.engines.hf.causal.forward import CausalModel
         from icl.engines.hf.causal.token_tree import TreeScorer, find_masks
         from icl.engines.hf.seq2seq.forward import Seq2SeqModel
@@ -174,12 +179,15 @@ class HFEngine(ModelEntry):
                     model, self._facts = load_model(
                         self.weights, self._config, self.formats, self.placement, self.check_memory
                     )
-                    if self._pair is not None:
-                        self._lm = Seq2SeqModel(model, never=self._pair.never).inspect()
-                        return self
-                    lm = CausalModel(model).inspect()
-                    tell("checking on a small copy how it can be run")
-                    lm.masks = find_masks(model) if lm.cached else None
+                    with translate_refusals(self.source):
+                        if self._pair is not None:
+                            self._lm = Seq2SeqModel(model, never=self._pair.never).inspect()
+                            return self
+                        lm = CausalModel(model).inspect()
+                        tell("checking on a small copy how it can be run")
+                        if lm.cached:
+                            lm.masks = find_masks(model)
+                            lm.steps = find_steps(model, lm.masks)
                 self._lm, self._tree = lm, TreeScorer(lm) if lm.masks else None
         return self
 

@@ -16,6 +16,7 @@ from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.options import Bos
 from icl.engines.hf.weights import load as loading
 from icl.engines.protocol import Engine
+from tests.chatmodels import CHATML
 
 
 def changed(tiny_model: Path, folder: Path, file: str, **values: Any) -> Path:
@@ -184,3 +185,55 @@ def test_demo_model_holds_what_its_file_holds() -> None:
         kinds.add(tensor.tensor_type.name)
     assert kinds >= {"Q4_K", "Q6_K", "Q8_0", "F32"}
     assert [s.logprob for _, s in engine.score_plain(items)] == pytest.approx(found, abs=1e-3)
+
+
+@pytest.mark.parametrize("chat", ["never", "always"])
+def test_half_a_character_is_told_with_its_place(
+    tiny_model: Path, tmp_path: Path, chat: str
+) -> None:
+    folder = changed(tiny_model, tmp_path / "m", "tokenizer_config.json", chat_template=CHATML)
+    engine = HFEngine(str(folder), device="cpu", chat=chat)
+    prompt = Prompt("wake me \ud83d up")
+    message = r"half a character \(the surrogate U\+D83D\) at place .*; repair the row"
+    with pytest.raises(EngineError, match=message):
+        list(engine.score([(prompt, " alarm")]))
+    with pytest.raises(EngineError, match=message):
+        list(engine.generate([prompt], Sampling(max_tokens=2)))
+    if chat == "never":
+        with pytest.raises(EngineError, match=message):
+            engine.tokens(prompt)
+
+
+def test_a_tokenizer_class_that_reads_otherwise_than_its_file_is_told(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tokenizers import Tokenizer, pre_tokenizers
+
+    folder = changed(tiny_model, tmp_path / "m", "tokenizer_config.json")
+    HFEngine(str(folder), device="cpu").open()
+    assert "otherwise than" not in caplog.text
+    spoken = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    spoken.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(), pre_tokenizers.ByteLevel(add_prefix_space=True)]
+    )
+    spoken.save(str(folder / "tokenizer.json"))
+    HFEngine(str(folder), device="cpu").open()
+    assert "otherwise than" not in caplog.text  # the general class takes the file as it is
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["tokenizer_class"] = "Qwen2Tokenizer"
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    for _ in range(2):  # the second time from the note in the cache
+        caplog.clear()
+        HFEngine(str(folder), device="cpu").open()
+        assert (
+            "the class Qwen2Tokenizer reads text otherwise than its tokenizer.json" in caplog.text
+        )
+        assert '"tokenizer_class": "PreTrainedTokenizerFast"' in caplog.text
+
+
+def test_weights_that_do_not_fit_their_config_are_one_line(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = changed(tiny_model, tmp_path / "m", "config.json", intermediate_size=48)
+    with pytest.raises(ModelError, match="the weights of .* cannot be loaded .*; check that"):
+        HFEngine(str(folder), device="cpu").load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -23,7 +24,12 @@ logger = logging.getLogger(__name__)
 
 Given: TypeAlias = Tensor | dict[str, Tensor]
 CLONE_WINDOW = 8
-"""Sliding windows and chunks of the clone, in tokens; shorter than the texts of the test."""
+"""Sliding windows, chunks and other lengths of the clone, shorter than what is tried on it."""
+_LENGTHS = re.compile(
+    r"window|chunk|span|local|stride|topk|keep|recent|segment|bucket|block_size|threshold|until"
+)
+"""In the name of a config's integer: a length in tokens at which a mechanism may begin."""
+_NO_LENGTHS = re.compile(r"positions?(_|$)|_id$|_ids$|vocab|topk_group|num_|_chunks$|expert")
 
 
 @dataclass(frozen=True)
@@ -112,21 +118,27 @@ def clone(model: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     config = model.config.get_text_config()
-    try:
-        small = shrink_config(config)
-        small._attn_implementation = config._attn_implementation
-        with torch.random.fork_rng(devices=[]), silence_libraries():
-            torch.manual_seed(0)
-            return AutoModelForCausalLM.from_config(small, dtype=torch.float32)
-    except REFUSALS as error:
-        logger.info("%s: no clone to try it on: %s", type(model).__name__, error)
-        return None
+    for head_dim in (16, None):  # of latent attention it is the rotary part alone, of sizes its own
+        try:
+            small = shrink_config(config, head_dim)
+            small._attn_implementation = config._attn_implementation
+            with torch.random.fork_rng(devices=[]), silence_libraries(), torch.inference_mode():
+                torch.manual_seed(0)
+                made = AutoModelForCausalLM.from_config(small, dtype=torch.float32)
+                ids = torch.arange(3)[None] + 5
+                made.eval()(input_ids=ids, use_cache=False)
+            return made
+        except REFUSALS as error:
+            logger.info("%s: no clone to try it on: %s", type(model).__name__, error)
+    return None
 
 
-def shrink_config(config: Any) -> Any:
-    """Make a config of the same architecture that is small enough for tests, with windows of 8.
+def shrink_config(config: Any, head_dim: int | None = 16) -> Any:
+    """A config of the same architecture, small enough to try in float32, windows cut to 8.
 
-    Every kind of layer stays. The field names are those that transformers maps for all families.
+    Every kind of layer stays, and so does ``head_dim`` where None is given. The field names are
+    those that transformers maps for all families; of other integers those that sound like lengths
+    are cut to 8, too, since what begins at a length would not show on a text shorter than it.
     """
     small = copy.deepcopy(config)
     n_layers = _layers_needed(config)
@@ -140,7 +152,7 @@ def shrink_config(config: Any) -> Any:
         "hidden_size": 64,
         "num_attention_heads": 4,
         "num_key_value_heads": 4 if groups == heads else 1 if groups == 1 else 2,
-        "head_dim": 16,
+        "head_dim": head_dim,
         "intermediate_size": 64,
         "ffn_dim": 64,
         "ffn_hidden_size": 64,
@@ -158,7 +170,12 @@ def shrink_config(config: Any) -> Any:
         "bos_token_id": 1,
         "eos_token_id": 1,
     }
+    for name, value in vars(config).items():
+        if isinstance(value, int) and value > CLONE_WINDOW and _is_length(name):
+            changes.setdefault(name, CLONE_WINDOW)
     for name, value in changes.items():
+        if value is None:
+            continue
         derived = isinstance(getattr(type(config), name, None), property)
         if not derived and getattr(config, name, None) is not None:
             setattr(small, name, value)
@@ -166,6 +183,17 @@ def shrink_config(config: Any) -> Any:
     small.quantization_config = None
     del small.quantization_config
     return small
+
+
+def _is_length(name: str) -> bool:
+    """Whether a config's integer may be a number of tokens at which something begins.
+
+    >>> [_is_length(name) for name in ("keep_window_size", "max_window_layers", "d_model")]
+    [True, False, False]
+    """
+    if name.endswith("layers") or _NO_LENGTHS.search(name):
+        return False
+    return _LENGTHS.search(name) is not None
 
 
 def _layers_needed(config: Any) -> int:

@@ -82,21 +82,26 @@ def make_random(seed: int, key: str, sample: int) -> torch.Generator:
 def pick(logits: Tensor, sampling: Sampling, random: torch.Generator) -> int:
     """Draw a token from one row of logits (vocabulary,), float32 on the CPU.
 
-    Temperature, top-k, top-p and min-p apply in this order, each to what remains, as in
-    transformers. One uniform number is drawn per token, and looked up in the cumulative sum.
+    Temperature, top-k, top-p and min-p apply in this order, each to what the former left, as in
+    transformers, also among equal logits: top-k keeps all that equal its last one, top-p of equal
+    ones those with the higher ids. One uniform number a token is drawn, and looked up in the
+    cumulative sum.
     """
     logits = logits / sampling.temperature
     ids = torch.arange(len(logits))
     if 0 < sampling.top_k < len(logits):
-        logits, ids = logits.topk(sampling.top_k)
-    if sampling.top_p < 1 or sampling.min_p > 0:
-        logits, order = logits.sort(descending=True, stable=True)
-        ids = ids[order]
-        probs = logits.softmax(-1)
-        before = probs.cumsum(-1) - probs  # mass of the more probable ones
-        stays = (before < sampling.top_p) & (probs >= sampling.min_p * probs[0])
-        logits, ids = logits[stays], ids[stays]
-    cumulative = logits.double().softmax(-1).cumsum(-1)
+        ids = (logits >= logits.topk(sampling.top_k).values[-1]).nonzero().flatten()
+    if sampling.top_p < 1:
+        rising, order = logits[ids].sort(stable=True)
+        stays = rising.softmax(-1).cumsum(-1) > 1 - sampling.top_p
+        stays[-1] = True
+        ids = ids[order[stays]].sort().values
+    if sampling.min_p > 0:
+        probs = logits[ids].softmax(-1)
+        ids = ids[probs >= sampling.min_p * probs.max()]
+    if len(ids) < len(logits) or sampling.top_p < 1 or sampling.min_p > 0:
+        ids = ids[logits[ids].sort(descending=True, stable=True).indices]
+    cumulative = logits[ids].double().softmax(-1).cumsum(-1)
     drawn = torch.rand((), generator=random, dtype=torch.float64) * cumulative[-1]
     at = int(torch.searchsorted(cumulative, drawn, right=True))
     return int(ids[min(at, len(ids) - 1)])

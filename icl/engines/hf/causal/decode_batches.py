@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,12 +14,17 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel
+from icl.engines.hf.causal.attention_masks import Given, Masks, clone, list_candidates
+from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel, Steps
 from icl.engines.hf.causal.score import find_common_prefix
+from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory
 from icl.engines.protocol import TokenMask
 from icl.engines.reasoning import ReasoningReader
 
-__all__ = ["DecodeBatch", "BatchingModel", "DecodeRequest", "make_batch"]
+__all__ = ["DecodeBatch", "BatchingModel", "DecodeRequest", "find_steps", "make_batch"]
+
+
+logger = logging.getLogger(__name__)
 
 
 PREFILL_TOKENS = 4096
@@ -89,9 +95,13 @@ def make_batch(
         return lm.batch(requests)
     if not lm.cached:
         return _WholeBatch(lm)
-    if lm.masks is None or len(requests) == 1:
-        return _PaddedBatch(lm)
     ids = [request.ids for request in requests]
+    if len(requests) == 1 or len(set(map(len, ids))) == 1 and lm.masks is None:
+        return _PaddedBatch(lm)  # nothing is padded
+    if lm.steps == "whole":
+        return _WholeBatch(lm)
+    if lm.masks is None or lm.steps == "padded":
+        return _PaddedBatch(lm)
     shared = min(find_common_prefix(ids), min(map(len, ids)) - 1)
     return _SlotBatch(lm, ids[0][: shared if shared >= SHARED_TOKENS else 0], rows)
 
@@ -245,7 +255,7 @@ class _SlotBatch:
             torch.from_numpy(ids).to(device),
             torch.from_numpy(keep).to(device),
             self.cache,
-            self.lm.tree_mask(sees, places[: len(sees)], of_keys),
+            _for_rows(self.lm.tree_mask(sees, places[: len(sees)], of_keys), len(ids)),
             torch.from_numpy(places.copy()).to(device),
         )
 
@@ -278,6 +288,13 @@ class _SlotBatch:
             for buffer, given in zip(layer.buffers(), (prefix.keys, prefix.values), strict=True):
                 buffer[self.filled : rows, :, : len(self.prefix)] = given
         self.filled = rows
+
+
+def _for_rows(mask: Given, rows: int) -> Given:
+    """A mask of all rows; one that all share is not copied, but XGLM counts its rows."""
+    if isinstance(mask, dict):
+        return {kind: one.expand(rows, -1, -1, -1) for kind, one in mask.items()}
+    return mask.expand(rows, -1, -1, -1)
 
 
 def _grown(buffer: Tensor, size: tuple[int, int]) -> Tensor:
@@ -368,3 +385,61 @@ class _WholeBatch:
             keep[:, -1] = True
             states.append(self.lm.states(ids, keep))
         return torch.cat(states)
+
+
+_TRIED = (
+    ((1, *range(3, 23), 33, 34, 35, 36), (1, *range(3, 23), 31, 32), (1, *range(3, 23), 33)),
+    ((1, *range(40, 59)), (1, *range(60, 71)), (1, 5, 9)),
+)
+"""Prompts of several lengths, with a shared prefix and without, longer than a clone's windows."""
+_TOLERANCE = 1e-3
+
+
+def find_steps(model: Any, masks: Masks | None) -> Steps:
+    """The fastest way in which rows of several lengths grow and give the model's own logits.
+
+    Tried on a clone, see :func:`icl.engines.hf.causal.attention_masks.clone`.
+    """
+    same = clone(model)
+    if same is None:
+        return "whole"
+    config = model.config.get_text_config()
+    lm = CausalModel(same).inspect(is_clone=True)
+    if not lm.cached:
+        return "whole"
+    pairs = zip(list_candidates(same.config), list_candidates(config), strict=True)
+    lm.masks = next((tried for tried, real in pairs if real == masks), None)
+    ways: tuple[Steps, ...] = ("padded",) if masks is None else ("slots", "padded")
+    for lm.steps in ways:
+        try:
+            if all(_gives_logits(lm, prompts) for prompts in _TRIED):
+                return lm.steps
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            logger.info("%s refuses rows that are %s: %s", type(model).__name__, lm.steps, error)
+    logger.warning(
+        "%s: prompts of several lengths cannot be generated together; every text is forwarded "
+        "whole, slowly",
+        type(model).__name__,
+    )
+    return "whole"
+
+
+@torch.inference_mode()
+def _gives_logits(lm: CausalModel, prompts: Sequence[tuple[int, ...]]) -> bool:
+    """Whether prompts and two tokens behind them have the logits of the whole texts."""
+    lm.kept = None
+    requests = [DecodeRequest(i, ids, (), "") for i, ids in enumerate(prompts)]
+    batch, texts = make_batch(lm, requests, len(requests)), list(prompts)
+    found = lm.project(batch.join(requests, 1))
+    for tokens in ((7, 8, 9), (11, 12, 13), None):
+        whole = [lm.model(input_ids=torch.tensor([ids]), use_cache=False) for ids in texts]
+        right = torch.stack([out.logits[0, -1] for out in whole]).log_softmax(-1)
+        if not float((found.log_softmax(-1) - right).abs().max()) < _TOLERANCE:
+            return False
+        if tokens is None:
+            break
+        texts = [(*ids, token) for ids, token in zip(texts, tokens, strict=True)]
+        found = lm.project(batch.step(tokens))
+    return True

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,23 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from icl.core.errors import ModelError, join_lines
 from icl.engines.hf.causal.attention_masks import Given, Masks, clone
 from icl.engines.hf.causal.projection import Projection, find_projection, make_probe
 from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory, translate_out_of_memory
 from icl.engines.hf.weights.placement import find_input_device
 
-__all__ = ["CausalModel", "Work", "count_bytes_per_token", "widen_cache"]
+__all__ = ["CausalModel", "Steps", "Work", "count_bytes_per_token", "widen_cache"]
 
 
 logger = logging.getLogger(__name__)
 
+Steps: TypeAlias = Literal["slots", "padded", "whole"]
+"""How rows grow when text is written: in slots of one buffer, as a padded cache, or whole."""
 SHARED_TOKENS = 16
-"""A batch's shared prefix of fewer tokens is forwarded together with the rest."""
+"""A shorter prefix that a batch shares is forwarded with it instead of before it."""
+PROBE_TOKENS = 24
+"""Tokens that a cache is tried with: three times the lengths of a clone."""
 _FIRST = "original_inv_freq"
 """The attribute in transformers with the initial frequencies of a rotary embedding."""
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
@@ -65,7 +70,9 @@ class CausalModel:
     accepts: frozenset[str] = frozenset()
     """Names of the arguments that the body accepts."""
     masks: Masks | None = None
-    """The form of ancestor masks; None if the model was not found to support them."""
+    """How ancestor masks are given, where the model was found to take them right."""
+    steps: Steps = "slots"
+    """How rows of several lengths grow; slots need masks. Those of one length need no padding."""
     kept: tuple[tuple[int, ...], DynamicCache] | None = None
     """The last shared prefix with its keys and values, for the next batch."""
     growing: tuple[tuple[Any, str], ...] = ()
@@ -80,8 +87,11 @@ class CausalModel:
     def inspect(self, is_clone: bool = False) -> CausalModel:
         """Find the body, the head and whether the cache is usable, by tests; return the model.
 
-        ``is_clone`` says that this is already a model of
-        :func:`icl.engines.hf.causal.attention_masks.clone`.
+        ``is_clone`` says that this is a model of
+        :func:`icl.engines.hf.causal.attention_masks.clone` already.
+
+        Raises:
+            ModelError: transformers cannot run it, or its tokens see those behind them.
         """
         self.model.eval()
         self.body = self.model
@@ -98,6 +108,10 @@ class CausalModel:
         self.growing = _growing_ropes(self.model)
         self.accepts = frozenset(inspect.signature(self.body.forward).parameters)
         self.cached = self._check_cache(is_clone)
+        if not is_clone and not (self.cached and self.projection.head is not None):
+            self._check_runs()
+        if not is_clone:
+            self._check_order()
         if not self.cached:
             logger.warning(
                 "%s has no KV cache that can be shared; every text is forwarded whole, slowly",
@@ -203,32 +217,101 @@ class CausalModel:
         """Return whether a shared prefix in a cache gives the logits of the whole text."""
         if not _has_plain_cache(self.model, self.accepts):
             return False
-        ids = make_probe(self.model, 12)
+        # Longer than the lengths of a clone, before and behind the border.
+        ids = make_probe(self.model, PROBE_TOKENS)
+        half = PROBE_TOKENS // 2
         keep = torch.zeros_like(ids, dtype=torch.bool)
         keep[:, -4:] = True
         try:
             whole = self.states(ids, keep)
             cache = DynamicCache()
-            self.states(ids[:, :6], keep[:, :6], cache)
-            if cache.get_seq_length() != 6:
+            self.states(ids[:, :half], keep[:, :half], cache)
+            if cache.get_seq_length() != half:
                 return False
-            rest = ids[:, 6:].expand(2, -1)
-            positions = torch.arange(6, 12, device=ids.device).expand(2, -1)
+            rest = ids[:, half:].expand(2, -1)
+            positions = torch.arange(half, PROBE_TOKENS, device=ids.device).expand(2, -1)
             parts = self.states(
-                rest, keep[:, 6:].expand(2, -1), widen_cache(cache, 2), positions=positions
+                rest, keep[:, half:].expand(2, -1), widen_cache(cache, 2), positions=positions
             )
         except REFUSALS as error:
             if is_out_of_memory(error):
                 raise
-            logger.warning("%s refuses the cache: %s", type(self.model).__name__, error)
+            logger.info("%s refuses the cache: %s", type(self.model).__name__, error)
             return False
         # A clone tells by few logits, and without rounding, which moves rare entries of a large
         # vocabulary by whole nats.
         if not is_clone and (same := clone(self.model)) is not None:
-            return CausalModel(same).inspect(is_clone=True).cached
+            return self._try_clone(same)
         apart = self.project(parts).float().log_softmax(-1)
         apart = apart - self.project(whole).repeat(2, 1).float().log_softmax(-1)
         return bool(apart.abs().max() < 1e-3)
+
+    def _try_clone(self, same: Any) -> bool:
+        """Whether a clone's cache gives its own logits; one that cannot be run tells nothing."""
+        try:
+            return CausalModel(same).inspect(is_clone=True).cached
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            logger.info("%s: its clone cannot be run: %s", type(self.model).__name__, error)
+            return False
+
+    @torch.inference_mode()
+    def _check_runs(self) -> None:
+        """Refuse a model that cannot be given text alone.
+
+        Raises:
+            ModelError: with what transformers says.
+        """
+        try:
+            self.model(input_ids=make_probe(self.model, 4), use_cache=False)
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{type(self.model).__name__} cannot be run on text alone: transformers says "
+                f"{join_lines(error)!r}; name a causal language model"
+            ) from error
+
+    @torch.inference_mode()
+    def _check_order(self) -> None:
+        """Refuse a model whose tokens see those behind them, as BERT's do, or random numbers.
+
+        Tried on a clone: rounding moves logits, too.
+
+        Raises:
+            ModelError: with what to name instead.
+        """
+        model = clone(self.model)
+        if model is None:
+            if self.model.dtype != torch.float32:
+                return
+            model = self.model
+        ids = make_probe(model, PROBE_TOKENS)
+        other = ids.clone()
+        other[:, -1] += 1  # one that the vocabulary has, since no probe ends it
+        try:
+            one, again, two = (
+                model.eval()(input_ids=given, use_cache=False).logits[:, :-1]
+                for given in (ids, ids, other)
+            )
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            logger.info("%s: its order cannot be tried: %s", type(model).__name__, error)
+            return
+        limit = 1e-2 * float(one.abs().max())
+        if float((one - again).abs().max()) > limit:
+            raise ModelError(
+                f"{type(model).__name__} draws random numbers while it reads, so that one text has "
+                "another probability each time; name another model"
+            )
+        if float((one - two).abs().max()) > limit:
+            raise ModelError(
+                f"{type(model).__name__} reads text in both directions, so it gives no probability "
+                "of a continuation; name a model that writes from left to right (of a BERT "
+                "trained to do so, set is_decoder: true in its config.json)"
+            )
 
 
 def _rope_kinds(config: Any) -> set[str]:
@@ -252,7 +335,10 @@ def _has_plain_cache(model: Any, accepts: frozenset[str]) -> bool:
     config = model.config.get_text_config()
     if "past_key_values" not in accepts or getattr(model, "_is_stateful", False):
         return False
-    layers = DynamicCache(config=config).layers
+    try:
+        layers = DynamicCache(config=config).layers
+    except REFUSALS:  # a family whose config does not tell its layers, such as BLT
+        return False
     if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         return False
     return not _rope_kinds(config) & _LENGTH_DEPENDENT_ROPE

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from icl.core.errors import EngineError
+from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory
 from icl.engines.hf.weights.placement import find_input_device
 
 __all__ = ["Projection", "find_projection", "make_probe"]
@@ -164,7 +165,9 @@ def find_projection(model: Any, body: Any) -> Projection | None:
     handle = body.register_forward_hook(hook)
     try:
         logits = model(input_ids=make_probe(model, 1), use_cache=False).logits.float()
-    except AttributeError:  # the body gives a tuple, or no last_hidden_state
+    except REFUSALS as error:  # the body gives a tuple, or states that the head does not take
+        if is_out_of_memory(error):
+            raise
         return None
     finally:
         handle.remove()

@@ -19,7 +19,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
-from icl.core.errors import EngineError
+from icl.core.errors import EngineError, ModelError, join_lines
 from icl.engines.hf.causal.decode_batches import DecodeRequest
 from icl.engines.hf.causal.forward import Work
 from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory
@@ -113,8 +113,13 @@ class Seq2SeqModel:
         return len(self.model.get_output_embeddings().weight)
 
     def inspect(self) -> Seq2SeqModel:
-        """Find by tests whether projection, cache and padding work for the model; return it."""
+        """Find out by trying whether projection, cache and padding are right for the model.
+
+        Raises:
+            ModelError: transformers cannot run it.
+        """
         self.model.eval()
+        self._check_runs()
         self.selects = self._check_projection()
         if not self.selects:
             logger.warning("%s: all its logits are computed, wanted or not", self._name)
@@ -200,6 +205,11 @@ class Seq2SeqModel:
             decoder_input_ids=torch.tensor([target], device=self.device),
             use_cache=False,
         )
+        if torch.isnan(out.logits.amax(-1)).any():
+            raise EngineError(
+                f"the model computed NaN in {out.logits.dtype}; load it with width: fp32 or bf16, "
+                "or name another model"
+            )
         return out.logits[0]  # type: ignore[no-any-return]
 
     def batch(self, requests: Sequence[DecodeRequest]) -> PairBatch:
@@ -242,6 +252,18 @@ class Seq2SeqModel:
         texts = [tuple((7 * i + 5) % size for i in range(n)) for n in (9, 5)]
         return texts, tuple((11 * i + 3) % size for i in range(6))
 
+    def _check_runs(self) -> None:
+        sources, target = self._probe()
+        try:
+            self.whole(sources[0], target)
+        except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{self._name} cannot be run on text alone: transformers says "
+                f"{join_lines(error)!r}; name an encoder-decoder language model"
+            ) from error
+
     def _check_projection(self) -> bool:
         sources, target = self._probe()
         keep = torch.tensor([[False, True, False, True, True, False]])
@@ -282,7 +304,7 @@ class Seq2SeqModel:
     def _refused(self, what: str, error: BaseException) -> bool:
         if is_out_of_memory(error):
             raise error
-        logger.warning("%s refuses %s: %s", self._name, what, error)
+        logger.info("%s refuses %s: %s", self._name, what, error)
         return False
 
     @staticmethod

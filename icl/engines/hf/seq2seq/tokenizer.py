@@ -9,7 +9,7 @@ from typing import Any
 from icl.core.errors import ModelError
 from icl.core.registry import did_you_mean
 from icl.core.types import Token
-from icl.engines.tokenizer import Codec
+from icl.engines.tokenizer import Codec, check_characters
 
 __all__ = ["PairCodec"]
 
@@ -61,7 +61,9 @@ class PairCodec(Codec):
         return front if front[:1] == (start,) else (start, *front)
 
     def targets(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Return the token ids of each text as decoder text, without special tokens."""
+        """Token ids of each text by the decoder's rule, without special tokens."""
+        for text in texts:
+            check_characters(text)
         bare = self.tokenizer(text_target=list(texts), add_special_tokens=False, verbose=False)
         return [tuple(ids) for ids in bare["input_ids"]]
 
@@ -86,6 +88,7 @@ class PairCodec(Codec):
                 for one, piece in self._with_pieces(super().tokens(text))
             ]
         else:
+            check_characters(text)
             ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
             spans = _spans(text, self.tokenizer.convert_ids_to_tokens(ids))
             front = [Token(i, "", 0, 0) for i in self.front]

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from icl.core.errors import EngineError, ModelError
 from icl.core.types import JSON, Choice, Prompt, Token
 from icl.engines.reasoning import Delimiters, find_delimiters
-from icl.engines.tokenizer import Codec
+from icl.engines.tokenizer import Codec, check_characters
 from icl.prompts.chat_template import DATE, ChatFormat, ChatOptions, trim_opening
 from icl.prompts.control_tokens import ControlCodec, MarkedText, find_control_names
 from icl.prompts.family_text import Wording
@@ -169,6 +169,8 @@ class ChatForm:
         return self.format.controls.plain(body) + MarkedText(self.turn_end)
 
     def _ids(self, texts: Sequence[MarkedText]) -> list[Ids]:
+        for text in texts:
+            check_characters(text.text)
         clean = [text.text for text in texts if not text.plain]
         made = iter(
             self.codec.tokenizer(clean, add_special_tokens=False, verbose=False)["input_ids"]

@@ -314,7 +314,7 @@ def _write_safetensors(path: Path, folder: Path, of_float32: bool) -> str:
                 path.parent, dtype=torch.float32, **source, **dense
             )
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **source)
-        except (*REFUSALS, LookupError, OSError) as error:
+        except (*REFUSALS, OSError) as error:
             if is_out_of_memory(error):
                 raise
             raise ModelError(

@@ -10,18 +10,26 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icl.core.errors import ModelError, join_lines
 from icl.core.types import JSON
 from icl.engines.hf.weights.find import Weights
-from icl.engines.hf.weights.hashes import find_cache_dir, silence_libraries
+from icl.engines.hf.weights.hashes import (
+    find_cache_dir,
+    read_file_state,
+    remember,
+    silence_libraries,
+)
 from icl.engines.hf.weights.memory import (
+    REFUSALS,
     check_fit,
     count_footprint,
     count_stored_bytes,
     format_bytes,
+    is_out_of_memory,
 )
 from icl.engines.hf.weights.placement import Placement
 from icl.engines.hf.weights.progress import count_weights, tell
@@ -38,6 +46,7 @@ from icl.engines.hf.weights.widths import (
 )
 
 __all__ = [
+    "compare_tokenizer",
     "pick_auto_dtype",
     "check_memory",
     "cpu_has_bfloat16",
@@ -71,11 +80,52 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
                 f"config or tokenizer of {weights.source!r} cannot be read ({join_lines(error)}); "
                 "name a folder or hub id with both, of a family that transformers has built in"
             ) from error
+    compare_tokenizer(weights, tokenizer)
     for advice in {str(warning.message) for warning in told}:  # Marian's: install sacremoses
         logger.warning("the tokenizer of %s says: %s", weights.source, advice)
     if config.is_encoder_decoder:
         _check_writes(weights, config)
     return config, tokenizer
+
+
+TOKENIZER_SAMPLE = "Wake me up at 9:30, won't you?\n\t(Über 12345)  क्या 金曜日 \U0001f600"
+"""Scripts, digits, punctuation and white space: pre-tokenizers treat each in their own way."""
+
+
+def compare_tokenizer(weights: Weights, tokenizer: Any) -> None:
+    """Tell where the tokenizer's class reads text otherwise than its ``tokenizer.json`` says.
+
+    Some classes of transformers set a pre-tokenizer of their own over the file's.
+    """
+    file = weights.folder / "tokenizer.json"
+    if weights.gguf is not None or not file.is_file() or not tokenizer.is_fast:
+        return
+
+    def read() -> list[list[int]]:
+        from tokenizers import Tokenizer
+
+        said = Tokenizer.from_file(str(file))
+        said.no_truncation()
+        said.no_padding()
+        loaded = tokenizer(TOKENIZER_SAMPLE, add_special_tokens=False)["input_ids"]
+        return [said.encode(TOKENIZER_SAMPLE, add_special_tokens=False).ids, list(loaded)]
+
+    settings = weights.folder / "tokenizer_config.json"
+    state = [
+        *(read_file_state(path) for path in (file, settings) if path.is_file()),
+        [type(tokenizer).__name__, version("transformers"), version("tokenizers")],
+    ]
+    said, loaded = remember("tokenizers", str(file), state, read)
+    if said != loaded:
+        logger.warning(
+            "%s: the class %s reads text otherwise than its tokenizer.json says (%d and %d tokens "
+            'of a sample); if the model was trained with the file\'s, write "tokenizer_class": '
+            '"PreTrainedTokenizerFast" into tokenizer_config.json',
+            weights.source,
+            type(tokenizer).__name__,
+            len(loaded),
+            len(said),
+        )
 
 
 _PLAIN = {"bos_token", "eos_token", "unk_token", "pad_token", "mask_token", "sep_token",
@@ -228,7 +278,9 @@ def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement
                 output_loading_info=True,
                 **options,
             )
-        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        except (OSError, ImportError, SafetensorError, *REFUSALS) as error:
+            if is_out_of_memory(error):
+                raise
             raise ModelError(
                 f"the weights of {weights.source!r} cannot be loaded ({join_lines(error)}); check "
                 "that they are complete safetensors of a language model"

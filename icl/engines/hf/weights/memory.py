@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from icl.core.errors import ModelError, OutOfMemory
+from icl.core.errors import ModelError, OutOfMemory, join_lines
 from icl.engines.hf.weights.hashes import remember, silence_libraries
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "measure_host_free_bytes",
     "is_out_of_memory",
     "translate_out_of_memory",
+    "translate_refusals",
     "count_rows_beside",
     "count_stored_bytes",
 ]
@@ -45,9 +46,17 @@ NESTED_BLOCK = 256
 LEAST_TOKENS = 512
 """A model is loaded only if the keys and values of this many tokens fit, too."""
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "float32": 4, "bfloat16": 2, "float16": 2}
-REFUSALS = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
-"""The errors of model classes for an argument, a config or a cache that they do not support; an
-out-of-memory error is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
+REFUSALS = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+    AssertionError,
+)
+"""How model classes refuse an argument, a config or a cache that they cannot use; running out of
+memory is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
 _MAX_HEADER = 100_000_000
 
 
@@ -222,21 +231,25 @@ def _linear(module: Any) -> tuple[int, int] | None:
 
 
 def _kv_values(model: Any) -> int | None:
-    """Return the numbers that a token adds to the cache, by a pass on the meta device."""
+    """Numbers that a token adds to the cache, from a pass without memory over two tokens.
+
+    Of a hybrid model only the layers count that keep keys and values of every token.
+    """
     import torch
     from transformers import DynamicCache
 
     if model.config.is_encoder_decoder:
         return None
-    cache = DynamicCache()
     try:
+        cache = DynamicCache(config=model.config.get_text_config())
         with torch.inference_mode(), silence_libraries():
             ids = torch.zeros((1, 2), dtype=torch.long, device="meta")
             model.eval()(input_ids=ids, past_key_values=cache, use_cache=True)
-        held = [t for layer in cache.layers for t in (layer.keys, layer.values)]
     except REFUSALS:  # a recurrent model, or one that reads its numbers while it runs
         return None
-    return sum(tensor.numel() for tensor in held) // 2 or None
+    held = [getattr(layer, part, None) for layer in cache.layers for part in ("keys", "values")]
+    grown = [one for one in held if isinstance(one, torch.Tensor) and one.shape[-2:-1] == (2,)]
+    return sum(tensor.numel() for tensor in grown) // 2 or None
 
 
 def count_stored_bytes(folder: Path) -> int | None:
@@ -379,4 +392,19 @@ def translate_out_of_memory(what: str) -> Iterator[None]:
             raise
         raise OutOfMemory(
             f"out of memory on {what}; use fewer rows a batch, shorter prompts, or a smaller model"
+        ) from error
+
+
+@contextmanager
+def translate_refusals(what: str) -> Iterator[None]:
+    """Turn what a model class raises while it is tried out into a :class:`ModelError`."""
+    try:
+        yield
+    except REFUSALS as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{what} cannot be run: transformers {version('transformers')} says "
+            f"{type(error).__name__}: {join_lines(error)}; name another model, or another release "
+            "of transformers"
         ) from error

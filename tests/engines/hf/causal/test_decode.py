@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,29 @@ def test_random_numbers_depend_on_seed_row_and_sample_alone() -> None:
 
     assert first(0, "a", 0) == first(0, "a", 0)
     assert len({first(0, "a", 0), first(1, "a", 0), first(0, "b", 0), first(0, "a", 1)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "warpers"),
+    [
+        ({"top_k": 2}, [TopKLogitsWarper(2)]),
+        ({"top_p": 0.5}, [TopPLogitsWarper(0.5)]),
+        ({"top_p": 0.01}, [TopPLogitsWarper(0.01)]),
+        ({"min_p": 1.0}, [MinPLogitsWarper(1.0)]),
+        ({"top_k": 4, "top_p": 0.5}, [TopKLogitsWarper(4), TopPLogitsWarper(0.5)]),
+    ],
+)
+def test_equal_logits_are_kept_as_transformers_keeps_them(options: Any, warpers: Any) -> None:
+    for values in ([1.0, 1.0, 1.0, 1.0], [0.0, 2.0, 1.0, 2.0, 2.0, 1.0, 2.0], [3.0, 0.0, 0.0, 0.0]):
+        logits = torch.tensor(values)
+        kept = LogitsProcessorList(warpers)(None, logits[None])[0] > -torch.inf
+        random = make_random(0, "x", 0)
+        sampling = Sampling(temperature=1.0, **options)
+        drawn = {pick(logits, sampling, random) for _ in range(200)}
+        assert drawn == set(kept.nonzero().flatten().tolist())
+
+
+def test_an_infinite_temperature_is_refused(engine: HFEngine) -> None:
+    for value in (math.inf, math.nan):
+        with pytest.raises(EngineError, match=r"temperature is .*; accepted: 0 \(greedy\) or more"):
+            list(engine.generate([Prompt("a")], Sampling(temperature=value)))

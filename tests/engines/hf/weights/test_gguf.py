@@ -345,3 +345,28 @@ def test_unknown_architecture_lists_what_is_known(tmp_path: Path) -> None:
     message = "has the architecture 'rwkv9', which transformers cannot read .* gemma3, .* llama,"
     with pytest.raises(ModelError, match=message):
         resolve(str(path))
+
+
+def test_tensors_that_do_not_fit_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = _shapes
+    monkeypatch.setitem(globals(), "_shapes", lambda n, hidden: shapes(n, 2 * hidden))
+    path = write_gguf(tmp_path / "m.gguf")
+    with pytest.raises(
+        ModelError, match=r"transformers .* cannot read .*m\.gguf .*; use the model"
+    ):
+        resolve(str(path))
+
+
+def test_a_full_disk_is_told_with_the_bytes_that_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **named: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(hf.LlamaForCausalLM, "save_pretrained", full)
+    with pytest.raises(
+        ModelError, match=r"need up to \d+ kB in .*; make room there, or set ICL_CA"
+    ):
+        resolve(str(write_gguf(tmp_path / "m.gguf")))
