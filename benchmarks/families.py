@@ -160,8 +160,8 @@ class _Reference:
             for dtype in (torch.float64, torch.float32):
                 self.model = kind.from_pretrained(folder, dtype=dtype).eval()
                 try:
-                    self.logits((5, 6, 7), (5, 6, 7))
-                    break
+                    if not self.logits((5, 6, 7), (5, 6, 7)).isnan().any():
+                        break  # a mask of some families is NaN in float64
                 except RuntimeError:  # it casts to float32 inside
                     continue
 

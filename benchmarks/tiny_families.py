@@ -90,6 +90,14 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
         "lsh_attn_chunk_length": 16,
     },
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "zamba": {"attention_hidden_size": 128, "attention_head_dim": 32},
+    "zamba2": {
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "n_mamba_heads": 8,
+        "mamba_headdim": 16,
+    },
+    "longcat_flash": {"qk_head_dim": 24},
     "deepseek_v2": {"num_experts_per_tok": 2},
 }
 """Family -> what its config needs beside the rules: sizes that depend on each other."""

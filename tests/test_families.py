@@ -105,6 +105,7 @@ def test_the_table_lists_what_is_not_equal(
     docs = tmp_path / "models.md"
     docs.write_text(f"before\n{families.BEGIN}\nold\n{families.END}\nbehind\n")
     monkeypatch.setattr(families, "DOCS", docs)
+    monkeypatch.setattr(families, "list_families", lambda: {"llama": False})
     monkeypatch.setattr(families, "sweep", lambda asked: iter(found))
     assert main(["--docs", "--json", str(tmp_path / "found.json")]) == 0
     assert docs.read_text() == (f"before\n{families.BEGIN}\n{table}\n{families.END}\nbehind\n")

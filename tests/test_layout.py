@@ -9,7 +9,16 @@ import pytest
 TESTS = Path(__file__).parent
 ICL = TESTS.parent / "icl"
 FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
-WHOLE = ("benchmarks", "constraints", "documents", "layout", "names", "package", "witness")
+WHOLE = (
+    "benchmarks",
+    "constraints",
+    "documents",
+    "families",
+    "layout",
+    "names",
+    "package",
+    "witness",
+)
 """What tests beside the rooms are about: the project as a whole."""
 SUBJECTS = {
     "cli/bad_lines": "command lines that are wrong, each met by one line",
