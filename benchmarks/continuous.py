@@ -57,7 +57,7 @@ def continuous(engine: HFEngine, prompts: Sequence[Prompt], max_tokens: int) -> 
 
 
 def line_ends(tokenizer: Any) -> list[int]:
-    """The end of a text, and every token with a line break in it."""
+    """List the token that ends a text, and every token with a line break in it."""
     pieces = tokenizer.get_vocab().items()
     lines = {token for piece, token in pieces if "\n" in piece or "\u010a" in piece}
     return sorted(lines | ({tokenizer.eos_token_id} - {None}))

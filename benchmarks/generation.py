@@ -86,7 +86,7 @@ def ours(tools: Tools, prompts: Sequence[Prompt]) -> Texts:
 
 
 def theirs(tools: Tools, prompts: Sequence[Prompt], batch_size: int) -> Texts:
-    """The other tool's own entry point, with the same stop string and length."""
+    """Generate by the other tool's entry point, with the same stop string and length."""
     from lm_eval.api.instance import Instance
 
     until = {"until": list(prompts[0].stop), "max_gen_toks": GREEDY.max_tokens, "do_sample": False}

@@ -61,7 +61,7 @@ def run(options: Options) -> list[Result]:
 
 
 def _measured(source: str, case: str, n: int, way: str) -> dict[str, Any]:
-    """What a fresh process measured."""
+    """Measure one case in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found: dict[str, Any] = pool.apply(_peak, (source, case, n, way))
     return found

@@ -37,7 +37,7 @@ _CHINESE = (
 
 
 def choices() -> list[str]:
-    """The 60 intents as the template writes them, without an end: the other tool scores none."""
+    """List the 60 intents as the template writes them, without an end, as the other tool does."""
     return [choice.text for choice in load_template(INTENT).choices()]
 
 

@@ -43,7 +43,7 @@ def run(options: Options) -> list[Result]:
 
 
 def fastest(tools: Tools, items: Items) -> int:
-    """The batch size at which the other tool needs the least time."""
+    """Find the batch size at which the other tool needs the least time."""
     seconds = {}
     for size in tools.fitting(items, SIZES):
         seconds[size] = tools.theirs(items, size).seconds

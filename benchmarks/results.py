@@ -97,7 +97,7 @@ class Result:
         return (self.theirs_s / self.theirs_queries) / (self.ours_s / self.queries)
 
     def row(self) -> dict[str, Any]:
-        """The JSON object of this result, with what it was made with."""
+        """Return this result as a JSON object, with versions and machine."""
         return asdict(self) | {"ratio": self.ratio} | made_with()
 
 

@@ -106,7 +106,7 @@ def show(points: Sequence[Point], console: Console) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer sizes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")

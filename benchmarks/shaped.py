@@ -117,7 +117,7 @@ def _items(n: int) -> Iterator[tuple[str, Items]]:
 
 
 def _causal(engine: HFEngine, width: str, n: int) -> Iterator[Result]:
-    """The tree against body and projection of the same rows: the ratio is the bare share."""
+    """Compare the tree with body and projection of the same rows: the ratio is the bare share."""
     from icl.engines.hf.causal.token_tree import find_masks
 
     lm: Any = engine.lm

@@ -97,7 +97,7 @@ def run(options: Options) -> list[Result]:
 
 
 def _fresh(code: str, given: tuple[str, ...]) -> dict[str, Any]:
-    """What a new process says about itself."""
+    """Run code in a new process and return the measurements it prints."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _CLOCK + code + _TOLD, *given],
         capture_output=True,

@@ -72,7 +72,7 @@ class Tools:
         return Answers([value for value, _ in found], seconds, cpu_seconds)
 
     def fitting(self, items: Items, sizes: Sequence[int]) -> list[int]:
-        """The batch sizes that the other tool has memory for, at least the smallest.
+        """List the batch sizes that the other tool has memory for, at least the smallest.
 
         It keeps the logits of every position of a batch, their log-softmax, and that of the batch
         before; half of what is free is given to them, since a process that takes more is killed.
@@ -105,7 +105,7 @@ def ours(engine: HFEngine, items: Items) -> Answers:
 
 @contextmanager
 def folder_of(model: str) -> Iterator[str]:
-    """The model source that is meant; ``tiny`` is a random one, made on the spot."""
+    """Yield the model source of this name; for ``tiny``, make a random one."""
     with TemporaryDirectory(prefix="icl-benchmark-") as folder:
         yield str(save_tiny(Path(folder))) if model == "tiny" else model
 
@@ -143,7 +143,7 @@ def opened(source: str, width: Literal["auto", "fp32"]) -> Iterator[Tools]:
 def compared(
     name: str, tools: Tools, items: Items, ours: Answers, theirs: Answers, batch_size: int
 ) -> Result:
-    """The figures of one comparison; ``theirs`` may answer only the first of the items.
+    """Compare both tools' answers; ``theirs`` may answer only the first of the items.
 
     Requests stand apart where the tools score different tokens: where a token spans the border
     between prompt and continuation, and where the prompt ends in white space, which the other

@@ -73,7 +73,7 @@ def _tell(line: str) -> int:
 
 
 def _describe_os_error(error: OSError) -> str:
-    """What the operating system refused, with the file if it named one."""
+    """Describe in one line what the operating system refused and how to repair it."""
     names = " and ".join(repr(str(name)) for name in (error.filename, error.filename2) if name)
     what = error.strerror or str(error) or type(error).__name__
     return join_lines(
@@ -83,7 +83,10 @@ def _describe_os_error(error: OSError) -> str:
 
 
 def _tell_usage(error: typer.TyperException) -> int:
-    """What of the command line itself cannot be understood, and how the verb is called."""
+    """Print a mistake of the command line with the verb's usage; return the exit code.
+
+    Print the help alone if the verb needs arguments and got none.
+    """
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # the help itself, which is no mistake's line
         echo(error.format_message(), err=True)

@@ -11,7 +11,7 @@ __all__ = ["gather_labels", "list_right_labels", "read_labels", "split_labels", 
 
 
 def write_labels(labels: Iterable[str]) -> str:
-    """The text that stands for a set of labels: canonical JSON, sorted.
+    """Return the text for a set of labels: a sorted list in canonical JSON.
 
     >>> write_labels(["joy", "anger", "joy"])
     '["anger","joy"]'
@@ -20,7 +20,7 @@ def write_labels(labels: Iterable[str]) -> str:
 
 
 def read_labels(answer: str) -> frozenset[str]:
-    """The labels of a text that :func:`write_labels` made.
+    """Parse a text that :func:`write_labels` wrote into its set of labels.
 
     Raises:
         ValueError: it is something else.
@@ -32,7 +32,7 @@ def read_labels(answer: str) -> frozenset[str]:
 
 
 def list_right_labels(targets: Sequence[str], are_sets: bool) -> tuple[str, ...]:
-    """The labels that are right: the targets themselves, or all labels of targets that are sets.
+    """Return the right labels: the targets themselves, or each label of targets that are sets.
 
     >>> list_right_labels(['["anger","joy"]'], True)
     ('anger', 'joy')
@@ -43,7 +43,7 @@ def list_right_labels(targets: Sequence[str], are_sets: bool) -> tuple[str, ...]
 
 
 def split_labels(text: str, separator: str) -> list[str]:
-    """What stands between separators, without outer white space and empty pieces.
+    """Split a text at a separator; strip white space and drop empty pieces.
 
     White space around the separator itself does not count, unless it is nothing else.
 
@@ -55,11 +55,11 @@ def split_labels(text: str, separator: str) -> list[str]:
 
 
 def gather_labels(targets: Sequence[str], separator: str) -> str:
-    """The normal form of the right answer of a row, whichever way its data tells it.
+    """Convert a row's right labels, a list or one text, to the normal form of a set.
 
     Args:
         targets: the labels, one a text; or one text that holds all of them.
-        separator: what stands between them there.
+        separator: what separates them there.
 
     >>> gather_labels(("joy, anger",), ", ") == gather_labels(("anger", "joy"), ", ")
     True

@@ -81,7 +81,7 @@ def _adapters(made: type) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
 
 
 def _hint_of(made: type, name: str) -> Any:
-    """The type of a field; None where its name is known to a type checker alone."""
+    """Resolve the type of a field; return None if only a type checker imports its name."""
     owner = next(one for one in made.__mro__ if name in one.__dict__.get("__annotations__", {}))
     alone = types.SimpleNamespace(__annotations__={name: owner.__annotations__[name]})
     try:

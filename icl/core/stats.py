@@ -119,7 +119,7 @@ def proportion(hits: Sequence[bool], signature: str) -> Stats:
 
 
 def mean(values: Sequence[float], signature: str, scale: Scale = "percent") -> Stats:
-    """The mean of one number an example times 100, with an interval from the jackknife.
+    """Compute the mean of one number per example, times 100, with a jackknife interval.
 
     The numbers are from 0 to 1, unless another ``scale`` says where they can lie.
 

@@ -22,7 +22,7 @@ class PlainLoader(yaml.SafeLoader):
     _depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """A node that does not lie too deep."""
+        """Compose a node; refuse values that are nested too deeply."""
         self._depth += 1
         if self._depth > DEEPEST:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]

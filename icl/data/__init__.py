@@ -109,9 +109,9 @@ def scan(spec: DataSpec) -> Iterator[Example]:
 
 
 def _read(spec: DataSpec) -> Iterator[Example]:
-    """What the reader of the format gives, without the rows that ``where`` or ``lines`` leave out.
+    """Read the data by its format's reader; yield the rows that ``where`` and ``lines`` keep.
 
-    A reader that knows no ``where`` is helped: the expression then reads the fields of its rows.
+    If the reader itself ignores ``where``, the expression reads the fields of the reader's rows.
     """
     examples = lookup("format", spec.format)(spec)
     if spec.where is not None and spec.format not in _TABLES:

@@ -99,7 +99,10 @@ def _label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, Namer]:
 
 
 def _namer(kind: Any) -> Namer | None:
-    """What names class labels of a kind of column, inside lists and objects too."""
+    """Make a function that replaces a column's class numbers by names; None without classes.
+
+    Class labels inside lists and objects are found too.
+    """
     if isinstance(kind, list) and len(kind) == 1:  # how older versions wrote a list
         kind = {"_type": "Sequence", "feature": kind[0]}
     if not isinstance(kind, dict):

@@ -198,7 +198,10 @@ Evaluated = tuple[str, str, dict[str, Any], Mapping[str, JSON]]
 def _evaluated(
     chosen: Iterator[Chosen], table: RowTable, spec: DataSpec, layout: _Layout
 ) -> Iterator[Evaluated]:
-    """The rows that ``where`` keeps, with what the expressions say of each; the rest is told."""
+    """Yield the rows that ``where`` keeps, with the values of the layout's expressions.
+
+    A note counts the rows that ``where`` left out.
+    """
     kept = _kept(chosen, table, spec)
     if not layout.expressions:
         yield from kept
@@ -419,7 +422,10 @@ def is_chat(values: list[Any]) -> bool:
 
 
 def _split_turns(turns: list[Any], name: str, where: str) -> tuple[list[JSON], tuple[str, ...]]:
-    """The turns before the assistant's last one, and what that one says; no turn is no answer."""
+    """Split turns into those before the assistant's last one, and that one's text.
+
+    Without a turn of the assistant there is no answer.
+    """
     places = [n for n, turn in enumerate(turns) if turn["role"] == "assistant"]
     if not places:
         return turns, ()

@@ -78,7 +78,7 @@ def _kind(value: Any) -> str:
 
 
 def _json_list(path: Path, spec: DataSpec) -> list[Any]:
-    """The list of rows that a JSON file is, or holds."""
+    """Read the list of rows of a JSON file; find it at the path ``at`` if that is set."""
     text = "".join(read_text_lines(path, spec.encoding))
     try:
         found: Any = _DECODER.decode(text)
@@ -122,7 +122,7 @@ def read_csv(spec: DataSpec) -> Iterator[Example]:
 
 @register("format", "tsv")
 def read_tsv(spec: DataSpec) -> Iterator[Example]:
-    """A table with tabs; values are strings.
+    """Read a table with tabs; values are strings.
 
     IANA's text/tab-separated-values knows no quotes, and programs write them all the same. So
     without ``quoting`` they are read where every quote in the file stands as a program puts it:
@@ -268,7 +268,7 @@ def _read_table(spec: DataSpec, usual: str) -> Iterator[Example]:
 
 
 def _dialect(path: Path, spec: DataSpec, usual: str) -> type[csv.Dialect]:
-    """What the spec says of separator and quotes, else what the file looks like, which is told."""
+    """Choose separator and quotes: the spec's, else by the look of the file, with a note."""
     between = spec.delimiter or _guess_delimiter(path, spec, usual)
     if spec.delimiter is None and between != usual:
         spec.note(f"{path}: cells are separated by {_NAMES[between]}; delimiter: says otherwise")
@@ -286,7 +286,7 @@ def _dialect(path: Path, spec: DataSpec, usual: str) -> type[csv.Dialect]:
 
 
 def _guess_delimiter(path: Path, spec: DataSpec, usual: str) -> str:
-    """The separator that the first lines are parted by; the usual one of the format in doubt.
+    """Guess the separator from the first lines; in doubt take the format's usual one.
 
     Where ``columns`` names the columns, only one that gives as many is taken.
     """
@@ -351,7 +351,7 @@ def _looks_quoted(path: Path, spec: DataSpec, between: str) -> bool:
 
 
 def _without_limit(reader: Iterator[list[str]]) -> Iterator[list[str]]:
-    """What a reader of the module csv yields, whose default refuses documents above 131,072."""
+    """Yield a CSV reader's rows without its default limit of 131,072 characters a cell."""
     while True:
         limit = csv.field_size_limit(sys.maxsize)
         try:

@@ -394,7 +394,7 @@ def teach_rows(template: Template, rows: list[Example]) -> tuple[list[Example], 
 
 
 def _template(point: Point, loader: Loader) -> Template:
-    """The template, with the labels that it lists itself.
+    """Load the template in the point's languages, with the labels that its file lists.
 
     Raises:
         ConfigError: labels in the language of rows that name none.

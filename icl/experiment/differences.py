@@ -40,7 +40,7 @@ def is_difference(axis: str) -> bool:
 
 
 def name_place(axis: str, word: str) -> str:
-    """What a sentence calls a place on an axis: the word, with its key where it is one of a task.
+    """Name a value of an axis in a sentence, with the axis in front if it is a key of a task.
 
     >>> name_place("locale", "de"), name_place("pool.lines", "1-9")
     ('de', 'pool.lines 1-9')
@@ -132,7 +132,7 @@ def _flatten(values: Mapping[str, Any], before: str) -> dict[str, Any]:
 
 
 def _name_values(key: str, values: Sequence[Any]) -> list[str]:
-    """A word for each value; numbered where two that differ would be cut to the same word."""
+    """Return a word for each value; number them if different values shorten to the same word."""
     absent = "all" if key.endswith((".lines", ".split", ".n")) else "default"
     words = [absent if value is None else _word(value) for value in values]
     keys = [canonicalize(value) for value in values]
@@ -143,7 +143,7 @@ def _name_values(key: str, values: Sequence[Any]) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    """A value as a column shows it: ``1-9`` for lines, ``default`` for what is left open."""
+    """Format a value for a column: ``1-9`` for lines, ``default`` for a value left open."""
     if value is None:
         return "default"
     if isinstance(value, bool):

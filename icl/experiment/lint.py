@@ -428,7 +428,7 @@ def find_choice_problems(template: Template, ended: bool = True) -> Iterator[str
 
 
 def find_faults(choices: Sequence[Choice], stops: Sequence[str], ended: bool) -> Iterator[str]:
-    """What is wrong with choices that stand together: too alike, or cut by a stop."""
+    """Yield what is wrong with choices: too alike, cut by a stop, or one begins another."""
     seen: dict[str, Choice] = {}
     for choice in choices:
         folded = _fold(choice.text)
@@ -442,7 +442,7 @@ def find_faults(choices: Sequence[Choice], stops: Sequence[str], ended: bool) ->
 
 
 def _fold(text: str) -> str:
-    """A text without what readers overlook: case, space, width and form of letters, ``.0``."""
+    """Remove what readers overlook: case, space, width and form of letters, ``.0``."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     folded = unicodedata.normalize("NFKC", folded)
     number = re.fullmatch(r"([+-]?)0*(\d+?)(?:\.0*)?", folded)
@@ -473,7 +473,7 @@ def describe_spellings(label: str, spelt: Collection[str]) -> str:
 
 
 def _code_points(text: str, other: str) -> str:
-    """The part of a text in which it differs from another, as ``U+0065 U+0301``."""
+    """List the code points in which a text differs from another, as ``U+0065 U+0301``."""
     begin = len(commonprefix([text, other]))
     end = len(commonprefix([text[begin:][::-1], other[begin:][::-1]]))
     part = text[begin : len(text) - end]

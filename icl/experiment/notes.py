@@ -20,7 +20,7 @@ RANKED_BY = {
 
 
 def note_pool(condition: Condition) -> Iterator[str]:
-    """What of a condition's rows a reader must know: rows left out, translations, too few rows."""
+    """Yield notes on a condition's rows: rows left out, translations, too few rows."""
     point, task = condition.point, condition.point.task.task
     if condition.untaught:
         yield (

@@ -51,7 +51,7 @@ def name_shots(shots: ShotsEntry) -> str:
 
 
 def name_shots_apart(several: Sequence[ShotsEntry]) -> list[str]:
-    """What to add to the names of several shots that are called the same; "" where nothing is.
+    """Return what to add to the names of shots that share one; "" where nothing differs.
 
     >>> name_shots_apart([ShotsEntry(k=2, seed=0), ShotsEntry(k=2, seed=1)])
     ['s0', 's1']

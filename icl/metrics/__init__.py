@@ -130,7 +130,7 @@ def pair_up(
 
 
 def read_label_set(answer: str | None, example: str, metric: str) -> frozenset[str] | None:
-    """The labels of an answer or a target; None of what could not be parsed.
+    """Read the labels of an answer or a target; None for an answer that was not parsed.
 
     Raises:
         MetricError: it is no set of labels, as :mod:`icl.core.label_sets` writes them.
@@ -165,11 +165,10 @@ def collect_segment_stats(
     scale: Scale = "percent",
     min_rows: int = MIN_ROWS,
 ) -> Stats:
-    """The statistics that a sacreBLEU metric object keeps of each segment.
+    """Collect the statistics of each segment that a sacreBLEU metric object computes.
 
     Every target is a reference. sacreBLEU expects equally many for each segment, and accepts None
-    for
-    missing ones. A prediction without a value is an empty hypothesis.
+    for missing ones. A prediction without a value is an empty hypothesis.
     """
 
     def value(row: Rows) -> float:
@@ -188,7 +187,7 @@ def collect_segment_stats(
 
 
 def find_label(metric: str, settings: Iterable[str] = ()) -> str:
-    """What tables call scores of a registered metric that have these settings.
+    """Return the title that tables give to a registered metric's scores of these settings.
 
     A metric whose options change its label says so in ``label_of``, which reads the settings; for
     several labels all are named.

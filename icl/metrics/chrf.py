@@ -54,7 +54,7 @@ class ChrF:
 
     @staticmethod
     def label_of(settings: str) -> str:
-        """The label of a score, by its settings.
+        """Return the label of a score by its settings.
 
         >>> ChrF.label_of("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0")
         'chrF'

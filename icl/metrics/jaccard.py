@@ -59,7 +59,9 @@ class Jaccard:
 
 @lru_cache(maxsize=1024)
 def expect_index(right: int, labels: int) -> float:
-    """The index of a set drawn evenly from all sets, counted over how many of it are right.
+    """Compute the mean Jaccard index over all sets of labels, each equally likely.
+
+    There are ``labels`` labels, of which ``right`` are right.
 
     >>> expect_index(1, 2)  # {} 0, {right} 1, {wrong} 0, both 1/2
     0.375

@@ -46,7 +46,9 @@ class LabelMicroF1:
         return Stats(made, _micro, self.name)
 
     def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
-        """Expected counts where all sets are as likely: each label is in half of them.  # (n, 3)
+        """Compute the expected counts of each example where all sets are equally likely.
+
+        Each label is in half of the sets. The rows have shape (n, 3).
 
         Raises:
             MetricError: an example has no labels to draw from, or its answer is no set of labels.
@@ -90,7 +92,9 @@ class LabelMacroF1:
         return Stats(flat, _macro, f"{self.name}|labels:occurring")
 
     def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
-        """Expected counts where all sets are as likely, of each label.  # (n, 3 * labels)
+        """Compute the expected counts of each label where all sets are equally likely.
+
+        The rows have shape (n, 3 * labels).
 
         Raises:
             MetricError: an example has no labels to draw from, or its answer is no set of labels.
@@ -106,7 +110,7 @@ class LabelMacroF1:
 
 
 def _wanted(examples: Sequence[Example], metric: str) -> Iterator[frozenset[str]]:
-    """The first right set of each example."""
+    """Yield the first right set of each example; the empty set for one without a target."""
     for example in examples:
         first = example.targets[0] if example.targets else None
         yield read_label_set(first, example.id, metric) or frozenset()

@@ -299,7 +299,7 @@ def drop_inert(engine: Mapping[str, JSON], shots: bool, system: bool) -> dict[st
 
 
 def spell_turns(turns: Sequence[Mapping[str, str]]) -> str:
-    r"""Turns as a text, for a server that does not tell how it writes them.
+    r"""Write turns as one text, for a server whose own form of them is unknown.
 
     >>> spell_turns([{"role": "user", "content": "Hi"}])
     '<user>\nHi'
@@ -308,7 +308,7 @@ def spell_turns(turns: Sequence[Mapping[str, str]]) -> str:
 
 
 def render_sent(prompt: Prompt, engine: Mapping[str, Any]) -> str:
-    """The text that an engine of this identity was sent for a prompt, rendered again."""
+    """Render again the text that an engine of this identity received for a prompt."""
     if engine.get("api") == "chat":  # a server, which writes turns in a form of its own
         return spell_turns(make_messages(prompt))
     chat = engine.get("chat")

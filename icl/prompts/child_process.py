@@ -191,7 +191,7 @@ class Sandbox:
         return text
 
     def find_columns(self, expressions: Sequence[str]) -> list[list[str]]:
-        """The columns that each expression of a data set reads.
+        """Return the columns that each expression of a data set reads.
 
         Raises:
             TemplateError: one is malformed, too large or too slow.
@@ -206,7 +206,7 @@ class Sandbox:
         rows: Sequence[tuple[str, Mapping[str, JSON]]],
         offered: Sequence[str] = (),
     ) -> list[list[JSON]]:
-        """The value of each expression for each row (its place, column -> value), in one message.
+        """Evaluate each expression for each row (its place, column -> value), in one message.
 
         Args:
             expressions: each in ``{{ }}``.

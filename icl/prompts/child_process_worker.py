@@ -101,7 +101,7 @@ def _values(
     offered: list[str],
     limits: SandboxLimits,
 ) -> list[list[Any]]:
-    """The value of every expression for every row; a message begins with the row's place."""
+    """Evaluate every expression for every row; an error begins with the row's place."""
     found = []
     expressions = [RowExpression(source) for source in sources]
     size = 0

@@ -297,7 +297,7 @@ def read_row_choices(head: FrontMatter, where: str, fields: Mapping[str, Any]) -
 
 
 def _own_labels(name: str, where: str, fields: Mapping[str, Any], count: int) -> list[str]:
-    """The labels that a row lists for its own choices."""
+    """Read the labels that a row lists for its choices in the field ``name``."""
     if name not in fields:
         raise TemplateError(
             f"{where}: choice_labels: no field {name!r}{did_you_mean(name, fields)} (accepted: "

@@ -278,7 +278,7 @@ class RowExpression:
         return TemplateError(f"{self.source.strip()}: {fault}")
 
     def find_columns(self) -> list[str]:
-        """The columns that it reads, sorted; ``row`` where it reads columns it does not name.
+        """Return the columns it reads, sorted; with ``row`` if it reads some it does not name.
 
         Raises:
             TemplateError: malformed, or it uses the filter tojson.
@@ -324,7 +324,7 @@ class RowExpression:
 
 
 def _plain_value(value: Any) -> JSON:
-    """A value as JSON holds it; what a filter yields one by one becomes a list."""
+    """Convert a value to plain JSON; what a filter yields one by one becomes a list."""
     if isinstance(value, StrictUndefined):
         value = str(value)  # raises, and names what is not there
     if isinstance(value, dict):

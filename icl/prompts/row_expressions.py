@@ -75,7 +75,7 @@ class RowExpressions:
 def _batches(
     rows: Sequence[tuple[str, Mapping[str, JSON]]], columns: frozenset[str] | None
 ) -> Iterator[list[tuple[str, Mapping[str, JSON]]]]:
-    """The rows in pieces of bounded size, with the columns that are read alone."""
+    """Split rows into batches of bounded size, with only the columns that are read."""
     batch: list[tuple[str, Mapping[str, JSON]]] = []
     size = 0
     for place, row in rows:

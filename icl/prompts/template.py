@@ -101,9 +101,9 @@ class Template:
         return half.render({**values, **reserved}, self._tags(example))
 
     def find_concealed(self, example: Example) -> tuple[str, str] | None:
-        """A field of the row that a reserved name hides from a half that reads it, and where.
+        """Find a field of the row that a reserved name hides, and the place that reads it.
 
-        The answer's own field is none for an input, which may not read it anyway.
+        The answer's field is not reported for an input, which may not read it anyway.
         """
         file = self.file
         reserved = {"labels", "words", *self._tags(example)} & example.fields.keys()
@@ -153,18 +153,18 @@ class Template:
         return self._compared(example.targets[0])
 
     def _compared(self, label: str) -> str:
-        """A label in NFC, unless the template was bound before labels were."""
+        """Return a label in NFC, or unchanged if the template lists it so."""
         return label if label in self.labels else normalise_label(label)
 
     def gold_labels(self, example: Example) -> list[str]:
-        """The labels that must be among the label set: the first answer's, or all of its set."""
+        """List the labels that the label set must hold: the first answer's, or all of its set."""
         label = self.label(example)
         if label is None:
             return []
         return sorted(read_labels(label)) if self.file.kind.gold == "set" else [label]
 
     def _words_of(self, example: Example) -> str:
-        """A set of labels as the target half shows it, in the order of the label set."""
+        """Write a set of labels as the target half shows it, in the order of the label set."""
         separator = self.file.head.label_separator
         members = read_labels(gather_labels(example.targets, separator))
         for label in sorted(members - self.labels.keys()):
@@ -194,14 +194,14 @@ class Template:
         return list(self._row_choices(example) if self.file.kind.labels == "row" else self.labels)
 
     def answered(self, example: Example) -> Example:
-        """The example with its answer, and with its label in the form that labels are compared in.
+        """Return the example with its answer, its labels in the form in which they are compared.
 
         The answer is what ``label_field`` names, where the template names one.
         """
         return self.with_label(self.with_answer(example))
 
     def with_answer(self, example: Example) -> Example:
-        """The example with the answer that ``label_field`` names, as the data spells it."""
+        """Return the example with the answer that ``label_field`` names, as the data spells it."""
         name = self.file.head.label_field
         if name is None or name not in example.fields:
             return self._gathered(example)
@@ -213,7 +213,7 @@ class Template:
         )
 
     def _gathered(self, example: Example) -> Example:
-        """The example with its answers as one set, where answers are sets of labels."""
+        """Return the example with its labels joined to one set, if answers are sets of labels."""
         if self.file.kind.gold != "set":
             return example
         # An empty list is an answer, the empty set; null is none.
@@ -224,7 +224,7 @@ class Template:
         return replace(example, targets=(made,))
 
     def with_label(self, example: Example) -> Example:
-        """The example with its labels in NFC; free text stays as it is."""
+        """Return the example with its labels in NFC; leave free text as it is."""
         if self.file.kind.labels is None:
             return example
         labels = tuple(dict.fromkeys(map(normalise_label, example.targets)))
@@ -289,10 +289,10 @@ class Template:
         )
 
     def teach(self, example: Example) -> Example:
-        """The example with its right answers as the target half shows them, where they differ.
+        """Return the example with ``gold_texts``, its right answers as the target half shows them.
 
-        A model is taught by the shots to write these, so they are what its answers are held
-        against; white space around them does not count.
+        A model learns from the shots to write these, so its answers are compared with them; white
+        space around them does not count. Where they equal the targets, ``gold_texts`` is empty.
 
         Raises:
             TemplateError: the target half reads what the row does not have.
@@ -305,7 +305,7 @@ class Template:
         return replace(example, gold_texts=texts)
 
     def _shown(self, example: Example, target: str) -> str:
-        """A target as a shot would show it, if it stood first."""
+        """Render a target as a shot would show it if it were the example's first."""
         rest = (one for one in example.targets if one != target)
         return self.target(replace(example, targets=(target, *rest))).strip()
 
@@ -458,7 +458,7 @@ def load_template(
 def bind(
     file: TemplateFile, language_tag: str, label_language: str | None, label_set: Sequence[str]
 ) -> Template:
-    """A parsed file with its words and labels in their languages; see :func:`load_template`."""
+    """Make a template of a parsed file, in the given languages; see :func:`load_template`."""
     for line, problem in file.find_refused():
         raise TemplateError(f"{file.path}:{line}: {problem}")
     words, missing_words = file.pick_words(language_tag)

@@ -87,14 +87,14 @@ def _float32(value: float) -> float:
 
 
 def write_record_line(record: Record) -> str:
-    """A record as one line of JSON; fields at their defaults are left out."""
+    """Encode a record as one line of JSON; leave out fields at their defaults."""
     return json.dumps(
         _record_values(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
 
 
 def write_unscored_line(row: UnscoredRow) -> str:
-    """A row without an answer as one line of JSON."""
+    """Encode a row without an answer as one line of JSON."""
     values = {"error": row.error, "record": _record_values(row.record)}
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 

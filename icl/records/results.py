@@ -136,7 +136,7 @@ class ConditionResult:
         return self.gold_examples()
 
     def gold_examples(self, parser: ParserEntry | None = None) -> list[Example]:
-        """The rows of the records; their targets are gold, as the named parser reads it.
+        """Return the rows of the records with gold, as the named parser reads it, for targets.
 
         Gold differs from the targets of :attr:`rows` where the prompt's target half changes them.
         """
@@ -232,11 +232,11 @@ class ConditionResult:
         )
 
     def right_labels(self, example: Example) -> tuple[str, ...]:
-        """The labels of a row that are right, each by itself; of free text its right answers."""
+        """List the right labels of a row, each by itself; for free text its right answers."""
         return list_right_labels(example.targets, self.set_rule is not None)
 
     def predict(self, record: Record) -> Prediction:
-        """What a record answers by the condition's own parser, or why it answers nothing."""
+        """Read a record's answer by the condition's parser, or say why it has none."""
         row = self.unscored.get(record.id)
         if row is not None and not record.outputs and not record.logprobs:
             labels = tuple(label for _, label, _ in record.shots if label is not None)
@@ -314,11 +314,11 @@ class ConditionResult:
             raise self._missing(error) from error
 
     def gold_example(self, record: Record) -> Example:
-        """The row that a record answers, with the answers that count for its targets."""
+        """Return the row that a record answers, with gold for its targets."""
         return read_gold(self.example(record), self.entry.parser)
 
     def example(self, record: Record) -> Example:
-        """The row that a record answers, as the data has it.
+        """Return the row that a record answers, as the data has it.
 
         Raises:
             StoreError: it is missing from the folder.
@@ -383,7 +383,7 @@ class ConditionResult:
         return name in self.records or name in self.unscored
 
     def record(self, name: str) -> Record:
-        """The record of an example; that of an unscored row holds no answer.
+        """Return the record of an example; that of an unscored row holds no answer.
 
         Raises:
             StoreError: there is none; the message suggests the closest id.
@@ -472,7 +472,7 @@ def find_varying_axes(conditions: Sequence[ConditionResult]) -> list[str]:
 
 
 def find_telling_axes(conditions: Sequence[ConditionResult]) -> list[str]:
-    """The varying axes without keys of a task that tell no two conditions apart beside the others.
+    """List the varying axes; leave out keys of a task that the other axes make superfluous.
 
     For places with room for few of them; a table with room shows all.
     """

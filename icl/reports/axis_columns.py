@@ -20,14 +20,14 @@ LEAST_WIDTH = 4
 
 
 def find_table_axes(rows: Sequence[ConditionResult]) -> list[str]:
-    """The axes that vary, those included that the first row does not have, and the shots always."""
+    """List the axes that vary, those absent from some rows too, and always the shots."""
     axes = dict.fromkeys(axis for row in rows for axis in row.axes)
     shown = {*find_varying_axes(rows), "shots"}
     return [axis for axis in axes if axis in shown]
 
 
 def break_title(axis: str) -> str:
-    """An axis as the head of a narrow column: a line for each part of a key.
+    """Break a task's key after its first dot, for the head of a narrow column.
 
     >>> break_title("sampling.max_tokens").split()
     ['sampling.', 'max_tokens']

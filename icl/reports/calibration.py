@@ -109,7 +109,7 @@ def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
 
 
 def _ece_table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
-    """Expected calibration error of each condition and calibrator beside that of chance alone."""
+    """Tabulate calibration errors (ECE) by condition and calibrator, with those of chance alone."""
     from rich import box
     from rich.table import Table
 

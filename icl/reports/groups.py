@@ -21,7 +21,7 @@ __all__ = ["Group", "Row", "orient_score", "group_conditions", "title_score"]
 
 
 def title_score(name: str, scores: Iterable[Score] = ()) -> str:
-    """A score's name as a table calls it: ``acc``, ``chrF++``, ``acc+batch``, ``acc (text)``.
+    """Return a score's title in tables: ``acc``, ``chrF++``, ``acc+batch``, ``acc (text)``.
 
     >>> title_score("accuracy+batch"), title_score("chrf@text")
     ('acc+batch', 'chrF++ (text)')
@@ -160,7 +160,7 @@ def group_conditions(run: Run) -> list[Group]:
 
 
 def _named(row: Row, words: Mapping[str, str], telling: Set[str]) -> Row:
-    """The row with its words, and a name, of those that tell it apart, to stand in a sentence."""
+    """Return the row with its words, and a name for sentences from those that distinguish it."""
     said = {axis: word for axis, word in words.items() if axis in telling}
     if said.get("shots") == "0":
         said["shots"] = "no shots"

@@ -104,7 +104,7 @@ def note_fallbacks(rows: Sequence[ConditionResult]) -> Iterator[str]:
 
 
 def name_settings(rows: Sequence[ConditionResult], name: str) -> dict[str, str]:
-    """Settings of the scores of one name -> whose they are, in brackets; "" where all are alike.
+    """Map the settings of one score to their conditions, in brackets; to "" if all are alike.
 
     BLEU of Japanese and of German are counted by two tokenizers, and are no one measure.
     """
@@ -132,7 +132,7 @@ def _few(words: Sequence[str]) -> str:
 
 
 def note_gold(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """That answers are held against what the data says, and not against what the prompt shows."""
+    """Yield a note if gold is the data's answer although the prompt shows it changed."""
     count = sum(bool(row.raw_gold) for row in rows)
     if count:
         yield (

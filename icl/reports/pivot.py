@@ -267,7 +267,7 @@ def _averaged(places: Sequence[PivotCell], axes: tuple[str, str]) -> tuple[str, 
 
 
 def lay_out_pivot(made: Pivot) -> Grid:
-    """The pivot as a table of text."""
+    """Lay out a pivot as a table of text with its notes."""
     scores = [score for one in made.places for score in one.scores]
     called = title_metric(made.metric, scores)
     title = f"{made.task} · {called} by {made.rows}"

@@ -82,9 +82,9 @@ def format_count(value: float) -> str:
 
 
 def title_metric(name: str, scores: Iterable[Score] = ()) -> str:
-    """The short column title of a metric, ``name@parser`` included.
+    """Return the short column title of a metric, ``name@parser`` included.
 
-    ``scores`` are those that stand under it: some options change what a metric is called.
+    ``scores`` are those of the column: some options change the title of a metric.
     """
     read = ScoreName.of(name, "model")
     if read.calibrator and not read.way:
@@ -97,7 +97,7 @@ def title_metric(name: str, scores: Iterable[Score] = ()) -> str:
 
 
 def all_scores(rows: Sequence[ConditionResult]) -> list[Score]:
-    """The scores of all conditions."""
+    """List the scores of all conditions."""
     return [score for row in rows for score in row.scores]
 
 
@@ -200,9 +200,9 @@ def _width(columns: Sequence[_Column]) -> int:
 
 
 def _spare(columns: Sequence[_Column], telling: Set[str]) -> list[_Column]:
-    """What a table can do without, the least needed first.
+    """List the columns that a table can drop, the least needed first.
 
-    Keys that tell no two rows apart beside the ``telling`` axes go behind what a run has cost.
+    The columns of a run's cost come first, then the axes that are not among ``telling``.
     """
     found = [one for title in COST for one in columns if one.title == title]
     found += [one for one in reversed(columns) if one.axis and one.axis not in telling]

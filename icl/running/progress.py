@@ -83,7 +83,7 @@ class Progress:
             self.say(f"note: {text}")
 
     def begin(self, name: str, done: int, total: int) -> None:
-        """A condition begins, ``done`` of its ``total`` examples being there already."""
+        """Start the display of a condition, ``done`` of whose ``total`` examples exist already."""
         name = clean(name)  # the bar lays it out by itself
         self._name, self._done, self._total, self._tokens = name, done, total, 0
         self._began = self._spoke = time.monotonic()

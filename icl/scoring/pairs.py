@@ -109,8 +109,9 @@ def find_shared_axes(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
 
 
 def find_own_keys(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
-    """The keys of a task that say something of one alone, as those of a pool where there are no
-    shots: they tell several such pairs apart.
+    """Return the keys of a task that only one of two conditions has.
+
+    For example, only a condition with shots has a pool. These keys distinguish several such pairs.
     """
     one, two = a.settings, b.settings
     names = [*one, *(name for name in two if name not in one)]
@@ -119,7 +120,7 @@ def find_own_keys(a: ConditionResult, b: ConditionResult) -> dict[str, str]:
 
 
 def name_apart(condition: ConditionResult, where: Mapping[str, str]) -> str:
-    """The words of a condition that the settings shared leave open; empty where they name all."""
+    """Name a condition by the axes that are not in ``where``; empty if all are in it."""
     return join_axes({a: word for a, word in condition.axes.items() if a not in where})
 
 
@@ -210,7 +211,7 @@ def find_calibrator(score: str) -> str | None:
 def pick_metrics(
     condition: ConditionResult, asked: Asked = None, beside: Sequence[ConditionResult] = ()
 ) -> list[tuple[str, Metric]]:
-    """The metrics asked for, else the first of the task that is no outside program.
+    """Return the requested metrics, else the task's first that is no external program.
 
     A metric that this condition's task lacks while that of one ``beside`` it has it is left out:
     macro-F1 of labels is not to be had of the translations in the same run.

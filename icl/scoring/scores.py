@@ -247,7 +247,7 @@ def parse_calibrator_entry(given: str | Mapping[str, Any]) -> Any:
 
 
 def parse_parser_entry(given: ParserEntry) -> Any:
-    """An entry under ``parser:`` as it is written on one line: a name, or with options.
+    """Parse a one-line entry of ``parser:``: a name, or an entry with options in braces.
 
     >>> parse_parser_entry("{parser: number, match: first}")
     {'parser': 'number', 'match': 'first'}
@@ -338,7 +338,7 @@ def _scores(
 
 
 def _describe_take(condition: ConditionResult) -> str:
-    """What of the signature says which labels of a ranking make a set; empty for one answer."""
+    """Describe for the signature which labels of a ranking form a set; empty for one answer."""
     rule = condition.set_rule
     if rule is None or condition.entry.method != "rank":
         return ""
@@ -346,7 +346,7 @@ def _describe_take(condition: ConditionResult) -> str:
 
 
 def _signed(one: Score, parser: ParserEntry, ranked: bool) -> Score:
-    """A score whose signature holds the options of the parser that read the answers, if any."""
+    """Add the options of the parser that read the answers, if any, to a score's signature."""
     if ranked or isinstance(parser, str):
         return one
     settings = f"{one.settings}|parser:{canonicalize(dict(parser))}"

@@ -106,7 +106,7 @@ def align_stats(
 
 
 def measure_row_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """The mean difference of two systems from one number a row each, from 0 to 1, in percent.
+    """Compare two systems by one number (0 to 1) per row: their mean difference in percent.
 
     Hits (0 and 1 alone on both sides) are compared by McNemar's test, all others by the jackknife;
     a side may also be what a baseline gets of each row, as the share of right answers by chance.
@@ -127,7 +127,7 @@ def measure_row_difference(a: Sequence[float], b: Sequence[float]) -> Difference
 
 
 def measure_difference(a: Stats, b: Stats, level: float = 0.95, seed: int = 0) -> Difference:
-    """The difference with the test that fits, and the interval of the same test.
+    """Compute the difference of two scores by the test that fits, with that test's interval.
 
     McNemar's for proportions, else that of the jackknife's pseudo-values. Where no interval would
     hold, p is from approximate randomization, and the test says why there is no interval.

@@ -27,7 +27,7 @@ class WrongCase:
 
 
 def score_if_wrong(condition: ConditionResult) -> WrongCase | None:
-    """The first metric of a condition with its unscored rows counted as wrong.
+    """Compute a condition's first metric with its unscored rows counted as wrong.
 
     None where every row has an answer, or the metric is not defined, is a judge's or that of an
     outside program.

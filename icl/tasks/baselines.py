@@ -63,7 +63,7 @@ class ChanceMetric(Metric, Protocol):
     """A metric that says what drawing one of the answers there are would have on average."""
 
     def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
-        """Expected statistics of each example, whose labels are given.
+        """Compute each example's expected statistics for an answer drawn from its ``labels``.
 
         The signature begins with ``chance|``.
 
@@ -83,7 +83,7 @@ class BaselineStats:
     """Answers that tied for ``majority``; rows in which the shots' votes tied for ``vote``."""
 
     def score(self) -> Score:
-        """The score with its interval; chance is exact, so it has none, and n is 0."""
+        """Compute the score and its interval; chance is exact, so it has none, and n is 0."""
         if self.name.role == "chance":
             return score_chance(self.name, self.stats)
         return replace(score(str(self.name), self.stats, "baseline"), tied=self.tied)
@@ -181,7 +181,7 @@ def expect(metric: Metric, answers: Alternatives, examples: Sequence[Example]) -
 
 
 def _mean_over_systems(made: Stats, systems: Sequence[Rows]) -> Stats:
-    """The mean of the scores of several systems, each given by its rows of ``made``.
+    """Average the scores of several systems, each given by its rows of ``made``.
 
     Columns that are the same in several systems are held once: of 60 constant answers most are.
     """
@@ -241,7 +241,7 @@ def describe_ties(scores: Iterable[Score]) -> list[str]:
 
 
 def score_chance(name: ScoreName, stats: Stats) -> Score:
-    """The score of an even draw on average.
+    """Compute the score of an even draw from its expected statistics.
 
     Exact, so there is no interval, and n is 0: no answer was looked at.
     """
@@ -251,7 +251,7 @@ def score_chance(name: ScoreName, stats: Stats) -> Score:
 
 
 def find_tied(pool_labels: Mapping[str, int]) -> list[str]:
-    """The most frequent labels of the pool, by name: one, unless several are equally frequent.
+    """List the most frequent label of the pool, or all that are equally frequent, by name.
 
     >>> find_tied({"a": 1, "c": 2, "b": 2})
     ['b', 'c']
@@ -261,7 +261,7 @@ def find_tied(pool_labels: Mapping[str, int]) -> list[str]:
 
 
 def majority(examples: Sequence[Example], pool_labels: Mapping[str, int]) -> Alternatives:
-    """The most frequent label of the pool for every example; several where they tie.
+    """Answer every example with the most frequent label of the pool; several where they tie.
 
     Args:
         examples: the rows that are answered.
@@ -280,7 +280,7 @@ def _answer_all(examples: Sequence[Example], answers: Sequence[str]) -> Alternat
 
 
 def find_best_sets(metric: Metric, pool_labels: Mapping[str, int]) -> list[str]:
-    """The sets of labels that a metric likes best as the answer to every row of the pool.
+    """Find the sets of labels that score best as the answer to every row of the pool.
 
     Every set that the pool has is tried; of more than 200 different ones the most frequent 200.
 
@@ -301,7 +301,7 @@ def find_best_sets(metric: Metric, pool_labels: Mapping[str, int]) -> list[str]:
 
 
 def vote(predictions: Sequence[Prediction]) -> Alternatives | None:
-    """The most frequent label among the shots of each prediction; several where they tie.
+    """Answer with the most frequent label among each prediction's shots; several where they tie.
 
     Of equally frequent labels the one with the higher sum of retrieval scores wins, where
     there are any. A prediction without shots gets no value, and counts as wrong; None is returned
@@ -381,7 +381,7 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
 
 
 def _most_voted(prediction: Prediction) -> list[str]:
-    """The labels that have most votes and support, in the order of the shots."""
+    """List the labels with most votes and, of those, most support, in the order of the shots."""
     votes = Counter(prediction.shot_labels)
     support: dict[str, float] = dict.fromkeys(votes, 0.0)
     # Selectors without retrieval scores leave shot_scores empty or None.

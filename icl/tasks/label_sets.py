@@ -40,7 +40,7 @@ class SetRule:
     """Of a ranking: the share of the labels' probability above which a label is taken."""
 
     def read(self, output: str, parser: ParserEntry, choices: Sequence[Choice]) -> str:
-        """The labels that an output lists, each read by a parser, in normal form.
+        """Read the labels that an output lists, each by a parser; return their normal form.
 
         Its first line counts, unless lines are what separates labels.
 
@@ -56,7 +56,7 @@ class SetRule:
         return write_labels(read(one, choices) for one in split_labels(answer, self.separator))
 
     def take(self, scores: Sequence[float], labels: Sequence[str]) -> str:
-        """The labels that a ranking takes, in normal form; of equals the first."""
+        """Return the labels that a ranking takes, in normal form; of equals the first."""
         if self.above is not None:
             shares = label_shares(scores)
             named = zip(shares, labels, strict=True)
@@ -84,7 +84,7 @@ def count_mean_labels(pool_labels: Mapping[str, int]) -> float:
 
 
 def choose_threshold(rows: Sequence[Sequence[float]], pool_labels: Mapping[str, int]) -> float:
-    """The share above which labels are taken, so that rows get as many as pool rows have.
+    """Choose the share above which labels are taken so that rows get as many as pool rows have.
 
     Args:
         rows: log-probabilities of the labels, a row an example.
@@ -107,7 +107,7 @@ def make_rule(
     rows: Sequence[Sequence[float]],
     pool_labels: Mapping[str, int],
 ) -> SetRule:
-    """The rule of a condition, whose threshold is chosen where the pool is to choose it.
+    """Make the rule of a condition; choose its threshold if ``take`` is the pool.
 
     A single row says too little to choose a threshold by: it gets as many labels as pool rows
     have on average, rounded.

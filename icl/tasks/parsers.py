@@ -152,7 +152,7 @@ def fields(output: str, choices: Sequence[Choice] = ()) -> str:
 
 
 def fold(string: str) -> str:
-    """A text as labels are compared: white space, outer quotes, final punctuation, case, NFC.
+    """Normalise white space, outer quotes, final punctuation, case and NFC to compare labels.
 
     >>> fold(' "Set  Alarm". ')
     'set alarm'

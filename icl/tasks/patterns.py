@@ -66,7 +66,7 @@ def _made(text: str, where: str) -> Parser:
 
 
 def parser_name(entry: ParserEntry) -> str:
-    """What scores and tables call a parser: its ``name``, or the registered one.
+    """Return the name of a parser in scores and tables: its ``name``, or the registered one.
 
     >>> parser_name("label"), parser_name({"parser": "regex", "pattern": "x", "name": "final"})
     ('label', 'final')
@@ -194,7 +194,7 @@ class JSONParser:
 
 
 def _first_json(answer: str) -> Any:
-    """The first JSON object or list that a text holds; all of the text where that is JSON."""
+    """Parse the first JSON object or list in a text, or all of the text where that is JSON."""
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     try:
         return decoder.decode(answer)

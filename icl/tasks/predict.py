@@ -17,7 +17,7 @@ __all__ = ["predict", "read_gold"]
 def predict(
     record: Record, choices: Sequence[Choice], parser: ParserEntry, rule: SetRule | None = None
 ) -> Prediction:
-    """What a record answers: the likeliest choice, or the generated text as a parser reads it.
+    """Find the answer of a record: the likeliest choice, or the parsed generated text.
 
     Of equally probable choices the first is taken. Of several outputs the most frequent value is
     taken, of equally frequent ones the first; outputs that cannot be parsed do not count.
@@ -58,10 +58,10 @@ def predict(
 
 
 def read_gold(example: Example, parser: ParserEntry) -> Example:
-    """The example with the answers that count for its targets, which stand in the row as they are.
+    """Return the example with gold, the answers that count as right, for its targets.
 
-    Where the prompt's target half changes the targets, gold is what it makes of them, read by the
-    parser that reads the model's answers; as it stands, where that cannot read it.
+    If the prompt's target half changes the targets, gold is the changed text as the model's parser
+    reads it, or all of the text if that parser cannot read it.
 
     >>> read_gold(Example("1", {}, ("6 / 2 #### 3",), gold_texts=("3",)), "first_line").targets
     ('3',)
@@ -80,7 +80,7 @@ def read_gold(example: Example, parser: ParserEntry) -> Example:
 def _read(
     output: Output, parser: ParserEntry, choices: Sequence[Choice], rule: SetRule | None
 ) -> str:
-    """The answer in an output; what ends inside its reasoning, or refuses to, has none."""
+    """Read the answer in an output; refuse one cut off in its reasoning, refused or filtered."""
     if output.finish == "reasoning":
         raise ParseError(
             f"the reasoning did not end within {output.output_tokens} tokens; raise max_tokens, or "

@@ -55,7 +55,7 @@ def _cell(text: str) -> str:
 
 
 def _baseline_cell(row: Row, role: str) -> str:
-    """The value of a baseline, and what tied behind it."""
+    """Format the value of a baseline, followed by what tied."""
     said = format_number(row.baseline(role))
     tied = [describe_tie(s) for s in row.baselines() if ScoreName.of_score(s).role == role]
     return f"{said} ({tied[0]})" if any(tied) else said

@@ -24,7 +24,7 @@ FILTERED = ("content_filter", "safety")
 
 
 def read_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """What is needed of one answer, as plain JSON.
+    """Extract text, reasoning, finish, stop reason and refusal of an answer, as plain JSON.
 
     Raises:
         TemporaryError: it is no text, or an error.
@@ -134,7 +134,7 @@ class AnswerReader:
         return isinstance(self._stream, ThinkingStream) and self._stream.inside
 
     def _begin(self) -> TextStream | ThinkingStream | None:
-        """The stream that the first pieces ask for; None where they could be of either kind."""
+        """Choose the stream that fits the first pieces; None while they may become either kind."""
         if self._opened is not None:
             return self._thinking(self._opened, True)
         if self._named:
@@ -148,7 +148,7 @@ class AnswerReader:
         return self._plain()
 
     def _find_lone(self) -> Delimiters | None:
-        """The block that is closed in a text and opened nowhere: the chat template opened it."""
+        """Find a block that the text closes without opening it, since the chat template did."""
         whole = "".join(self._pieces)
         return next((block for block in self._blocks if block.close in whole), None)
 

@@ -53,7 +53,7 @@ def apply_extra(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, 
 
 
 def list_top(choice: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The likeliest first tokens in the form of chats: ``token``, ``logprob``, ``bytes``.
+    """List the likeliest first tokens in the form of chats: ``token``, ``logprob``, ``bytes``.
 
     Servers write the older form (a mapping of texts) or the newer one, on either route; empty
     where the answer holds neither.

@@ -256,7 +256,7 @@ class OpenAIEngine:
     def generate_rows(
         self, prompts: Sequence[Prompt], sampling: Sampling
     ) -> Iterator[tuple[int, Output | RowFailure]]:
-        """Outputs as the server finishes them; a prompt that it cannot answer has a failure.
+        """Yield each output as the server finishes it; a failure for a prompt it cannot answer.
 
         Raises:
             IclError: as :meth:`generate`, where it concerns more than one prompt.

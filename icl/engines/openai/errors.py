@@ -162,7 +162,7 @@ def read_message(asked: ServerAddress, response: httpx.Response) -> str:
 def make_refusal(
     asked: ServerAddress, response: httpx.Response, body: Mapping[str, Any] | None = None
 ) -> Exception:
-    """The exception for an answer that is not 200; ``body`` is what was sent."""
+    """Make the exception for a response that is not 200; ``body`` is that of the request."""
     status, said = response.status_code, read_message(asked, response)
     quota = "insufficient_quota" in response.text
     if (status in AGAIN or status >= 500) and status not in NEVER and not quota:
@@ -176,7 +176,7 @@ def make_refusal(
 def make_refusal_within(
     asked: ServerAddress, response: httpx.Response, error: Any, body: Mapping[str, Any] | None
 ) -> Exception:
-    """The exception for an error in an answer whose status is 200, as proxies send it."""
+    """Make the exception for an error inside a response of status 200, as proxies send it."""
     import httpx
 
     status = _read_status(error)
@@ -187,7 +187,7 @@ def make_refusal_within(
 
 
 def make_error_of(where: str, error: Any) -> TemporaryError:
-    """What a server says within an answer or a stream, as a failure that may mend."""
+    """Make a temporary failure of the error that a server reports in an answer or a stream."""
     said = error.get("message") if isinstance(error, Mapping) else error
     text = said if isinstance(said, str) else json.dumps(error, ensure_ascii=False, default=str)
     status = _read_status(error)
@@ -197,7 +197,7 @@ def make_error_of(where: str, error: Any) -> TemporaryError:
 
 
 def _read_status(error: Any) -> int | None:
-    """The status that an error within an answer gives itself."""
+    """Return the HTTP status that an error inside an answer names; None without one."""
     for name in ("code", "status"):
         value = error.get(name) if isinstance(error, Mapping) else None
         if str(value).isdecimal() and 400 <= int(str(value)) < 600:

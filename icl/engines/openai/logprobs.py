@@ -199,7 +199,7 @@ Listed: TypeAlias = "list[tuple[str | list[int] | None, float]]"
 
 
 def read_top(data: Any) -> Listed:
-    """The likeliest first tokens, each once, of either kind of completion.
+    """Read the likeliest first tokens of either kind of completion, each once.
 
     Raises:
         RowError: the model ended its turn, so that there is no first token.
@@ -226,7 +226,7 @@ def read_top(data: Any) -> Listed:
 
 
 def _told(text: str, told: Any) -> str | list[int] | None:
-    """A token by its text, or by the bytes told where that shows a part of a character."""
+    """Return a token's text; its bytes if the text is unreadable; None without either."""
     if not _unreadable(text):
         return text
     if isinstance(told, list) and told and all(isinstance(one, int) for one in told):
@@ -235,7 +235,7 @@ def _told(text: str, told: Any) -> str | list[int] | None:
 
 
 def make_likely(listed: Listed, chat: bool) -> list[LikelyToken]:
-    """The tokens as they are held against choices; a chat's turn begins without white space."""
+    """Convert tokens to bytes for comparison with choices; in chats strip leading white space."""
     made = []
     for told, value in listed:
         data = told.encode("utf-8", "surrogatepass") if isinstance(told, str) else told

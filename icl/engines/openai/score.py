@@ -30,7 +30,7 @@ Group: TypeAlias = "tuple[Prompt, Mapping[str, list[int]]]"
 def score_groups(
     backend: Backend, groups: Sequence[Group], ways: AbstractSet[str], lenient: bool = False
 ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
-    """The scores of all choices of a prompt when the last of them is there.
+    """Score all choices of each prompt; yield its scores when the last of them has arrived.
 
     ``ways`` are how the groups are ranked; choices that only generation answers are refused. With
     ``lenient`` a group that cannot be scored has a failure for each choice, and the others go on.

@@ -31,7 +31,7 @@ def looks_streamed(body: bytes) -> bool:
 async def joined(
     chunks: AsyncIterator[bytes], hear: Callable[[str], None], charset: str | None = None
 ) -> dict[str, Any]:
-    """The whole answer of one choice; ``hear`` is told its text as it comes.
+    """Join a stream into the whole answer of one choice; pass its text to ``hear`` as it comes.
 
     ``charset`` is what the header names; it is used for bytes alone that are no UTF-8.
 
@@ -58,7 +58,7 @@ class _EventReader:
         """Data lines of an event that is not whole JSON yet."""
 
     def push(self, chunk: bytes) -> Iterator[str]:
-        """The data of the events that are whole now."""
+        """Decode a chunk; yield the data of each event that it completes."""
         self._rest += self._text(chunk, False)
         half = "\r" if self._rest.endswith("\r") else ""  # it may be the half of a line end
         *lines, rest = _LINE_END.split(self._rest.removesuffix(half))
@@ -67,7 +67,7 @@ class _EventReader:
             yield from self._line(line)
 
     def close(self) -> Iterator[str]:
-        """The data of an event whose end never came, as servers leave out the last blank line."""
+        """Yield the data of a last event without its blank line, which some servers leave out."""
         self._rest += self._text(b"", True)
         for line in (*_LINE_END.split(self._rest), ""):
             yield from self._line(line)
@@ -152,7 +152,7 @@ class _JoinedAnswer:
             self._hear(piece)
 
     def whole(self) -> dict[str, Any]:
-        """The answer.
+        """Return the joined answer in the form of a response that was not streamed.
 
         Raises:
             TemporaryError: the stream ended before it.

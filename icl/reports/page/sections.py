@@ -136,7 +136,7 @@ class Section:
         return self.title(best.primary.name) if best and best.primary else "score"
 
     def title(self, name: str) -> str:
-        """What the table calls the scores of a name."""
+        """Return the table's title for the scores of a name."""
         return title_score(name, [one for row in self.group.rows for one in row.scores.values()])
 
     @property
@@ -407,7 +407,7 @@ def _error(row: Row, one: ScoredAnswer) -> Exhibit:
 
 
 def _said(row: Row, one: ScoredAnswer, most: int) -> tuple[list[Bar], list[str]]:
-    """The likeliest choices and the right one, or the texts that were written."""
+    """Return bars of the likeliest choices and the right one, or the generated texts."""
     record, targets = one.record, row.condition.right_labels(one.example)
     if not record.logprobs:
         return [], [shorten_middle(output.text, TEXT_CHARS) for output in record.outputs[:3]]

@@ -27,7 +27,7 @@ class ConditionAnswers:
     predictions: Sequence[Prediction]
 
     def labels(self, answer: str | None) -> tuple[str, ...]:
-        """The labels of an answer: itself, or those of a set; none of what was not parsed."""
+        """List the labels of an answer: itself, or those of a set; none if it was not parsed."""
         given = [] if answer is None else [answer]
         return list_right_labels(given, self.condition.set_rule is not None)
 
