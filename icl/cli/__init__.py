@@ -37,7 +37,7 @@ class _StopKey:
 
 
 def main() -> None:
-    """Entry point: an expected error is one line and exit code 2, never a traceback."""
+    """Run the command line; print an expected error as one line and exit with code 2."""
     key, before = _StopKey(), signal.getsignal(signal.SIGINT)
     listening = before is signal.default_int_handler  # else somebody else sees to it
     hook = sys.unraisablehook

@@ -41,7 +41,7 @@ class BoundedRegex:
             ) from error
 
     def has_group(self, group: int | str) -> bool:
-        """Whether a match has the group, by number or name; 0 is the whole."""
+        """Return whether a match has the group, by number or name; 0 is the whole."""
         if isinstance(group, str):
             return group in self._made.groupindex
         return (

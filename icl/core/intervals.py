@@ -91,7 +91,7 @@ def make_pseudo_values(value: Callable[[Floats], float | None], rows: Floats) ->
 
 
 def bound_share(value: float, pseudo: Floats, level: float) -> IntervalEnds:
-    """Wilson's interval of a score from 0 to 1, with the dispersion of its pseudo-values.
+    """Compute Wilson's interval of a score from 0 to 1, by the spread of its pseudo-values.
 
     Where all rows are at 0, or all at 1, it is as wide as for hits and misses. For values all
     alike in between nothing can be said; the caller asks :func:`is_constant` first.
@@ -110,26 +110,26 @@ def bound_share(value: float, pseudo: Floats, level: float) -> IntervalEnds:
 
 
 def bound_ratio(value: float, pseudo: Floats, level: float) -> IntervalEnds:
-    """Student's interval of a score above 0 without upper end, on the scale of its logarithm."""
+    """Compute Student's interval of a score above 0 without upper end, on a logarithmic scale."""
     reach = _quantile(_degrees(pseudo), level) * _error(pseudo) / value
     return IntervalEnds(value * math.exp(-reach), value * math.exp(reach))
 
 
 def bound_mean(value: float, pseudo: Floats, level: float) -> IntervalEnds:
-    """Student's interval of a score without ends."""
+    """Compute Student's interval of a score without ends."""
     reach = _quantile(_degrees(pseudo), level) * _error(pseudo)
     return IntervalEnds(value - reach, value + reach)
 
 
 def measure_mean_difference(pseudo: Floats, level: float) -> DifferenceEnds:
-    """Student's test and interval of a difference of scores without ends; not all alike."""
+    """Compute Student's interval and p of a difference of scores without ends; not all alike."""
     value, error, df = float(pseudo.mean()), _error(pseudo), _degrees(pseudo)
     reach = _quantile(df, level) * error
     return DifferenceEnds(value - reach, value + reach, find_tail(value / error, df))
 
 
 def measure_share_difference(pseudo: Floats, level: float) -> DifferenceEnds:
-    """Tango's test and interval of a paired difference of scores from 0 to 1.
+    """Compute Tango's interval and p of a paired difference of scores from 0 to 1.
 
     Gains and losses of the rows stand for pairs that only one side hits. ``p`` and the interval
     are of one statistic, so that p is below ``1 - level`` exactly where the interval leaves zero
@@ -153,7 +153,7 @@ def measure_share_difference(pseudo: Floats, level: float) -> DifferenceEnds:
 def tango(
     gained: float, lost: float, n: int, critical: float, dispersion: float = 1.0
 ) -> tuple[float, float]:
-    """Tango's score interval of ``(gained - lost) / n``, a paired difference of proportions.
+    """Compute Tango's score interval of ``(gained - lost) / n``, a difference of paired shares.
 
     Source: Tango 1998, Statistics in Medicine 17:891-908. It leaves zero out exactly where
     ``abs(gained - lost) / sqrt(dispersion * (gained + lost))`` is above ``critical``.
@@ -181,7 +181,7 @@ def tango(
 
 
 def find_spread_bounds(values: Floats, level: float = 0.95) -> IntervalEnds:
-    """Interval of a standard deviation by chi-square, with the degrees of freedom that hold."""
+    """Compute the interval of a standard deviation by chi-square, allowing for kurtosis."""
     from scipy.special import chdtri
 
     df, spread = _degrees(values), float(values.std(ddof=1))
@@ -193,14 +193,14 @@ def find_spread_bounds(values: Floats, level: float = 0.95) -> IntervalEnds:
 
 
 def find_tail(t: float, df: float) -> float:
-    """Two-sided p of Student's t."""
+    """Compute the two-sided p of Student's t."""
     from scipy.special import stdtr
 
     return min(1.0, 2 * float(stdtr(df, -abs(t))))
 
 
 def is_constant(values: Floats) -> bool:
-    """Whether numbers are all alike but for rounding."""
+    """Return whether numbers are all alike but for rounding."""
     return bool(np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())))
 
 
@@ -215,7 +215,7 @@ def _quantile(df: float, level: float) -> float:
 
 
 def _degrees(values: Floats) -> float:
-    """Degrees of freedom of the variance of numbers with their kurtosis; n - 1 at most."""
+    """Compute the degrees of freedom of numbers' variance by their kurtosis; n - 1 at most."""
     apart = values - values.mean()
     square = float((apart**2).mean())
     kurtosis = float((apart**4).mean()) / square**2 if square else 1.0

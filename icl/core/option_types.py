@@ -63,7 +63,7 @@ def explain_misfit_option(made: type, options: Mapping[str, Any]) -> str | None:
 
 @cache
 def _adapters(made: type) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
-    """Field -> its type and what checks it.
+    """Map each field to its type and to the adapter that checks its values.
 
     Left out are types that a file cannot name, such as a class of the plug-in's own, and those that
     only a type checker can see.
@@ -92,7 +92,7 @@ def _hint_of(made: type, name: str) -> Any:
 
 
 def _is_plain(hint: Any) -> bool:
-    """Whether a type is made of those that YAML has."""
+    """Return whether a type is made of those that YAML has."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is None:
         return hint in _WORDS or hint is ...

@@ -159,7 +159,7 @@ def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def interval(stats: Stats, level: float = 0.95) -> Interval:
-    """Confidence interval of a metric on its scale from 0 to 100.
+    """Compute the confidence interval of a metric on its scale from 0 to 100.
 
     Wilson's for proportions, else one from the jackknife by the scale of the metric. There is
     none where it would not cover what it says: with fewer rows than ``min_rows``, where the metric

@@ -87,7 +87,7 @@ Namer = Callable[[Any, str], Any]
 
 
 def _label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, Namer]:
-    """Column -> what names its class labels, as the library datasets keeps them in a file."""
+    """Map columns to what names their class labels, as the library datasets notes it in files."""
     try:
         about = json.loads((metadata or {}).get(b"huggingface", b"{}"))
     except ValueError:

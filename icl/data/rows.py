@@ -369,7 +369,7 @@ def _parts(
     layout: _Layout,
     values: Mapping[str, JSON],
 ) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
-    """Fields, targets and gold; the answer's column is always a field, for the target half."""
+    """Split a row into fields, targets and gold; the answer's column is always a field."""
     columns = dict(layout.fields) or {name: name for name in row if name not in layout.hidden}
     gold: list[str] = []
     targets: tuple[str, ...] = ()
@@ -399,7 +399,7 @@ def _parts(
 
 
 def _gold(columns: Mapping[str, str], answer: str, layout: _Layout) -> list[str]:
-    """Fields that give the answer away: its column, or those that its expression reads."""
+    """List fields that give the answer away: its column, or those that its expression reads."""
     if not is_expression(answer):
         roots = {answer, answer.partition(".")[0]}
         return [name for name, source in columns.items() if source in roots]
@@ -415,7 +415,7 @@ def _gold(columns: Mapping[str, str], answer: str, layout: _Layout) -> list[str]
 
 
 def is_chat(values: list[Any]) -> bool:
-    """Whether the values are chat turns: objects with ``role`` and ``content``."""
+    """Return whether the values are chat turns: objects with ``role`` and ``content``."""
     return len(values) > 0 and all(
         isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in values
     )

@@ -39,7 +39,7 @@ Quoting = Literal["minimal", "none"]
 
 
 def is_expression(text: str | None) -> bool:
-    """Whether a key holds an expression in ``{{ }}``, and no name of a column.
+    """Return whether a text is an expression in ``{{ }}``, and not the name of a column.
 
     >>> is_expression("{{ answer | trim }}"), is_expression("answer"), is_expression(None)
     (True, False, False)

@@ -46,7 +46,7 @@ def read_jsonl(spec: DataSpec) -> Iterator[Example]:
 
 @register("format", "json")
 def read_json(spec: DataSpec) -> Iterator[Example]:
-    """One JSON file with a list of objects, or an object that holds it at the path ``at``.
+    """Read a JSON file with a list of objects, or an object with that list at the path ``at``.
 
     The file is read whole, since a JSON list cannot be read in part.
 
@@ -316,7 +316,7 @@ def _parts_evenly(lines: Sequence[str], delimiter: str, wanted: int | None) -> b
 
 
 def _looks_quoted(path: Path, spec: DataSpec, between: str) -> bool:
-    """Whether the quotes of a file are all such as a program writes around cells.
+    """Return whether a file's quotes are all such as a program writes around cells.
 
     Those of the first row stand around each cell, or quotes stand only where a cell holds a
     separator, a quote or a line break. Lexicons and treebanks have quotes elsewhere too.

@@ -33,7 +33,10 @@ class TextStream:
         stops: Sequence[str],
         begun: str | None = None,
     ) -> None:
-        """``begun`` is text before the first token; if given, leading white space is dropped."""
+        """Start a stream after the tokens ``tail``.
+
+        ``begun`` is text before the first token; if given, leading white space is dropped.
+        """
         self._decode = decode
         self._stops = tuple(stop for stop in stops if stop)
         self._ids = list(tail)

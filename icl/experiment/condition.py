@@ -128,7 +128,7 @@ class Condition:
         }
 
     def _first_token_identity(self) -> dict[str, JSON]:
-        """How tokens of a chat that are one choice are counted: once, one of them replaced others.
+        """Mark how tokens of a chat that are one choice are counted: summed, formerly replaced.
 
         So numbers of that time are not mixed with those of today.
         """
@@ -176,7 +176,7 @@ class Condition:
         return self.method == "rank" and self.point.task.choice_end != "never"
 
     def set_rule(self, logprobs: Sequence[Sequence[float]]) -> SetRule | None:
-        """How answers with these log-probabilities are read as sets; None where they are none."""
+        """Make the rule that reads answers with these log-probabilities as sets, if they are."""
         if self.task.kind.gold != "set":
             return None
         head, take = self.template.file.head, self.point.task.take
@@ -376,7 +376,7 @@ def build(point: Point, loader: Loader) -> Condition:
 
 
 def teach_rows(template: Template, rows: list[Example]) -> tuple[list[Example], int]:
-    """Rows with their gold as the prompt shows it, and how many cannot be shown so.
+    """Return rows with gold as the prompt shows it, and the number that cannot be shown so.
 
     A target half may read what only the shots have, such as a reasoning written for them; the
     targets of other rows are then their gold as they are.

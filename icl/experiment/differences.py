@@ -111,7 +111,7 @@ def find_differences(
 
 
 def _flatten_entry(entry: TaskEntry) -> dict[str, Any]:
-    """Every key of an entry with its value, the keys of a block below the block's own."""
+    """Map every key of an entry to its value; keys inside a block become ``block.key``."""
     made = entry.model_dump(mode="json")
     pool = made.pop("pool")
     flat = _flatten(made, "")

@@ -100,7 +100,7 @@ class StrictEntry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _numbers_are_no_truth(cls, value: Any) -> Any:
-        """``n: yes`` is a truth value to YAML, and would pass for 1."""
+        """Refuse a truth value where a number is needed: YAML reads ``n: yes`` as true."""
         for name, spec in cls.model_fields.items():
             given = value.get(spec.alias or name) if isinstance(value, dict) else None
             kinds = {*_classes(spec.annotation)} if isinstance(given, bool) else set()

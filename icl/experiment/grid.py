@@ -187,7 +187,7 @@ def tell_apart(points: Sequence[Point]) -> list[Point]:
 
 
 def _is_needed(key: str, several: Sequence[Mapping[str, str]], keys: set[str]) -> bool:
-    """Whether two of several sets of axes differ in a key, and in none but keys like it."""
+    """Return whether two of several sets of axes differ in a key, and in none but keys like it."""
     found: dict[str, str] = {}
     for axes in several:
         rest = {a: w for a, w in axes.items() if is_own_axis(a) or a not in keys and a != "entry"}
@@ -197,7 +197,7 @@ def _is_needed(key: str, several: Sequence[Mapping[str, str]], keys: set[str]) -
 
 
 def _is_inert(key: str, point: Point) -> bool:
-    """Whether a key says nothing of a point: what is said of the pool, where there are no shots."""
+    """Return whether a key has no effect on a point: one of the pool, if there are no shots."""
     return key.startswith("pool.") and point.shots.k == 0
 
 

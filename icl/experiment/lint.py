@@ -117,7 +117,7 @@ def _line_meant(message: str, source: str, task: str = "") -> int:
 
 
 def find_template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
-    """(line, text) of what can be told of a template without data."""
+    """Yield (line, text) of each problem that a template shows without data."""
     yield from file.find_refused()
     yield from _spaces(file)
     yield from _stops(file)

@@ -127,7 +127,7 @@ def find_origin(module: str) -> str | None:
 
 @contextmanager
 def pin_files(files: Mapping[str, ModuleFile], base: Path) -> Iterator[None]:
-    """Inside the block, import these files of ``base`` from their saved bytes, and no others."""
+    """Import, inside the block, these files of ``base`` from their saved bytes, and no others."""
     finder = _Finder({file.path: file for file in files.values()}, base.resolve())
     sys.meta_path.insert(0, finder)
     try:

@@ -147,7 +147,7 @@ def read_label_set(answer: str | None, example: str, metric: str) -> frozenset[s
 
 
 def check_chance_labels(labels: Sequence[Sequence[str]]) -> str:
-    """How many labels there are to draw from, as a signature shows it: ``60``, ``2-4``.
+    """Count the labels to draw from, in the form of a signature: ``60``, ``2-4``.
 
     Raises:
         MetricError: an example has none.

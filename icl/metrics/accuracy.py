@@ -34,7 +34,7 @@ class Accuracy:
         return proportion(hits, "accuracy|match:exact")
 
     def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
-        """Rows [right answers / answers there are, 1]: an even draw on average.  # (n, 2)
+        """Compute rows [right answers / possible answers, 1] of an even draw.  # (n, 2)
 
         Any target that is among the labels of its example is a right answer.
 

@@ -31,7 +31,7 @@ class Contains:
     label = "contains"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [hit, 1].  # (n, 2)
+        """Compute rows [hit, 1]: whether the prediction contains a target.  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

@@ -27,7 +27,7 @@ class Jaccard:
     label = "Jaccard"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [index, 1].  # (n, 2)
+        """Compute rows [index, 1], with the index of the most similar target.  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, an example has no target, or an answer
@@ -43,7 +43,7 @@ class Jaccard:
         return mean(values, self.name)
 
     def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
-        """Rows [expected index, 1] where all sets are as likely.  # (n, 2)
+        """Compute rows [expected index, 1] where all sets are equally likely.  # (n, 2)
 
         Raises:
             MetricError: an example has no labels to draw from, or its answer is no set of labels.

@@ -38,7 +38,7 @@ class ValidJSON:
             raise MetricError(f"json_valid: type is {self.type!r}; accepted: {', '.join(_TYPES)}")
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [hit, 1].  # (n, 2)
+        """Compute rows [hit, 1]: whether the prediction is valid JSON.  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target.

@@ -32,7 +32,7 @@ class LabelMicroF1:
     label = "micro-F1"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows of labels in both, said, and wanted.  # (n, 3)
+        """Count each row's labels in both sets, in the answer, and in the target.  # (n, 3)
 
         Raises:
             MetricError: the sequences do not run parallel, an example has no target, or an answer
@@ -75,7 +75,7 @@ class LabelMacroF1:
     label = "macro-F1"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows of each label in both, said, and wanted, a block each.  # (n, 3 * labels)
+        """Count labels in both sets, answer and target, in a block each.  # (n, 3 * labels)
 
         Raises:
             MetricError: the sequences do not run parallel, an example has no target, or an answer

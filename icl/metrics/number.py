@@ -43,7 +43,7 @@ class NumberMatch:
             raise MetricError(f'number: decimal is {self.decimal!r}; accepted: "." and ","')
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [hit, 1].  # (n, 2)
+        """Compute rows [hit, 1]: whether the number equals a target's.  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, or an example has no target, or a

@@ -38,7 +38,7 @@ class PatternMatch:
         self._compiled(("x",))  # refused before anything is scored
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [hit, 1].  # (n, 2)
+        """Compute rows [hit, 1]: whether the pattern is found in the prediction.  # (n, 2)
 
         Raises:
             ConfigError: the pattern works too long on a prediction.

@@ -24,7 +24,7 @@ class SubsetAccuracy:
     label = "subset acc"
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
-        """Rows [hit, 1].  # (n, 2)
+        """Compute rows [hit, 1]: whether the set equals a target.  # (n, 2)
 
         Raises:
             MetricError: the sequences do not run parallel, an example has no target, or an answer
@@ -38,7 +38,7 @@ class SubsetAccuracy:
         return proportion(hits, self.name)
 
     def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
-        """Rows [different right sets / 2 ** labels, 1]: all sets are as likely.  # (n, 2)
+        """Compute rows [right sets / 2 ** labels, 1]: all sets are equally likely.  # (n, 2)
 
         Raises:
             MetricError: an example has no labels to draw from.

@@ -318,7 +318,7 @@ class Sandbox:
 
 
 def _explain_end(name: str, code: int | None) -> str:
-    """Why a child ended that should not have, and what repairs it."""
+    """Explain why a child process ended unexpectedly, and what repairs it."""
     kind = "expression" if name == EXPRESSIONS else "template"
     what = f"the process that renders templates ended with code {code}"
     if code is not None and code > 0:
@@ -416,7 +416,7 @@ def _bound(kind: int, most: int) -> int:
 
 
 def _cpu_allowed() -> float:
-    """Seconds of a processor that this process was given for its whole life."""
+    """Return the seconds of processor time that this process may use in all."""
     import resource
 
     found = [one for one in resource.getrlimit(resource.RLIMIT_CPU) if one >= 0]

@@ -117,7 +117,7 @@ class TemplateHalf:
         return TemplateError(f"{self.where}:{line}: {type(error).__name__}: {join_lines(error)}")
 
     def is_only(self, name: str) -> bool:
-        """Whether the half is this variable and white space around it.
+        """Return whether the half is this variable and white space around it.
 
         >>> TemplateHalf("a.j2", " {{ target }}", 1).is_only("target")
         True
@@ -170,7 +170,7 @@ class TemplateHalf:
         return used if named == reads else None
 
     def lines_of_filter(self, name: str) -> list[int]:
-        """Lines in the file where a filter is used."""
+        """List the lines in the file where a filter is used."""
         found = [node for node in self.tree().find_all(nodes.Filter) if node.name == name]
         return [self.first_line + node.lineno - 1 for node in found]
 
@@ -303,7 +303,7 @@ class RowExpression:
         return sorted(names | {*named} if reads > len(named) else (names - {ROW}) | {*named})
 
     def evaluate(self, row: Mapping[str, JSON], offered: Iterable[str] = ()) -> JSON:
-        """Its value for a row, as plain JSON.
+        """Evaluate the expression for a row, as plain JSON.
 
         Args:
             row: column -> value.

@@ -29,7 +29,7 @@ _OFFERED = 100
 
 @cache
 def _sandbox() -> Sandbox:
-    """One process for all data sets, started at the first expression."""
+    """Start one process for the expressions of all data sets, at the first call."""
     made = Sandbox(_LIMITS)
     atexit.register(made.close)
     return made

@@ -262,7 +262,7 @@ class Template:
         return self._render(self.file.target, example, values)
 
     def find_fallbacks(self, examples: Iterable[Example]) -> tuple[str, ...]:
-        """Those of the words and labels from the fallback language that these rows lead to.
+        """List the words and labels of the fallback language that these rows need.
 
         Where the row chooses the word, as in ``words[field]``, the whole table stands behind the
         template, and only words that some field of a row names are read.

@@ -114,7 +114,7 @@ class TemplateFile:
         return [half for half in every if half is not None]
 
     def find_refused(self) -> list[tuple[int, str]]:
-        """(line, text) of filters that Jinja knows and a prompt may not use."""
+        """List (line, text) of filters that Jinja knows and a prompt may not use."""
         return [
             (line, NO_TOJSON) for half in self.halves for line in half.lines_of_filter("tojson")
         ]

@@ -379,7 +379,7 @@ class ConditionResult:
         return self.rendering.sent(prompt, self.store.condition().identity.engine)
 
     def holds(self, name: str) -> bool:
-        """Whether there is a record of an example, with an answer or without one."""
+        """Return whether there is a record of an example, with an answer or without one."""
         return name in self.records or name in self.unscored
 
     def record(self, name: str) -> Record:

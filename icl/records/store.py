@@ -311,7 +311,7 @@ class ConditionStore:
             self.replace(UNSCORED, "".join(write_unscored_line(r) + "\n" for r in made.values()))
 
     def unscored(self) -> dict[str, UnscoredRow]:
-        """Rows that had no answer when they were last asked, by id.
+        """Read the rows that had no answer when they were last sent, by id.
 
         Raises:
             StoreError: the file holds something else.

@@ -36,7 +36,7 @@ def break_title(axis: str) -> str:
 
 
 def measure_words(title: str, cells: Sequence[str], most: int = WORD_WIDTH) -> int:
-    """Characters that a column of these words cannot do without, in a table that is too full."""
+    """Measure the least width of a column of these words, in characters, in a crowded table."""
     words = [*title.split(), *(word for cell in cells for word in cell.split())]
     return min(max(map(len, words), default=1), most)
 

@@ -194,5 +194,5 @@ def _model(identity: Mapping[str, object]) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, with what nobody sees drawn as marks."""
+    """Escape a text for HTML, with invisible characters drawn as marks."""
     return escape(clean(text))

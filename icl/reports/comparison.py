@@ -98,7 +98,7 @@ def make_comparison_tables(
 
 
 def render_plain(parts: Iterable[RenderableType], width: int = 80) -> str:
-    """Tables as plain text of at most ``width`` columns."""
+    """Render tables as plain text of at most ``width`` columns."""
     from icl.core.safe_console import SafeConsole
 
     console = SafeConsole(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
@@ -156,7 +156,7 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table
 
 
 def _name(row: Comparison, varying: Sequence[str]) -> str:
-    """Row title; add "mean of N" if the table has no settings columns."""
+    """Return the row's title; add "mean of N" if the table has no settings columns."""
     return row.b if row.pairs == 1 or varying else f"{row.b}, mean of {row.pairs}"
 
 
@@ -230,7 +230,7 @@ def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> s
 
 
 def _needed(rows: Sequence[Comparison]) -> str:
-    """How many examples would do, as far as it can be known; nothing where it cannot."""
+    """Say how many examples would suffice; nothing where that cannot be estimated."""
     found = [row.needed for row in rows if row.needed is not None]
     if not found:
         return ""

@@ -26,7 +26,7 @@ ERROR_CHARS = 120
 
 
 def count_rows(row: ConditionResult, whole: bool = True) -> str:
-    """How many rows were answered: ``198 (2 unscored)``.
+    """Format the number of answered rows: ``198 (2 unscored)``.
 
     ``whole`` says of how many, too, where some were not asked yet: ``40 of 200``.
     """
@@ -37,7 +37,7 @@ def count_rows(row: ConditionResult, whole: bool = True) -> str:
 
 
 def note_unscored(row: ConditionResult) -> Iterator[str]:
-    """Which rows the model gave no answer to, why, and what the score would be were they wrong."""
+    """Yield a note on rows without an answer: how many, why, and the score if they were wrong."""
     if not row.unscored:
         return
     first = next(iter(row.unscored.values()))
@@ -92,7 +92,7 @@ WORDS = 4
 
 
 def note_fallbacks(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """Which words and labels a language lacks, for each locale once."""
+    """Yield the words and labels that a language lacks, once for each locale."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for row in rows:
         if row.entry.fallbacks:

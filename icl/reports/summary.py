@@ -70,7 +70,7 @@ def _asked(group: Group) -> str:
 
 
 def _unfinished(group: Group) -> Iterator[str]:
-    """Conditions with rows that could not be answered, that lack rows, or were not begun."""
+    """Yield sentences on conditions with unanswered or missing rows, or not begun."""
     for row in group.rows:
         yield from (f"{row.name}: {note}." for note in note_unscored(row.condition))
     partly = [row for row in group.rows if row.condition.n_missing]

@@ -108,7 +108,7 @@ def _fact_title(name: str) -> str:
 
 
 def make_tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
-    """One table a task, below it settings and at most ``most`` checks; then the spreads."""
+    """Make one table a task, with settings and at most ``most`` checks below; then the spreads."""
     from icl.core.safe_console import make_text
 
     tasks = dict.fromkeys(condition.entry.task for condition in run.conditions)
@@ -195,7 +195,7 @@ class _Column:
 
 
 def _width(columns: Sequence[_Column]) -> int:
-    """Characters that a table of these columns cannot do without."""
+    """Compute the least width of a table of these columns, in characters."""
     return sum(one.least for one in columns) + len(columns) - 1
 
 

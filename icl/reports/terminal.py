@@ -68,7 +68,7 @@ def _grid_parts(grid: Grid) -> Iterator[RenderableType]:
 
 
 def _appendix_parts(made: Appendix) -> Iterator[RenderableType]:
-    """Templates, prompts and citations one below the other."""
+    """Yield templates, prompts and citations one below the other."""
     from icl.core.safe_console import make_text
 
     parts = [(f"template {one.name} ({one.language})", one.text) for one in made.templates]

@@ -71,7 +71,7 @@ class FailureTally:
             )
 
     def describe(self) -> str:
-        """One line on the rows that failed."""
+        """Describe in one line the rows that failed."""
         first, several = self.rows[0], len(self.rows) > 1
         return (
             f"{len(self.rows)} of {self.n_rows} rows {'are' if several else 'is'} unscored, since "

@@ -138,7 +138,7 @@ class LoadedJudge:
 
 
 def _parser(condition: Condition) -> ParserEntry:
-    """How the outputs that are judged are read."""
+    """Return the parser that reads the outputs to judge."""
     return condition.point.task.parser or condition.task.parser
 
 

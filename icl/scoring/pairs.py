@@ -77,7 +77,7 @@ def _moved(setting: str, a: ConditionResult, b: ConditionResult) -> set[str]:
 
 
 def are_alike(a: ConditionResult, b: ConditionResult, ignored: set[str]) -> bool:
-    """Whether two conditions are equal in all other settings that both of them have.
+    """Return whether two conditions are equal in all other settings that both of them have.
 
     What their entries are called changes no answer, and keeps none apart.
     """
@@ -235,7 +235,7 @@ def pick_metrics(
 def _lacks(
     condition: ConditionResult, entry: str | Mapping[str, Any], beside: Sequence[ConditionResult]
 ) -> bool:
-    """Whether another condition's task has a metric of this name and this one's has not."""
+    """Return whether another condition's task has a metric of this name and this one's has not."""
 
     def has(one: ConditionResult) -> bool:
         return any(make_metric(own)[0] == name for own in one.entry.metrics)

@@ -102,7 +102,7 @@ def reliability(
 
 
 def ece_scores(calibrator: str, stats: Stats) -> tuple[Score, Score, Score]:
-    """ECE with its interval, what chance alone makes of it, and the debiased estimate.
+    """Compute ECE with its interval, that of chance alone, and the debiased estimate.
 
     Args:
         calibrator: as it is called in the names of the scores.
@@ -161,18 +161,18 @@ class _Gaps:
         return float(self.share @ np.abs(self.gap))
 
     def _accuracy(self, times: float) -> npt.NDArray[np.float64]:
-        """Of each bin, were its gap so many times as wide; a bin without one gets its error's."""
+        """Compute each bin's accuracy if its gap, or its error for none, were ``times`` as wide."""
         error = np.sqrt(self.confidence * (1 - self.confidence) / (self.n * self.share))
         gap = np.where(np.abs(self.gap) < _ROUNDING, error, self.gap)
         made: npt.NDArray[np.float64] = np.clip(self.confidence + times * gap, 0, 1)
         return made
 
     def true(self, times: float) -> float:
-        """ECE of all such rows, were the gaps so many times as wide."""
+        """Compute the ECE of all such rows if the gaps were ``times`` as wide."""
         return float(self.share @ np.abs(self._accuracy(times) - self.confidence))
 
     def draw(self, times: float) -> npt.NDArray[np.float64]:
-        """ECE of simulated samples of as many rows.  # (draws,)"""
+        """Simulate samples of as many rows and compute the ECE of each.  # (draws,)"""
         chance = np.random.default_rng(0)
         count = chance.multinomial(self.n, self.share / self.share.sum(), size=DRAWS)
         hits = chance.binomial(count, self._accuracy(times))

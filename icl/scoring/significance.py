@@ -202,7 +202,7 @@ def approximate_randomization(
 
 
 def mcnemar(a: Stats, b: Stats, level: float = 0.95) -> Difference:
-    """McNemar's mid-p test of two proportions on the same rows, with Tango's interval.
+    """Apply McNemar's mid-p test to two proportions on the same rows, with Tango's interval.
 
     Only pairs count in which one side hits and the other misses; under no difference each of the
     two is as likely, so p is binomial. Half of the probability of the observed table counts
@@ -259,7 +259,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 def power(
     a: Stats, b: Stats, points: float = 2.0, level: float = 0.95, chance: float = 0.8
 ) -> tuple[int, int] | None:
-    """Rows needed to see a difference of so many points, from least to most.
+    """Estimate the rows needed to see a difference of ``points``, from least to most.
 
     For proportions they follow from the share of rows in which just one of the two hits (Connett,
     Smith and McHugh 1987), for other metrics from the variance of the difference. The ends are
@@ -314,13 +314,13 @@ def power(
 
 
 def _is_nearly_constant(stats: Stats) -> bool:
-    """Whether fewer than a few rows of a side are not as most of its rows are."""
+    """Return whether fewer than a few rows differ from the most frequent row."""
     _, counts = np.unique(np.round(stats.rows, 9), axis=0, return_counts=True)
     return len(stats.rows) - int(counts.max(initial=0)) < FEW
 
 
 def _pseudo_differences(a: Stats, b: Stats) -> Floats | None:
-    """One difference a row, or a group of rows, whose mean is the difference of the two."""
+    """Compute one difference per row or cluster, whose mean is the difference of the scores."""
     width = a.rows.shape[1]
 
     def difference(row: Rows) -> float | None:
@@ -377,7 +377,7 @@ def _table(a: Stats, b: Stats) -> tuple[int, int, int, int]:
 
 
 def _mid_p(one: int, two: int) -> float:
-    """Two-sided binomial mid-p of ``one`` against ``two``, both as likely."""
+    """Compute the two-sided binomial mid-p of ``one`` against ``two``, both equally likely."""
     n, fewer = one + two, min(one, two)
     if one == two:
         return 1.0

@@ -155,7 +155,7 @@ def list_baselines(
 
 
 def expect(metric: Metric, answers: Alternatives, examples: Sequence[Example]) -> Stats:
-    """Statistics of answers of which some tie: those expected if one of them is drawn.
+    """Compute the statistics of answers that may tie: those expected if one of them is drawn.
 
     Where a score is a mean over rows, each row has the mean over its answers. Where it is not,
     as of F1, it is the mean of the scores of as many systems as answers tie: the first gives

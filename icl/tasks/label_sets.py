@@ -66,7 +66,7 @@ class SetRule:
 
 
 def count_mean_labels(pool_labels: Mapping[str, int]) -> float:
-    """How many labels a row of the pool has on average.
+    """Compute the mean number of labels of a pool row.
 
     >>> count_mean_labels({'["joy"]': 1, '["anger","joy"]': 3})
     1.75

@@ -65,10 +65,10 @@ class AnswerReader:
         prompt: str = "",
         tell: Callable[[StreamPiece], None] | None = None,
     ) -> None:
-        """``blocks``: what may stand around reasoning.
+        """Prepare to read one answer; ``blocks`` are the marks that may enclose reasoning.
 
-        ``named``: it is told that the model reasons, so that a text is held back until a block
-        ends or the text does. ``prompt``: the text sent, which can open a block.
+        ``named``: the model is known to reason, so text is held back until a block ends or the
+        text does. ``prompt``: the text sent, which can open a block.
         """
         self._stops, self._blocks, self._named, self._tell = tuple(stops), blocks, named, tell
         self._opened = next((block for block in blocks if block.inside(prompt)), None)
@@ -100,7 +100,7 @@ class AnswerReader:
         self._feed()
 
     def close(self) -> None:
-        """No more comes."""
+        """End the text; count as reasoning a block that it closes and never opened."""
         lone = None if isinstance(self._stream, ThinkingStream) else self._find_lone()
         if lone is not None:  # what was told as the answer was reasoning
             self._stream, self._given, self._tell = self._thinking(lone, None), 0, None
@@ -110,7 +110,7 @@ class AnswerReader:
         self._give(self._stream.close() if self._stream else "")
 
     def finish(self, row: Mapping[str, Any], asked_stops: bool) -> Finish:
-        """How it ended. Few servers tell a stop string from the end of the text."""
+        """Return how the answer ended. Few servers distinguish a stop from the text's end."""
         told = str(row["finish"] or "").lower()
         if row.get("refusal") or told == "refusal":
             return "refusal"
@@ -125,7 +125,7 @@ class AnswerReader:
         return "stop" if asked_stops and told == "stop" else "end"
 
     def _only_reasoned(self, row: Mapping[str, Any]) -> bool:
-        """Whether an answer that was cut cannot have begun: its block has not ended."""
+        """Return whether an answer was cut before it began, since its reasoning has not ended."""
         return not row["text"] if row["reasoning"] else self._named and self.reasoning is None
 
     @property

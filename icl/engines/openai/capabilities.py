@@ -104,9 +104,9 @@ def _completions(link: Link, model: str, extra: Mapping[str, Any]) -> ServerCapa
 def _top(
     link: Link, asked: Mapping[str, Any], extra: Mapping[str, Any], tops: tuple[int, ...]
 ) -> tuple[int, bool]:
-    """How many of the likeliest tokens are told, and whether their bytes are hidden.
+    """Find how many likeliest tokens the server lists, and whether it hides their bytes.
 
-    Ends with a request without any.
+    If the server refuses every request for them, one without is sent.
     """
     plain = {**asked, "prompt": TEXTS[0]}
     for top in tops:

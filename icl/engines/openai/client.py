@@ -275,11 +275,11 @@ def _read(request: ServerRequest, data: Any) -> Any:
 
 
 def _hear_nothing(piece: str) -> None:
-    """Nobody asked for the pieces of a stream, and the server sent one all the same."""
+    """Ignore a piece of a stream that the server sent without being requested to stream."""
 
 
 def _is_streamed(response: httpx.Response, request: ServerRequest) -> bool:
-    """Whether the answer comes in events; some servers stream unasked, others do not if asked."""
+    """Return whether the answer comes in events; servers may stream or not against the request."""
     kind = response.headers.get("content-type", "").lower()
     if "event-stream" in kind:
         return True

@@ -197,7 +197,7 @@ class OpenAIEngine:
         return self.ranking
 
     def _legible(self, shown: Sequence[str]) -> bool:
-        """Whether first tokens that are parts of characters can be told apart, or are not met."""
+        """Return whether first tokens hold no parts of characters, or distinguishable ones."""
         return not self.backend.facts.hides_bytes or all(c.lstrip()[:1].isascii() for c in shown)
 
     def _heads(self, choices: Sequence[str]) -> list[str]:
@@ -305,7 +305,7 @@ class OpenAIEngine:
     def score_rows(
         self, items: Sequence[tuple[Prompt, str]]
     ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
-        """Log-likelihood of each continuation, or why a prompt's could not be told.
+        """Yield the log-likelihood of each continuation, or a failure for one that has none.
 
         Raises:
             IclError: as :meth:`score`, where it concerns more than one prompt.

@@ -90,7 +90,7 @@ class RowError(EngineError):
 
 
 def concerns_row(error: IclError) -> bool:
-    """Whether other rows may be answered all the same: neither server nor settings are wrong."""
+    """Return whether an error concerns one row alone, and neither the server nor the settings."""
     if isinstance(error, RetryError):
         return error.kind in ("", "slow")
     if isinstance(error, RefusalError):
@@ -125,7 +125,7 @@ class ServerAddress:
 
 
 def describe_row(error: IclError) -> str:
-    """Why a row has no answer, without the way to go on, which every row has in common."""
+    """Say why a row has no answer, without the repair, which is the same for every row."""
     return str(error).removesuffix(f"; {KEPT}")
 
 
@@ -213,7 +213,7 @@ _TURNED_DOWN = re.compile(
 
 
 def _find_parameter(response: httpx.Response, said: str, body: Mapping[str, Any]) -> str | None:
-    """Which part of the body a server does not take, if it says so."""
+    """Find the setting in the body that a server does not accept, if its answer names one."""
     try:
         told = response.json()
     except ValueError:

@@ -35,7 +35,7 @@ def generate_outputs(
     stop: threading.Event | None = None,
     lenient: bool = False,
 ) -> Iterator[tuple[int, Output | RowFailure]]:
-    """All outputs of a prompt when it is answered; cancelled ones last.
+    """Yield each output of a prompt when the prompt is answered; cancelled ones last.
 
     With ``lenient`` a prompt that cannot be answered has one failure, and the others go on.
     """
@@ -189,7 +189,7 @@ def _drawn(sampling: Sampling) -> dict[str, Any]:
 
 
 def _read(wanted: int, data: Any) -> dict[str, Any]:
-    """Texts with their ends, in order, and the tokens of all of them.
+    """Read the answers in order, with their ends, and the token counts of all of them.
 
     Raises:
         TemporaryError: none, too many or doubled ones, or one without text.

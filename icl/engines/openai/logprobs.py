@@ -47,7 +47,7 @@ class Echo:
 
 
 def read_echo(data: Any, shift: int) -> list[list[Any]]:
-    """Tokens and log-probabilities of the text sent, without the token generated after it.
+    """Read tokens and log-probabilities of the text sent, without the token generated after it.
 
     ``shift`` is how many more tokens the server lists than it counts (-1: BOS is not listed).
 

@@ -16,7 +16,7 @@ REASONING = ("thinking", "reasoning", "reasoning_text")
 
 
 def read_content(content: Any) -> tuple[str, str]:
-    """Text and reasoning of a message's content: null, a text, or a list of parts.
+    """Read text and reasoning of a message's content: null, a text, or a list of parts.
 
     >>> read_content([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "A"}])
     ('A', 'hm')

@@ -52,7 +52,7 @@ def score_groups(
 def _echoed(
     backend: Backend, groups: Sequence[Group], lenient: bool
 ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
-    """Each distinct text is echoed once, for all groups that need it.
+    """Score groups by echo; send each distinct text once for all groups that need it.
 
     Requests of one prompt follow each other, so that the server's prefix cache helps.
     """

@@ -24,7 +24,7 @@ _NOTHING = ("", "null")
 
 
 def looks_streamed(body: bytes) -> bool:
-    """Whether a body that claims to be something else is an event stream."""
+    """Return whether a body of another declared type is an event stream."""
     return body.lstrip(b"\xef\xbb\xbf \r\n").startswith((b"data:", b"event:", b":"))
 
 

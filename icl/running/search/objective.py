@@ -51,7 +51,7 @@ class Objective:
         return self.metric.stats(result.predictions(), result.examples)
 
     def pair(self, a: ConditionResult, b: ConditionResult) -> tuple[Stats, Stats]:
-        """Statistics of two conditions on the same rows, made together for a paired test.
+        """Compute the statistics of two conditions on the same rows, for a paired test.
 
         A row that either could not be made to answer is left out of both.
         """

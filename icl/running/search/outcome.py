@@ -189,7 +189,7 @@ def measure_optimism(dev: Score, test: Score, sign: int) -> Optimism | None:
 
 
 def render(found: SearchOutcome, width: int = 80) -> str:
-    """Rungs, test and words as plain text of at most ``width`` columns."""
+    """Render rungs, test and words as plain text of at most ``width`` columns."""
     from icl.core.safe_console import SafeConsole
 
     console = SafeConsole(file=io.StringIO(), width=width, color_system=None, force_terminal=False)

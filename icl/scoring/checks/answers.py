@@ -126,7 +126,7 @@ def make_share_check(hits: Callable[[Prediction], bool], text: str, least: float
 
 
 def unparsed(prediction: Prediction) -> bool:
-    """Whether a parser refused an answer that is there and was finished."""
+    """Return whether a parser refused an answer that exists and was finished."""
     named = ("reasoning", "filter", "refusal")  # told by checks of their own
     return prediction.value is None and prediction.error != EMPTY and prediction.finish not in named
 

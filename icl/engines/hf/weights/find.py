@@ -34,7 +34,7 @@ other threads."""
 
 @contextmanager
 def restrict_fetching(sources: Collection[str]) -> Iterator[None]:
-    """Within the block, fetch only these models from the hub, in all threads."""
+    """Fetch only these models from the hub while the block runs, in all threads."""
     global _fetched
     before, _fetched = _fetched, sources
     try:
