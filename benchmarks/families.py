@@ -103,7 +103,7 @@ def try_family(family: str, pair: bool, folder: Path) -> Outcome:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line of this project that an error came through."""
+    """Find the innermost line of this project that an error passed."""
     at, trace = "", error.__traceback__
     while trace is not None:
         path = trace.tb_frame.f_code.co_filename
@@ -193,7 +193,7 @@ class _Reference:
         return found
 
     def judge(self, prompt: Prompt, text: str) -> str:
-        """What is wrong with a greedy text; two tokens as likely as each other are both right."""
+        """Explain what is wrong with a greedy text; of two equally likely tokens both are right."""
         engine = self.engine
         [group] = engine._requests([prompt], SAMPLING)
         ids, source = group[0].ids, getattr(group[0], "source", ())

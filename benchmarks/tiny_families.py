@@ -191,7 +191,7 @@ def _small(kind: Any, config: Any, family: str) -> Any:
 
 
 def _value(config: Any, name: str) -> Any:
-    """A field of a config; None where its layers have it each their own."""
+    """Read a field of a config; None if each layer has its own."""
     try:
         return getattr(config, name, None)
     except Exception:  # a class of transformers' own, which is not the same in every release

@@ -103,7 +103,7 @@ def scan(spec: DataSpec) -> Iterator[Example]:
         first, second = (row.id for n, row in enumerate(_read(spec)) if n in pair)
         if first == second:
             raise DataError(
-                f"{spec.path}: the id {first!r} stands twice; give another id:, or `id: row` to "
+                f"{spec.path}: the id {first!r} appears twice; give another id:, or `id: row` to "
                 "number the rows"
             )
 

@@ -276,7 +276,7 @@ def _tell_doubled(pair: tuple[int, int], chosen: Iterator[Chosen]) -> None:
         line = before.rpartition(":")[2]
         at = f"line {line}" if line.isdecimal() else before
         raise DataError(
-            f"{where}: the id {first!r} stands on {at} too; write `id: row` in the data to number "
+            f"{where}: the id {first!r} is also on {at}; write `id: row` in the data to number "
             "the rows instead"
         )
 

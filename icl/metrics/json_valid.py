@@ -22,7 +22,7 @@ _TYPES: dict[str, type] = {"object": dict, "list": list, "any": object}
 class ValidJSON:
     """Predictions that are JSON as RFC 8259 has it, in percent, with Wilson's interval.
 
-    Whether it is the right JSON is not asked. NaN, a key that stands twice and text around the
+    Whether it is the right JSON is not asked. NaN, a key that appears twice and text around the
     value are faults, a code fence too: use the parser ``text``, so that all that was written is
     looked at. A prediction that could not be parsed is wrong and stays in n.
     """
@@ -60,7 +60,7 @@ class ValidJSON:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key appears twice")
     return found
 
 

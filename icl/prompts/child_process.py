@@ -327,7 +327,7 @@ def _explain_end(name: str, code: int | None) -> str:
     if math.isfinite(allowed) and code in (-signal.SIGXCPU, -signal.SIGKILL):
         return (
             f"{what}: a process may use {allowed:g} s of a processor here; raise that limit "
-            "(ulimit -t unlimited, in a new shell), or make the {kind}'s loops smaller"
+            f"(ulimit -t unlimited, in a new shell), or make the {kind}'s loops smaller"
         )
     return f"{what}; the {kind} is nested too deeply or needs too much memory, make it smaller"
 

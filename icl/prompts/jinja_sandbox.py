@@ -201,7 +201,7 @@ class TemplateHalf:
                     f"if it lists the turns of a chat, write `answer: {name}` in the data, which "
                     f"takes the answer off, read all of {name!r} here and `target` behind |||"
                     if cut
-                    else "move it behind |||, or list it under `shared_fields:` if it gives "
+                    else "move it after |||, or list it under `shared_fields:` if it gives "
                     "nothing away"
                 )
                 raise LeakError(

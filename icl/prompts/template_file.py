@@ -179,14 +179,14 @@ class TemplateFile:
             if len(table) < len(raw):
                 counts = Counter(normalise_label(str(label)) for label in raw)
                 raise TemplateError(
-                    f"{self.path}: the label {counts.most_common(1)[0][0]!r} stands twice, in two "
+                    f"{self.path}: the label {counts.most_common(1)[0][0]!r} appears twice, in two "
                     "Unicode forms; remove one"
                 )
             return self._pick(table, list(table), tag, "label")
         labels = [normalise_label(str(label)) for label in raw]
         twice = [label for label, count in Counter(labels).items() if count > 1]
         if twice:
-            raise TemplateError(f"{self.path}: the label {twice[0]!r} stands twice; remove one")
+            raise TemplateError(f"{self.path}: the label {twice[0]!r} appears twice; remove one")
         return {label: label for label in labels}, []
 
     def _pick(

@@ -79,7 +79,7 @@ def answer_batch(
     answered = [place for place in range(len(requests)) if place not in failed]
     for place in answered:
         if len(outputs[place]) != condition.sampling.n:
-            told = f"{len(outputs[place])} outputs, {condition.sampling.n} were asked for"
+            told = f"{len(outputs[place])} outputs, {condition.sampling.n} were requested"
             raise _broken(condition, f"example {requests[place].example.id!r}", told)
     return [
         replace(

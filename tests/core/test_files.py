@@ -167,7 +167,7 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, elsewhere: Path, pla
     shutil.rmtree(known[place])
     known[place].symlink_to(elsewhere)
     with pytest.raises(
-        StoreError, match=f"{known[place].name} is a link, and below .*runs everything"
+        StoreError, match=f"{known[place].name} is a link, and below .*command again"
     ):
         run(file, out)
     assert untouched(elsewhere)
@@ -234,7 +234,7 @@ def test_a_search_does_not_write_into_a_folder_that_is_a_link(
     out = tmp_path / "runs"
     (out / place).parent.mkdir(parents=True)
     (out / place).symlink_to(elsewhere)
-    with pytest.raises(StoreError, match=f"{place} is a link, and below .*runs everything"):
+    with pytest.raises(StoreError, match=f"{place} is a link, and below .*command again"):
         search(planted(tmp_path), out)
     assert untouched(elsewhere)
 

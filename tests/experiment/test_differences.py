@@ -32,6 +32,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "prompt": ("intent.j2", "ends.j2"),
     "method": ("rank", "generate"),
     "parser": ("label", "text"),
+    "take": (1, 2),
     "choice_end": ("template", "never"),
     "prompt_language": ("en", "de"),
     "label_language": ("en", "de"),

@@ -136,7 +136,7 @@ def test_edges(metric):
     assert value(metric, *rows(["zzz", "qqq"], lines)) == 0
     assert value(metric, *rows(["some words here"], [""])) == 0
     one = metric.stats(*rows(lines[:1], lines[:1]))
-    assert interval(one) == pytest.approx((100, 100))
+    assert interval(one)[:2] == (None, None), "one row has no interval"
     empty = score("x", metric.stats([], []))
     assert (empty.value, empty.n) == (None, 0)
     assert empty.signature.startswith("nrefs:0|")

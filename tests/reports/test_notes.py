@@ -77,7 +77,7 @@ def test_two_kinds_in_one_column_say_whose_is_whose(tmp_path: Path) -> None:
     assert "chrF / chrF++" in grid.heads
     assert "sampling.max_tokens" in grid.heads
     whose = [note[note.index(" (") :] for note in grid.notes if note.startswith("chrf: ")]
-    assert whose == [" (8)", " (9)"]
+    assert whose == [" (needs 10 rows) (8)", " (needs 10 rows) (9)"]
     assert "(8)" in render(made) and "chrF / chrF++" in render(made)
     assert "several settings" in " ".join(lay_out_pivot(pivot(made, "model")[0]).notes)
 

@@ -188,7 +188,7 @@ class OpenAIEngine:
                 why = (
                     "gives no first-token log-probabilities"
                     if not facts.top
-                    else "cannot tell these choices apart by their first token"
+                    else "cannot distinguish these choices by their first token"
                 )
             raise EngineError(
                 f"ranking {self.ranking!r}: {self.link.url} {why}; set ranking to auto, or to one "

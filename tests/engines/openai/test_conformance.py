@@ -214,7 +214,7 @@ def test_a_stream(serve: Serve, quirk: Quirk) -> None:
          "refuses the request (400: The response was filtered)"),
         (Reply({"error": {"message": "maximum context length is 4 tokens"}}, 400), "too long for"),
         (chat(7), "an answer is no text"),
-        (Reply({"choices": [{"index": 0}, {"index": 0}]}), "2 answers came where 1 was asked for"),
+        (Reply({"choices": [{"index": 0}, {"index": 0}]}), "2 answers came where 1 was requested"),
         (Reply("worker died", 500, "text/plain"), "500: no JSON: 'worker died'"),
     ],
 )  # fmt: skip

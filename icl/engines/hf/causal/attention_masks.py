@@ -134,7 +134,7 @@ def clone(model: Any) -> Any:
 
 
 def shrink_config(config: Any, head_dim: int | None = 16) -> Any:
-    """A config of the same architecture, small enough to try in float32, windows cut to 8.
+    """Make a config of the same architecture for a test in float32, with windows of 8 tokens.
 
     Every kind of layer stays, and so does ``head_dim`` where None is given. The field names are
     those that transformers maps for all families; of other integers those that sound like lengths

@@ -291,7 +291,7 @@ class _SlotBatch:
 
 
 def _for_rows(mask: Given, rows: int) -> Given:
-    """A mask of all rows; one that all share is not copied, but XGLM counts its rows."""
+    """Expand a mask to all rows; a shared one is not copied, but XGLM counts the rows."""
     if isinstance(mask, dict):
         return {kind: one.expand(rows, -1, -1, -1) for kind, one in mask.items()}
     return mask.expand(rows, -1, -1, -1)
@@ -396,7 +396,7 @@ _TOLERANCE = 1e-3
 
 
 def find_steps(model: Any, masks: Masks | None) -> Steps:
-    """The fastest way in which rows of several lengths grow and give the model's own logits.
+    """Find the fastest way to extend rows of several lengths that gives the model's own logits.
 
     Tried on a clone, see :func:`icl.engines.hf.causal.attention_masks.clone`.
     """

@@ -213,7 +213,7 @@ def find_converted(sha256: str) -> Path | None:
 
 
 def read_dequantized(folder: Path) -> str | None:
-    """What the weights of a converted folder needed: ``fp32``; None where bfloat16 holds them all.
+    """Return ``fp32`` if a converted folder's weights need it; None if bfloat16 holds them all.
 
     Earlier versions rounded those that need more, so that this tells their answers from ours.
     """

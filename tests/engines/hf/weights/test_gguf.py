@@ -365,6 +365,7 @@ def test_a_full_disk_is_told_with_the_bytes_that_are_needed(
     def full(*args: Any, **named: Any) -> None:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setenv("ICL_CACHE", str(tmp_path / "cache"))  # where nothing is converted yet
     monkeypatch.setattr(hf.LlamaForCausalLM, "save_pretrained", full)
     with pytest.raises(
         ModelError, match=r"need up to \d+ kB in .*; make room there, or set ICL_CA"
