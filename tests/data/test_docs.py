@@ -28,7 +28,9 @@ def snippets(kind):
 def specs(snippet, base):
     """What the loader would ask of a snippet: every data set, locale and pair."""
     rows = dict(snippet["rows"])
-    for name in rows.pop("data") if isinstance(rows["data"], list) else [rows.pop("data")]:
+    validate(RowsEntry, rows, "docs/data.md")
+    assert rows.pop("data") in snippet["data"]
+    for name in snippet["data"]:
         entry = validate(DataEntry, snippet["data"][name], "docs/data.md")
         asked = validate(RowsEntry, {**rows, "data": name}, "docs/data.md")
         pairs = [None]
