@@ -88,7 +88,7 @@ def test_parquet_values_that_json_lacks(tmp_path):
 def test_parquet_errors(tmp_path):
     path = parquet(tmp_path / "a.parquet", [ROWS[0], ROWS[0]])
     assert message(DataSpec("parquet", path)) == (
-        f"{path}: row 2: the id 'a' stands on {path}: row 1 too; write `id: row` in the data to "
+        f"{path}: row 2: the id 'a' is also on {path}: row 1; write `id: row` in the data to "
         "number the rows instead"
     )
     parquet(path)

@@ -93,10 +93,10 @@ def test_ids_that_stand_twice_are_told_with_both_lines(tmp_path):
     lines[1:1] = [""]
     path = write(tmp_path / "a.jsonl", "\n".join([*lines, lines[3], lines[0]]))
     assert message(DataSpec("jsonl", path)) == (
-        f"{path}:7: the id '2' stands on line 4 too; write `id: row` in the data to number the "
+        f"{path}:7: the id '2' is also on line 4; write `id: row` in the data to number the "
         "rows instead"
     )
-    assert message(DataSpec("jsonl", path, split="s")).count("the id '2' stands on line 4 too;")
+    assert message(DataSpec("jsonl", path, split="s")).count("the id '2' is also on line 4;")
 
 
 def test_what_stands_behind_the_lines_asked_for_is_checked_too(tmp_path):

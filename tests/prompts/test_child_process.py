@@ -167,6 +167,7 @@ def test_library_templates_render_as_in_process(sandbox: Sandbox, name: str) -> 
         "output": "Zwei",
         "reference": "Two",
         "premise": "P.",
+        "word": "hot",
         "question": "cause",
     }
     others = {"choice1": "A", "choice2": "B", "label": "1", "entities": {"who": ["東"]}}
