@@ -24,6 +24,29 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    """Print the version and end, if the user asked for it."""
+    if wanted:
+        from importlib.metadata import version
+
+        from icl.core.safe_print import echo
+
+        echo(f"icl {version('icl-workbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _take_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """A workbench for in-context learning: few-shot prompts on your own models."""
+
+
 def pasted(word: object) -> str:
     """Quote a word of a command that users copy, if a shell would split or expand it.
 

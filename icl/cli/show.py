@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
@@ -117,14 +118,26 @@ def _named(run: Any, rest: str) -> tuple[Any, str] | None:
     from icl.experiment.calibration_prompts import PROBE_ROLES
 
     where, slash, key = rest.partition("/")
-    if slash:
-        condition = run.condition(where)
+    if slash and (condition := _numbered(run, where)) is not None:
+        if condition.holds(key):
+            return condition, key
         role, inner, name = key.partition("/")
         if inner and role in PROBE_ROLES:  # what was asked beside the test rows
             return condition.probes(role), name
-        return condition, key
     holders = [one for one in run.conditions if one.holds(rest)]
+    if slash and not holders:  # an id may have a slash of its own, this one is nobody's
+        return run.condition(where), key
     return None if len(holders) > 1 else ((holders or run.conditions)[0], rest)
+
+
+def _numbered(run: Any, name: str) -> Any | None:
+    """Return the condition with this number or beginning of a fingerprint, if there is one."""
+    if re.fullmatch("[0-9a-f]+", name) is None:
+        return None
+    try:
+        return run.condition(name)
+    except StoreError:  # none or several: it may still be the beginning of an id
+        return None
 
 
 def _show(condition: Any, key: str, html: bool) -> None:

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,56 @@ def test_run_show_and_score(
     code, out, _ = call(capsys, monkeypatch, "score", "small", "--parser", "text")
     assert code == 0
     assert "chrF++ (text)" in out
+
+
+def test_python_runs_the_package_as_the_command_line(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "icl", "show", "none#1/x"]
+    done = subprocess.run(
+        line, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False
+    )
+    assert_one_line("no run 'none'", done.returncode, done.stdout, done.stderr)
+
+
+def test_the_version_is_printed_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = f"icl {version('icl-workbench')}\n"
+    assert call(capsys, monkeypatch, "--version") == (0, said, "")
+    assert call(capsys, monkeypatch, "--version", "no-verb") == (0, said, "")
+
+
+@pytest.mark.parametrize(
+    ("shown", "found"),
+    [
+        ("small#1/a/b", "a/b"),
+        ("small#a/b", "a/b"),
+        ("small#1/2", "1/2"),  # no id of condition 1 is `2`, and one is `1/2`
+        ("small#1/1/2", "1/2"),
+        ("small#1/c", "c"),
+        ("small#1/pool/d", "pool/d"),
+        ("small#alarms/c", "c"),  # a condition by the words of its axes
+    ],
+)
+def test_an_id_with_a_slash_is_shown(
+    shown: str,
+    found: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [{"id": name, "utt": f"utt {name}"} for name in ("a/b", "1/2", "c", "pool/d")]
+    (tmp_path / "own.jsonl").write_text(
+        "".join(json.dumps(row | {"intent": "alarm_set"}) + "\n" for row in rows)
+    )
+    task = {"task": "intent", "name": "alarms", "prompt": "intent.j2", "rows": {"data": "own"}}
+    data = {"own": {"format": "jsonl", "path": "own.jsonl", "answer": "intent"}}
+    monkeypatch.chdir(tmp_path)
+    run(write(tmp_path, data=data, tasks=[task], grid={"shots": [0]}), "runs")
+    code, out, err = call(capsys, monkeypatch, "show", shown)
+    assert (code, err) == (0, "")
+    assert f"utt {found}\n" in out
+    code, out, err = call(capsys, monkeypatch, "show", "small#a/x")
+    assert_one_line("0 conditions are called 'a'; use a number from 1 to 1", code, out, err)
 
 
 def test_dry_run_says_the_cost_and_keeps_nothing(
