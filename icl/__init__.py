@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
         CountingEngine,
         EmbeddingEngine,
         Engine,
+        ForecastEngine,
         InProcessEngine,
         InspectableEngine,
         LenientEngine,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
         RenderingEngine,
         RowFailure,
         TokenMask,
+        TokenWork,
     )
     from icl.engines.table import TableEngine
     from icl.experiment.file import load_experiment
@@ -123,6 +125,7 @@ __all__ = [
     "Example",
     "Experiment",
     "Finding",
+    "ForecastEngine",
     "GENERATE",
     "INTENT",
     "IclError",
@@ -166,6 +169,7 @@ __all__ = [
     "TemplateError",
     "Token",
     "TokenMask",
+    "TokenWork",
     "WindowError",
     "aggregate",
     "check_engine",
@@ -238,6 +242,7 @@ _NAMES = {
         "CountingEngine",
         "EmbeddingEngine",
         "Engine",
+        "ForecastEngine",
         "InProcessEngine",
         "InspectableEngine",
         "LenientEngine",
@@ -247,6 +252,7 @@ _NAMES = {
         "RenderingEngine",
         "RowFailure",
         "TokenMask",
+        "TokenWork",
     ),
     "icl.engines.table": ("TableEngine",),
     "icl.experiment.file": ("load_experiment",),

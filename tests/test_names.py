@@ -19,6 +19,7 @@ NOUNS = (
     "Scaling",
     "Screen",
     "Setting",
+    "Speed",
     "Token",
     "Wording",
 )

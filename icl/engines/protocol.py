@@ -26,6 +26,7 @@ __all__ = [
     "CountingEngine",
     "EmbeddingEngine",
     "Engine",
+    "ForecastEngine",
     "InspectableEngine",
     "LenientEngine",
     "LoadableEngine",
@@ -34,6 +35,7 @@ __all__ = [
     "InProcessEngine",
     "RowFailure",
     "TokenMask",
+    "TokenWork",
     "RenderingEngine",
 ]
 
@@ -160,6 +162,70 @@ class InProcessEngine(Protocol):
 
     def computed(self) -> dict[str, int]:
         """Return tokens computed since loading: ``forwarded``, and ``unique`` where known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWork:
+    """Tokens that go through a model, and the seconds that it takes, by what they are for.
+
+    >>> TokenWork(prefill_tokens=90, prefill_s=1.5) - TokenWork(prefill_tokens=30, prefill_s=0.5)
+    TokenWork(prefill_tokens=60, decode_tokens=0, prefill_s=1.0, decode_s=0.0)
+    """
+
+    prefill_tokens: float = 0
+    """Tokens of given texts: of prompts, and of choices that are ranked."""
+    decode_tokens: float = 0
+    """Tokens that are generated one after the other."""
+    prefill_s: float = 0.0
+    """Seconds for the tokens of given texts; 0 where it is only counted."""
+    decode_s: float = 0.0
+    """Seconds for the tokens that are generated."""
+
+    def __add__(self, other: TokenWork) -> TokenWork:
+        return TokenWork(
+            self.prefill_tokens + other.prefill_tokens,
+            self.decode_tokens + other.decode_tokens,
+            self.prefill_s + other.prefill_s,
+            self.decode_s + other.decode_s,
+        )
+
+    def __mul__(self, times: float) -> TokenWork:
+        return TokenWork(
+            self.prefill_tokens * times,
+            self.decode_tokens * times,
+            self.prefill_s * times,
+            self.decode_s * times,
+        )
+
+    def __sub__(self, other: TokenWork) -> TokenWork:
+        return self + other * -1
+
+
+@runtime_checkable
+class ForecastEngine(Protocol):
+    """An engine that counts what batches would cost it before it computes, and times its work."""
+
+    def is_loaded(self) -> bool:
+        """Return whether the weights are in memory, so that trying a prompt is quick."""
+        ...
+
+    def forecast_score(self, batches: Sequence[Sequence[tuple[Prompt, str]]]) -> TokenWork:
+        """Count the tokens that :meth:`Engine.score` would forward for batches in this order."""
+        ...
+
+    def forecast_generate(
+        self, batches: Sequence[Sequence[Prompt]], sampling: Sampling
+    ) -> TokenWork:
+        """Count the tokens that :meth:`Engine.generate` would forward if no answer ended early."""
+        ...
+
+    def work_so_far(self) -> TokenWork:
+        """Return the tokens forwarded for answers since the engine was made, and their seconds."""
+        ...
+
+    def speed_identity(self) -> dict[str, JSON]:
+        """Return what changes the speed: the weights, their width, device and processor."""
         ...
 
 

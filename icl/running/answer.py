@@ -16,7 +16,7 @@ from icl.experiment.condition import Condition, Request
 from icl.records.store import ConditionStore
 from icl.running.failures import FailureTally
 
-__all__ = ["answer_batch", "plan_batches"]
+__all__ = ["MOST_RANKED", "answer_batch", "plan_batches"]
 
 
 BATCH_SIZE = 8
@@ -25,14 +25,20 @@ MOST_RANKED = 16
 """Most examples ranked in a batch: enough to share a prefix, few enough to lose little."""
 
 
-def plan_batches(pending: Sequence[Request], condition: Condition) -> list[list[str]]:
+def plan_batches(
+    pending: Sequence[Request], condition: Condition, usual: int | None = None
+) -> list[list[str]]:
     """Plan the batches of a condition, the one with the longest prompt first.
+
+    ``usual`` is the size of a batch where the file sets none; by default the engine's memory
+    decides, for which it is loaded.
 
     So a batch too large for the memory fails at once. Prompts to rank are sorted by text, so that
     those with the same beginning share a token tree; prompts to continue are sorted by length.
     """
     ranks = condition.ranks
-    size = condition.batch_size or _batch_size(condition, max(r.tokens for r in pending))
+    size = condition.batch_size or usual
+    size = size or _batch_size(condition, max(r.tokens for r in pending))
     ordered = sorted(pending, key=lambda r: (r.sent if ranks else -r.tokens, r.example.id))
     found = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     found.sort(key=lambda batch: -max(request.tokens for request in batch))

@@ -18,11 +18,13 @@ EVERY_S = 10.0
 
 
 class Progress:
-    """Display of condition, examples, tokens per second and time left; used as a context manager.
+    """Display of condition, rows, tokens per second and the time that the whole run still takes.
+
+    Used as a context manager.
 
     >>> with Progress(sys.stderr) as progress:                          # doctest: +SKIP
     ...     progress.begin("intent 8 bm25", done=0, total=100)
-    ...     progress.advance(rows=8, tokens=900)
+    ...     progress.advance(rows=8, tokens=900, left_s=62.0)
     """
 
     def __init__(self, stream: IO[str] | None = None, quiet: bool = False) -> None:
@@ -32,6 +34,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._name, self._done, self._total, self._tokens = "", 0, 0, 0
+        self._left_s: float | None = None
         self._began = self._spoke = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -40,7 +43,6 @@ class Progress:
                 BarColumn,
                 MofNCompleteColumn,
                 TextColumn,
-                TimeRemainingColumn,
             )
             from rich.progress import Progress as Bar
 
@@ -51,7 +53,7 @@ class Progress:
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[left]}"),
                 console=SafeConsole(file=self.stream),
                 transient=True,
             )
@@ -90,24 +92,40 @@ class Progress:
         if self._bar is not None:
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(name, total=total, completed=done, rate="")
+            self._task = self._bar.add_task(name, total=total, completed=done, rate="", left="")
 
-    def advance(self, rows: int, tokens: int) -> None:
-        """Report that ``rows`` more examples are saved."""
+    def advance(self, rows: int, tokens: int, left_s: float | None = None) -> None:
+        """Report that ``rows`` more rows are saved.
+
+        Args:
+            rows: rows of this condition.
+            tokens: tokens of their prompts and answers.
+            left_s: seconds that the whole run still takes; None if that cannot be told yet.
+        """
         self._done += rows
         self._tokens += tokens
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        rate = f"{self._tokens / seconds:,.0f} tok/s"
+        self._left_s = left_s
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=rate)
+            left = self.describe_time_left()
+            self._bar.update(self._task, completed=self._done, rate=self.describe_rate(), left=left)
         elif not self.quiet and (
             self._done == self._total or time.monotonic() - self._spoke >= EVERY_S
         ):
             self._spoke = time.monotonic()
+            left = self.describe_time_left() or f"{time.monotonic() - self._began:.0f} s so far"
             echo(
-                f"{self._name}: {self._done}/{self._total} examples, {rate}, {seconds:.0f} s",
+                f"{self._name}: {self._done}/{self._total} rows, {self.describe_rate()}, {left}",
                 file=self.stream,
             )
+
+    def describe_rate(self) -> str:
+        """Return the tokens per second of this condition, prompts and answers together."""
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        return f"{self._tokens / seconds:,.0f} tok/s"
+
+    def describe_time_left(self) -> str:
+        """Return how long the whole run still takes, as ``3 min 05 s left``; empty if unknown."""
+        return "" if self._left_s is None else f"{format_duration(self._left_s)} left"
 
 
 def format_duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,8 +30,10 @@ from icl.records.results import ConditionResult, Run, open_run
 from icl.records.store import ConditionStore
 from icl.running.answer import answer_batch, plan_batches
 from icl.running.failures import FailureTally, TooManyFailures
+from icl.running.forecast import RunOutlook, list_pending
 from icl.running.judge import judge_all, load_judges
 from icl.running.progress import Progress
+from icl.running.speeds import SpeedLearner
 from icl.running.work import check_probes, list_work, note_rounded, open_stores
 from icl.scoring.scores import score_run
 
@@ -68,8 +70,6 @@ def run(
     loaded = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
     root, loader = Path(out), loader or Loader(loaded)
     folder = root / loaded.name
-    worked: list[ConditionStore] = []
-    complete = partial(_complete_noted, worked)
     check_folder(folder)
     computed = reused = 0
     entries: list[ConditionEntry] = []
@@ -80,21 +80,25 @@ def run(
             shown.note(note)
         judges = load_judges([condition for condition, _ in found], loader)
         count_spent([condition for condition, _ in found], root)
-        for condition, same in found:
-            loader.only(condition.engine)
-            entries.append(condition_entry(condition, same, rows, loaded.base))
-            write_manifest(folder, loaded, entries, rows, finished=False)
-            for store, requests in list_work(condition, root):
-                new, left = complete(condition, store, requests, shown)
-                computed, reused = computed + new, reused + len(requests) - new - left
-        pairs = [(condition, entry) for (condition, _), entry in zip(found, entries, strict=True)]
-        entries = judge_all(judges, pairs, rows, root, shown, complete)
-    _check_all(worked)
+        watch = _RunWatch(RunOutlook([condition for condition, _ in found], root))
+        complete = partial(_complete, watch=watch)
+        with watch.learner.learning():
+            for condition, same in found:
+                loader.only(condition.engine)
+                entries.append(condition_entry(condition, same, rows, loaded.base))
+                write_manifest(folder, loaded, entries, rows, finished=False)
+                for store, requests in list_work(condition, root):
+                    new, left = complete(condition, store, requests, shown)
+                    computed, reused = computed + new, reused + len(requests) - new - left
+                watch.outlook.end(condition)
+            pairs = list(zip((condition for condition, _ in found), entries, strict=True))
+            entries = judge_all(judges, pairs, rows, root, shown, complete)
+    _check_all(watch.stores)
     manifest = write_manifest(folder, loaded, entries, rows, finished=True)
     # Programs start here: those of this experiment, whatever the manifest on disk may say by now.
     scored = score_run(open_run(folder, manifest, allow_commands=True))
     asked = tuple(replace(one, allow_commands=False) for one in scored.conditions)  # and no more
-    _check_all(worked)  # scoring may take its time, too
+    _check_all(watch.stores)  # scoring may take its time, too
     return replace(scored, conditions=asked, computed=computed, reused=reused)
 
 
@@ -171,7 +175,9 @@ def run_condition(
     rows: dict[str, list[str]] = {}
     entry = condition_entry(condition, [], rows, base)
     store, requests = next(list_work(condition, root))
-    _complete(condition, store, requests, progress)
+    watch = _RunWatch(RunOutlook([condition], root))
+    with watch.learner.learning():
+        _complete(condition, store, requests, progress, watch)
     ids = tuple(rows[entry.rows])
     manifest = Manifest(name="trial", conditions=(entry,), rows={entry.rows: ids})
     return Run(root / "trial", manifest, (ConditionResult(entry, ids, store),))
@@ -185,35 +191,33 @@ def count_spent(found: Sequence[Condition], root: Path) -> None:
             condition.engine.spent += sum(sum_spent(store.folder) for store in kept)
 
 
-def _complete_noted(
-    worked: list[ConditionStore],
+@dataclass
+class _RunWatch:
+    """What a run keeps an eye on while it answers: its stores, the time left, and speeds."""
+
+    outlook: RunOutlook
+    learner: SpeedLearner = field(default_factory=SpeedLearner)
+    stores: list[ConditionStore] = field(default_factory=list)
+    """Every store that was worked on, to be checked in the end."""
+
+
+def _complete(
     condition: Condition,
     store: ConditionStore,
     requests: Mapping[str, Request],
     progress: Progress,
-) -> tuple[int, int]:
-    """Compute the records that are missing, and note the store to be checked in the end."""
-    worked.append(store)
-    return _complete(condition, store, requests, progress)
-
-
-def _complete(
-    condition: Condition, store: ConditionStore, requests: Mapping[str, Request], progress: Progress
+    watch: _RunWatch,
 ) -> tuple[int, int]:
     """Compute the records that are missing; returns how many, and how many rows had no answer.
 
     Raises:
         TooManyFailures: more rows had none than may be left unscored.
     """
+    watch.stores.append(store)
     roles = dict.fromkeys(request.role for request in requests.values() if request.role != "test")
     name = " ".join([join_axes(condition.point.axes), *roles])
     with store.writing():
-        have = store.records()
-        pending = [
-            request
-            for key, request in requests.items()
-            if key not in have or have[key].request != request.hash
-        ]
+        pending = list_pending(store, requests)
         remote = condition.engine if isinstance(condition.engine, RemoteEngine) else None
         if remote:
             remote.ledger = Ledger(store.folder)
@@ -229,6 +233,9 @@ def _complete(
         store.keep_unscored((), anew=requests)  # they are asked again now
         if not pending:
             return 0, 0
+        watch.learner.follow(condition.engine)
+        if not roles:
+            watch.outlook.begin(condition, len(pending))
         lenient = condition.engine if isinstance(condition.engine, LenientEngine) else None
         allowed = lenient.max_failures if lenient else None
         tally = FailureTally(condition.point.model_name, len(requests), allowed)
@@ -257,13 +264,16 @@ def _complete(
             store.commit(index, records, {"seconds": round(seconds, 3), "tokens": tokens, **done})
             if remote:
                 remote.ledger.settle(index)
-            progress.advance(len(records), tokens)
+            if not roles:
+                watch.outlook.advance(condition, len(records), seconds)
+            progress.advance(len(records), tokens, watch.outlook.seconds())
         if remote:
             remote.ledger.settle(len(store.batches()))  # what led to no batch was paid for, too
         if tally.rows:
             answered = store.records().keys() & requests.keys()
             tally.check_any(len(answered))
             progress.note(f"{name}: {tally.describe()}")
+        watch.learner.note_answers(condition, store)
     return len(pending) - len(tally.rows), len(tally.rows)
 
 

@@ -15,6 +15,7 @@ from icl.records.store import ConditionStore
 __all__ = [
     "check_probes",
     "list_calibrators",
+    "list_probes",
     "list_work",
     "make_row_probes",
     "note_rounded",
@@ -67,7 +68,7 @@ def list_work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore
     kept = open_stores(condition, root)
     tests = {example.id: condition.request(example) for example in condition.examples}
     yield kept["test"], tests
-    for role, requests in _probes(condition, tests).items():
+    for role, requests in list_probes(condition, tests).items():
         yield kept[role], requests
 
 
@@ -80,10 +81,10 @@ def check_probes(condition: Condition) -> None:
     """
     if condition.examples and list_calibrators(condition):
         first = condition.examples[0]
-        _probes(condition, {first.id: condition.request(first)}, limit=1)
+        list_probes(condition, {first.id: condition.request(first)}, limit=1)
 
 
-def _probes(
+def list_probes(
     condition: Condition, tests: Mapping[str, Request], limit: int | None = None
 ) -> dict[str, Requests]:
     """Make the requests of probes by role, each distinct one once."""

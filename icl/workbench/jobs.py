@@ -45,9 +45,9 @@ class JobProgress(Progress):
         self._show()
         self.check()
 
-    def advance(self, rows: int, tokens: int) -> None:
+    def advance(self, rows: int, tokens: int, left_s: float | None = None) -> None:
         """Report that a batch is saved; stop here if the user requested it."""
-        super().advance(rows, tokens)
+        super().advance(rows, tokens, left_s)
         self._show()
         self.check()
 
@@ -63,9 +63,9 @@ class JobProgress(Progress):
             )
 
     def _show(self) -> None:
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        rate = f", {self._tokens / seconds:,.0f} tokens/s" if self._tokens else ""
-        self.line = f"{self._name}: {self._done} of {self._total} rows{rate}"
+        rate = f", {self.describe_rate()}" if self._tokens else ""
+        left = f", {left}" if (left := self.describe_time_left()) else ""
+        self.line = f"{self._name}: {self._done} of {self._total} rows{rate}{left}"
 
 
 def run_job(

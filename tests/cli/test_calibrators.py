@@ -50,7 +50,7 @@ def test_score_adds_a_calibrator_and_says_what_is_missing(
         models={"t": {"engine": "table", "default": "hash"}},
     )
     code, out, err = call(capsys, monkeypatch, "run", file)
-    assert code == 0 and "content_free: 3/3 examples" in err and "20 reused" in out
+    assert code == 0 and "content_free: 3/3 rows" in err and "20 reused" in out
 
 
 def test_a_probe_is_shown_as_any_record(

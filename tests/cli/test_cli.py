@@ -59,7 +59,7 @@ def test_run_show_and_score(
     code, out, err = call(capsys, monkeypatch, "run", file)
     assert code == 0
     assert "40 records computed, 0 reused" in out
-    assert "10/10 examples" in err
+    assert "10/10 rows" in err
     assert max(map(len, out.splitlines())) <= 80
     assert (tmp_path / "runs" / "small" / "table.txt").read_text() in out
     code, out, _ = call(capsys, monkeypatch, "run", file)

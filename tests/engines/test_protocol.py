@@ -21,6 +21,7 @@ TABLE = TableEngine()
         (protocol.ClosableEngine, [HF]),
         (protocol.CountingEngine, [SERVER]),
         (protocol.EmbeddingEngine, [HF]),
+        (protocol.ForecastEngine, [HF]),
         (protocol.InspectableEngine, [HF]),
         (protocol.LoadableEngine, [HF]),
         (protocol.LocalEngine, [HF, TABLE]),

@@ -90,9 +90,9 @@ def test_work_is_stopped_between_batches_and_goes_on(work: Workbench) -> None:
     stop = threading.Event()
 
     def halting(progress: JobProgress) -> SideBySide:
-        def commit(rows: int, tokens: int) -> None:
+        def commit(rows: int, tokens: int, left_s: float | None = None) -> None:
             stop.set()
-            JobProgress.advance(progress, rows, tokens)
+            JobProgress.advance(progress, rows, tokens, left_s)
 
         progress.advance = commit  # type: ignore[method-assign]
         return run_columns(work, BENCH, COLUMNS, progress)

@@ -47,7 +47,7 @@ from icl.engines.hf.weights.memory import (
 )
 from icl.engines.hf.weights.progress import tell
 from icl.engines.hf.weights.widths import Formats, WidthOptions, check_width, decide, find_precision
-from icl.engines.protocol import TokenMask
+from icl.engines.protocol import TokenMask, TokenWork
 from icl.engines.reasoning import check_thinking, make_reader
 from icl.engines.requests import group_by_row, group_by_text
 from icl.engines.tokenizer import Codec
@@ -58,8 +58,10 @@ __all__ = ["ENGINE_VERSION", "HFEngine"]
 
 if TYPE_CHECKING:
     from icl.engines.hf.causal.forward import CausalModel
+    from icl.engines.hf.causal.forward_meter import ForwardMeter
     from icl.engines.hf.causal.score import ChoicePlan
     from icl.engines.hf.causal.token_tree import TreeScorer
+    from icl.engines.hf.forecast import ScoringWay
     from icl.engines.hf.seq2seq.forward import Seq2SeqModel
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,7 @@ class HFEngine(ModelEntry):
     _facts: dict[str, JSON] = field(default_factory=dict, init=False, repr=False)
     _lm: CausalModel | Seq2SeqModel | None = field(default=None, init=False, repr=False)
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
+    _meter: Any = field(default=None, init=False, repr=False)
     _opened: bool = field(default=False, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
@@ -250,6 +253,71 @@ class HFEngine(ModelEntry):
         unique = self._tree.unique_tokens if self._tree is not None else 0
         return {"forwarded": self._lm.work.forwarded_tokens, "unique": unique}
 
+    def is_loaded(self) -> bool:
+        """Return whether the weights are in memory."""
+        return self._lm is not None
+
+    @property
+    def meter(self) -> ForwardMeter:
+        """Counts and times what is forwarded for answers, over loading and closing."""
+        from icl.engines.hf.causal.forward_meter import ForwardMeter
+
+        with self._lock:
+            if self._meter is None:
+                self._meter = ForwardMeter()
+            meter: ForwardMeter = self._meter
+        return meter
+
+    def work_so_far(self) -> TokenWork:
+        """Return tokens and seconds of all answers since this engine was made."""
+        return self.meter.total
+
+    def speed_identity(self) -> dict[str, JSON]:
+        """Return what changes the speed: weights, number formats, device and processor."""
+        from icl.engines.hf.forecast import describe_processor
+
+        return {
+            "weights": self.weights.hash,
+            **self.formats.identity(),
+            **describe_processor(self.torch_device),
+        }
+
+    def forecast_score(self, batches: Sequence[Sequence[tuple[Prompt, str]]]) -> TokenWork:
+        """Count the tokens that :meth:`score` would forward; no weights are loaded for it."""
+        from icl.engines.hf.forecast import count_scoring
+
+        plans = ([plan for _, plan in self._plans(items)] for items in batches)
+        return TokenWork(prefill_tokens=count_scoring(plans, self._way()))
+
+    def forecast_generate(
+        self, batches: Sequence[Sequence[Prompt]], sampling: Sampling
+    ) -> TokenWork:
+        """Count the tokens that :meth:`generate` would forward if no answer ended early.
+
+        The last token of an answer is not forwarded. No weights are loaded for it.
+        """
+        from icl.engines.hf.causal.forward import CausalModel
+        from icl.engines.hf.forecast import count_prompts
+
+        found = TokenWork()
+        most = max(1, CausalModel.rows // sampling.n)
+        for prompts in batches:
+            for group in self._requests(prompts, sampling) if prompts else ():
+                read = count_prompts([request.ids for request in group], most, self._way())
+                read += sum(len(getattr(request, "source", ())) for request in group)
+                written = len(group) * sampling.n * (sampling.max_tokens - 1)
+                found += TokenWork(prefill_tokens=read, decode_tokens=written)
+        return found
+
+    def _way(self) -> ScoringWay:
+        """Return how the model ranks; before it is loaded, what most models of its kind can do."""
+        pair = self.open()._pair is not None
+        if self._lm is None:
+            return "expanded" if pair else "tree"
+        if self._tree is not None:
+            return "tree"
+        return "expanded" if self._lm.cached else "whole"
+
     def provenance(self) -> dict[str, JSON]:
         """Return the proof of width, made from memory after loading; empty before."""
         return dict(self._facts)
@@ -349,7 +417,8 @@ class HFEngine(ModelEntry):
             if masks is not None:
                 group = [replace(request, mask=masks[request.index]) for request in group]
             decode, ends = self.codec.decode, self._ends()
-            for i, made in generate(self.lm, group, sampling, decode, ends, heard, stop):
+            given = (decode, ends, heard, stop, self.meter)
+            for i, made in generate(self.lm, group, sampling, *given):
                 if heard is not None and made.sample == 0:
                     heard.close(i)
                 text = self.wording.back(made.text)
@@ -395,7 +464,7 @@ class HFEngine(ModelEntry):
         else:
             room = self.cache_bytes
             found = enumerate(score_group(lm, p.prefix, p.suffixes, room) for p in plans)
-        for i, sums in found:
+        for i, sums in self.meter.watch(lm, iter(found)):
             yield from assign_scores(*planned[i], sums)
 
     def inspect(self, prompt: Prompt, answer: str = "", top: int = 8) -> list[TokenScore]:

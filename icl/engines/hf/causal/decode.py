@@ -20,6 +20,7 @@ from icl.engines.hf.causal.decode_batches import (
     make_batch,
 )
 from icl.engines.hf.causal.forward import CausalModel
+from icl.engines.hf.causal.forward_meter import ForwardMeter
 from icl.engines.hf.causal.token_masks import allowed_ids
 from icl.engines.hf.weights.memory import translate_out_of_memory
 from icl.engines.reasoning import ThinkingStream
@@ -115,12 +116,14 @@ def generate(
     ends: frozenset[int],
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
+    meter: ForwardMeter | None = None,
 ) -> Iterator[tuple[int, Output]]:
     """Generate for all requests; yield outputs as they finish.
 
     At most ``lm.rows`` rows run at a time, the longest prompts first; finished ones leave and
     waiting ones take their slots. ``ends`` are the tokens that end a text; ``on_token`` gets the
-    text of sample 0 of each prompt in pieces, which together are its output.
+    text of sample 0 of each prompt in pieces, which together are its output. ``meter`` counts and
+    times prompts and answers apart.
 
     Raises:
         OutOfMemory: the rows do not fit; nothing is split here.
@@ -129,22 +132,24 @@ def generate(
     batch = make_batch(lm, requests, min(lm.rows, len(requests) * sampling.n))
     rows: list[_OutputRow] = []
     states = torch.empty(0)
+    meter = meter or ForwardMeter()
     while rows or waiting:
         if stop is not None and stop.is_set():
             rows += [row for request in waiting for row in _rows(request, sampling, decode)]
             yield from (_finished(row, "cancelled", on_token) for row in rows)
             return
         if coming := _next(waiting, len(rows), batch, lm.rows, sampling.n):
-            with translate_out_of_memory(
-                f"a batch of {len(rows) + len(coming) * sampling.n} prompts"
-            ):
+            n_rows = len(rows) + len(coming) * sampling.n
+            with translate_out_of_memory(f"a batch of {n_rows} prompts"), meter.measure(lm):
                 joined = batch.join(coming, sampling.n)
             states = torch.cat([states, joined]) if rows else joined
             rows += [row for request in coming for row in _rows(request, sampling, decode)]
         ended: dict[int, Finish] = {}
-        for i, (row, token) in enumerate(
-            zip(rows, _choose(lm, states, rows, sampling), strict=True)
-        ):
+        # A GPU works behind the program's back: what it still has to do for a prompt is waited for
+        # here, where its first token is read.
+        with meter.measure(lm, decoding=not coming):
+            chosen = _choose(lm, states, rows, sampling)
+        for i, (row, token) in enumerate(zip(rows, chosen, strict=True)):
             if (finish := _advance(row, token, sampling, ends, on_token)) is not None:
                 ended[i] = finish
         yield from (_finished(rows[i], finish, on_token) for i, finish in ended.items())
@@ -153,7 +158,10 @@ def generate(
             rows = [rows[i] for i in kept]
             batch.keep(kept)
         if rows:
-            with translate_out_of_memory(f"a batch of {len(rows)} prompts"):
+            with (
+                translate_out_of_memory(f"a batch of {len(rows)} prompts"),
+                meter.measure(lm, decoding=True),
+            ):
                 states = batch.step([row.tokens[-1] for row in rows])
 
 

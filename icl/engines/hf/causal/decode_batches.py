@@ -21,7 +21,15 @@ from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory
 from icl.engines.protocol import TokenMask
 from icl.engines.reasoning import ReasoningReader
 
-__all__ = ["DecodeBatch", "BatchingModel", "DecodeRequest", "find_steps", "make_batch"]
+__all__ = [
+    "DecodeBatch",
+    "BatchingModel",
+    "DecodeRequest",
+    "find_shared_prefix",
+    "find_steps",
+    "group_alike",
+    "make_batch",
+]
 
 
 logger = logging.getLogger(__name__)
@@ -74,6 +82,11 @@ class BatchingModel(Protocol):
 
     rows: int
 
+    @property
+    def forwarded_tokens(self) -> int:
+        """Positions forwarded so far, of encoder and decoder."""
+        ...
+
     def batch(self, requests: Sequence[DecodeRequest]) -> DecodeBatch:
         """Make an empty batch for these requests."""
         ...
@@ -85,6 +98,34 @@ class BatchingModel(Protocol):
     def project(self, states: Tensor) -> Tensor:
         """Return logits (rows, vocabulary)."""
         ...
+
+
+def group_alike(lengths: Sequence[int]) -> list[slice]:
+    """Group prompts, the longest first, into those that are forwarded together, padded.
+
+    >>> group_alike([100, 90, 40, 39])
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    groups, first = [], 0
+    while first < len(lengths):
+        last = first + 1
+        while last < len(lengths) and (
+            lengths[first] * (last + 1 - first) <= PREFILL_TOKENS
+            and lengths[last] >= LEAST_FILLED * lengths[first]
+        ):
+            last += 1
+        groups.append(slice(first, last))
+        first = last
+    return groups
+
+
+def find_shared_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the tokens that all prompts begin with, if it is worth forwarding them by themselves.
+
+    The last token of every prompt stays out, since its state is needed.
+    """
+    shared = min(find_common_prefix(prompts), min(map(len, prompts)) - 1)
+    return prompts[0][: shared if shared >= SHARED_TOKENS else 0]
 
 
 def make_batch(
@@ -102,8 +143,7 @@ def make_batch(
         return _WholeBatch(lm)
     if lm.masks is None or lm.steps == "padded":
         return _PaddedBatch(lm)
-    shared = min(find_common_prefix(ids), min(map(len, ids)) - 1)
-    return _SlotBatch(lm, ids[0][: shared if shared >= SHARED_TOKENS else 0], rows)
+    return _SlotBatch(lm, find_shared_prefix(ids), rows)
 
 
 @dataclass
@@ -178,18 +218,9 @@ class _SlotBatch:
 
     @torch.inference_mode()
     def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
-        states, first = [], 0
         tails = [len(request.ids) - len(self.prefix) for request in requests]
-        while first < len(requests):
-            last = first + 1
-            while last < len(requests) and (
-                tails[first] * (last + 1 - first) <= PREFILL_TOKENS
-                and tails[last] >= LEAST_FILLED * tails[first]
-            ):
-                last += 1
-            states.append(self._prefill(requests[first:last], n))
-            first = last
-        return torch.cat(states)
+        groups = group_alike(tails)
+        return torch.cat([self._prefill(requests[group], n) for group in groups])
 
     def _prefill(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         """Forward the prompts of one group into the slots after those in use."""

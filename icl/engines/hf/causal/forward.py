@@ -80,6 +80,11 @@ class CausalModel:
     the prefix of its attribute names for one kind of layer (``full_attention_``), or ``""``."""
 
     @property
+    def forwarded_tokens(self) -> int:
+        """Positions that went through the body so far, including padding."""
+        return self.work.forwarded_tokens
+
+    @property
     def device(self) -> torch.device:
         """The device that takes token ids."""
         return find_input_device(self.model)

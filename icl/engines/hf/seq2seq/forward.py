@@ -101,6 +101,11 @@ class Seq2SeqModel:
     _lock: Any = field(default_factory=threading.RLock, repr=False)
 
     @property
+    def forwarded_tokens(self) -> int:
+        """Positions that went through encoder and decoder so far, including padding."""
+        return self.encoded.forwarded_tokens + self.work.forwarded_tokens
+
+    @property
     def device(self) -> torch.device:
         """The device that takes token ids."""
         device = self.model.device
