@@ -196,7 +196,7 @@ __all__ = [
     "tally_verdicts",
 ]
 
-_NAMES = {
+EXPORTS = {
     "icl.calibrators": ("Answers", "CalibratedScores", "Calibrator", "Probe"),
     "icl.core.errors": (
         "BusyError",
@@ -278,8 +278,8 @@ _NAMES = {
     "icl.tasks.translation": ("TRANSLATION",),
     "icl.tasks.summarization": ("SUMMARIZATION",),
 }
-"""Module -> the names that it gives to the public face."""
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+"""Module -> the public names that it holds."""
+_MODULE_OF = {name: module for module, names in EXPORTS.items() for name in names}
 
 if not TYPE_CHECKING:  # else type checkers would take any name for a public one
 

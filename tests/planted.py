@@ -24,10 +24,10 @@ class Planted(TableEngine):
 
     weight: float = 0.2
 
-    def _logprob(self, prompt: Prompt, choice: str, n_tokens: int) -> float:
+    def find_logprob(self, prompt: Prompt, choice: str, n_tokens: int) -> float:
         *shots, query = re.findall(r"utterance (\d+) about (\w+)", prompt.text)
         worth = sum(int(number) for number, _ in shots) - 5 * prompt.text.startswith("Guess")
-        noise = super()._logprob(prompt, choice, n_tokens) / 100
+        noise = super().find_logprob(prompt, choice, n_tokens) / 100
         return noise + (self.weight * worth if choice == RIGHT[query[1]] else 0.0) - 50
 
 

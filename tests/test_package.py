@@ -51,12 +51,12 @@ def test_the_face_is_listed_for_people_for_checkers_and_for_python_alike() -> No
     for node in ast.walk(ast.parse(Path(icl.__file__).read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("icl."):
             found[node.module] = tuple(alias.name for alias in node.names)
-    assert found == icl._NAMES
-    listed = [name for names in icl._NAMES.values() for name in names]
+    assert found == icl.EXPORTS
+    listed = [name for names in icl.EXPORTS.values() for name in names]
     assert sorted(listed) == sorted(icl.__all__)
     assert len(set(listed)) == len(listed)
     assert set(icl.__all__) <= set(dir(icl))
-    for module, public in icl._NAMES.items():
+    for module, public in icl.EXPORTS.items():
         assert set(public) <= set(importlib.import_module(module).__all__), module
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from icl.core.errors import DataError
 
-__all__ = ["Language", "find_language", "measure_script_share"]
+__all__ = ["FAMILIES", "Language", "find_language", "measure_script_share"]
 
 
 # Top-level families of Glottolog (https://glottolog.org), for the languages of MASSIVE, XCOPA
 # and NTREX-128 and the larger ones of FLORES-200; an isolate is its own family there.
-_FAMILIES = {
+FAMILIES = {
     "Afro-Asiatic": "am ar ha he mt om so ti kab shi zgh",
     "Atlantic-Congo": (
         "ak bem ee ff ig kg ki lg ln nd nr nso ny rn rw sn ss st sw tn ts tum umb ve wo xh yo zu"
@@ -44,7 +44,7 @@ _FAMILIES = {
     "Turkic": "az ba crh kk ky tk tr tt ug uz",
     "Uralic": "et fi hu se",
 }
-_FAMILY = {code: family for family, codes in _FAMILIES.items() for code in codes.split()}
+_FAMILY = {code: family for family, codes in FAMILIES.items() for code in codes.split()}
 _WRITTEN_IN = {
     "Hans": ("Hani",),
     "Hant": ("Hani",),

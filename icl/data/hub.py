@@ -19,7 +19,7 @@ from icl.data.parquet import BATCH_ROWS, need, plain_row
 from icl.data.rows import Row, RowTable, find_wanted_columns, read_examples
 from icl.data.spec import DataSpec, find_path
 
-__all__ = ["pin_commit", "read_hf", "read_split_sizes"]
+__all__ = ["find_download", "pin_commit", "read_hf", "read_split_sizes"]
 
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -121,7 +121,7 @@ def _reached(name: str, revision: str | None) -> Iterator[None]:
             "`hf auth login` if it is private, or give path: a folder"
         ) from error
     except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # of its client
-        kept = sorted(path.parent.name for path in _kept(name).glob("*/*"))
+        kept = sorted(path.parent.name for path in find_download(name).glob("*/*"))
         there = f" (there: {', '.join(kept)})" if kept else " (of this one it has none)"
         reason = type(error).__name__
         raise DataError(
@@ -129,7 +129,7 @@ def _reached(name: str, revision: str | None) -> Iterator[None]:
         ) from error
 
 
-def _kept(name: str) -> Path:
+def find_download(name: str) -> Path:
     """Return the folder of a downloaded data set; below it, ``COMMIT/CONFIG`` as saved to disk.
 
     The cache of ``datasets`` itself would do, but without the hub it uses whatever commit it has.
@@ -163,7 +163,7 @@ def _fetched(name: str, config: str | None, commit: str) -> Mapping[str, Any]:
     """Load one configuration at a commit; download it once, then read it without the hub."""
     import datasets
 
-    place, kept = f"{name}@{commit[:8]}", _kept(name) / commit / (config or "default")
+    place, kept = f"{name}@{commit[:8]}", find_download(name) / commit / (config or "default")
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=find_cache_dir() / "datasets") as scratch, _told(place):

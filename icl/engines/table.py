@@ -98,7 +98,7 @@ class TableEngine:
         """
         check_sampling(sampling)
         for index, prompt in enumerate(prompts):
-            n_prompt = self._check_window(prompt, sampling.max_tokens)
+            n_prompt = self.check_window(prompt, sampling.max_tokens)
             answer = self._text(prompt)
             for sample in range(sampling.n):
                 if stop is not None and stop.is_set():
@@ -123,11 +123,11 @@ class TableEngine:
             if not choice:
                 raise ChoiceError("an empty choice ('') has no tokens to score; leave it out")
             n_tokens = len(_TOKEN.findall(choice))
-            n_prompt = self._check_window(prompt, n_tokens)
+            n_prompt = self.check_window(prompt, n_tokens)
             yield (
                 index,
                 ChoiceScore(
-                    logprob=self._logprob(prompt, choice, n_tokens),
+                    logprob=self.find_logprob(prompt, choice, n_tokens),
                     tokens=n_tokens,
                     chars=len(choice),
                     bytes=len(choice.encode("utf-8", "surrogatepass")),
@@ -135,7 +135,12 @@ class TableEngine:
                 ),
             )
 
-    def _check_window(self, prompt: Prompt, n_more: int) -> int:
+    def check_window(self, prompt: Prompt, n_more: int) -> int:
+        """Return the prompt's tokens, if ``n_more`` fit behind them.
+
+        Raises:
+            WindowError: prompt and answer are longer than the window.
+        """
         n_prompt = len(self.tokens(prompt))
         if n_prompt + n_more > self.window:
             raise WindowError(
@@ -159,7 +164,12 @@ class TableEngine:
             "or set default: hash"
         )
 
-    def _logprob(self, prompt: Prompt, choice: str, n_tokens: int) -> float:
+    def find_logprob(self, prompt: Prompt, choice: str, n_tokens: int) -> float:
+        """Return the log-probability of a choice of ``n_tokens``, from the table or a hash.
+
+        Raises:
+            EngineError: there is neither.
+        """
         answer = self._answer(prompt)
         if isinstance(answer, Mapping) and choice in answer:
             return answer[choice]

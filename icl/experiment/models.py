@@ -25,7 +25,7 @@ from icl.engines.hf.weights.memory import (
 from icl.engines.hf.weights.placement import place
 from icl.engines.hf.weights.widths import QUANTIZED, find_own_width, find_precision
 
-__all__ = ["Model", "find_models", "measure_room", "format_models"]
+__all__ = ["Model", "find_models", "list_cached", "measure_room", "format_models"]
 
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ def _found() -> Iterator[str]:
         for require in metadata.requires(name) or ()
     }
     yield from (f"pypi:{name}" for name in sorted(names - parts))
-    yield from sorted(_cached())
+    yield from sorted(list_cached())
 
 
-def _cached() -> dict[str, Path]:
+def list_cached() -> dict[str, Path]:
     """Return hub id -> folder of its newest revision in the local cache."""
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
@@ -145,7 +145,7 @@ def _look(source: str) -> Model:
             return _gguf(source, path, None)
         if path.is_dir():
             return _folder(Model(source), path)
-        cached = _cached().get(source)
+        cached = list_cached().get(source)
         if cached is None:
             return Model(source, note="not here; its first use fetches it")
         return _folder(Model(source), cached)

@@ -265,6 +265,11 @@ class Sandbox:
             if self._process is None:
                 self._spawn()
 
+    @property
+    def pid(self) -> int | None:
+        """The number of the child; None while there is none."""
+        return None if self._process is None else self._process.pid
+
     def close(self) -> None:
         """Kill the child."""
         with self._lock:

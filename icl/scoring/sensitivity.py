@@ -40,8 +40,10 @@ __all__ = [
     "Stability",
     "groups",
     "kendall_tau",
+    "measure_stability",
     "name_over",
     "rank_stability",
+    "spread_by_chance",
     "spreads",
 ]
 
@@ -177,7 +179,7 @@ def _spread(
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
-    by_chance, p = _by_chance(parts, max(known) - min(known))
+    by_chance, p = spread_by_chance(parts, max(known) - min(known))
     return Spread(
         over,
         _rest(group[0], over),
@@ -207,7 +209,7 @@ def _together(sides: Sequence[Side], name: str, metric: Metric) -> tuple[list[St
     return parts, ids
 
 
-def _by_chance(parts: Sequence[Stats], observed: float) -> tuple[float, float]:
+def spread_by_chance(parts: Sequence[Stats], observed: float) -> tuple[float, float]:
     """Return the mean spread when rows are exchanged at random, and p of the observed spread."""
     rows = np.stack([part.rows for part in parts], axis=1)  # (n, conditions, s)
     generator = np.random.default_rng(0)
@@ -252,13 +254,14 @@ def rank_stability(run: Run, of: str = "prompt") -> list[Stability]:
         most = set().union(*rankings)
         whole = [ranking for ranking in rankings if ranking.keys() == most]
         if len(whole) > 1 and len(most) > 1:
-            made.append(replace(_stability(of, whole, *metrics[task]), task=task))
+            made.append(replace(measure_stability(of, whole, *metrics[task]), task=task))
     return made
 
 
-def _stability(
+def measure_stability(
     of: str, rankings: Sequence[Mapping[str, float]], metric: str, better: Better
 ) -> Stability:
+    """Measure how alike rankings are: each has the score of every value of the setting ``of``."""
     sign = -1 if better == "lower" else 1
     names = list(rankings[0])
     means = {name: sum(sign * ranking[name] for ranking in rankings) for name in names}

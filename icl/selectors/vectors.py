@@ -78,7 +78,7 @@ class Vectors:
         Raises:
             DataError: the encoder returned a wrong shape or values that are not finite.
         """
-        path = self._path(texts)
+        path = self.find_file(texts)
         if path.is_file():
             try:
                 found: Array = np.load(path, allow_pickle=False)
@@ -104,5 +104,6 @@ class Vectors:
             )
         return made
 
-    def _path(self, texts: Sequence[str]) -> Path:
+    def find_file(self, texts: Sequence[str]) -> Path:
+        """Return the file in the cache folder that holds, or will hold, the texts' vectors."""
         return find_cache_dir() / "vectors" / f"{digest([dict(self.identity), list(texts)])}.npy"

@@ -275,6 +275,11 @@ class Workbench:
             known = self._loader = Loader(made, known.engines, read=self.read)
         return replace(known, experiment=made)
 
+    @property
+    def n_cached(self) -> int:
+        """Number of samples, pools and indices in memory."""
+        return 0 if self._loader is None else self._loader.held
+
     # ---- to keep
 
     def export(self, screen: Screen) -> Export:

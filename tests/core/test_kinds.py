@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from icl.core import kinds as module
 from icl.core.errors import ConfigError
-from icl.core.kinds import kind_of, kinds, learn_kinds, told_kinds
+from icl.core.kinds import kind_of, kinds, told_kinds
 from icl.core.registry import lookup, names
 
 PACKAGE = Path(__file__).parents[2] / "icl"
@@ -29,12 +30,23 @@ def test_a_kind_is_that_of_the_task_of_its_name() -> None:
         kind_of("intent")  # a task, and of the kind classify
 
 
-def test_a_process_is_told_all_kinds_as_plain_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    known, told = kinds(), json.loads(json.dumps(told_kinds()))
-    monkeypatch.setattr(module, "_learnt", {})
-    learn_kinds([*told, {**told[0], "name": "new"}])
-    assert {name: kind for name, kind in kinds().items() if name != "new"} == known
-    assert kind_of("new").labels == kind_of("choose").labels == "row"
+LEARN = """
+import json, sys
+from icl.core.kinds import kind_of, kinds, learn_kinds, told_kinds
+learn_kinds(json.load(sys.stdin))
+print(json.dumps([told_kinds(), list(kinds()), kind_of("new").labels]))
+"""
+
+
+def test_a_process_is_told_all_kinds_as_plain_values() -> None:
+    told = json.loads(json.dumps(told_kinds()))
+    given = json.dumps([*told, {**told[0], "name": "new"}])
+    line = [sys.executable, "-c", LEARN]
+    done = subprocess.run(line, input=given, capture_output=True, text=True, check=True)
+    again, names_of_all, labels = json.loads(done.stdout)
+    assert [one for one in again if one["name"] != "new"] == told
+    assert set(names_of_all) == {*kinds(), "new"}
+    assert labels == kind_of("choose").labels == "row"
 
 
 def test_no_name_of_a_kind_is_written_elsewhere() -> None:

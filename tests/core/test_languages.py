@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from icl.core.errors import DataError
-from icl.core.languages import _FAMILIES, find_language
+from icl.core.languages import FAMILIES, find_language
 
 NTREX = Path(__file__).parents[2].parent / "shared" / "data" / "ntrex" / "LANGUAGES.tsv"
 
@@ -121,7 +121,7 @@ def test_every_language_of_massive_is_known(tag):
 
 
 def test_family_table_has_each_code_once_and_in_cldr_spelling():
-    codes = [code for codes in _FAMILIES.values() for code in codes.split()]
+    codes = [code for codes in FAMILIES.values() for code in codes.split()]
     assert len(codes) == len(set(codes))
     assert [code for code in codes if find_language(code).code != code] == []
 

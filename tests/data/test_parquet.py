@@ -8,7 +8,7 @@ import pytest
 from icl.core.errors import ConfigError
 from icl.core.types import Example
 from icl.data import DataSpec, load, pin_commit
-from icl.data.hub import _kept
+from icl.data.hub import find_download
 from tests.datafiles import message
 
 pa = pytest.importorskip("pyarrow")
@@ -247,7 +247,7 @@ def test_a_hub_out_of_reach_says_how_to_go_on(monkeypatch):
     assert text.startswith("the hub cannot be reached for the data set 'org/reviews' (")
     assert "give path: a folder that `save_to_disk` or" in text
     assert text.endswith("(of this one it has none)")
-    (_kept("org/reviews") / ("a" * 40) / "default").mkdir(parents=True)
+    (find_download("org/reviews") / ("a" * 40) / "default").mkdir(parents=True)
     assert message(spec).endswith(f"(there: {'a' * 40})")
 
 

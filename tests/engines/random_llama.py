@@ -44,7 +44,7 @@ def random_llama(folder: Path, **sizes: int) -> Path:
 
 def fresh(opened: HFEngine) -> tuple[Any, Any]:
     """A model that has multiplied nothing yet, and its proof."""
-    return load_model(opened.weights, opened._config, opened.formats, opened.placement)
+    return load_model(opened.weights, opened.config, opened.formats, opened.placement)
 
 
 def engine(model: Path, width: str = "auto", **options: Any) -> HFEngine:

@@ -83,10 +83,10 @@ class Broken(TableEngine):
         found = super().tokens(prompt)
         return found[:1] if self.how == "tokens" else found
 
-    def _check_window(self, prompt: Prompt, n_more: int) -> int:
+    def check_window(self, prompt: Prompt, n_more: int) -> int:
         if self.how == "long prompts":
             return len(self.tokens(prompt))
-        return super()._check_window(prompt, n_more)
+        return super().check_window(prompt, n_more)
 
     def identity(self) -> dict[str, Any]:
         return {

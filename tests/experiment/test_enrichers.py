@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from icl.core import registry
 from icl.core.errors import DataError
 from icl.core.registry import register
 from icl.core.types import JSON, Example
@@ -48,9 +46,8 @@ class Sizes:
 
 
 @pytest.fixture(autouse=True)
-def own_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    yield
+def own_names(own_registry: None) -> None:
+    """What a test registers is forgotten after it."""
 
 
 def experiment(folder: Path, enricher: Any, **changes: Any) -> Path:

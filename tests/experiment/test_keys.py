@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from icl.core import registry
 from icl.core.errors import ConfigError
+from icl.core.registry import isolated
 from icl.experiment.entries import LEVELS
 from icl.experiment.file import parse_experiment
 from icl.experiment.json_schema import make_experiment_schema
@@ -249,10 +249,10 @@ Told = tuple[str, str | None, str | None]
 
 
 @pytest.fixture
-def schema(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def schema() -> dict[str, Any]:
     """The schema without what other tests have registered."""
-    monkeypatch.setattr(registry, "_registered", {})
-    return make_experiment_schema()
+    with isolated(empty=True):
+        return make_experiment_schema()
 
 
 def keys(node: Any) -> Iterator[Told]:

@@ -64,7 +64,7 @@ def test_models_of_an_experiment_are_relative_to_it(tiny_model: Path, tmp_path: 
 
 
 def test_everything_here_is_found(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
-    monkeypatch.setattr(listing, "_cached", lambda: {"org/name": tiny_model})
+    monkeypatch.setattr(listing, "list_cached", lambda: {"org/name": tiny_model})
     found = {one.source: one for one in find_models()}
     assert found["org/name"].family == "llama"
     assert not [source for source in found if "-part" in source]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from icl.core import registry
 from icl.core.errors import ConfigError, TemplateError
 from icl.core.kinds import Kind, kind_of, kinds
+from icl.core.registry import isolated
 from icl.experiment.file import load_experiment
 from icl.experiment.json_schema import make_template_schema
 from icl.experiment.lint import lint
@@ -71,9 +71,8 @@ TAGS = ["red, round", "blue, square", "round, red", "square"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> Iterator[Path]:
     """An experiment of the kind, with an engine that writes the tags of row 2 for all rows."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     (tmp_path / "tag_kind.py").write_text(MODULE)
     (tmp_path / "tags.j2").write_text(TEMPLATE)
     rows = [
@@ -142,9 +141,9 @@ def test_the_workbench_shows_a_row_and_opens_a_record(folder: Path, tmp_path: Pa
 
 def test_a_run_is_read_again_with_its_plugin(folder: Path) -> None:
     run("tagged.yaml", folder / "runs")
-    registry._registered.pop(("task", "tags"))
     sys.modules.pop("tag_kind")
-    assert load_run("tagged", folder / "runs").conditions[0].task.kind.name == "tags"
+    with isolated(empty=True):
+        assert load_run("tagged", folder / "runs").conditions[0].task.kind.name == "tags"
 
 
 def test_an_unknown_kind_is_told_with_those_there_are(folder: Path) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from icl.core import registry
 from icl.core.errors import ConfigError
-from icl.core.registry import lookup, names
+from icl.core.registry import lookup, names, register
 from icl.core.stats import Stats, mean
 from icl.core.types import Example, Prediction
 from icl.metrics import asks_judge, find_direction, make_metric, needs, starts_program
@@ -54,10 +53,8 @@ def test_a_metric_that_says_nothing_needs_nothing() -> None:
         ({"needs": "verdicts"}, r"'odd' says that it needs 'verdicts' and lacks .*VerdictMetric"),
     ],
 )
-def test_what_it_says_must_hold(
-    monkeypatch: pytest.MonkeyPatch, said: dict[str, str], line: str
-) -> None:
+def test_what_it_says_must_hold(own_registry: None, said: dict[str, str], line: str) -> None:
     odd = dataclass(frozen=True)(type("Odd", (Half,), said))
-    monkeypatch.setitem(registry._registered, ("metric", "odd"), odd)
+    register("metric", "odd")(odd)
     with pytest.raises(ConfigError, match=line):
         find_direction(make_metric("odd")[1])

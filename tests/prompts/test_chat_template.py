@@ -122,7 +122,7 @@ def test_assistant_prefix_equals_a_continued_turn(models: dict[str, Path], kind:
 def test_the_end_of_turn_ends_choices_and_answers(models: dict[str, Path], kind: str) -> None:
     made = engine(models[kind])
     assert made.form.turn_end == TURN_END[kind]  # type: ignore[union-attr]
-    assert made.codec.tokenizer.convert_tokens_to_ids(TURN_END[kind]) in made._ends()
+    assert made.codec.tokenizer.convert_tokens_to_ids(TURN_END[kind]) in made.list_ends()
     assert made.choice(Choice("a", " set alarm", "\n")) == Choice("a", "set alarm", TURN_END[kind])
     assert made.choice(Choice("a", " set alarm")) == Choice("a", "set alarm")
 

@@ -98,11 +98,11 @@ def test_a_run_counts_the_tokens_that_it_computed(tiny_model: Path, tmp_path: Pa
 def test_a_choice_that_cannot_be_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = TableEngine._logprob
+    plain = TableEngine.find_logprob
 
     def broken(self: TableEngine, prompt: Prompt, choice: str, n_tokens: int) -> float:
         return -math.inf if choice == " weather" else plain(self, prompt, choice, n_tokens)
 
-    monkeypatch.setattr(TableEngine, "_logprob", broken)
+    monkeypatch.setattr(TableEngine, "find_logprob", broken)
     with pytest.raises(EngineError, match="' weather' the engine gave the log-probability -inf"):
         run(write(tmp_path), tmp_path / "runs")

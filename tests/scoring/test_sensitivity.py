@@ -23,11 +23,11 @@ from icl.reports.comparison import make_comparison_tables, make_spread_tables, r
 from icl.reports.tables import render
 from icl.scoring.ensembles import compare_ensemble, ensemble, ensemble_side
 from icl.scoring.sensitivity import (
-    _by_chance,
-    _stability,
     groups,
     kendall_tau,
+    measure_stability,
     rank_stability,
+    spread_by_chance,
     spreads,
 )
 from icl.scoring.significance import holm
@@ -92,24 +92,24 @@ def test_conditions_all_alike_spread_by_chance_alone() -> None:
     chance = np.random.default_rng(4)
     alike = [proportion(list(chance.random(60) < 0.5), "x") for _ in range(6)]
     values = [part.value(part.rows.sum(axis=0)) for part in alike]
-    mean, p = _by_chance(alike, max(values) - min(values))
+    mean, p = spread_by_chance(alike, max(values) - min(values))
     assert p > 0.05
     # The range of 6 normal means is 2.53 standard errors on average (Tippett 1925).
     assert mean == pytest.approx(2.53 * 100 * np.sqrt(0.25 / 60), rel=0.15)
     apart = [*alike[:5], proportion([True] * 60, "x")]
-    assert _by_chance(apart, 50.0)[1] < 0.01
-    assert _by_chance([alike[0]] * 3, 0.0) == (0.0, 1.0)
+    assert spread_by_chance(apart, 50.0)[1] < 0.01
+    assert spread_by_chance([alike[0]] * 3, 0.0) == (0.0, 1.0)
 
 
 def test_ranks_that_hold_and_ranks_that_do_not() -> None:
     same = [{"a": 1.0, "b": 2.0, "c": 3.0}, {"a": 10.0, "b": 20.0, "c": 30.0}]
-    made = _stability("prompt", same, "accuracy", "higher")
+    made = measure_stability("prompt", same, "accuracy", "higher")
     assert (made.tau, made.winner, made.wins, made.rankings) == (1.0, "c", 2.0, 2)
     turned = [same[0], {"a": 3.0, "b": 2.0, "c": 1.0}]
-    assert _stability("prompt", turned, "accuracy", "higher").tau == -1.0
-    assert _stability("prompt", same, "ter", "lower").winner == "a"
+    assert measure_stability("prompt", turned, "accuracy", "higher").tau == -1.0
+    assert measure_stability("prompt", same, "ter", "lower").winner == "a"
     tied = [{"a": 1.0, "b": 1.0}, {"a": 0.0, "b": 1.0}]
-    made = _stability("prompt", tied, "accuracy", "higher")
+    made = measure_stability("prompt", tied, "accuracy", "higher")
     assert (made.winner, made.wins, made.tau) == ("b", 1.5, None)
 
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from icl.core import registry
 from icl.core.errors import CommandError, ConfigError
 from icl.core.files import replace_file
+from icl.core.registry import register
 from icl.core.stats import Stats, mean
 from icl.core.types import Example, Prediction
 from icl.experiment.file import load_experiment
@@ -338,9 +338,9 @@ class Outside:
 
 
 @pytest.fixture
-def outside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def outside(folder: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None) -> dict[str, str]:
     """An entry of the plug-in metric with a program that somebody else chose."""
-    monkeypatch.setitem(registry._registered, ("metric", "outside"), Outside)
+    register("metric", "outside")(Outside)
     monkeypatch.setattr(Outside, "touches", folder, raising=False)
     return {"metric": "outside", "command": "evil"}
 

@@ -73,7 +73,9 @@ def test_the_pool_is_embedded_at_the_first_query_and_once_for_ever():
     ids(fitted(Dense(), rows("ab", "cd", "e"), other), "a")
     assert other.asked[0] == ["ab", "cd", "e"], "another pool is embedded anew"
     another = Vectors(Letters().embed, {"name": "others"})
-    assert another._path(["ab"]) != Vectors(Letters().embed, {"name": "letters"})._path(["ab"])
+    assert another.find_file(["ab"]) != Vectors(Letters().embed, {"name": "letters"}).find_file(
+        ["ab"]
+    )
 
 
 def test_expected_queries_are_embedded_in_blocks_that_outlive_the_process(monkeypatch):
@@ -97,7 +99,7 @@ def test_expected_queries_are_embedded_in_blocks_that_outlive_the_process(monkey
 def test_a_damaged_file_is_made_again(caplog):
     made = Vectors(Letters().embed, {"name": "letters"})
     first = made.of(["a", "b"])
-    path = made._path(["a", "b"])
+    path = made.find_file(["a", "b"])
     path.write_bytes(path.read_bytes()[:40])
     with caplog.at_level(logging.WARNING):
         assert (made.of(["a", "b"]) == first).all()

@@ -275,7 +275,7 @@ def test_editing_holds_no_more_and_more(work: Workbench) -> None:
     first = screen(work, "intent/plain")
     for number in range(60):
         work.bind(replace(first, text=f"{first.text}{number}"))
-    assert work._loader is not None and work._loader.held <= 70
+    assert 0 < work.n_cached <= 70
 
 
 def test_a_prompt_is_not_counted_before_the_tokenizer_is_open(work: Workbench) -> None:

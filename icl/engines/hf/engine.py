@@ -235,6 +235,11 @@ class HFEngine(ModelEntry):
         return self._lm
 
     @property
+    def config(self) -> Any:
+        """The model's config of transformers; its files are read for it, and no weights."""
+        return self.open()._config
+
+    @property
     def formats(self) -> Formats:
         """The number formats of the weights."""
         self.open()
@@ -416,7 +421,7 @@ class HFEngine(ModelEntry):
             n_tokens = {r.index: len(getattr(r, "source", r.ids)) for r in group}
             if masks is not None:
                 group = [replace(request, mask=masks[request.index]) for request in group]
-            decode, ends = self.codec.decode, self._ends()
+            decode, ends = self.codec.decode, self.list_ends()
             given = (decode, ends, heard, stop, self.meter)
             for i, made in generate(self.lm, group, sampling, *given):
                 if heard is not None and made.sample == 0:
@@ -508,7 +513,7 @@ class HFEngine(ModelEntry):
                 made = list(own), [ids[choice] for choice in own]
                 yield own, plan_choices(prompt_ids, *made, window, self.codec.start)
 
-    def _ends(self) -> frozenset[int]:
+    def list_ends(self) -> frozenset[int]:
         """Return the tokens that end an answer: of generation config, tokenizer, chat template."""
         ends = {self.codec.tokenizer.eos_token_id, self.form.end_id}
         for config in (self.lm.model.generation_config, self._config):

@@ -83,6 +83,11 @@ class Guard:
         default_factory=lambda: defaultdict(int), init=False, repr=False
     )
 
+    @property
+    def n_waiting(self) -> int:
+        """Number of clients that wait for the answer to a wrong password."""
+        return len(self._waiting.keys() | self._guesses.keys())
+
     def __post_init__(self) -> None:
         self.hosts = frozenset(map(_normalize_host, self.hosts))
 

@@ -75,7 +75,7 @@ def test_identity_changes_with_layer_and_model(tiny_model: Path) -> None:
     assert engine.embedding(-1) == engine.embedding(2)
     other = HFEngine(str(tiny_model), device="cpu", width="bf16")
     assert other.embedding() != engine.embedding()
-    assert engine._lm is None, "no weights are read for it"
+    assert not engine.is_loaded(), "no weights are read for it"
     with pytest.raises(EngineError) as caught:
         engine.embedding(3)
     assert str(caught.value) == (

@@ -234,7 +234,7 @@ def test_wrong_passwords_wait_their_turn_and_no_other_client_does() -> None:
         return [status for status, _, _ in await asyncio.gather(*made)]
 
     assert asyncio.run(flood()).count(429) == 4
-    assert not guard._guesses and not guard._waiting
+    assert guard.n_waiting == 0, "what is known of a client is forgotten"
 
 
 def test_a_right_password_does_not_wait() -> None:

@@ -33,7 +33,15 @@ from icl.engines.hf.weights.hashes import (
 from icl.engines.hf.weights.memory import REFUSALS, format_bytes, is_out_of_memory
 from icl.engines.hf.weights.progress import count_weights, tell
 
-__all__ = ["Header", "convert", "find_converted", "read_dequantized", "read_header"]
+__all__ = [
+    "Header",
+    "convert",
+    "find_converted",
+    "parse_header",
+    "read_dequantized",
+    "read_header",
+    "write_safetensors",
+]
 
 
 if TYPE_CHECKING:
@@ -130,11 +138,16 @@ def read_header(path: Path) -> Header:
     """
     path = path.resolve()
     return Header(
-        **remember("headers", str(path), read_file_state(path), lambda: asdict(_read_header(path)))
+        **remember("headers", str(path), read_file_state(path), lambda: asdict(parse_header(path)))
     )
 
 
-def _read_header(path: Path) -> Header:
+def parse_header(path: Path) -> Header:
+    """Read the header from the file itself, whatever is remembered of it.
+
+    Raises:
+        ModelError: it is no GGUF file, or a damaged one.
+    """
     if path.stat().st_size == 0:
         raise ModelError(f"{path} is empty, not a GGUF file; download it again")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -252,7 +265,7 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
         tell("converting the GGUF file, once; this takes a minute or more")
         partial = root / f"{folder.name}.partial-{os.getpid()}"
         try:
-            needed = _write_safetensors(path, partial, header.precision == "F32")
+            needed = write_safetensors(path, partial, header.precision == "F32")
             (partial / _MARKER).write_text(needed, "utf-8")
             shutil.rmtree(folder, ignore_errors=True)  # only ever there without its marker
             partial.rename(folder)
@@ -294,8 +307,8 @@ def _without_bar() -> Iterator[None]:
         loader.tqdm = bar
 
 
-def _write_safetensors(path: Path, folder: Path, of_float32: bool) -> str:
-    """Convert a file; ``fp32`` where its numbers need more than bfloat16, else nothing.
+def write_safetensors(path: Path, folder: Path, of_float32: bool) -> str:
+    """Convert a file to safetensors; return ``fp32`` if its numbers need that, else nothing.
 
     ``of_float32`` says that float32 is the file's own type; the own one of others is bfloat16.
     """

@@ -54,6 +54,7 @@ __all__ = [
     "read_generation",
     "read_small_files",
     "read_stored_config",
+    "read_weights",
 ]
 
 
@@ -216,7 +217,7 @@ def load_model(
         check_memory(weights, config, made, place)
     size = format_bytes(sum(file.stat().st_size for file in weights.folder.glob("*.safetensors")))
     with count_weights(f"reading its weights, {size} on disk"):
-        model = _read_weights(weights, config, made, place)
+        model = read_weights(weights, config, made, place)
     tell("proving its width")
     proofs = prove(model)
     check_proof(proofs, model, made, weights.source)
@@ -249,7 +250,7 @@ def check_memory(weights: Weights, config: Any, made: Formats, place: Placement)
     check_fit(need, room, f"{weights.source} as {made.width} on {place.name}", smaller)
 
 
-def _read_weights(weights: Weights, config: Any, made: Formats, place: Placement) -> Any:
+def read_weights(weights: Weights, config: Any, made: Formats, place: Placement) -> Any:
     """Load the model onto its device or devices and check that no weight is missing."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM

@@ -24,6 +24,7 @@ __all__ = [
     "count_footprint",
     "measure_free_bytes",
     "format_bytes",
+    "list_group_rooms",
     "measure_host_free_bytes",
     "is_out_of_memory",
     "translate_out_of_memory",
@@ -302,10 +303,10 @@ def measure_host_free_bytes() -> int:
     """Return the bytes that this process can still use, by the machine and its control groups."""
     import psutil
 
-    return min([int(psutil.virtual_memory().available), *_group_rooms(Path("/"))])
+    return min([int(psutil.virtual_memory().available), *list_group_rooms(Path("/"))])
 
 
-def _group_rooms(root: Path) -> Iterator[int]:
+def list_group_rooms(root: Path) -> Iterator[int]:
     """Yield the free bytes of each control group (version 1 or 2) of this process."""
     listed = root / "proc/self/cgroup"
     if not listed.is_file():

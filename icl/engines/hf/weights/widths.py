@@ -27,6 +27,7 @@ __all__ = [
     "WIDTHS",
     "Width",
     "is_quantized",
+    "list_kept_layers",
     "make_bnb_config",
     "check_width",
     "decide",
@@ -204,13 +205,13 @@ def decide(
     if asked.width == "auto":
         return Formats(shorten_dtype(auto), name_dtype(auto))
     _check_packages(source, asked.width, "bitsandbytes")
-    kept = _kept(config, source, asked.width) if device == "cpu" else ()
+    kept = list_kept_layers(config, source, asked.width) if device == "cpu" else ()
     return Formats(
         asked.width, name_dtype(auto), False, float(asked.int8_threshold), asked.double_quant, kept
     )
 
 
-def _kept(config: Any, source: str, width: str) -> tuple[Layer, ...]:
+def list_kept_layers(config: Any, source: str, width: str) -> tuple[Layer, ...]:
     """Return the layers that a CPU cannot hold in a width; refuse the width if it can hold none."""
     if width not in FOUR_BITS:
         return ()

@@ -81,7 +81,7 @@ def test_scores_equal_the_models_loss_on_its_own_tokenization(
 def test_generated_text_equals_that_of_transformers(folders: dict[str, Path], family: str) -> None:
     engine = engine_of(folders, family)
     model, tokenizer = engine.lm.model, engine.codec.tokenizer
-    lead = engine._pair.lead  # type: ignore[union-attr]
+    lead = engine.identity()["lead"]
     config = model.generation_config
     config.forced_eos_token_id = None  # ours is said by finish: length
     config.forced_bos_token_id = lead[1] if len(lead) > 1 else None

@@ -233,8 +233,8 @@ def test_a_model_that_was_loaded_before_is_not_counted_again(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ICL_CACHE", str(tmp_path))
-    before = memory.count_footprint(HFEngine(str(tiny_model)).open()._config)
+    before = memory.count_footprint(HFEngine(str(tiny_model)).config)
     monkeypatch.setattr(memory, "build_empty_model", lambda config: pytest.fail("was built again"))
     engine = HFEngine(str(tiny_model)).load()
     assert engine.rows(8) == 64
-    assert memory.count_footprint(engine._config) == before
+    assert memory.count_footprint(engine.config) == before

@@ -90,7 +90,7 @@ def test_layers_that_a_cpu_cannot_multiply_in_4_bits_are_kept(
     assert why in describe_proof(found.provenance())
     assert set(found.identity()["unquantized"]) == kept  # type: ignore[arg-type]
     held: Any = found.provenance()["bytes"]
-    counted = count_footprint(found._config).in_4_bits_on_cpu()
+    counted = count_footprint(found.config).in_4_bits_on_cpu()
     assert counted.weight_bytes("nf4", "float32") == pytest.approx(held, rel=0.05)
     assert "unquantized" not in engine(found.source, "int8").identity()
 
@@ -105,8 +105,8 @@ def test_identity_is_as_it_was_where_nothing_is_kept(model: Path) -> None:
 def test_a_gpu_keeps_nothing(tmp_path: Path) -> None:
     opened = engine(random_llama(tmp_path, intermediate_size=96)).open()
     asked, dtype = widths.WidthOptions("nf4"), torch.float32
-    assert widths.decide(asked, opened._config, "m", dtype, "cuda").kept == ()
-    assert len(widths.decide(asked, opened._config, "m", dtype, "cpu").kept) == 2
+    assert widths.decide(asked, opened.config, "m", dtype, "cuda").kept == ()
+    assert len(widths.decide(asked, opened.config, "m", dtype, "cpu").kept) == 2
 
 
 def test_a_model_that_a_cpu_cannot_hold_in_4_bits_is_refused(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_stored_checkpoint_with_such_layers_is_multiplied(
 ) -> None:
     with monkeypatch.context() as as_on_a_gpu:
         as_on_a_gpu.setattr(bnb_modules, "has_avx512bf16", lambda: False)
-        as_on_a_gpu.setattr(widths, "_kept", lambda *given: ())
+        as_on_a_gpu.setattr(widths, "list_kept_layers", lambda *given: ())
         first = engine(random_llama(tmp_path, intermediate_size=96), "nf4").load()
         with silence_libraries():
             first.lm.model.save_pretrained(tmp_path / "q")

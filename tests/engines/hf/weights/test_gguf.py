@@ -114,7 +114,7 @@ def test_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_gguf(tmp_path / "m.gguf")
     assert read_header(path) == Header("llama", "Q8_0", "apache-2.0")
     with monkeypatch.context() as patched:
-        patched.setattr(gguf_file, "_read_header", lambda path: pytest.fail("was read again"))
+        patched.setattr(gguf_file, "parse_header", lambda path: pytest.fail("was read again"))
         assert read_header(path) == Header("llama", "Q8_0", "apache-2.0")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ModelError, match="truncated"):
@@ -218,7 +218,7 @@ def test_conversion_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def fail(*args: Any) -> None:
         raise AssertionError("converted again")
 
-    monkeypatch.setattr(gguf_file, "_write_safetensors", fail)
+    monkeypatch.setattr(gguf_file, "write_safetensors", fail)
     assert resolve(str(path)) == weights
     (weights.folder / "complete").unlink()  # half-written, as if the process had been killed
     with pytest.raises(AssertionError, match="converted again"):

@@ -223,13 +223,12 @@ def test_wrong_places(model: Path, options: Any, message: str) -> None:
 )
 def test_sizes(given: Any, n_bytes: int) -> None:
     assert dict(place("offload", {"cpu": given}).limits)["cpu"] == n_bytes
-    assert placement._size(given) == n_bytes
 
 
 @pytest.mark.parametrize("width", ["fp32", "bf16", "int8", "nf4", "fp4"])
 def test_estimate_is_near_what_is_held(model: Path, width: str) -> None:
     loaded = engine(model, width).load()
-    counted = count_footprint(loaded._config)
+    counted = count_footprint(loaded.config)
     held: Any = loaded.provenance()["bytes"]
     assert counted.weight_bytes(width, loaded.formats.compute) == pytest.approx(held, rel=0.05)
     assert counted.kv_values == 2 * 2 * 2 * 16, "keys and values, layers, heads, size"
@@ -248,10 +247,10 @@ def test_stored_bytes_are_those_of_the_headers(model: Path, tmp_path: Path) -> N
 def test_what_cannot_fit_is_refused_before_a_weight_is_read(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = count_footprint(engine(model).open()._config)
+    counted = count_footprint(engine(model).config)
     room = counted.least_bytes("nf4", "float32")
     monkeypatch.setattr(placement, "measure_free_bytes", lambda device: room)
-    monkeypatch.setattr(loading, "_read_weights", lambda *given: pytest.fail("was read"))
+    monkeypatch.setattr(loading, "read_weights", lambda *given: pytest.fail("was read"))
     with pytest.raises(ModelError) as caught:
         engine(model, "fp32").load()
     said = str(caught.value)
@@ -287,7 +286,7 @@ def test_control_groups_bound_what_is_free(tmp_path: Path) -> None:
         memory_current="700",
         memory_stat="inactive_file 50\n",
     )
-    assert list(memory._group_rooms(tmp_path)) == [350]
+    assert list(memory.list_group_rooms(tmp_path)) == [350]
     (tmp_path / "proc/self/cgroup").write_text("4:memory:/x\n2:cpu:/x\n")
     group(
         "sys/fs/cgroup/memory/x",
@@ -295,8 +294,8 @@ def test_control_groups_bound_what_is_free(tmp_path: Path) -> None:
         memory_usage_in_bytes="3000",
         memory_stat="total_inactive_file 100\n",
     )
-    assert list(memory._group_rooms(tmp_path)) == [0]
-    assert list(memory._group_rooms(tmp_path / "nowhere")) == []
+    assert list(memory.list_group_rooms(tmp_path)) == [0]
+    assert list(memory.list_group_rooms(tmp_path / "nowhere")) == []
 
 
 def test_what_is_quantized_already() -> None:
