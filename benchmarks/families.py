@@ -119,13 +119,13 @@ def _compare(folder: Path, pair: bool) -> tuple[float, str]:
 
     engine = HFEngine(str(folder), device="cpu", width="fp32", window=100)
     items = [(prompt, choice) for prompt in PROMPTS for choice in CHOICES]
-    together = _scores(engine, items)
+    together = ask_scores(engine, items)
     reference = _Reference(engine, folder, pair)
     right = reference.scores(items)
     nats = _apart(together, right)
     if not nats < LIMIT:
         return nats, f"scores are {nats:.2g} nat off"
-    alone = [score for item in items[::5] for score in _scores(engine, [item])]
+    alone = [score for item in items[::5] for score in ask_scores(engine, [item])]
     if not _apart(alone, right[::5]) < LIMIT:
         return nats, f"scores of one choice alone are {_apart(alone, right[::5]):.2g} nat off"
     for prompts in (PROMPTS[:1], PROMPTS):
@@ -140,7 +140,7 @@ def _apart(a: Sequence[float], b: Sequence[float]) -> float:
     return max(abs(x - y) for x, y in zip(a, b, strict=True))
 
 
-def _scores(engine: Any, items: Sequence[tuple[Prompt, str]]) -> list[float]:
+def ask_scores(engine: Any, items: Sequence[tuple[Prompt, str]]) -> list[float]:
     found = sorted(engine.score(items), key=lambda pair: pair[0])
     return [score.logprob for _, score in found]
 
@@ -218,7 +218,7 @@ def sweep(families: dict[str, bool]) -> Iterator[Outcome]:
     """Try families one after the other in a process beside this one, which may crash or hang."""
     child: subprocess.Popen[str] | None = None
     for family, pair in families.items():
-        child = child or _start()
+        child = child or start_child()
         assert child.stdin is not None
         child.stdin.write(json.dumps([family, pair]) + "\n")
         child.stdin.flush()
@@ -242,7 +242,7 @@ def _end(child: subprocess.Popen[str]) -> None:
                 pipe.close()
 
 
-def _start() -> subprocess.Popen[str]:
+def start_child() -> subprocess.Popen[str]:
     code = "from benchmarks.families import serve; serve()"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(

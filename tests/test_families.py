@@ -45,8 +45,8 @@ def test_a_wrong_number_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def off(engine: object, items: list[object]) -> list[float]:
         return [score + 0.01 for score in right(engine, items)]  # type: ignore[arg-type]
 
-    right = families._scores
-    monkeypatch.setattr(families, "_scores", off)
+    right = families.ask_scores
+    monkeypatch.setattr(families, "ask_scores", off)
     found = try_family("llama", False, tmp_path / "model")
     assert (found.verdict, found.line) == ("DIFFERENT", "scores are 0.01 nat off")
 
@@ -71,7 +71,7 @@ def test_a_family_that_hangs_or_dies_does_not_end_the_sweep(
     code = "import sys; sys.stdin.readline(); sys.exit(1)"
     monkeypatch.setattr(
         families,
-        "_start",
+        "start_child",
         lambda: subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ),

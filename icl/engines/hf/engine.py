@@ -291,7 +291,7 @@ class HFEngine(ModelEntry):
         """Count the tokens that :meth:`score` would forward; no weights are loaded for it."""
         from icl.engines.hf.forecast import count_scoring
 
-        plans = ([plan for _, plan in self._plans(items)] for items in batches)
+        plans = ([plan for _, plan in self.plan_items(items)] for items in batches)
         return TokenWork(prefill_tokens=count_scoring(plans, self._way()))
 
     def forecast_generate(
@@ -460,7 +460,7 @@ class HFEngine(ModelEntry):
         from icl.engines.hf.seq2seq.forward import Seq2SeqModel
         from icl.engines.hf.seq2seq.score import score_pairs
 
-        lm, planned = self.lm, list(self._plans(items))
+        lm, planned = self.lm, list(self.plan_items(items))
         plans = [plan for _, plan in planned]
         if isinstance(lm, Seq2SeqModel):
             found = score_pairs(lm, plans, self.cache_bytes)
@@ -489,14 +489,14 @@ class HFEngine(ModelEntry):
         from icl.engines.hf.seq2seq.forward import Seq2SeqModel
         from icl.engines.hf.seq2seq.score import score_pair_plain
 
-        for choices, plan in self._plans(items):
+        for choices, plan in self.plan_items(items):
             if isinstance(lm := self.lm, Seq2SeqModel):
                 sums = score_pair_plain(lm, plan)
             else:
                 sums = [score_whole(lm, plan.prefix + s, len(s)) for s in plan.suffixes]
             yield from assign_scores(choices, plan, sums)
 
-    def _plans(
+    def plan_items(
         self, items: Sequence[tuple[Prompt, str]]
     ) -> Iterator[tuple[dict[str, list[int]], ChoicePlan]]:
         """Yield for each distinct text: its choices with their indices, and their tokens."""

@@ -168,13 +168,13 @@ def test_fp32_is_what_the_file_holds(
     held = dict(engine.lm.model.named_parameters())  # type: ignore[union-attr]
     assert held.keys() == right.keys()
     assert all(torch.equal(held[name], right[name]) for name in right)
-    config = engine._config
+    config = engine.config
     assert (engine.weights.dequantized, config.dtype) == (needed, getattr(torch, own))
     assert engine.identity().get("dequantized") == needed  # bfloat16 alone was never rounded
     plain = LlamaForCausalLM(config).double().eval()
     plain.load_state_dict({name: value.double() for name, value in right.items()})
     items = [(Prompt("wake me up:"), choice) for choice in (" alarm", " volume set")]
-    [plan] = [plan for _, plan in engine._plans(items)]
+    [plan] = [plan for _, plan in engine.plan_items(items)]
     for (_, score), suffix in zip(engine.score(items), plan.suffixes, strict=True):
         with torch.no_grad():
             logits = plain(torch.tensor([plan.prefix + suffix[:-1]])).logits[0]  # type: ignore[operator]
