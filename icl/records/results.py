@@ -6,8 +6,8 @@ that experiments share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from icl.calibrators import CalibratedScores, Calibrator, make_calibrator
 from icl.core.errors import StoreError, TemplateError
 from icl.core.label_sets import list_right_labels
 from icl.core.registry import did_you_mean, lookup, names
+from icl.core.score_name import primary
 from icl.core.strict_json import read_json
 from icl.core.types import (
+    JSON,
     Choice,
     Example,
     Prediction,
@@ -41,7 +43,16 @@ from icl.prompts.frontmatter import split_front_matter
 from icl.prompts.render_again import HERE, Rendering
 from icl.prompts.template import Template, restore
 from icl.records.calibrated import Calibration, CalibrationRecords, calibrate
+from icl.records.frames import (
+    make_prediction_frame,
+    make_score_frame,
+    name_setting_column,
+    write_prediction_cells,
+    write_score_cells,
+    write_unscored_cells,
+)
 from icl.records.manifest import ConditionEntry, Manifest, read_manifest
+from icl.records.notebook import MOST_ROWS, describe_score, write_html_table
 from icl.records.paths import MANIFEST, MODEL, find_runs, holds_run
 from icl.records.score_files import read_calibrations, read_scores
 from icl.records.store import ConditionStore
@@ -102,6 +113,17 @@ class ConditionResult:
                 "settings; run the experiment again, which reuses all answers"
             )
         return dict(self.entry.settings)
+
+    @property
+    def setting_cells(self) -> dict[str, str]:
+        """Its settings by the column that tables for programs have for each.
+
+        Those of a run by an earlier version, which did not list its settings, are its axes.
+        """
+        found = self.entry.settings
+        if found is None:
+            found = {axis: word for axis, word in self.axes.items() if word}
+        return {name_setting_column(name): word for name, word in found.items()}
 
     @property
     def task(self) -> Task:
@@ -423,20 +445,79 @@ class Run:
         """All scores of all conditions, in their order."""
         return [score for condition in self.conditions for score in condition.scores]
 
+    @property
+    def setting_columns(self) -> list[str]:
+        """The columns of all settings that any condition has, in their order."""
+        return list(dict.fromkeys(name for one in self.conditions for name in one.setting_cells))
+
+    def _front(self, condition: ConditionResult) -> dict[str, JSON]:
+        front: dict[str, JSON] = {"run": self.name, "condition": condition.entry.fingerprint}
+        return front | dict(condition.setting_cells)
+
+    def score_rows(self) -> Iterator[dict[str, JSON]]:
+        """Yield a row for each score: the run, its condition, the settings, then the number."""
+        for condition in self.conditions:
+            for one in condition.scores:
+                yield {**self._front(condition), **write_score_cells(one)}
+
     def frame(self) -> pandas.DataFrame:
         """Return all scores as a table, one row each.
 
-        Columns: the condition's axes, its fingerprint (``condition``), then name, value, low, high,
-        n, signature and kind.
-        """
-        import pandas
+        Columns, with the names of ``icl report --format csv``: ``run``; ``condition``, the
+        fingerprint; every setting, as ``prompt``, ``model``, ``locale``, ``k``, ``select``,
+        ``seed``; then score, kind, value, low, high, n, signature and tied. ``k`` and ``seed`` are
+        whole numbers (``Int64``), other settings categories in the order of the run, or numbers
+        where all are; value, low and high are ``Float64``. What a condition does not have is NA.
+        A setting that is called like another column has ``setting.`` in front.
 
-        rows = [
-            {**condition.axes, "condition": condition.entry.fingerprint, **asdict(score)}
-            for condition in self.conditions
-            for score in condition.scores
+        >>> run.frame().groupby(["score", "k"])["value"].mean()              # doctest: +SKIP
+        """
+        return make_score_frame(list(self.score_rows()), self.setting_columns)
+
+    def predictions(self, parser: ParserEntry | None = None) -> pandas.DataFrame:
+        """Return all answers as a table, one row for each row of each condition.
+
+        Columns: run, condition and the settings as in :meth:`frame`; then ``id``, ``prediction``,
+        ``targets`` (a tuple), ``right`` (whether the prediction is one of the targets, letter by
+        letter), ``error`` (why there is no prediction), and the other fields of
+        :class:`icl.Prediction`. Rows that the model gave no answer to have NA as prediction and
+        as ``right``; rows that were not asked yet are left out.
+
+        Args:
+            parser: reads generated text; each condition's own by default.
+
+        Raises:
+            ConfigError: the parser is unknown.
+            StoreError: the folder's rows changed since this run.
+        """
+        rows: list[dict[str, object]] = []
+        for one in self.conditions:
+            front = self._front(one)
+            pairs = zip(one.predictions(parser), one.gold_examples(parser), strict=True)
+            rows += [{**front, **write_prediction_cells(*pair)} for pair in pairs]
+            rows += [
+                {**front, **write_unscored_cells(row, one.gold_example(row.record))}
+                for row in one.unscored.values()
+            ]
+        return make_prediction_frame(rows, self.setting_columns)
+
+    def _repr_html_(self) -> str:
+        """Return a small table for notebooks: each condition with its first score."""
+        axes = list(dict.fromkeys([*find_varying_axes(self.conditions), "shots"]))
+        begun = "" if self.manifest.finished else ", not finished"
+        lines = [
+            [
+                str(number),
+                *(one.axes.get(axis, "") for axis in axes),
+                *describe_score(primary(one.scores)),
+                str(len(one.records)),
+            ]
+            for number, one in enumerate(self.conditions[:MOST_ROWS], 1)
         ]
-        return pandas.DataFrame(rows)
+        more = len(self.conditions) - len(lines)
+        rest = f"{more} more conditions: .frame() has all" if more else ".frame() has all scores"
+        heads = ["#", *axes, "score", "value", "95 % interval", "n"]
+        return write_html_table(f"{self.name}{begun}; {rest}", heads, lines)
 
     def condition(self, name: str) -> ConditionResult:
         """Find a condition by its number from 1, its fingerprint's beginning, or words of its axes.

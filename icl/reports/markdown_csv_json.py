@@ -19,6 +19,7 @@ from typing import Any
 from icl.core.safe_text import clean
 from icl.core.score_name import ScoreName
 from icl.core.types import JSON, Score
+from icl.records.frames import write_score_cells
 from icl.records.results import ConditionResult, Run
 from icl.reports.appendix import Appendix
 from icl.reports.grid import Grid
@@ -118,10 +119,10 @@ def _markdown_appendix(made: Appendix) -> Iterator[str]:
 
 def _score_rows(run: Run, metric: str | None) -> Iterator[dict[str, JSON]]:
     """Yield one row per score: the run, the condition's settings, then the number's details."""
-    for condition in run.conditions:
-        for score in condition.scores:
-            if metric is None or _shown_with(score, metric):
-                yield {**_condition(run, condition), **_score(score)}
+    scores = [score for one in run.conditions for score in one.scores]
+    for row, score in zip(run.score_rows(), scores, strict=True):
+        if metric is None or _shown_with(score, metric):
+            yield _without_tied(row, score)
 
 
 def _shown_with(score: Score, metric: str) -> bool:
@@ -131,16 +132,13 @@ def _shown_with(score: Score, metric: str) -> bool:
     return score.name == metric or bool(name.role) and same
 
 
-def _condition(run: Run, condition: ConditionResult) -> dict[str, JSON]:
-    settings = {f"setting.{name}": value for name, value in condition.settings.items()}
-    return {"run": run.name, "condition": condition.entry.fingerprint, **settings}
-
-
 def _score(score: Score) -> dict[str, JSON]:
-    made = asdict(score)
-    if not score.tied:
-        del made["tied"]
-    return {"score": made.pop("name"), "kind": made.pop("kind"), **made}
+    return _without_tied(write_score_cells(score), score)
+
+
+def _without_tied(row: dict[str, JSON], score: Score) -> dict[str, JSON]:
+    """Leave out how many labels tie where none do, for the columns of runs without a tie."""
+    return row if score.tied else {name: cell for name, cell in row.items() if name != "tied"}
 
 
 def _pivot_rows(made: Pivot) -> Iterator[dict[str, JSON]]:
@@ -177,7 +175,7 @@ def as_csv(
         if pivots
         else list(_score_rows(run, metric))
     )
-    heads = _heads(found)
+    heads = _heads(run, found)
     lines: list[list[Any]] = [
         heads,
         *(["" if row.get(h) is None else row[h] for h in heads] for row in found),
@@ -194,12 +192,14 @@ def as_csv(
     return ("\ufeff" if excel else "") + text
 
 
-def _heads(rows: Sequence[dict[str, JSON]]) -> list[str]:
+def _heads(run: Run, rows: Sequence[dict[str, JSON]]) -> list[str]:
     """Return the columns of all rows; settings that only some have come before the numbers."""
     heads = dict.fromkeys(head for row in rows for head in row)
-    settings = [head for head in heads if head.startswith("setting.")]
-    others = [head for head in heads if not head.startswith("setting.")]
-    return [*others[:2], *settings, *others[2:]] if settings else others
+    if "score" not in heads or "condition" not in heads:
+        return list(heads)
+    settings = [name for name in run.setting_columns if name in heads]
+    front = ["run", "condition", *settings]
+    return [*front, *(head for head in heads if head not in front)]
 
 
 def _harmless(value: Any) -> Any:

@@ -218,7 +218,7 @@ def test_csv_holds_every_score_unrounded(tmp_path: Path) -> None:
     rows = rows_of(as_csv(run))
     assert len(rows) == len(run.scores)
     first = rows[0]
-    assert first["setting.locale"] == "en-US" and first["setting.prompt"] == "p_one"
+    assert first["locale"] == "en-US" and first["prompt"] == "p_one"
     assert float(first["value"]) == run.scores[0].value
     assert float(first["low"]) == run.scores[0].low
     assert first["signature"] == run.scores[0].signature
@@ -249,15 +249,15 @@ def test_csv_comes_back_as_it_was(tmp_path: Path, text: str) -> None:
     run = made(tmp_path, Made([Row("a", "a")], {"prompt": text}))
     printable = text.encode("utf-8", "backslashreplace").decode()
     rows = rows_of(as_csv(run))
-    assert {row["setting.prompt"] for row in rows} == {printable}
+    assert {row["prompt"] for row in rows} == {printable}
     for row in rows_of(as_csv(run, excel=True).removeprefix("\ufeff")):
-        assert row["setting.prompt"].removeprefix("'") == printable
-        assert not row["setting.prompt"].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+        assert row["prompt"].removeprefix("'") == printable
+        assert not row["prompt"].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
 def test_numbers_are_numbers_to_a_spreadsheet(tmp_path: Path) -> None:
     text = as_csv(study(tmp_path), excel=True)
-    assert text.startswith("\ufeffrun,condition,setting.task") and "\r\n" in text
+    assert text.startswith("\ufeffrun,condition,task") and "\r\n" in text
     assert "'" not in text
 
 

@@ -86,7 +86,7 @@ def test_a_run_scores_every_condition(tmp_path: Path) -> None:
     done = run(write(tmp_path), tmp_path / "runs")
     assert (done.computed, done.reused) == (40, 0)
     frame = done.frame()
-    assert set(frame["name"]) >= {
+    assert set(frame["score"]) >= {
         "accuracy",
         "macro_f1",
         "chance/accuracy",

@@ -71,7 +71,7 @@ def test_scores_stand_side_by_side_each_with_its_interval(tmp_path: Path) -> Non
     assert "calibrator" not in found["accuracy"].signature
     assert "|fitted:weight=" in found["accuracy+vote_mix"].signature
     frame = done.frame()
-    assert set(frame[frame["name"] == "accuracy+batch"]["n"]) == {10}
+    assert set(frame[frame["score"] == "accuracy+batch"]["n"]) == {10}
 
 
 def test_each_distinct_prompt_is_asked_once(tmp_path: Path) -> None:
