@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from icl.cli.common import AllowCommands, Out, app, pasted
+from icl.core.errors import ConfigError
 from icl.core.safe_print import echo
+
+if TYPE_CHECKING:
+    from icl.records.results import Run
 
 PANEL = "Run"
 
@@ -79,16 +83,52 @@ def score(
         list[str] | None,
         typer.Option("--calibrator", help="Calibrator to add: a name, or {calibrator: …}."),
     ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", help="Remove an added score, or all of @PARSER, +CALIBRATOR."),
+    ] = None,
     allow_commands: AllowCommands = False,
     out: Out = Path("runs"),
 ) -> None:
-    """Score a run again from its records, without a model."""
+    """Score a run again from its records, without a model.
+
+    Scores by another parser, metric or calibrator stay in every later table; they are listed below
+    the table with the words that remove them.
+    """
     from icl.records.results import load_run
     from icl.reports.tables import render
+    from icl.scoring.added_scores import remove_scores
     from icl.scoring.scores import note_commands_left_out, score_run
 
     loaded = load_run(run_name, out, allow_commands=allow_commands)
+    if remove:
+        if metric or parser or calibrator:
+            raise ConfigError(
+                "--remove makes no scores; leave out --metric, --parser and --calibrator, or call "
+                "icl score twice"
+            )
+        left = remove_scores(loaded, remove)
+        count = len(loaded.scores) - len(left.scores)
+        echo(f"{count} scores removed from {loaded.name}; the records stay", err=True)
+        _list_added(left)
+        return
     for line in note_commands_left_out(loaded) if metric is None else ():
         echo(line, err=True)
     scored = score_run(loaded, metric, parser, calibrators=calibrator)
     echo(render(scored), nl=False)
+    _list_added(scored)
+
+
+def _list_added(run: Run) -> None:
+    """Say which scores were added to a run, with the words that remove them."""
+    from icl.scoring.added_scores import list_added_scores
+
+    groups: dict[str, list[str]] = {}
+    for one in list_added_scores(run):
+        groups.setdefault(one.group, []).append(one.name)
+    for group, names in groups.items():
+        several = ", ".join(list(dict.fromkeys(names))[:2])
+        more = len(dict.fromkeys(names)) - 2
+        several += f" and {more} more" if more > 0 else ""
+        how = f"icl score {pasted(run.called)} --remove {pasted(group)}"
+        echo(f"added: {several}\n  remove: {how}", err=True)
