@@ -135,8 +135,13 @@ def _text(
         return formats.as_csv(run, pivots, metric, excel=format == "excel")
     if format == "json":
         return formats.as_json(run, pivots, behind, metric)
-    made = formats.as_markdown if format == "md" else as_latex
-    return made(_grids(run, pivots, metric), behind)
+    if format == "latex":
+        from icl.reports.paper_grids import make_paper_grids
+        from icl.reports.pivot import lay_out_pivot
+
+        laid_out = [lay_out_pivot(one) for one in pivots]
+        return as_latex(laid_out or make_paper_grids(run, metric), behind)
+    return formats.as_markdown(_grids(run, pivots, metric), behind)
 
 
 def _grids(run: Run, pivots: list[Pivot], metric: str | None) -> list[Grid]:

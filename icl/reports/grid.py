@@ -49,6 +49,8 @@ class Grid:
     """Signatures of the numbers."""
     warnings: tuple[str, ...] = ()
     """Lines of :func:`icl.scoring.checks.summarize_findings`."""
+    keys: int = 1
+    """Columns in front that tell the rows apart; each part of a divided table repeats them."""
 
 
 def check_metric(run: Run, metric: str | None) -> None:
@@ -132,7 +134,7 @@ def _grid(
     left = [f"{row.axes['shots']}: {note}" for row in rows for note in note_unscored(row)]
     notes = (*ties, *signatures, *note_gold(rows), *note_fallbacks(rows), *left)
     name = f"{run}-{rows[0].entry.task}"
-    return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told)
+    return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told, keys=len(axes))
 
 
 def _numbers(row: ConditionResult, scored: Sequence[str], others: Sequence[str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Tables and appendices in LaTeX with booktabs; text from strangers cannot become a command.
 
 Text outside of ASCII is kept, for XeLaTeX and LuaLaTeX; signs that icl itself writes (dashes,
-arrows, ±) are commands, so that a table of plain words works in pdfLaTeX.
+arrows, ±) are commands. Latin text works in pdfLaTeX, too; what it has no glyph for is told.
 """
 
 from __future__ import annotations
@@ -14,10 +14,19 @@ import regex
 from icl.core.safe_text import clean
 from icl.reports.appendix import Appendix
 from icl.reports.grid import Cell, Grid
+from icl.reports.latex_fit import COLUMN_EM, WIDEST_EM, GridPart, divide_grid
 
 __all__ = ["as_latex", "escape_latex", "quote_verbatim"]
 
 
+WORD_CHARS = 20
+"""Characters of a word that stay together in a wrapped cell or note."""
+LINE_EM = WORD_CHARS * WIDEST_EM
+"""Width for captions and notes in which a word of that many characters is left whole."""
+LINE_CHARS = 70
+"""Characters of a fixed-width line in an appendix."""
+MOST_GLYPHS = 12
+"""Missing characters that are told."""
 _COMMANDS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
@@ -28,6 +37,13 @@ _COMMANDS = {
 }  # fmt: skip
 r"""``[`` after ``\\\\`` would be read as a length, ``?`` and ``!`` before a grave accent as
 Spanish signs."""
+_T1 = frozenset(
+    "¡¢£¤¥¦§¨©ª«¬®¯°±²³´µ¶·¸¹º»¼½¾¿×÷"
+    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿ"
+    "ĀāĂăĄąĆćĈĉĊċČčĎďĐđĒēĔĕĖėĘęĚěĜĝĞğĠġĢģĤĥĨĩĪīĬĭĮįİıĴĵĶķĹĺĻļĽľŁłŃńŅņŇňŊŋŌōŎŏŐőŒœŔŕŖŗŘřŚśŜŝŞşŠš"
+    "ŢţŤťŨũŪūŬŭŮůŰűŲųŴŵŶŷŸŹźŻżŽžȘșȚț–—‘’‚“”„†‡•…‰‹›€™←↑→↓"
+)
+"""What pdfLaTeX has with the font encodings T1 and TS1, beside ASCII."""
 _FONTS = {
     "Arab": "Noto Naskh Arabic", "Armn": "Noto Sans Armenian", "Beng": "Noto Sans Bengali",
     "Cyrl": "Noto Sans Mono", "Deva": "Noto Sans Devanagari", "Ethi": "Noto Sans Ethiopic",
@@ -54,21 +70,62 @@ def escape_latex(text: str) -> str:
 
 
 def as_latex(grids: Sequence[Grid], appendix: Appendix | None = None) -> str:
-    r"""Write tables for ``\input``, one ``table`` environment each; comments name the packages."""
-    packages = ["booktabs", "textcomp"] + (["fvextra"] if appendix else [])
+    r"""Write tables for ``\input`` that fit the page; comments name the packages.
+
+    A table that is too wide or too long for a page of one column is divided; ``table*`` is what
+    is too wide for one of two columns.
+    """
+    parts = [part for grid in grids for part in divide_grid(grid)]
+    wrapped = any(width is not None for part in parts for width in part.widths)
+    packages = ["booktabs", "textcomp"] + (["array"] if wrapped else [])
+    packages += ["fvextra"] if appendix else []
+    texts = [text for part in parts for text in _texts(part.grid)]
+    texts += _appendix_texts(appendix) if appendix else []
     head = [
         "% needs: " + " ".join(rf"\usepackage{{{name}}}" for name in packages),
-        "% made for XeLaTeX and LuaLaTeX; pdfLaTeX takes it where all text is Latin",
+        "% for pdfLaTeX also: \\usepackage[T1]{fontenc} \\usepackage{lmodern}",
+        *_missing_glyphs(texts),
     ]
-    parts = ["\n".join(head)] + [_table(grid) for grid in grids]
+    blocks = ["\n".join(head)] + [_table(part) for part in parts]
     if appendix is not None:
-        parts += _appendix(appendix)
-    return "\n\n".join(parts) + "\n"
+        blocks += _appendix(appendix)
+    return "\n\n".join(blocks) + "\n"
 
 
-def _table(grid: Grid) -> str:
-    lines = [[escape_latex(head) for head in grid.heads]]
-    lines += [[_cell(cell) for cell in row] for row in grid.rows]
+def _texts(grid: Grid) -> list[str]:
+    cells = [cell.text for row in grid.rows for cell in row]
+    return [clean(text) for text in (grid.title, *grid.heads, *cells, *grid.notes)]
+
+
+def _appendix_texts(made: Appendix) -> list[str]:
+    found = [text for one in made.templates for text in (one.name, one.language, one.text)]
+    found += [text for one in made.prompts for text in (one.title, one.example, one.text)]
+    return [clean(text) for text in found]
+
+
+def _missing_glyphs(texts: Sequence[str]) -> Iterator[str]:
+    """Yield a comment on the characters that pdfLaTeX has no glyph for, if there are any."""
+    found = dict.fromkeys(char for text in texts for char in text)
+    found = {char: None for char in found if not _has_glyph(char)}
+    if not found:
+        yield "% all text is Latin: XeLaTeX, LuaLaTeX and pdfLaTeX take it"
+        return
+    shown = ", ".join(f"{char} U+{ord(char):04X}" for char in list(found)[:MOST_GLYPHS])
+    more = len(found) - MOST_GLYPHS
+    yield f"% pdfLaTeX has no glyph for {shown}" + (f" and {more} more" if more > 0 else "")
+    yield "% so use XeLaTeX or LuaLaTeX, with fonts that have these; a log says what is missing"
+
+
+def _has_glyph(char: str) -> bool:
+    return " " <= char <= "~" or char in _COMMANDS or char in _T1 or char in "\n\t"
+
+
+def _table(part: GridPart) -> str:
+    grid = part.grid
+    lines = [[_text(head, em) for head, em in zip(grid.heads, part.widths, strict=True)]]
+    lines += [
+        [_cell(cell, em) for cell, em in zip(row, part.widths, strict=True)] for row in grid.rows
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [
         "  "
@@ -80,30 +137,53 @@ def _table(grid: Grid) -> str:
         for line in lines
     ]
     label = re.sub(r"[^A-Za-z0-9.-]+", "-", grid.name).strip("-")
-    notes = [escape_latex(note) + r"\\" for note in grid.notes]
+    notes = [_text(note, LINE_EM) + r"\par" for note in grid.notes]
     comments = [f"% {' '.join(clean(line).split())}" for line in grid.warnings]
+    environment = "table" if part.em <= COLUMN_EM else "table*"
+    columns = "".join(
+        side if width is None else rf">{{\raggedright\arraybackslash}}p{{{width:.1f}em}}"
+        for side, width in zip(grid.align, part.widths, strict=True)
+    )
     return "\n".join(
         [
             *comments,
-            r"\begin{table}[t]",
-            r"\centering\small",
-            rf"\caption{{{escape_latex(grid.title)}}}",
+            rf"\begin{{{environment}}}[t]",
+            r"\centering\small\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{_text(grid.title, LINE_EM)}}}",
             rf"\label{{tab:{label}}}",
-            rf"\begin{{tabular}}{{{grid.align}}}",
+            rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
             r"\toprule",
             body[0],
             r"\midrule",
             *body[1:],
             r"\bottomrule",
             r"\end{tabular}",
-            *([r"\par\smallskip\footnotesize", *notes] if notes else []),
-            r"\end{table}",
+            *([r"\par\smallskip\raggedright\footnotesize", *notes] if notes else []),
+            rf"\end{{{environment}}}",
         ]
     )
 
 
-def _cell(cell: Cell) -> str:
-    text = escape_latex(cell.text)
+def _text(text: str, em: float | None) -> str:
+    """Escape a text; in a width of ``em`` a line may end behind signs and inside long words."""
+    if em is None:
+        return escape_latex(text)
+    chars = max(1, min(WORD_CHARS, int(em / WIDEST_EM)))
+    words = " ".join(clean(text).split()).split(" ")
+    return " ".join(_breakable(word, chars) for word in words)
+
+
+def _breakable(word: str, chars: int) -> str:
+    pieces = [
+        piece[at : at + chars]
+        for piece in re.findall(r"[^/_|,→-]*[/_|,→-]|[^/_|,→-]+", word)
+        for at in range(0, len(piece), chars)
+    ]
+    return r"\allowbreak{}".join(escape_latex(piece) for piece in pieces)
+
+
+def _cell(cell: Cell, em: float | None) -> str:
+    text = _text(cell.text, em)
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 
@@ -116,27 +196,54 @@ def _appendix(made: Appendix) -> Iterator[str]:
     texts = [clean(one.text) for one in made.templates]
     texts += [clean(one.text) for one in made.prompts]
     name = _environment(texts)
-    yield "\n".join(
-        [
-            *_fonts(texts),
-            rf"\DefineVerbatimEnvironment{{{name}}}{{Verbatim}}"
-            r"{breaklines,breakanywhere,fontsize=\footnotesize,frame=leftline}",
-        ]
-    )
+    yield "\n".join([*_fonts(texts), *_long_words(made), *_environments(name)])
     yield r"\section*{Templates}"
     for source in made.templates:
         yield rf"\paragraph{{{escape_latex(source.name)} ({escape_latex(source.language)})}}"
-        yield quote_verbatim(source.text, name)
+        yield _quote(source.text, name)
     yield r"\section*{Prompts}"
     for shown in made.prompts:
         title = f"{escape_latex(shown.title)}, row {escape_latex(shown.example)}"
         yield rf"\paragraph{{{title}}}"
-        yield quote_verbatim(shown.text, name)
+        yield _quote(shown.text, name)
     if made.citations:
         yield "% for the .bib file:"
         for data, text in made.citations:
             lines = [f"data set {' '.join(clean(data).split())}", *clean(text).split("\n")]
             yield "\n".join(f"% {line}" for line in lines)
+
+
+def _environments(name: str) -> Iterator[str]:
+    """Yield two environments: for ASCII, and for other text.
+
+    pdfLaTeX reads a letter outside of ASCII as several bytes, and ``breakanywhere`` would end a
+    line between them; there such text is broken at spaces alone.
+    """
+    options = "breaklines,fontsize=\\footnotesize,frame=leftline"
+    anywhere = f"breaklines,breakanywhere{options.removeprefix('breaklines')}"
+    define = r"\DefineVerbatimEnvironment"
+    yield rf"{define}{{{name}ascii}}{{Verbatim}}{{{anywhere}}}"
+    yield r"\ifdefined\Umathchar"
+    yield rf"{define}{{{name}}}{{Verbatim}}{{{anywhere}}}"
+    yield r"\else"
+    yield rf"{define}{{{name}}}{{Verbatim}}{{{options}}}"
+    yield r"\fi"
+
+
+def _quote(text: str, name: str) -> str:
+    return quote_verbatim(text, f"{name}ascii" if clean(text).isascii() else name)
+
+
+def _long_words(made: Appendix) -> Iterator[str]:
+    """Yield comments on words that stick out of a line in pdfLaTeX, which cannot break them."""
+    for title, text in [
+        *((one.name, one.text) for one in made.templates),
+        *((f"{one.title}, row {one.example}", one.text) for one in made.prompts),
+    ]:
+        longest = 0 if clean(text).isascii() else max(map(len, clean(text).split()), default=0)
+        if longest > LINE_CHARS:
+            where = " ".join(clean(title).split())
+            yield f"% {where}: pdfLaTeX does not break its word of {longest} characters"
 
 
 def _environment(texts: Sequence[str]) -> str:

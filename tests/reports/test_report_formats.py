@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from icl.reports.appendix import Appendix, SentPrompt, TemplateSource, make_appe
 from icl.reports.grid import Cell, Grid, make_score_grids
 from icl.reports.latex import as_latex, escape_latex
 from icl.reports.markdown_csv_json import as_csv, as_json, as_markdown, escape_markdown, fence_text
+from icl.reports.paper_grids import make_paper_grids
 from icl.reports.pivot import lay_out_pivot, pivot
 from icl.reports.terminal import as_text
 from tests.madeup import Made, Row, made
@@ -39,7 +38,8 @@ COMMANDS = {
     "textasciitilde", "textless", "textgreater", "textbar", "char", "textasciigrave",
     "textquotesingle", "textendash", "rightarrow", "downarrow", "uparrow", "pm", "dots",
     "textperiodcentered", "textasteriskcentered", "section", "paragraph",
-    "DefineVerbatimEnvironment",
+    "DefineVerbatimEnvironment", "allowbreak", "raggedright", "arraybackslash", "setlength",
+    "tabcolsep", "ifdefined", "Umathchar", "else", "fi",
 }  # fmt: skip
 
 
@@ -125,9 +125,8 @@ def test_markdown_text_reads_as_it_was(text: str) -> None:
 
 
 def outside_verbatim(text: str) -> str:
-    name = re.search(r"DefineVerbatimEnvironment\{(\w+)\}", text)
-    if name:
-        text = re.sub(rf"\\begin{{{name[1]}}}\n.*?\n\\end{{{name[1]}}}\n", "", text, flags=re.S)
+    for name in set(re.findall(r"DefineVerbatimEnvironment\{(\w+)\}", text)):
+        text = re.sub(rf"\\begin{{{name}}}\n.*?\n\\end{{{name}}}\n", "", text, flags=re.S)
     return "\n".join(line for line in text.splitlines() if not line.startswith("%"))
 
 
@@ -148,9 +147,9 @@ def assert_harmless(text: str) -> None:
 
 def test_latex_of_a_run(tmp_path: Path) -> None:
     run = study(tmp_path)
-    text = as_latex(make_score_grids(run))
+    text = as_latex(make_paper_grids(run))
     assert text.startswith("% needs: \\usepackage{booktabs}")
-    assert "XeLaTeX and LuaLaTeX" in text
+    assert "% all text is Latin: XeLaTeX, LuaLaTeX and pdfLaTeX take it" in text
     assert r"\label{tab:made-classify}" in text
     assert r"p\_one & en-US" in text
     assert "{[}35.2, 64.8{]}" in text
@@ -176,8 +175,8 @@ def test_no_text_is_a_command_of_latex(text: str) -> None:
     assert_harmless(whole)
     assert "\r" not in whole and "\x00" not in whole
     whole.encode("utf-8")
-    name = re.search(r"DefineVerbatimEnvironment\{(\w+)\}", whole)
-    assert name and whole.count(f"\\end{{{name[1]}}}") == 2
+    names = set(re.findall(r"DefineVerbatimEnvironment\{(\w+)\}", whole))
+    assert len(names) == 2 and sum(whole.count(f"\\end{{{name}}}") for name in names) == 2
 
 
 @given(st.text(max_size=40))
@@ -185,19 +184,6 @@ def test_latex_text_is_one_line_of_known_commands(text: str) -> None:
     made_of = escape_latex(text)
     assert "\n" not in made_of
     assert_harmless(made_of)
-
-
-@pytest.mark.parametrize("engine", ["xelatex", "lualatex", "tectonic"])
-def test_latex_compiles(tmp_path: Path, engine: str) -> None:
-    if shutil.which(engine) is None:
-        pytest.skip(f"no {engine} here")
-    body = as_latex([table([[one] for one in HOSTILE[:30]])])
-    (tmp_path / "x.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs,textcomp,longtable}\n"
-        f"\\begin{{document}}\n{body}\\end{{document}}\n"
-    )
-    command = [engine, "x.tex"] if engine == "tectonic" else [engine, "-halt-on-error", "x.tex"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
 
 
 def test_latex_names_fonts_of_other_scripts() -> None:
