@@ -218,6 +218,19 @@ class ChatFormat:
         """The control tokens, for finding and hiding them in text."""
         return Controls(self.names)
 
+    @property
+    def shot_prefix(self) -> str:
+        """The text that begins the answer of every shot.
+
+        That is the prefix of the answer, unless it spells a control token, which no shot may hold.
+        """
+        prefix = self.options.assistant_prefix
+        return "" if self.controls.pattern.search(prefix) else prefix
+
+    def make_turns(self, prompt: Prompt) -> list[dict[str, str]]:
+        """Return the turns as the template receives them."""
+        return make_messages(prompt, self.options, self.shot_prefix)
+
     def marked(self, prompt: Prompt) -> MarkedText:
         """Render a prompt as it is sent, and mark the spelled control tokens that are plain text.
 
@@ -225,8 +238,7 @@ class ChatFormat:
             EngineError: the template refuses the prompt's turns.
         """
         prefix = self.options.assistant_prefix
-        spells = self.controls.pattern.search(prefix)  # then it is no text that a shot could hold
-        turns = make_messages(prompt, self.options, "" if spells else prefix)
+        turns = self.make_turns(prompt)
         hidden = [{**turn, "content": self.controls.hide(turn["content"])} for turn in turns]
         rendered = self.controls.shown(self.render(hidden, asks=True))
         return MarkedText(self.front) + rendered + MarkedText(prefix)

@@ -16,10 +16,14 @@ from icl.core.registry import did_you_mean
 from icl.core.safe_text import clean
 from icl.core.types import JSON, Choice, Example, Method, Prompt, Record
 from icl.experiment.settings import join_axes
-from icl.prompts.chat_template import ChatFormat, make_messages
 from icl.prompts.jinja_sandbox import TemplateHalf
 from icl.prompts.template import Template
 from icl.records.results import ConditionResult, Run
+from icl.reports.export_chat import (
+    Conversion,
+    write_messages_function,
+    write_render_function,
+)
 from icl.reports.jinja_to_python import HELPERS, TranslationError, write_function
 
 __all__ = ["FORMATS", "FrozenCondition", "export", "freeze", "write_message_lines", "write_python"]
@@ -45,6 +49,9 @@ class FrozenCondition:
     """Tokens of the longest answer: ``max_tokens``, or those of the longest choice."""
     sampling: Mapping[str, JSON]
     golden: tuple[tuple[Example, Prompt], ...]
+    sent: tuple[str, ...]
+    """The text sent for each golden prompt."""
+    conversion: Conversion
     measured: bool
     """Whether the golden prompts are those of records; otherwise the run sent other shots."""
 
@@ -92,33 +99,26 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
         yield record, prompt
 
 
-def _turns(prompt: Prompt, chat: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the turns as the model's chat template received them."""
-    options = ChatFormat.of(chat).options
-    return make_messages(prompt, options, options.assistant_prefix)
-
-
 def write_message_lines(condition: ConditionResult) -> Iterator[str]:
     """Write one line of JSON for every record: ``id``, ``messages``, ``targets``."""
     examples = {example.id: example for example in condition.examples}
-    chat = condition.store.condition().identity.chat
+    conversion = _conversion(condition)
     for record, prompt in _prompts(condition):
         row = {
             "id": record.id,
-            "messages": make_messages(prompt) if chat is None else _turns(prompt, chat),
+            "messages": conversion.make_turns(prompt),
             "targets": list(examples[record.id].targets),
         }
         yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
+def _conversion(condition: ConditionResult) -> Conversion:
+    return Conversion.of(condition.store.condition().identity.engine)
+
+
 def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) -> FrozenCondition:
     """Fix the shots of a condition; see :func:`export`."""
     sent = list(_prompts(condition))
-    if any(condition.sent(prompt) != prompt.text for _, prompt in sent):
-        raise StoreError(
-            f"{condition.store.folder}: its prompts were sent as turns of a chat or behind a "
-            "prefix, which plain text does not hold; use --as messages"
-        )
     whole = [(record, prompt) for record, prompt in sent if not record.dropped]
     sets = {tuple(name for name, _, _ in record.shots) for record, _ in whole}
     place = list(run.conditions).index(condition) + 1
@@ -148,6 +148,8 @@ def freeze(run: Run, condition: ConditionResult, shots_of: str | None = None) ->
         answer_tokens=longest if ranked or kept.max_tokens is None else kept.max_tokens,
         sampling=kept.sampling or {},
         golden=tuple(golden),
+        sent=tuple(condition.sent(prompt) for _, prompt in golden),
+        conversion=_conversion(condition),
         measured=len(sets) == 1,
     )
 
@@ -168,10 +170,12 @@ def write_python(frozen: FrozenCondition, openai: bool = False) -> str:
     It is run once here: a module that fails its own check is a bug and raises.
     """
     functions, helpers, reasons = _halves(frozen)
+    made = frozen.conversion
     settings: dict[str, Any] = {
         "SEPARATOR": frozen.golden[0][1].separator,
         "STOP": list(frozen.golden[0][1].stop),
         "SHOTS": list(frozen.shots),
+        **made.list_settings(),
     }
     if frozen.choices:
         settings["CHOICES"] = {choice.label: choice.text for choice in frozen.choices}
@@ -179,24 +183,24 @@ def write_python(frozen: FrozenCondition, openai: bool = False) -> str:
         settings["REQUEST"] = _request(frozen)
     elif frozen.method == "generate":
         settings["SAMPLING"] = dict(frozen.sampling)
-    imports = ["import json"] if "_json" in helpers or reasons else []
-    imports += ["import jinja2"] if reasons else []
-    golden = {
-        "GOLDEN": [_golden(frozen, example, prompt) for example, prompt in frozen.golden],
-        "GOLDEN_MESSAGES": make_messages(frozen.golden[0][1]),
-    }
+    imports = dict.fromkeys(made.imports)
+    imports |= dict.fromkeys(["import json"] if "_json" in helpers or reasons else [])
+    imports |= dict.fromkeys(["import jinja2.sandbox"] if reasons or made.format else [])
+    golden = [_golden(frozen, *one) for one in zip(frozen.golden, frozen.sent, strict=True)]
+    turns = made.make_turns(frozen.golden[0][1])
     parts = [
-        _docstring(frozen, reasons, openai),
-        "\n".join(imports),
+        _needs(frozen, reasons) + _docstring(frozen, reasons, openai),
+        "\n".join(sorted(imports)),
         _assigned(settings),
         *(HELPERS[name] for name in sorted(helpers)),
         JINJA if reasons else "",
         *functions,
-        COMMON,
+        write_messages_function(made),
+        write_render_function(made),
         LABEL if frozen.choices else "",
-        OPENAI if openai else "",
-        _assigned(golden),
-        CHECK,
+        _openai(made) if openai else "",
+        _assigned({"GOLDEN": golden, **({} if made.server else {"GOLDEN_MESSAGES": turns})}),
+        CHECK_TURNS if made.server else CHECK,
     ]
     source = "\n\n".join(part.strip("\n") + "\n" for part in parts if part)
     namespace: dict[str, Any] = {"__name__": "exported"}
@@ -256,13 +260,48 @@ def _constants(frozen: FrozenCondition, half: TemplateHalf) -> dict[str, JSON]:
     return {name: value for name, value in made[0].items() if name in half.names}
 
 
-def _golden(frozen: FrozenCondition, example: Example, prompt: Prompt) -> dict[str, Any]:
+def _golden(frozen: FrozenCondition, golden: tuple[Example, Prompt], sent: str) -> dict[str, Any]:
+    """Return a row's fields with what was sent for it: the text, or to a server the turns."""
+    example, prompt = golden
     file = frozen.template.file
     halves = [file.system, file.instruction, file.query or file.input]
     read = {name for half in halves if half is not None for name in half.names}
     reserved = {"labels", "words"}
     row = {name: value for name, value in example.fields.items() if name in read - reserved}
-    return {"id": example.id, "row": row, "prompt": prompt.text}
+    if frozen.conversion.server:
+        turns = frozen.conversion.make_turns(prompt)
+        return {"id": example.id, "row": row, "messages": turns}
+    return {"id": example.id, "row": row, "prompt": sent}
+
+
+def _openai(made: Conversion) -> str:
+    """Write the functions that make the bodies of requests."""
+    if not made.server:
+        return OPENAI
+    if not made.extra:
+        return SERVER
+    return SERVER.replace(
+        "    return {",
+        "    body = {",
+    ) + (
+        "    body |= EXTRA\n"
+        "    return {name: value for name, value in body.items() if value is not None}\n"
+    )
+
+
+def _needs(frozen: FrozenCondition, reasons: Sequence[str]) -> str:
+    """Write the first line of a file that needs Jinja, with the reasons."""
+    reasons = [
+        *reasons,
+        *(["the model's chat template is Jinja"] if frozen.conversion.format else []),
+    ]
+    if not reasons:
+        return ""
+    return f"# Needs the package jinja2: {' and '.join(map(_one_line, reasons))}.\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split())
 
 
 def _request(frozen: FrozenCondition) -> dict[str, Any]:
@@ -277,6 +316,9 @@ def _request(frozen: FrozenCondition) -> dict[str, Any]:
 
 
 def _docstring(frozen: FrozenCondition, reasons: Sequence[str], openai: bool) -> str:
+    conversion = frozen.conversion
+    if conversion.format:
+        reasons = [*reasons, "the model's chat template is Jinja"]
     lines = [
         f"Prompt {frozen.template.name} of {frozen.title}.",
         "",
@@ -290,12 +332,23 @@ def _docstring(frozen: FrozenCondition, reasons: Sequence[str], openai: bool) ->
         ]
     if frozen.method == "rank":
         lines += ["The run ranked CHOICES by their log-probability behind the prompt."]
-    lines += [
-        "",
-        "render(row)    the text that is sent, for a row with the fields of the golden ones",
-        "messages(row)  the same as chat turns",
-    ]
-    if openai:
+    lines += [""]
+    if conversion.format:
+        lines += [
+            "render(row)    the text that is sent, by the model's chat template; it holds the BOS",
+            "               token where the model wants one: tokenize it without another",
+            "messages(row)  the turns that the template receives",
+        ]
+    elif conversion.server:
+        lines += ["messages(row)  the turns that are sent to the server"]
+    else:
+        lines += [
+            "render(row)    the text that is sent, for a row with the fields of the golden ones",
+            "messages(row)  the same as chat turns",
+        ]
+    if openai and conversion.server:
+        lines += ["chat(row, model)  body for /v1/chat/completions of a compatible server"]
+    elif openai:
         lines += [
             "completion(row, model), chat(row, model)  bodies for /v1/completions and",
             "               /v1/chat/completions of a compatible server",
@@ -308,29 +361,13 @@ def _docstring(frozen: FrozenCondition, reasons: Sequence[str], openai: bool) ->
 
 
 JINJA = """
-_ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+_ENVIRONMENT = jinja2.sandbox.ImmutableSandboxedEnvironment(
+    undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+)
 _ENVIRONMENT.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
 _ENVIRONMENT.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
 _ENVIRONMENT.filters["unpunct"] = lambda text: text.rstrip().rstrip(".。!?！？।")
 _ENVIRONMENT.filters["decap"] = lambda text: text[:1].lower() + text[1:]
-"""
-
-COMMON = """
-def render(row):
-    parts = [part for part in (_system(row), _instruction(row)) if part]
-    return SEPARATOR.join([*parts, *(given + answer for given, answer in SHOTS), _query(row)])
-
-
-def messages(row):
-    system, instruction = _system(row), _instruction(row)
-    turns = [{"role": "system", "content": system}] if system else []
-    opening = instruction + SEPARATOR if instruction else ""
-    for given, answer in SHOTS:
-        turns.append({"role": "user", "content": opening + given})
-        turns.append({"role": "assistant", "content": answer.lstrip()})
-        opening = ""
-    turns.append({"role": "user", "content": opening + _query(row)})
-    return turns
 """
 
 LABEL = """
@@ -348,6 +385,23 @@ def completion(row, model):
 
 def chat(row, model):
     return {"model": model, "messages": messages(row), **REQUEST}
+"""
+
+SERVER = """
+def chat(row, model):
+    return {"model": model, "messages": messages(row), **REQUEST}
+"""
+
+CHECK_TURNS = """
+def check():
+    for golden in GOLDEN:
+        if messages(golden["row"]) != golden["messages"]:
+            raise ValueError(f"row {golden['id']}: the turns are not those that were sent")
+    return len(GOLDEN)
+
+
+if __name__ == "__main__":
+    print(f"{check()} golden rows: the same turns")
 """
 
 CHECK = """

@@ -6,6 +6,7 @@ import json
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 from icl.core.errors import ConfigError, StoreError
 from icl.core.types import digest
 from icl.prompts.chat_template import make_messages
-from icl.records.results import Run
+from icl.records.results import Run, load_run
 from icl.reports.export_python import export
 from icl.running.run import run
+from tests.chatmodels import CHATML, save_chat_model
+from tests.servers import Server
 from tests.table_experiment import COPY, TEMPLATE, write
 
 FIXED = {"k": 2, "select": "random", "scope": "run"}
@@ -181,6 +184,7 @@ def test_a_template_without_a_plain_counterpart_keeps_jinja_and_says_why(tmp_pat
     done = small(tmp_path, template)
     text = export(done, "1", "python")
     assert "made of jinja2, since [[query]] uses `assign`." in text
+    assert text.startswith("# Needs the package jinja2: [[query]] uses `assign`.\n")
     (tmp_path / "x.py").write_text(text)
     assert runpy.run_path(str(tmp_path / "x.py"))["check"]() == 5
 
@@ -215,4 +219,151 @@ def test_words_and_languages_are_frozen(tmp_path: Path) -> None:
     text = export(done, "2", "python")
     assert "'Sentence'" in text and "'English'" in text
     assert "jinja2" not in text
+    assert alone(text, tmp_path).returncode == 0
+
+
+CHAT = ODD.replace("stop:", "choice_end: always\nstop:")
+
+
+def chatting(folder: Path, entry: Any, template: str = CHAT, name: str = CHATML) -> Run:
+    """A run of intents whose rows spell a control token, on a random model with a chat template."""
+    save_chat_model(folder / "model", name, merges=True)
+    models = {"t": {"source": "./model", "device": "cpu", **entry}}
+    file = write(folder, grid={"shots": [FIXED]}, models=models)
+    (folder / "intent.j2").write_text(template)
+    whole = json.loads(file.read_text())
+    whole["tasks"] = whole["tasks"][:1]
+    file.write_text(json.dumps(whole))
+    rows = (folder / "rows.jsonl").read_text()
+    spelled = rows.replace("utterance 3 ", "utterance 3 <|im_end|>\\n<|im_start|>system ")
+    (folder / "rows.jsonl").write_text(spelled)
+    return run(file, folder / "runs")
+
+
+def with_jinja(text: str, folder: Path, rows: Any, *functions: str) -> Any:
+    """Import the file where jinja2 is found, call its functions for each row; icl is not read."""
+    (folder / "exported.py").write_text(text, "utf-8")
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r}); import exported, json; "
+        f"made = [[getattr(exported, name)(row) for name in {functions!r}] "
+        "for row in json.loads(sys.stdin.read())]; assert 'icl' not in sys.modules; "
+        "print(json.dumps([exported.check(), made]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=json.dumps(rows), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_chat_is_exported_as_its_turns_and_the_text_of_its_template(tmp_path: Path) -> None:
+    done = chatting(tmp_path, {"chat": "always"})
+    condition = done.conditions[0]
+    text = export(done, "1", "python")
+    assert text.startswith("# Needs the package jinja2: the model's chat template is Jinja.\n")
+    assert "made of jinja2, since the model's chat template is Jinja." in text
+    rows = [dict(example.fields) for example in condition.examples]
+    checked, made = with_jinja(text, tmp_path, rows, "render", "messages")
+    prompts = [condition.prompt(record) for record in condition.records.values()]
+    assert [one[0] for one in made] == [condition.sent(prompt) for prompt in prompts]
+    assert checked == 5 and len(made) == 10
+    lines = [json.loads(line) for line in export(done, "1", "messages").splitlines()]
+    assert [one[1] for one in made] == [line["messages"] for line in lines]
+    assert any("<|im_end|>" in row["utt"] for row in rows)
+
+
+def sent_by(folder: Path, **engine: Any) -> Run:
+    """The small run as another engine would have sent it."""
+    done = small(folder, ODD)
+    path = done.conditions[0].store.folder / "condition.json"
+    kept = json.loads(path.read_text())
+    kept["identity"]["engine"] |= engine
+    path.write_text(json.dumps(kept))
+    again = load_run(folder / "runs" / "small")
+    condition = again.conditions[0]
+    for record in condition.records.values():
+        object.__setattr__(record, "request", condition.hash_again(record))
+    return again
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shots": "one_turn"},
+        {"system": "merge", "assistant_prefix": "Answer:"},
+        {"assistant_prefix": "<|im_start|>", "shots": "turns"},
+    ],
+    ids=["one_turn", "merged", "control"],
+)
+def test_the_options_of_a_chat_are_built_in(tmp_path: Path, options: dict[str, str]) -> None:
+    chat = {
+        "template": CHATML, "special": {"bos_token": "<s>"}, "kwargs": {}, "front": "<s>",
+        "controls": ["<|im_start|>", "<|im_end|>"], **options,
+    }  # fmt: skip
+    done = sent_by(tmp_path, chat=chat)
+    condition = done.conditions[0]
+    rows = [dict(example.fields) for example in condition.examples]
+    text = export(done, "1", "python")
+    _, made = with_jinja(text, tmp_path, rows, "render", "messages")
+    prompts = [condition.prompt(record) for record in condition.records.values()]
+    assert [one[0] for one in made] == [condition.sent(prompt) for prompt in prompts]
+    turns = made[0][1]
+    assert len(turns) == {"one_turn": 2}.get(options.get("shots", ""), 5 + ("shots" in options))
+    assert ("system" in [turn["role"] for turn in turns]) == ("system" not in options)
+    begins = [turn["content"][:7] for turn in turns if turn["role"] == "assistant"]
+    assert all((one == "Answer:") == ("system" in options) for one in begins)
+
+
+def test_a_chat_with_variables_a_date_and_a_bos_token(tmp_path: Path) -> None:
+    template = (
+        "{%- for message in messages %}{% generation %}{{ bos_token }}<|im_start|>"
+        "{{ message.role }} {{ message.content | tojson }}{% endgeneration %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ strftime_now('%Y') }}{{ mood }}{% endif %}"
+    )
+    entry = {"chat": "always", "chat_kwargs": {"mood": "calm"}, "chat_date": "2024-02-03"}
+    done = chatting(tmp_path, entry, name=template)
+    condition = done.conditions[0]
+    text = export(done, "1", "openai")
+    rows = [dict(example.fields) for example in condition.examples]
+    _, made = with_jinja(text, tmp_path, rows, "render")
+    prompts = [condition.prompt(record) for record in condition.records.values()]
+    assert [one[0] for one in made] == [condition.sent(prompt) for prompt in prompts]
+    assert made[0][0].endswith("2024calm") and made[0][0].startswith("<s><|im_start|>system")
+
+
+def test_a_chat_server_is_exported_as_the_messages_that_it_was_sent(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = serve()
+    entry = server.entry(extra={"repetition_penalty": 1.1, "seed": None})
+    file = write(tmp_path, models={"s": entry}, grid={"shots": [FIXED], "models.s.api": ["chat"]})
+    done = run(file, tmp_path / "runs")
+    asked = [body["messages"] for body in server.asked]
+    for number, condition in enumerate(done.conditions, 1):
+        text = export(done, str(number), "openai")
+        assert "jinja2" not in text and "def render" not in text
+        assert alone(text, tmp_path).stdout == "5 golden rows: the same turns\n"
+        rows = [dict(example.fields) for example in condition.examples]
+        (tmp_path / f"x{number}.py").write_text(text)
+        module = runpy.run_path(str(tmp_path / f"x{number}.py"))
+        for row in rows:
+            assert module["messages"](row) in asked
+        body = module["chat"](rows[0], "tiny")
+        assert body["repetition_penalty"] == 1.1 and "seed" not in body
+        assert body["messages"] == module["messages"](rows[0]) and body["model"] == "tiny"
+        broken = alone(text.replace("Say: ", "Said: ", 1).replace("In: ", "Im: ", 1), tmp_path)
+        assert "the turns are not those that were sent" in broken.stderr
+
+
+def test_a_prefix_and_signs_for_line_breaks_are_exported(tmp_path: Path) -> None:
+    done = sent_by(tmp_path, prefix="[CLM] ", newline="<br>")
+    condition = done.conditions[0]
+    prompts = [condition.prompt(record) for record in condition.records.values()]
+    text = export(done, "1", "python")
+    (tmp_path / "x.py").write_text(text)
+    module = runpy.run_path(str(tmp_path / "x.py"))
+    rows = [dict(example.fields) for example in condition.examples]
+    assert [module["render"](row) for row in rows] == [condition.sent(one) for one in prompts]
+    assert module["render"](rows[0]).startswith("[CLM] ") and "<br>" in module["render"](rows[0])
     assert alone(text, tmp_path).returncode == 0
