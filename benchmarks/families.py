@@ -182,7 +182,7 @@ class _Reference:
 
     def scores(self, items: Sequence[tuple[Prompt, str]]) -> list[float]:
         found = [0.0] * len(items)
-        for choices, plan in self.engine._plans(items):
+        for choices, plan in self.engine.plan_items(items):
             source = getattr(plan, "source", ())
             for indices, suffix in zip(choices.values(), plan.suffixes, strict=True):
                 ids = plan.prefix + suffix
@@ -197,7 +197,7 @@ class _Reference:
         engine = self.engine
         [group] = engine._requests([prompt], SAMPLING)
         ids, source = group[0].ids, getattr(group[0], "source", ())
-        ends = engine._ends()
+        ends = engine.list_ends()
         never = list(getattr(engine.lm, "never", ()))
         made: list[int] = []
         while len(made) < SAMPLING.max_tokens:
