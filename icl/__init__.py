@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.engines.table import TableEngine
     from icl.experiment.file import load_experiment
     from icl.experiment.grid import Experiment
+    from icl.experiment.table_starter import Guess, TableStarter, start_from_table
     from icl.prompts.row_expressions import RowExpressions
     from icl.records.results import ConditionResult, Run, load_run
     from icl.reports.export_python import export
@@ -127,6 +128,7 @@ __all__ = [
     "Finding",
     "ForecastEngine",
     "GENERATE",
+    "Guess",
     "INTENT",
     "IclError",
     "InProcessEngine",
@@ -165,6 +167,7 @@ __all__ = [
     "StoreError",
     "TRANSLATION",
     "TableEngine",
+    "TableStarter",
     "Task",
     "TemplateError",
     "Token",
@@ -193,6 +196,7 @@ __all__ = [
     "score_run",
     "search",
     "spreads",
+    "start_from_table",
     "tally_verdicts",
 ]
 
@@ -257,6 +261,7 @@ EXPORTS = {
     "icl.engines.table": ("TableEngine",),
     "icl.experiment.file": ("load_experiment",),
     "icl.experiment.grid": ("Experiment",),
+    "icl.experiment.table_starter": ("Guess", "TableStarter", "start_from_table"),
     "icl.prompts.row_expressions": ("RowExpressions",),
     "icl.records.results": ("ConditionResult", "Run", "load_run"),
     "icl.reports.export_python": ("export",),

@@ -49,6 +49,7 @@ SUBJECTS = {
     "engines/openai/serve": "`transformers serve`",
     "experiment/plugin_consent": "plugins and plugin_files: which code a run folder may start",
     "experiment/selectors_in_runs": "grid, condition and loader with each selector and order",
+    "experiment/own_data_docs": "docs/own_data.md",
     "experiment/widths": "the axis `width` from the file to the table",
     "metrics/answers": "the metrics of short answers, which share their cases",
     "metrics/label_sets": "the four metrics of sets of labels, which share their cases",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,16 +29,69 @@ TOP = 3
 @app.command(rich_help_panel=PANEL)
 def init(
     folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to create.")],
-    task: Annotated[str, typer.Option("--task", help="intent, translation, …")] = "intent",
+    table: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Your table: .csv .tsv .jsonl .json .parquet"),
+    ] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option("--answer", metavar="COLUMN", help="Its right answers. Default: guessed."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="COLUMN", help="What the model reads. Default: guessed."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", help="classify, extract, translation, … Default: guessed, else intent."
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", help="Hub id, folder, .gguf file or pypi:NAME.")
     ] = DEMO_MODEL,
 ) -> None:
-    """Write a small experiment to start from; it runs without changes."""
+    """Write a small experiment, from a table of your own or from ours; it runs as it is.
+
+    icl init first --task choose
+
+    icl init wishes --from messages.csv --answer wish
+    """
     from icl.experiment.starters import init as write
 
-    for path in write(folder, task, model):
+    if table is not None:
+        _tell_starter(folder, table, answer, inputs or [], task, model)
+        return
+    for option, given in (("--answer", answer), ("--input", inputs)):
+        if given:
+            raise ConfigError(f"{option} names a column of a table; name that too, by --from FILE")
+    for path in write(folder, "intent" if task is None else task, model):
         echo(f"  {path}")
+    _tell_next(folder)
+
+
+def _tell_starter(
+    folder: Path, table: Path, answer: str | None, inputs: list[str], task: str | None, model: str
+) -> None:
+    from icl.experiment.table_starter import start_from_table
+
+    made = start_from_table(folder, table, answer=answer, inputs=inputs, task=task, model=model)
+    echo(f"guessed of {table}; what is in brackets changes it:")
+    for guess in made.guesses:
+        _echo_folded(f"  {guess.name:<9} {guess.found}  [{guess.change}]", 12)
+    for note in made.notes:
+        _echo_folded(f"  note      {note}", 12)
+    echo("wrote:")
+    for path in made.files:
+        echo(f"  {path}")
+    _tell_next(folder)
+
+
+def _echo_folded(line: str, indent: int) -> None:
+    echo(textwrap.fill(line, 80, subsequent_indent=" " * indent, break_on_hyphens=False, tabsize=1))
+
+
+def _tell_next(folder: Path) -> None:
     made = pasted(folder / "experiment.yaml")
     echo(
         f"run it:            icl run {made}\n"

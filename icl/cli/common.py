@@ -18,8 +18,6 @@ ABOUT = "A workbench for in-context learning: few-shot prompts on your own model
 app = typer.Typer(
     help=ABOUT,
     epilog="New here?  icl init first, then: icl run first/experiment.yaml",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -8,7 +8,18 @@ import sys
 import typer
 from typer.models import CommandInfo
 
-from icl.cli import author, compare, export, feedback, report, run, search, show, workbench
+from icl.cli import (
+    author,
+    compare,
+    export,
+    feedback,
+    next_steps,  # noqa: F401 - what `icl` alone does
+    report,
+    run,
+    search,
+    show,
+    workbench,
+)
 from icl.cli.common import app
 from icl.core.errors import IclError, join_lines
 from icl.core.safe_print import draw_what_is_logged, echo, print_traceback

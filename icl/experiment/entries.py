@@ -23,6 +23,7 @@ from icl.core.errors import ConfigError
 from icl.core.registry import did_you_mean
 from icl.core.types import Method
 from icl.data import DataSpec, Quoting
+from icl.data.columns import SUFFIXES
 from icl.experiment.renamed import check_keys
 from icl.experiment.shot_order import explain_misfit
 from icl.prompts.row_expressions import RowExpressions
@@ -207,8 +208,9 @@ Layouts = Annotated[
 class DataEntry(StrictEntry):
     """The place of a data set, and the names of its columns."""
 
-    format: Basic[str]
-    """Reader of the data: ``jsonl``, ``lines``, ``hf`` …"""
+    format: Basic[str] = ""
+    """Reader of the data: ``jsonl``, ``lines``, ``hf`` …; for ``.csv .tsv .jsonl .json .parquet``
+    what the path ends in."""
     path: Basic[str]
     """File or folder, relative to the experiment file; may hold {lang} {locale} {split}. For
     ``hf`` also an id of the hub."""
@@ -243,6 +245,19 @@ class DataEntry(StrictEntry):
     cite: Rare[str | None] = None
     """Citation in reports: a known data set (``massive``, ``xcopa`` …), BibTeX text, a ``.bib``
     file, or ``none``; by default the one of its format."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_by_suffix(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "format" in value or "path" not in value:
+            return value
+        end = Path(str(value["path"]).removesuffix(".gz")).suffix.lower()
+        if end not in SUFFIXES:
+            raise ValueError(
+                f"format is missing, and a path that ends in {end or 'no suffix'!r} tells none; "
+                f"write format:, or give a file that ends in {', '.join(SUFFIXES)}"
+            )
+        return {**value, "format": SUFFIXES[end]}
 
     @field_validator("delimiter")
     @classmethod

@@ -17,7 +17,19 @@ from icl.experiment.json_schema import write_schema
 from icl.experiment.samples import make_sample_task
 from icl.prompts.template_file import read_template
 
-__all__ = ["make_experiment", "init", "is_experiment", "find_starters"]
+__all__ = [
+    "TASK_WORDS",
+    "check_new_folder",
+    "find_starters",
+    "init",
+    "is_experiment",
+    "make_experiment",
+    "place_model",
+]
+
+
+TASK_WORDS = {"translate": "translation", "summarize": "summarization"}
+"""What a task is called too -> its name."""
 
 
 def is_experiment(name: str) -> bool:
@@ -65,15 +77,11 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
         StoreError: the folder is not empty, or cannot be written.
     """
     known = find_starters()
+    task = TASK_WORDS.get(task, task)
     if task not in known:
         raise ConfigError(f"no starter for the task {task!r}{did_you_mean(task, known)}")
-    if not re.fullmatch(NAME, folder.name):
-        raise ConfigError(f"{folder.name!r} cannot name an experiment; {NAME_TOLD}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StoreError(f"{folder} exists already and nothing is overwritten; name another")
-    if Path(model).expanduser().exists():
-        model = str(Path(model).expanduser().resolve())
-    quoted = json.dumps(model, ensure_ascii=False)[1:-1]
+    check_new_folder(folder)
+    quoted = json.dumps(place_model(model), ensure_ascii=False)[1:-1]
     filled = {"@NAME@": folder.name, "@FOLDER@": str(folder), "@MODEL@": quoted}
     written: list[Path] = []
     for source in sorted(known[task].iterdir()):
@@ -85,3 +93,22 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
     written.append(folder / "experiment.schema.json")
     replace_file(written[-1], write_schema("experiment"))
     return written
+
+
+def check_new_folder(folder: Path) -> None:
+    """Check that a folder can be created for an experiment called by its last part.
+
+    Raises:
+        ConfigError: a name that no experiment can have.
+        StoreError: the folder is there and not empty.
+    """
+    if not re.fullmatch(NAME, folder.name):
+        raise ConfigError(f"{folder.name!r} cannot name an experiment; {NAME_TOLD}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} exists already and nothing is overwritten; name another")
+
+
+def place_model(model: str) -> str:
+    """Return the source of a model, a local path made absolute."""
+    local = Path(model).expanduser()
+    return str(local.resolve()) if local.exists() else model

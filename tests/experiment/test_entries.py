@@ -28,6 +28,31 @@ def test_an_entry_becomes_a_spec():
 
 
 @pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("a.csv", "csv"),
+        ("{split}.tsv", "tsv"),
+        ("rows.jsonl.gz", "jsonl"),
+        ("a.JSON", "json"),
+        ("x-*.parquet", "parquet"),
+        ("a.ndjson", "jsonl"),
+    ],
+)
+def test_the_format_of_a_table_follows_from_the_end_of_its_path(path, form):
+    assert validate(DataEntry, {"path": path}, "data.x").format == form
+    assert validate(DataEntry, {"path": path, "format": "lines"}, "data.x").format == "lines"
+
+
+def test_a_path_that_tells_no_format_asks_for_one():
+    for path, end in (("news.{lang}", ".{lang}"), ("folder", "no suffix")):
+        with pytest.raises(ConfigError, match="format is missing") as raised:
+            validate(DataEntry, {"path": path}, "data.x")
+        assert f"{end!r} tells none; write format:, or give a file that ends in .csv" in str(
+            raised.value
+        )
+
+
+@pytest.mark.parametrize(
     ("path", "expected"),
     [("org/name", "org/name"), ("there", "BASE/there"), ("./no", "BASE/no"), ("/no/x", "/no/x")],
 )

@@ -90,7 +90,10 @@ MEANINGS = {
         "column under its own name."
     ),
     "file": "File of shots: rows written by hand, or ids of the pool, as JSON lines.",
-    "format": "Reader of the data: `jsonl`, `lines`, `hf` …",
+    "format": (
+        "Reader of the data: `jsonl`, `lines`, `hf` …; for `.csv .tsv .jsonl .json .parquet` what "
+        "the path ends in."
+    ),
     "from": "Source languages, spelled as in the data set.",
     "gold": "Further fields that give the answer away.",
     "grid": "The axes: every value of one is combined with every value of the others.",
@@ -342,7 +345,7 @@ def test_init_writes_basic_keys_alone(tmp_path: Path, task: str) -> None:
     init(tmp_path / "first", task, "./model")
     raw = yaml.safe_load((tmp_path / "first" / "experiment.yaml").read_text("utf-8"))
     found = list(levels(raw, make_experiment_schema()))
-    assert {"models", "source", "format", "split" if task == "intent" else "lines", "k"} <= {
+    assert {"models", "source", "path", "lines" if task == "translation" else "split", "k"} <= {
         key for key, _ in found
     }
     assert [key for key, level in found if level != "basic"] == []

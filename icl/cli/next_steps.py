@@ -1,0 +1,115 @@
+"""What ``icl`` alone says: what stands in this folder, and the next three things to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from icl.cli.common import app, pasted
+from icl.core.safe_print import echo
+
+__all__ = ["find_next_steps"]
+
+
+MOST_LOOKED_AT = 1000
+"""Files of a folder that are looked at; a folder may hold millions."""
+_LOOKED_AT, _KEYS = 100_000, (b"models", b"tasks")
+"""Bytes of a YAML file in which these keys make an experiment of it."""
+
+
+@app.callback(invoke_without_command=True)
+def tell_next_steps(context: typer.Context) -> None:
+    """Tell what to do next, where no verb is given."""
+    if context.invoked_subcommand is None and not context.resilient_parsing:
+        echo("\n".join(find_next_steps(Path())))
+
+
+def find_next_steps(folder: Path) -> list[str]:
+    """Return the lines for a folder: what it holds, and three commands with what each is for."""
+    runs, experiments, tables = _find_runs(folder), _find_experiments(folder), _find_tables(folder)
+    begin = [
+        ("icl init first", "a small experiment that runs as it is"),
+        ("icl init mine --from FILE", "one from your own table of texts and answers"),
+        ("icl app", "the workbench, in the browser"),
+    ]
+    if runs:
+        name = pasted(runs[-1])
+        held = f"{_count(runs, 'run')} under runs/, the last one {runs[-1]}"
+        steps = [
+            (f"icl report {name}", "its scores, prompts and errors as one page"),
+            ("icl app", "the workbench, where every record can be read"),
+            (f"icl run {pasted(experiments[-1])}", "computes what is missing, no more")
+            if experiments
+            else begin[1],
+        ]
+    elif experiments:
+        file = pasted(experiments[-1])
+        held = f"{_count(experiments, 'experiment')}, the last one {experiments[-1]}"
+        steps = [
+            (f"icl lint {file}", "finds mistakes before a model is asked"),
+            (f"icl try {file}", "asks five rows and shows the answers"),
+            (f"icl run {file}", "asks all rows and scores the answers"),
+        ]
+    elif tables:
+        held = f"{_count(tables, 'table')}, the last one {tables[-1]}"
+        steps = [(f"icl init mine --from {pasted(tables[-1])}", "an experiment from it")]
+        steps += [begin[0], begin[2]]
+    else:
+        held, steps = "no runs, no experiment and no table", begin
+    lines = [f"In this folder: {held}. Next:"]
+    for command, purpose in steps:
+        lines.append(f"  {command}")
+        lines.append(f"      {purpose}")
+    return [*lines, "All verbs: icl --help"]
+
+
+def _count(names: list[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'s' * (len(names) != 1)}"
+
+
+def _find_runs(folder: Path) -> list[str]:
+    """List the runs under ``runs``, the newest last."""
+    found = [
+        (path.stat().st_mtime, path.parent.name)
+        for path in _first((folder / "runs").glob("*/manifest.json"))
+        if path.is_file()
+    ]
+    return [name for _, name in sorted(found)]
+
+
+def _find_experiments(folder: Path) -> list[str]:
+    """List the experiment files here and one folder below, the newest last."""
+    found = [
+        (path.stat().st_mtime, str(path.relative_to(folder)))
+        for pattern in ("*.yaml", "*.yml", "*/*.yaml", "*/*.yml")
+        for path in _first(folder.glob(pattern))
+        if path.parent.name != "runs" and path.is_file() and _is_experiment(path)
+    ]
+    return [name for _, name in sorted(found)]
+
+
+def _is_experiment(path: Path) -> bool:
+    """Tell whether a YAML file has the keys that each experiment has, by its first bytes."""
+    with path.open("rb") as raw:
+        begin = raw.read(_LOOKED_AT)
+    return all(re.search(rb"(?m)^[ {\"]*%s\"? *:|, *\"%s\":" % (key, key), begin) for key in _KEYS)
+
+
+def _find_tables(folder: Path) -> list[str]:
+    """List the files here that may be tables, the newest last."""
+    from icl.data.columns import SUFFIXES
+
+    found = [
+        (path.stat().st_mtime, path.name)
+        for path in _first(folder.iterdir())
+        if path.name.removesuffix(".gz").lower().endswith(tuple(SUFFIXES)) and path.is_file()
+    ]
+    return [name for _, name in sorted(found)]
+
+
+def _first(paths: Iterator[Path]) -> Iterator[Path]:
+    for _, path in zip(range(MOST_LOOKED_AT), paths, strict=False):
+        yield path

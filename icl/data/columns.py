@@ -1,0 +1,190 @@
+"""A table read whole, as columns by their names, before anybody says what they mean."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import heapq
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from icl.core.errors import DataError
+from icl.core.types import JSON, Example
+from icl.data import scan
+from icl.data.spec import DataSpec, find_encoding, find_file, read_text_lines
+
+__all__ = ["MOST_ROWS", "SUFFIXES", "ColumnTable", "read_columns"]
+
+
+MOST_ROWS = 5_000
+"""Rows that are looked at and copied; of a larger table this many are drawn."""
+SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+"""End of a file's name -> the format that reads it."""
+_LOOKED_AT = 8192
+"""Bytes at the start of a file by which a text is told from what is none."""
+_HEADER_WORDS, _HEADER_CHARS = 5, 60
+"""From so many words or characters on, a cell of the first line is a text and no name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnTable:
+    """The rows of a table, in the order of its file, each with all of its columns."""
+
+    path: Path
+    rows: list[Example]
+    names: tuple[str, ...]
+    """All columns in the order in which they are met, without those for the id and the split."""
+    total: int
+    """Rows of the file; more than there are here where it is larger than :data:`MOST_ROWS`."""
+    notes: tuple[str, ...] = ()
+    """What the reader guessed of the file, a line each."""
+
+    def values(self, name: str) -> list[JSON]:
+        """List the values of a column; None where a row lacks it."""
+        return [row.fields.get(name) for row in self.rows]
+
+
+def read_columns(path: Path, headed: str | None = None) -> ColumnTable:
+    """Read a table whose format the end of its name tells.
+
+    Args:
+        path: a file ending in one of :data:`SUFFIXES`, gzipped or not.
+        headed: a column that must be there; a first line that has it is a header.
+
+    Raises:
+        DataError: no file, no table, no rows, fewer than two columns, or a first line that is no
+            header; the message says what was found and what is needed.
+    """
+    path = find_file(path.expanduser())
+    spec = DataSpec(_find_format(path), path)
+    if spec.format != "parquet":
+        _check_text(path)
+    if spec.format == "json":
+        spec = replace(spec, at=_find_list(path))
+    if spec.format in ("csv", "tsv"):
+        _check_header(path, spec.format, headed)
+    notes: dict[str, None] = {}
+    spec = replace(spec, tell=notes.setdefault)
+    try:
+        rows, total = _draw(spec)
+    except DataError as error:
+        try:  # ids that stand twice, or are none, are replaced by the numbers of the rows
+            rows, total = _draw(replace(spec, id="row"))
+        except DataError:
+            raise error from None
+        notes.setdefault(
+            f"{path}: ids are missing or stand twice, so rows are called by their number, or by a "
+            "column row"
+        )
+    names = tuple(dict.fromkeys(name for row in rows for name in row.fields))
+    if len(names) < 2:
+        held = f"one column, {names[0]!r}" if names else "no columns beside its ids"
+        raise DataError(
+            f"{path} has {held}; at least two are needed: what the model reads, and the right "
+            "answer"
+        )
+    return ColumnTable(path, rows, names, total, tuple(notes))
+
+
+def _find_format(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    found = next((made for end, made in SUFFIXES.items() if name.endswith(end)), None)
+    if found is None:
+        raise DataError(
+            f"{path}: no table is known by the end of this name; accepted: {', '.join(SUFFIXES)}, "
+            "and each but .parquet as .gz; save the table as one of them, a spreadsheet as CSV"
+        )
+    return found
+
+
+def _check_text(path: Path) -> None:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
+            begin = raw.read(_LOOKED_AT)
+    except (OSError, EOFError, zlib.error):
+        return  # the reader says what is wrong, with the line
+    if not begin.strip():
+        raise DataError(
+            f"{path} is empty; a line with the names of the columns and some rows, or a JSON "
+            "object a line, are needed"
+        )
+    if b"\0" in begin and not find_encoding(path).startswith(("utf-16", "utf-32")):
+        raise DataError(
+            f"{path} holds bytes that are no text, as spreadsheets and pictures do; a table of "
+            "text is needed: save it as CSV in UTF-8"
+        )
+
+
+def _find_list(path: Path) -> str | None:
+    """Return the key under which a JSON file holds its one list of rows; None for a bare list."""
+    try:
+        found = json.loads("".join(read_text_lines(path)))
+    except (ValueError, RecursionError):
+        return None  # the reader says what is wrong, with the line
+    lists = [
+        name
+        for name, value in (found.items() if isinstance(found, dict) else ())
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    ]
+    return lists[0] if len(lists) == 1 and "." not in lists[0] else None
+
+
+def _check_header(path: Path, form: str, headed: str | None) -> None:
+    """Refuse a first line that reads like a row.
+
+    It does where a cell is a sentence, a number above numbers, or a value that stands again in its
+    column.
+    """
+    sample = "".join(islice(read_text_lines(path, newline=""), 200))
+    first = sample.split("\n", 1)[0]
+    usual = "," if form == "csv" else "\t"
+    between = usual if usual in first else max(",;\t|", key=first.count)
+    try:
+        table = [cells for cells in csv.reader(sample.splitlines(True), delimiter=between) if cells]
+    except csv.Error:
+        return
+    header, rows = (table[0], table[1:]) if table else ([], [])
+    if headed in header or not rows:
+        return
+    for place, cell in enumerate(map(str.strip, header)):
+        below = [cells[place].strip() for cells in rows if len(cells) > place]
+        sentence = len(cell.split()) >= _HEADER_WORDS or len(cell) > _HEADER_CHARS
+        number = _is_number(cell) and any(below) and all(map(_is_number, filter(None, below)))
+        if cell and (sentence or number or cell in below):
+            names = ["text", "answer", *(f"column{n}" for n in range(3, len(header) + 1))]
+            raise DataError(
+                f"{path}: the first line reads like a row and not like names of columns (it has "
+                f"{cell[:40]!r}); put a line of names above it, such as "
+                f"{between.join(names[: len(header)])!r}, or name one of them as the answer"
+            )
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?\d+([.,]\d+)?", text) is not None
+
+
+def _draw(spec: DataSpec) -> tuple[list[Example], int]:
+    """Return the rows in the order of the file, at most :data:`MOST_ROWS`, and how many it has."""
+    total = 0
+
+    def placed() -> Iterator[tuple[bytes, int, Example]]:
+        nonlocal total
+        for total, row in enumerate(scan(spec), start=1):
+            yield hashlib.sha256(row.id.encode("utf-8", "surrogatepass")).digest(), total, row
+
+    kept = heapq.nsmallest(MOST_ROWS, placed())
+    return [row for _, _, row in sorted(kept, key=lambda one: one[1])], total
