@@ -9,7 +9,7 @@ import heapq
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -58,12 +58,13 @@ class ColumnTable:
         return [row.fields.get(name) for row in self.rows]
 
 
-def read_columns(path: Path, headed: str | None = None) -> ColumnTable:
+def read_columns(path: Path, headed: str | None = None, only: Sequence[str] = ()) -> ColumnTable:
     """Read a table whose format the end of its name tells.
 
     Args:
         path: a file ending in one of :data:`SUFFIXES`, gzipped or not.
         headed: a column that must be there; a first line that has it is a header.
+        only: of Parquet, the columns to read, so that those of pictures are left alone.
 
     Raises:
         DataError: no file, no table, no rows, fewer than two columns, or a first line that is no
@@ -77,6 +78,8 @@ def read_columns(path: Path, headed: str | None = None) -> ColumnTable:
         spec = replace(spec, at=_find_list(path))
     if spec.format in ("csv", "tsv"):
         _check_header(path, spec.format, headed)
+    if spec.format == "parquet":
+        spec = replace(spec, fields={name: name for name in only})
     notes: dict[str, None] = {}
     spec = replace(spec, tell=notes.setdefault)
     try:
@@ -163,6 +166,7 @@ def _check_header(path: Path, form: str, headed: str | None) -> None:
     for place, cell in enumerate(map(str.strip, header)):
         below = [cells[place].strip() for cells in rows if len(cells) > place]
         sentence = len(cell.split()) >= _HEADER_WORDS or len(cell) > _HEADER_CHARS
+        sentence = sentence or re.search(r"\w\s.*[.!?]$|[。！？।]$", cell) is not None
         number = _is_number(cell) and any(below) and all(map(_is_number, filter(None, below)))
         if cell and (sentence or number or cell in below):
             names = ["text", "answer", *(f"column{n}" for n in range(3, len(header) + 1))]

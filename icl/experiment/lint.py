@@ -29,7 +29,14 @@ from icl.prompts.template_file import TemplateFile, find_library, read_template,
 from icl.selectors import Selector
 from icl.selectors.random import Random
 
-__all__ = ["Problem", "find_choice_problems", "find_faults", "lint", "find_template_problems"]
+__all__ = [
+    "Problem",
+    "find_choice_problems",
+    "find_faults",
+    "find_template_problems",
+    "fold_label",
+    "lint",
+]
 
 
 MOST_ROWS = 50
@@ -431,7 +438,7 @@ def find_faults(choices: Sequence[Choice], stops: Sequence[str], ended: bool) ->
     """Yield what is wrong with choices: too alike, cut by a stop, or one begins another."""
     seen: dict[str, Choice] = {}
     for choice in choices:
-        folded = _fold(choice.text)
+        folded = fold_label(choice.text)
         if folded in seen:
             yield describe_twins(seen[folded], choice)
         seen[folded] = choice
@@ -441,8 +448,8 @@ def find_faults(choices: Sequence[Choice], stops: Sequence[str], ended: bool) ->
     yield from _beginnings(choices, ended)
 
 
-def _fold(text: str) -> str:
-    """Remove what readers overlook: case, space, width and form of letters, ``.0``."""
+def fold_label(text: str) -> str:
+    """Return a text without what readers overlook: case, space, width, form of letters, ``.0``."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     folded = unicodedata.normalize("NFKC", folded)
     number = re.fullmatch(r"([+-]?)0*(\d+?)(?:\.0*)?", folded)
@@ -456,7 +463,7 @@ def describe_twins(first: Choice, second: Choice) -> str:
     repair = "give each a word of its own, or make them one label in the data"
     if both[0].lower() == both[1].lower():  # casefold would part ligatures, too
         return f"{pair} differ in case or space only ({second.text!r}); {repair}"
-    if re.fullmatch(r"[+-]?[\d.]+", _fold(second.text)):
+    if re.fullmatch(r"[+-]?[\d.]+", fold_label(second.text)):
         return f"{pair} are one number, written in two ways; {repair}"
     shown = " and ".join(_code_points(*pair) for pair in (both, both[::-1]))
     return f"{pair} differ only in the form of their letters ({shown}); {repair}"

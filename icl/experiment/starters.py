@@ -10,6 +10,7 @@ from pathlib import Path
 from icl.core.errors import ConfigError, StoreError
 from icl.core.files import replace_file
 from icl.core.registry import did_you_mean
+from icl.core.safe_text import clean
 from icl.experiment.entries import NAME, NAME_TOLD
 from icl.experiment.file import load_experiment, parse_experiment
 from icl.experiment.grid import Experiment
@@ -25,6 +26,7 @@ __all__ = [
     "is_experiment",
     "make_experiment",
     "place_model",
+    "write_comment",
 ]
 
 
@@ -82,7 +84,7 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
         raise ConfigError(f"no starter for the task {task!r}{did_you_mean(task, known)}")
     check_new_folder(folder)
     quoted = json.dumps(place_model(model), ensure_ascii=False)[1:-1]
-    filled = {"@NAME@": folder.name, "@FOLDER@": str(folder), "@MODEL@": quoted}
+    filled = {"@NAME@": folder.name, "@FOLDER@": write_comment(str(folder))[2:], "@MODEL@": quoted}
     written: list[Path] = []
     for source in sorted(known[task].iterdir()):
         text = source.read_text("utf-8")
@@ -112,3 +114,12 @@ def place_model(model: str) -> str:
     """Return the source of a model, a local path made absolute."""
     local = Path(model).expanduser()
     return str(local.resolve()) if local.exists() else model
+
+
+def write_comment(text: str) -> str:
+    r"""Write a comment of YAML on one line, whatever the names in it hold.
+
+    >>> write_comment("a\nb")
+    '# a b'
+    """
+    return "# " + clean(re.sub("[\r\n\x85\u2028\u2029]", " ", text))

@@ -16,7 +16,7 @@ from icl.core.strict_yaml import PlainLoader, load_yaml
 from icl.core.types import JSON
 from icl.data.columns import ColumnTable, read_columns
 from icl.experiment.json_schema import write_schema
-from icl.experiment.starters import TASK_WORDS, check_new_folder, place_model
+from icl.experiment.starters import TASK_WORDS, check_new_folder, place_model, write_comment
 from icl.experiment.table_split import MOST_TEST_ROWS, POOL, TEST, split_rows
 from icl.experiment.table_task import TASKS, TableTask, guess_task, is_empty
 
@@ -120,7 +120,7 @@ def start_from_table(
     folder = Path(folder)
     check_new_folder(folder)
     task = None if task is None else TASK_WORDS.get(task, task)
-    found = read_columns(Path(table), answer)
+    found = read_columns(Path(table), answer, [*inputs, answer] if inputs and answer else ())
     made = guess_task(found, answer, inputs, task)
     rows = _make_rows(found, made)
     template = _write_template(found, made, rows)
@@ -175,7 +175,9 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
     kept = [
         place
         for place, value in enumerate(made.values)
-        if value is not None and not all(is_empty(columns[name][place]) for name in read)
+        if value is not None
+        and not all(is_empty(columns[name][place]) for name in read)
+        and _can_choose([columns[name][place] for name in made.choices])
     ]
     if len(kept) < 4:
         raise ConfigError(
@@ -188,10 +190,11 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
     labels = [str(made.values[place]) if made.task == "classify" else None for place in kept]
     own = _find_own_split(table, kept, inputs)
     sides = own or split_rows(inputs, labels)
-    if TEST not in sides or POOL not in sides:
+    if TEST not in sides:
         raise ConfigError(
-            f"{table.path}: all rows have the same input in {', '.join(read)}; name another column "
-            "to read, as in --input text"
+            f"{table.path}: rows with the same answer have the same input in {', '.join(read)}, so "
+            "none can be asked that no shot repeats; name another column to read, as in "
+            "--input text"
         )
     rows: list[dict[str, JSON]] = []
     for place, side in zip(kept, sides, strict=True):
@@ -215,6 +218,13 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
             for word in fields.values()
         },
     )
+
+
+def _can_choose(choices: list[JSON]) -> bool:
+    """Tell whether the choices of a row, if it has any, are texts of which none is another."""
+    texts = choices[0] if len(choices) == 1 and isinstance(choices[0], list) else choices
+    shown = [" ".join(_text_of(one).split()) for one in texts]
+    return all(shown) and None not in texts and len({*shown}) == len(shown)
 
 
 def _find_own_split(table: ColumnTable, kept: list[int], inputs: list[str]) -> list[str] | None:
@@ -406,8 +416,8 @@ def _write_experiment(
     file = folder / "experiment.yaml"
     lines = [
         "# yaml-language-server: $schema=experiment.schema.json",
-        f"# Made from {table.path.name}. Run it:   icl run {file}",
-        f"# Edit prompt.j2 and watch:   icl try {file} --condition 2 --watch",
+        write_comment(f"Made from {table.path.name}. Run it:   icl run {file}"),
+        write_comment(f"Edit prompt.j2 and watch:   icl try {file} --condition 2 --watch"),
         f"name: {quoted(folder.name)}",
         "models:",
         f"  model: {{source: {_quote(model)}}}   # a hub id, a folder, a .gguf file or pypi:NAME",
@@ -469,7 +479,11 @@ def _tell(folder: Path, table: ColumnTable, made: TableTask, rows: _RowCopy) -> 
     )
     if rows.left_out:
         guesses.append(
-            Guess("left out", f"{rows.left_out} rows without answer or input", f"{table.path}")
+            Guess(
+                "left out",
+                f"{rows.left_out} rows without answer, input or choices",
+                f"{table.path}",
+            )
         )
     if table.total > len(table.rows):
         guesses.append(

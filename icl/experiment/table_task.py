@@ -17,6 +17,7 @@ from icl.core.registry import did_you_mean
 from icl.core.types import JSON, normalise_label
 from icl.data.columns import ColumnTable
 from icl.data.rows import is_chat
+from icl.experiment.lint import fold_label
 
 __all__ = ["MOST_LABELS", "TASKS", "TableTask", "guess_task", "is_empty"]
 
@@ -206,7 +207,7 @@ def _guess_kind(table: ColumnTable, answer: str, values: Column, task: str | Non
         if found:
             return _make_labels(answer, found, "several labels stand in one cell")
         if task == "labels":
-            return _make_labels(answer, [one and [one] for one in texts], "--task")
+            return _make_labels(answer, [[one] if one else None for one in texts], "--task")
     if task in (None, "classify"):
         made = _guess_labels(table, answer, texts, task)
         if made:
@@ -225,24 +226,18 @@ def _guess_labels(
 
     Labels that differ in case alone are taken as one, in the spelling that most rows have.
     """
-    spelt = Counter(normalise_label(one) for one in texts if one)
-    usual: dict[str, str] = {}
-    for label, _ in spelt.most_common():
-        usual.setdefault(label.casefold(), label)
-    n, different = spelt.total(), len(usual)
-    short = all(len(label) <= _SHORT for label in usual.values())
+    spelt = Counter(one for one in texts if one)
+    usual, notes = _merge_spellings(spelt)
+    labels = sorted({*usual.values()})
+    n, different = spelt.total(), len(labels)
+    short = all(len(label) <= _SHORT for label in labels)
     enough = n >= different * (2 if different <= 10 else 3)
     if different <= MOST_LABELS and (enough and short if task is None else n > different):
-        values: Column = [one and usual[normalise_label(one).casefold()] for one in texts]
-        twice = sorted(label for label in spelt if usual[label.casefold()] != label)
-        note = [f"{one} is taken as {usual[one.casefold()]}" for one in twice[:3]]
-        many = [f"{len(twice)} labels are spelt in two ways: {', '.join(note)}"] if twice else []
+        values: Column = [one and usual[one] for one in texts]
         why = f"{different} different answers in {n} rows"
-        return TableTask(
-            "classify", (), answer, values, why, tuple(sorted(usual.values())), notes=tuple(many)
-        )
-    code = all(" " not in label for label in usual.values())
-    number = all(re.fullmatch(r"[-+]?\d+([.,]\d+)?", label) for label in usual.values())
+        return TableTask("classify", (), answer, values, why, tuple(labels), notes=notes)
+    code = all(" " not in label for label in labels)
+    number = all(re.fullmatch(r"[-+]?\d+([.,]\d+)?", label) for label in labels)
     doubtful = short and (enough or number or (code and different > MOST_LABELS))
     if task == "classify" or doubtful:
         raise ConfigError(
@@ -251,6 +246,20 @@ def _guess_labels(
             "rows; --task generate has the model write them"
         )
     return None
+
+
+def _merge_spellings(spelt: Counter[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return for each spelling of a label the most frequent one, and a line if they differ.
+
+    Spellings are those that look alike: in case, width or form of letters, or as 1 and 1.0.
+    """
+    likest: dict[str, str] = {}
+    for one, _ in spelt.most_common():
+        likest.setdefault(fold_label(one), normalise_label(one))
+    usual = {one: likest[fold_label(one)] for one in spelt}
+    twice = sorted(one for one, label in usual.items() if normalise_label(one) != label)
+    told = ", ".join(f"{one} is taken as {usual[one]}" for one in twice[:3])
+    return usual, (f"labels spelt in more than one way: {told}",) if twice else ()
 
 
 def _guess_lists(table: ColumnTable, answer: str, values: Column, task: str | None) -> TableTask:
@@ -316,15 +325,15 @@ def _split_sets(texts: list[str | None], certain: bool) -> list[list[str] | None
     return None
 
 
-def _make_labels(answer: str, sets: Sequence[Sequence[str] | str | None], why: str) -> TableTask:
+def _make_labels(answer: str, sets: Sequence[Sequence[str] | None], why: str) -> TableTask:
+    spaced = [one if one is None else [" ".join(part.split()) for part in one] for one in sets]
+    usual, notes = _merge_spellings(Counter(part for one in spaced for part in one or () if part))
     values: Column = [
-        None
-        if one is None
-        else list(dict.fromkeys(normalise_label(" ".join(part.split())) for part in one))
-        for one in sets
+        one if one is None else list(dict.fromkeys(usual[part] for part in one if part))
+        for one in spaced
     ]
-    labels = {str(part) for one in values for part in (one if isinstance(one, list) else ())}
-    return TableTask("labels", (), answer, values, why, tuple(sorted(labels - {""})))
+    labels = tuple(sorted({*usual.values()}))
+    return TableTask("labels", (), answer, values, why, labels, notes=notes)
 
 
 def _summarizes(table: ColumnTable, answer: str, texts: Iterable[str | None]) -> bool:

@@ -137,7 +137,11 @@ def test_labels_that_differ_in_case_alone_are_one() -> None:
     made = guess({"text": TEXT, "out": cycle("Red", "red", "red", "blue")})
     assert made.labels == ("blue", "red")
     assert made.values[0] == "red"
-    assert made.notes == ("1 labels are spelt in two ways: Red is taken as red",)
+    assert made.notes == ("labels spelt in more than one way: Red is taken as red",)
+    for pair in (("1", "1.0"), ("ＡＢ", "AB"), ("e\u0301", "\xe9")):
+        assert len(guess({"text": TEXT, "out": cycle(*pair, "other")}, answer="out").labels) == 2
+        sets = cycle([pair[0]], [pair[1], "other"])
+        assert len(guess({"text": TEXT, "out": sets}, answer="out").labels) == 2
 
 
 @pytest.mark.parametrize(
