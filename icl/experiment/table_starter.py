@@ -201,7 +201,7 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
         row: dict[str, JSON] = {"id": table.rows[place].id, "split": side}
         for name, word in fields.items():
             value = columns[name][place]
-            row[word] = "" if value is None and name in read else value
+            row[word] = _shown(value) if name in read else value
         rows.append(row)
     ids = [str(row["id"]) for row in rows]
     assert len(set(ids)) == len(ids)
@@ -218,6 +218,13 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
             for word in fields.values()
         },
     )
+
+
+def _shown(value: JSON) -> JSON:
+    """Return what a prompt shows of a cell as text, by which shots can be compared too."""
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, int | float) else value
 
 
 def _can_choose(choices: list[JSON]) -> bool:
@@ -430,6 +437,11 @@ def _write_experiment(
         f"    pool: {{split: {POOL}}}   # where shots come from",
     ]
     tokens = _count_tokens(made, rows)
+    read = [rows.fields[name] for name in (*made.inputs, *made.choices)]
+    similar = all(
+        any(isinstance(row[word], str) and re.search(r"\w", str(row[word])) for word in read)
+        for row in rows.rows
+    )
     if made.task not in ("classify", "choose") and tokens > _ANSWER_TOKENS:
         lines.append(f"    sampling: {{max_tokens: {tokens}}}")
     lines += [
@@ -437,8 +449,9 @@ def _write_experiment(
         "  shots:",
         "    - 0",
         f"    - {{k: {shots}, select: {drawn}}}",
-        f"    - {{k: {shots}, select: bm25}}   # the most similar rows of the pool",
     ]
+    if similar:
+        lines.append(f"    - {{k: {shots}, select: bm25}}   # the most similar rows of the pool")
     return "\n".join(lines) + "\n"
 
 

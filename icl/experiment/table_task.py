@@ -222,7 +222,7 @@ def _guess_kind(table: ColumnTable, answer: str, values: Column, task: str | Non
 def _guess_labels(
     table: ColumnTable, answer: str, texts: list[str | None], task: str | None
 ) -> TableTask | None:
-    """A task of labels if few answers are repeated; an error where they are neither few nor texts.
+    """Make a task of labels if few answers repeat; refuse answers that are neither few nor texts.
 
     Labels that differ in case alone are taken as one, in the spelling that most rows have.
     """
@@ -296,6 +296,13 @@ def _guess_lists(table: ColumnTable, answer: str, values: Column, task: str | No
                 "list of texts is needed; --task extract takes objects"
             )
         return TableTask(task or "generate", (), answer, values, "lists of right answers")
+    bare = [one for one in there if not isinstance(one, dict | list)]
+    if bare:
+        raise ConfigError(
+            f"{table.path}: the column {answer!r} holds objects or lists in some rows, and in "
+            f"others values such as {_shown(bare[0])}; to extract, an object or a list is needed "
+            "in each row, or nothing"
+        )
     return TableTask("extract", (), answer, values, "objects or lists of many different items")
 
 
@@ -359,7 +366,7 @@ def _find_longest(table: ColumnTable, names: Iterable[str]) -> str | None:
 
 
 def _guess_choices(table: ColumnTable, answer: str, values: Column) -> TableTask | None:
-    """A task of the row's own choices, where columns hold some and the answers name one of them."""
+    """Make a task of the row's own choices if columns hold them and answers name one of them."""
     others = [name for name in table.names if name != answer]
     named: list[tuple[tuple[str, ...], list[list[JSON]]]] = []
     parsed: dict[str, Column] = {}
@@ -422,7 +429,7 @@ def _find_choice_labels(
 
 
 def _with_inputs(made: TableTask, table: ColumnTable, inputs: Sequence[str]) -> TableTask:
-    """The task with the columns that the model reads, those named or those that read like texts."""
+    """Add the columns that the model reads to a task: those named, or those with texts."""
     others = [name for name in table.names if name not in (made.answer, *made.choices)]
     away = [name for name in others if made.labels and _tells(table.values(name), made.values)]
     free = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from icl import start_from_table
+from icl.cli.common import DEMO_MODEL
 from icl.cli.next_steps import find_next_steps
 from tests.cli.test_cli import assert_one_line, call
 from tests.table_experiment import write
@@ -77,6 +80,11 @@ def test_init_from_a_table_says_what_it_guessed_and_how_to_change_it(
     ):
         assert_one_line(message, *call(capsys, monkeypatch, *words))
     assert not Path("x").exists()
+
+
+def test_python_and_the_command_line_begin_with_the_same_model() -> None:
+    given = inspect.signature(start_from_table).parameters["model"].default
+    assert given == DEMO_MODEL
 
 
 @pytest.mark.parametrize(("words", "found"), [("icl in", "init"), ("icl init --fr", "--from")])

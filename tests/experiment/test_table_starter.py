@@ -349,6 +349,17 @@ def test_lists_to_extract_and_lists_of_right_answers_run(tmp_path: Path) -> None
     carry_out(made, tmp_path / "runs")
 
 
+def test_rows_of_numbers_or_objects_alone_run_too(tmp_path: Path) -> None:
+    rows = [{"size": i * 1.5, "kind": "ab"[i % 2]} for i in range(12)]
+    made = start_from_table(tmp_path / "a", save(tmp_path / "t.jsonl", rows), answer="kind")
+    carry_out(made, tmp_path / "runs")
+    bare = [{"size": {"cm": i}, "kind": "ab"[i % 2]} for i in range(12)]
+    table = save(tmp_path / "t.jsonl", bare)
+    made = start_from_table(tmp_path / "b", table, answer="kind", inputs=("size",))
+    assert "bm25" not in made.experiment.read_text()  # which compares texts
+    assert lint(str(made.experiment)) == []
+
+
 def test_of_parquet_with_pictures_the_named_columns_are_read(tmp_path: Path) -> None:
     rows = [{**row, "picture": b"\x89PNG"} for row in messages(16)]
     table = save(tmp_path / "t.parquet", rows)

@@ -147,6 +147,7 @@ def test_labels_that_differ_in_case_alone_are_one() -> None:
 @pytest.mark.parametrize(
     ("answers", "task", "message"),
     [
+        (cycle({"a": 1}, "b"), None, "in others values such as 'b'; to extract"),
         (cycle({"a": 1}, {"a": 2}), "classify", "--task extract takes objects"),
         (cycle(["a"], ["b"]), "classify", "--task labels takes sets of them"),
         (cycle({"a": 1}, {"a": 2}), "generate", "--task extract takes objects"),
