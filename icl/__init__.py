@@ -82,6 +82,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.reports.page.page import report_page
     from icl.running.run import run
     from icl.running.search.search import search
+    from icl.scoring.against import compare_against
     from icl.scoring.blind_ab import preference_rows, read_verdicts, tally_verdicts
     from icl.scoring.checks import Finding, checks
     from icl.scoring.compare import Comparison, compare
@@ -178,6 +179,7 @@ __all__ = [
     "check_engine",
     "checks",
     "compare",
+    "compare_against",
     "ensemble",
     "export",
     "groups",
@@ -268,6 +270,7 @@ EXPORTS = {
     "icl.reports.page.page": ("report_page",),
     "icl.running.run": ("run",),
     "icl.running.search.search": ("search",),
+    "icl.scoring.against": ("compare_against",),
     "icl.scoring.blind_ab": ("preference_rows", "read_verdicts", "tally_verdicts"),
     "icl.scoring.checks": ("Finding", "checks"),
     "icl.scoring.compare": ("Comparison", "compare"),

@@ -258,7 +258,7 @@ def test_the_old_run_is_resumed_without_asking_anything(
     assert {*after} - {*files(RUNS)} == {"witness/table.txt", "witness-shots/table.txt"}
     for name in ("witness", "witness-shots"):
         table = (folder / "runs" / name / "table.txt").read_text("utf-8")
-        assert found[f"{name}/run.txt"].startswith(plain(table))
+        assert plain(table).startswith(found[f"{name}/details.txt"].rstrip())
 
 
 def test_every_number_table_and_report_is_as_expected(

@@ -28,7 +28,12 @@ def compare(
         str | None, typer.Option("--by", help="Setting to compare within A: prompt, k, width, …")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Its value to compare with; the first one.")
+        str | None,
+        typer.Option(
+            "--against",
+            "--baseline",
+            help="A value of --by; or vote, majority, chance, copy, lead3, strongest.",
+        ),
     ] = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="Metric; the first of the task.")
@@ -40,10 +45,14 @@ def compare(
     allow_commands: AllowCommands = False,
     out: Out = Path("runs"),
 ) -> None:
-    """Test whether scores differ: between two runs or conditions, or --by a setting of one run."""
+    """Test whether scores differ: of two runs or conditions, by a setting, or from a baseline.
+
+    --against vote compares each condition with the vote of its shots, which needs no model, row by
+    row; --by shots --against 0 with the one that has no shots.
+    """
     if b is not None and (by or baseline or ensemble):
         raise ConfigError(
-            "--by, --baseline and --ensemble compare conditions within one run: leave B out"
+            "--by, --against and --ensemble compare conditions within one run: leave B out"
         )
     if b is not None:
         (run_a, name_a), (run_b, name_b) = (_named(one, out, allow_commands) for one in (a, b))
@@ -57,6 +66,11 @@ def compare(
         from icl.scoring.ensembles import compare_ensemble
 
         _print(compare_ensemble(run, ensemble.split(","), metric), ensemble)
+        return
+    if by is None and _is_baseline(run, baseline):
+        from icl.scoring.against import compare_against
+
+        _print(compare_against(run, str(baseline), metric), "shots")
         return
     by, baseline = _asked(run, by, baseline)
     from icl.scoring.compare import compare_by
@@ -83,6 +97,14 @@ def _check_apart(a: Run, b: Run) -> None:
             f"both sides hold the same conditions of {a.name}: name two, as in {a.name}#1 "
             f"{a.name}#2, or compare within it: icl compare {a.name} --by SETTING"
         )
+
+
+def _is_baseline(run: Run, name: str | None) -> bool:
+    """Whether what is named needs no model; else it is a value of the setting in the run's file."""
+    from icl.core.types import BASELINES
+    from icl.scoring.against import STRONGEST
+
+    return name in (*BASELINES, STRONGEST) or (name is not None and run.manifest.compare is None)
 
 
 def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | None]:

@@ -32,6 +32,7 @@ def run(
     from icl.records.paths import TABLE
     from icl.reports.comparison import render_comparison
     from icl.reports.tables import render
+    from icl.reports.terminal import as_text
     from icl.running.progress import Progress
     from icl.running.run import run as run_experiment
 
@@ -41,9 +42,10 @@ def run(
         _dry_run(experiment, out, progress)
         return
     done = run_experiment(experiment, out, progress)
-    table = render(done) + render_comparison(done)
-    replace_file(done.folder / TABLE, table, out)
-    echo(table, nl=False)
+    compared = render_comparison(done)
+    replace_file(done.folder / TABLE, render(done) + compared, out)
+    echo(as_text(done, details=False), nl=False, drawn=True)
+    echo(f"\n{compared}" if compared else "", nl=False)
     one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
     echo(
         f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
@@ -96,7 +98,7 @@ def score(
     the table with the words that remove them.
     """
     from icl.records.results import load_run
-    from icl.reports.tables import render
+    from icl.reports.terminal import as_text
     from icl.scoring.added_scores import remove_scores
     from icl.scoring.scores import note_commands_left_out, score_run
 
@@ -115,7 +117,7 @@ def score(
     for line in note_commands_left_out(loaded) if metric is None else ():
         echo(line, err=True)
     scored = score_run(loaded, metric, parser, calibrators=calibrator)
-    echo(render(scored), nl=False)
+    echo(as_text(scored, details=False), nl=False, drawn=True)
     _list_added(scored)
 
 

@@ -7,13 +7,16 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from icl.cli.common import DEMO_MODEL, Out, app
 from icl.core.errors import ConfigError, StoreError
 from icl.core.safe_print import echo
+
+if TYPE_CHECKING:
+    from icl.records.results import Run
 
 PANEL = "Look"
 
@@ -79,13 +82,19 @@ def show_prompt(
 
 @app.command(rich_help_panel=PANEL)
 def show(
-    record: Annotated[str, typer.Argument(metavar="RUN#ID", help="Or RUN#CONDITION/ID.")],
+    record: Annotated[
+        str,
+        typer.Argument(metavar="RUN[#ID]", help="A run's tables; or a record, RUN#CONDITION/ID."),
+    ],
     out: Out = Path("runs"),
     html: Annotated[
         bool, typer.Option("--html", help="As one HTML page that can be sent.")
     ] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Of a run: all checks, settings, tokens, models.")
+    ] = False,
 ) -> None:
-    """Print one record: prompt, shots, answer, label bars.
+    """Print the tables of a run, or one record: prompt, shots, answer, label bars.
 
     Records of a calibrator's extra prompts are RUN#CONDITION/content_free/ID, or domain, or pool.
     """
@@ -96,6 +105,11 @@ def show(
     name, mark, rest = record.partition("#")
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
         loaded = load_run(name, out, sandbox.rendering)
+        if not mark and not html:
+            _show_run(loaded, details)
+            return
+        if details:
+            raise ConfigError("--details is about a run: name it without #, as in icl show RUN")
         if not mark or not rest:
             raise StoreError(
                 f"name a record as {name}#1/ID: a condition from 1 to "
@@ -111,6 +125,13 @@ def show(
         if condition.holds(rest):
             axes = join_axes(condition.axes, " · ")
             echo(f"  {name}#{place}/{rest}  {axes}")
+
+
+def _show_run(run: Run, details: bool) -> None:
+    """Print the tables of a run in the terminal's width."""
+    from icl.reports.terminal import as_text
+
+    echo(as_text(run, details=details), nl=False, drawn=True)
 
 
 def _named(run: Any, rest: str) -> tuple[Any, str] | None:

@@ -1,22 +1,31 @@
-"""The columns of a table that tell its rows apart: which axes have one, and how wide it is."""
+"""Tables that fit their width: which columns tell rows apart, how wide each is, which may go."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from icl.experiment.differences import is_difference
 from icl.records.results import ConditionResult, find_varying_axes
 
-__all__ = ["WORD_WIDTH", "add_axis_column", "break_title", "find_table_axes", "measure_words"]
+__all__ = [
+    "Column",
+    "FittedTable",
+    "break_title",
+    "find_table_axes",
+    "make_axis_column",
+    "make_number_column",
+]
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderableType
 
-WORD_WIDTH = 7
-"""Characters that a column of settings keeps, however full the table is: ``flipped``."""
-LEAST_WIDTH = 4
-"""Characters that it keeps in a table that leaves no other column out."""
+WORD_WIDTH = 12
+"""Characters that a column of settings keeps, however full the table is: ``balanced run``."""
+TITLE_WIDTH = 9
+"""Longest head of such a column that is not broken at its marks where there is no room."""
 
 
 def find_table_axes(rows: Sequence[ConditionResult]) -> list[str]:
@@ -27,22 +36,154 @@ def find_table_axes(rows: Sequence[ConditionResult]) -> list[str]:
 
 
 def break_title(axis: str) -> str:
-    """Break a task's key after its first dot, for the head of a narrow column.
+    """Break an axis for the head of a narrow column: a line for each part of a key or long word.
 
-    >>> break_title("sampling.max_tokens").split()
-    ['sampling.', 'max_tokens']
+    >>> break_title("sampling.max_tokens").split(), break_title("shown_labels").split()
+    (['sampling.', 'max_tokens'], ['shown_', 'labels'])
     """
-    return axis.replace(".", ".\n", 1) if is_difference(axis) else axis
+    if is_difference(axis):
+        return axis.replace(".", ".\n", 1)
+    return axis.replace("_", "_\n") if len(axis) > TITLE_WIDTH else axis
 
 
-def measure_words(title: str, cells: Sequence[str], most: int = WORD_WIDTH) -> int:
-    """Measure the least width of a column of these words, in characters, in a crowded table."""
-    words = [*title.split(), *(word for cell in cells for word in cell.split())]
-    return min(max(map(len, words), default=1), most)
+@dataclass(frozen=True)
+class Column:
+    """A column of a table with its cells, as wide as they are or, of settings, as there is room."""
+
+    title: str
+    cells: Sequence[str]
+    justify: Literal["left", "right"] = "left"
+    style: str = ""
+    kind: str = ""
+    """By which a table may leave it out; empty for what it cannot do without."""
+    axis: str = ""
+    """Which axis it shows; empty for numbers, whose cells are never broken."""
+    shorter: Column | None = None
+    """What stands in its place before it is left out."""
+
+    @property
+    def name(self) -> str:
+        """What a note calls it."""
+        return self.axis or " ".join(self.title.split())
+
+    @property
+    def whole(self) -> int:
+        """Characters that it takes where nothing of it is broken."""
+        return _widest([self.axis or self.title, *self.cells])
+
+    @property
+    def least(self) -> int:
+        """Characters that it cannot do without."""
+        if not self.axis:
+            return self.whole
+        return max(_widest([self.title]), min(_widest(self.pieces), WORD_WIDTH))
+
+    @property
+    def pieces(self) -> list[str]:
+        """What its cells are broken into where there is no room."""
+        return [word for cell in self.cells for word in _break_words(cell).split()]
 
 
-def add_axis_column(table: Table, axis: str, cells: Sequence[str], no_wrap: bool = False) -> None:
-    """Add a column that is folded where there is no room, and never vanishes."""
-    title = break_title(axis)
-    least = None if no_wrap else measure_words(title, cells, LEAST_WIDTH)
-    table.add_column(title, overflow="fold", no_wrap=no_wrap, min_width=least)
+def make_axis_column(axis: str, cells: Sequence[str], title: str = "") -> Column:
+    """A column of settings, whose words may be broken where there is no room."""
+    return Column(title or break_title(axis), cells, axis=axis)
+
+
+def make_number_column(
+    title: str,
+    cells: Sequence[str],
+    kind: str = "",
+    style: str = "",
+    justify: Literal["left", "right"] = "right",
+) -> Column:
+    """A column of numbers, or of other cells that are never broken."""
+    return Column(title, cells, justify, style, kind)
+
+
+@dataclass(frozen=True)
+class FittedTable:
+    """A table that leaves out columns where there is no room for all, and names them."""
+
+    columns: Sequence[Column]
+    spare: Sequence[Column] = ()
+    """What it can do without, the least needed first."""
+    styles: Mapping[int, str] = field(default_factory=dict)
+    """Place of a row -> its style."""
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        from rich import box
+        from rich.table import Table
+
+        from icl.core.safe_console import make_text
+
+        columns, left = list(self.columns), []
+        for one in self.spare:
+            if _add([column.least for column in columns]) <= options.max_width:
+                break
+            if one.shorter is not None:
+                columns[columns.index(one)] = one.shorter
+                one = one.shorter
+                if _add([column.least for column in columns]) <= options.max_width:
+                    break
+            left.append(one.name)
+            columns.remove(one)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+        cells: list[Sequence[str]] = []
+        for column, width in zip(columns, _share(columns, options.max_width), strict=True):
+            broken = width < column.whole
+            cells.append(list(map(_break_words, column.cells)) if broken else column.cells)
+            table.add_column(
+                make_text(column.title if broken or not column.axis else column.axis),
+                justify=column.justify,
+                style=column.style,
+                overflow="fold",
+                width=width,
+            )
+        for place, row in enumerate(zip(*cells, strict=True)):
+            table.add_row(*row, style=self.styles.get(place))
+        yield table
+        if left:
+            yield make_text(f"no room here for the columns: {', '.join(left)}", style="dim")
+
+
+def _share(columns: Sequence[Column], width: int) -> list[int]:
+    """The width of each column: its least, and what is left to those that it makes whole."""
+    left = width - _add([column.least for column in columns])
+    made = []
+    for column in columns:
+        wish = column.whole - column.least
+        if wish > left:  # then as far as no word is broken where it has no mark
+            wish = min(_widest(column.pieces) - column.least, left)
+        more = max(0, wish)
+        left -= more
+        made.append(column.least + more)
+    return made
+
+
+def _add(widths: Sequence[int]) -> int:
+    return sum(widths) + len(widths) - 1
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max((len(line) for text in texts for line in text.split("\n")), default=1)
+
+
+def _break_words(cell: str) -> str:
+    """A cell that may be broken where its long words have marks, and not inside a name.
+
+    >>> _break_words("prompts/fields.j2").split()
+    ['prompts/', 'fields.j2']
+    """
+    return " ".join(_break_word(word) for word in cell.split(" "))
+
+
+def _break_word(word: str) -> str:
+    """A long word in pieces that end at a mark, each as long as a column is at least."""
+    lines = [""]
+    for part in re.split(r"(?<=[/→:=,+_-])", word) if len(word) > WORD_WIDTH else [word]:
+        if lines[-1].endswith(("/", "→")) or len(lines[-1] + part) > WORD_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(filter(None, lines))

@@ -13,7 +13,12 @@ from icl.core.score_name import ScoreName
 from icl.core.types import Score
 from icl.metrics import find_label
 from icl.records.results import ConditionResult
-from icl.reports.axis_columns import add_axis_column
+from icl.reports.axis_columns import (
+    Column,
+    FittedTable,
+    make_axis_column,
+    make_number_column,
+)
 from icl.scoring.checks import name_conditions
 from icl.scoring.reliability import CHANCE, DEBIASED
 
@@ -22,11 +27,10 @@ __all__ = ["make_calibration_tables", "describe_calibrator"]
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 
 def make_calibration_tables(
-    rows: Sequence[ConditionResult], varying: Sequence[str]
+    rows: Sequence[ConditionResult], varying: Sequence[str], details: bool = True
 ) -> Iterator[RenderableType]:
     """Make a table with a row for each condition and calibrator, and the lines below it.
 
@@ -35,6 +39,8 @@ def make_calibration_tables(
     Args:
         rows: conditions of one task.
         varying: axes in which they differ.
+        details: whether ECE beside what chance makes of it, and what each calibrator assumes,
+            follow.
     """
     from icl.core.safe_console import make_text
 
@@ -43,16 +49,16 @@ def make_calibration_tables(
         return
     yield make_text("calibrated after the fact", style="bold")
     yield _table(shown, varying)
+    if not details:
+        yield make_text("")
+        return
     if any(score.name.startswith(f"{DEBIASED}+") for row in shown for score in row.scores):
         yield make_text("ECE, and what chance makes of it", style="bold")
         yield _ece_table(shown, varying)
     yield make_text("\n".join(_notes(shown)) + "\n", style="dim")
 
 
-def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-
+def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> FittedTable:
     metrics = list(
         dict.fromkeys(
             str(name.plain)
@@ -62,32 +68,43 @@ def _table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
         )
     )
     metrics.sort(key=lambda name: name == "ece")  # the metrics in their order, then ECE
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    for axis in varying:
-        words = [row.axes.get(axis, "") for row in rows]
-        add_axis_column(table, axis, words, no_wrap=axis == "shots")
-    table.add_column("calibrator", no_wrap=True)
+    lines = [line for row in rows for line in _lines(row)]
+    scores = [[_score(found, metric, name) for metric in metrics] for _, found, name in lines]
+    columns = [*_axis_columns(rows, varying)]
     for place, name in enumerate(metrics):
-        table.add_column(_title(name, rows), justify="right", no_wrap=True)
+        cells = [format_number(one.value if (one := line[place]) else None) for line in scores]
+        columns.append(make_number_column(_title(name, rows), cells, "metric" if place else ""))
         if place == 0:
-            table.add_column("95 % int.", justify="left", no_wrap=True)
-    for title in ("changed", "n"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        axes = [row.axes.get(axis, "") for axis in varying]
-        found = {score.name: score for score in row.scores}
-        lines = ["–", *(one.name for one in row.calibrations if one.name != "none")]
-        for place, name in enumerate(lines):
-            scores = [_score(found, metric, name) for metric in metrics]
-            changed = next((c for c in row.calibrations if c.name == name), None)
-            table.add_row(
-                *(axes if place == 0 else [""] * len(axes)),
-                name,
-                *_cells(scores),
-                "" if changed is None or changed.refused else str(changed.changed),
-                str(next((score.n for score in scores if score), len(row.records))),
-            )
-    return table
+            cells = [format_interval(line[0]) for line in scores]
+            columns.append(make_number_column("95 % int.", cells, justify="left"))
+    changed = []
+    for row, _, name in lines:
+        made = next((c for c in row.calibrations if c.name == name), None)
+        changed.append("" if made is None or made.refused else str(made.changed))
+    columns.append(make_number_column("changed", changed))
+    counts = [
+        str(next((score.n for score in line if score), len(row.records)))
+        for (row, _, _), line in zip(lines, scores, strict=True)
+    ]
+    columns.append(make_number_column("n", counts, "n"))
+    spare = [one for kind in ("n", "metric") for one in reversed(columns) if one.kind == kind]
+    return FittedTable(columns, spare)
+
+
+def _lines(row: ConditionResult) -> Iterator[tuple[ConditionResult, dict[str, Score], str]]:
+    """Yield the lines of a condition: its scores, and a calibrator, or a dash for none."""
+    found = {score.name: score for score in row.scores}
+    for name in ["–", *(one.name for one in row.calibrations if one.name != "none")]:
+        yield row, found, name
+
+
+def _axis_columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterator[Column]:
+    """Yield the columns that tell lines apart; a setting stands in a condition's first one."""
+    lines = [line for row in rows for line in _lines(row)]
+    for axis in varying:
+        words = [row.axes.get(axis, "") if name == "–" else "" for row, _, name in lines]
+        yield make_axis_column(axis, words)
+    yield make_number_column("calibrator", [name for *_, name in lines], justify="left")
 
 
 def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
@@ -101,40 +118,19 @@ def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
     return found.get(metric) or found.get(calibrated("none"))
 
 
-def _cells(scores: Sequence[Score | None]) -> Iterator[str]:
-    for place, score in enumerate(scores):
-        yield format_number(score.value if score else None)
-        if place == 0:
-            yield format_interval(score)
-
-
-def _ece_table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Table:
-    """Tabulate calibration errors (ECE) by condition and calibrator, with those of chance alone."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    for axis in varying:
-        words = [row.axes.get(axis, "") for row in rows]
-        add_axis_column(table, axis, words, no_wrap=axis == "shots")
-    table.add_column("calibrator", no_wrap=True)
-    for title in ("ECE", "by chance", "debiased"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("95 % int.", no_wrap=True)
-    for row in rows:
-        axes = [row.axes.get(axis, "") for axis in varying]
-        found = {score.name: score for score in row.scores}
-        for place, name in enumerate(
-            ["–", *(c.name for c in row.calibrations if c.name != "none")]
-        ):
-            scores = [_score(found, metric, name) for metric in ("ece", CHANCE, DEBIASED)]
-            table.add_row(
-                *(axes if place == 0 else [""] * len(axes)),
-                name,
-                *(format_number(score.value if score else None) for score in scores),
-                format_interval(scores[-1]),
-            )
-    return table
+def _ece_table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> FittedTable:
+    """Expected calibration error of each condition and calibrator beside that of chance alone."""
+    lines = [line for row in rows for line in _lines(row)]
+    columns = [*_axis_columns(rows, varying)]
+    metrics = {"ece": "ECE", CHANCE: "by chance", DEBIASED: "debiased"}
+    for metric, title in metrics.items():
+        scores = [_score(found, metric, name) for _, found, name in lines]
+        cells = [format_number(score.value if score else None) for score in scores]
+        columns.append(make_number_column(title, cells))
+    columns.append(
+        make_number_column("95 % int.", list(map(format_interval, scores)), "", "", "left")
+    )
+    return FittedTable(columns)
 
 
 def _title(name: str, rows: Sequence[ConditionResult]) -> str:

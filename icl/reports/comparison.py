@@ -15,7 +15,7 @@ from icl.core.number_text import format_interval, format_number, format_p, forma
 from icl.experiment.differences import is_difference, pick_telling
 from icl.experiment.settings import join_axes
 from icl.records.results import Run
-from icl.reports.axis_columns import add_axis_column
+from icl.reports.axis_columns import FittedTable, make_axis_column, make_number_column
 from icl.scoring.compare import POINTS, Comparison, compare_by
 from icl.scoring.pairs import collect_settings, find_shared_words
 from icl.scoring.sensitivity import Spread, Stability, rank_stability, spreads
@@ -32,12 +32,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 PARTS = ("k", "select", "order", "seed")
 """Settings that are part of the word ``shots``."""
-WHOLE_CHARS = 24
-"""Longest name that is not wrapped."""
 FEW = 3
 """Most comparisons that are described one by one; more are summed up."""
 BETTER = {"lower": " (lower is better)", "none": "", "higher": ""}
@@ -115,44 +112,39 @@ def _varying(rows: Sequence[Comparison]) -> list[str]:
     return pick_telling(varying, [row.where for row in singles])
 
 
-def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    for axis in varying:
-        add_axis_column(table, axis, [row.where.get(axis, "") for row in rows])
-    several = len({row.a for row in rows if row.pairs == 1}) > 1
-    if several:
-        table.add_column("against", overflow="fold")
-    longest = max(len(_name(row, varying)) for row in rows)
-    table.add_column(by, overflow="fold", no_wrap=longest <= WHOLE_CHARS)
-    for title in ("base", rows[0].title, "diff."):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("95 % int.", no_wrap=True)
-    corrected = rows[0].compared > 1 or len(rows) > 1
-    for title in ("p", *(["Holm"] if corrected else []), "n"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        if row.pairs > 1:
-            places = [f"mean of {row.pairs}", *[""] * (len(varying) - 1)] if varying else []
-        else:
-            places = [row.where.get(axis, "") for axis in varying]
-        ps = [format_p(row.difference.p), *([format_p(row.p_holm)] if corrected else [])]
-        ps[-1] += "*" if row.shown else " "
-        cells = [
-            *places,
-            *([row.a] if several else []),
-            _name(row, varying),
-            format_number(row.value_a),
-            format_number(row.value_b),
-            format_number(row.difference.value, sign="+"),
-            format_interval(row.difference, sign="+"),
-            *ps,
-            str(row.n),
+def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> FittedTable:
+    columns = []
+    for place, axis in enumerate(varying):
+        means = [f"mean of {row.pairs}" if place == 0 else "" for row in rows]
+        words = [
+            mean if row.pairs > 1 else row.where.get(axis, "")
+            for row, mean in zip(rows, means, strict=True)
         ]
-        table.add_row(*cells, style="bold" if row.shown else None)
-    return table
+        columns.append(make_axis_column(axis, words))
+    if len({row.a for row in rows if row.pairs == 1}) > 1:
+        columns.append(make_axis_column("against", [row.a for row in rows]))
+    columns.append(make_axis_column(by, [_name(row, varying) for row in rows]))
+    columns += [
+        make_number_column("base", [format_number(row.value_a) for row in rows]),
+        make_number_column(rows[0].title, [format_number(row.value_b) for row in rows]),
+        make_number_column(
+            "diff.", [format_number(row.difference.value, sign="+") for row in rows]
+        ),
+        make_number_column(
+            "95 % int.", [format_interval(row.difference, sign="+") for row in rows], justify="left"
+        ),
+    ]
+    corrected = rows[0].compared > 1 or len(rows) > 1
+    marks = ["*" if row.shown else " " for row in rows]
+    if corrected:
+        columns.append(make_number_column("p", [format_p(row.difference.p) for row in rows], "p"))
+    ps = [format_p(row.p_holm if corrected else row.difference.p) for row in rows]
+    marked = [p + mark for p, mark in zip(ps, marks, strict=True)]
+    columns.append(make_number_column("Holm" if corrected else "p", marked))
+    columns.append(make_number_column("n", [str(row.n) for row in rows]))
+    spare = [one for one in columns if one.kind == "p"]
+    bold = {place: "bold" for place, row in enumerate(rows) if row.shown}
+    return FittedTable(columns, spare, bold)
 
 
 def _name(row: Comparison, varying: Sequence[str]) -> str:
@@ -287,10 +279,10 @@ def _short(row: Comparison) -> str:
     return join_axes({axis: word for axis, word in row.where.items() if axis != "task"})
 
 
-def make_spread_tables(run: Run) -> Iterator[RenderableType]:
+def make_spread_tables(run: Run, details: bool = True) -> Iterator[RenderableType]:
     """Make tables of the spread of each task over seeds, orders, prompts or layouts.
 
-    Yields nothing if a run has only one of each.
+    Yields nothing if a run has only one of each. ``details`` adds what the columns mean.
     """
     from icl.core.safe_console import make_text
 
@@ -301,18 +293,15 @@ def make_spread_tables(run: Run) -> Iterator[RenderableType]:
         over = list(dict.fromkeys(name for row in rows for name in row.over))
         yield make_text(f"{task} · {rows[0].title} over {', '.join(over)}", style="bold")
         yield _spread_table(rows)
-        yield make_text("\n".join(_spread_notes(rows, stable.get(task))) + "\n", style="dim")
+        notes = list(_spread_notes(rows, stable.get(task))) if details else []
+        yield make_text("\n".join([*notes, ""]), style="dim")
 
 
 def _several(run: Run, setting: str) -> bool:
     return len(collect_settings(run).get(setting, ())) > 1
 
 
-def _spread_table(rows: Sequence[Spread]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+def _spread_table(rows: Sequence[Spread]) -> FittedTable:
     names = [_where(row.where) for row in rows]
     varying = [
         axis
@@ -320,29 +309,26 @@ def _spread_table(rows: Sequence[Spread]) -> Table:
         if len({name.get(axis) for name in names}) > 1
     ]
     varying = pick_telling(varying, names) or ["shots"]
-    for axis in varying:
-        add_axis_column(table, axis, [name.get(axis, "") for name in names])
-    apart = len({row.over for row in rows}) > 1
-    if apart:
-        table.add_column("over", overflow="fold")
-    for title in ("times", "mean"):
-        table.add_column(title, justify="right")
-    table.add_column("95 % int.", no_wrap=True)
-    for title in ("sd", "worst", "best", "spread", "by chance", "Holm", "n"):
-        table.add_column(title, justify="right")
-    for row, name in zip(rows, names, strict=True):
-        numbers = (row.sd, row.worst, row.best, row.spread, row.by_chance)
-        table.add_row(
-            *(name.get(axis, "") for axis in varying),
-            *([", ".join(row.over)] if apart else []),
-            str(len(row.values)),
-            format_number(row.mean.value),
-            format_interval(row.mean),
-            *map(format_number, numbers),
-            format_p(row.p_holm),
-            str(row.mean.n),
-        )
-    return table
+    columns = [make_axis_column(axis, [name.get(axis, "") for name in names]) for axis in varying]
+    if len({row.over for row in rows}) > 1:
+        columns.append(make_axis_column("over", [", ".join(row.over) for row in rows]))
+    columns.append(make_number_column("times", [str(len(row.values)) for row in rows], "4"))
+    columns.append(make_number_column("mean", [format_number(row.mean.value) for row in rows]))
+    interval = [format_interval(row.mean) for row in rows]
+    columns.append(make_number_column("95 % int.", interval, "5", justify="left"))
+    numbers = {
+        "sd": ([row.sd for row in rows], "1"),
+        "worst": ([row.worst for row in rows], "3"),
+        "best": ([row.best for row in rows], "2"),
+        "spread": ([row.spread for row in rows], ""),
+        "by chance": ([row.by_chance for row in rows], ""),
+    }
+    for title, (values, kind) in numbers.items():
+        columns.append(make_number_column(title, list(map(format_number, values)), kind))
+    columns.append(make_number_column("Holm", [format_p(row.p_holm) for row in rows]))
+    columns.append(make_number_column("n", [str(row.mean.n) for row in rows]))
+    spare = sorted((one for one in columns if one.kind), key=lambda one: one.kind)
+    return FittedTable(columns, spare)
 
 
 def _where(where: Mapping[str, str]) -> dict[str, str]:

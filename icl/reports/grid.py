@@ -10,6 +10,7 @@ from icl.core.number_text import format_interval, format_number
 from icl.core.registry import did_you_mean, names
 from icl.records.results import ConditionResult, Run
 from icl.reports.axis_columns import find_table_axes
+from icl.reports.margins import MARGIN, format_margin, note_margins
 from icl.reports.notes import (
     FALLBACK,
     count_rows,
@@ -19,6 +20,7 @@ from icl.reports.notes import (
     note_unscored,
 )
 from icl.reports.tables import FACTS, all_scores, baselines_of, list_scores, title_metric
+from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
 
@@ -73,7 +75,7 @@ def check_metric(run: Run, metric: str | None) -> None:
 def make_score_grids(run: Run, metric: str | None = None) -> list[Grid]:
     """Make one table per task: a row for each condition with its scores, intervals and baselines.
 
-    The baselines are those of the first score shown.
+    The baselines are those of the first score shown, and so is the difference to the strongest.
 
     Args:
         run: a scored run.
@@ -83,19 +85,24 @@ def make_score_grids(run: Run, metric: str | None = None) -> list[Grid]:
         ConfigError: no condition has that score.
     """
     check_metric(run, metric)
-    findings = checks(run)
+    margins = measure_margins(run.conditions, metric)
+    findings = checks(run, None if metric else margins)
     grids = []
     for task in dict.fromkeys(condition.entry.task for condition in run.conditions):
         rows = [condition for condition in run.conditions if condition.entry.task == task]
         scored = [name for name in list_scores(rows, "model") if metric in (None, name)]
         if scored or metric is None:
             told = summarize_findings(rows, findings, None, run.called)
-            grids.append(_grid(run.name, rows, scored, tuple(told)))
+            grids.append(_grid(run.name, rows, scored, margins, tuple(told)))
     return grids
 
 
 def _grid(
-    run: str, rows: Sequence[ConditionResult], scored: Sequence[str], told: tuple[str, ...]
+    run: str,
+    rows: Sequence[ConditionResult],
+    scored: Sequence[str],
+    margins: Margins,
+    told: tuple[str, ...],
 ) -> Grid:
     axes = find_table_axes(rows)
     fixed = [value for axis, value in rows[0].axes.items() if axis not in axes and value]
@@ -107,12 +114,15 @@ def _grid(
     ]
     titles = {name: title_metric(name, all_scores(rows)) for name in scored}
     heads = [*axes, *(head for name in scored for head in (titles[name], "95 % interval"))]
-    heads += baselines.values()
+    against = [margins.under(row, scored[0]) if scored else None for row in rows]
+    compared = [MARGIN] if any(against) else []
+    heads += [*compared, *baselines.values()]
     lacking = [FALLBACK] if any(row.entry.fallbacks for row in rows) else []
     heads += [*(FACTS.get(name, name) for name in facts), *lacking, "n"]
     align = (
         "l" * len(axes)
         + "rl" * len(scored)
+        + "l" * len(compared)
         + "r" * (len(baselines) + len(facts) + len(lacking) + 1)
     )
     body = tuple(
@@ -121,18 +131,21 @@ def _grid(
                 Cell,
                 [
                     *(row.axes.get(axis, "") for axis in axes),
-                    *_numbers(row, scored, [*baselines, *facts]),
+                    *_numbers(row, scored, []),
+                    *([format_margin(margin)] if compared else []),
+                    *_numbers(row, [], [*baselines, *facts]),
                     *([str(len(row.entry.fallbacks))] if lacking else []),
                     count_rows(row),
                 ],
             )
         )
-        for row in rows
+        for row, margin in zip(rows, against, strict=True)
     )
     ties = describe_ties(one for row in rows for one in row.scores if one.name in baselines)
     signatures = _signatures(rows, [*scored, *baselines])
     left = [f"{row.axes['shots']}: {note}" for row in rows for note in note_unscored(row)]
-    notes = (*ties, *signatures, *note_gold(rows), *note_fallbacks(rows), *left)
+    tested = note_margins(against)
+    notes = (*tested, *ties, *signatures, *note_gold(rows), *note_fallbacks(rows), *left)
     name = f"{run}-{rows[0].entry.task}"
     return Grid(name, " · ".join(fixed), tuple(heads), align, body, notes, told, keys=len(axes))
 

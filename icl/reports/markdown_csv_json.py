@@ -17,13 +17,15 @@ from dataclasses import asdict
 from typing import Any
 
 from icl.core.safe_text import clean
-from icl.core.score_name import ScoreName
+from icl.core.score_name import ScoreName, primary
 from icl.core.types import JSON, Score
 from icl.records.frames import write_score_cells
 from icl.records.results import ConditionResult, Run
 from icl.reports.appendix import Appendix
 from icl.reports.grid import Grid
+from icl.reports.margins import list_margin
 from icl.reports.pivot import Pivot
+from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks import checks
 
 __all__ = ["as_csv", "as_json", "as_markdown", "fence_text", "escape_markdown"]
@@ -118,11 +120,21 @@ def _markdown_appendix(made: Appendix) -> Iterator[str]:
 
 
 def _score_rows(run: Run, metric: str | None) -> Iterator[dict[str, JSON]]:
-    """Yield one row per score: the run, the condition's settings, then the number's details."""
-    scores = [score for one in run.conditions for score in one.scores]
-    for row, score in zip(run.score_rows(), scores, strict=True):
-        if metric is None or _shown_with(score, metric):
-            yield _without_tied(row, score)
+    """Yield one row per score: the run, the condition's settings, then the number's details.
+
+    The row of a condition's first score, or of ``metric``, has its difference to the strongest
+    baseline.
+    """
+    strongest = measure_margins(run.conditions, metric).strongest
+    scores = [(condition, one) for condition in run.conditions for one in condition.scores]
+    for row, (condition, score) in zip(run.score_rows(), scores, strict=True):
+        if metric is not None and not _shown_with(score, metric):
+            continue
+        first = primary(condition.scores)
+        name = metric or (first.name if first else "")
+        margin = strongest.get(condition.entry.fingerprint)
+        made = list_margin(margin) if (score.name, score.kind) == (name, "model") else {}
+        yield {**_without_tied(row, score), **made}
 
 
 def _shown_with(score: Score, metric: str) -> bool:
@@ -216,11 +228,12 @@ def as_json(
 
     ``<`` is escaped, so that the text can be put into a page; it reads the same.
     """
+    margins = measure_margins(run.conditions, metric)
     body: dict[str, Any] = {
         "run": run.name,
         "finished": run.manifest.finished,
-        "conditions": [_entry(condition, metric) for condition in run.conditions],
-        "checks": [asdict(finding) for finding in checks(run)],
+        "conditions": [_entry(condition, metric, margins) for condition in run.conditions],
+        "checks": [asdict(finding) for finding in checks(run, None if metric else margins)],
         "command": run.manifest.command,
         "versions": run.manifest.versions,
         "machine": run.manifest.machine,
@@ -246,7 +259,8 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\u{ord(found.group()):04x}"
 
 
-def _entry(condition: ConditionResult, metric: str | None) -> dict[str, Any]:
+def _entry(condition: ConditionResult, metric: str | None, margins: Margins) -> dict[str, Any]:
+    margin = list_margin(margins.strongest.get(condition.entry.fingerprint))
     scores = (s for s in condition.scores if metric is None or _shown_with(s, metric))
     return {
         "condition": condition.entry.fingerprint,
@@ -262,6 +276,7 @@ def _entry(condition: ConditionResult, metric: str | None) -> dict[str, Any]:
         "tokens": condition.tokens,
         "seconds": condition.seconds,
         "scores": [_score(score) for score in scores],
+        **({"over_best_baseline": margin} if margin else {}),
         "cite": condition.entry.cite,
         **({"fallbacks": condition.entry.fallbacks} if condition.entry.fallbacks else {}),
     }

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from icl.core.number_text import format_interval, format_number
 from icl.core.score_name import ScoreName
-from icl.core.types import Score
-from icl.reports.groups import Group, Row, orient_score, title_score
+from icl.reports.groups import Group, Row, title_score
+from icl.reports.margins import format_margin
 from icl.reports.notes import note_unscored
+from icl.scoring.against import Margins
+from icl.scoring.compare import Comparison
 from icl.tasks.baselines import describe_tie
 
 __all__ = ["BASELINES", "summarize_group"]
@@ -28,7 +30,7 @@ METHODS = {
 }
 
 
-def summarize_group(group: Group) -> Iterator[str]:
+def summarize_group(group: Group, margins: Margins) -> Iterator[str]:
     """Yield what a reader needs before the table, in a sentence or two each."""
     yield _asked(group)
     yield from _unfinished(group)
@@ -48,7 +50,7 @@ def summarize_group(group: Group) -> Iterator[str]:
             f"Best of {len(group.rows)} conditions: {best.name}, with {said}. It was picked on the "
             "same rows that it is scored on, so this number flatters it a little."
         )
-    yield from _against_baselines(best, score)
+    yield _against_baseline(margins.strongest.get(best.condition.entry.fingerprint), best)
 
 
 def _asked(group: Group) -> str:
@@ -84,30 +86,20 @@ def _unfinished(group: Group) -> Iterator[str]:
         )
 
 
-def _against_baselines(best: Row, score: Score) -> Iterator[str]:
-    """Describe the strongest baseline, and whether it is in the best condition's interval."""
-    found = best.baselines()
-    if not found or score.value is None:
-        yield "No baseline is defined for this metric here."
-        return
-    top = max(found, key=orient_score)
-    name = ScoreName.of_score(top).role
-    how = BASELINES.get(name, name)
-    if tied := describe_tie(top):
-        how += f" ({tied})"
-    said = f"The strongest baseline, {how}, has {format_number(top.value)} on these rows"
-    if orient_score(score) <= orient_score(top):
-        yield f"{said}: the model does not beat it."
-        return
-    gain = format_number(abs(score.value - (top.value or 0.0)))
-    inside = (
-        score.low is not None
-        and score.high is not None
-        and (score.low <= (top.value or 0.0) <= score.high)
-    )
-    shown = (
-        "which lies inside the interval of the best: that it adds anything is not shown"
-        if inside
-        else "and that baseline lies outside the interval of the best"
-    )
-    yield f"{said}; the model adds {gain} points, {shown}."
+def _against_baseline(one: Comparison | None, best: Row) -> str:
+    """Say by the paired test whether the best condition is better than its strongest baseline."""
+    if one is None or one.difference.value is None:
+        return "No baseline is defined for this metric here."
+    how = BASELINES.get(one.a, one.a)
+    scores = [s for s in best.baselines() if ScoreName.of_score(s).role == one.a]
+    if any(tied := [describe_tie(score) for score in scores]):
+        how += f" ({tied[0]})"
+    said = f"The strongest baseline, {how}, has {format_number(one.value_a)} on these rows"
+    value = one.difference.value * (-1 if one.better == "lower" else 1)
+    gain = format_margin(one)
+    if one.shown:
+        found = "better" if value > 0 else "worse"
+        return f"{said}; the model is shown to be {found}, {gain}."
+    if value <= 0:
+        return f"{said}: the model does not beat it, {gain}."
+    return f"{said}; that the model adds anything is not shown, {gain}."

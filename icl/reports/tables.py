@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence, Set
+from typing import TYPE_CHECKING
 
 from icl.core.number_text import format_interval, format_number
 from icl.core.probabilities import label_shares
@@ -16,9 +15,16 @@ from icl.engines.ledger import sum_traffic
 from icl.experiment.settings import join_axes
 from icl.metrics import find_label
 from icl.records.results import ConditionResult, Run, find_telling_axes
-from icl.reports.axis_columns import break_title, find_table_axes, measure_words
+from icl.reports.axis_columns import (
+    Column,
+    FittedTable,
+    find_table_axes,
+    make_axis_column,
+    make_number_column,
+)
 from icl.reports.calibration import make_calibration_tables
 from icl.reports.comparison import make_spread_tables, render_plain
+from icl.reports.margins import describe_task, make_margin_column, note_margins
 from icl.reports.notes import (
     FALLBACK,
     count_rows,
@@ -28,6 +34,8 @@ from icl.reports.notes import (
     note_shots,
     note_unscored,
 )
+from icl.reports.shot_plot import ShotPlot
+from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
 
@@ -47,19 +55,19 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.console import Console, RenderableType
 
 RANKINGS = {
     "echo": "log-probabilities of all their tokens",
     "first_token": "log-probability of their first token alone",
     "generate": "text, parsed",
 }
-SHOTS_WIDTH = 16
-"""Characters of a name of shots that stand on one line."""
 COST, SPARE = ("s", "tokens"), ("chance", "majority")
 """Columns that a narrow table does without, the first one first; then those in :data:`LESS`."""
-LESS = ("count", "baseline", "metric")
+LESS = ("count", "baseline", "metric", "margin")
 """Kinds of columns that it leaves out next, of each kind the last one first."""
+MOST_CHECKS = 3
+"""Checks below a table without details."""
 FACTS = {
     "over_length": "over %",
     "unparsed": "unp. %",
@@ -107,23 +115,41 @@ def _fact_title(name: str) -> str:
     return FACTS.get(read.metric, read.metric) + (f" ({read.way})" if read.way else "")
 
 
-def make_tables(run: Run, most: int | None = 5) -> Iterator[RenderableType]:
-    """Make one table a task, with settings and at most ``most`` checks below; then the spreads."""
+def make_tables(run: Run, details: bool = True) -> Iterator[RenderableType]:
+    """A sentence and a table a task, below it the gravest checks; then the spreads.
+
+    ``details`` adds every check, each baseline by itself, tokens, seconds, the settings of every
+    number and what is known of models and calibrators.
+    """
     from icl.core.safe_console import make_text
 
     tasks = dict.fromkeys(condition.entry.task for condition in run.conditions)
-    findings = [one for one in checks(run) if one.name != "lost_shots"]  # told by locale below
+    margins = measure_margins(run.conditions)
+    # With details lost shots are told by locale.
+    findings = [one for one in checks(run, margins) if one.name != "lost_shots" or not details]
     for task in tasks:
         rows = [condition for condition in run.conditions if condition.entry.task == task]
         shown = find_table_axes(rows)
         fixed = [value for axis, value in rows[0].axes.items() if axis not in shown and value]
+        models = _uncalibrated(rows)
+        title = title_metric(models[0], all_scores(rows)) if models else ""
+        if said := describe_task(rows, margins, title):
+            yield make_text(said)
         yield make_text(" · ".join(fixed), style="bold")
-        yield _ScoreTable(rows, shown)
-        told = summarize_findings(rows, findings, most, run.called)
-        yield make_text("\n".join([*_notes(rows), *told]) + "\n", style="dim")
+        yield _score_table(rows, shown, margins, details)
+        told = summarize_findings(rows, findings, None if details else MOST_CHECKS, run.called)
+        notes = _notes(rows, margins) if details else _short_notes(rows)
+        if lines := [*notes, *told]:
+            yield make_text("\n".join(lines), style="dim")
+        yield make_text("")
+        yield ShotPlot(rows, title)
         telling = {*find_telling_axes(rows), "shots"}
-        yield from make_calibration_tables(rows, [axis for axis in shown if axis in telling])
-    yield from make_spread_tables(run)
+        axes = [axis for axis in shown if axis in telling]
+        yield from make_calibration_tables(rows, axes, details)
+    yield from make_spread_tables(run, details)
+    if not details:
+        more = f"settings of every number, tokens, models: icl show {run.called} --details"
+        yield make_text(more, style="dim")
 
 
 def list_scores(rows: Sequence[ConditionResult], kind: ScoreKind) -> list[str]:
@@ -143,64 +169,20 @@ def _uncalibrated(rows: Sequence[ConditionResult]) -> list[str]:
     return list(dict.fromkeys(one.name for row in rows for one in own_scores(row.scores)))
 
 
-@dataclass(frozen=True)
-class _ScoreTable:
-    """A table with a row for each condition; a narrow one leaves out less useful columns."""
-
-    rows: Sequence[ConditionResult]
-    varying: Sequence[str]
-
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> Iterator[RenderableType]:
-        from rich import box
-        from rich.table import Table
-
-        from icl.core.safe_console import make_text
-
-        columns = list(_columns(self.rows, self.varying))
-        left = []
-        telling = {*find_telling_axes(self.rows), "shots"}
-        for one in _spare(columns, telling):
-            if _width(columns) <= options.max_width:
-                break
-            left.append(one.axis or one.title)
-            columns.remove(one)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-        for one in columns:
-            table.add_column(one.title, **one.options)
-        for cells in zip(*(one.cells for one in columns), strict=True):
-            table.add_row(*cells)
-        yield table
-        if left:
-            yield make_text(f"no room here for the columns: {', '.join(left)}", style="dim")
+def _score_table(
+    rows: Sequence[ConditionResult],
+    varying: Sequence[str],
+    margins: Margins,
+    details: bool,
+) -> FittedTable:
+    """A row for each condition; the baselines one by one, tokens and seconds as details."""
+    columns = list(_columns(rows, varying, margins, details))
+    telling = {*find_telling_axes(rows), "shots"}
+    return FittedTable(columns, _spare(columns, telling))
 
 
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    cells: Sequence[str]
-    options: Mapping[str, Any]
-    kind: str = ""
-    """One of :data:`LESS`; empty for what a table cannot do without, whatever its width."""
-    axis: str = ""
-    """Which axis it shows."""
-
-    @property
-    def least(self) -> int:
-        """Least width in characters."""
-        if not self.options["no_wrap"]:
-            return int(self.options["min_width"])
-        return max(map(len, [*self.title.split("\n"), *self.cells]))
-
-
-def _width(columns: Sequence[_Column]) -> int:
-    """Compute the least width of a table of these columns, in characters."""
-    return sum(one.least for one in columns) + len(columns) - 1
-
-
-def _spare(columns: Sequence[_Column], telling: Set[str]) -> list[_Column]:
-    """List the columns that a table can drop, the least needed first.
+def _spare(columns: Sequence[Column], telling: Set[str]) -> list[Column]:
+    """What a table can do without, the least needed first.
 
     The columns of a run's cost come first, then the axes that are not among ``telling``.
     """
@@ -211,34 +193,27 @@ def _spare(columns: Sequence[_Column], telling: Set[str]) -> list[_Column]:
     return found + [one for one in kinds if one not in found]
 
 
-def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterator[_Column]:
+def _columns(
+    rows: Sequence[ConditionResult], varying: Sequence[str], margins: Margins, details: bool
+) -> Iterator[Column]:
     for axis in varying:
-        told = [row.axes.get(axis, "") for row in rows]
-        title = break_title(axis)
-        yield _Column(
-            title,
-            told,
-            {
-                "overflow": "fold",
-                "no_wrap": axis == "shots" and max(map(len, told)) <= SHOTS_WIDTH,
-                "min_width": measure_words(title, told),  # else rich lets it vanish
-            },
-            axis=axis,
-        )
-    right = {"justify": "right", "no_wrap": True}
+        yield make_axis_column(axis, [row.axes.get(axis, "") for row in rows])
     models = _uncalibrated(rows)
     primary = models[0] if models else ""
     found = [{score.name: score for score in row.scores} for row in rows]
     for name in models:
         cells = [format_number(_value(f.get(name))) for f in found]
         title = title_metric(name, all_scores(rows))
-        yield _Column(title, cells, right, "" if name == primary else "metric")
+        yield make_number_column(title, cells, "" if name == primary else "metric")
         if name == primary:
             cells = [format_interval(f.get(name)) for f in found]
-            yield _Column("95 % int.", cells, {"justify": "left", "no_wrap": True})
-    for name, role in baselines_of(rows, primary).items():
+            yield make_number_column("95 % int.", cells, justify="left")
+            against = [margins.under(row, name) for row in rows]
+            if any(against):
+                yield make_margin_column(against)
+    for name, role in baselines_of(rows, primary).items() if details else ():
         cells = [format_number(_value(f.get(name))) for f in found]
-        yield _Column(role, cells, {**right, "style": "cyan"}, "baseline")
+        yield make_number_column(role, cells, "baseline", "cyan")
     facts = [
         name
         for name in list_scores(rows, "count")
@@ -246,19 +221,29 @@ def _columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterato
     ]
     for name in facts:
         cells = [format_number(_value(f.get(name))) for f in found]
-        yield _Column(_fact_title(name), cells, right, "count")
+        yield make_number_column(_fact_title(name), cells, "count")
     if any(row.entry.fallbacks for row in rows):
-        yield _Column(FALLBACK, [str(len(row.entry.fallbacks)) for row in rows], right)
-    yield _Column("n", [count_rows(row, whole=False) for row in rows], right)
-    yield _Column("tokens", [format_count(row.tokens) for row in rows], right)
-    yield _Column("s", [f"{row.seconds:.0f}" for row in rows], right)
+        yield make_number_column(FALLBACK, [str(len(row.entry.fallbacks)) for row in rows])
+    yield make_number_column("n", [count_rows(row, whole=False) for row in rows])
+    if details:
+        yield make_number_column("tokens", [format_count(row.tokens) for row in rows])
+        yield make_number_column("s", [f"{row.seconds:.0f}" for row in rows])
 
 
 def _value(score: Score | None) -> float | None:
     return score.value if score else None
 
 
-def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
+def _short_notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
+    """Yield what a reader must know of the rows behind the numbers, details or not."""
+    yield from note_gold(rows)
+    for row in rows:
+        yield from (f"{row.axes['shots']}: {note}" for note in note_unscored(row))
+        if row.n_missing:
+            yield f"{row.axes['shots']}: {len(row.records)} of {len(row.ids)} rows so far"
+
+
+def _notes(rows: Sequence[ConditionResult], margins: Margins) -> Iterator[str]:
     """Yield the settings of every number in a table, and notes for the reader."""
     for name in _uncalibrated(rows):
         known = {s.signature: s for row in rows for s in row.scores if s.name == name}
@@ -266,6 +251,8 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         for _, one in sorted(known.items()):
             yield f"{title_metric(name, [one])}: {one.settings}{whose[one.settings]}"
             yield f"  interval: {one.interval}"
+    first = _uncalibrated(rows)[:1]
+    yield from note_margins([margins.under(row, name) for row in rows for name in first])
     yield from note_ties(rows)
     shares = [100 * row.set_rule.above for row in rows if row.set_rule and row.set_rule.above]
     if shares:
@@ -342,14 +329,14 @@ def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
         yield f"  {several} {versions}"
 
 
-def render(run: Run, width: int = 80) -> str:
-    """Write the tables as plain text of at most ``width`` columns."""
-    return render_plain(make_tables(run), width)
+def render(run: Run, width: int = 80, details: bool = True) -> str:
+    """Write the tables as plain text of at most ``width`` columns; see :func:`make_tables`."""
+    return render_plain(make_tables(run, details), width)
 
 
-def show(run: Run, console: Console, most: int | None = 5) -> None:
+def show(run: Run, console: Console, details: bool = True) -> None:
     """Print the tables; see :func:`make_tables`."""
-    for part in make_tables(run, most):
+    for part in make_tables(run, details):
         console.print(part)
 
 

@@ -22,10 +22,12 @@ def as_text(
     grids: Sequence[Grid] = (),
     appendix: Appendix | None = None,
     plain: bool = False,
+    details: bool = True,
 ) -> str:
-    """Write the given tables, or those of the run with every check, for the terminal's width.
+    """Write the given tables, or those of the run, for the terminal's width.
 
-    ``plain`` uses no bold letters, for a file.
+    ``plain`` uses no bold letters, for a file; without ``details`` the run's tables have their
+    gravest checks alone, and no settings of numbers.
     """
     from icl.core.safe_console import SafeConsole
 
@@ -35,7 +37,7 @@ def as_text(
             for part in _grid_parts(grid):
                 console.print(part)
         if not grids:
-            show(run, console, most=None)
+            show(run, console, details)
         for part in _appendix_parts(appendix) if appendix else ():
             console.print(part, soft_wrap=True)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().split("\n"))

@@ -14,7 +14,7 @@ from icl.core.errors import CalibrationError, CommandError, ConfigError, MetricE
 from icl.core.registry import did_you_mean, names
 from icl.core.score_name import ScoreName, partial
 from icl.core.stats import Metric, Stats, score
-from icl.core.types import Prediction, Score, canonicalize, signature_text
+from icl.core.types import Example, Prediction, Score, canonicalize, signature_text
 from icl.metrics import (
     VerdictMetric,
     asks_judge,
@@ -27,7 +27,7 @@ from icl.records.results import ConditionResult, Run
 from icl.records.score_files import write_calibrations, write_scores
 from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_scores, ece_stats
-from icl.tasks.baselines import baselines, counts
+from icl.tasks.baselines import BaselineStats, counts, list_baselines
 from icl.tasks.label_sets import POOL
 from icl.tasks.patterns import ParserEntry, make_parser, parser_name
 
@@ -37,6 +37,7 @@ __all__ = [
     "check_applied",
     "note_commands_left_out",
     "find_metric",
+    "list_condition_baselines",
     "make_metrics",
     "score_run",
     "score_calibrators",
@@ -317,24 +318,33 @@ def _scores(
         if not starts_program(metric):  # it is slow, and is asked once
             defined.append(metric)
     if not other:
-        shared = [choice.label for choice in condition.store.choices()]
-        labels = [
-            [choice.label for choice in record.choices] if record.choices else shared
-            for record in condition.records.values()
-        ]
         try:
-            scores += baselines(
-                condition.task,
-                defined,
-                examples,
-                predictions,
-                condition.entry.pool.labels,
-                labels,
-            )
+            found = list_condition_baselines(condition, defined, examples, predictions)
+            scores += [one.score() for one in found]
         except MetricError as error:
             failed.setdefault("baselines", error)
     facts = counts(predictions)
     return [*scores, *(replace(one, name=str(ScoreName(one.name, reader))) for one in facts)]
+
+
+def list_condition_baselines(
+    condition: ConditionResult,
+    metrics: Sequence[Metric],
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+) -> list[BaselineStats]:
+    """List what answers without a model have of each row of a condition, under each metric.
+
+    Raises:
+        ConfigError, MetricError: see :func:`icl.tasks.baselines.list_baselines`.
+    """
+    shared = [choice.label for choice in condition.store.choices()]
+    labels = [
+        [choice.label for choice in record.choices] if record.choices else shared
+        for record in condition.records.values()
+    ]
+    task, pool = condition.task, condition.entry.pool.labels
+    return list(list_baselines(task, metrics, examples, predictions, pool, labels))
 
 
 def _describe_take(condition: ConditionResult) -> str:

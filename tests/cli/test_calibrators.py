@@ -35,7 +35,9 @@ def test_score_adds_a_calibrator_and_says_what_is_missing(
         "{calibrator: vote_mix, weight: 0.3}",
     )
     assert code == 0, err
-    assert "calibrated after the fact" in out and "vote_mix: weight:0.3|n:50" in out
+    assert "calibrated after the fact" in out
+    _, whole, _ = call(capsys, monkeypatch, "show", "small", "--details")
+    assert "vote_mix: weight:0.3|n:50" in whole and "vote_mix: weight:0.3|n:50" not in out
     assert max(map(len, out.splitlines())) <= 80
     code, _, err = call(capsys, monkeypatch, "score", "small", "--calibrator", "contextual")
     assert code == 2 and err.count("\n") == 1

@@ -61,10 +61,17 @@ def test_run_show_and_score(
     assert "40 records computed, 0 reused" in out
     assert "10/10 rows" in err
     assert max(map(len, out.splitlines())) <= 80
-    assert (tmp_path / "runs" / "small" / "table.txt").read_text() in out
+    table = (tmp_path / "runs" / "small" / "table.txt").read_text()
+    assert "accuracy|match:exact" in table and "accuracy|match:exact" not in out
+    code, shown, _ = call(capsys, monkeypatch, "show", "small")
+    assert code == 0 and shown.strip() and shown.strip() in out
+    code, whole, _ = call(capsys, monkeypatch, "show", "small", "--details")
+    assert code == 0 and whole.strip() == table.strip()
+    code, _, err = call(capsys, monkeypatch, "show", "small#1/r9", "--details")
+    assert code == 2 and "--details is about a run" in err
     code, out, _ = call(capsys, monkeypatch, "run", file)
     assert "0 records computed, 40 reused" in out
-    shown = [line for line in out.splitlines() if "icl show" in line][0].split()[-1]
+    shown = [line for line in out.splitlines() if "look at one" in line][0].split()[-1]
     code, out, err = call(capsys, monkeypatch, "show", shown)
     assert code == 0, err
     assert "rendered again: the same as was sent" in out

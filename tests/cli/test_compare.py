@@ -56,6 +56,21 @@ def test_by_a_setting_and_ensembles(
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_against_a_baseline(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = call(capsys, monkeypatch, "compare", "small", "--against", "chance")
+    assert code == 0
+    assert "against chance" in out and "Holm" in out
+    assert max(map(len, out.splitlines())) <= 80
+    code, out, _ = call(capsys, monkeypatch, "compare", "small", "--against", "strongest")
+    assert code == 0 and "against" in out
+    code, out, _ = call(
+        capsys, monkeypatch, "compare", "small", "--by", "prompt", "--against", "short.j2"
+    )
+    assert code == 0 and "acc by prompt, against short.j2" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -63,11 +78,14 @@ def test_by_a_setting_and_ensembles(
                     "what differs in it: task, prompt, shots, k, method, select, seed"),
         (["small", "small"], "icl: both sides hold the same conditions of small: name two, as in "
                              "small#1 small#2, or compare within it: icl compare small --by"),
-        (["small#1", "small#2", "--by", "k"], "icl: --by, --baseline and --ensemble compare "
+        (["small#1", "small#2", "--by", "k"], "icl: --by, --against and --ensemble compare "
                                               "conditions within one run: leave B out"),
         (["smal", "--by", "k"], "icl: no run 'smal' in runs. Did you mean 'small'"),
         (["small", "--by", "sed"], "icl: small: no setting 'sed'. Did you mean 'seed'"),
         (["small#99", "small#1"], "icl: small: 0 conditions are called '99'; use a number from 1"),
+        (["small", "--against", "votes"], "icl: unknown baseline 'votes'. Did you mean 'vote'"),
+        (["small", "--against", "lead3"], "icl: small: no condition has the baseline 'lead3' under "
+                                          "this metric; it has: chance, majority, copy, vote"),
         (["small", "--by", "k", "--metric", "chr"], "icl: unknown metric 'chr'. Did you mean"),
     ],
 )  # fmt: skip

@@ -125,6 +125,57 @@ def test_copies_of_the_source(tmp_path: Path) -> None:
     assert "off_target" not in wrote(tmp_path / "names", names)
 
 
+def test_copies_of_the_input_in_any_task(tmp_path: Path) -> None:
+    def row(i: int, answer: str) -> Row:
+        return Row(f"gold {i}", answer, {"source": f"a long question {i}", "hint": f"hint {i}"})
+
+    rows = [row(i, f"A  long question {i}" if i < 5 else f"gold {i}") for i in range(30)]
+    one = wrote(tmp_path / "copied", rows)["copied_input"]
+    assert (one.count, one.of) == (5, 30)
+    assert one.text == (
+        "5 of 30 answers copy their input, and are not right, as 'A long question 0' from 'source'"
+    )
+    rows = [row(i, f"hint {i}") for i in range(30)]  # a short field may be one to answer with
+    assert "copied_input" not in wrote(tmp_path / "choice", rows)
+    rows = [Row(f"source {i}", f"source {i}") for i in range(30)]
+    assert "copied_input" not in wrote(tmp_path / "right", rows)
+
+
+def test_answers_that_repeat_a_shot(tmp_path: Path) -> None:
+    shots = {"shots": (("p0", "The shot", 1.0), ("p1", "Another", 1.0))}
+    rows = [
+        Row(f"gold {i}", "the  shot" if i < 6 else f"gold {i}", record=shots) for i in range(30)
+    ]
+    one = wrote(tmp_path / "repeated", rows)["copied_shot"]
+    assert (one.count, one.of) == (6, 30)
+    assert one.text == (
+        "6 of 30 answers repeat the answer of one of their shots, and are not right, as 'the shot'"
+    )
+    # What is right for another row, as yes and no, says nothing.
+    rows = [*rows, Row("The shot", "The shot", record=shots)]
+    assert "copied_shot" not in wrote(tmp_path / "shared", rows)
+    labels = [Row(LABELS[i % 3], "a", record={"shots": (("p0", "a", 1.0),)}) for i in range(30)]
+    assert "copied_shot" not in ranked(tmp_path / "labels", labels)
+
+
+def test_retrieval_that_finds_nothing(tmp_path: Path) -> None:
+    def rows(empty: int, score: float | None = 0.0) -> list[Row]:
+        shots = [(("p0", "a", score if i < empty else 1.5), ("p1", "b", score)) for i in range(30)]
+        return [Row(LABELS[i % 3], LABELS[i % 3], record={"shots": shots[i]}) for i in range(30)]
+
+    one = ranked(tmp_path / "nothing", rows(30))["nothing_found"]
+    assert (one.count, one.of) == (30, 30)
+    assert one.text.startswith("retrieval found nothing for 30 of 30 rows: all scores of their sho")
+    assert "nothing_found" not in ranked(tmp_path / "one", rows(1))
+    assert "nothing_found" not in ranked(tmp_path / "random", rows(30, None))
+
+
+def test_the_gravest_checks_come_first() -> None:
+    places = {name: place for place, name in enumerate(CHECKS)}
+    order = "stale_scores spanning nothing_found one_answer copied_input below_baseline few_rows"
+    assert sorted(order.split(), key=lambda name: places[name]) == order.split()
+
+
 def test_a_tag_that_is_no_language_has_no_script(tmp_path: Path) -> None:
     rows = [Row("x", f"Привет {i}", meta={"target": "part-two!"}) for i in range(30)]
     assert "off_target" not in wrote(tmp_path, rows)
@@ -200,7 +251,10 @@ def test_shots_without_retrieval_are_a_baseline_like_others(tmp_path: Path) -> N
 
 def test_a_score_that_beats_no_baseline(tmp_path: Path) -> None:
     rows = [Row("a" if i < 40 else "b", "a" if i % 2 else "b") for i in range(60)]
-    one = ranked(tmp_path, rows, pool_labels={"a": 5, "b": 1})["below_baseline"]
+    one = ranked(tmp_path / "few", rows, pool_labels={"a": 5, "b": 1})["below_baseline"]
+    # Of 30 rows that just one of the two has right, 20 are the majority's: p is 0.07.
+    assert one.text == "accuracy 50.0 is not shown to be better than majority 66.7"
+    one = ranked(tmp_path / "more", rows * 2, pool_labels={"a": 5, "b": 1})["below_baseline"]
     assert one.text == "accuracy 50.0 is worse than majority 66.7"
 
 
@@ -273,7 +327,7 @@ def test_the_terminal_names_a_handful_and_counts_the_rest(tmp_path: Path) -> Non
     assert len(lines) == 4
     assert lines[0].startswith("check: no shots: 12 of 12 prompts end inside a token")
     assert lines[0].endswith("(and 1 more condition)")
-    assert lines[-1] == "and 5 more checks:  icl report made --format text"
+    assert lines[-1] == "5 more checks: icl show made --details"
     everything = summarize_findings(run.conditions, checks(run), None)
     assert len(everything) == 8
     shown = render(run)
@@ -282,7 +336,7 @@ def test_the_terminal_names_a_handful_and_counts_the_rest(tmp_path: Path) -> Non
 
 
 def test_every_check_has_a_name_once() -> None:
-    assert len(set(CHECKS)) == len(CHECKS) == 20
+    assert len(set(CHECKS)) == len(CHECKS) == 23
 
 
 def test_scores_of_rows_that_are_no_longer_there(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from icl.engines.hf.weights.proof import describe_proof
 from icl.records.results import Run
 from icl.reports.comparison import format_needed
 from icl.reports.groups import Group, group_conditions, title_score
+from icl.reports.margins import format_margin
 from icl.reports.page import plots
 from icl.reports.page.sections import PROMPTS, TEXT_CHARS, make_section
 from icl.reports.safe_text import mark_white_space, shorten_middle
 from icl.reports.tables import format_count
+from icl.scoring.against import measure_margins
 from icl.scoring.checks import checks
 from icl.scoring.sensitivity import spreads
 
@@ -44,13 +46,14 @@ def report_page(run: Run) -> str:
         StoreError: the run folder is corrupt.
     """
     found = group_conditions(run)
-    findings, spread = checks(run), spreads(run)
+    margins = measure_margins(run.conditions)
+    findings, spread = checks(run, margins), spreads(run)
     room = PROMPTS
     sections = []
     for place, group in enumerate(found[:GROUPS], 1):
         most = min(room, max(2, PROMPTS // len(found[:GROUPS])))
         own = [one for one in spread if one.where.get("task", group.task) == group.task]
-        made = make_section(f"task{place}", group, most, findings, own)
+        made = make_section(f"task{place}", group, most, findings, own, margins)
         room -= len(made.prompts)
         sections.append(made)
     manifest = run.manifest
@@ -102,6 +105,7 @@ def _environment() -> Any:
         "svg": Markup,
         "pvalue": format_p,
         "needed": format_needed,
+        "margin": format_margin,
     }
     return made
 

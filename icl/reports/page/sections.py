@@ -15,6 +15,7 @@ from icl.core.stats import wilson
 from icl.core.types import Score
 from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
 from icl.reports.groups import Group, Row, title_score
+from icl.reports.margins import note_margins
 from icl.reports.notes import name_settings, note_fallbacks, note_gold
 from icl.reports.page import plots
 from icl.reports.page.best_against import BestComparison, compare_best, describe_best
@@ -22,7 +23,9 @@ from icl.reports.page.interval_strips import Scale, Strip, fit_scale
 from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
 from icl.reports.safe_text import find_html_language, shorten_middle
 from icl.reports.summary import summarize_group
+from icl.scoring.against import Margins
 from icl.scoring.checks import Finding
+from icl.scoring.compare import Comparison
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
 from icl.tasks.baselines import describe_ties
@@ -107,6 +110,22 @@ class Section:
     wrong: int
     """Number of the best condition's wrong answers, shown or not."""
     confusion: Confusion | None
+    margins: Margins
+    """What the conditions have beyond their baselines."""
+
+    @property
+    def compared(self) -> bool:
+        """Whether any condition of the table is compared with a baseline."""
+        return any(self.margin(row) is not None for row in self.group.rows)
+
+    @property
+    def tests(self) -> list[str]:
+        """How the differences to the strongest baseline were tested."""
+        return list(note_margins([self.margin(row) for row in self.group.rows]))
+
+    def margin(self, row: Row) -> Comparison | None:
+        """The condition against its strongest baseline; None where there is none."""
+        return self.margins.strongest.get(row.condition.entry.fingerprint)
 
     @property
     def shown(self) -> Sequence[Row]:
@@ -224,6 +243,7 @@ def make_section(
     prompts: int,
     findings: Sequence[Finding],
     spread: Sequence[Spread],
+    margins: Margins,
 ) -> Section:
     """Prepare everything that the page shows of a group, with at most ``prompts`` prompts."""
     best = group.best
@@ -238,7 +258,7 @@ def make_section(
         anchor,
         group,
         [
-            *summarize_group(group),
+            *summarize_group(group, margins),
             *note_gold([row.condition for row in group.rows]),
             *note_fallbacks([row.condition for row in group.rows]),
             *(describe_best(compared, best) if best is not None else ()),
@@ -256,6 +276,7 @@ def make_section(
         [_error(best, one) for one in wrong] if best is not None else (),
         n_wrong,
         count_confusions(found) if labelled else None,
+        margins,
     )
 
 
@@ -304,7 +325,7 @@ def _diagrams(anchor: str, best: Row) -> list[tuple[str, str, float | None]]:
     condition = best.condition
     if not any(record.logprobs for record in condition.records.values()):
         return []
-    entries = [one.entry for one in condition.calibrations if one.refused is None]
+    entries = [one.entry for one in condition.calibrations if not one.refused]
     made: list[tuple[str, str, float | None]] = []
     calibrators: list[tuple[str, Calibrator | None]] = [
         ("uncalibrated", None),

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from icl.core.types import Record
 from icl.experiment.differences import name_place
 from icl.records.results import ConditionResult, Run, find_telling_axes
+from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks.answers import (
+    copied_input,
+    copied_shot,
     make_share_check,
     never,
     off_target,
@@ -23,7 +26,13 @@ from icl.scoring.checks.answers import (
     unparsed,
 )
 from icl.scoring.checks.base import Check, ConditionAnswers
-from icl.scoring.checks.prompts import duplicates, gold_missing, lost_shots, spanning
+from icl.scoring.checks.prompts import (
+    duplicates,
+    gold_missing,
+    lost_shots,
+    nothing_found,
+    spanning,
+)
 from icl.scoring.checks.scores import baseline, few_rows, find_score_direction, retrieval
 from icl.tasks.parsers import EMPTY
 
@@ -46,11 +55,15 @@ class Finding:
     """One sentence of plain text, with the counts; it may quote model output."""
 
 
-def checks(run: Run) -> list[Finding]:
-    """List all warnings about a run, condition by condition, the most serious first in each.
+def checks(run: Run, margins: Margins | None = None) -> list[Finding]:
+    """List all warnings about a run, condition by condition, the gravest first in each.
 
     Only the run folder is read: no model is loaded, nothing is written. What is unusual but
     harmless (a label with two rows that is never predicted) is not reported.
+
+    Args:
+        run: from :func:`icl.load_run`.
+        margins: its conditions against their baselines; computed if they are not at hand.
 
     >>> checks(load_run("runs/quickstart"))[0].name                        # doctest: +SKIP
     'one_answer'
@@ -60,12 +73,19 @@ def checks(run: Run) -> list[Finding]:
     """
     found: list[Finding] = []
     counted: set[tuple[str, str]] = set()
+    every = (margins or measure_margins(run.conditions)).every
     for condition in run.conditions:
         records = list(condition.records.values())
         found += _stale(condition)
         if not records:
             continue
-        seen = ConditionAnswers(condition, records, condition.examples, condition.predictions())
+        seen = ConditionAnswers(
+            condition,
+            records,
+            condition.examples,
+            condition.predictions(),
+            every.get(condition.entry.fingerprint, ()),
+        )
         rows = condition.entry.task, condition.entry.rows
         for name, check in _EACH.items():
             if name == "duplicates" and rows in counted:
@@ -78,12 +98,13 @@ def checks(run: Run) -> list[Finding]:
 def summarize_findings(
     conditions: Sequence[ConditionResult],
     findings: Sequence[Finding],
-    most: int | None = 5,
+    most: int | None = None,
     run: str = "RUN",
 ) -> list[str]:
-    """Write the findings about some conditions in lines, one for each check, at most ``most``.
+    """Write the findings about some conditions in lines, one for each check, the gravest first.
 
-    A line quotes the condition in which the finding is worst, and counts the others with it.
+    A line quotes the condition in which the finding is worst, and counts the others with it. Of
+    more than ``most`` lines the last one counts those left out, and says what shows them.
     """
     called = name_conditions(conditions)
     lines = []
@@ -99,8 +120,7 @@ def summarize_findings(
     if most is None or len(lines) <= most:
         return lines
     left = len(lines) - most
-    more = f"and {left} more check{'s' if left > 1 else ''}"
-    return [*lines[:most], f"{more}:  icl report {run} --format text"]
+    return [*lines[:most], f"{left} more check{'s' * (left > 1)}: icl show {run} --details"]
 
 
 def name_conditions(conditions: Sequence[ConditionResult]) -> dict[str, str]:
@@ -119,11 +139,18 @@ def name_conditions(conditions: Sequence[ConditionResult]) -> dict[str, str]:
 
 
 _EACH: dict[str, Check] = {
+    # Something was asked or read wrongly, and no number means what it says.
     "spanning": spanning,
+    "nothing_found": nothing_found,
+    # The model does something else than the task.
     "one_answer": one_answer,
+    "copied_input": copied_input,
+    "copied_shot": copied_shot,
     "off_target": off_target,
-    "below_vote": retrieval,
+    # It does the task, and adds nothing that is shown.
     "below_baseline": baseline,
+    "below_vote": retrieval,
+    # Some rows are lost, or cannot be right.
     "never_predicted": never,
     "over_length": make_share_check(
         lambda p: p.finish == "length", "answers were cut at max_tokens; raise it, or check stop"
@@ -141,6 +168,7 @@ _EACH: dict[str, Check] = {
     "shortened": make_share_check(
         lambda p: p.shortened, "prompts lost the end of their marked span", least=0
     ),
+    # What a reader of the number should know.
     "ties": ties,
     "gold_missing": gold_missing,
     "few_rows": few_rows,
@@ -148,7 +176,7 @@ _EACH: dict[str, Check] = {
 }
 _NONE = {"0": "no"}
 CHECKS = ("stale_scores", "same_answers", *_EACH)
-"""Names of all checks, the most serious first."""
+"""Names of all checks, the gravest first."""
 
 
 def _stale(condition: ConditionResult) -> Iterator[Finding]:

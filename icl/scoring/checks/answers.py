@@ -11,7 +11,17 @@ from icl.core.types import Example, Prediction
 from icl.scoring.checks.base import Check, ConditionAnswers, Found
 from icl.tasks.parsers import EMPTY
 
-__all__ = ["never", "off_target", "one_answer", "make_share_check", "strays", "ties", "unparsed"]
+__all__ = [
+    "copied_input",
+    "copied_shot",
+    "make_share_check",
+    "never",
+    "off_target",
+    "one_answer",
+    "strays",
+    "ties",
+    "unparsed",
+]
 
 
 SOME = 0.05
@@ -88,6 +98,67 @@ def off_target(seen: ConditionAnswers) -> Iterator[Found]:
         f"{count} of {len(told)} answers are off target, not in {tag}: "
         f"{' and '.join(parts)} (another language of the same script is not seen)",
     )
+
+
+def copied_input(seen: ConditionAnswers) -> Iterator[Found]:
+    """Find written answers that are their own input again, and no right answer.
+
+    Translations are left to :func:`off_target`, which tells copies of the source.
+    """
+    written = [
+        (p.value, e)
+        for p, e, r in zip(seen.predictions, seen.examples, seen.records, strict=True)
+        if r.outputs and p.value is not None and "target" not in e.meta
+    ]
+    copies = [(value, name) for value, e in written if (name := _find_copied(value, e))]
+    if copies and len(copies) >= SOME * len(written):
+        value, name = copies[0]
+        yield (
+            len(copies),
+            len(written),
+            f"{len(copies)} of {len(written)} answers copy their input, and are not right, as "
+            f"{_short(value)!r} from {name!r}",
+        )
+
+
+def _find_copied(value: str, example: Example) -> str:
+    """The name of the input that an answer repeats; empty if there is none.
+
+    Only the longest text is an input to copy: a short field may be a choice to answer with.
+    """
+    texts = {name: text for name, text in example.inputs.items() if isinstance(text, str)}
+    name = max(texts, key=lambda one: len(texts[one]), default="")
+    said = _fold(value)
+    copied = bool(said and name) and said == _fold(texts[name])
+    return name if copied and said not in map(_fold, example.targets) else ""
+
+
+def copied_shot(seen: ConditionAnswers) -> Iterator[Found]:
+    """Find freely written answers that are the answer of one of their shots, and not right.
+
+    An answer that is right for another row, as any label and any yes or no, is no copy.
+    """
+    if seen.condition.task.kind.labels is not None:
+        return
+    right = {_fold(target) for example in seen.examples for target in example.targets}
+    count = written = 0
+    first = ""
+    for record, prediction in zip(seen.records, seen.predictions, strict=True):
+        if not record.outputs or prediction.value is None or not record.shots:
+            continue
+        written += 1
+        said = _fold(prediction.value)
+        shown = {_fold(t) for shot in seen.condition.shots(record) for t in shot.example.targets}
+        if said and said in shown and said not in right:
+            count += 1
+            first = first or prediction.value
+    if count and count >= SOME * written:
+        yield (
+            count,
+            written,
+            f"{count} of {written} answers repeat the answer of one of their shots, and are not "
+            f"right, as {_short(first)!r}",
+        )
 
 
 def strays(value: str | None, example: Example) -> bool:

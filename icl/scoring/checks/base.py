@@ -9,6 +9,7 @@ from icl.core.label_sets import list_right_labels
 from icl.core.score_name import primary
 from icl.core.types import Example, Prediction, Record, Score
 from icl.records.results import ConditionResult
+from icl.scoring.compare import Comparison
 
 __all__ = ["Check", "Found", "ConditionAnswers"]
 
@@ -25,6 +26,8 @@ class ConditionAnswers:
     records: Sequence[Record]
     examples: Sequence[Example]
     predictions: Sequence[Prediction]
+    margins: Sequence[Comparison] = ()
+    """The condition against each of its baselines, row by row."""
 
     def labels(self, answer: str | None) -> tuple[str, ...]:
         """List the labels of an answer: itself, or those of a set; none if it was not parsed."""

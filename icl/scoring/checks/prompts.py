@@ -1,4 +1,4 @@
-"""Checks of the prompts: tokens across the border to the answer, lost shots, repeated inputs."""
+"""Checks of the prompts: tokens across the border to the answer, shots, repeated inputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Iterator
 
 from icl.scoring.checks.base import ConditionAnswers, Found
 
-__all__ = ["duplicates", "gold_missing", "lost_shots", "spanning"]
+__all__ = ["duplicates", "gold_missing", "lost_shots", "nothing_found", "spanning"]
+
+
+SOME = 0.05
+"""Share of rows for which it is told that retrieval found nothing."""
 
 
 def spanning(seen: ConditionAnswers) -> Iterator[Found]:
@@ -19,6 +23,22 @@ def spanning(seen: ConditionAnswers) -> Iterator[Found]:
             seen.n,
             f"{count} of {seen.n} prompts end inside a token of their choices (spanning tokens); "
             "write the space behind ||| and not before it",
+        )
+
+
+def nothing_found(seen: ConditionAnswers) -> Iterator[Found]:
+    """Find rows whose retrieved shots have nothing in common with them: every score is 0."""
+    found = [
+        [score for _, _, score in record.shots if score is not None] for record in seen.records
+    ]
+    retrieved = [scores for scores in found if scores]
+    count = sum(not any(scores) for scores in retrieved)
+    if count and count >= SOME * len(retrieved):
+        yield (
+            count,
+            len(retrieved),
+            f"retrieval found nothing for {count} of {len(retrieved)} rows: all scores of their "
+            "shots are 0.000, as no word is shared; try ngrams: char, or other fields",
         )
 
 

@@ -1,16 +1,16 @@
-"""Checks of a condition's primary score: against baselines, and its precision."""
+"""Checks of a condition's first score: against its baselines, by a paired test; its precision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from icl.core.registry import lookup, names
 from icl.core.score_name import ScoreName
-from icl.core.types import Better, Score
+from icl.core.types import Better
 from icl.metrics import find_direction, make_metric, starts_program
 from icl.records.results import ConditionResult
 from icl.scoring.checks.base import ConditionAnswers, Found
+from icl.scoring.compare import Comparison
 from icl.tasks.baselines import describe_tie, vote
 
 __all__ = ["baseline", "find_score_direction", "few_rows", "retrieval"]
@@ -32,28 +32,17 @@ def find_score_direction(condition: ConditionResult, name: str) -> Better:
     return find_direction(lookup("metric", plain)) if plain in names("metric") else "none"
 
 
-def _below(seen: ConditionAnswers) -> Iterator[tuple[str, Score, Score]]:
-    """Yield the baselines that the primary score is not shown to be better than."""
-    score = seen.primary
-    if score is None or score.value is None:
-        return
-    way = find_score_direction(seen.condition, score.name)
-    for other in seen.condition.scores:
-        if other.kind != "baseline" or other.value is None:
-            continue
-        named = ScoreName.of_score(other)
-        if named.metric != score.name:
-            continue
-        reached = score.low if way == "higher" else score.high
-        reached = score.value if reached is None else reached
-        if way == "higher" and reached <= other.value or way == "lower" and reached >= other.value:
-            yield named.role, score, other
+def _below(seen: ConditionAnswers) -> Iterator[Comparison]:
+    """Yield the baselines that the first score is not shown to be better than, by a paired test."""
+    for one in seen.margins:
+        if one.better != "none" and not one.problem and not (one.shown and not _is_worse(one)):
+            yield one
 
 
 def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
     """Find a score that the vote of retrieved shots reaches without a model."""
-    for score, other in ((s, o) for name, s, o in _below(seen) if name == "vote"):
-        if not _retrieved(seen, other):
+    for one in _below(seen):
+        if one.a != "vote" or not _retrieved(seen, one):
             continue
         right = {
             e.id
@@ -69,50 +58,48 @@ def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
                 if e.id in right
             )
         )
-        text = f"{score.name} {score.value:.1f} is {_how(seen, score, other)} the vote of its own "
-        text += f"shots, {_told(other)}: retrieval does most of the work"
+        text = f"{one.metric} {one.value_b:.1f} is {_how(one)} the vote of its own "
+        text += f"shots, {_told(seen, one)}: retrieval does most of the work"
         if right:
             text += f" ({same} of {len(right)} right answers are the vote's too)"
         yield same if right else seen.n, len(right) or seen.n, text
 
 
-def _retrieved(seen: ConditionAnswers, voted: Score) -> bool:
+def _retrieved(seen: ConditionAnswers, voted: Comparison) -> bool:
     """Tell whether the shots were retrieved and their vote beats the trivial baselines."""
-    vote_name = ScoreName.of_score(voted)
-    trivial = [str(replace(vote_name, role=one)) for one in ("majority", "chance")]
-    least = [s.value for s in seen.condition.scores if s.name in trivial and s.value is not None]
+    trivial = [one.value_a for one in seen.margins if one.a in ("majority", "chance")]
+    least = max((value for value in trivial if value is not None), default=0.0)
     scored = any(shot[2] is not None for record in seen.records for shot in record.shots)
-    return scored and (voted.value or 0.0) > max(least, default=0.0)
+    return scored and (voted.value_a or 0.0) > least
 
 
 def baseline(seen: ConditionAnswers) -> Iterator[Found]:
-    """Find a score that another baseline reaches, or may reach within its interval."""
+    """Find a score that is worse than another baseline, or not shown to be better."""
     told: dict[str, list[str]] = {}
-    for name, score, other in _below(seen):
-        if name != "vote" or not _retrieved(seen, other):
-            told.setdefault(_how(seen, score, other), []).append(f"{name} {_told(other)}")
-    primary = seen.primary
-    if told and primary is not None:
+    for one in _below(seen):
+        if one.a != "vote" or not _retrieved(seen, one):
+            told.setdefault(_how(one), []).append(f"{one.a} {_told(seen, one)}")
+    if told:
+        first = seen.margins[0]
         parts = " and ".join(f"{how} {', '.join(others)}" for how, others in told.items())
-        yield seen.n, seen.n, f"{primary.name} {primary.value:.1f} is {parts}"
+        yield seen.n, seen.n, f"{first.metric} {first.value_b:.1f} is {parts}"
 
 
-def _told(other: Score) -> str:
-    tied = describe_tie(other)
-    return f"{other.value:.1f}" + (f" ({tied})" if tied else "")
+def _told(seen: ConditionAnswers, one: Comparison) -> str:
+    """The score of a baseline, and what tied behind it."""
+    name = str(ScoreName(ScoreName.of(one.metric, "model").metric, role=one.a))
+    tied = [describe_tie(score) for score in seen.condition.scores if score.name == name]
+    return f"{one.value_a:.1f}" + (f" ({tied[0]})" if any(tied) else "")
 
 
-def _how(seen: ConditionAnswers, score: Score, other: Score) -> str:
-    return "worse than" if _worse(seen, score, other) else "not shown to be better than"
+def _how(one: Comparison) -> str:
+    return "worse than" if one.shown and _is_worse(one) else "not shown to be better than"
 
 
-def _worse(seen: ConditionAnswers, score: Score, other: Score) -> bool:
-    value, beside = score.value or 0.0, other.value or 0.0
-    return (
-        value < beside
-        if find_score_direction(seen.condition, score.name) == "higher"
-        else value > beside
-    )
+def _is_worse(one: Comparison) -> bool:
+    """Whether the condition scores worse than the baseline, shown or not."""
+    value = one.difference.value or 0.0
+    return value > 0 if one.better == "lower" else value < 0
 
 
 def few_rows(seen: ConditionAnswers) -> Iterator[Found]:
