@@ -350,3 +350,29 @@ def test_rows_that_would_do_are_not_told_of_few_rows_and_one_shot_is_one(tmp_pat
     assert "rows would be needed" not in text
     assert re.search(r'not shown</td><td class="n">–</td>', text)
     assert ", 1 shot, " in text and ", 0 shots, " in text
+
+
+def test_reliability_is_drawn_of_calibrated_answers_too(tmp_path: Path) -> None:
+    calibrate = ["none", "batch", "per_token", "vote_mix"]  # the last one needs shots
+    tasks = json.loads(write(tmp_path).read_text())["tasks"][:1]
+    tasks[0]["calibrate"] = calibrate
+    done = run(write(tmp_path, tasks=tasks, grid={"shots": [0]}), tmp_path / "runs")
+    assert [bool(one.refused) for one in done.conditions[0].calibrations] == [0, 0, 0, 1]
+    page = report_page(load_run("small", tmp_path / "runs"))
+    titles = re.findall(r"<figcaption><strong>(.*?)</strong>: ECE", page)
+    assert titles == ["uncalibrated", "batch", "per_token"]
+    if plots.is_available():
+        assert page.count("expected calibration error") >= 3
+
+
+def test_the_page_has_one_column_for_the_strongest_baseline(tmp_path: Path) -> None:
+    from icl.reports.margins import format_margin
+    from icl.scoring.against import measure_margins
+
+    done = run(write(tmp_path), tmp_path / "runs")
+    seen = Seen(report_page(done))
+    assert seen.words.count("over the best baseline [95 % interval], p") == 2  # of two tasks
+    for one in measure_margins(done.conditions).strongest.values():
+        assert format_margin(one) in seen.words
+    assert "corrected for 2 conditions (Holm)" in seen.words
+    assert "The strongest baseline, " in seen.words

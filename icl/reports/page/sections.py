@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icl.calibrators import Calibrator, make_calibrators
-from icl.core.errors import CalibrationError, DataError, IclError, MetricError, join_lines
+from icl.core.errors import (
+    CalibrationError,
+    ConfigError,
+    DataError,
+    IclError,
+    MetricError,
+    join_lines,
+)
 from icl.core.languages import find_language
 from icl.core.number_text import format_number, format_score
 from icl.core.probabilities import label_shares
@@ -35,6 +41,8 @@ __all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "
 
 ROWS, PROMPTS, ERRORS, FIGURES = 200, 24, 10, 12
 """Most conditions in a table, prompts on the page, errors of a task, figures of a task."""
+CALIBRATORS = 3
+"""Most calibrators whose reliability is drawn beside that of the plain answers."""
 LOCALES, LOCALE_SETS = 80, 4
 """Most locales in a table, and most such tables of a task."""
 PROMPT_CHARS, TEXT_CHARS = 8_000, 1_000
@@ -325,17 +333,14 @@ def _diagrams(anchor: str, best: Row) -> list[tuple[str, str, float | None]]:
     condition = best.condition
     if not any(record.logprobs for record in condition.records.values()):
         return []
-    entries = [one.entry for one in condition.calibrations if not one.refused]
+    applied = [one.name for one in condition.calibrations if not one.refused and one.name != "none"]
     made: list[tuple[str, str, float | None]] = []
-    calibrators: list[tuple[str, Calibrator | None]] = [
-        ("uncalibrated", None),
-        *list(make_calibrators(entries).items())[:3],
-    ]
-    for place, (name, used) in enumerate(calibrators):
+    for place, name in enumerate(["uncalibrated", *applied[:CALIBRATORS]]):
         try:
+            used = condition.calibrator(name) if place else None
             found = reliability(condition, used)
-        except (CalibrationError, MetricError):  # the table of calibrators says why
-            continue
+        except (CalibrationError, ConfigError, MetricError):
+            continue  # the table of calibrators says why; or a plug-in is gone
         bins = []
         for one in found.bins:
             if one.confidence is not None and one.accuracy is not None:
