@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WORD_WIDTH = 12
 """Characters that a column of settings keeps, however full the table is: ``balanced run``."""
+SHOTS_WIDTH = 16
+"""Characters of a name of shots that stand on one line."""
 TITLE_WIDTH = 9
 """Longest head of such a column that is not broken at its marks where there is no room."""
 
@@ -58,6 +60,8 @@ class Column:
     """By which a table may leave it out; empty for what it cannot do without."""
     axis: str = ""
     """Which axis it shows; empty for numbers, whose cells are never broken."""
+    firm: bool = False
+    """Whether its cells are not broken either, though they are settings."""
     shorter: Column | None = None
     """What stands in its place before it is left out."""
 
@@ -74,7 +78,7 @@ class Column:
     @property
     def least(self) -> int:
         """Characters that it cannot do without."""
-        if not self.axis:
+        if not self.axis or self.firm:
             return self.whole
         return max(_widest([self.title]), min(_widest(self.pieces), WORD_WIDTH))
 
@@ -84,9 +88,10 @@ class Column:
         return [word for cell in self.cells for word in _break_words(cell).split()]
 
 
-def make_axis_column(axis: str, cells: Sequence[str], title: str = "") -> Column:
-    """A column of settings, whose words may be broken where there is no room."""
-    return Column(title or break_title(axis), cells, axis=axis)
+def make_axis_column(axis: str, cells: Sequence[str]) -> Column:
+    """A column of settings, whose words may be broken where there is no room; not short shots."""
+    firm = axis == "shots" and _widest(cells) <= SHOTS_WIDTH
+    return Column(break_title(axis), cells, axis=axis, firm=firm)
 
 
 def make_number_column(

@@ -110,13 +110,14 @@ def measure_margins(conditions: Sequence[ConditionResult], score: str | None = N
 
 
 def pick_strongest(found: Sequence[Comparison]) -> Comparison | None:
-    """The comparison whose baseline scores best, of equals the first; None where none has a score.
+    """The comparison whose baseline scores best; None where none has a score.
 
+    Of equals it is the last one in the order of tasks, which is ``vote`` where there are shots.
     Under a metric of which neither more nor less is better no baseline is the strongest.
     """
     known = [one for one in found if one.value_a is not None and one.better != "none"]
     return max(
-        known,
+        reversed(known),
         # Sums in another order differ in the last digits, and are equal all the same.
         key=lambda one: round(one.value_a or 0.0, 9) * (-1 if one.better == "lower" else 1),
         default=None,

@@ -51,7 +51,7 @@ def test_a_run_prints_a_sentence_a_table_and_three_checks_at_most(tmp_path: Path
     short, whole = render(done, details=False), render(done)
     assert " ".join(short.split()).startswith(
         "classify: no shots: acc 33.3 [19.2, 51.2], the best of 2; not shown to be better than the "
-        "best baseline, chance 33.3 (p = 1.000)."
+        "best baseline, vote 33.3 (p = 1.000)."
     )
     assert short.count("check: ") == 3 < whole.count("check: ")
     left = whole.count("check: ") - 3 + 1  # lost shots are a note there
@@ -59,7 +59,7 @@ def test_a_run_prints_a_sentence_a_table_and_three_checks_at_most(tmp_path: Path
     assert "accuracy|match:exact" in whole and "accuracy|match:exact" not in short
     head = next(line for line in short.splitlines() if "95 % int." in line)
     assert " ".join(head.split()) == "shots acc 95 % int. diff. 95 % int. p n"
-    assert " over chance" in short and "majority" not in head and "tokens" not in head
+    assert " over vote" in short and "majority" not in head and "tokens" not in head
     assert " chance " in next(line for line in whole.splitlines() if "95 % int." in line)
     assert max(map(len, short.splitlines())) <= 80
 
