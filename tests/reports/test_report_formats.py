@@ -17,10 +17,12 @@ from markdown_it import MarkdownIt
 from icl.reports.appendix import Appendix, SentPrompt, TemplateSource, make_appendix
 from icl.reports.grid import Cell, Grid, make_score_grids
 from icl.reports.latex import as_latex, escape_latex
+from icl.reports.margins import format_margin
 from icl.reports.markdown_csv_json import as_csv, as_json, as_markdown, escape_markdown, fence_text
 from icl.reports.paper_grids import make_paper_grids
 from icl.reports.pivot import lay_out_pivot, pivot
 from icl.reports.terminal import as_text
+from icl.scoring.against import measure_margins
 from tests.madeup import Made, Row, made
 
 HOSTILE = [
@@ -216,6 +218,28 @@ def test_csv_holds_every_score_unrounded(tmp_path: Path) -> None:
         "majority/accuracy",
         "vote/accuracy",
     }
+
+
+def test_every_format_has_the_difference_to_the_strongest_baseline(tmp_path: Path) -> None:
+    run = study(tmp_path)
+    margins = measure_margins(run.conditions).strongest
+    said = [format_margin(one) for one in margins.values()]
+    assert len(said) == 4 and all("p " in one and "(" in one for one in said)
+    for text, escape in (
+        (as_markdown(make_score_grids(run)), escape_markdown),
+        (as_latex(make_score_grids(run)), escape_latex),
+    ):
+        assert all(escape(one) in text for one in said)
+        assert "paired by row; p, corrected for 4 conditions" in text
+    rows = [row for row in csv.DictReader(io.StringIO(as_csv(run))) if row["difference"]]
+    assert [row["score"] for row in rows] == ["accuracy"] * 4
+    for row, one in zip(rows, margins.values(), strict=True):
+        assert row["baseline"] == one.a
+        found = [float(row[f"difference{part}"]) for part in ("", "_low", "_high", "_p", "_p_holm")]
+        made = one.difference
+        assert found == [made.value, made.low, made.high, made.p, one.p_holm]
+    kept = [one["over_best_baseline"] for one in json.loads(as_json(run))["conditions"]]
+    assert [one["difference_p_holm"] for one in kept] == [one.p_holm for one in margins.values()]
 
 
 def test_csv_of_a_pivot(tmp_path: Path) -> None:
