@@ -89,7 +89,7 @@ class Column:
 
 
 def make_axis_column(axis: str, cells: Sequence[str]) -> Column:
-    """A column of settings, whose words may be broken where there is no room; not short shots."""
+    """Make a column of settings; its words may be broken if space is short, brief shots not."""
     firm = axis == "shots" and _widest(cells) <= SHOTS_WIDTH
     return Column(break_title(axis), cells, axis=axis, firm=firm)
 
@@ -101,7 +101,7 @@ def make_number_column(
     style: str = "",
     justify: Literal["left", "right"] = "right",
 ) -> Column:
-    """A column of numbers, or of other cells that are never broken."""
+    """Make a column of numbers, or of other cells that are never broken."""
     return Column(title, cells, justify, style, kind)
 
 
@@ -154,7 +154,7 @@ class FittedTable:
 
 
 def _share(columns: Sequence[Column], width: int) -> list[int]:
-    """The width of each column: its least, and what is left to those that it makes whole."""
+    """Compute the width of each column: its least, and the rest to those that it makes whole."""
     left = width - _add([column.least for column in columns])
     made = []
     for column in columns:
@@ -176,7 +176,7 @@ def _widest(texts: Sequence[str]) -> int:
 
 
 def _break_words(cell: str) -> str:
-    """A cell that may be broken where its long words have marks, and not inside a name.
+    """Mark where a cell may be broken: after the marks of its long words, not inside a name.
 
     >>> _break_words("prompts/fields.j2").split()
     ['prompts/', 'fields.j2']
@@ -185,7 +185,7 @@ def _break_words(cell: str) -> str:
 
 
 def _break_word(word: str) -> str:
-    """A long word in pieces that end at a mark, each as long as a column is at least."""
+    """Split a long word into pieces that end at a mark, no longer than a narrow column."""
     lines = [""]
     for part in re.split(r"(?<=[/→:=,+_-])", word) if len(word) > WORD_WIDTH else [word]:
         if lines[-1].endswith(("/", "→")) or len(lines[-1] + part) > WORD_WIDTH:

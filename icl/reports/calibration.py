@@ -119,7 +119,7 @@ def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
 
 
 def _ece_table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> FittedTable:
-    """Expected calibration error of each condition and calibrator beside that of chance alone."""
+    """Tabulate calibration errors (ECE) by condition and calibrator, with those of chance."""
     lines = [line for row in rows for line in _lines(row)]
     columns = [*_axis_columns(rows, varying)]
     metrics = {"ece": "ECE", CHANCE: "by chance", DEBIASED: "debiased"}

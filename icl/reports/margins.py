@@ -37,7 +37,7 @@ PLACES = ("locale", "pair", "language")
 
 
 def format_margin(one: Comparison | None) -> str:
-    """The difference to the strongest baseline, which is named, with its interval and p.
+    """Write the difference to the strongest baseline: its name, interval and p.
 
     >>> format_margin(None)
     '–'
@@ -49,7 +49,7 @@ def format_margin(one: Comparison | None) -> str:
 
 
 def make_margin_column(found: Sequence[Comparison | None]) -> Column:
-    """The one column of differences for a terminal; without intervals where it is too wide."""
+    """Make the column of differences for a terminal; without intervals if it is too wide."""
     return replace(_lay_out(found, True), shorter=_lay_out(found, False))
 
 
@@ -79,7 +79,7 @@ def _lay_out(found: Sequence[Comparison | None], intervals: bool) -> Column:
 
 
 def list_margin(one: Comparison | None) -> dict[str, JSON]:
-    """The difference to the strongest baseline for programs, unrounded; empty if there is none."""
+    """List the difference to the strongest baseline for programs, unrounded; empty if none."""
     if one is None:
         return {}
     made = one.difference
@@ -159,7 +159,7 @@ def _describe_best(
     margins: Margins,
     named: dict[str, str],
 ) -> str:
-    """The best condition against the same without shots, and against its strongest baseline."""
+    """Compare the best condition with the same without shots, and with its baseline, in words."""
     row, score = best
     who = named[row.entry.fingerprint] or _name_shots(row)
     parts = [f"{who}: SCORE {format_score(score)}"]
@@ -195,7 +195,7 @@ def _describe_margin(one: Comparison) -> str:
 def _compare_without_shots(
     rows: Sequence[ConditionResult], best: ConditionResult
 ) -> Comparison | None:
-    """The best condition against the one that is alike but has no shots, if there is one.
+    """Compare the best condition with the same one without shots, if there is one.
 
     p is multiplied by the number of conditions with shots, of which it was picked (Bonferroni).
     """

@@ -93,7 +93,7 @@ class ShotPlot:
 
 
 def _draw(scores: Sequence[Score], value: float, top: float) -> str:
-    """A scale with the interval of one score, or the reach of several, and their mean."""
+    """Draw the interval of one score, or the range of several, and their mean on a scale."""
     if len(scores) == 1:
         low, high = scores[0].low, scores[0].high
     else:

@@ -116,7 +116,7 @@ def _fact_title(name: str) -> str:
 
 
 def make_tables(run: Run, details: bool = True) -> Iterator[RenderableType]:
-    """A sentence and a table a task, below it the gravest checks; then the spreads.
+    """Make a sentence and a table for each task, with the gravest checks; then the spreads.
 
     ``details`` adds every check, each baseline by itself, tokens, seconds, the settings of every
     number and what is known of models and calibrators.
@@ -175,14 +175,14 @@ def _score_table(
     margins: Margins,
     details: bool,
 ) -> FittedTable:
-    """A row for each condition; the baselines one by one, tokens and seconds as details."""
+    """Tabulate the conditions; each baseline, tokens and seconds are details."""
     columns = list(_columns(rows, varying, margins, details))
     telling = {*find_telling_axes(rows), "shots"}
     return FittedTable(columns, _spare(columns, telling))
 
 
 def _spare(columns: Sequence[Column], telling: Set[str]) -> list[Column]:
-    """What a table can do without, the least needed first.
+    """List the columns that a table can drop, the least needed first.
 
     The columns of a run's cost come first, then the axes that are not among ``telling``.
     """

@@ -45,7 +45,7 @@ class Margins:
     """Fingerprint -> all of its baselines, the strongest as above, the others uncorrected."""
 
     def under(self, condition: ConditionResult, score: str) -> Comparison | None:
-        """The condition against its strongest baseline under a score; None where it has another."""
+        """Return the condition against its strongest baseline under a score; None for another."""
         found = self.strongest.get(condition.entry.fingerprint)
         return found if found is not None and found.metric == _plain(score) else None
 
@@ -110,7 +110,7 @@ def measure_margins(conditions: Sequence[ConditionResult], score: str | None = N
 
 
 def pick_strongest(found: Sequence[Comparison]) -> Comparison | None:
-    """The comparison whose baseline scores best; None where none has a score.
+    """Pick the comparison whose baseline scores best; None if none has a score.
 
     Of equals it is the last one in the order of tasks, which is ``vote`` where there are shots.
     Under a metric of which neither more nor less is better no baseline is the strongest.
@@ -138,7 +138,7 @@ def _compare_if_defined(condition: ConditionResult, score: str | None) -> list[C
 
 
 def _plain(score: str) -> str:
-    """A score's name without how a server ranked."""
+    """Return a score's name without how a server ranked."""
     return str(replace(ScoreName.of(score, "model"), ranking=None))
 
 
@@ -177,7 +177,7 @@ def _compare_baselines(
 
 
 def _measure(baseline: Stats, model: Stats) -> Difference:
-    """The difference of the model to a baseline, by the test that fits the metric."""
+    """Measure the difference of the model to a baseline, by the test that fits the metric."""
     if model.proportion:
         shares = [side.rows[:, 0] / side.rows[:, 1] for side in (baseline, model)]
         return measure_row_difference(*(side.tolist() for side in shares))

@@ -132,7 +132,7 @@ class Section:
         return list(note_margins([self.margin(row) for row in self.group.rows]))
 
     def margin(self, row: Row) -> Comparison | None:
-        """The condition against its strongest baseline; None where there is none."""
+        """Return the condition against its strongest baseline; None if there is none."""
         return self.margins.strongest.get(row.condition.entry.fingerprint)
 
     @property

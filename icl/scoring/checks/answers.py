@@ -122,7 +122,7 @@ def copied_input(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def _find_copied(value: str, example: Example) -> str:
-    """The name of the input that an answer repeats; empty if there is none.
+    """Find the input that an answer repeats, by its name; empty if there is none.
 
     Only the longest text is an input to copy: a short field may be a choice to answer with.
     """

@@ -86,7 +86,7 @@ def baseline(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def _told(seen: ConditionAnswers, one: Comparison) -> str:
-    """The score of a baseline, and what tied behind it."""
+    """Write the score of a baseline, and what tied behind it."""
     name = str(ScoreName(ScoreName.of(one.metric, "model").metric, role=one.a))
     tied = [describe_tie(score) for score in seen.condition.scores if score.name == name]
     return f"{one.value_a:.1f}" + (f" ({tied[0]})" if any(tied) else "")
