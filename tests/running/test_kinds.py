@@ -475,7 +475,7 @@ def test_balanced_shots_vote_for_every_label_alike(tmp_path: Path) -> None:
     (one,) = [s for s in done.conditions[0].scores if s.name == "vote/accuracy"]
     assert (one.value, one.tied) == (pytest.approx(100 / 3), 10)
     assert "vote: labels tied in 10 of 10 rows" in render(done)
-    assert "most frequent label (3 labels tied), has 33.3 on" in report_page(done)
+    assert "without a model (labels tied in 10 of 10 rows), has 33.3 on" in report_page(done)
 
 
 def test_chance_and_majority_count_every_right_answer(tmp_path: Path) -> None:
