@@ -37,7 +37,8 @@ def ask(command: str, runs: Path) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "icl.cli", *words[1:], "--out", str(runs)],
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=True,
         env={"PATH": "", "HOME": str(Path.home()), "COLUMNS": "80", "PYTHONPATH": str(ROOT)},

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 import icl
+from tests.doc_outputs import CUT, shorten, split_block
 
 ROOT = Path(__file__).parents[1]
+OTHER_OUTPUTS = {"authoring", "own_data", "search", "studies", "workbench"}
+"""Pages with outputs of commands that are checked by a test of their own, or say of what they are."""
 DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -108,7 +111,7 @@ def test_the_contract_of_the_workbench_names_all_of_its_modules() -> None:
 def command_lines(path: Path) -> list[str]:
     """Every command line of this project that a page shows, without its comment."""
     blocks = re.findall(
-        r"^```(?:console|sh|bash)?\n(.*?)^```", path.read_text("utf-8"), re.M | re.S
+        r"^```(?:console(?: run)?|sh|bash)?\n(.*?)^```", path.read_text("utf-8"), re.M | re.S
     )
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
     spans = re.findall(r"`(icl [a-z][^`\n]*)`", path.read_text("utf-8"))
@@ -148,3 +151,19 @@ def test_every_key_of_an_experiment_is_on_a_page() -> None:
     text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
     found = {*re.findall(r"`(\w+):?[^`]*`", text), *re.findall(r"(\w+):\s", text)}
     assert asked - found == set()
+
+
+def test_outputs_are_shortened_as_they_were() -> None:
+    printed = ["a", "b", "c", "d"]
+    assert shorten(printed, ["x", "y"]) == printed
+    assert shorten(printed, ["x", CUT]) == ["a", CUT]
+    assert shorten(printed, ["x", CUT, "y", "z"]) == ["a", CUT, "c", "d"]
+    assert split_block("$ icl a\n1\n2\n$ icl b\n") == [("$ icl a", ["1", "2"]), ("$ icl b", [])]
+
+
+@each_document
+def test_outputs_of_commands_can_be_made_again(path: Path) -> None:
+    """What a command printed stands in a block that tests.doc_outputs renews, or has its source."""
+    for block in re.findall(r"^```console\n(.*?)^```", path.read_text("utf-8"), re.M | re.S):
+        shown = [line for line in block.splitlines() if line and not line.startswith("$ ")]
+        assert not shown or path.stem in OTHER_OUTPUTS, f"{path.name}: {shown[0]}"
