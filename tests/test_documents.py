@@ -16,7 +16,7 @@ from tests.doc_outputs import CUT, shorten, split_block
 
 ROOT = Path(__file__).parents[1]
 OTHER_OUTPUTS = {"authoring", "own_data", "search", "studies", "workbench"}
-"""Pages with outputs of commands that are checked by a test of their own, or say of what they are."""
+"""Pages with outputs that a test of their own checks, or that say what they are examples of."""
 DOCUMENTS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import DEMO_MODEL, app, pasted
+from icl.cli.common import DEMO_MODEL, READ, START, app, pasted
 from icl.core.errors import ConfigError, IclError, join_lines
 from icl.core.number_text import format_score
 from icl.core.safe_print import echo, echo_data
@@ -19,14 +19,13 @@ from icl.core.safe_print import echo, echo_data
 if TYPE_CHECKING:
     from icl.running.trial import Outcome, TrialRow
 
-PANEL = "Write"
 TAIL_CHARS, TAIL_LINES = 400, 6
 """The most characters and lines that a trial shows of the end of a prompt."""
 TOP = 3
 """The number of labels shown per row."""
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=START)
 def init(
     folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to create.")],
     table: Annotated[
@@ -99,7 +98,7 @@ def _tell_next(folder: Path) -> None:
     )
 
 
-@app.command("try", rich_help_panel=PANEL)
+@app.command("try", rich_help_panel=START)
 def try_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Experiment or template.")],
     rows: Annotated[int, typer.Option("--rows", help="How many rows.")] = 5,
@@ -167,7 +166,7 @@ def _row_lines(row: TrialRow, place: int, n: int) -> Iterator[str]:
         yield f"  right: {' | '.join(row.targets)}"
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=READ)
 def lint(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Templates, experiments.")],
 ) -> None:
@@ -184,7 +183,7 @@ def lint(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=READ, hidden=True)
 def schema(
     kind: Annotated[
         str,

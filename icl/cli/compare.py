@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import AllowCommands, Out, app
+from icl.cli.common import READ, AllowCommands, Out, app
 from icl.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from icl.records.results import Run
     from icl.scoring.compare import Comparison
 
-PANEL = "Look"
 
-
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=READ)
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="RUN or RUN#CONDITION: the baseline.")],
     b: Annotated[

@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from icl.cli.common import Out, app, pasted
+from icl.cli.common import MOVE, Out, app, pasted
 from icl.core.errors import StoreError
 from icl.core.safe_print import echo, echo_data
 
-PANEL = "Use"
 
-
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=MOVE)
 def export(
     condition: Annotated[str, typer.Argument(metavar="RUN#CONDITION", help="As in quickstart#2.")],
     kind: Annotated[str, typer.Option("--as", help="python, openai or messages.")] = "python",

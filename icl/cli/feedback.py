@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
-from icl.cli.common import app
+from icl.cli.common import READ, app
 from icl.core.safe_print import echo
 
-PANEL = "Use"
 
-
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=READ, hidden=True)
 def feedback(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="feedback.jsonl of the workbench.")

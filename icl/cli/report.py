@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import app
+from icl.cli.common import READ, app
 from icl.core.errors import ConfigError
 from icl.core.safe_print import echo, echo_data
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from icl.reports.grid import Grid
     from icl.reports.pivot import Pivot
 
-PANEL = "Look"
 FORMATS = ("html", "text", "md", "latex", "csv", "excel", "json")
 DATA = ("csv", "excel", "json")
 """Formats that programs read: what they hold is the data itself."""
@@ -34,7 +33,7 @@ WITHOUT = {
 """Options that a format does not support, each with what to do instead."""
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=READ)
 def report(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
     format: Annotated[

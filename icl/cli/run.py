@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icl.cli.common import AllowCommands, Out, app, pasted
+from icl.cli.common import ASK, READ, AllowCommands, Out, app, pasted
 from icl.core.errors import ConfigError
 from icl.core.safe_print import echo
 
 if TYPE_CHECKING:
     from icl.records.results import Run
 
-PANEL = "Run"
 
-
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=ASK)
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")],
     out: Out = Path("runs"),
@@ -72,7 +70,7 @@ def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
     echo(sum_estimates(found))
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=READ, hidden=True)
 def score(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.")],
     metric: Annotated[

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import Out, app
+from icl.cli.common import ASK, Out, app
 from icl.core.safe_print import echo
 from icl.running.progress import format_duration
 
 if TYPE_CHECKING:
     from icl.running.search.search import SearchPlan
 
-PANEL = "Run"
 NAMED = 12
 """The number of candidates that a dry run lists by name."""
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=ASK)
 def search(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment with a search: block.")],
     out: Out = Path("runs"),

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icl.cli.common import DEMO_MODEL, Out, app
+from icl.cli.common import DEMO_MODEL, READ, Out, app
 from icl.core.errors import ConfigError, StoreError
 from icl.core.safe_print import echo
 
 if TYPE_CHECKING:
     from icl.records.results import Run
 
-PANEL = "Look"
+
+PROMPT_FILES = (".yaml", ".yml", ".j2")
+"""Ends of the names of files whose prompts can be shown."""
 
 
-@app.command("show-prompt", rich_help_panel=PANEL)
+@app.command("show-prompt", rich_help_panel=READ, hidden=True)
 def show_prompt(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Experiment or template.")],
     row: Annotated[int, typer.Option("--row", help="Which test row, from 1.")] = 1,
@@ -80,11 +82,13 @@ def show_prompt(
     echo(err, err=True)
 
 
-@app.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=READ)
 def show(
     record: Annotated[
         str,
-        typer.Argument(metavar="RUN[#ID]", help="A run's tables; or a record, RUN#CONDITION/ID."),
+        typer.Argument(
+            metavar="RUN[#ID]", help="A run's tables; a record, RUN#CONDITION/ID; or an experiment."
+        ),
     ],
     out: Out = Path("runs"),
     html: Annotated[
@@ -93,11 +97,21 @@ def show(
     details: Annotated[
         bool, typer.Option("--details", help="Of a run: all checks, settings, tokens, models.")
     ] = False,
+    row: Annotated[int, typer.Option("--row", help="Of an experiment: which test row.")] = 1,
+    condition: Annotated[
+        int, typer.Option("--condition", help="Of an experiment: which condition.")
+    ] = 1,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Of an experiment: show token borders.")
+    ] = False,
 ) -> None:
-    """Print the tables of a run, or one record: prompt, shots, answer, label bars.
+    """Print the tables of a run, one record, or the exact prompt of a row of an experiment.
 
     Records of a calibrator's extra prompts are RUN#CONDITION/content_free/ID, or domain, or pool.
     """
+    if Path(record).suffix in PROMPT_FILES:
+        show_prompt(record, row, condition, tokens)
+        return
     from icl.experiment.settings import join_axes
     from icl.prompts.child_process import Sandbox
     from icl.records.results import load_run
@@ -121,9 +135,9 @@ def show(
             return
     holders = [c for c in loaded.conditions if c.holds(rest)]
     echo(f"{len(holders)} conditions have the example {rest!r}:")
-    for place, condition in enumerate(loaded.conditions, 1):
-        if condition.holds(rest):
-            axes = join_axes(condition.axes, " · ")
+    for place, one in enumerate(loaded.conditions, 1):
+        if one.holds(rest):
+            axes = join_axes(one.axes, " · ")
             echo(f"  {name}#{place}/{rest}  {axes}")
 
 
@@ -185,9 +199,11 @@ def _show_verdicts(condition: Any, key: str) -> None:
             echo(render_record(judged, judged.records[key]))
 
 
-@app.command("list", rich_help_panel=PANEL)
+@app.command("list", rich_help_panel=READ)
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="prompts, data, tasks, metrics, …")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="prompts, data, models, tasks, metrics, …")
+    ],
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Experiment whose own data is listed.")
     ] = None,
@@ -195,12 +211,15 @@ def list_(
     """List the names that an experiment file can use; for data, with rows and places."""
     from icl.core.registry import KINDS, did_you_mean, lookup, names
 
-    kinds = [f"{known}s" for known in KINDS] + ["prompts", "data"]
+    kinds = [f"{known}s" for known in KINDS] + ["prompts", "data", "models", "schemas"]
     wanted = kind if kind in kinds else f"{kind}s"
     if wanted not in kinds:
         raise ConfigError(f"unknown kind {kind!r}{did_you_mean(kind, kinds)}")
-    if file is not None and wanted != "data":
-        raise ConfigError(f"a FILE goes with `icl list data FILE` only, not with {kind!r}")
+    if file is not None and wanted not in ("data", "models"):
+        raise ConfigError(f"a FILE goes with `icl list data` and `models` only, not with {kind!r}")
+    if wanted == "models":
+        models_([] if file is None else [str(file)])
+        return
     if wanted == "data":
         _list_data(file)
         return
@@ -236,7 +255,12 @@ def _list_data(file: Path | None) -> None:
 
 
 def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
-    if kind == "prompts":
+    if kind == "schemas":
+        from icl.experiment.json_schema import SCHEMAS
+
+        for name in (*SCHEMAS, "keys"):
+            yield name, f"icl schema {name} prints it"
+    elif kind == "prompts":
         from icl.prompts.template_file import list_templates, read_template
 
         for name in list_templates():
@@ -250,7 +274,7 @@ def _listed(kind: str, names: Any, lookup: Any) -> Iterator[tuple[str, str]]:
             yield name, about
 
 
-@app.command("models", rich_help_panel=PANEL)
+@app.command("models", rich_help_panel=READ, hidden=True)
 def models_(
     sources: Annotated[
         list[str] | None,

@@ -20,7 +20,7 @@ from icl.cli import (
     show,
     workbench,
 )
-from icl.cli.common import app
+from icl.cli.common import PANELS, app
 from icl.core.errors import IclError, join_lines
 from icl.core.safe_print import draw_what_is_logged, echo, print_traceback
 from icl.core.safe_text import clean
@@ -35,14 +35,13 @@ LONGEST_WORD, SHOWN = 300, 120
 LONGEST_LINE = 2000
 _MODULES = (author, run, search, workbench, compare, show, report, feedback, export)
 """The files whose verbs are on the app, in the order of the help."""
-_PANELS = ("Write", "Run", "Look", "Use")
 
 
 def _place(verb: CommandInfo) -> tuple[int, int]:
     """Return where the help shows a verb: its panel, then the file it is written in."""
     assert verb.callback is not None
     written = [module.__name__ for module in _MODULES].index(verb.callback.__module__)
-    return [*_PANELS, verb.rich_help_panel].index(verb.rich_help_panel), written
+    return [*PANELS, verb.rich_help_panel].index(verb.rich_help_panel), written
 
 
 app.registered_commands.sort(key=_place)

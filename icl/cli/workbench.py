@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from icl.cli.common import app
+from icl.cli.common import START, app
 from icl.core.safe_print import echo
 
-PANEL = "Run"
 
-
-@app.command("app", rich_help_panel=PANEL)
+@app.command("app", rich_help_panel=START)
 def app_(
     experiment: Annotated[
         str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -396,3 +397,25 @@ def test_a_number_of_no_condition_is_not_taken_for_a_fingerprint(tmp_path: Path)
             done.condition(name)
     for made in done.conditions:
         assert done.condition(made.entry.fingerprint[:8]) == made
+
+
+def test_the_prompt_of_a_row_is_shown_by_show_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(write(tmp_path))
+    shown = call(capsys, monkeypatch, "show", file, "--row", "2")
+    assert shown == call(capsys, monkeypatch, "show-prompt", file, "--row", "2")
+    assert shown[0] == 0 and "row 2 of" in shown[2]
+
+
+def test_the_help_shows_few_verbs_and_list_knows_the_rest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, out, _ = call(capsys, monkeypatch, "--help")
+    shown = re.findall(r"^│ ([a-z][a-z-]+) {2}", out, re.M)
+    read = ["lint", "compare", "show", "list", "report"]
+    assert shown == ["init", "try", "app", "run", "search", *read, "export"]
+    for verb in ("score", "feedback", "models", "schema", "show-prompt"):
+        assert call(capsys, monkeypatch, verb, "--help")[0] == 0
+    assert call(capsys, monkeypatch, "list", "models") == call(capsys, monkeypatch, "models")
+    assert "icl schema keys" in call(capsys, monkeypatch, "list", "schemas")[1]
