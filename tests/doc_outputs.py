@@ -1,8 +1,8 @@
 """Outputs that documents show, made again: ``python -m tests.doc_outputs RUNS`` writes them.
 
 A block that begins with three backticks and ``console run`` holds commands and what they printed.
-Each command is run here, with RUNS as the folder of runs; a line ``…`` stands for lines that are
-left out, and as many lines as before are shown in front of it and behind it.
+Each command is run in the folder of RUNS, which is called ``runs``; a line ``…`` stands for lines
+that are left out, and as many lines as before are shown in front of it and behind it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def ask(command: str, runs: Path) -> list[str]:
     words = shlex.split(command.removeprefix("$ "), comments=True)
     assert words[0] == "icl", command
     done = subprocess.run(
-        [sys.executable, "-m", "icl.cli", *words[1:], "--out", str(runs)],
-        cwd=ROOT,
+        [sys.executable, "-m", "icl.cli", *words[1:]],
+        cwd=runs.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

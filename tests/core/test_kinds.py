@@ -15,8 +15,15 @@ from icl.core.kinds import kind_of, kinds, told_kinds
 from icl.core.registry import lookup, names
 
 PACKAGE = Path(__file__).parents[2] / "icl"
-NAMING = {"tasks/generic.py", "experiment/samples.py", "workbench/row_sources.py"}
-"""Where the kinds are made, and where data sets lie in folders that are called like them."""
+NAMING = {
+    "tasks/generic.py",
+    "experiment/samples.py",
+    "experiment/table_starter.py",
+    "experiment/table_task.py",
+    "workbench/row_sources.py",
+}
+"""Where the kinds are made, where data sets lie in folders that are called like them, and where a
+task is guessed from the columns of a table."""
 
 
 def test_a_kind_is_that_of_the_task_of_its_name() -> None:

@@ -36,7 +36,7 @@ def test_packed_and_nested_tables_are_read(tmp_path: Path) -> None:
 def test_ids_that_stand_twice_become_numbers(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("id,text,row\n7,a b,c\n7,d e,c\n")
-    with pytest.raises(DataError, match="the id '7' stands on line 2 too"):
+    with pytest.raises(DataError, match="the id '7' is also on line 2"):
         read_columns(path)  # a column called row would be the id, and has its value twice too
     path.write_text("id,text,x\n7,a b,c\n7,d e,f\n")
     table = read_columns(path)

@@ -76,7 +76,8 @@ def test_the_frame_and_the_csv_have_the_same_names_and_numbers(tmp_path: Path) -
     frame = run.frame()
     read = list(csv.DictReader(io.StringIO(as_csv(run))))
     heads = [name for name in frame.columns if name != "tied" or frame["tied"].any()]
-    assert list(read[0]) == heads
+    margin = ["", "_low", "_high", "_p", "_p_holm"]
+    assert list(read[0]) == [*heads, "baseline", *(f"difference{one}" for one in margin)]
     for line, (_, row) in zip(read, frame.iterrows(), strict=True):
         for name in heads:
             cell = row[name]

@@ -292,9 +292,10 @@ def test_the_page_on_statistics_is_true(small: Run, tmp_path: Path) -> None:
     (wanted,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
     file = varied(tmp_path, **yaml.safe_load(wanted))
     assert load_experiment(file).raw["compare"] == {"by": "shots", "baseline": 0}
-    first, second = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    against, first, second = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
     conditions = small.conditions[:2]
     exec(first, {"metric": Accuracy(), "conditions": conditions})  # noqa: S102
+    exec(against.replace('load_run("quickstart")', "small"), {"small": small})  # noqa: S102
     exec(second.replace('load_run("languages")', "small"), {"small": small})  # noqa: S102
 
 
