@@ -376,3 +376,20 @@ def test_the_page_has_one_column_for_the_strongest_baseline(tmp_path: Path) -> N
         assert format_margin(one) in seen.words
     assert "corrected for 2 conditions (Holm)" in seen.words
     assert "The strongest baseline, " in seen.words
+
+
+def test_baselines_are_spoken_of_where_there_are_some(tmp_path: Path) -> None:
+    rows = {"data": "rows", "split": "test", "n": 4}
+    tasks = [
+        {"task": "intent", "prompt": "intent.j2", "rows": rows},
+        {"task": "generate", "prompt": "free.j2", "rows": rows, "metrics": ["exact_match"]},
+    ]
+    file = write(tmp_path, tasks=tasks, grid={"shots": [0]})
+    head = '---\ntask: generate\nstop: ["\\n"]\n---\n'
+    (tmp_path / "free.j2").write_text(
+        f"{head}[[example]]\nIn: {{{{ utt }}}}\nOut:||| {{{{ target }}}}\n"
+    )
+    page = report_page(run(str(file), tmp_path / "runs"))
+    captions = re.findall(r"<caption>(.*?)</caption>", page, re.S)
+    told = ["the strongest baseline, row by row" in one for one in captions if "interval" in one]
+    assert told[0] and not all(told)
