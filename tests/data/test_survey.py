@@ -64,10 +64,10 @@ def test_data_of_an_experiment(capsys, monkeypatch, tmp_path):
     assert max(len(line) for line in out.splitlines() if line.startswith(" ")) <= 80
 
 
-def test_a_file_goes_with_data_only(capsys, monkeypatch):
+def test_a_file_goes_with_data_and_models_only(capsys, monkeypatch):
     code, _, err = call(capsys, monkeypatch, "list", "tasks", "x.yaml")
     assert code == 2
-    assert "a FILE goes with `icl list data FILE` only, not with 'tasks'" in err
+    assert "a FILE goes with `icl list data` and `models` only, not with 'tasks'" in err
     code, _, err = call(capsys, monkeypatch, "list", "data", "nix.yaml")
     assert code == 2
     assert "no experiment file nix.yaml" in err
