@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from icl.core.errors import ChoiceError, EngineError, WindowError
@@ -78,10 +79,7 @@ class TableEngine:
 
     def tokens(self, prompt: Prompt) -> list[Token]:
         """Return one token per word, its id from the word's hash."""
-        return [
-            Token(int(_unit(found.group()) * 2**31), found.group(), *found.span())
-            for found in _TOKEN.finditer(prompt.text)
-        ]
+        return list(_split(prompt.text))
 
     def generate(
         self,
@@ -187,6 +185,21 @@ class UncountedEngine(TableEngine):
     def tokens(self, prompt: Prompt) -> list[Token]:
         """Return an empty list."""
         return []
+
+
+@lru_cache(maxsize=4)
+def _split(text: str) -> tuple[Token, ...]:
+    """Split a text into its words; every choice of a prompt asks for those of the same text."""
+    return tuple(
+        Token(_find_id(found.group()), found.group(), *found.span())
+        for found in _TOKEN.finditer(text)
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _find_id(word: str) -> int:
+    """Return the token id of a word."""
+    return int(_unit(word) * 2**31)
 
 
 def _unit(text: str) -> float:

@@ -201,6 +201,8 @@ class HFEngine(ModelEntry):
         import torch
 
         with self._lock:
+            if self._lm is None:
+                return  # a run asks this before each condition, and looking for waste takes long
             self._lm = self._tree = None
             gc.collect()
             if self.torch_device.type == "cuda":

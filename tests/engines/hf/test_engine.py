@@ -237,3 +237,19 @@ def test_weights_that_do_not_fit_their_config_are_one_line(
     folder = changed(tiny_model, tmp_path / "m", "config.json", intermediate_size=48)
     with pytest.raises(ModelError, match="the weights of .* cannot be loaded .*; check that"):
         HFEngine(str(folder), device="cpu").load()
+
+
+def test_what_is_not_loaded_is_not_freed_again(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gc
+
+    collected: list[None] = []
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(None))
+    engine = HFEngine(str(tiny_model), device="cpu", width="fp32")
+    engine.close()
+    assert collected == []
+    engine.load()
+    engine.close()
+    engine.close()
+    assert collected == [None]
