@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
+from typing import Any
 
 import typer
 from typer.models import CommandInfo
@@ -59,7 +61,7 @@ def call_verb() -> int:
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(_make_command()(standalone_mode=False) or 0)
     except IclError as error:
         return _tell(join_lines(clean(str(error))))
     except BrokenPipeError:
@@ -72,6 +74,12 @@ def call_verb() -> int:
         print_traceback(error)
         echo("icl: this is a bug in icl; please report it with the lines above", err=True)
         return BROKEN
+
+
+@cache
+def _make_command() -> Any:
+    """Make the command of the app; this takes longer than most verbs, so it is made once."""
+    return typer.main.get_command(app)
 
 
 def _tell(line: str) -> int:
