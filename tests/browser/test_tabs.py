@@ -46,7 +46,7 @@ def test_every_tab_does_what_it_is_for(tmp_path: Path, open_page: Callable[[str]
         page.click("#b-begin")
         until(page, "b-told", r"^\d+ rows to read$")
         page.click("#b-left-wins")
-        until(page, "b-told", "^kept in blind.jsonl")
+        until(page, "b-told", "^saved in blind.jsonl")
 
         open_results(page)
         assert rows(page, "result-conditions") and rows(page)
