@@ -53,7 +53,7 @@ class VoteMix(Calibrator):
 
     @property
     def pool_rows(self) -> int:
-        """``n``; 0 if the weight is given."""
+        """Return ``n``; 0 if the weight is given."""
         return self.n if self.weight is None else 0
 
     def calibrate(self, answers: Answers) -> CalibratedScores:

@@ -20,11 +20,11 @@ __all__ = ["app", "main"]
 
 
 STOPPED = 130
-"""Exit code after Ctrl+C, as shells have it; Typer hands the same back."""
+"""Exit code after Ctrl+C: the one of shells, and of Typer too."""
 
 
 class _StopKey:
-    """Ctrl+C, remembered: what it breaks off may turn it into an error of another name."""
+    """Record of whether Ctrl+C was pressed; interrupted code may raise another error instead."""
 
     def __init__(self) -> None:
         self.pressed = False

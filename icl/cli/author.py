@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from icl.running.trial import Outcome, TrialRow
 
 TAIL_CHARS, TAIL_LINES = 400, 6
-"""The most characters and lines that a trial shows of the end of a prompt."""
+"""Most characters and lines that ``icl try`` shows of the end of a prompt."""
 TOP = 3
 """The number of labels shown per row."""
 

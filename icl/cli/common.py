@@ -1,4 +1,4 @@
-"""What all commands share: the Typer app, the option ``--out``, and the quoting of shell words."""
+"""The Typer app, the option ``--out`` and the quoting of shell words, shared by all commands."""
 
 from __future__ import annotations
 

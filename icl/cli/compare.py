@@ -1,4 +1,4 @@
-"""The command ``icl compare``: whether scores differ, computed from records without a model."""
+"""The command ``icl compare``: tests of whether scores differ, from records without a model."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _check_apart(a: Run, b: Run) -> None:
 
 
 def _is_baseline(run: Run, name: str | None) -> bool:
-    """Whether what is named needs no model; else it is a value of the setting in the run's file."""
+    """Return whether a name is a baseline without a model, and not a value of the run's setting."""
     from icl.core.types import BASELINES
     from icl.scoring.against import STRONGEST
 
@@ -106,7 +106,7 @@ def _is_baseline(run: Run, name: str | None) -> bool:
 
 
 def _asked(run: Run, by: str | None, baseline: str | None) -> tuple[str, str | None]:
-    """Return setting and baseline: from the command line, or else from the file's ``compare:``."""
+    """Return setting and baseline, of the command line or else of the file's ``compare:``."""
     from icl.scoring.pairs import collect_settings
 
     kept = run.manifest.compare

@@ -1,4 +1,4 @@
-"""What ``icl`` alone says: what stands in this folder, and the next three things to do."""
+"""The output of ``icl`` without a verb: the contents of this folder, and three next commands."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["find_next_steps"]
 
 
 MOST_LOOKED_AT = 1000
-"""Files of a folder that are looked at; a folder may hold millions."""
+"""Most files of a folder that are examined, since a folder may hold millions."""
 _LOOKED_AT, _KEYS = 100_000, (b"models", b"tasks")
-"""Bytes of a YAML file in which these keys make an experiment of it."""
+"""Bytes that are read of a YAML file, and the keys that show an experiment."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -40,13 +40,13 @@ def tell_next_steps(
         ),
     ] = False,
 ) -> None:
-    """Tell what to do next, if no verb is given."""
+    """Print the next steps if no verb is given."""
     if context.invoked_subcommand is None and not context.resilient_parsing:
         echo("\n".join(find_next_steps(Path())))
 
 
 def find_next_steps(folder: Path) -> list[str]:
-    """Return the lines for a folder: what it holds, and three commands with what each is for."""
+    """Return the lines for a folder: its contents, and three commands with their purpose."""
     runs, experiments, tables = _find_runs(folder), _find_experiments(folder), _find_tables(folder)
     begin = [
         ("icl init first", "a small experiment that runs as it is"),
@@ -110,7 +110,7 @@ def _find_experiments(folder: Path) -> list[str]:
 
 
 def _is_experiment(path: Path) -> bool:
-    """Tell whether a YAML file has the keys that each experiment has, by its first bytes."""
+    """Return whether the first bytes of a YAML file have the keys of an experiment."""
     with path.open("rb") as raw:
         begin = raw.read(_LOOKED_AT)
     return all(re.search(rb"(?m)^[ {\"]*%s\"? *:|, *\"%s\":" % (key, key), begin) for key in _KEYS)

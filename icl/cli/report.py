@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("html", "text", "md", "latex", "csv", "excel", "json")
 DATA = ("csv", "excel", "json")
-"""Formats that programs read: what they hold is the data itself."""
+"""Formats for other programs; they hold the data itself."""
 WITHOUT = {
     "html": {
         "--rows": "use --format text, md, latex, csv, excel or json",
@@ -30,7 +30,7 @@ WITHOUT = {
     "csv": {"--appendix": "use --format md, latex, text or json"},
     "excel": {"--appendix": "use --format md, latex, text or json"},
 }
-"""Options that a format does not support, each with what to do instead."""
+"""Options that a format does not support -> the alternative."""
 
 
 @app.command(rich_help_panel=READ)

@@ -120,7 +120,7 @@ def score(
 
 
 def _list_added(run: Run) -> None:
-    """Say which scores were added to a run, with the words that remove them."""
+    """Print which scores were added to a run, and the commands that remove them."""
     from icl.scoring.added_scores import list_added_scores
 
     groups: dict[str, list[str]] = {}

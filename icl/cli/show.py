@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 PROMPT_FILES = (".yaml", ".yml", ".j2")
-"""Ends of the names of files whose prompts can be shown."""
+"""Suffixes of files whose prompts can be shown."""
 
 
 @app.command("show-prompt", rich_help_panel=READ, hidden=True)

@@ -1,4 +1,4 @@
-"""All verbs on their app, and the one place where an error becomes a line."""
+"""The app with all verbs, and the conversion of every error to one line."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = ["app", "call_verb"]
 
 
 WRONG, BROKEN = 2, 1
-"""Exit codes: of a command that cannot be done as it stands, and of a bug of ours."""
+"""Exit codes: for a command that cannot be carried out as given, and for a bug of icl."""
 LONGEST_WORD, SHOWN = 300, 120
-"""Characters of a word in an error that are shown whole, and what is shown of a longer one."""
+"""Most characters of a word that errors quote whole, and the number quoted of a longer one."""
 LONGEST_LINE = 2000
 _MODULES = (author, run, search, workbench, compare, show, report, feedback, export)
-"""The files whose verbs are on the app, in the order of the help."""
+"""Modules whose verbs are on the app, in the order of the help."""
 
 
 def _place(verb: CommandInfo) -> tuple[int, int]:
@@ -50,7 +50,7 @@ app.registered_commands.sort(key=_place)
 
 
 def call_verb() -> int:
-    """Do what the command line says and return the exit code; every error is told on one line.
+    """Run the verb of a command line; print any error as one line and return the exit code.
 
     An error that nobody expected is a bug of ours: its traceback is printed, since it is what a
     report of it needs.
@@ -78,7 +78,7 @@ def call_verb() -> int:
 
 @cache
 def _make_command() -> Any:
-    """Make the command of the app; this takes longer than most verbs, so it is made once."""
+    """Build the app's command, only once: this takes longer than most verbs."""
     return typer.main.get_command(app)
 
 
@@ -91,7 +91,7 @@ def _tell(line: str) -> int:
 
 
 def _describe_os_error(error: OSError) -> str:
-    """Describe in one line what the operating system refused and how to repair it."""
+    """Describe in one line what the operating system refused, and the repair."""
     names = " and ".join(repr(str(name)) for name in (error.filename, error.filename2) if name)
     what = error.strerror or str(error) or type(error).__name__
     return join_lines(

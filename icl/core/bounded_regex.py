@@ -1,4 +1,4 @@
-"""Patterns that a user wrote, searched within a time limit, since they may backtrack for ever."""
+"""Regular expressions of users, searched within a time limit, since they may backtrack for ever."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["MOST_CHARS", "TIMEOUT_S", "BoundedRegex"]
 
 
 TIMEOUT_S = 1.0
-"""For one search; a sound pattern takes a thousandth of it on an answer of 100,000 characters."""
+"""Seconds for one search; a sound pattern takes a thousandth of it for 100,000 characters."""
 MOST_CHARS = 2000
-"""Of a pattern: longer ones may compile for seconds."""
+"""Most characters of a pattern; longer ones may compile for seconds."""
 
 
 class BoundedRegex:
@@ -51,7 +51,7 @@ class BoundedRegex:
         )
 
     def find(self, text: str, group: int | str | None = None, *, last: bool = False) -> str | None:
-        """Return a group of the first or last match; None where nothing matches.
+        """Return a group of the first or last match; None if nothing matches.
 
         Args:
             text: what is searched.

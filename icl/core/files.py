@@ -61,14 +61,14 @@ _KINDS = (
 )
 
 MOST_FOLDERS = 200
-"""In one another; Python makes and deletes them by recursion."""
+"""Most folders inside one another; Python makes and deletes them by recursion."""
 
 Stamp = tuple[int, int, int]
 """Device, inode and size of a file; a change shows that the file was replaced or cut."""
 
 
 def _is_link(found: os.stat_result) -> bool:
-    """Tell whether a path leads elsewhere: a symbolic link, or a junction on Windows."""
+    """Return whether a path leads elsewhere: a symbolic link, or a junction on Windows."""
     junction = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
     return stat.S_ISLNK(found.st_mode) or (
         junction is not None and getattr(found, "st_reparse_tag", 0) == junction
@@ -368,7 +368,7 @@ class GrowingFile:
 
 
 def make_write_error(path: Path, error: OSError) -> StoreError:
-    """Make the error for a path that could not be written; it says how to go on."""
+    """Make the error for a path that could not be written, with the repair."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
             f"no room on disk for {path}; everything committed so far is safe: free some room and "

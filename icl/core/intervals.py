@@ -1,4 +1,4 @@
-"""Intervals and p values of a mean, or of any score of summed rows, that hold at small n.
+"""Intervals and p values, valid at small n, of a mean or of any score of summed rows.
 
 A score of sums is spread out to one number a row, the jackknife's pseudo-values (Tukey 1958; Miller
 1974, https://doi.org/10.1093/biomet/61.1.1), whose mean and variance are those of the score. What
@@ -39,9 +39,9 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 GROUPS = 1000
-"""Pseudo-values at most: of more rows, as many groups of rows are left out one at a time."""
+"""Most pseudo-values; if there are more rows, groups of rows are left out one at a time."""
 LEAST_DF = 2.0
-"""Degrees of freedom at least, however heavy the tails of a few rows look."""
+"""Least degrees of freedom, however heavy the tails of a few rows look."""
 STEPS = 60
 """Bisections of an end: more do not change a double from -1 to 1."""
 _TINY = 1e-12
@@ -63,7 +63,7 @@ class DifferenceEnds(NamedTuple):
 
 
 def make_pseudo_values(value: Callable[[Floats], float | None], rows: Floats) -> Floats | None:
-    """Spread a score of summed rows out to one number a row, with the score as their mean.
+    """Compute a jackknife pseudo-value of a score for each row; their mean is the score.
 
     Of a mean these are the rows' own values. Of more than :data:`GROUPS` rows they are one a group
     of rows, drawn at random and always the same. The bias that the jackknife finds is taken off.
@@ -116,13 +116,13 @@ def bound_ratio(value: float, pseudo: Floats, level: float) -> IntervalEnds:
 
 
 def bound_mean(value: float, pseudo: Floats, level: float) -> IntervalEnds:
-    """Compute Student's interval of a score without ends."""
+    """Compute Student's interval of an unbounded score."""
     reach = _quantile(_degrees(pseudo), level) * _error(pseudo)
     return IntervalEnds(value - reach, value + reach)
 
 
 def measure_mean_difference(pseudo: Floats, level: float) -> DifferenceEnds:
-    """Compute Student's interval and p of a difference of scores without ends; not all alike."""
+    """Compute Student's interval and p of a difference of unbounded scores that is not constant."""
     value, error, df = float(pseudo.mean()), _error(pseudo), _degrees(pseudo)
     reach = _quantile(df, level) * error
     return DifferenceEnds(value - reach, value + reach, find_tail(value / error, df))
@@ -200,7 +200,7 @@ def find_tail(t: float, df: float) -> float:
 
 
 def is_constant(values: Floats) -> bool:
-    """Return whether numbers are all alike but for rounding."""
+    """Return whether numbers are equal up to rounding."""
     return bool(np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())))
 
 

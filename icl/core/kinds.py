@@ -31,13 +31,13 @@ class Kind:
     """
 
     name: str
-    """What a template's front matter writes under ``task:``."""
+    """Name under ``task:`` in the front matter of a template."""
     labels: Labels | None = None
-    """Whether an answer is one of the labels that all rows share (``shared``), one of the choices
-    that its row brings along (``row``), or free text (None)."""
+    """Source of the labels: a table that all rows share (``shared``), the choices of each row
+    (``row``), or None for free text."""
     gold: Literal["text", "items", "set"] = "text"
-    """Whether the answer field of a row holds text, or the fields and items that are compared as
-    JSON (these need a ``label_field``), or a set of the labels, all of which are right."""
+    """Form of the answer field of a row: a text; fields and items that are compared as JSON (these
+    need a ``label_field``); or a set of labels, all of which are right."""
     methods: tuple[Method, ...] = ("generate",)
     """Ways of answering, the default first; see :class:`icl.tasks.Task`."""
     parser: str = "first_line"

@@ -16,7 +16,7 @@ __all__ = [
 
 
 NONE = "–"
-"""What tables print if there is no value."""
+"""Text in tables if there is no value."""
 
 
 class IntervalEstimate(Protocol):

@@ -1,4 +1,4 @@
-"""Options of plug-ins held against the types of their fields, and these types in plain words."""
+"""A check of plug-in options against the types of their fields, with error text in plain words."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _WORDS: Mapping[Any, tuple[str, str]] = {
     types.NoneType: ("null", "nulls"),
     Any: ("anything", "anything"),
 }
-"""Type -> one of it, and several."""
+"""Type -> its name in the singular and in the plural."""
 
 
 def explain_misfit_option(made: type, options: Mapping[str, Any]) -> str | None:
-    """Say which of the options of a dataclass is of another type than its field; None if all fit.
+    """Return the error for the first option of another type than its field; None if all fit.
 
     >>> from icl.metrics.chrf import ChrF
     >>> explain_misfit_option(ChrF, {"beta": "x"})
@@ -92,7 +92,7 @@ def _hint_of(made: type, name: str) -> Any:
 
 
 def _is_plain(hint: Any) -> bool:
-    """Return whether a type is made of those that YAML has."""
+    """Return whether a type consists of types that YAML has."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is None:
         return hint in _WORDS or hint is ...
@@ -100,7 +100,7 @@ def _is_plain(hint: Any) -> bool:
 
 
 def describe_type(hint: Any, several: bool = False) -> str:
-    """Say a type in the words of an experiment file.
+    """Describe a type in the words of an experiment file.
 
     >>> from collections.abc import Mapping
     >>> describe_type(Mapping[str, float] | None)

@@ -1,4 +1,4 @@
-"""Numbers inside a text, with separators of thousands, as exact decimals."""
+"""Numbers in a text, with separators of thousands, as exact decimals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["find_numbers", "plain_number"]
 
 
 _APART = "'’\u00a0\u202f\u2009٬"
-"""Part thousands in every language: apostrophes, spaces that do not break, the Arabic mark."""
+"""Separators of thousands in every language: apostrophes, no-break spaces, the Arabic mark."""
 _MINUS = "-\u2212\u2012\u2013"
-"""Hyphen, minus, figure dash, en dash."""
+"""Signs for minus: hyphen, minus, figure dash, en dash."""
 
 
 @cache

@@ -23,7 +23,7 @@ __all__ = ["KINDS", "construct", "did_you_mean", "isolated", "lookup", "names", 
 
 
 KINDS = ("calibrator", "engine", "format", "metric", "parser", "selector", "task")
-"""What can be registered; a package announces one in the entry point group ``icl.<kind>``."""
+"""Kinds of plug-ins; a package announces one in the entry point group ``icl.<kind>``."""
 
 _registered: dict[tuple[str, str], Any] = {}
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
 @contextmanager
 def isolated(empty: bool = False) -> Iterator[None]:
-    """Undo at the end every registration made inside the block; meant for tests of plug-ins.
+    """Undo, at the end of the block, every registration made inside it; for tests of plug-ins.
 
     Args:
         empty: start with the entry points alone, without earlier registrations.

@@ -1,4 +1,4 @@
-"""Tables and styled text for a terminal, in which nothing of a text is markup or a control."""
+"""A console of rich that reads no markup in texts and shows control characters as marks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SafeConsole", "make_text"]
 
 
 def make_text(text: str, style: str = "") -> Text:
-    """Return a text for a console, in which nothing is markup and every control is drawn.
+    """Return a text for a console, without markup and with every control character as a mark.
 
     rich leaves out some controls without a word, so they are drawn before it sees them.
     """
@@ -23,18 +23,18 @@ def make_text(text: str, style: str = "") -> Text:
 
 
 class SafeConsole(Console):
-    """A console of rich that reads no markup and lets no control character of a text through."""
+    """A console of rich that reads no markup and shows every control character as a mark."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return the text as rich lays it out, drawn before its width is measured."""
+        """Return the text as rich lays it out; marks are inserted before its width is measured."""
         return super().render_str(clean(text), **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Yield the parts of what is printed; what did not come as a plain text is drawn here."""
+        """Yield the parts to print; insert marks into those that did not come as plain text."""
         for part in super().render(renderable, options):
             yield part if part.control else part._replace(text=clean(part.text))

@@ -1,4 +1,4 @@
-"""The one way to a terminal: text and errors, with what nobody sees drawn as marks.
+"""All printing to a terminal: text and errors, with invisible characters shown as marks.
 
 Nothing else in the package prints, but the tables of :mod:`icl.core.safe_console`; a test looks for
 it. What a text holds never becomes a colour or a movement of the cursor.
@@ -25,7 +25,7 @@ def echo(
     file: IO[str] | None = None,
     drawn: bool = False,
 ) -> None:
-    """Print text to the terminal, or to a stream, with every control character drawn as a mark.
+    """Print text to the terminal, or to a stream, with every control character as a mark.
 
     Args:
         text: what is printed; tabs and line ends stay.
@@ -40,12 +40,12 @@ def echo(
 
 
 def echo_data(text: str) -> None:
-    """Print what another program reads: as it is into a file or a pipe, drawn on a terminal."""
+    """Print data for other programs: unchanged into a file or pipe, with marks on a terminal."""
     echo(text, nl=False, drawn=not sys.stdout.isatty())
 
 
 def print_traceback(error: BaseException) -> None:
-    """Print where an error of our own happened, as Python does, with its text drawn."""
+    """Print the traceback of a bug as Python does, with control characters as marks."""
     echo("".join(traceback.format_exception(error)), err=True, nl=False)
 
 
@@ -55,7 +55,7 @@ class _DrawnLine(logging.Formatter):
 
 
 def draw_what_is_logged() -> None:
-    """Have Python's own lines to the terminal drawn too: its last log handler, and warnings."""
+    """Insert marks into Python's own lines on the terminal, too: last log handler and warnings."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_DrawnLine())
     before: Callable[..., str] = warnings.formatwarning

@@ -1,4 +1,4 @@
-"""Text of strangers made fit to be shown: what nobody sees, or what moves a terminal, is drawn.
+"""Texts of strangers made safe to show: invisible characters and terminal controls become marks.
 
 Rows, labels, ids, names and errors may hold control characters, with which a text can recolour,
 overwrite or reorder what stands beside it, and characters of no width, by which two texts that
@@ -25,13 +25,13 @@ _CLASSES = (
     "\ud800-\udfff"  # halves of a character, which no terminal takes
 )
 _JOINED = "\u0530-\u1fff\u2600-\u2fff\ua000-\ud7ff\ufb1d-\ufefc\ufe0f\U00010a00-\U0001faff"
-"""Behind letters of these scripts, and behind emoji, a joiner has a work to do: a mark there would
-break the shapes of Persian or Hindi. Behind others it only makes two texts differ."""
+"""Scripts (and emoji) after which a joiner is needed: a mark there would break the shapes of
+Persian or Hindi. After other characters a joiner only makes two texts differ."""
 _DRAWN = re.compile(f"[{_CLASSES}]|(?<![{_JOINED}])[\u200c\u200d]")
 
 
 def clean(text: str) -> str:
-    r"""Return the text with every control or hidden character drawn as a mark.
+    r"""Return the text with every control or invisible character replaced by a mark.
 
     Tabs and line feeds stay. C0 controls become their pictures, all others their number.
 
@@ -44,7 +44,7 @@ def clean(text: str) -> str:
 
 
 def is_clean(text: str) -> bool:
-    """Tell whether a text holds nothing that :func:`clean` would draw."""
+    """Return whether :func:`clean` would leave a text unchanged."""
     return _DRAWN.search(text) is None
 
 

@@ -85,7 +85,7 @@ class ScoreName:
 
     @property
     def plain(self) -> ScoreName:
-        """The same name without a calibrator."""
+        """Return the same name without a calibrator."""
         return replace(self, calibrator="")
 
     def calibrated(self, calibrator: str) -> ScoreName:

@@ -1,4 +1,4 @@
-"""Splitting of text in any script into words and sentences, by rules without a model.
+"""The splitting of text in any script into words and sentences, by rules without a model.
 
 Text in scripts without spaces between words (those for which sacreBLEU has its ``char`` tokenizer)
 is split into characters with their marks, as is usual for ROUGE in Chinese and Thai.

@@ -47,9 +47,9 @@ __all__ = [
 Rows = npt.NDArray[np.float64]
 
 Scale = Literal["percent", "ratio", "real"]
-"""Where values can lie: from 0 to 100, above 0 without end, or anywhere."""
+"""Range of a metric's values: from 0 to 100, above 0 without an upper end, or unbounded."""
 MIN_ROWS = 10
-"""With fewer rows no interval but a proportion's covers what it says."""
+"""Fewest rows for an interval that covers as often as it says, except for a proportion."""
 
 
 def _lacks_nothing(rows: Rows) -> str:
@@ -69,20 +69,20 @@ class Stats:
     proportion: bool = False
     """The rows are [hit, 1] with hit 0 or 1: the interval is Wilson's."""
     scale: Scale = "real"
-    """Where values can lie, which shapes the interval."""
+    """Range of the values, which shapes the interval."""
     min_rows: int = MIN_ROWS
-    """Rows without which there is no interval, except of a proportion."""
+    """Fewest rows for an interval, except for a proportion."""
     lack: Callable[[Rows], str] = _lacks_nothing
-    """What these rows lack for an interval, as ``needs about 300 rows``; empty where nothing."""
+    """Returns why these rows give no interval, as ``needs about 300 rows``; empty if they do."""
 
 
 class Interval(NamedTuple):
-    """Ends of an interval, and how it was made or why there is none."""
+    """Ends of an interval, with its method or the reason why there is none."""
 
     low: float | None
     high: float | None
     made: str
-    """``wilson``, ``jackknife-t`` …, or ``none (needs 10 rows)``."""
+    """Method: ``wilson``, ``jackknife-t`` …, or ``none (needs 10 rows)``."""
 
 
 class Metric(Protocol):
@@ -200,7 +200,7 @@ def interval(stats: Stats, level: float = 0.95) -> Interval:
 
 
 def tell_lack(stats: Stats) -> str:
-    """Say what the rows of a metric, other than a proportion, lack for an interval.
+    """Return why a metric's rows, if they are no proportion, give no interval; empty if they do.
 
     >>> tell_lack(mean([0.5], "f1")), tell_lack(mean([0.5] * 10, "f1"))
     ('needs 10 rows', '')

@@ -1,4 +1,4 @@
-"""Reading of JSON from untrusted files into types: strict, bounded, with errors of one line."""
+"""Strict, bounded reading of JSON from untrusted files into types, with errors of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The YAML of experiment files: no aliases, no doubled keys, no dates that are objects, bounded."""
+"""The YAML of experiment files: bounded, without aliases, repeated keys and date objects."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["DEEPEST", "PlainLoader", "StrictLoader", "find_line", "find_odd_valu
 
 
 DEEPEST = 100
-"""Values within one another; Python's own limit, which ends in a RecursionError, is far above."""
+"""Deepest nesting of values; Python's own limit, which ends in a RecursionError, is far above."""
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML whose values stand in one another to a bounded depth."""
+    """A YAML loader that refuses values nested too deeply."""
 
     _depth = 0
 
@@ -36,7 +36,7 @@ class PlainLoader(yaml.SafeLoader):
 
 
 class StrictLoader(PlainLoader):
-    """YAML without aliases (a bomb is written with them) and without doubled keys."""
+    """A YAML loader that refuses repeated keys, and aliases, by which a small text can explode."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node; refuse an alias."""
@@ -66,7 +66,7 @@ StrictLoader.yaml_implicit_resolvers = {
 
 
 def load_yaml(text: str, loader: type[PlainLoader] = StrictLoader) -> Any:
-    """Read YAML text, whoever wrote it, and raise nothing but YAML's own error.
+    """Parse YAML text from any source; raise no error but YAML's own.
 
     >>> load_yaml("a: [1, 2]")
     {'a': [1, 2]}
@@ -83,7 +83,7 @@ def load_yaml(text: str, loader: type[PlainLoader] = StrictLoader) -> Any:
 
 
 def find_odd_value(value: Any, place: str = "") -> str | None:
-    """Say where in parsed YAML something stands that JSON has no form for; None where nothing does.
+    """Describe the first value in parsed YAML that JSON cannot represent; None if there is none.
 
     Infinity and not-a-number are such, and keys of several types in one mapping.
 

@@ -60,27 +60,27 @@ Ranking: TypeAlias = Literal["echo", "first_token", "generate"]
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
 
 Role: TypeAlias = Literal["test", "content_free", "domain", "pool"]
-"""What a row is for: a test row to be scored, or one of three kinds of probe for a calibrator."""
+"""Purpose of a row: a test row to be scored, or one of three kinds of probe for a calibrator."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 Finish: TypeAlias = Literal["stop", "end", "length", "cancelled", "reasoning", "filter", "refusal"]
-"""How a generation ended: at a stop string, an end of text or turn, ``max_tokens``, by the user,
-in a block of reasoning that never ended, so that there is no answer, by a server's content filter,
-or with a refusal to answer."""
+"""End of a generation: at a stop string, an end of text or turn, ``max_tokens``, by the user, in a
+block of reasoning that never ended, so that there is no answer, by a server's content filter, or
+with a refusal to answer."""
 FINISHES: tuple[Finish, ...] = get_args(Finish)
 
 ScoreKind: TypeAlias = Literal["model", "baseline", "count"]
-"""What a score describes: a model's answers, a baseline's answers, or a counted fact."""
+"""Subject of a score: a model's answers, a baseline's answers, or a counted fact."""
 
 Baseline: TypeAlias = Literal["chance", "copy", "lead3", "majority", "vote"]
 """Answers obtained without a model."""
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 Better: TypeAlias = Literal["higher", "lower", "none"]
-"""Which direction of a metric is better."""
+"""Better direction of a metric."""
 
 Needs: TypeAlias = Literal["verdicts", "program"]
-"""What a metric needs besides answers and targets: a judge's verdicts, or an external program."""
+"""Needs of a metric besides answers and targets: a judge's verdicts, or an external program."""
 
 _T = TypeVar("_T")
 
@@ -339,9 +339,9 @@ class UnscoredRow:
     """A row that a model could not be made to answer, such as one that its server refuses."""
 
     record: Record
-    """What was asked; it holds no answer."""
+    """The request; it holds no answer."""
     error: str
-    """Why there is none, in one line."""
+    """The reason why there is no answer, in one line."""
 
     @property
     def id(self) -> str:
@@ -384,8 +384,9 @@ class Score:
     signature: str
     kind: ScoreKind = "model"
     tied: int = 0
-    """Of a baseline whose answers tie, so that the value is the mean over them: how many labels of
-    the pool tied, or for ``vote`` in how many rows the shots' labels did; else 0."""
+    """For a baseline whose answers tie, so that the value is the mean over them: the number of
+    labels of the pool that tied, or for ``vote`` the number of rows in which the shots' labels did;
+    else 0."""
 
     @property
     def settings(self) -> str:

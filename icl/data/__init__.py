@@ -1,4 +1,4 @@
-"""Reading of data sets as examples: a reader per format, samples, and pools without test rows."""
+"""Readers of data sets as examples, one per format; samples, and pools without test rows."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _TAKEN_BY = {
     "config": ("hf",),
     "revision": ("hf",),
 }
-"""Keys that only some of the built-in formats know."""
+"""Keys that only some of the built-in formats accept."""
 _TABLES = ("json", "jsonl", "csv", "tsv", "conll", "parquet", "hf", "massive")
 """Formats that go through :func:`icl.data.rows.read_examples`, which knows ``where``."""
 _BUILT_IN = (*_TABLES, "lines", "flores", "ntrex")

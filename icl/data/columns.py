@@ -1,4 +1,4 @@
-"""A table read whole, as columns by their names, before anybody says what they mean."""
+"""A whole table as named columns, before any column has a role."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["MOST_ROWS", "SUFFIXES", "ColumnTable", "read_columns"]
 
 
 MOST_ROWS = 5_000
-"""Rows that are looked at and copied; of a larger table this many are drawn."""
+"""Most rows that are examined and copied; a larger table is sampled."""
 SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -33,25 +33,25 @@ SUFFIXES = {
     ".json": "json",
     ".parquet": "parquet",
 }
-"""End of a file's name -> the format that reads it."""
+"""Suffix of a file's name -> the format that reads it."""
 _LOOKED_AT = 8192
-"""Bytes at the start of a file by which a text is told from what is none."""
+"""Bytes at the start of a file that show whether it is text."""
 _HEADER_WORDS, _HEADER_CHARS = 5, 60
-"""From so many words or characters on, a cell of the first line is a text and no name."""
+"""Fewest words or characters of a cell in the first line that is a text and no column name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnTable:
-    """The rows of a table, in the order of its file, each with all of its columns."""
+    """The rows of a table in file order, each with all of its columns."""
 
     path: Path
     rows: list[Example]
     names: tuple[str, ...]
-    """All columns in the order in which they are met, without those for the id and the split."""
+    """All columns in the order of their first cell, without those for the id and the split."""
     total: int
-    """Rows of the file; more than there are here where it is larger than :data:`MOST_ROWS`."""
+    """Rows of the file; above the number of rows here if it is larger than :data:`MOST_ROWS`."""
     notes: tuple[str, ...] = ()
-    """What the reader guessed of the file, a line each."""
+    """Guesses of the reader about the file, one line each."""
 
     def values(self, name: str) -> list[JSON]:
         """List the values of a column; None where a row lacks it."""
@@ -59,7 +59,7 @@ class ColumnTable:
 
 
 def read_columns(path: Path, headed: str | None = None, only: Sequence[str] = ()) -> ColumnTable:
-    """Read a table whose format the end of its name tells.
+    """Read a table in the format that its file name ends in.
 
     Args:
         path: a file ending in one of :data:`SUFFIXES`, gzipped or not.
@@ -147,7 +147,7 @@ def _find_list(path: Path) -> str | None:
 
 
 def _check_header(path: Path, form: str, headed: str | None) -> None:
-    """Refuse a first line that reads like a row.
+    """Refuse a first line that looks like a row of data.
 
     It does where a cell is a sentence, a number above numbers, or a value that stands again in its
     column.
@@ -182,7 +182,7 @@ def _is_number(text: str) -> bool:
 
 
 def _draw(spec: DataSpec) -> tuple[list[Example], int]:
-    """Return the rows in the order of the file, at most :data:`MOST_ROWS`, and how many it has."""
+    """Return at most :data:`MOST_ROWS` rows in file order, and the number of all rows."""
     total = 0
 
     def placed() -> Iterator[tuple[bytes, int, Example]]:

@@ -83,11 +83,11 @@ def _rows(path: Path, spec: DataSpec) -> Iterator[Row]:
 
 
 Namer = Callable[[Any, str], Any]
-"""Class labels of a value and the row's place -> the same with their names."""
+"""Function from a value with class labels and the row's place to the same with label names."""
 
 
 def _label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, Namer]:
-    """Map columns to what names their class labels, as the library datasets notes it in files."""
+    """Map columns to their class-label names, as the library datasets notes them in files."""
     try:
         about = json.loads((metadata or {}).get(b"huggingface", b"{}"))
     except ValueError:

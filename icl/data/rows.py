@@ -1,4 +1,4 @@
-"""Conversion of table rows to examples: split, ids, fields, gold; one row in memory at a time."""
+"""The conversion of table rows to examples (split, ids, fields, gold), one row at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Digests", "Row", "RowTable", "read_column", "read_examples", "find_w
 
 _SPLITS = ("split", "partition")
 _INDEX = ("Unnamed: 0", "__index_level_0__")
-"""What pandas calls the number of a row that it wrote without a name."""
+"""Column name under which pandas stores row numbers without a name."""
 ROW = "row"
 """``id: row`` takes row numbers; in expressions, the whole row. A column of this name wins."""
 BATCH_ROWS = 256
@@ -256,7 +256,7 @@ def find_kept(spec: DataSpec, rows: Sequence[tuple[str, Mapping[str, JSON]]]) ->
 
 
 def tell_left_out(spec: DataSpec, place: str, left_out: int, total: int) -> None:
-    """Tell how many rows ``where`` left out.
+    """Note how many rows ``where`` left out.
 
     Raises:
         DataError: none is left.
@@ -268,7 +268,7 @@ def tell_left_out(spec: DataSpec, place: str, left_out: int, total: int) -> None
 
 
 def _tell_doubled(pair: tuple[int, int], chosen: Iterator[Chosen]) -> None:
-    """Read the ids of two rows again, since only their hashes were kept; tell where they stand."""
+    """Raise an error for an id that two rows share; read both again, as only hashes are stored."""
     (first, before), (second, where) = (
         (identity, place) for n, (identity, place, _) in enumerate(chosen) if n in pair
     )

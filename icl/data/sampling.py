@@ -29,7 +29,7 @@ class RowHashes:
         self.contents.add(example.content)
 
     def has(self, example: Example, same_source: bool) -> bool:
-        """Tell whether a pool row is a test row, by content or, from the same source, by id."""
+        """Return whether a pool row is a test row, by content or, from the same source, by id."""
         return (same_source and example.id in self.ids) or example.content in self.contents
 
     def __len__(self) -> int:

@@ -35,7 +35,7 @@ _PLACEHOLDERS = ("locale", "source", "target", "split", "lang")
 _EXPRESSION = re.compile(r"\s*\{\{.*\}\}\s*", re.DOTALL)
 
 Quoting = Literal["minimal", "none"]
-"""Whether a cell of a table may stand in double quotes, by the words of Python's ``csv``."""
+"""Quoting of cells with double quotes, in the words of Python's ``csv``."""
 
 
 def is_expression(text: str | None) -> bool:
@@ -48,9 +48,7 @@ def is_expression(text: str | None) -> bool:
 
 
 class Expressions(Protocol):
-    """What evaluates the expressions of a spec; :class:`icl.prompts.row_expressions.RowExpressions`
-    does in a bounded process.
-    """
+    """Interface of an evaluator of a spec's expressions."""
 
     def find_columns(self, expressions: Sequence[str]) -> list[frozenset[str]]:
         """Return the columns that each expression reads; ``row`` among them means all."""
@@ -94,7 +92,7 @@ class DataSpec:
     """Column, or field of ``fields``, with the right answer, or an expression; a list holds
     several. In a list of chat turns the last one of the assistant is the answer."""
     where: str | None = None
-    """Which rows there are: an expression, or a column of true and false; all by default."""
+    """Rows to use: an expression, or a column of true and false; all by default."""
     id: str | None = None
     """Column of the ids; default ``id`` where there is one, else the row number from 0. ``row``
     takes the row number, unless a column is called so."""
@@ -103,12 +101,12 @@ class DataSpec:
     encoding: str = "utf-8"
     """A byte order mark, and UTF-16 without one, are found whatever this says."""
     delimiter: str | None = None
-    """Of ``csv`` and ``tsv``: what stands between cells; None: guessed by the first line."""
+    """For ``csv`` and ``tsv``: separator of the cells; None: guessed from the first line."""
     quoting: Quoting | None = None
-    """Of ``csv`` and ``tsv``: ``minimal`` reads quotes around a cell, ``none`` as text of it;
+    """For ``csv`` and ``tsv``: ``minimal`` reads quotes around a cell, ``none`` as text of it;
     None: ``minimal`` for ``csv``, guessed for ``tsv``."""
     at: str | None = None
-    """Of ``json``: the dotted path to the list of rows; None: the file is the list."""
+    """For ``json``: the dotted path to the list of rows; None: the file is the list."""
     columns: tuple[str, ...] = ()
     """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
     config: str | None = None
@@ -116,12 +114,12 @@ class DataSpec:
     revision: str | None = None
     """For ``hf``: commit, tag or branch on the hub."""
     expressions: Expressions | None = field(default=None, compare=False, repr=False)
-    """What evaluates expressions; an experiment file brings it along."""
+    """Evaluator of the expressions; an experiment file sets it."""
     tell: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
-    """Called with a line for whatever was guessed or left out; None: nobody is told."""
+    """Called with a line for each guess and for rows left out; None: the lines are dropped."""
 
     def note(self, text: str) -> None:
-        """Tell whoever reads the data what was guessed or left out."""
+        """Report a guess, or rows left out, to the spec's ``tell``."""
         if self.tell is not None:
             self.tell(text)
 
@@ -219,7 +217,7 @@ def find_file(path: Path) -> Path:
 
 
 def _beside(folder: Path, name: str) -> str:
-    """Write ``. Did you mean …? In FOLDER there are: …``, with names similar to ``name`` first."""
+    """Write an error's end, ``. Did you mean …? In FOLDER there are: …``, similar names first."""
     names = sorted(entry.name for entry in folder.iterdir())
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     guess = f". Did you mean {close[0]!r}?" if close else "."
@@ -278,11 +276,11 @@ _MARKS = {
 }
 """Byte order mark -> Python's name of the encoding that takes it off; longer ones come first."""
 _LOOKED_AT = 4096
-"""Bytes at the start of a file by which UTF-16 without a byte order mark is told."""
+"""Bytes at the start of a file that show UTF-16 without a byte order mark."""
 
 
 def find_encoding(path: Path, encoding: str = "utf-8") -> str:
-    """Return the encoding to read a text file by, as Python calls it.
+    """Return the encoding of a text file by its name in Python.
 
     A byte order mark decides; without one, a file that is to be UTF-8 is UTF-16 where every other
     byte of its beginning is zero, as it is in no text of UTF-8.
@@ -306,7 +304,7 @@ def find_encoding(path: Path, encoding: str = "utf-8") -> str:
 
 
 def note_encoding(path: Path, spec: DataSpec) -> None:
-    """Tell that a file is read by another encoding than its spec says."""
+    """Report that a file is read in another encoding than its spec says."""
     found = find_encoding(path, spec.encoding)
     if found.startswith(("utf-16", "utf-32")) and not spec.encoding.lower().startswith(found[:6]):
         spec.note(f"{path}: read as {found[:6].upper()}, as its first bytes say")

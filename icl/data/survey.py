@@ -33,8 +33,8 @@ class Survey:
     of: str = ""
     """The locale, language or split whose rows were counted: the first one."""
     note: str = ""
-    """Why there are no rows (on the hub, too large to count, or what is wrong), or what was guessed
-    of the file."""
+    """Reason why there are no rows (on the hub, too large to count, or an error), or a guess about
+    the file."""
 
     def text(self) -> str:
         """Describe the survey in one line.

@@ -23,7 +23,8 @@ PROMPTS = (
 )
 CHOICES = (" alarm set", " play music", " 音楽 ✓")
 ALONE = ("金曜日", "alarm set", "volume set", "volume set ")
-"""Each the only choice of its row; a token of some joins the white space before them."""
+"""Choices that are ranked alone, each in its own row; some tokens join the white space before
+them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def check_engine(
     ranks: bool = True,
     greedy: bool = True,
 ) -> None:
-    """Check everything that :class:`icl.engines.protocol.Engine` promises.
+    """Check every promise of :class:`icl.engines.protocol.Engine`.
 
     Args:
         engine: the engine to check; it gets some fifty short prompts.
@@ -316,4 +317,4 @@ CHECKS: dict[str, Callable[[ContractCase], Iterator[str]]] = {
     "rows of the same prompt": _apart,
     "empty choices": _choices,
 }
-"""Promise -> its check, which yields a line for whatever breaks it."""
+"""Promise -> its check, which yields a line for each violation."""

@@ -1,4 +1,4 @@
-"""Answers of a server and their costs, saved request by request until their batch is committed.
+"""The answers of a server and their costs, saved one by one until their batch is committed.
 
 The condition folder of a server engine holds two more files::
 
@@ -195,7 +195,7 @@ class Ledger:
 
 @runtime_checkable
 class RemoteEngine(Protocol):
-    """What an engine with a server has in addition to :class:`icl.engines.protocol.Engine`."""
+    """The methods of an engine with a server, besides :class:`icl.engines.protocol.Engine`."""
 
     concurrency: int
     """Requests in flight at a time."""

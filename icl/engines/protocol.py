@@ -1,4 +1,4 @@
-"""The protocol of an engine, and protocols of what only some engines can do."""
+"""The protocol of an engine, and protocols of abilities that only some engines have."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ class Constrains(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RowFailure:
-    """Why one prompt has no answer, while others have."""
+    """The reason why one prompt has no answer, while others have."""
 
     message: str
-    """One line with the repair, where there is one."""
+    """One line, with the repair if there is one."""
 
 
 @runtime_checkable
@@ -167,7 +167,7 @@ class InProcessEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TokenWork:
-    """Tokens that go through a model, and the seconds that it takes, by what they are for.
+    """Tokens that go through a model and their seconds, by purpose.
 
     >>> TokenWork(prefill_tokens=90, prefill_s=1.5) - TokenWork(prefill_tokens=30, prefill_s=0.5)
     TokenWork(prefill_tokens=60, decode_tokens=0, prefill_s=1.0, decode_s=0.0)

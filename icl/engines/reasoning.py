@@ -1,4 +1,4 @@
-"""Reasoning models: the block of reasoning before the answer, separated from it and limited."""
+"""The block of reasoning before a reasoning model's answer, separated from it and limited."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def find_delimiters(given: object, written: str, where: str) -> Delimiters | Non
 
 @dataclass(frozen=True)
 class ReasoningReader:
-    """How the reasoning of one request is read and limited."""
+    """The rules by which the reasoning of one request is read and limited."""
 
     delimiters: Delimiters
     decode: Callable[[Sequence[int]], str]
     """Token ids -> text, special tokens spelled out."""
     begun: bool | None
-    """Whether the prompt itself opens the block; None where nobody can tell: then a text that
-    closes a block without opening one was in it from the start."""
+    """Whether the prompt itself opens the block; None if unknown: then a text that closes a block
+    without opening one was in it from the start."""
     budget: int | None
     """Tokens of reasoning after which the block is closed; None: no limit."""
     closing: tuple[int, ...]
@@ -134,7 +134,7 @@ class ThinkingStream:
         self._answer: TextStream | None = None
         self._forced: list[int] = []
         self._waiting: list[int] = []
-        """Tokens of which it is not known yet whether they open a block."""
+        """Tokens that may or may not turn out to open a block."""
         self.reasoning: str | None = None
         """The text of the block; None while there is none."""
 
@@ -145,12 +145,12 @@ class ThinkingStream:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop string was found in the answer."""
+        """Return whether a stop string was found in the answer."""
         return self._answer is not None and self._answer.stopped
 
     @property
     def inside(self) -> bool:
-        """Whether a block of reasoning is open, so that the next token belongs to it."""
+        """Return whether a block of reasoning is open, so that the next token belongs to it."""
         return self._inside
 
     def choose(self, token: int) -> int:

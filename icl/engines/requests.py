@@ -1,4 +1,4 @@
-"""Grouping of the pairs to score by prompt, and checks of sampling settings."""
+"""The grouping of pairs to score by prompt, and checks of sampling settings."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class UncountedEngine(TableEngine):
 
 @lru_cache(maxsize=4)
 def _split(text: str) -> tuple[Token, ...]:
-    """Split a text into its words; every choice of a prompt asks for those of the same text."""
+    """Split a text into its words; cached, since every choice of a prompt needs the same text."""
     return tuple(
         Token(_find_id(found.group()), found.group(), *found.span())
         for found in _TOKEN.finditer(text)

@@ -1,4 +1,4 @@
-"""Tokens -> text as they come: only whole characters, and no part of a stop string."""
+"""A conversion of streamed tokens to text: whole characters only, no part of a stop string."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class TextStream:
         self.stopped = False
         """Whether a stop string was found."""
         self.rest = ""
-        """The text after the stop string in the token that completed it."""
+        """Text after the stop string in the token that completed it."""
         self._trim = begun is not None
         self._give(begun or "")
 
     @property
     def reasoning(self) -> None:
-        """None: this stream holds only an answer."""
+        """Return None: this stream holds only an answer."""
         return None
 
     @property
@@ -62,7 +62,7 @@ class TextStream:
         return self.text + self._held
 
     def choose(self, token: int) -> int:
-        """Return the next token, given the one that the model chose: here the same."""
+        """Return the next token: here always the one that the model chose."""
         return token
 
     def finish(self, reason: Finish) -> Finish:

@@ -266,7 +266,7 @@ class HFEngine(ModelEntry):
 
     @property
     def meter(self) -> ForwardMeter:
-        """Counts and times what is forwarded for answers, over loading and closing."""
+        """Return the count of tokens and seconds for answers, over loading and closing."""
         from icl.engines.hf.causal.forward_meter import ForwardMeter
 
         with self._lock:

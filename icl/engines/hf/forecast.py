@@ -1,4 +1,4 @@
-"""How many tokens batches would send through a model, counted from their tokens alone."""
+"""The number of tokens that batches would send through a model, counted without running it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 ScoringWay: TypeAlias = Literal["tree", "expanded", "whole"]
-"""How a model ranks: batches as a tree of tokens, each prompt by itself with its choices behind
+"""Way in which a model ranks: a batch as a tree of tokens, each prompt alone with its choices after
 its cache, or every text whole."""
 
 
@@ -79,7 +79,7 @@ def count_prompts(prompts: Sequence[Ids], most: int, way: ScoringWay) -> int:
 
 
 def describe_processor(device: torch.device) -> dict[str, JSON]:
-    """Return what of the machine changes the speed: the processor's name, and threads on a CPU."""
+    """Return the properties of the machine that change the speed: processor, and CPU threads."""
     if device.type == "cuda":
         return {"device": "cuda", "processor": torch.cuda.get_device_name(device)}
     return {
@@ -91,7 +91,7 @@ def describe_processor(device: torch.device) -> dict[str, JSON]:
 
 @cache
 def _processor_name() -> str:
-    """Return the processor's name, where the system tells it, or else its architecture."""
+    """Return the processor's name from the system, or else its architecture."""
     listed = Path("/proc/cpuinfo")
     if listed.is_file():
         for line in listed.read_text("utf-8", "replace").splitlines():

@@ -105,7 +105,7 @@ class ModelEntry:
 
     @property
     def wording(self) -> Wording:
-        """How texts are changed for this model: prefix and line breaks."""
+        """Return how texts are changed for this model: prefix and line breaks."""
         return Wording(self.prefix, self.newline)
 
     @property

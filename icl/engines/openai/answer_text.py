@@ -1,4 +1,4 @@
-"""The text of a server's answer: its reasoning apart, up to the first stop string, as it comes.
+"""The text of a server's answer, streamed or whole: reasoning apart, cut at the first stop string.
 
 Servers split reasoning off themselves and send it in a field of its own, or leave it in the text,
 with the text that opens it or, where the prompt opened it, without.
@@ -20,7 +20,7 @@ __all__ = ["AnswerReader", "read_choice"]
 
 
 FILTERED = ("content_filter", "safety")
-"""Reasons of servers for an answer that a filter withheld or cut."""
+"""Names that servers give to an answer that a filter withheld or cut."""
 
 
 def read_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def read_choice(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class AnswerReader:
-    """One answer, whole or as it comes: ``reasoning``, and the ``text`` up to a stop string.
+    """A reader of one answer, streamed or whole: ``reasoning``, and ``text`` up to a stop string.
 
     >>> reader = AnswerReader(["."], [Delimiters("<think>", "</think>")])
     >>> reader.push("<think>A. Or B.</think> B. And"); reader.close()
@@ -84,12 +84,12 @@ class AnswerReader:
 
     @property
     def reasoning(self) -> str | None:
-        """The block in front of the answer; None where there is none."""
+        """Return the block before the answer; None if there is none."""
         return self._stream.reasoning if self._stream else None
 
     @property
     def fed(self) -> bool:
-        """Whether any text came."""
+        """Return whether any text came."""
         return bool(self._pieces)
 
     def push(self, piece: str) -> None:
@@ -125,12 +125,12 @@ class AnswerReader:
         return "stop" if asked_stops and told == "stop" else "end"
 
     def _only_reasoned(self, row: Mapping[str, Any]) -> bool:
-        """Return whether an answer was cut before it began, since its reasoning has not ended."""
+        """Return whether an answer was cut before it began, inside of its reasoning."""
         return not row["text"] if row["reasoning"] else self._named and self.reasoning is None
 
     @property
     def unended(self) -> bool:
-        """Whether a block was opened and never closed."""
+        """Return whether a block was opened and never closed."""
         return isinstance(self._stream, ThinkingStream) and self._stream.inside
 
     def _begin(self) -> TextStream | ThinkingStream | None:

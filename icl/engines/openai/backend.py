@@ -34,19 +34,19 @@ class Backend:
     api: str = "auto"
     """``completions``, ``chat``, or ``auto``: what the server offers."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """More of every request's body; what it says stands, and null removes."""
+    """More of every request's body; it overrides other values, and null removes a key."""
     tokenizer: str | None = None
     """Folder or hub id of a tokenizer that counts tokens."""
     asked_window: int | None = None
-    """The window given in the model's entry; None: what the server says."""
+    """The window given in the model's entry; None: the one that the server reports."""
     blocks: tuple[Delimiters, ...] = ()
-    """What may stand around a block of reasoning; empty: nothing is taken for one."""
+    """Pairs of texts that may enclose reasoning; empty: nothing is read as reasoning."""
     blocks_named: bool = False
     """Whether the entry names the block, so that every answer is expected to have one."""
     bounded: int = 0
     """Choices that were not among the likeliest first tokens, so that their score is a bound."""
     unsent: set[str] = field(default_factory=set, init=False, repr=False)
-    """What the server was found to do worse with, and icl can do without: such as ``stop``."""
+    """Parameters that the server handles badly and icl can omit, such as ``stop``."""
     _facts: ServerCapabilities | None = field(default=None, init=False, repr=False)
     _counted: TokenCounter | None = field(default=None, init=False, repr=False)
     _found_window: int | None = field(default=None, init=False, repr=False)
@@ -66,7 +66,7 @@ class Backend:
 
     @property
     def chat(self) -> bool:
-        """Whether requests send turns instead of the prompt's text."""
+        """Return whether requests send turns instead of the prompt's text."""
         return self.facts.api == "chat"
 
     @property
@@ -109,7 +109,7 @@ class Backend:
         return path, {"model": self.model, **sent, self.facts.limit: max_tokens, "temperature": 0}
 
     def body(self, made: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the body that is sent of one that is complete but for the entry's ``extra``."""
+        """Make the body to send from one that lacks only the entry's ``extra``."""
         sent = {name: value for name, value in made.items() if name not in self.unsent}
         return apply_extra(sent, self.extra)
 

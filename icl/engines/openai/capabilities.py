@@ -21,30 +21,30 @@ __all__ = ["ServerCapabilities", "apply_extra", "find_window", "list_top", "prob
 
 TEXTS = ("The quick brown fox", "One two three", "Name: Anna\nCity:")
 TOPS = (20, 5)
-"""Most likely tokens asked for: what vLLM and OpenAI's chat give, and what older ones do."""
+"""Numbers of likely tokens to request: those of vLLM and OpenAI's chat, and of older servers."""
 NO_NUMBERS = (400, 403, 422, 501)
-"""How servers refuse to tell log-probabilities; a wrong key is refused without them, too."""
+"""Texts by which servers refuse log-probabilities; a wrong key is refused without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCapabilities:
-    """What requests have shown about a server."""
+    """The capabilities of a server, as requests have shown them."""
 
     api: str
     """``completions`` or ``chat``."""
     echo: int | None = None
-    """If prompts are echoed with log-probabilities: tokens listed minus tokens counted."""
+    """Listed tokens minus counted tokens, if prompts are echoed with log-probabilities."""
     top: int = 0
     """The number of likeliest tokens that the server lists; 0: none."""
     limit: str = "max_tokens"
-    """How ``max_tokens`` is called: newer hosted models refuse the old name."""
+    """Name of the parameter ``max_tokens``: newer hosted models refuse the old one."""
     hides_bytes: bool = False
     """Whether likely tokens come in the newer form without their bytes, so that parts of
     characters look alike."""
 
 
 def apply_extra(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body as it is sent: what the entry's ``extra`` says stands, and null removes.
+    """Return the body with the entry's ``extra``, which overrides keys or removes them by null.
 
     >>> apply_extra({"temperature": 0, "stop": ["."]}, {"temperature": 1, "stop": None})
     {'temperature': 1}

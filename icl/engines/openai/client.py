@@ -1,4 +1,4 @@
-"""Requests to a server: concurrency, retries, rate limits, time limits, costs, cancellation.
+"""The requests to a server: concurrency, retries, rate limits, time limits, costs, cancellation.
 
 Each call of :meth:`Link.each` runs an event loop in its own thread, which ends with the call.
 Back-off with full jitter: Brooker 2015, "Exponential Backoff And Jitter", AWS Architecture Blog.
@@ -348,7 +348,7 @@ class Session:
             return self._answer(request, key, data, value, ms, attempt)
 
     def _pay(self, request: ServerRequest, key: str, data: Any, ms: int, retries: int) -> None:
-        """Count an answer that is of no use: it costs what any other does."""
+        """Count an unusable answer, which costs as much as any other."""
         if data is not None and request.kept:
             answer = self._answer(request, key, data, None, ms, retries)
             self.link.spent += answer.cost or 0.0

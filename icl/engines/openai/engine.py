@@ -66,7 +66,7 @@ class OpenAIEngine:
     ranking: Ranking = "auto"
     """How choices are ranked; ``auto`` uses the first of these that the server supports."""
     window: _ServerWindow = _ServerWindow()
-    """Tokens of prompt and answer together; not given: what the server says."""
+    """Tokens of prompt and answer together; by default the window that the server reports."""
     tokenizer: str | None = None
     """Folder or hub id of a tokenizer for counting, if the server counts no tokens."""
     concurrency: int = 8

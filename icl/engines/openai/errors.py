@@ -1,4 +1,4 @@
-"""Errors of a server: whether another try may help, and a message that says what to do."""
+"""The errors of a server: whether to retry, and a message with the repair."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     import httpx
 
 AGAIN = (408, 409, 425, 429)
-"""Client errors after which another try may help, as after every server error but 501 and 505."""
+"""Client errors that are retried, as every server error but 501 and 505."""
 NEVER = (501, 505)
 ROW_REFUSED = (400, 413, 422)
-"""How a server refuses what stands in one request."""
+"""Texts by which servers refuse the content of one request."""
 TOO_LONG = re.compile(
     r"context.{0,12}(length|size|window)|maximum.{0,20}(context|tokens|length)|too long|"
     r"exceed_context|exceeds? .{0,40}(context|limit)",
@@ -79,14 +79,14 @@ class RefusalError(EngineError):
         super().__init__(text)
         self.status = status
         self.parameter = parameter
-        """What of the request's body it does not take, where it says so."""
+        """The parameter that the server does not accept, if it names one."""
 
 
 class RowError(EngineError):
-    """An answer that says nothing about this row, however often it is asked for."""
+    """An answer that never helps this row, however often it is requested."""
 
     answer: Any = None
-    """What the server sent, which it may be paid for; None where it was not asked."""
+    """The server's answer, which may cost money; None if no request was sent."""
 
 
 def concerns_row(error: IclError) -> bool:
@@ -125,7 +125,7 @@ class ServerAddress:
 
 
 def describe_row(error: IclError) -> str:
-    """Say why a row has no answer, without the repair, which is the same for every row."""
+    """Describe why a row has no answer, without the repair, which is the same for every row."""
     return str(error).removesuffix(f"; {KEPT}")
 
 

@@ -1,4 +1,4 @@
-"""Generation by a server: making the requests, reading the answers, cutting at stop strings."""
+"""Generation by a server: requests, answers, and the cut at stop strings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["generate_outputs"]
 
 
 MOST_STOPS = 4
-"""Stop strings that OpenAI takes; all of them are looked for here too."""
+"""Most stop strings that OpenAI accepts; icl itself searches for all of them."""
 SPARED = ("stop", "n", "stream_options")
-"""What is left out where a server refuses it: answers are the same without."""
+"""Parameters omitted if a server refuses them; answers are the same without."""
 
 
 def generate_outputs(
@@ -90,7 +90,7 @@ class _AnswerText:
 
     @property
     def cut_in_reasoning(self) -> bool:
-        """Whether a stop string that the server looked for ended the reasoning."""
+        """Return whether a stop string that the server searched for ended the reasoning."""
         inside = self.read.unended or (self.row["reasoning"] and not self.row["text"].strip())
         return bool(inside) and self.row["finish"] == "stop"
 
@@ -127,7 +127,7 @@ class _GenerationJob:
         return made
 
     def _spare(self, name: str | None, request: ServerRequest) -> bool:
-        """Leave out what the request holds and icl can do without; False where it cannot."""
+        """Omit a refused parameter that icl can do without; False if there is none."""
         mine = name in SPARED and name in (request.body or {}) and name not in self.backend.extra
         if mine and name is not None:
             self.backend.unsent.add(name)
@@ -178,7 +178,7 @@ class _GenerationJob:
 
 
 def _drawn(sampling: Sampling) -> dict[str, Any]:
-    """Return what a sampled request adds to the greedy body; servers refuse unknown names."""
+    """Return the parameters that sampling adds to the greedy body; servers refuse unknown names."""
     if sampling.temperature == 0:
         return {}
     found: dict[str, Any] = {"temperature": sampling.temperature, "seed": sampling.seed}

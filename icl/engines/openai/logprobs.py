@@ -33,7 +33,7 @@ __all__ = [
 
 
 UNREADABLE = "\ufffd"
-"""What servers show of a token that is a part of a character, if not an empty text: different
+"""Texts that servers show for a token that is a part of a character, if not an empty one: different
 tokens look alike."""
 
 
@@ -144,10 +144,10 @@ def begins_apart(choices: Sequence[str], heads: Sequence[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LikelyToken:
-    """One of the likeliest first tokens, as a server tells it."""
+    """One of the likeliest first tokens, as a server lists it."""
 
     data: bytes | None
-    """Its bytes in UTF-8; None where it is a part of a character, and nobody tells which."""
+    """Its bytes in UTF-8; None if it is an unknown part of a character."""
     logprob: float
 
 

@@ -1,4 +1,4 @@
-"""The forms in which servers write one thing: a text or a list of parts, a number or its digits."""
+"""The forms of one value in servers' answers: text or list of parts, number or digits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TextJoiner", "read_content", "read_count", "read_usage"]
 
 
 REASONING = ("thinking", "reasoning", "reasoning_text")
-"""Kinds of parts that are no answer."""
+"""Kinds of parts that are reasoning and no answer."""
 
 
 def read_content(content: Any) -> tuple[str, str]:
@@ -48,7 +48,7 @@ def read_content(content: Any) -> tuple[str, str]:
 
 
 class TextJoiner:
-    """Pieces of a text, joined; an emoji whose two halves came apart is one character again.
+    """A joiner of the pieces of a text; an emoji split into two halves becomes one character again.
 
     >>> joiner = TextJoiner()
     >>> [joiner.push(piece) for piece in ("a", chr(0xD83D), chr(0xDE00))], joiner.text
@@ -67,7 +67,7 @@ class TextJoiner:
         return self._give(piece)
 
     def close(self) -> str:
-        """Return the rest: a half whose other one never came is the mark of what is unreadable."""
+        """Return the rest; half a character without its other half becomes U+FFFD."""
         piece, self._half = self._half, ""
         return self._give(piece)
 
@@ -78,7 +78,7 @@ class TextJoiner:
 
 
 def read_count(value: Any) -> int | None:
-    """Return a number of tokens, written as a number or as a text; None where it is none.
+    """Read a number of tokens, written as a number or as a text; None if it is neither.
 
     >>> read_count(7), read_count("7"), read_count(7.0), read_count(None), read_count("many")
     (7, 7, 7, None, None)
@@ -93,7 +93,7 @@ def read_count(value: Any) -> int | None:
 
 
 def read_usage(data: Any) -> tuple[int | None, int | None]:
-    """Return the tokens of prompt and answer that a server counted; None where it did not."""
+    """Return the tokens of prompt and answer that a server counted; None if it did not."""
     usage = data.get("usage") if isinstance(data, Mapping) else None
     if not isinstance(usage, Mapping):
         return None, None

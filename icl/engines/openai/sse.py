@@ -1,4 +1,4 @@
-"""Server-sent events of a completion, joined to the answer that it would be without streaming.
+"""The server-sent events of a completion, joined to the answer of an unstreamed request.
 
 The form of the stream: WHATWG HTML, section "Server-sent events". Its lines end at CR and LF alone
 and its text is UTF-8, whatever the header says; other line ends stand inside texts.
@@ -20,7 +20,7 @@ __all__ = ["joined", "looks_streamed"]
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NOTHING = ("", "null")
-"""Data of events that say nothing."""
+"""Data of events without content."""
 
 
 def looks_streamed(body: bytes) -> bool:
@@ -48,7 +48,7 @@ async def joined(
 
 
 class _EventReader:
-    """Bytes as they come -> the data of each event."""
+    """A reader from bytes, as they come, to the data of each event."""
 
     def __init__(self, charset: str | None) -> None:
         self._decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8")("strict")
@@ -106,7 +106,7 @@ def _is_json(text: str) -> bool:
 
 
 class _JoinedAnswer:
-    """What the events of a stream come to."""
+    """The answer that the events of a stream add up to."""
 
     def __init__(self, hear: Callable[[str], None]) -> None:
         self._hear = hear

@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 Given: TypeAlias = Tensor | dict[str, Tensor]
 CLONE_WINDOW = 8
-"""Sliding windows, chunks and other lengths of the clone, shorter than what is tried on it."""
+"""Length of the clone's sliding windows and chunks, shorter than the texts of the test."""
 _LENGTHS = re.compile(
     r"window|chunk|span|local|stride|topk|keep|recent|segment|bucket|block_size|threshold|until"
 )
-"""In the name of a config's integer: a length in tokens at which a mechanism may begin."""
+"""Parts of the name of a config's integer that may be a length in tokens for a mechanism."""
 _NO_LENGTHS = re.compile(r"positions?(_|$)|_id$|_ids$|vocab|topk_group|num_|_chunks$|expert")
 
 
@@ -186,7 +186,7 @@ def shrink_config(config: Any, head_dim: int | None = 16) -> Any:
 
 
 def _is_length(name: str) -> bool:
-    """Whether a config's integer may be a number of tokens at which something begins.
+    """Return whether a config's integer may be a number of tokens at which something begins.
 
     >>> [_is_length(name) for name in ("keep_window_size", "max_window_layers", "d_model")]
     [True, False, False]

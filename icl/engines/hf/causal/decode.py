@@ -1,4 +1,4 @@
-"""Generation: a loop over rows, which leave when they end, while waiting prompts join."""
+"""Generation by a loop over rows, which leave when they end, while waiting prompts join."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _OutputRow:
 
     @property
     def reasons(self) -> bool:
-        """Whether the next token belongs to the reasoning, which no mask restricts."""
+        """Return whether the next token belongs to the reasoning, which no mask restricts."""
         return isinstance(self.stream, ThinkingStream) and self.stream.inside
 
     def limit(self) -> Any | None:

@@ -422,7 +422,8 @@ _TRIED = (
     ((1, *range(3, 23), 33, 34, 35, 36), (1, *range(3, 23), 31, 32), (1, *range(3, 23), 33)),
     ((1, *range(40, 59)), (1, *range(60, 71)), (1, 5, 9)),
 )
-"""Prompts of several lengths, with a shared prefix and without, longer than a clone's windows."""
+"""Test prompts of several lengths, with a shared prefix and without, longer than a clone's
+windows."""
 _TOLERANCE = 1e-3
 
 
@@ -459,7 +460,7 @@ def find_steps(model: Any, masks: Masks | None) -> Steps:
 
 @torch.inference_mode()
 def _gives_logits(lm: CausalModel, prompts: Sequence[tuple[int, ...]]) -> bool:
-    """Whether prompts and two tokens behind them have the logits of the whole texts."""
+    """Return whether prompts and two tokens after them have the logits of the whole texts."""
     lm.kept = None
     requests = [DecodeRequest(i, ids, (), "") for i, ids in enumerate(prompts)]
     batch, texts = make_batch(lm, requests, len(requests)), list(prompts)

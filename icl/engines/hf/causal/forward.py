@@ -27,11 +27,11 @@ __all__ = ["CausalModel", "Steps", "Work", "count_bytes_per_token", "widen_cache
 logger = logging.getLogger(__name__)
 
 Steps: TypeAlias = Literal["slots", "padded", "whole"]
-"""How rows grow when text is written: in slots of one buffer, as a padded cache, or whole."""
+"""Way in which rows grow during generation: in slots of one buffer, as a padded cache, or whole."""
 SHARED_TOKENS = 16
-"""A shorter prefix that a batch shares is forwarded with it instead of before it."""
+"""Fewest tokens of a prefix that is forwarded before its batch instead of with it."""
 PROBE_TOKENS = 24
-"""Tokens that a cache is tried with: three times the lengths of a clone."""
+"""Tokens on which a cache is tested: three times the lengths of a clone."""
 _FIRST = "original_inv_freq"
 """The attribute in transformers with the initial frequencies of a rotary embedding."""
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
@@ -70,9 +70,10 @@ class CausalModel:
     accepts: frozenset[str] = frozenset()
     """Names of the arguments that the body accepts."""
     masks: Masks | None = None
-    """How ancestor masks are given, where the model was found to take them right."""
+    """Form of ancestor masks that the model was found to read correctly."""
     steps: Steps = "slots"
-    """How rows of several lengths grow; slots need masks. Those of one length need no padding."""
+    """Way in which rows of several lengths grow; slots need masks. Rows of one length need no
+    padding."""
     kept: tuple[tuple[int, ...], DynamicCache] | None = None
     """The last shared prefix with its keys and values, for the next batch."""
     growing: tuple[tuple[Any, str], ...] = ()
@@ -252,7 +253,7 @@ class CausalModel:
         return bool(apart.abs().max() < 1e-3)
 
     def _try_clone(self, same: Any) -> bool:
-        """Whether a clone's cache gives its own logits; one that cannot be run tells nothing."""
+        """Return whether a clone's cache gives its own logits; False if the clone cannot be run."""
         try:
             return CausalModel(same).inspect(is_clone=True).cached
         except REFUSALS as error:
@@ -263,7 +264,7 @@ class CausalModel:
 
     @torch.inference_mode()
     def _check_runs(self) -> None:
-        """Refuse a model that cannot be given text alone.
+        """Refuse a model that needs more inputs than text.
 
         Raises:
             ModelError: with what transformers says.

@@ -1,4 +1,4 @@
-"""Tokens that a model forwards and the seconds they take, prompts and answers apart."""
+"""Counts of the tokens that a model forwards and of their seconds, prompts and answers apart."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Countable(Protocol):
 
 
 class ForwardMeter:
-    """A count of tokens and seconds that outlives the loaded model.
+    """A count of tokens and seconds that is kept when the model is closed.
 
     ``clock`` returns seconds; another one than the computer's is for tests.
     """
@@ -32,7 +32,7 @@ class ForwardMeter:
 
     @contextmanager
     def measure(self, lm: _Countable, decoding: bool = False) -> Iterator[None]:
-        """Count what the model forwards inside of the block, also if an error ends it."""
+        """Count the tokens forwarded inside the block, also if an error ends it."""
         before, began = lm.forwarded_tokens, self.clock()
         try:
             yield
@@ -45,7 +45,7 @@ class ForwardMeter:
             )
 
     def watch(self, lm: _Countable, results: Iterator[T]) -> Iterator[T]:
-        """Yield results, counting what it takes to make each, and not what is done with them."""
+        """Yield results; count the work to make each, but not the caller's work on it."""
         while True:
             with self.measure(lm):
                 result = next(results, None)

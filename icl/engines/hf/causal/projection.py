@@ -1,4 +1,4 @@
-"""The vocabulary projection: only the logits that are read, in chunks of the vocabulary.
+"""The vocabulary projection, computed only for the logits that are read, in chunks.
 
 At 262,144 entries a row the projection costs as much as a small model's body; so it runs only
 on chosen states, never on a whole text, and no float32 copy of all logits is made.

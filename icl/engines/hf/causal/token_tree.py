@@ -1,4 +1,4 @@
-"""Scoring a batch as one radix tree of tokens: every token is forwarded once.
+"""The scoring of a batch as one radix tree of tokens: every token is forwarded once.
 
 Few-shot prompts share almost everything: instruction and fixed shots are one prefix, each query is
 a branch, the choices under it a small trie. A node of the tree needs one forward position, a leaf

@@ -118,7 +118,7 @@ class Seq2SeqModel:
         return len(self.model.get_output_embeddings().weight)
 
     def inspect(self) -> Seq2SeqModel:
-        """Find out by trying whether projection, cache and padding are right for the model.
+        """Find by tests whether projection, cache and padding are right for the model.
 
         Raises:
             ModelError: transformers cannot run it.

@@ -76,7 +76,7 @@ class FlatForm:
         return prompt.text
 
     def identity(self) -> dict[str, JSON]:
-        """Return what of the form changes an answer."""
+        """Return the part of the form that changes an answer."""
         return {"bos": list(self.codec.front)} | _reasoning(self.delimiters)
 
 
@@ -157,7 +157,7 @@ class ChatForm:
         return self.format.before_answer
 
     def identity(self) -> dict[str, JSON]:
-        """Return what of the form changes an answer, with the whole template."""
+        """Return the part of the form that changes an answer, with the whole template."""
         made: dict[str, JSON] = {"bos": [], "chat": self.format.identity()}
         return made | _reasoning(self.delimiters)
 

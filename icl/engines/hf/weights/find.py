@@ -1,4 +1,4 @@
-"""Finding a model's files: hub id, local folder, GGUF file or installed package -> a folder."""
+"""The files of a model, found by hub id, local folder, GGUF file or installed package."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ _STRING, _ARRAY = 8, 9
 _MAX_ENTRIES = 1_000_000
 """A file with more metadata entries or tensors is treated as damaged."""
 _MARKER = "complete"
-"""A file written last, so that a folder without it is half made; holds the width that is needed."""
+"""Name of a file written last, which marks a complete folder and holds the width that is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def read_header(path: Path) -> Header:
 
 
 def parse_header(path: Path) -> Header:
-    """Read the header from the file itself, whatever is remembered of it.
+    """Read the header from the file, without the cache.
 
     Raises:
         ModelError: it is no GGUF file, or a damaged one.
@@ -356,7 +356,7 @@ def write_safetensors(path: Path, folder: Path, of_float32: bool) -> str:
 
 
 def _narrow(model: Any) -> Any:
-    """Hold each weight in the narrowest type that has all of its numbers; the widest one needed."""
+    """Convert each weight to the narrowest type for its numbers; return the widest one needed."""
     import torch
 
     order = [torch.bfloat16, torch.float16, torch.float32]
@@ -375,7 +375,7 @@ def _fits(tensor: Tensor, dtype: Any) -> bool:
 
 
 def _write_dtype(folder: Path, own: str) -> None:
-    """Say the type that ``width: auto`` takes; transformers wrote that of the first weight."""
+    """Write the type that ``width: auto`` uses; transformers wrote that of the first weight."""
     path = folder / "config.json"
     config = json.loads(path.read_text("utf-8"))
     for part in (config, config.get("text_config")):

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def remember(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
-    """Return what ``make`` finds, cached as long as ``state`` is the same.
+    """Return the result of ``make``, cached as long as ``state`` is the same.
 
     An unreadable cache file is made again; a cache that cannot be written costs only time.
 

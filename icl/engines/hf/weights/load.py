@@ -1,4 +1,4 @@
-"""Loading a model's config, tokenizer and weights from its files, completely or not at all."""
+"""The loading of a model's config, tokenizer and weights from its files, all or nothing."""
 
 from __future__ import annotations
 
@@ -90,11 +90,12 @@ def read_small_files(weights: Weights) -> tuple[Any, Any]:
 
 
 TOKENIZER_SAMPLE = "Wake me up at 9:30, won't you?\n\t(Über 12345)  क्या 金曜日 \U0001f600"
-"""Scripts, digits, punctuation and white space: pre-tokenizers treat each in their own way."""
+"""Test text with scripts, digits, punctuation and white space, which pre-tokenizers treat
+differently."""
 
 
 def compare_tokenizer(weights: Weights, tokenizer: Any) -> None:
-    """Tell where the tokenizer's class reads text otherwise than its ``tokenizer.json`` says.
+    """Describe where the tokenizer's class reads text otherwise than its ``tokenizer.json`` says.
 
     Some classes of transformers set a pre-tokenizer of their own over the file's.
     """

@@ -1,4 +1,4 @@
-"""Memory that a model needs, memory that the machine has, and out-of-memory errors."""
+"""The memory that a model needs and the machine has, and out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ REFUSALS = (
     LookupError,
     AssertionError,
 )
-"""How model classes refuse an argument, a config or a cache that they cannot use; running out of
-memory is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
+"""Exceptions by which model classes refuse an argument, a config or a cache; running out of memory
+is a ``RuntimeError`` too, see :func:`is_out_of_memory`."""
 _MAX_HEADER = 100_000_000
 
 
@@ -71,7 +71,7 @@ class Layer:
 
     @property
     def obstacle(self) -> str | None:
-        """Why a CPU cannot multiply the layer in 4 bits; None if it can.
+        """Return why a CPU cannot multiply the layer in 4 bits; None if it can.
 
         On a CPU with AVX512-BF16 bitsandbytes repacks 4-bit weights at their first product, which
         fails unless each row is whole blocks and the rows are whole groups of 32. The rule is
@@ -232,7 +232,7 @@ def _linear(module: Any) -> tuple[int, int] | None:
 
 
 def _kv_values(model: Any) -> int | None:
-    """Numbers that a token adds to the cache, from a pass without memory over two tokens.
+    """Count the numbers that a token adds to the cache, from a pass without memory over two tokens.
 
     Of a hybrid model only the layers count that keep keys and values of every token.
     """
@@ -398,7 +398,7 @@ def translate_out_of_memory(what: str) -> Iterator[None]:
 
 @contextmanager
 def translate_refusals(what: str) -> Iterator[None]:
-    """Turn what a model class raises while it is tried out into a :class:`ModelError`."""
+    """Turn the errors of a model class during a test into a :class:`ModelError`."""
     try:
         yield
     except REFUSALS as error:

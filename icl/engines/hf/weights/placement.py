@@ -37,7 +37,7 @@ class Placement:
 
     @property
     def room(self) -> int | None:
-        """Bytes of weights that fit; None if the rest goes to disk."""
+        """Return the bytes of weights that fit; None if the rest goes to disk."""
         if self.spread == "offload":
             return None
         if self.spread == "balanced":

@@ -1,4 +1,4 @@
-"""Proof of width: what the Linear layers of a loaded model actually hold in memory."""
+"""The proof of width: the actual contents of a loaded model's Linear layers in memory."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _tensors(module: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def check_proof(proofs: Sequence[LinearProof], model: Any, made: Formats, source: str) -> None:
-    """Check that a model is really in the width it should be loaded in.
+    """Check that a model was really loaded in its intended width.
 
     Raises:
         ModelError: no Linear layer is quantized, or most of the weights are in none.

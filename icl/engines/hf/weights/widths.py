@@ -1,4 +1,4 @@
-"""Widths: the number format that weights are loaded in, chosen before any is read.
+"""The widths: number formats in which weights are loaded, chosen before any is read.
 
 ``int8`` is LLM.int8() (Dettmers et al. 2022, arXiv 2208.07339), ``nf4`` and ``fp4`` are the 4-bit
 types of QLoRA (Dettmers et al. 2023, arXiv 2305.14314), all through bitsandbytes.
@@ -98,11 +98,11 @@ class Formats:
 
     @property
     def quantized(self) -> bool:
-        """Whether the Linear layers hold something other than numbers of ``compute``."""
+        """Return whether the Linear layers hold something other than numbers of ``compute``."""
         return self.width not in DTYPES
 
     def identity(self) -> dict[str, JSON]:
-        """Return what of the formats changes an answer."""
+        """Return the part of the formats that changes an answer."""
         made: dict[str, JSON] = {"width": self.width}
         if self.quantized:
             made["compute"] = self.compute
