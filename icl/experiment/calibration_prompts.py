@@ -71,7 +71,7 @@ def make_probes(
 
 
 def identify_shot(shot: str, label: str | None) -> JSON:
-    """Identify a shot by its id, and by its label if it is shown with another one than its own."""
+    """Identify a shot by its id, and by its label if another than its own is shown."""
     return [shot, label] if label else shot
 
 

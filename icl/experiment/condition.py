@@ -81,8 +81,8 @@ class Condition:
     labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> pool rows in which it is a right answer."""
     ranking: Ranking | None = None
-    """How a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and parsed);
-    None where they are not, or by every token in this process."""
+    """Way in which a server's choices are ranked: ``echo``, ``first_token`` or ``generate`` (and
+    parsed); None if nothing is ranked, or every token in this process."""
     untaught: int = 0
     """Test rows that the target half of the prompt cannot show: their gold is the raw target."""
     revisions: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Condition:
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
-        """Everything that changes an answer, and nothing else."""
+        """Return everything that changes an answer, and nothing else."""
         rows = self.point.task.rows
         shots: JSON = None
         if self.selector is not None:
@@ -167,12 +167,12 @@ class Condition:
 
     @property
     def ranks(self) -> bool:
-        """Whether choices are scored, by either method; otherwise text is generated."""
+        """Return whether choices are scored, by either method; otherwise text is generated."""
         return self.method != "generate"
 
     @property
     def _ended(self) -> bool:
-        """Whether the choices' terminators are scored."""
+        """Return whether the choices' terminators are scored."""
         return self.method == "rank" and self.point.task.choice_end != "never"
 
     def set_rule(self, logprobs: Sequence[Sequence[float]]) -> SetRule | None:
@@ -195,7 +195,7 @@ class Condition:
 
     @cached_property
     def room(self) -> int:
-        """Most tokens of a prompt, next to the longest answer that all examples share."""
+        """Return the most tokens of a prompt next to the longest answer that all examples share."""
         return self._room(self.choices)
 
     def _room(self, choices: Sequence[Choice]) -> int:
@@ -291,7 +291,7 @@ class Condition:
 
     @property
     def _one_draw(self) -> bool:
-        """Whether all queries have the same shots, which then also have the same labels."""
+        """Return whether all queries have the same shots, which then also have the same labels."""
         return self.selector is not None and self.selector.same_for_all
 
     def about(self) -> dict[str, JSON]:

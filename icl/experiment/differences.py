@@ -1,6 +1,4 @@
-"""The keys in which entries of one task differ: an axis each, so that no two rows of a table look
-alike.
-"""
+"""Axes for the keys in which entries of one task differ, so that table rows are distinguishable."""
 
 from __future__ import annotations
 
@@ -14,23 +12,23 @@ __all__ = ["find_differences", "is_difference", "is_own_axis", "name_place", "pi
 
 
 _AXES = ("task", "name", "prompt", "layouts", "prompt_language", "method")
-"""Keys of a task that :func:`icl.experiment.grid.list_points` makes axes of by itself."""
+"""Keys of a task for which :func:`icl.experiment.grid.list_points` itself makes axes."""
 _PLACES = ("rows.locale", "rows.pair")
-"""Keys below them of which it does, too."""
+"""Keys below ``rows`` for which it does, too."""
 _SAME_RECORDS = ("rows.n", "rows.seed", "metrics", "calibrate")
-"""Keys that make no condition of their own: how many rows are asked, and what is made of their
-records. The column ``n`` and those of the scores tell them."""
+"""Keys that make no new condition: the number of rows, and what is computed from their records. The
+columns ``n`` and of the scores show them."""
 _ALWAYS = ("rows.", "pool.data", "pool.split", "pool.lines", "label_language")
-"""Keys that have a column wherever they differ: which data, and which words. All others have one
-where nothing else tells two rows apart."""
+"""Keys that always have a column if they differ: data and language of the words. All others have
+one only if no other column distinguishes two rows."""
 _POOL = "pool."
 _NO_POOL = "none"
 WORD_CHARS = 40
-"""The longest word that stands in a column."""
+"""Most characters of a word in a column."""
 
 
 def is_difference(axis: str) -> bool:
-    """Say whether an axis is one that :func:`find_differences` made.
+    """Return whether an axis is one that :func:`find_differences` made.
 
     >>> is_difference("pool.data"), is_difference("pool"), is_difference("locale")
     (True, False, False)
@@ -49,7 +47,7 @@ def name_place(axis: str, word: str) -> str:
 
 
 def pick_telling(axes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Leave out the keys of a task that tell no two rows apart beside the other axes.
+    """Leave out the keys of a task that distinguish no rows which other axes do not distinguish.
 
     >>> rows = [{"locale": "de", "rows.lines": "1-9"}, {"locale": "en", "rows.lines": "10-19"}]
     >>> pick_telling(["locale", "rows.lines"], rows)
@@ -69,7 +67,7 @@ def pick_telling(axes: Sequence[str], rows: Sequence[Mapping[str, str]]) -> list
 
 
 def is_own_axis(key: str) -> bool:
-    """Say whether a key has a column wherever it differs, also where others tell rows apart.
+    """Return whether a key always has a column if it differs, even if other columns differ as well.
 
     >>> is_own_axis("rows.lines"), is_own_axis("sampling.max_tokens")
     (True, False)
@@ -80,7 +78,7 @@ def is_own_axis(key: str) -> bool:
 def find_differences(
     entries: Sequence[TaskEntry], shown: Sequence[str] = ()
 ) -> list[dict[str, str]]:
-    """Say of each entry of one task what it has under the keys in which they differ.
+    """Return, for each entry of one task, its values of the keys in which the entries differ.
 
     A key is written as it stands in the file, ``rows.lines`` or ``pool.data``. A key that an
     entry leaves out has its default, the data set of a pool that of its rows.

@@ -202,7 +202,7 @@ def _is_inert(key: str, point: Point) -> bool:
 
 
 def _tell_shots_apart(points: Sequence[Point]) -> list[Point]:
-    """Name in full what shots differ in, where their short names are the same."""
+    """Write shots with full names if they differ and their short names do not."""
     alike: dict[str, list[int]] = {}
     for place, point in enumerate(points):
         alike.setdefault(canonicalize(dict(point.axes)), []).append(place)
@@ -274,7 +274,7 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _takes_width(model: Mapping[str, Any]) -> bool:
-    """Tell whether the engine of a model entry has the option ``width``; servers have not."""
+    """Return whether the engine of a model entry has the option ``width``; servers do not."""
     kind = str(model.get("engine", "hf"))
     if kind not in names("engine"):
         return True  # refused under its own name

@@ -40,7 +40,7 @@ __all__ = [
 
 
 MOST_ROWS = 50
-"""Rows of a condition that are rendered: this many first ones, and as many of the longest."""
+"""Rows of a condition that are rendered: this many from the start, and as many of the longest."""
 _INVISIBLE = {"\u200b": "zero-width space", "\u2060": "word joiner", "\ufeff": "byte order mark"}
 
 
@@ -435,7 +435,7 @@ def find_choice_problems(template: Template, ended: bool = True) -> Iterator[str
 
 
 def find_faults(choices: Sequence[Choice], stops: Sequence[str], ended: bool) -> Iterator[str]:
-    """Yield what is wrong with choices: too alike, cut by a stop, or one begins another."""
+    """Yield the faults of choices: too alike, cut by a stop string, or one begins another."""
     seen: dict[str, Choice] = {}
     for choice in choices:
         folded = fold_label(choice.text)
@@ -457,7 +457,7 @@ def fold_label(text: str) -> str:
 
 
 def describe_twins(first: Choice, second: Choice) -> str:
-    """Say in what two choices differ that look alike, with code points where eyes cannot tell."""
+    """Describe how two similar choices differ, with code points if they look the same."""
     both = [" ".join(choice.text.split()) for choice in (first, second)]
     pair = f"the labels {first.label!r} and {second.label!r}"
     repair = "give each a word of its own, or make them one label in the data"
@@ -470,7 +470,7 @@ def describe_twins(first: Choice, second: Choice) -> str:
 
 
 def describe_spellings(label: str, spelt: Collection[str]) -> str:
-    """Say of a label that the data has it in another Unicode form than the one compared in."""
+    """Describe a label that the data spells in another Unicode form than labels are compared in."""
     other = min(spelt)
     return (
         f"the data spells the label {label!r} in another Unicode form too, with "

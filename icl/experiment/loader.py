@@ -73,7 +73,7 @@ class _LabelledRows:
                 self.left_out += 1
 
     def tell(self, whose: str) -> None:
-        """Tell how many rows were left out, if some were."""
+        """Report how many rows without an answer were left out, if any."""
         if self.left_out:
             have = "have no answer and are" if self.left_out > 1 else "has no answer and is"
             self.loader.notes.setdefault(
@@ -97,11 +97,12 @@ class Loader:
     revisions: dict[str, str] = field(default_factory=dict)
     """Name of a hub data set -> the commit that was read."""
     read: Callable[[DataSpec], Iterable[Example]] = scan
-    """Reads the rows of a spec; whoever asks for many parts of one file may keep it."""
+    """Reads the rows of a spec; a caller that needs many parts of one file may pass a cached
+    reader."""
     notes: dict[str, None] = field(default_factory=dict)
-    """What was guessed or left out of the data, a line each, in the order it was found."""
+    """Guesses about the data and rows left out, one line each, in the order found."""
     spellings: dict[str, set[str]] = field(default_factory=dict)
-    """Label in NFC -> how the data spells it, where that is otherwise."""
+    """Label in NFC -> its spelling in the data, if that differs."""
 
     @property
     def held(self) -> int:

@@ -1,4 +1,4 @@
-"""The files of a plug-in: everything that it imports from the experiment's folder, byte by byte.
+"""The files of a plug-in: everything that it imports from the experiment's folder, as bytes.
 
 They are found without running any of them, so that code can be compared with earlier code before it
 runs. They are then imported from these very bytes: neither a compiled file nor a new file next to

@@ -55,7 +55,7 @@ def rename_axis(axis: str) -> str:
 
 
 def describe_unknown_setting(name: str, known: Mapping[str, Any]) -> str:
-    """Write the message about a setting that a run does not have.
+    """Write the error for a setting that a run does not have.
 
     >>> describe_unknown_setting("format", {"layout": ["f0"], "k": ["8"]})
     "no setting 'format'; it is called 'layout' now"

@@ -23,7 +23,7 @@ _PERMUTATION = re.compile(r"p(0|[1-9][0-9]{0,8})")
 
 
 def explain_misfit(order: str, k: int | None) -> str | None:
-    """Say why ``k`` shots cannot be sent in this order; None if they can."""
+    """Return why ``k`` shots cannot be sent in this order; None if they can."""
     one = _PERMUTATION.fullmatch(order)
     if order not in ORDERS and not one:
         return f"unknown order {order!r}{did_you_mean(order, [*ORDERS, 'p0'])}"

@@ -51,7 +51,7 @@ def name_shots(shots: ShotsEntry) -> str:
 
 
 def name_shots_apart(several: Sequence[ShotsEntry]) -> list[str]:
-    """Return what to add to the names of shots that share one; "" where nothing differs.
+    """Return additions that make equal names of shots differ; "" if the shots do not.
 
     >>> name_shots_apart([ShotsEntry(k=2, seed=0), ShotsEntry(k=2, seed=1)])
     ['s0', 's1']
@@ -87,7 +87,7 @@ def list_shot_settings(shots: ShotsEntry) -> dict[str, str]:
 
 
 def _drawn(shots: ShotsEntry) -> bool:
-    """Tell whether the seed changes the shots, their order or their random labels."""
+    """Return whether the seed changes the shots, their order or their random labels."""
     drawn = "random" in shots.order or shots.shown_labels in ("random", "flipped")
     return drawn or (not shots.file and bool(lookup("selector", shots.select).seeded))
 

@@ -31,11 +31,11 @@ __all__ = [
 
 
 TASK_WORDS = {"translate": "translation", "summarize": "summarization"}
-"""What a task is called too -> its name."""
+"""Another word for a task -> the task's name."""
 
 
 def is_experiment(name: str) -> bool:
-    """Tell whether a file name is that of an experiment; other names are those of templates."""
+    """Return whether a file name is that of an experiment; other names are those of templates."""
     return name.endswith((".yaml", ".yml"))
 
 
@@ -117,7 +117,7 @@ def place_model(model: str) -> str:
 
 
 def write_comment(text: str) -> str:
-    r"""Write a comment of YAML on one line, whatever the names in it hold.
+    r"""Write a comment of YAML on one line, whatever characters its text has.
 
     >>> write_comment("a\nb")
     '# a b'

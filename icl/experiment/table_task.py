@@ -1,4 +1,4 @@
-"""What a table of one's own asks of a model: the kind of task, its inputs, its answers, its labels.
+"""A guess at the task of a table: its kind, its inputs, its answers, its labels.
 
 Everything is guessed from what the columns hold, and each guess can be overruled by a word.
 """
@@ -24,7 +24,7 @@ __all__ = ["MOST_LABELS", "TASKS", "TableTask", "guess_task", "is_empty"]
 
 TASKS = ("classify", "labels", "choose", "extract", "generate", "translation", "summarization")
 MOST_LABELS = 200
-"""More different answers than this are no labels: each is shown to the model and ranked."""
+"""Most different answers that are labels, shown to the model and ranked."""
 _ANSWERS = frozenset(
     re.findall(
         r"\w+",
@@ -32,13 +32,13 @@ _ANSWERS = frozenset(
         "summary output response gold reference references translation entities solution wish",
     )
 )
-"""Names of columns that hold the answer in most tables."""
+"""Usual names of columns that hold the answer."""
 _CHOICES = ("choice", "option", "alternative", "ending", "answer", "sol", "candidate", "")
-"""What the columns of a row's choices are called, before their number or letter."""
+"""Usual names of columns with a row's choices, before their number or letter."""
 _SHORT, _LONG = 80, 300
-"""Characters: most of a label, and the median input from which an answer is a summary."""
+"""Most characters of a label, and the least median of an input that an answer may summarize."""
 _MOST_MEMBERS, _SET_SHARE = 60, 0.1
-"""Of answers with separators: most different labels, and the least share of cells with several."""
+"""For answers with separators: most different labels, and the least share of cells with several."""
 _SEPARATORS = ("; ", ", ", " | ", ";", "|", ",")
 
 Column = list[JSON]
@@ -46,7 +46,7 @@ Column = list[JSON]
 
 @dataclass(frozen=True, slots=True)
 class TableTask:
-    """A guess at what a table asks; columns are called as in the table."""
+    """A guess at the task of a table; columns have their names in the table."""
 
     task: str
     """One of :data:`TASKS`."""
@@ -55,21 +55,21 @@ class TableTask:
     values: Column
     """The answer of each row, as the experiment reads it; None where a row has none."""
     why: str
-    """What in the answers led to the task, in words."""
+    """The property of the answers that led to the task, in words."""
     labels: tuple[str, ...] = ()
-    """Of classify and labels: all that the rows have, sorted."""
+    """For classify and labels: all labels of the rows, sorted."""
     choices: tuple[str, ...] = ()
-    """Of choose: the columns with a row's choices, or the one that lists them."""
+    """For choose: the columns with a row's choices, or the one that lists them."""
     choice_labels: tuple[str, ...] = ()
     parsed: Mapping[str, Column] = field(default_factory=dict)
-    """Columns whose cells hold JSON as text, read."""
+    """Columns of JSON texts -> their parsed values."""
     left_out: tuple[str, ...] = ()
     """Columns that give the answer away."""
     notes: tuple[str, ...] = ()
 
 
 def is_empty(value: JSON) -> bool:
-    """Tell whether a cell holds nothing; an empty list is an answer, the empty set."""
+    """Return whether a cell is empty; an empty list is an answer, the empty set."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
@@ -79,7 +79,7 @@ def guess_task(
     inputs: Sequence[str] = (),
     task: str | None = None,
 ) -> TableTask:
-    """Guess what a table asks from what its columns hold.
+    """Guess the task of a table from the contents of its columns.
 
     Args:
         table: the rows.
@@ -172,7 +172,7 @@ def _shown(value: JSON) -> str:
 
 
 def _parse(values: Column) -> Column:
-    """Return the cells read as JSON, if all that hold anything are JSON objects or lists."""
+    """Return the cells parsed as JSON, if all that are not empty are objects or lists."""
     made: Column = []
     for value in values:
         if is_empty(value):
@@ -222,7 +222,7 @@ def _guess_kind(table: ColumnTable, answer: str, values: Column, task: str | Non
 def _guess_labels(
     table: ColumnTable, answer: str, texts: list[str | None], task: str | None
 ) -> TableTask | None:
-    """Make a task of labels if few answers repeat; refuse answers that are neither few nor texts.
+    """Make a task of labels if few answers repeat; refuse other answers that are no texts.
 
     Labels that differ in case alone are taken as one, in the spelling that most rows have.
     """
@@ -249,7 +249,7 @@ def _guess_labels(
 
 
 def _merge_spellings(spelt: Counter[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return for each spelling of a label the most frequent one, and a line if they differ.
+    """Map each spelling of a label to the most frequent one; add a line if they differ.
 
     Spellings are those that look alike: in case, width or form of letters, or as 1 and 1.0.
     """
@@ -311,7 +311,7 @@ def _as_list(value: JSON) -> list[JSON]:
 
 
 def _split_sets(texts: list[str | None], certain: bool) -> list[list[str] | None] | None:
-    """Split cells such as ``joy, anger`` where their members come in several combinations."""
+    """Split cells such as ``joy, anger`` if their members occur in several combinations."""
     there = [one for one in texts if one]
     for separator in _SEPARATORS:
         split = [[p for p in map(str.strip, one.split(separator)) if p] for one in there]
@@ -344,7 +344,7 @@ def _make_labels(answer: str, sets: Sequence[Sequence[str] | None], why: str) ->
 
 
 def _summarizes(table: ColumnTable, answer: str, texts: Iterable[str | None]) -> bool:
-    """Tell whether answers are a good deal shorter than the longest column, and still sentences."""
+    """Return whether answers are sentences, much shorter than the longest column."""
     source = _find_longest(table, [name for name in table.names if name != answer])
     there = [one for one in texts if one]
     if source is None:
@@ -366,7 +366,7 @@ def _find_longest(table: ColumnTable, names: Iterable[str]) -> str | None:
 
 
 def _guess_choices(table: ColumnTable, answer: str, values: Column) -> TableTask | None:
-    """Make a task of the row's own choices if columns hold them and answers name one of them."""
+    """Make a task of row-wise choices, if columns hold choices and answers name one of them."""
     others = [name for name in table.names if name != answer]
     named: list[tuple[tuple[str, ...], list[list[JSON]]]] = []
     parsed: dict[str, Column] = {}
@@ -403,7 +403,7 @@ def _guess_choices(table: ColumnTable, answer: str, values: Column) -> TableTask
 def _find_choice_labels(
     columns: tuple[str, ...], rows: list[list[str]], values: Column
 ) -> tuple[str, ...] | None:
-    """Return how the answers name a choice, as ``choice_labels`` has it; None if they do not."""
+    """Return how answers name a choice, as ``choice_labels`` has it; None if they do not."""
     answered = [
         (_text(value).strip(), row)
         for value, row in zip(values, rows, strict=True)
@@ -429,7 +429,7 @@ def _find_choice_labels(
 
 
 def _with_inputs(made: TableTask, table: ColumnTable, inputs: Sequence[str]) -> TableTask:
-    """Add the columns that the model reads to a task: those named, or those with texts."""
+    """Add the columns that the model reads to a task: the named ones, or all with texts."""
     others = [name for name in table.names if name not in (made.answer, *made.choices)]
     away = [name for name in others if made.labels and _tells(table.values(name), made.values)]
     free = [
@@ -462,7 +462,7 @@ def _with_inputs(made: TableTask, table: ColumnTable, inputs: Sequence[str]) -> 
 
 
 def _tells(values: Column, answers: Column) -> bool:
-    """Tell whether a column is the answer in other words: each value stands beside one of them."""
+    """Return whether a column gives the answer away: each of its values goes with one answer."""
     pairs = {
         (_text(one), _text(answer))
         for one, answer in zip(values, answers, strict=True)
@@ -476,7 +476,7 @@ def _tells(values: Column, answers: Column) -> bool:
 
 
 def _is_text(values: Column) -> bool:
-    """Tell whether most cells are of several words, or long where words are not parted."""
+    """Return whether most cells have several words, or are long in a script without spaces."""
     there = [one for one in values if not is_empty(one)]
     texts = [one for one in there if isinstance(one, str) and re.search(r"[^\W\d_]", one)]
     several = [one for one in texts if len(one.split()) > 1 or _is_unparted(one)]
@@ -484,7 +484,7 @@ def _is_text(values: Column) -> bool:
 
 
 def _is_unparted(text: str) -> bool:
-    """Tell whether a text is longer than a word of a script that puts no spaces between them."""
+    """Return whether a text is longer than a word in a script without spaces between words."""
     return len(re.findall(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u9fff]", text)) > 4
 
 

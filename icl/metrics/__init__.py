@@ -1,4 +1,4 @@
-"""Shared code of the metrics, which compare predictions with targets; each metric is one file.
+"""The base classes and helpers of metrics, which compare predictions with targets.
 
 A metric gives one row of statistics per example (:class:`icl.core.stats.Stats`); its value is on
 the scale from 0 to 100. Checks for all of them, and the access to sacreBLEU, are here.
@@ -229,12 +229,12 @@ def needs(metric: object) -> Needs | None:
 
 
 def asks_judge(metric: Metric) -> TypeGuard[VerdictMetric]:
-    """Tell whether a metric needs verdicts, which ``icl run`` gets from a model."""
+    """Return whether a metric needs verdicts, which ``icl run`` gets from a model."""
     return needs(metric) == "verdicts"
 
 
 def starts_program(metric: Metric) -> TypeGuard[ProgramMetric]:
-    """Tell whether a metric needs an external program, which is slow and needs consent."""
+    """Return whether a metric needs an external program, which is slow and needs consent."""
     return needs(metric) == "program"
 
 

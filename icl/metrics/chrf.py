@@ -16,7 +16,7 @@ from icl.metrics import collect_segment_stats, pair_up
 __all__ = ["ChrF"]
 
 WORD_ORDER, BETA = 2, 2
-"""Those of chrF++, which names leave out."""
+"""Options of chrF++, which names leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class ChrF:
 
     @property
     def label(self) -> str:
-        """``chrF`` with a plus for each word order; a weight of recall other than 2 is named."""
+        """Return ``chrF``, a plus for each word order, and the weight of recall unless it is 2."""
         return _name_chrf(self.word_order, self.beta)
 
     @staticmethod

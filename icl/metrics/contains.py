@@ -1,4 +1,4 @@
-"""Contains: the percentage of predictions in which one of their targets stands."""
+"""Contains: the percentage of predictions that contain one of their targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Contains"]
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """Predictions that hold a target, in percent, with Wilson's interval.
+    """Share of predictions that contain a target, in percent, with Wilson's interval.
 
     White space is folded and Unicode put into NFC before the comparison. An empty target is held
     by an empty prediction alone. A prediction that could not be parsed is wrong and stays in n.

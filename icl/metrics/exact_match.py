@@ -15,7 +15,7 @@ __all__ = ["ExactMatch"]
 
 @dataclass(frozen=True, slots=True)
 class ExactMatch:
-    """Predictions equal to a target, in percent, with Wilson's interval.
+    """Share of predictions equal to a target, in percent, with Wilson's interval.
 
     White space is folded and Unicode put into NFC before the comparison. A prediction that could
     not be parsed is wrong and stays in n. Extracted items are equal if all fields and values are.

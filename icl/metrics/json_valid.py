@@ -20,7 +20,7 @@ _TYPES: dict[str, type] = {"object": dict, "list": list, "any": object}
 
 @dataclass(frozen=True, slots=True)
 class ValidJSON:
-    """Predictions that are JSON as RFC 8259 has it, in percent, with Wilson's interval.
+    """Share of predictions that are JSON by RFC 8259, in percent, with Wilson's interval.
 
     Whether it is the right JSON is not asked. NaN, a key that appears twice and text around the
     value are faults, a code fence too: use the parser ``text``, so that all that was written is
@@ -28,7 +28,7 @@ class ValidJSON:
     """
 
     type: Literal["object", "list", "any"] = "any"
-    """What the value must be."""
+    """Required type of the value."""
 
     name = "json_valid"
     label = "JSON"

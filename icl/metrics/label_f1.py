@@ -16,7 +16,7 @@ __all__ = ["LabelMacroF1", "LabelMicroF1"]
 
 
 Sets = tuple[frozenset[str], frozenset[str]]
-"""(labels said, labels wanted) of a row."""
+"""(labels of the answer, labels of the target) of a row."""
 
 
 @dataclass(frozen=True, slots=True)

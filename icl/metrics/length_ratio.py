@@ -1,4 +1,4 @@
-"""Length of predictions relative to their targets: shows too short or too long, not how good."""
+"""Length of predictions relative to their targets, which shows too short or too long answers."""
 
 from __future__ import annotations
 

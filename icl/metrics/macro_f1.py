@@ -16,7 +16,7 @@ __all__ = ["MacroF1"]
 
 
 GOLD_ROWS = 5
-"""Of each label: with fewer, what the sample says of a label's F1 says too little of its F1."""
+"""Fewest gold rows of each label; with fewer, the sample's F1 of a label is too uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _gold(prediction: Prediction, example: Example) -> str:
 
 
 def _lack_gold(rows: Rows) -> str:
-    """Say how many rows would give each label its gold rows; empty where it has them."""
+    """Return how many rows would give each label its gold rows; empty if it has them."""
     hits, _, misses = rows.sum(axis=0).reshape(3, -1)
     gold = hits + misses
     if not gold.size or gold.min() >= GOLD_ROWS:

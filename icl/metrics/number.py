@@ -19,16 +19,16 @@ __all__ = ["NumberMatch"]
 
 @dataclass(frozen=True, slots=True)
 class NumberMatch:
-    """Predictions whose last number equals the last one of a target, in percent (Wilson).
+    """Share of predictions whose last number is the last one of a target, in percent (Wilson).
 
     ``1,200``, ``1200.0`` and ``$1200`` are one number. A prediction without a number, or one that
     could not be parsed, is wrong and stays in n.
     """
 
     tolerance: float = 0.0
-    """How far apart they may be, as a share of the target's: 0.01 is 1 %."""
+    """Largest accepted difference, as a share of the target's number: 0.01 is 1 %."""
     decimal: Literal[".", ","] = "."
-    """What stands before the fraction; the other of the two parts thousands."""
+    """Sign before the fraction; the other sign separates thousands."""
 
     name = "number"
     label = "number"

@@ -21,7 +21,7 @@ _TARGET = "{target}"
 
 @dataclass(frozen=True, slots=True)
 class PatternMatch:
-    """Predictions in which the pattern is found, in percent, with Wilson's interval.
+    """Share of predictions in which the pattern is found, in percent, with Wilson's interval.
 
     The first ``{target}`` in the pattern stands for any of the row's targets, letter by letter. A
     prediction that could not be parsed is wrong and stays in n.

@@ -16,7 +16,8 @@ __all__ = ["TER"]
 
 
 MIN_ROWS = 20
-"""Edits are many where they are at all: with fewer rows an interval covers less than it says."""
+"""Fewest rows for an interval: edits are unevenly spread, and with fewer it would cover too
+little."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ class Sandbox:
 
     @property
     def rendering(self) -> Rendering:
-        """Both render functions of this sandbox, for reading a run."""
+        """Return both render functions of this sandbox, for reading a run."""
         return Rendering(self.template_of, self.sent_text)
 
     def _turn(self, text: str, name: str) -> _Turn:

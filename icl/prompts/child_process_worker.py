@@ -22,7 +22,7 @@ __all__ = ["CHAT", "EXPRESSIONS", "SandboxLimits", "answer_request"]
 
 
 EXPRESSIONS = "the expressions of the data"
-"""What messages call them together."""
+"""Name of a data set's expressions in messages."""
 
 
 CHAT = "the stored chat template"

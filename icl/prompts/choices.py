@@ -13,7 +13,7 @@ __all__ = ["LABELS", "ROW", "Remedies", "check_choices", "end_choices"]
 
 
 class Remedies(NamedTuple):
-    """Texts that say how to repair choices which cannot be distinguished."""
+    """Texts that explain how to repair choices which cannot be distinguished."""
 
     few: str
     empty: str

@@ -22,7 +22,7 @@ __all__ = ["ControlCodec", "Controls", "MarkedText", "find_control_names"]
 
 
 _OPEN, _CLOSE, _MARK = "\U000f2000", "\U000f2001", "\U000f2002"
-"""Private-use characters: around the number of a hidden token, and around a token that is meant."""
+"""Private-use characters around the number of a hidden token, and around an intended token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,15 +49,15 @@ class FrontMatter:
     choices: tuple[str, ...] = ()
     """Fields with the row's own choices, one each; a single field holds a list of them."""
     choice_labels: tuple[str, ...] = ("index",)
-    """How the answer names a choice: ``index`` from 0, ``text``, a label for each choice, or
-    the one field of the row that lists its labels."""
+    """The form in which an answer names a choice: ``index`` from 0, ``text``, a label for each
+    choice, or the one field of the row that lists its labels."""
     stop: tuple[str, ...] = ()
     separator: str = "\n\n"
     choice_end: str = "auto"
     shared_fields: tuple[str, ...] = ()
     answer_fields: tuple[str, ...] = ()
     label_separator: str = ", "
-    """What stands between the labels of an answer that is a set of them."""
+    """Separator of the labels in an answer that is a set of them."""
     no_labels: str = "none"
     """The text of an answer that is the empty set."""
     fallback: str | None = None

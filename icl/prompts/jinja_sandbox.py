@@ -71,9 +71,9 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 _ENVIRONMENT = _environment()
 _BOUNDS = (RecursionError, MemoryError, SyntaxError)
-"""Too deep, too large, or nested deeper than Python compiles."""
+"""Errors for templates that are too deep, too large, or nested deeper than Python compiles."""
 _WRONG_VALUES = (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError)
-"""What Jinja's operators and filters raise on a value of the wrong type or range; a number too
+"""Errors of Jinja's operators and filters for a value of the wrong type or range; a number too
 large for a float is compiled to a name that Python does not know."""
 
 
@@ -239,12 +239,12 @@ class TemplateHalf:
 
 
 ROW = "row"
-"""What an expression calls its whole row, for columns whose names are no words of Jinja."""
+"""Name of the whole row in an expression, for columns whose names are no words of Jinja."""
 
 
 @dataclass(frozen=True)
 class RowExpression:
-    """An expression of the data's own keys: ``{{ }}`` around it, a JSON value out of it."""
+    """An expression of a data set's keys: ``{{ }}`` around it, a JSON value out of it."""
 
     source: str
 
@@ -278,7 +278,7 @@ class RowExpression:
         return TemplateError(f"{self.source.strip()}: {fault}")
 
     def find_columns(self) -> list[str]:
-        """Return the columns it reads, sorted; with ``row`` if it reads some it does not name.
+        """Return the columns that it reads, sorted; with ``row`` if some are not known by name.
 
         Raises:
             TemplateError: malformed, or it uses the filter tojson.
@@ -324,7 +324,7 @@ class RowExpression:
 
 
 def _plain_value(value: Any) -> JSON:
-    """Convert a value to plain JSON; what a filter yields one by one becomes a list."""
+    """Convert a value to plain JSON; a filter's iterator becomes a list."""
     if isinstance(value, StrictUndefined):
         value = str(value)  # raises, and names what is not there
     if isinstance(value, dict):
@@ -350,7 +350,7 @@ NO_TOJSON = (
     "the filter tojson writes \\u escapes, escapes for HTML and sorted keys into the prompt; write "
     "json, which keeps the text and the order of the data"
 )
-"""Why a template may not use the filter."""
+"""Reason why a template may not use the filter."""
 
 
 @lru_cache(maxsize=512)

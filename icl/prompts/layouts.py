@@ -60,9 +60,9 @@ _LINE = re.compile(
     r"(?P<name>[^\W\d_](?:[\w '’/-]{0,58}[\w'’])?|\0+)"
     r"(?P<behind>[ \t]*(?:->|=>|[:=：–—-])[ \t]*)(?P<cut>\|\|\|)?(?P<more>[ \t]*)(?P<value>\0*)"
 )
-"""A field line with its tags masked: a name, the text after it, and a value made of tags only."""
+"""Pattern of a field line with masked tags: a name, the text after it, and a value of tags only."""
 _SPOKEN = r"\{\{\s*(words\.\w+|(source_|target_|prompt_)?language)\s*\}\}"
-"""A name that depends on the language: a word of the table, or the name of a language."""
+"""Pattern of a name that depends on the language: a word of the table, or a language's name."""
 _SEPARATOR = re.compile(r"^separator:[^\n]*\n(?![ \t])", re.M)
 
 

@@ -20,11 +20,11 @@ __all__ = ["BATCH_BYTES", "RowExpressions"]
 
 
 BATCH_BYTES = 1 << 20
-"""JSON bytes of rows that are sent at a time; a longer row goes alone."""
+"""Most JSON bytes of rows in one message; a longer row is sent alone."""
 _LIMITS = SandboxLimits(cpu_s=5.0)
-"""For a batch: five times what a template has for all its prompts on a screen."""
+"""Limits for a batch: five times those of a template for all prompts of a screen."""
 _OFFERED = 100
-"""Columns of the first row that messages may name."""
+"""Most columns of the first row that messages name."""
 
 
 @cache
@@ -36,7 +36,7 @@ def _sandbox() -> Sandbox:
 
 
 class RowExpressions:
-    """What a :class:`icl.data.DataSpec` evaluates its expressions by.
+    """An evaluator of the expressions of a :class:`icl.data.DataSpec`.
 
     >>> RowExpressions().evaluate(["{{ a | upper }}"], [("row 1", {"a": "x"})])
     [['X']]

@@ -141,7 +141,7 @@ class Template:
 
     @property
     def takes_labels(self) -> bool:
-        """Whether the template lists no labels and uses those found in the data."""
+        """Return whether the template lists no labels and uses those found in the data."""
         return self.file.kind.labels == "shared" and not self.labels
 
     def label(self, example: Example) -> str | None:
@@ -280,9 +280,7 @@ class Template:
 
     @property
     def may_change_targets(self) -> bool:
-        """Whether gold is what the target half makes of a target: of free text, and if it is more
-        than ``{{ target }}``.
-        """
+        """Return whether the target half may change gold: free text, not just ``{{ target }}``."""
         kind = self.file.kind
         return (
             kind.labels is None and kind.gold == "text" and not self.file.target.is_only("target")

@@ -101,7 +101,7 @@ class TemplateFile:
 
     @property
     def halves(self) -> list[TemplateHalf]:
-        """Those that the file has."""
+        """Return the halves that the file has."""
         every = (
             self.system,
             self.instruction,
@@ -239,7 +239,7 @@ def find_library() -> Path:
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    """Tell whether a path is within a folder after links are resolved."""
+    """Return whether a path is within a folder after links are resolved."""
     return path.resolve().is_relative_to(folder.resolve())
 
 
@@ -355,7 +355,7 @@ _HALVES = {
     "example": ("the input and the target", "Intent:||| {{ label }}"),
     "channel": ("the label and the input", "Intent: {{ label }}\\nUtterance:||| {{ utt }}"),
 }
-"""Section with two halves -> what they are, and an example."""
+"""Section with two halves -> their meaning, and an example."""
 
 
 def mask_tags(source: str) -> str:

@@ -1,4 +1,4 @@
-"""Shortening of prompts to a model's window: first whole shots, then the end of the marked span.
+"""The shortening of prompts to a model's window: first whole shots, then the marked span's end.
 
 Nothing else is ever cut: not the instruction, not the query, not half of a shot.
 """
@@ -26,7 +26,7 @@ class FittedPrompt(NamedTuple):
 
 
 class PromptRenderer(Protocol):
-    """Interface of what renders prompts: a template, or a :class:`icl.prompts.channel.Channel`."""
+    """Interface of a renderer of prompts: a template, or a :class:`icl.prompts.channel.Channel`."""
 
     @property
     def name(self) -> str:

@@ -36,7 +36,7 @@ class Calibration:
     notes: tuple[str, ...] = ()
     """Warnings where an assumption of the calibrator does not hold."""
     refused: str | None = None
-    """Why there are no scores; None if there are."""
+    """Reason why there are no scores; None if there are."""
 
 
 @dataclass(frozen=True)

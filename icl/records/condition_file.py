@@ -56,7 +56,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ConditionFile:
-    """What a condition ran, and how its prompts are rendered."""
+    """The condition as it was run, with the template that renders its prompts."""
 
     identity: Identity
     task: str

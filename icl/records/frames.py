@@ -42,9 +42,9 @@ WORDS = frozenset([
     "task", "entry", "prompt", "layout", "model", "locale", "pair", "language", "label_language",
     "prompt_language", "width", "shots", "method", "pool", "select", "order", "shown_labels",
 ])  # fmt: skip
-"""Settings that are words also where every one of a run looks like a number."""
+"""Settings that are always words, even if all values of a run look like numbers."""
 NUMBERS = frozenset(["k", "seed"])
-"""Settings that are whole numbers; ``k`` has none where it is ``all`` of a shot file."""
+"""Settings that are whole numbers; ``k`` is absent for ``all`` shots of a file."""
 
 
 def name_setting_column(setting: str) -> str:
@@ -105,7 +105,7 @@ def make_prediction_frame(rows: Sequence[Cells], settings: Sequence[str]) -> pan
 def _frame(
     rows: Sequence[Cells], settings: Sequence[str], behind: Sequence[str], types: Mapping[str, str]
 ) -> pandas.DataFrame:
-    """Make a frame with a column of its type for each name, whatever the rows lack."""
+    """Make a frame with a typed column for each name, even if no row has it."""
     import pandas
 
     columns = {}
@@ -120,7 +120,7 @@ def _frame(
 
 
 def _setting_column(name: str, cells: Sequence[object]) -> pandas.Series:
-    """Make the column of a setting: numbers where it is one, else a category in the run's order."""
+    """Make the column of a setting: of numbers if it is one, else a category in the run's order."""
     import pandas
 
     words = list(dict.fromkeys(str(cell) for cell in cells if cell is not None))
@@ -136,7 +136,7 @@ def _setting_column(name: str, cells: Sequence[object]) -> pandas.Series:
 
 
 def _read_number(cell: object, kind: type[int] | type[float]) -> int | float | None:
-    """Return the number that a setting's word is, or None if it is none."""
+    """Return the number in a setting's word; None if it is none."""
     if cell is None:
         return None
     text = str(cell)

@@ -57,10 +57,10 @@ class Pool:
     left_out: Count = 0
     """Pool rows left out because they also appear in the test split."""
     labels: dict[str, Count] = field(default_factory=dict)
-    """Label -> in how many rows it is a right answer; earlier versions counted the first one of
-    each row alone."""
+    """Label -> number of rows in which it is a right answer; earlier versions counted only the
+    first one of each row."""
     labelled: Count | None = None
-    """Rows that have an answer, where this is not the sum of ``labels``."""
+    """Rows that have an answer, unless this is the sum of ``labels``."""
 
     @property
     def answered(self) -> int:
@@ -113,7 +113,7 @@ class ConditionEntry:
     method: Method
     """``rank``, ``channel`` or ``generate``."""
     ranking: Ranking | None = None
-    """How a server ranked: see :attr:`icl.experiment.condition.Condition.ranking`."""
+    """Way in which a server ranked: see :attr:`icl.experiment.condition.Condition.ranking`."""
     parser: Option
     metrics: tuple[Option, ...]
     calibrate: tuple[Option, ...] = ()
@@ -130,10 +130,9 @@ class ConditionEntry:
     fallbacks: tuple[str, ...] = ()
     """Words and labels taken from the template's fallback language."""
     judges: dict[str, JudgeEntry] | None = None
-    """Name of a metric -> where the judge's verdicts are."""
+    """Name of a metric -> the condition with the judge's verdicts."""
     take: str | int | float | None = None
-    """Which labels of a ranking make the set that is the answer; see
-    :data:`icl.tasks.label_sets.Take`."""
+    """Rule that selects the set of labels from a ranking; see :data:`icl.tasks.label_sets.Take`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +267,7 @@ def _text(manifest: Manifest) -> str:
 
 
 _SINCE = ("settings", "rows_available", "rows_hash", "judges", "take")
-"""Keys that are left out where there is nothing to say; earlier versions had none of them."""
+"""Keys that are left out if they are empty, since earlier versions did not write them."""
 
 
 def _without(values: dict[str, Any], optional: Sequence[str]) -> dict[str, Any]:
@@ -352,7 +351,8 @@ def _is_take(take: str | int | float) -> bool:
 
 _FOLDER = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:\ud800-\udfff]+")
 _LONGEST_NAME = 200
-"""Bytes; file systems allow 255, and temporary files have longer names than the folder."""
+"""Most bytes of a name; file systems allow 255, and temporary files have longer names than the
+folder."""
 
 
 def condition_entry(

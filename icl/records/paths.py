@@ -35,7 +35,7 @@ MODEL = "model.json"
 
 
 def holds_run(folder: Path) -> bool:
-    """Tell whether a folder is a run folder."""
+    """Return whether a folder is a run folder."""
     return (folder / MANIFEST).is_file()
 
 

@@ -72,7 +72,7 @@ __all__ = [
 
 
 GOLD_ROWS = 20
-"""Rows that are looked at to find out whether a folder lacks gold as the prompt shows it."""
+"""Rows to examine for whether a folder lacks gold as the prompt shows it."""
 
 if TYPE_CHECKING:
     import pandas
@@ -116,7 +116,7 @@ class ConditionResult:
 
     @property
     def setting_cells(self) -> dict[str, str]:
-        """Its settings by the column that tables for programs have for each.
+        """Return its settings by their column in tables for programs.
 
         Those of a run by an earlier version, which did not list its settings, are its axes.
         """
@@ -133,19 +133,19 @@ class ConditionResult:
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """Records of the examples asked for, in the run's order; unanswered ones are absent."""
+        """Return the records of the run's examples, in its order; unanswered ones are absent."""
         found, left = self.store.complete_records(), self.unscored
         return {name: found[name] for name in self.ids if name in found and name not in left}
 
     @cached_property
     def unscored(self) -> dict[str, UnscoredRow]:
-        """Rows that the model gave no answer to when they were last asked, in the run's order."""
+        """Return the rows without an answer from the model at its last try, in the run's order."""
         found = self.store.unscored()
         return {name: found[name] for name in self.ids if name in found}
 
     @property
     def n_missing(self) -> int:
-        """Rows that were not asked yet."""
+        """Return the number of rows that were not sent yet."""
         return len(self.ids) - len(self.records) - len(self.unscored)
 
     @cached_property
@@ -166,9 +166,7 @@ class ConditionResult:
 
     @property
     def raw_gold(self) -> int:
-        """How many of the first rows are held against their raw targets, though the prompt shows
-        others: the folder is of an earlier version, which kept no more.
-        """
+        """Count those of the first rows that an earlier version stored without gold as shown."""
         if not (self.store.folder / "condition.json").exists():
             return 0
         if not restore(self.store.condition().template).may_change_targets:
@@ -183,7 +181,7 @@ class ConditionResult:
 
     @cached_property
     def rows(self) -> list[Example]:
-        """Examples that have records, in the run's order, as the data has them.
+        """Return the examples with records, in the run's order, as the data has them.
 
         Raises:
             StoreError: the folder's rows changed since this run, or one of them is missing.
@@ -233,7 +231,7 @@ class ConditionResult:
 
     @cached_property
     def set_rule(self) -> SetRule | None:
-        """How the records are read as sets of labels; None where answers are none.
+        """Return the rule that reads records as sets of labels; None if answers are no sets.
 
         Raises:
             ConfigError: the pool is to choose a threshold, and the manifest knows no label of it.
@@ -258,7 +256,7 @@ class ConditionResult:
         return list_right_labels(example.targets, self.set_rule is not None)
 
     def predict(self, record: Record) -> Prediction:
-        """Read a record's answer by the condition's parser, or say why it has none."""
+        """Read a record's answer by the condition's parser, or the reason why it has none."""
         row = self.unscored.get(record.id)
         if row is not None and not record.outputs and not record.logprobs:
             labels = tuple(label for _, label, _ in record.shots if label is not None)

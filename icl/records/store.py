@@ -289,7 +289,7 @@ class ConditionStore:
         self._write_plan([*batches[:index], batch[:middle], batch[middle:], *batches[index + 1 :]])
 
     def leave_out(self, index: int, rows: Sequence[UnscoredRow]) -> bool:
-        """Keep why rows of a planned batch have no answer, and plan it without them.
+        """Store the reason why rows of a planned batch have no answer, and plan it without them.
 
         The next run plans them again. Killed in between, the batch is planned as it was.
 
@@ -303,7 +303,7 @@ class ConditionStore:
         return bool(rest)
 
     def keep_unscored(self, rows: Iterable[UnscoredRow], anew: Iterable[str] = ()) -> None:
-        """Add rows that could not be answered; forget what was kept of the ids in ``anew``."""
+        """Add rows that could not be answered; first forget those of the ids in ``anew``."""
         known = self.unscored()
         made = {name: row for name, row in known.items() if name not in {*anew}}
         made |= {row.id: row for row in rows}

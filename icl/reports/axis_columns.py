@@ -1,4 +1,4 @@
-"""Tables that fit their width: which columns tell rows apart, how wide each is, which may go."""
+"""The fitting of tables to a width: columns that distinguish rows, their widths, their order."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
 WORD_WIDTH = 12
-"""Characters that a column of settings keeps, however full the table is: ``balanced run``."""
+"""Least characters of a settings column, however full the table is: ``balanced run``."""
 SHOTS_WIDTH = 16
-"""Characters of a name of shots that stand on one line."""
+"""Most characters of a name of shots that are not broken over lines."""
 TITLE_WIDTH = 9
-"""Longest head of such a column that is not broken at its marks where there is no room."""
+"""Most characters of such a column's head that is never broken at its marks."""
 
 
 def find_table_axes(rows: Sequence[ConditionResult]) -> list[str]:
@@ -50,41 +50,41 @@ def break_title(axis: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table with its cells, as wide as they are or, of settings, as there is room."""
+    """A column of a table with its cells, as wide as they are or, for settings, as space allows."""
 
     title: str
     cells: Sequence[str]
     justify: Literal["left", "right"] = "left"
     style: str = ""
     kind: str = ""
-    """By which a table may leave it out; empty for what it cannot do without."""
+    """Name by which a table may leave it out; empty for an indispensable one."""
     axis: str = ""
-    """Which axis it shows; empty for numbers, whose cells are never broken."""
+    """The axis that it shows; empty for numbers, whose cells are never broken."""
     firm: bool = False
-    """Whether its cells are not broken either, though they are settings."""
+    """Whether its cells are not broken either, although they are settings."""
     shorter: Column | None = None
-    """What stands in its place before it is left out."""
+    """A shorter column to use before it is left out."""
 
     @property
     def name(self) -> str:
-        """What a note calls it."""
+        """Return its name in a note."""
         return self.axis or " ".join(self.title.split())
 
     @property
     def whole(self) -> int:
-        """Characters that it takes where nothing of it is broken."""
+        """Return the characters that it takes with no cell broken."""
         return _widest([self.axis or self.title, *self.cells])
 
     @property
     def least(self) -> int:
-        """Characters that it cannot do without."""
+        """Return the fewest characters that it can take."""
         if not self.axis or self.firm:
             return self.whole
         return max(_widest([self.title]), min(_widest(self.pieces), WORD_WIDTH))
 
     @property
     def pieces(self) -> list[str]:
-        """What its cells are broken into where there is no room."""
+        """Return the pieces into which its cells are broken if space is short."""
         return [word for cell in self.cells for word in _break_words(cell).split()]
 
 
@@ -107,13 +107,13 @@ def make_number_column(
 
 @dataclass(frozen=True)
 class FittedTable:
-    """A table that leaves out columns where there is no room for all, and names them."""
+    """A table that leaves out columns if not all fit, and names those in a note."""
 
     columns: Sequence[Column]
     spare: Sequence[Column] = ()
-    """What it can do without, the least needed first."""
+    """Kinds of columns that it may leave out, the least needed first."""
     styles: Mapping[int, str] = field(default_factory=dict)
-    """Place of a row -> its style."""
+    """Index of a row -> its style."""
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -154,7 +154,7 @@ class FittedTable:
 
 
 def _share(columns: Sequence[Column], width: int) -> list[int]:
-    """Compute the width of each column: its least, and the rest to those that it makes whole."""
+    """Compute the width of each column: its least, and the rest for those that it makes whole."""
     left = width - _add([column.least for column in columns])
     made = []
     for column in columns:

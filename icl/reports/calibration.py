@@ -99,7 +99,7 @@ def _lines(row: ConditionResult) -> Iterator[tuple[ConditionResult, dict[str, Sc
 
 
 def _axis_columns(rows: Sequence[ConditionResult], varying: Sequence[str]) -> Iterator[Column]:
-    """Yield the columns that tell lines apart; a setting stands in a condition's first one."""
+    """Yield the columns that distinguish lines; a setting is only in a condition's first line."""
     lines = [line for row in rows for line in _lines(row)]
     for axis in varying:
         words = [row.axes.get(axis, "") if name == "–" else "" for row, _, name in lines]
@@ -119,7 +119,7 @@ def _score(found: dict[str, Score], metric: str, name: str) -> Score | None:
 
 
 def _ece_table(rows: Sequence[ConditionResult], varying: Sequence[str]) -> FittedTable:
-    """Tabulate calibration errors (ECE) by condition and calibrator, with those of chance."""
+    """Tabulate calibration errors (ECE) by condition and calibrator, next to those by chance."""
     lines = [line for row in rows for line in _lines(row)]
     columns = [*_axis_columns(rows, varying)]
     metrics = {"ece": "ECE", CHANCE: "by chance", DEBIASED: "debiased"}
@@ -144,7 +144,7 @@ def _title(name: str, rows: Sequence[ConditionResult]) -> str:
 
 
 def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """Yield what each calibrator assumes, and warnings where this does not hold."""
+    """Yield each calibrator's assumption, and warnings if it does not hold."""
     yield "changed: rows whose answer is another one than without it"
     yield from _wrapped(
         "ECE: expected calibration error in percent, 10 bins; by chance: what a perfectly "
@@ -179,7 +179,7 @@ def _said(row: ConditionResult, name: str) -> Iterator[str]:
 
 
 def describe_calibrator(calibrator: type[Calibrator]) -> Iterator[str]:
-    """Describe what a calibrator assumes and where it hurts, in lines of 80 columns."""
+    """Describe a calibrator's assumption and where it hurts, in lines of 80 columns."""
     yield from _wrapped(f"  assumes: {calibrator.assumes}")
     yield from _wrapped(f"  hurts: {calibrator.hurts}")
 

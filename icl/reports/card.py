@@ -54,7 +54,7 @@ class Card:
     prediction: Prediction
     choices: Sequence[Choice] = ()
     right: Sequence[str] = ()
-    """Choices that are right."""
+    """Labels of the right choices."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Metric -> its value for this row, from 0 to 100."""
 
@@ -194,5 +194,5 @@ def _model(identity: Mapping[str, object]) -> str:
 
 
 def _text(text: str) -> str:
-    """Escape a text for HTML, with invisible characters drawn as marks."""
+    """Escape a text for HTML, with invisible characters shown as marks."""
     return escape(clean(text))

@@ -66,7 +66,7 @@ def render_comparison(run: Run, by: str | None = None, baseline: str | None = No
 def make_comparison_tables(
     comparisons: Sequence[Comparison], by: str = ""
 ) -> Iterator[RenderableType]:
-    """Make a table for each task, metric and baseline, with sentences about what is shown below it.
+    """Make a table for each task, metric and baseline, with sentences about the results below it.
 
     Args:
         comparisons: from :mod:`icl.scoring.compare`.
@@ -153,7 +153,7 @@ def _name(row: Comparison, varying: Sequence[str]) -> str:
 
 
 def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
-    """Describe what the rows show: in full for a few, in counts for many."""
+    """Describe the rows' results: in full for a few, in counts for many."""
     import textwrap
 
     axes = None if any(row.problem for row in rows) else varying
@@ -185,7 +185,7 @@ def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
 
 
 def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> str:
-    """Describe one comparison: its examples, what is shown, what would be needed.
+    """Describe one comparison: its examples, the result, and the examples needed.
 
     ``axes`` are the axes that identify it; by default all that both sides share.
 
@@ -222,7 +222,7 @@ def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> s
 
 
 def _needed(rows: Sequence[Comparison]) -> str:
-    """Say how many examples would suffice; nothing where that cannot be estimated."""
+    """Describe how many examples would suffice; empty if that cannot be estimated."""
     found = [row.needed for row in rows if row.needed is not None]
     if not found:
         return ""
@@ -234,7 +234,7 @@ def _needed(rows: Sequence[Comparison]) -> str:
 
 
 def format_needed(needed: tuple[int, int]) -> str:
-    """Write how many examples would do, to the nearest of two digits: more are not known.
+    """Write the number of needed examples with two digits, since more are not known.
 
     >>> format_needed((868, 6539))
     '870 to 6,500'

@@ -36,7 +36,7 @@ class ScoredAnswer:
 
     @property
     def right(self) -> bool:
-        """Whether the answer is one of the targets, character for character."""
+        """Return whether the answer is one of the targets, character for character."""
         return self.prediction.value in self.example.targets
 
 
@@ -85,7 +85,7 @@ def pick_worst(found: Sequence[ScoredAnswer], most: int) -> tuple[list[ScoredAns
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often each right label (row) was answered with each label (column)."""
+    """A confusion matrix: the counts of each right label (row) and answered label (column)."""
 
     labels: tuple[str, ...]
     """Labels with their own row and column, sorted by name."""

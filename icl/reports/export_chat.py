@@ -14,7 +14,7 @@ __all__ = ["Conversion", "write_messages_function", "write_render_function"]
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of a prompt's parts before they were sent: turns, a chat template, a prefix."""
+    """The conversion of a prompt before it was sent: turns, a chat template, a prefix."""
 
     format: ChatFormat | None = None
     """The model's chat template; None for plain text, and for a server that has its own."""
@@ -39,7 +39,7 @@ class Conversion:
 
     @property
     def is_chat(self) -> bool:
-        """Whether turns were made."""
+        """Return whether turns were made."""
         return self.server or self.format is not None
 
     def make_turns(self, prompt: Prompt) -> list[dict[str, str]]:
@@ -67,7 +67,7 @@ class Conversion:
 
     @property
     def imports(self) -> list[str]:
-        """The lines that import what the written functions need."""
+        """Return the lines that import what the written functions need."""
         if self.format is None:
             return []
         return ["import datetime", "import json", "import re", "import jinja2.ext"]
@@ -106,7 +106,7 @@ def write_messages_function(made: Conversion) -> str:
 
 
 def write_render_function(made: Conversion) -> str:
-    """Write ``render(row)``, the text that is sent; nothing for a server that was sent turns."""
+    """Write ``render(row)``, the text that is sent; empty for a server that was sent turns."""
     if made.server:
         return ""
     if made.format is not None:

@@ -1,4 +1,4 @@
-"""Groups of conditions of one task: what differs between them, their scores, the best one."""
+"""The groups of conditions of one task: their differing settings, scores, and best condition."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Row:
 
     @property
     def count(self) -> str:
-        """How many rows were answered, of how many, and how many are unscored."""
+        """Return the rows answered, of all rows, and the number unscored."""
         return count_rows(self.condition)
 
     def of_kind(self, kind: ScoreKind) -> list[Score]:

@@ -20,13 +20,13 @@ __all__ = ["as_latex", "escape_latex", "quote_verbatim"]
 
 
 WORD_CHARS = 20
-"""Characters of a word that stay together in a wrapped cell or note."""
+"""Most characters of a word that stay together in a wrapped cell or note."""
 LINE_EM = WORD_CHARS * WIDEST_EM
-"""Width for captions and notes in which a word of that many characters is left whole."""
+"""Width, for captions and notes, in which a word of that many characters is not broken."""
 LINE_CHARS = 70
 """Characters of a fixed-width line in an appendix."""
 MOST_GLYPHS = 12
-"""Missing characters that are told."""
+"""Most missing characters that are listed."""
 _COMMANDS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
@@ -35,15 +35,15 @@ _COMMANDS = {
     "–": r"\textendash{}", "→": r"$\rightarrow$", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
     "±": r"$\pm$", "·": r"\textperiodcentered{}", "…": r"\dots{}", "*": r"\textasteriskcentered{}",
 }  # fmt: skip
-r"""``[`` after ``\\\\`` would be read as a length, ``?`` and ``!`` before a grave accent as
-Spanish signs."""
+r"""Characters read as commands: ``[`` after ``\\\\`` is a length, ``?`` and ``!`` before a grave
+accent are Spanish signs."""
 _T1 = frozenset(
     "¡¢£¤¥¦§¨©ª«¬®¯°±²³´µ¶·¸¹º»¼½¾¿×÷"
     "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿ"
     "ĀāĂăĄąĆćĈĉĊċČčĎďĐđĒēĔĕĖėĘęĚěĜĝĞğĠġĢģĤĥĨĩĪīĬĭĮįİıĴĵĶķĹĺĻļĽľŁłŃńŅņŇňŊŋŌōŎŏŐőŒœŔŕŖŗŘřŚśŜŝŞşŠš"
     "ŢţŤťŨũŪūŬŭŮůŰűŲųŴŵŶŷŸŹźŻżŽžȘșȚț–—‘’‚“”„†‡•…‰‹›€™←↑→↓"
 )
-"""What pdfLaTeX has with the font encodings T1 and TS1, beside ASCII."""
+"""Characters of pdfLaTeX's font encodings T1 and TS1, besides ASCII."""
 _FONTS = {
     "Arab": "Noto Naskh Arabic", "Armn": "Noto Sans Armenian", "Beng": "Noto Sans Bengali",
     "Cyrl": "Noto Sans Mono", "Deva": "Noto Sans Devanagari", "Ethi": "Noto Sans Ethiopic",
@@ -104,7 +104,7 @@ def _appendix_texts(made: Appendix) -> list[str]:
 
 
 def _missing_glyphs(texts: Sequence[str]) -> Iterator[str]:
-    """Yield a comment on the characters that pdfLaTeX has no glyph for, if there are any."""
+    """Yield a comment on the characters that have no glyph in pdfLaTeX, if there are any."""
     found = dict.fromkeys(char for text in texts for char in text)
     found = {char: None for char in found if not _has_glyph(char)}
     if not found:
@@ -165,7 +165,7 @@ def _table(part: GridPart) -> str:
 
 
 def _text(text: str, em: float | None) -> str:
-    """Escape a text; in a width of ``em`` a line may end behind signs and inside long words."""
+    """Escape a text; within ``em`` a line may end after signs and inside long words."""
     if em is None:
         return escape_latex(text)
     chars = max(1, min(WORD_CHARS, int(em / WIDEST_EM)))
@@ -235,7 +235,7 @@ def _quote(text: str, name: str) -> str:
 
 
 def _long_words(made: Appendix) -> Iterator[str]:
-    """Yield comments on words that stick out of a line in pdfLaTeX, which cannot break them."""
+    """Yield comments on words wider than a line, since pdfLaTeX cannot break them."""
     for title, text in [
         *((one.name, one.text) for one in made.templates),
         *((f"{one.title}, row {one.example}", one.text) for one in made.prompts),

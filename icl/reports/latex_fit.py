@@ -1,4 +1,4 @@
-"""Division of a table into parts that fit the page, by an estimate of how wide its text is set.
+"""The division of a table into parts that fit the page, by an estimate of its text's width.
 
 Widths are those of Computer Modern Roman, whose letters nearly all text fonts of papers come near
 to; characters without an entry count as wide ones. A part narrower than a column of a
@@ -22,11 +22,11 @@ PAGE_EM, COLUMN_EM = 35.5, 20.5
 GAP_EM = 0.66
 """Space between two columns: twice ``\\tabcolsep`` of 3 pt."""
 KEYS_SHARE = 0.5
-"""Share of the page that the columns in front may take."""
+"""Largest share of the page for the columns in front."""
 LEAST_EM = 3.0
 """Width below which no column is squeezed."""
 PAGE_ROWS = 36
-"""Rows that a page holds beside caption and notes."""
+"""Rows that fit on a page besides caption and notes."""
 _WIDTHS = {
     0.28: "ijl.,:;'|[]!ı", 0.34: " frtIs-()/", 0.40: 'cezJ"{}',
     0.56: "abdghknopquvxyßS0123456789?_*$@†–",
@@ -117,7 +117,7 @@ def _part(
 
 
 def _natural(grid: Grid) -> list[float]:
-    """Return how wide each column is if nothing in it is wrapped, in em."""
+    """Return each column's width in em if nothing in it is wrapped."""
     found = [measure_em(head) for head in grid.heads]
     for row in grid.rows:
         found = [

@@ -1,4 +1,4 @@
-"""What conditions have beyond their strongest baseline: a column, and a sentence for a task."""
+"""Differences of conditions to their strongest baseline: a column, and a sentence for a task."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ __all__ = [
 MARGIN = "over the best baseline [95 % interval], p"
 """Head of the column where each cell names its baseline."""
 NEAR = 10.0
-"""Points that a baseline lies below, by the end of the interval, where it does not come near."""
+"""Points: a baseline is not near if the interval of the difference lies this far from 0."""
 PLACES = ("locale", "pair", "language")
-"""Axes along which conditions are not alternatives: there is no best of them to take."""
+"""Axes whose conditions are not alternatives, so that there is no best one to choose."""
 
 
 def format_margin(one: Comparison | None) -> str:
@@ -54,7 +54,7 @@ def make_margin_column(found: Sequence[Comparison | None]) -> Column:
 
 
 def _lay_out(found: Sequence[Comparison | None], intervals: bool) -> Column:
-    """Numbers one below the other; each cell names its baseline where they are not all the same."""
+    """Align the numbers; each cell names its baseline unless all have the same one."""
     known = [one for one in found if one is not None]
     roles = {one.a for one in known}
     ends = [format_interval(one.difference, sign="+") for one in known]
@@ -94,7 +94,7 @@ def list_margin(one: Comparison | None) -> dict[str, JSON]:
 
 
 def note_margins(found: Sequence[Comparison | None]) -> Iterator[str]:
-    """Say how the differences to the strongest baseline were tested."""
+    """Yield a note on the tests behind the differences to the strongest baseline."""
     known = [one for one in found if one is not None]
     if not known:
         return
@@ -105,7 +105,7 @@ def note_margins(found: Sequence[Comparison | None]) -> Iterator[str]:
 
 
 def describe_task(rows: Sequence[ConditionResult], margins: Margins, title: str) -> str:
-    """Say in a sentence what was seen of a task, by the tests; empty if nothing is scored.
+    """Summarize the tests of a task in a sentence; empty if nothing is scored.
 
     Args:
         rows: the conditions of one task.
@@ -132,7 +132,7 @@ def describe_task(rows: Sequence[ConditionResult], margins: Margins, title: str)
 
 
 def _describe_range(ordered: Sequence[tuple[ConditionResult, Score]], margins: Margins) -> str:
-    """From the best to the worst of several places, and in how many a baseline is beaten."""
+    """Describe the range from best to worst over places, and the number that beat a baseline."""
     (best, high), (worst, low) = ordered[0], ordered[-1]
     named = name_conditions([row for row, _ in ordered])
     ends = [

@@ -138,7 +138,7 @@ def _score_rows(run: Run, metric: str | None) -> Iterator[dict[str, JSON]]:
 
 
 def _shown_with(score: Score, metric: str) -> bool:
-    """Tell whether a score is the requested one, or a baseline by its metric."""
+    """Return whether a score is the requested one, or a baseline by its metric."""
     name = ScoreName.of_score(score)
     same = name.metric == ScoreName.of(metric, "model").metric
     return score.name == metric or bool(name.role) and same
@@ -149,7 +149,7 @@ def _score(score: Score) -> dict[str, JSON]:
 
 
 def _without_tied(row: dict[str, JSON], score: Score) -> dict[str, JSON]:
-    """Leave out how many labels tie where none do, for the columns of runs without a tie."""
+    """Leave out the number of tied labels if nothing is tied, for the columns of such runs."""
     return row if score.tied else {name: cell for name, cell in row.items() if name != "tied"}
 
 

@@ -1,4 +1,4 @@
-"""What a reader must know of the rows behind a table: shots that were lost, and rows unscored."""
+"""Notes on the rows behind a table: lost shots, unscored rows, words of a fallback language."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 ERROR_CHARS = 120
-"""Characters of an error that stand below a table; the record has it whole."""
+"""Most characters of an error below a table; the record has all of it."""
 
 
 def count_rows(row: ConditionResult, whole: bool = True) -> str:
@@ -88,7 +88,7 @@ def note_shots(rows: Sequence[ConditionResult]) -> Iterator[str]:
 FALLBACK = "fallback"
 """Head of the column that counts words and labels from the template's fallback language."""
 WORDS = 4
-"""So many of them are named."""
+"""Most words and labels that a note names."""
 
 
 def note_fallbacks(rows: Sequence[ConditionResult]) -> Iterator[str]:

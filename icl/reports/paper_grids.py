@@ -122,14 +122,14 @@ def _calibrated(name: str, rows: Sequence[ConditionResult], metrics: Sequence[st
 
 
 def _title(rows: Sequence[ConditionResult], axes: Sequence[str], more: str, intervals: bool) -> str:
-    """Return the caption: the settings that all rows share, and what the brackets are."""
+    """Return the caption: the settings that all rows share, and the meaning of the brackets."""
     fixed = [value for axis, value in rows[0].axes.items() if axis not in axes and value]
     brackets = ["[95 % interval]"] if intervals else []
     return " · ".join([*fixed, *filter(None, [more]), *brackets])
 
 
 def _calibrated_names(rows: Sequence[ConditionResult], metric: str | None) -> list[str]:
-    """List what was calibrated: the metrics in their order, then the calibration errors."""
+    """List the calibrated scores: the metrics in their order, then the calibration errors."""
     errors = ("ece", CHANCE, DEBIASED)
     found = {
         str(name.plain): name

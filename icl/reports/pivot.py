@@ -1,4 +1,4 @@
-"""Pivot tables: two settings against each other; a cell is a score, or a mean over other settings.
+"""Pivot tables of two settings; a cell is a score, or a mean over other settings.
 
 The best cell of each row is marked, and those that differ from it: paired tests on the common
 examples, corrected by Holm for all comparisons of the table (:mod:`icl.scoring.significance`).
@@ -30,7 +30,7 @@ __all__ = ["ABSENT", "Pivot", "PivotCell", "pivot", "lay_out_pivot"]
 
 
 ABSENT = "–"
-"""Shown for a setting that a condition does not have, such as a seed without random choice."""
+"""Text for a setting that a condition does not have, such as a seed without random choice."""
 LEVEL = 0.05
 
 
@@ -61,7 +61,7 @@ class PivotCell:
 
     @property
     def differs(self) -> bool:
-        """Whether the difference from the best cell of the row is shown."""
+        """Return whether the difference from the best cell of the row is significant."""
         return self.p is not None and self.p < LEVEL
 
     @property

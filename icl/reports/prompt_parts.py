@@ -64,7 +64,7 @@ def split_sent_prompt(prompt: Prompt, sent: str) -> list[PromptPiece]:
 def split_record_prompt(
     condition: ConditionResult, record: Record
 ) -> tuple[list[PromptPiece], bool]:
-    """Split a record's prompt, rendered again, and tell whether it equals what was sent.
+    """Split a record's prompt, rendered again, and return whether it equals the sent one.
 
     The channel method has a prompt for every choice: the answer's is returned, followed by
     the input that was scored.

@@ -1,4 +1,4 @@
-"""Texts of strangers in a report: white space told apart, long ones shortened, languages named.
+"""Texts of strangers in a report: white space marked, long ones shortened, languages named.
 
 Escaping is the page template's business, and controls are drawn by
 :func:`icl.core.safe_text.clean`; what stands here is still plain text.
@@ -18,7 +18,7 @@ __all__ = ["Mark", "find_html_language", "mark_white_space", "shorten_middle"]
 
 
 MOST_MARKS = 1000
-"""Marks in one text; behind them white space is shown as it is, so that a page stays small."""
+"""Most marks in one text; after them white space is unmarked, so that a page stays small."""
 _INVISIBLE = {
     "\u00a0": "NBSP", "\u00ad": "SHY", "\u061c": "ALM", "\u200b": "ZWSP", "\u200e": "LRM",
     "\u200f": "RLM", "\u2028": "LS", "\u2029": "PS", "\u202a": "LRE", "\u202b": "RLE",

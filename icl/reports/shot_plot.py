@@ -1,4 +1,4 @@
-"""A small plot of score against the number of shots, where a terminal is wide enough."""
+"""A small plot of score against the number of shots, for wide terminals."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
 LEAST_WIDTH = 100
-"""Columns of a terminal from which there is room."""
+"""Fewest columns of a terminal that shows the plot."""
 BAR_WIDTH = 60
 """Characters from the bottom to the top of the scale."""
 LEAST_COUNTS, MOST_LINES = 3, 24
-"""Numbers of shots from which there is a course to see, and most lines of a plot."""
+"""Fewest numbers of shots for a plot, and most of its lines."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ShotPlot:
 
     rows: Sequence[ConditionResult]
     title: str
-    """What tables call the score."""
+    """Title of the score in tables."""
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -69,7 +69,7 @@ class ShotPlot:
         yield make_text("")
 
     def _series(self) -> Mapping[str, Mapping[int, Sequence[Score]]]:
-        """Other settings in words -> number of shots -> scores, several over seeds."""
+        """Map other settings, in words, to the scores (several over seeds) by number of shots."""
         axes = [axis for axis in find_telling_axes(self.rows) if axis != "shots"]
         made: dict[str, dict[int, list[Score]]] = {}
         bare: dict[str, list[Score]] = {}

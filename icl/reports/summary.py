@@ -1,4 +1,4 @@
-"""A group of conditions in sentences: the task, the best result, and its baselines."""
+"""The description of a group of conditions: the task, the best result, and its baselines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ METHODS = {
 
 
 def summarize_group(group: Group, margins: Margins) -> Iterator[str]:
-    """Yield what a reader needs before the table, in a sentence or two each."""
+    """Yield the sentences that a reader needs before the table."""
     yield _asked(group)
     yield from _unfinished(group)
     best = group.best
@@ -87,7 +87,7 @@ def _unfinished(group: Group) -> Iterator[str]:
 
 
 def _against_baseline(one: Comparison | None, best: Row) -> str:
-    """Say by the paired test whether the best condition is better than its strongest baseline."""
+    """Describe by the paired test whether the best condition beats its strongest baseline."""
     if one is None or one.difference.value is None:
         return "No baseline is defined for this metric here."
     how = BASELINES.get(one.a, one.a)

@@ -63,11 +63,11 @@ RANKINGS = {
     "generate": "text, parsed",
 }
 COST, SPARE = ("s", "tokens"), ("chance", "majority")
-"""Columns that a narrow table does without, the first one first; then those in :data:`LESS`."""
+"""Columns that a narrow table leaves out, the first one first; then those in :data:`LESS`."""
 LESS = ("count", "baseline", "metric", "margin")
 """Kinds of columns that it leaves out next, of each kind the last one first."""
 MOST_CHECKS = 3
-"""Checks below a table without details."""
+"""Most checks below a table without details."""
 FACTS = {
     "over_length": "over %",
     "unparsed": "unp. %",
@@ -116,7 +116,7 @@ def _fact_title(name: str) -> str:
 
 
 def make_tables(run: Run, details: bool = True) -> Iterator[RenderableType]:
-    """Make a sentence and a table for each task, with the gravest checks; then the spreads.
+    """Make a sentence and a table for each task, with the most serious checks; then the spreads.
 
     ``details`` adds every check, each baseline by itself, tokens, seconds, the settings of every
     number and what is known of models and calibrators.
@@ -235,7 +235,7 @@ def _value(score: Score | None) -> float | None:
 
 
 def _short_notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """Yield what a reader must know of the rows behind the numbers, details or not."""
+    """Yield the notes on the rows behind the numbers that every reader needs."""
     yield from note_gold(rows)
     for row in rows:
         yield from (f"{row.axes['shots']}: {note}" for note in note_unscored(row))
@@ -292,14 +292,14 @@ def _notes(rows: Sequence[ConditionResult], margins: Margins) -> Iterator[str]:
 
 
 def note_ties(rows: Sequence[ConditionResult]) -> list[str]:
-    """Say what tied behind the baselines that stand in a table of conditions, a line each."""
+    """Describe the ties behind the baselines in a table of conditions, one line each."""
     models = _uncalibrated(rows)
     shown = baselines_of(rows, models[0]) if models else {}
     return describe_ties(one for row in rows for one in row.scores if one.name in shown)
 
 
 def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
-    """Yield how much work was shared by several prompts, if the engine counted it."""
+    """Yield how much computation several prompts shared, if the engine counted it."""
     timings = [row.store.timing() for row in rows]
     forwarded = round(sum(timing.get("forwarded", 0) for timing in timings))
     asked = round(sum(t.get("tokens", 0) for t in timings if t.get("forwarded")))

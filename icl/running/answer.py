@@ -1,4 +1,4 @@
-"""Answers to one batch of requests, as records."""
+"""The answers to one batch of requests, as records."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def answer_batch(
     requests: Sequence[Request],
     tally: FailureTally | None = None,
 ) -> list[Record]:
-    """Ask the engine for one batch; records come back in the batch's order.
+    """Answer one batch with the engine; records come back in the batch's order.
 
     With a ``tally`` rows that an engine can leave out are counted there and have no record.
 
@@ -102,7 +102,7 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def _closing(found: Iterator[T]) -> Iterator[Iterator[T]]:
-    """End what is in flight where the rest is not wanted."""
+    """Close an iterator of answers after the block, even if some answers were not taken."""
     try:
         yield found
     finally:

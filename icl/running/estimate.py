@@ -25,7 +25,7 @@ __all__ = ["Estimate", "HEAD", "count_answer_tokens", "estimate", "is_priced", "
 
 
 TRIED_ROWS, TRIED_TOKENS = 4, 16
-"""Prompts that are tried to measure a loaded model, and choices or tokens of each."""
+"""Prompts answered to measure a loaded model, and choices or tokens of each."""
 HEAD = ("condition", "rows", "prompt tokens", "answer tokens", "longest", "time")
 """Column heads of :meth:`Estimate.cells`."""
 
@@ -81,7 +81,7 @@ class Estimate:
 
 
 def sum_estimates(found: Sequence[Estimate]) -> str:
-    """Sum up time and money of all conditions, and say what the time is based on."""
+    """Sum up time and money of all conditions, with the basis of the time."""
     costs = [one.cost for one in found if one.cost is not None]
     cost = f", at most {sum(costs):.4g} in the unit of `price`" if costs else ""
     known = [one for one in found if one.seconds is not None and one.rows]
@@ -210,7 +210,7 @@ def _choice_tokens(condition: Condition, choices: Sequence[Choice]) -> list[int]
 
 
 def is_priced(condition: Condition) -> bool:
-    """Tell whether running the condition costs money."""
+    """Return whether running the condition costs money."""
     return isinstance(condition.engine, RemoteEngine) and condition.engine.price is not None
 
 

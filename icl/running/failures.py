@@ -1,4 +1,4 @@
-"""Rows that an engine cannot answer: how many a condition may have, and what ends its run."""
+"""Rows that an engine cannot answer: how many a condition may have before its run ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["FailureTally", "TooManyFailures"]
 
 SHARE = 0.05
 LEAST = 3
-"""Rows that may fail where the model's entry does not say: this share of all, at least so many."""
+"""Largest share of rows that may fail by default, and the least number that always may."""
 
 
 class TooManyFailures(EngineError):
-    """More rows of a condition failed than may be left unscored."""
+    """Error for a condition in which more rows failed than may be left unscored."""
 
 
 @dataclass
@@ -29,16 +29,16 @@ class FailureTally:
     """
 
     model: str
-    """What its entry is called, for messages."""
+    """Name of its model entry, for messages."""
     n_rows: int
-    """Rows that the condition asks for."""
+    """Rows that the condition requests."""
     max_failures: int | None = None
-    """As the model's entry says."""
+    """The option of the model's entry."""
     rows: list[UnscoredRow] = field(default_factory=list)
 
     @property
     def limit(self) -> int:
-        """Rows that may be left unscored."""
+        """Return how many rows may be left unscored."""
         if self.max_failures is not None:
             return self.max_failures
         return max(LEAST, math.ceil(SHARE * self.n_rows))

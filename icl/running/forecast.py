@@ -1,4 +1,4 @@
-"""What a condition still costs: tokens that its model would forward, and the seconds for them."""
+"""The remaining cost of a condition: tokens that its model would forward, and their seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 MOST_GENERATED = 64
 """Answers in a batch of a model whose memory is not known before it is loaded."""
 SAMPLED_ROWS = 8
-"""Rows of a condition that stand for all of them where the cost of a whole run is foreseen."""
+"""Rows of a condition from which the cost of all its rows is estimated."""
 
 
 def list_pending(store: ConditionStore, requests: Mapping[str, Request]) -> list[Request]:
@@ -85,7 +85,7 @@ def expect_answers(
 
 @dataclass
 class _PendingCondition:
-    """What is left of one condition in a run."""
+    """The rest of one condition in a run."""
 
     engine: Engine
     rows: int
@@ -94,11 +94,11 @@ class _PendingCondition:
     done: int = 0
     """Rows answered in this run."""
     done_s: float = 0.0
-    """Seconds that they took."""
+    """Seconds for these rows."""
 
 
 class RunOutlook:
-    """How long the whole of a run still takes: from the tokens left and the speeds seen so far.
+    """A forecast of a run's remaining time, from the tokens left and the speeds so far.
 
     A condition that is under way goes by its own rows, another one by its model's speed in this
     run or in earlier ones, and where tokens are not counted by the rows of the model's others.
@@ -149,11 +149,11 @@ class RunOutlook:
         found.done, found.done_s = found.done + rows, found.done_s + seconds
 
     def end(self, condition: Condition) -> None:
-        """Note that nothing is left of a condition, or that its other rows have no answer."""
+        """Note that a condition is finished, or that its other rows have no answer."""
         self.left[condition.fingerprint].rows = 0
 
     def seconds(self) -> float | None:
-        """Return the seconds that all conditions still take; None if one's cannot be told yet."""
+        """Return the seconds that all conditions still need; None while one is unknown."""
         found = 0.0
         for one in self.left.values():
             a_row = self._seconds_a_row(one) if one.rows else 0.0

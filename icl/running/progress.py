@@ -18,7 +18,7 @@ EVERY_S = 10.0
 
 
 class Progress:
-    """Display of condition, rows, tokens per second and the time that the whole run still takes.
+    """A display of condition, rows, tokens per second and the remaining time of the whole run.
 
     Used as a context manager.
 
@@ -124,7 +124,7 @@ class Progress:
         return f"{self._tokens / seconds:,.0f} tok/s"
 
     def describe_time_left(self) -> str:
-        """Return how long the whole run still takes, as ``3 min 05 s left``; empty if unknown."""
+        """Return the remaining time of the whole run, as ``3 min 05 s left``; empty if unknown."""
         return "" if self._left_s is None else f"{format_duration(self._left_s)} left"
 
 

@@ -154,7 +154,7 @@ def build_conditions(
 
 
 def _describe_same(condition: Condition, first: Condition) -> str:
-    """Say that a condition asks what another one does, and if it wanted other rows of it."""
+    """Describe a condition that repeats another one, and whether it wanted other rows."""
     axes = join_axes(condition.point.axes)
     said = f"{axes} asks the same as a condition before it and is run once"
     if [row.id for row in condition.examples] == [row.id for row in first.examples]:
@@ -193,12 +193,12 @@ def count_spent(found: Sequence[Condition], root: Path) -> None:
 
 @dataclass
 class _RunWatch:
-    """What a run keeps an eye on while it answers: its stores, the time left, and speeds."""
+    """A watch on a run while it answers: its stores, the time left, and speeds."""
 
     outlook: RunOutlook
     learner: SpeedLearner = field(default_factory=SpeedLearner)
     stores: list[ConditionStore] = field(default_factory=list)
-    """Every store that was worked on, to be checked in the end."""
+    """Every store that was used, to be checked in the end."""
 
 
 def _complete(
@@ -283,7 +283,7 @@ def _work(condition: Condition) -> dict[str, int]:
 
 
 def _keep_proof(condition: Condition, store: ConditionStore) -> None:
-    """Save what the engine found in memory, before the first record."""
+    """Save the engine's proof of the weights in memory, before the first record."""
     found = condition.engine.provenance() if isinstance(condition.engine, ProvenEngine) else {}
     if found and not (store.folder / MODEL).exists():
         store.replace(MODEL, json.dumps(found, ensure_ascii=False, indent=1) + "\n")

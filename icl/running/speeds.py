@@ -27,11 +27,11 @@ __all__ = ["AnswerLength", "Speed", "SpeedFile", "SpeedLearner", "name_answers"]
 logger = logging.getLogger(__name__)
 
 MOST_MODELS = 100
-"""Models in the file; the one not used for the longest time leaves first."""
+"""Most models in the file; the least recently used one is dropped first."""
 MOST_TASKS = 50
-"""Tasks whose answers' length is remembered for a model."""
+"""Most tasks per model with a stored length of answers."""
 MOST_SECONDS = 600.0
-"""Seconds of work that a speed is the mean of; what is older counts half, and half again."""
+"""Seconds of work over which a speed is averaged; older work counts half, and half again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class AnswerLength:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one model did on this machine: tokens with their seconds, and how long answers were."""
+    """The speed of one model on this machine: tokens with their seconds, and lengths of answers."""
 
     prefill_tokens: Amount = 0
     prefill_s: Amount = 0
     decode_tokens: Amount = 0
     decode_s: Amount = 0
     lengths: dict[str, AnswerLength] = field(default_factory=dict)
-    """Kind of prompts, from :func:`name_answers` -> how long answers were."""
+    """Kind of prompts, from :func:`name_answers` -> length of their answers."""
 
     @classmethod
     def of(cls, work: TokenWork) -> Speed:
@@ -59,7 +59,7 @@ class Speed:
         return cls(work.prefill_tokens, work.prefill_s, work.decode_tokens, work.decode_s)
 
     def seconds(self, work: TokenWork) -> float | None:
-        """Return how long work takes; None if the model was never seen at such work."""
+        """Return the seconds for some work; None if the model has done none like it."""
         found = 0.0
         for tokens, known, seconds in (
             (work.prefill_tokens, self.prefill_tokens, self.prefill_s),
@@ -71,7 +71,7 @@ class Speed:
         return found
 
     def mean_length(self, kind: str, most: int) -> float | None:
-        """Return how many tokens an answer has, at most ``most``; None if none was seen."""
+        """Return the mean tokens of an answer, at most ``most``; None if there was none."""
         seen = self.lengths.get(kind)
         return min(most, seen.tokens / seen.answers) if seen and seen.answers else None
 
@@ -144,7 +144,7 @@ def _key(identity: Mapping[str, object]) -> str:
 
 
 class SpeedLearner:
-    """Learns from one run: how fast each engine was, and how long its answers were.
+    """A recorder of one run: the speed of each engine, and the length of its answers.
 
     Use it as ``with learner.learning():`` around the work, and :meth:`follow` each engine.
     """
@@ -161,7 +161,7 @@ class SpeedLearner:
 
     @contextmanager
     def learning(self) -> Iterator[None]:
-        """Write what was learned at the end of the block, also if an error ended it."""
+        """Save the speeds at the end of the block, also if an error ended it."""
         try:
             yield
         finally:
@@ -171,7 +171,7 @@ class SpeedLearner:
                     self.file.learn(engine.speed_identity(), work, self.lengths.get(key))
 
     def note_answers(self, condition: Condition, store: ConditionStore) -> None:
-        """Note how long the answers of a condition are, if it generates texts."""
+        """Note the lengths of a condition's answers, if it generates texts."""
         if condition.ranks or id(condition.engine) not in self.before:
             return
         outputs = [one for record in store.records().values() for one in record.outputs]

@@ -67,7 +67,7 @@ class Outcome:
     rows: tuple[TrialRow, ...]
     scores: tuple[Score, ...] = ()
     note: str = ""
-    """Why there are no scores; empty if there are."""
+    """Reason why there are no scores; empty if there are."""
 
 
 @dataclass

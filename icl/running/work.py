@@ -40,7 +40,7 @@ def open_stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
 
 
 def note_rounded(conditions: Sequence[Condition], root: Path) -> Iterator[str]:
-    """Tell of records that are not gone on with, since their weights were rounded to bfloat16.
+    """Note records that are not reused, since their weights were rounded to bfloat16.
 
     Versions before read every GGUF file so, and said nothing of it in the condition's identity.
     """

@@ -1,4 +1,4 @@
-"""Scores that were added to a run beside those of its experiment: what they are, and their removal.
+"""Scores that were added to a run besides those of its experiment, and their removal.
 
 ``icl score RUN --parser NAME`` and the like add columns that stay. Scores of the experiment itself
 are made again by every ``icl score`` and are no additions.
@@ -29,11 +29,11 @@ class AddedScore:
     settings: str
     """Its signature without the interval; several settings may have one name."""
     conditions: int
-    """How many conditions have it."""
+    """Number of conditions that have it."""
 
     @property
     def group(self) -> str:
-        """What removes it together with all that was made in the same way: ``@text``, ``+batch``.
+        """Return the word that removes it with all scores made alike: ``@text``, ``+batch``.
 
         Its own name where no parser or calibrator made it.
         """
@@ -41,7 +41,7 @@ class AddedScore:
 
 
 def list_added_scores(run: Run) -> list[AddedScore]:
-    """List the scores that a run has beside those of its experiment, in the order of the tables."""
+    """List a run's scores that are not of its experiment, in the order of the tables."""
     found: dict[tuple[str, str], int] = {}
     for condition in run.conditions:
         for score in _added(condition):
@@ -85,7 +85,7 @@ def _without(condition: ConditionResult, names: Sequence[str]) -> ConditionResul
 
 
 def _added(condition: ConditionResult) -> list[Score]:
-    """Return the scores of a condition that its experiment does not make.
+    """Return the scores of a condition that are not of its experiment.
 
     Of several settings under one name of the experiment's the first is its own: a run is scored
     when it ends, and everything else comes later.
@@ -108,13 +108,13 @@ def _added(condition: ConditionResult) -> list[Score]:
 
 
 def _stands_beside(score: Score) -> bool:
-    """Tell whether a score is the plain calibration error, made to be compared with others."""
+    """Return whether a score is the plain calibration error, made to be compared with others."""
     name = ScoreName.of_score(score)
     return name.calibrator == "none" and _of(name.metric) == "ece"
 
 
 def _of(metric: str) -> str:
-    """Return the metric that a score belongs to, as ``ece`` of ``ece:chance``."""
+    """Return the metric of a score, as ``ece`` of ``ece:chance``."""
     return metric.partition(":")[0]
 
 
@@ -125,7 +125,7 @@ def _group(name: ScoreName) -> str:
 
 
 def _is_meant(score: Score, name: str) -> bool:
-    """Tell whether a name given for removal means a score; a metric's takes its baselines along."""
+    """Return whether a name given for removal means a score; a metric's includes its baselines."""
     read = ScoreName.of_score(score)
     if name in (score.name, _group(read)):
         return True

@@ -27,12 +27,12 @@ __all__ = ["STRONGEST", "Margins", "compare_against", "measure_margins", "pick_s
 
 
 STRONGEST = "strongest"
-"""Asks for the baseline with the best score, condition by condition."""
+"""Word for the baseline with the best score, chosen for each condition."""
 
 
 @dataclass(frozen=True)
 class Margins:
-    """What the conditions of a run have beyond their baselines; ``b - a`` with ``a`` the baseline.
+    """Differences of a run's conditions to their baselines; ``b - a`` with ``a`` the baseline.
 
     A condition is missing where its first metric has no baseline, no better direction, or cannot
     be computed here.
@@ -45,7 +45,7 @@ class Margins:
     """Fingerprint -> all of its baselines, the strongest as above, the others uncorrected."""
 
     def under(self, condition: ConditionResult, score: str) -> Comparison | None:
-        """Return the condition against its strongest baseline under a score; None for another."""
+        """Return a condition's comparison with its strongest baseline by this score, if made."""
         found = self.strongest.get(condition.entry.fingerprint)
         return found if found is not None and found.metric == _plain(score) else None
 
@@ -145,7 +145,7 @@ def _plain(score: str) -> str:
 def _compare_baselines(
     condition: ConditionResult, name: str, metric: Metric
 ) -> Iterator[Comparison]:
-    """Yield the condition against each baseline that it has under a metric, uncorrected."""
+    """Yield a condition's comparison with each baseline that it has by a metric, uncorrected."""
     if starts_program(metric) or asks_judge(metric) or not condition.records:
         return
     predictions = condition.predictions(calibrator=find_calibrator(name))

@@ -89,7 +89,7 @@ class Comparison:
     p_holm: float | None = None
     """p corrected for all comparisons made together (Holm)."""
     compared: int = 1
-    """How many those were."""
+    """Number of comparisons made together."""
     needed: tuple[int, int] | None = None
     """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected, from least to
     most; None where these rows cannot tell."""
@@ -98,7 +98,7 @@ class Comparison:
     pairs: int = 1
     """Number of pairs of conditions that it is the mean of."""
     problem: str = ""
-    """Why no difference could be computed; empty if it could."""
+    """Reason why no difference could be computed; empty if it could."""
     sides: tuple[tuple[Stats, Sequence[str]], tuple[Stats, Sequence[str]]] | None = field(
         default=None, repr=False, compare=False
     )
@@ -106,14 +106,14 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether both have the same statistics for every example."""
+        """Return whether both have the same statistics for every example."""
         if self.sides is None:
             return False
         return np.array_equal(self.sides[0][0].rows, self.sides[1][0].rows)
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is significant at the corrected level of 5 %."""
+        """Return whether the difference is significant at the corrected level of 5 %."""
         p = self.difference.p if self.p_holm is None else self.p_holm
         return p is not None and p < 0.05
 

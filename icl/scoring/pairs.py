@@ -154,7 +154,8 @@ class Side:
     predictions: Mapping[str, Prediction]
     """Example id -> prediction, for the same examples."""
     condition: ConditionResult | None = None
-    """Whose answers these are, where they are those of one: a judge's verdicts lie beside them."""
+    """The condition whose answers these are, if it is only one: a judge's verdicts are stored with
+    it."""
     rows: Mapping[str, Example] = field(default_factory=dict)
     """The examples as the data has them, where ``examples`` have the gold of a prompt."""
 

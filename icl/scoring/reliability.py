@@ -31,13 +31,13 @@ __all__ = ["Bin", "CHANCE", "DEBIASED", "Reliability", "ece_scores", "ece_stats"
 
 BINS = 10
 CHANCE, DEBIASED = "ece:chance", "ece:debiased"
-"""Names of what chance alone makes of ECE on these rows, and of the estimate without it."""
+"""Names of the ECE expected by chance alone on these rows, and of the estimate without it."""
 DRAWS = 500
-"""Simulated samples behind each step of an end."""
+"""Simulated samples for each step of an interval's end."""
 STEPS = 12
 """Bisections of an end: to a thousandth of the widest gaps tried."""
 WIDEST = 8.0
-"""Gaps of the bins are tried up to so many times as wide as those observed."""
+"""Largest factor by which the observed gaps of the bins are widened in the search for an end."""
 _ROUNDING = 1e-12
 
 
@@ -61,11 +61,11 @@ class Reliability:
     bins: tuple[Bin, ...]
     ece: Score
     """Mean distance of confidence and accuracy, weighted by the bins' rows, from 0 to 100. Its
-    interval speaks of all such rows, and holds the debiased estimate too."""
+    interval is about the population of such rows, and holds the debiased estimate too."""
     by_chance: Score
-    """What a model that knows exactly how sure it is would have on as many rows, on average."""
+    """Expected ECE, on as many rows, of a model whose confidence is exactly right."""
     debiased: Score
-    """ECE without what chance adds to it."""
+    """ECE minus its part by chance."""
 
 
 def reliability(
@@ -136,7 +136,7 @@ def ece_scores(calibrator: str, stats: Stats) -> tuple[Score, Score, Score]:
 
 @dataclass(frozen=True, slots=True)
 class _Gaps:
-    """How far accuracy is from confidence in each bin that holds rows."""
+    """The distances of accuracy from confidence in each bin that holds rows."""
 
     n: int
     share: npt.NDArray[np.float64]

@@ -202,7 +202,7 @@ def find_metric(condition: ConditionResult, name: str) -> tuple[str, Metric]:
 
 
 def _poses(name: str, metric: Metric | None) -> bool:
-    """Tell whether a program has the name of another, registered metric."""
+    """Return whether a program has the name of another, registered metric."""
     if metric is None:
         return False
     try:
@@ -333,7 +333,7 @@ def list_condition_baselines(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
 ) -> list[BaselineStats]:
-    """List what answers without a model have of each row of a condition, under each metric.
+    """List a condition's answers without a model, row by row, under each metric.
 
     Raises:
         ConfigError, MetricError: see :func:`icl.tasks.baselines.list_baselines`.

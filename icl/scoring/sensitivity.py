@@ -1,4 +1,4 @@
-"""Sensitivity of a score to what should not matter: seeds, orders, prompts, layouts.
+"""The sensitivity of a score to what should not matter: seeds, orders, prompts, layouts.
 
 Reported so since Lu et al. 2022 (https://aclanthology.org/2022.acl-long.556, orders), Sclar et al.
 2023 (https://arxiv.org/abs/2310.11324, layouts) and Mizrahi et al. 2024
@@ -104,7 +104,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Stability:
-    """How consistently the values of a setting rank over all other settings."""
+    """The stability of a ranking: how consistently a setting's values rank over other settings."""
 
     task: str
     of: str

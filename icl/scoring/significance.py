@@ -62,7 +62,7 @@ TRIALS = 10_000
 CHUNK_CELLS = 1_000_000
 """Exchanges held at a time: 8 MB, however many examples and trials there are."""
 FEW = 5
-"""With fewer rows that are not scored as most are, a side is nearly constant."""
+"""Fewest rows that differ from the most frequent one; with fewer a side is nearly constant."""
 ROUNDING = 1e-9
 """Differences smaller than this count as zero; sums in another order differ by less."""
 
@@ -74,12 +74,12 @@ class Difference:
     value: float | None
     """``b - a``; None if the metric is undefined for either."""
     low: float | None
-    """Of the 95 % interval; None where none would hold, as with few rows."""
+    """Lower end of the 95 % interval; None if none would hold, as with few rows."""
     high: float | None
     p: float | None
     """Two-sided p: how often chance alone gives at least as large a difference."""
     test: str
-    """What made ``p`` and the interval, or why there is none: ``mcnemar:midp|ci:tango``."""
+    """Method of ``p`` and the interval, or why there is none: ``mcnemar:midp|ci:tango``."""
     n: int
     """Pairs, or clusters of pairs."""
 

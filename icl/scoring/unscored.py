@@ -1,4 +1,4 @@
-"""What a score would be if the rows without an answer had been answered wrongly."""
+"""The score that would result if the rows without an answer had been answered wrongly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["WrongCase", "score_if_wrong"]
 
 @dataclass(frozen=True, slots=True)
 class WrongCase:
-    """A condition's first metric on the rows that were answered, and with the others as wrong."""
+    """A condition's first metric on its answered rows, and with the others counted as wrong."""
 
     name: str
     """Name of the score."""

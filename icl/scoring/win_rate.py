@@ -1,4 +1,4 @@
-"""Win rates: on which rows one of two is better, with the interval of the share won.
+"""Win rates: the share of rows on which one of two is better, with its interval.
 
 Ties say nothing of who is better, so the share is of the decided rows (the sign test's), with
 Wilson's interval.

@@ -38,16 +38,16 @@ class Selector(ABC):
     seeded: ClassVar[bool] = False
     """Whether the seed changes the selection; otherwise it is left out of the fingerprint."""
     scores_are: ClassVar[Literal["falling", "mixed"] | None] = "mixed"
-    """How scores run along the order: ``falling``, ``mixed`` (any way), or None: there are none."""
+    """Course of the scores along the order: ``falling``, ``mixed`` (any), or None: no scores."""
 
     @property
     def same_for_all(self) -> bool:
-        """Whether all queries have the same shots, so that their prompts share a beginning."""
+        """Return whether all queries have the same shots, so that their prompts begin alike."""
         return False
 
     @property
     def asks(self) -> VectorSource | None:
-        """The source of the vectors to compare; None if the selector needs none."""
+        """Return the source of the vectors to compare; None if the selector needs none."""
         asked: VectorSource | None = self._near.asks if self._near is not None else None
         return asked
 

@@ -30,7 +30,7 @@ class BalancedShots(Selector):
 
     @property
     def same_for_all(self) -> bool:
-        """Whether ``scope`` is ``run``."""
+        """Return whether ``scope`` is ``run``."""
         return self.scope == "run"
 
     def __post_init__(self) -> None:

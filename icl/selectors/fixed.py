@@ -40,7 +40,7 @@ class FixedShots(Selector):
 
     @property
     def same_for_all(self) -> bool:
-        """Always true: every query has the file's shots."""
+        """Return True: every query has the file's shots."""
         return True
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ class Random(Selector):
 
     @property
     def same_for_all(self) -> bool:
-        """Whether ``scope`` is ``run``."""
+        """Return whether ``scope`` is ``run``."""
         return self.scope == "run"
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ BLOCK = 64
 
 @dataclass(frozen=True, slots=True)
 class VectorSource:
-    """The encoder or model layer that a selector wants vectors from."""
+    """The encoder or model layer from which a selector wants vectors."""
 
     encoder: str | None
     """Folder or hub id of a sentence-transformers model; None for states of the queried model."""

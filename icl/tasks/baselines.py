@@ -49,18 +49,18 @@ __all__ = [
 
 
 Alternatives = Sequence[Sequence[Prediction]]
-"""Of each example the answers that tie; one where none does."""
+"""For each example, the answers that tie; only one if none tie."""
 
 MOST_SETS = 200
-"""Sets of labels that are tried as the one answer to all rows."""
+"""Most sets of labels that are tried as the one answer to all rows."""
 _SHARE = mean((), "").value
-"""How a proportion and a mean of shares become a score: the mean over answers may be taken row by
-row."""
+"""The function from a summed row to a score for proportions and means of shares, which may be
+averaged over tied answers row by row."""
 
 
 @runtime_checkable
 class ChanceMetric(Metric, Protocol):
-    """A metric that says what drawing one of the answers there are would have on average."""
+    """Interface of a metric with an expected score of an answer drawn at random."""
 
     def chance(self, examples: Sequence[Example], labels: Sequence[Sequence[str]]) -> Stats:
         """Compute each example's expected statistics for an answer drawn from its ``labels``.
@@ -75,7 +75,7 @@ class ChanceMetric(Metric, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BaselineStats:
-    """What answers without a model have under a metric, a row an example."""
+    """The statistics of answers without a model under a metric, one row an example."""
 
     name: ScoreName
     stats: Stats
@@ -155,7 +155,7 @@ def list_baselines(
 
 
 def expect(metric: Metric, answers: Alternatives, examples: Sequence[Example]) -> Stats:
-    """Compute the statistics of answers that may tie: those expected if one of them is drawn.
+    """Compute the expected statistics of answers that may tie, if one of them is drawn.
 
     Where a score is a mean over rows, each row has the mean over its answers. Where it is not,
     as of F1, it is the mean of the scores of as many systems as answers tie: the first gives
@@ -207,7 +207,7 @@ def _mean_over_systems(made: Stats, systems: Sequence[Rows]) -> Stats:
 
 
 def describe_tie(tied: Score) -> str:
-    """Say in a few words what tied behind a baseline's score; empty where nothing did.
+    """Describe the ties behind a baseline's score; empty if there are none.
 
     >>> describe_tie(Score("majority/accuracy", 1.7, 0.1, 3.4, 60, "", "baseline", tied=60))
     '60 labels tied'
@@ -220,7 +220,7 @@ def describe_tie(tied: Score) -> str:
 
 
 def describe_ties(scores: Iterable[Score]) -> list[str]:
-    """Say of the baselines of a table, a line each, what tied behind their scores.
+    """Describe the ties behind the baselines of a table, one line each.
 
     >>> scores = [Score("majority/accuracy", 1.7, 0.1, 3.4, 60, "", "baseline", tied=60)]
     >>> describe_ties(scores)

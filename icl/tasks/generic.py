@@ -1,4 +1,4 @@
-"""The five kinds of answer as tasks of their own: a data set needs a template and no Python."""
+"""The five kinds of answer as tasks: a data set then needs a template and no Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an output, or a ranking, is read as a set of labels.
+"""The reading of an output, or of a ranking, as a set of labels.
 
 The threshold that the pool chooses lets as many labels through a row as the rows of the pool have
 on average (Read, Pfahringer, Holmes and Frank 2011, https://doi.org/10.1007/s10994-011-5256-5).
@@ -20,24 +20,25 @@ __all__ = ["POOL", "SetRule", "Take", "choose_threshold", "count_mean_labels", "
 
 
 POOL = "pool"
-"""Takes the labels above a threshold that is chosen by the pool."""
+"""Word for the labels above a threshold that is chosen by the pool."""
 
 Take = str | int | float
-"""``pool``, how many labels, or the share of probability above which a label is taken."""
+"""Rule for ranked labels: ``pool``, a number of labels, or the share of probability above which a
+label is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetRule:
-    """What of an answer is in the set."""
+    """A rule for which labels of an answer are in the set."""
 
     separator: str = ", "
-    """What stands between the labels of a text."""
+    """Separator of the labels of a text."""
     empty: str = "none"
-    """The text that stands for no label at all."""
+    """Text for the empty set."""
     most: int | None = None
-    """Of a ranking: how many labels are taken, the likeliest first."""
+    """For a ranking: number of labels to take, the likeliest first."""
     above: float | None = None
-    """Of a ranking: the share of the labels' probability above which a label is taken."""
+    """For a ranking: share of the labels' probability above which a label is taken."""
 
     def read(self, output: str, parser: ParserEntry, choices: Sequence[Choice]) -> str:
         """Read the labels that an output lists, each by a parser; return their normal form.
@@ -84,7 +85,7 @@ def count_mean_labels(pool_labels: Mapping[str, int]) -> float:
 
 
 def choose_threshold(rows: Sequence[Sequence[float]], pool_labels: Mapping[str, int]) -> float:
-    """Choose the share above which labels are taken so that rows get as many as pool rows have.
+    """Choose the share above which labels are taken, so that rows get as many as pool rows have.
 
     Args:
         rows: log-probabilities of the labels, a row an example.

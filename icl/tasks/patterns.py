@@ -1,4 +1,4 @@
-"""Parsers with options, which take a part of what was written: a pattern, a number, a JSON value.
+"""Parsers with options, which extract a part of the output: a pattern, a number, a JSON value.
 
 An entry under ``parser:`` is a name, or ``{parser: regex, pattern: "…"}`` with options, as for
 metrics. A pattern is a user's, and may backtrack for ever, so each search has a time limit.
@@ -81,18 +81,18 @@ def _check_match(parser: str, match: object) -> None:
 
 @dataclass(frozen=True)
 class RegexParser:
-    """What a pattern finds in the output: a group of its last match.
+    """A parser for a regular expression: a group of its last match in the output.
 
     >>> RegexParser("answer is ([0-9,]+)")("The answer is 3. No, the answer is 1,200.", ())
     '1,200'
     """
 
     pattern: str
-    """In the syntax of Python's library regex."""
+    """Regular expression in the syntax of Python's library regex."""
     group: int | str | None = None
     """Number or name; None: the first group that matched, or all of a pattern without groups."""
     match: Match = "last"
-    """Which of several: ``last`` or ``first``."""
+    """Match to use if there are several: ``last`` or ``first``."""
     ignore_case: bool = False
     _compiled: BoundedRegex = field(init=False, repr=False, compare=False)
 
@@ -107,7 +107,7 @@ class RegexParser:
         object.__setattr__(self, "_compiled", made)
 
     def __call__(self, output: str, choices: Sequence[Choice] = ()) -> str:
-        """Return what was found, without outer white space.
+        """Return the matched text, without outer white space.
 
         Raises:
             ParseError: the output is empty, or nothing in it matches.
@@ -131,9 +131,9 @@ class NumberParser:
     """
 
     match: Match = "last"
-    """Which of several: ``last`` or ``first``."""
+    """Number to use if there are several: ``last`` or ``first``."""
     decimal: Literal[".", ","] = "."
-    """What stands before the fraction; the other of the two parts thousands."""
+    """Sign before the fraction; the other sign separates thousands."""
 
     def __post_init__(self) -> None:
         _check_match("number", self.match)
@@ -165,7 +165,7 @@ class JSONParser:
     """
 
     path: str = ""
-    """Keys and places from 0, joined by dots; empty takes the whole value."""
+    """Keys and indices from 0, joined by dots; empty takes the whole value."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str):
@@ -194,7 +194,7 @@ class JSONParser:
 
 
 def _first_json(answer: str) -> Any:
-    """Parse the first JSON object or list in a text, or all of the text where that is JSON."""
+    """Parse the first JSON object or list in a text, or all of the text if it is JSON."""
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     try:
         return decoder.decode(answer)
@@ -215,7 +215,7 @@ def _first_json(answer: str) -> Any:
 
 
 _MOST_TRIES = 100
-"""Brackets at which reading is tried: each may read to the end of the output."""
+"""Most brackets at which parsing is tried, since each may read to the end of the output."""
 
 
 def _refuse_constant(constant: str) -> Any:

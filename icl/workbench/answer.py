@@ -61,7 +61,7 @@ class ModelAnswer:
 
     @property
     def right(self) -> bool | None:
-        """Whether the answer is one of the targets; None without targets."""
+        """Return whether the answer is one of the targets; None without targets."""
         targets = self.targets
         return self.prediction.value in targets if targets else None
 
@@ -86,7 +86,7 @@ class ModelAnswer:
         return sorted(pairs, key=lambda pair: -pair[1])
 
     def scores(self) -> tuple[dict[str, float], list[str]]:
-        """Compute each metric of the task for this row, and say why some have no value.
+        """Compute each metric of the task for this row, with the reason where one has no value.
 
         Outside programs are not started for one row.
         """

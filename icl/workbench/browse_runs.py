@@ -1,4 +1,4 @@
-"""Browsing of runs in a folder: the records of a condition, filtered, searched and paged.
+"""The runs in a folder to browse: the records of a condition, filtered, searched and paged.
 
 What was read is cached until its files change, so that turning pages reads nothing again.
 """
@@ -48,7 +48,7 @@ _VERDICTS = {"wrong": ("wrong", "off target"), "off-target": ("off target",)}
 PAGE_ROWS = 25
 """Number of records on a page."""
 _MOST_RUNS, _MOST_OPEN = 8, 6
-"""Runs and conditions held; a condition of ten thousand records takes some 50 MB."""
+"""Most runs and conditions in memory; a condition of ten thousand records takes some 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)

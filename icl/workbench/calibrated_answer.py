@@ -1,4 +1,4 @@
-"""Calibration of the answer to one row, to be shown next to the uncalibrated ranking.
+"""The calibrated answer to one row, to be shown next to the uncalibrated ranking.
 
 The numbers equal those of ``icl run`` with the calibrator under ``calibrate:``; the additional
 prompts that it needs are scored at once.
@@ -54,11 +54,11 @@ class CalibratedAnswer:
 
     @property
     def changed(self) -> bool:
-        """Whether calibration changed the answer."""
+        """Return whether calibration changed the answer."""
         return self.ranking[0][0] != self.answer.prediction.value
 
     def words(self) -> str:
-        """Say whether calibration changed the answer, and whether for the better."""
+        """Describe whether calibration changed the answer, and whether for the better."""
         (best, share), before = self.ranking[0], self.answer.prediction.value
         plain = dict(self.answer.ranking)[best]
         said = f"{best} with {format_percent(share)} instead of {format_percent(plain)}"
@@ -77,7 +77,7 @@ class CalibratedAnswer:
 
 
 def refusal_reason(calibrator: Calibrator) -> str | None:
-    """Say why a calibrator cannot be applied to a single row; None if it can."""
+    """Return why a calibrator cannot be applied to a single row; None if it can."""
     if calibrator.compares_rows:
         return "corrects a row by the other rows"
     if calibrator.pool_rows:

@@ -190,7 +190,7 @@ def _check_plugins(work: Workbench, text: str) -> None:
 
 
 def _is_given_folder(work: Workbench, base: Path) -> bool:
-    """Tell whether ``base`` is the folder of the experiment that the app was started with."""
+    """Return whether ``base`` is the folder of the experiment that the app was started with."""
     return work.given is not None and base.resolve() == work.given.base.resolve()
 
 

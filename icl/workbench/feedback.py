@@ -1,4 +1,4 @@
-"""Saving of the user's verdict on an answer, and of the answer itself as an HTML page."""
+"""The saving of the user's verdict on an answer, and of the answer itself as an HTML page."""
 
 from __future__ import annotations
 

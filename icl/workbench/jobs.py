@@ -1,4 +1,4 @@
-"""Long work of a page in a thread: its progress, and stopping between two batches."""
+"""The long work of a page in a thread: its progress, and its end between two batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JobProgress(Progress):
         self.line = "getting ready"
 
     def say(self, text: str) -> None:
-        """Store a note; stop here if the user requested it.
+        """Store a note; end here if the user requested it.
 
         Raises:
             StoppedError: the user requested it.

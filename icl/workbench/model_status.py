@@ -36,11 +36,11 @@ class TokenizerLoader:
         self._thread: threading.Thread | None = None
         self.open = False
         self.failure: str | None = None
-        """Why opening failed; the next :meth:`begin` tries again."""
+        """Reason why opening failed; the next :meth:`begin` tries again."""
 
     @property
     def busy(self) -> bool:
-        """Whether it is being opened right now."""
+        """Return whether it is being opened right now."""
         return self._thread is not None and self._thread.is_alive()
 
     def begin(self, engine: Engine) -> None:

@@ -14,7 +14,7 @@ class QueueEntry:
     """A request that is waiting or running."""
 
     what: str
-    """The kind of work, as other pages show it: ``an experiment``."""
+    """Kind of work, as other pages show it: ``an experiment``."""
     page: str
     """Hash of the page's session."""
     began: float | None = None

@@ -20,7 +20,7 @@ __all__ = ["screen_of_record"]
 
 
 def screen_of_record(work: Workbench, opened: OpenCondition, key: str) -> tuple[Screen, str]:
-    """Make a screen of a record, and say in a sentence whether its prompt is the same.
+    """Make a screen of a record, and a sentence on whether its prompt is the same.
 
     The screen shows the record's row if the playground has its data; otherwise the row is typed
     into

@@ -62,7 +62,7 @@ class RowSource:
 
     @property
     def enriched(self) -> bool:
-        """Whether its task adds fields to every row."""
+        """Return whether its task adds fields to every row."""
         return self._task.enricher is not None
 
     @property
@@ -78,7 +78,7 @@ class RowSource:
 
     @property
     def writes(self) -> bool:
-        """Whether the model generates text instead of ranking choices."""
+        """Return whether the model generates text instead of ranking choices."""
         return self.method == "generate"
 
     @property

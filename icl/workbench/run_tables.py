@@ -35,7 +35,8 @@ __all__ = [
 
 
 CELL_CHARS, NAME_CHARS, PROMPT_CHARS, LABELS = 300, 40, 100_000, 8
-"""Most characters of a cell, a setting and a prompt; bars of a record, the right one besides."""
+"""Most characters of a cell, a setting and a prompt; most bars of a record besides the right
+one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _cell(text: str) -> str:
 
 
 def _baseline_cell(row: Row, role: str) -> str:
-    """Format the value of a baseline, followed by what tied."""
+    """Format the value of a baseline, followed by its ties."""
     said = format_number(row.baseline(role))
     tied = [describe_tie(s) for s in row.baselines() if ScoreName.of_score(s).role == role]
     return f"{said} ({tied[0]})" if any(tied) else said

@@ -64,7 +64,7 @@ class RowSelection:
 
     @property
     def single(self) -> bool:
-        """Whether there is just one row, chosen by the user."""
+        """Return whether there is just one row, chosen by the user."""
         return self.n == 1 or bool(self.own)
 
     @classmethod

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 SERIES = 6
 """Most curves in a panel: each needs its own colour and marker."""
 INK, FAINT = "#0000f0", "#0000f1"
-"""Stand-ins in the drawing for the page's colours, as ``#0000a0`` and on are for the curves'."""
+"""Colours in the drawing that stand for the page's colours: ``#0000a0`` and following are the
+curves'."""
 STYLES = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("P", "--"))
 RC = {
     "svg.fonttype": "none", "svg.hashsalt": "icl", "text.parse_math": False, "font.size": 9.0,
@@ -47,7 +48,7 @@ RC = {
 
 
 def is_available() -> bool:
-    """Tell whether matplotlib is installed."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
@@ -75,12 +76,12 @@ class Panel:
 
     @property
     def votes(self) -> bool:
-        """Whether the vote of the shots is drawn."""
+        """Return whether the vote of the shots is drawn."""
         return any(curve.vote for curve in self.curves)
 
     @property
     def described(self) -> str:
-        """The curves as text, for screen readers."""
+        """Return the curves as text, for screen readers."""
         return "; ".join(
             f"{curve.name}: "
             + ", ".join(

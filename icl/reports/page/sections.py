@@ -42,7 +42,7 @@ __all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "
 ROWS, PROMPTS, ERRORS, FIGURES = 200, 24, 10, 12
 """Most conditions in a table, prompts on the page, errors of a task, figures of a task."""
 CALIBRATORS = 3
-"""Most calibrators whose reliability is drawn beside that of the plain answers."""
+"""Most calibrators whose reliability is drawn next to that of the plain answers."""
 LOCALES, LOCALE_SETS = 80, 4
 """Most locales in a table, and most such tables of a task."""
 PROMPT_CHARS, TEXT_CHARS = 8_000, 1_000
@@ -119,16 +119,16 @@ class Section:
     """Number of the best condition's wrong answers, shown or not."""
     confusion: Confusion | None
     margins: Margins
-    """What the conditions have beyond their baselines."""
+    """Differences of the conditions to their baselines."""
 
     @property
     def compared(self) -> bool:
-        """Whether any condition of the table is compared with a baseline."""
+        """Return whether any condition of the table is compared with a baseline."""
         return any(self.margin(row) is not None for row in self.group.rows)
 
     @property
     def tests(self) -> list[str]:
-        """How the differences to the strongest baseline were tested."""
+        """Return a note on the tests behind the differences to the strongest baseline."""
         return list(note_margins([self.margin(row) for row in self.group.rows]))
 
     def margin(self, row: Row) -> Comparison | None:
@@ -153,7 +153,7 @@ class Section:
 
     @property
     def ranked(self) -> bool:
-        """Whether the best condition's answers have a confidence."""
+        """Return whether the best condition's answers have a confidence."""
         return any(one.confidence is not None for one in self.answers)
 
     @property
@@ -174,17 +174,17 @@ class Section:
 
     @property
     def ties(self) -> list[str]:
-        """What tied behind the baselines of the table."""
+        """Return the ties behind the baselines of the table."""
         return describe_ties(one for row in self.group.rows for one in row.baselines())
 
     @property
     def fallbacks(self) -> bool:
-        """Whether a condition has words from its template's fallback language."""
+        """Return whether a condition has words from its template's fallback language."""
         return any(row.condition.entry.fallbacks for row in self.group.rows)
 
     @property
     def ticked(self) -> bool:
-        """Whether the strips have marks for baselines."""
+        """Return whether the strips have marks for baselines."""
         return bool(self.baselines)
 
     @property

@@ -38,7 +38,7 @@ class Candidate:
     dev: Condition
     """The condition on the development rows."""
     drawn: Path | None = None
-    """The file with its set of shots, if one was drawn."""
+    """The file with its shot set, if one was drawn."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +333,7 @@ def _name(select: Mapping[str, Any], k: int, sets: bool) -> str:
 
 
 def _draws(maker: _Maker, select: Mapping[str, Any]) -> bool:
-    """Tell whether sets are requested and the selector can draw one set for all queries.
+    """Return whether sets are requested and the selector can draw one set for all queries.
 
     Raises:
         ConfigError: the selector is unknown.

@@ -69,7 +69,7 @@ class ScoreComparison:
 
 @dataclass(frozen=True)
 class Optimism:
-    """How much better the winner scored on the rows that chose it than on the test rows."""
+    """The winner's score on the rows that chose it, compared with its score on the test rows."""
 
     value: float
     """Development minus test score; above 0 if the choice was too optimistic."""
@@ -109,7 +109,7 @@ class SearchOutcome:
     opened: int
     """Number of winners that were tested on any of these test rows, by searches of this name."""
     stopped: str
-    """Why the last rung was not reached; empty if it was."""
+    """Reason why the last rung was not reached; empty if it was."""
     best: Path
     """Experiment file of the winner, for ``icl run``."""
     shots: Path | None
@@ -274,7 +274,7 @@ def _test_table(found: SearchOutcome) -> RenderableType:
 
 
 def describe_outcome(found: SearchOutcome) -> Iterator[str]:
-    """Yield sentences about what the search found, what is shown and what is not."""
+    """Yield sentences about the search's result, and about which differences are significant."""
     digits = found.objective.digits
     where = f"{found.dev.n} development rows"
     yield (

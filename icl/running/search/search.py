@@ -265,7 +265,7 @@ class _Search:
         return min(paces, default=None)
 
     def _climb(self, schedule: Sequence[Rung]) -> tuple[int, int, str]:
-        """Run the rungs; return the winner, its rung, and why that is not the last of all."""
+        """Run the rungs; return the winner, its rung, and why that is not the last one."""
         alive = list(range(len(self.field.candidates)))
         for place, rung in enumerate(schedule, 1):
             self.progress.say(

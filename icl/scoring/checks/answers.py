@@ -25,9 +25,9 @@ __all__ = [
 
 
 SOME = 0.05
-"""Share of rows from which unusual outputs are reported; smaller ones are only in the table."""
+"""Smallest share of rows that is reported as unusual; smaller ones are only in the table."""
 FEW = 3
-"""Rows of a label from which it is suspicious that it is never predicted."""
+"""Fewest rows of a label for which it is suspicious that it is never predicted."""
 
 
 def one_answer(seen: ConditionAnswers) -> Iterator[Found]:
@@ -101,7 +101,7 @@ def off_target(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def copied_input(seen: ConditionAnswers) -> Iterator[Found]:
-    """Find written answers that are their own input again, and no right answer.
+    """Find generated answers that repeat their own input, and are not right.
 
     Translations are left to :func:`off_target`, which tells copies of the source.
     """
@@ -134,7 +134,7 @@ def _find_copied(value: str, example: Example) -> str:
 
 
 def copied_shot(seen: ConditionAnswers) -> Iterator[Found]:
-    """Find freely written answers that are the answer of one of their shots, and not right.
+    """Find generated answers that repeat the answer of one of their shots, and are not right.
 
     An answer that is right for another row, as any label and any yes or no, is no copy.
     """
@@ -162,14 +162,14 @@ def copied_shot(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def strays(value: str | None, example: Example) -> bool:
-    """Tell whether an answer is a translation in the wrong script, or a copy of the source."""
+    """Return whether an answer is a translation in the wrong script, or a copy of the source."""
     if value is None or "target" not in example.meta:
         return False
     return _is_copy(value, example) or _is_foreign(value, example)
 
 
 def _is_foreign(value: str, example: Example) -> bool:
-    """Tell whether most letters are from another script than the target language's."""
+    """Return whether most letters are from another script than the target language's."""
     try:
         share = measure_script_share(value, example.meta["target"])
     except DataError:  # files may be called anything; what is no language has no script

@@ -11,7 +11,7 @@ __all__ = ["duplicates", "gold_missing", "lost_shots", "nothing_found", "spannin
 
 
 SOME = 0.05
-"""Share of rows for which it is told that retrieval found nothing."""
+"""Smallest share of rows for which a failed retrieval is reported."""
 
 
 def spanning(seen: ConditionAnswers) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""Checks of a condition's first score: against its baselines, by a paired test; its precision."""
+"""Checks of a condition's first score: its precision, and a paired test against baselines."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def _retrieved(seen: ConditionAnswers, voted: Comparison) -> bool:
-    """Tell whether the shots were retrieved and their vote beats the trivial baselines."""
+    """Return whether the shots were retrieved and their vote beats the trivial baselines."""
     trivial = [one.value_a for one in seen.margins if one.a in ("majority", "chance")]
     least = max((value for value in trivial if value is not None), default=0.0)
     scored = any(shot[2] is not None for record in seen.records for shot in record.shots)
@@ -86,7 +86,7 @@ def baseline(seen: ConditionAnswers) -> Iterator[Found]:
 
 
 def _told(seen: ConditionAnswers, one: Comparison) -> str:
-    """Write the score of a baseline, and what tied behind it."""
+    """Write the score of a baseline, and the ties behind it."""
     name = str(ScoreName(ScoreName.of(one.metric, "model").metric, role=one.a))
     tied = [describe_tie(score) for score in seen.condition.scores if score.name == name]
     return f"{one.value_a:.1f}" + (f" ({tied[0]})" if any(tied) else "")
@@ -97,7 +97,7 @@ def _how(one: Comparison) -> str:
 
 
 def _is_worse(one: Comparison) -> bool:
-    """Whether the condition scores worse than the baseline, shown or not."""
+    """Return whether the condition scores worse than the baseline, significantly or not."""
     value = one.difference.value or 0.0
     return value > 0 if one.better == "lower" else value < 0
 

@@ -191,7 +191,7 @@ class BlindTab:
             return [gr.skip(), gr.skip(), gr.skip(), error_box(error)]
 
     def reveal(self, request: gr.Request) -> Any:
-        """Say which condition is preferred, with the interval."""
+        """Show which condition is preferred, with the interval."""
         made = self._reading.get(str(request.session_hash))
         if made is None:
             return status_box("begin first: then this says who is preferred")

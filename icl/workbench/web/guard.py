@@ -120,7 +120,7 @@ class Guard:
     # ---- what is refused
 
     def _refusal(self, asked: _PageRequest) -> str | None:
-        """Say why a request is refused; None if it is for this page and comes from it."""
+        """Return why a request is refused; None if it is for this page and comes from it."""
         if asked.host is None or not self._is_ours(asked.host[0], asked):
             shown = ", ".join(asked.header("host")) or "none"
             return (
@@ -234,7 +234,7 @@ class _PageRequest:
         return f"{path}?{query}" if kept else path
 
     def carries(self, token: str) -> bool:
-        """Tell whether the request's cookie holds the token."""
+        """Return whether the request's cookie holds the token."""
         assert self.host is not None
         wanted = cookie_name(self.host[1])
         for line in self.header("cookie"):
@@ -246,7 +246,7 @@ class _PageRequest:
 
 
 def _frame_refusal(asked: _PageRequest) -> str | None:
-    """Say why a request from another page is refused: a script, a picture, a frame."""
+    """Return why a request from another page is refused: a script, a picture, a frame."""
     site = asked.header("sec-fetch-site") or ["none"]
     if site in (["none"], ["same-origin"]):
         return None

@@ -1,4 +1,4 @@
-"""Starting the web app, by default for this machine only and without network access."""
+"""The start of the web app, by default for this machine only and without network access."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_host(host: str, auth: str | None) -> tuple[str, str] | None:
 
 
 def _is_here(host: str) -> bool:
-    """Tell whether only this machine can reach a host."""
+    """Return whether only this machine can reach a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -67,7 +67,7 @@ def _is_here(host: str) -> bool:
 
 
 def _is_everywhere(host: str) -> bool:
-    """Tell whether a host means all addresses of this machine."""
+    """Return whether a host means all addresses of this machine."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:

@@ -41,7 +41,7 @@ Updates = dict[Any, Any]
 
 
 class AnswerPanel:
-    """The buttons Run and Stop, and the answer, which is held until its page is closed."""
+    """The buttons Run and Stop, and the answer, which is stored until its page is closed."""
 
     def __init__(self, context: PlaygroundContext) -> None:
         self.context, self.app, self.work = context, context.app, context.work
@@ -254,7 +254,7 @@ def _scores_line(answer: ModelAnswer) -> str:
 
 
 def _generation_line(made: GenerationProgress) -> str:
-    """Say how far a generation is, or how it ended and how fast it was."""
+    """Describe how far a generation is, or how it ended and how fast it was."""
     if made.output is None:
         return f"generating, {made.seconds:.1f} s"
     rate = f", {made.tokens_per_s:.1f} tokens/s" if made.tokens_per_s else ""
@@ -275,7 +275,7 @@ def _bars(made: ModelAnswer, ranking: Sequence[tuple[str, float]]) -> dict[str, 
 
 
 def _ranking_line(made: ModelAnswer) -> str:
-    """Say which label won, and the rank of the correct one."""
+    """Describe which label won, and the rank of the correct one."""
     ranking = made.ranking
     best, share = ranking[0]
     line = f"row id {made.request.example.id}: {best} with {format_percent(share)}"

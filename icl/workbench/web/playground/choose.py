@@ -46,7 +46,7 @@ class ChooserPanel:
             "inputs": [at.open_data, *context.inputs],
             "outputs": [at.open_data, *self.rows],
         }
-        """Shows what belongs to the data set that is chosen."""
+        """Event that shows the inputs of the chosen data set."""
 
     def wire(self) -> None:
         """Wire the events of the components.
@@ -114,7 +114,7 @@ class ChooserPanel:
         )
 
     def keep(self, name: str, text: str) -> Any:
-        """Store edits of the template that is closed as a version; say so."""
+        """Store edits of the closed template as a version, and note it."""
         try:
             if text == template_text(name, "en", self.work.base):
                 return ""

@@ -1,4 +1,4 @@
-"""Saving of templates with their versions, and of the screen as an experiment."""
+"""The saving of templates with their versions, and of the screen as an experiment."""
 
 from __future__ import annotations
 

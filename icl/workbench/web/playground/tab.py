@@ -310,7 +310,7 @@ def shot_choices(seen: ScreenCondition, request: Request, screen: Screen) -> lis
 
 
 def _fits_page(kept: Any) -> bool:
-    """Tell whether stored values fit this page."""
+    """Return whether stored values fit this page."""
     return isinstance(kept, dict) and set(kept) == set(PARTS)
 
 
@@ -359,6 +359,6 @@ def _description(view: PromptPreview) -> str:
 
 
 def _header(screen: Screen, files: Any) -> str:
-    """Say how to run the experiment."""
+    """Describe how to run the experiment."""
     more = f", with {', '.join(files)} beside it" if files else ""
     return f"# Save below as a file{more}, then: icl run NAME.yaml\n"

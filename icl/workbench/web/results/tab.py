@@ -144,7 +144,7 @@ class ResultsTab:
     # ---- which run, condition and record
 
     def arrive(self, request: gr.Request) -> list[Any]:
-        """Open what a permalink names; do nothing if there is none."""
+        """Open the target of a permalink; do nothing if there is none."""
         asked = {key: shorten_middle(value, LONGEST) for key, value in request.query_params.items()}
         if not asked.get("run"):
             return [gr.skip()] * 4
@@ -213,7 +213,7 @@ class ResultsTab:
         return str(event.row_value[0])
 
     def link(self, run: str | None, condition: str, record: str) -> str:
-        """Return the query parameters of a link to what is shown."""
+        """Return the query parameters of a link to the current view."""
         if not run or not record and not condition:
             return ""
         parts = {"run": run, "condition": condition[:8], "record": record}
@@ -232,7 +232,7 @@ class ResultsTab:
         other: str | None,
         step: int | None = 0,
     ) -> list[Any]:
-        """Show a page of the records that the filters ask for; without a step, the first."""
+        """Show a page of the records that the filters find; without a step, the first."""
         if not run or not condition:
             return [_table_value(None), "", 1, gr.skip()]
         try:
