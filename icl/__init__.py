@@ -3,8 +3,8 @@
 >>> from icl import run
 >>> run("experiments/quickstart.yaml").frame()                          # doctest: +SKIP
 
-Everything that users and plug-ins import stands here and nowhere else; where a name lives inside
-the package may change. A module is imported when one of its names is first asked for, so that
+This is the only module that users and plug-ins import from; the place of a name inside the package
+may change. A module is imported when one of its names is first used, so that
 ``import icl`` alone takes milliseconds and loads no library.
 """
 

@@ -65,8 +65,9 @@ class DifferenceEnds(NamedTuple):
 def make_pseudo_values(value: Callable[[Floats], float | None], rows: Floats) -> Floats | None:
     """Compute a jackknife pseudo-value of a score for each row; their mean is the score.
 
-    Of a mean these are the rows' own values. Of more than :data:`GROUPS` rows they are one a group
-    of rows, drawn at random and always the same. The bias that the jackknife finds is taken off.
+    The pseudo-values of a mean are the rows' own values. More than :data:`GROUPS` rows are divided
+    into random groups, always the same ones, with one pseudo-value each. The bias that the
+    jackknife finds is subtracted.
 
     Args:
         value: from a summed row (s,) to the score.
@@ -93,8 +94,8 @@ def make_pseudo_values(value: Callable[[Floats], float | None], rows: Floats) ->
 def bound_share(value: float, pseudo: Floats, level: float) -> IntervalEnds:
     """Compute Wilson's interval of a score from 0 to 1, by the spread of its pseudo-values.
 
-    Where all rows are at 0, or all at 1, it is as wide as for hits and misses. For values all
-    alike in between nothing can be said; the caller asks :func:`is_constant` first.
+    If all rows are 0, or all are 1, it is as wide as for hits and misses. If all rows have the same
+    value in between, there is no interval; the caller checks :func:`is_constant` first.
     """
     n = len(pseudo)
     variance = value * (1 - value)
@@ -131,9 +132,9 @@ def measure_mean_difference(pseudo: Floats, level: float) -> DifferenceEnds:
 def measure_share_difference(pseudo: Floats, level: float) -> DifferenceEnds:
     """Compute Tango's interval and p of a paired difference of scores from 0 to 1.
 
-    Gains and losses of the rows stand for pairs that only one side hits. ``p`` and the interval
-    are of one statistic, so that p is below ``1 - level`` exactly where the interval leaves zero
-    out. Where no row differs, the interval is that of as many pairs of hits and misses.
+    Gains and losses of the rows count as pairs that only one side hits. ``p`` and the interval
+    come from one statistic, so that p is below ``1 - level`` exactly if the interval excludes
+    zero. If no row differs, the interval is that of as many pairs of hits and misses.
     """
     n = len(pseudo)
     scale = max(1.0, float(np.abs(pseudo).max()))

@@ -38,8 +38,8 @@ def find_numbers(text: str, decimal: str = ".") -> list[Decimal]:
     A hyphen behind a letter, digit or bracket is none of the number: ``3-5`` is 3 and 5.
 
     Args:
-        text: what is read.
-        decimal: ``.`` or ``,``, what stands before a fraction; the other one parts thousands.
+        text: the text to read.
+        decimal: the sign before a fraction, ``.`` or ``,``; the other one separates thousands.
 
     >>> find_numbers("-1,200.50 of 1,00,000, or 7%")
     [Decimal('-1200.50'), Decimal('100000'), Decimal('7')]

@@ -17,7 +17,7 @@ __all__ = ["SafeConsole", "make_text"]
 def make_text(text: str, style: str = "") -> Text:
     """Return a text for a console, without markup and with every control character as a mark.
 
-    rich leaves out some controls without a word, so they are drawn before it sees them.
+    rich silently drops some control characters, so they are replaced before it reads the text.
     """
     return Text(clean(text), style=style)
 

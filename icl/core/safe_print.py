@@ -28,11 +28,11 @@ def echo(
     """Print text to the terminal, or to a stream, with every control character as a mark.
 
     Args:
-        text: what is printed; tabs and line ends stay.
+        text: the text to print; tabs and line ends are unchanged.
         err: to the error stream.
         nl: whether a line end follows.
         file: another stream.
-        drawn: the text was laid out by a console of ours, whose colours stay.
+        drawn: the text comes from icl's own console and has its marks already; colours stay.
     """
     stream = file or (sys.stderr if err else sys.stdout)
     stream.write((str(text) if drawn else clean(str(text))) + "\n" * nl)

@@ -1,7 +1,7 @@
 """Texts of strangers made safe to show: invisible characters and terminal controls become marks.
 
 Rows, labels, ids, names and errors may hold control characters, with which a text can recolour,
-overwrite or reorder what stands beside it, and characters of no width, by which two texts that
+overwrite or reorder the text around it, and characters of no width, by which two texts that
 look alike differ. Everything that is printed, and every report that is read, goes through
 :func:`clean`; JSON and CSV keep the data as it is.
 

@@ -212,9 +212,9 @@ def tell_lack(stats: Stats) -> str:
 def score(name: str, stats: Stats, kind: ScoreKind = "model") -> Score:
     """Compute the score of all rows with its 95 % interval, both from 0 to 100.
 
-    The signature ends with how the interval was made, as ``ci:wilson`` or ``ci:jackknife-t``, or
-    why there is none: ``ci:none (needs 10 rows)``; ``ci:none`` where the value is undefined, as
-    it is without rows.
+    The signature ends with the interval's method, as ``ci:wilson`` or ``ci:jackknife-t``, or with
+    the reason why there is none: ``ci:none (needs 10 rows)``; ``ci:none`` if the value is
+    undefined, for example without rows.
 
     >>> score("accuracy", proportion([True, False], "match:exact")).signature
     'match:exact|ci:wilson'

@@ -336,7 +336,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class UnscoredRow:
-    """A row that a model could not be made to answer, such as one that its server refuses."""
+    """A row that the model did not answer, such as one that its server refuses."""
 
     record: Record
     """The request; it holds no answer."""

@@ -149,7 +149,7 @@ def _find_list(path: Path) -> str | None:
 def _check_header(path: Path, form: str, headed: str | None) -> None:
     """Refuse a first line that looks like a row of data.
 
-    It does where a cell is a sentence, a number above numbers, or a value that stands again in its
+    It does if a cell is a sentence, a number above numbers, or a value that occurs again in its
     column.
     """
     sample = "".join(islice(read_text_lines(path, newline=""), 200))

@@ -30,8 +30,8 @@ def read_parquet(spec: DataSpec) -> Iterator[Example]:
 
     Yields one example per row; lists and structs are JSON values. A ``*`` in the path may match
     several files, read one after the other by name. Dates become ISO 8601 strings, decimals
-    strings. With ``fields`` no other column is read. Class labels come as their names where the
-    library datasets wrote these beside the columns, an unknown label (-1) as none.
+    strings. With ``fields`` no other column is read. Class labels become their names if the
+    library datasets stored these in the file; an unknown label (-1) becomes None.
 
     Raises:
         DataError: a file that is no Parquet, a missing column, a value that JSON cannot hold

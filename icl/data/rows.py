@@ -119,7 +119,7 @@ def read_examples(table: RowTable, spec: DataSpec) -> Iterator[Example]:
     """Yield the rows of the spec's split as examples; row numbers count all rows of the table.
 
     Raises:
-        DataError: a missing column or split, a wrong id or answer, an id that stands twice, an
+        DataError: a missing column or split, a wrong id or answer, an id that occurs twice, an
             expression that fails; with the place of the row.
     """
     rows = table.rows()

@@ -124,8 +124,8 @@ def read_csv(spec: DataSpec) -> Iterator[Example]:
 def read_tsv(spec: DataSpec) -> Iterator[Example]:
     """Read a table with tabs; values are strings.
 
-    IANA's text/tab-separated-values knows no quotes, and programs write them all the same. So
-    without ``quoting`` they are read where every quote in the file stands as a program puts it:
+    IANA's text/tab-separated-values has no quotes, but programs write them all the same. So
+    without ``quoting`` they are read if every quote in the file is placed as programs do:
     around a whole cell, and doubled inside.
     """
     yield from _read_table(spec, "\t")
@@ -240,7 +240,7 @@ _DECODER = json.JSONDecoder(
 
 
 _DELIMITERS = (",", ";", "\t", "|")
-"""What may stand between cells where nothing is said; the usual one of the format comes first."""
+"""Separators to guess from by default; the usual one of the format comes first."""
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -318,8 +318,8 @@ def _parts_evenly(lines: Sequence[str], delimiter: str, wanted: int | None) -> b
 def _looks_quoted(path: Path, spec: DataSpec, between: str) -> bool:
     """Return whether a file's quotes are all such as a program writes around cells.
 
-    Those of the first row stand around each cell, or quotes stand only where a cell holds a
-    separator, a quote or a line break. Lexicons and treebanks have quotes elsewhere too.
+    Those of the first row are around each cell, or only cells with a separator, a quote or a line
+    break are quoted. Lexicons and treebanks have quotes elsewhere too.
     """
     raw: list[str] = []
 

@@ -221,7 +221,7 @@ class ForecastEngine(Protocol):
         ...
 
     def work_so_far(self) -> TokenWork:
-        """Return the tokens forwarded for answers since the engine was made, and their seconds."""
+        """Return the tokens forwarded for answers in the engine's life, and their seconds."""
         ...
 
     def speed_identity(self) -> dict[str, JSON]:

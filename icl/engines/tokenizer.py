@@ -62,8 +62,8 @@ class Codec:
         """Return the token ids of each text, with the special tokens in front.
 
         Raises:
-            EngineError: a text itself begins with BOS, so that it would stand there twice, or
-                holds half a character.
+            EngineError: a text itself begins with BOS, which would then occur twice, or holds half
+                a character.
         """
         for text in texts:
             check_characters(text)

@@ -49,7 +49,7 @@ def make_probes(
         choices: the row's own choices; empty if all rows share them.
 
     Raises:
-        CalibrationError: no probe can be made from the template or the row.
+        CalibrationError: the template or the row gives no probe.
     """
     meta = {name: example.meta[name] for name in _NAMES_LANGUAGES if name in example.meta}
     own = [[choice.label, choice.text + choice.end] for choice in choices]

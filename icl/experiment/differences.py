@@ -80,8 +80,8 @@ def find_differences(
 ) -> list[dict[str, str]]:
     """Return, for each entry of one task, its values of the keys in which the entries differ.
 
-    A key is written as it stands in the file, ``rows.lines`` or ``pool.data``. A key that an
-    entry leaves out has its default, the data set of a pool that of its rows.
+    A key is written as in the file, ``rows.lines`` or ``pool.data``. A key that an entry leaves
+    out has its default; a pool has by default the data set of its rows.
 
     Args:
         entries: of one task.

@@ -85,9 +85,9 @@ class Point:
 
     @property
     def settings(self) -> dict[str, str]:
-        """One word for every setting to group conditions by; those without effect are absent.
+        """Return a word for every setting to group conditions by; those without effect are absent.
 
-        The axes, ``layout``, ``method``, and what the one word ``shots`` of the axes is made of:
+        The axes, ``layout``, ``method``, and the parts of the one word ``shots`` of the axes:
         ``k``, ``select``, ``order``, ``shown_labels``, ``seed`` and the selector's options.
         """
         shots = self.shots
@@ -159,7 +159,7 @@ def list_points(experiment: Experiment, where: str = "") -> list[Point]:
 def tell_apart(points: Sequence[Point]) -> list[Point]:
     """Give points of one task an axis for each key in which they differ and that has none yet.
 
-    What is told of the pool is left out where no shot comes from it.
+    Keys of the pool are left out if no shot comes from it.
     """
     made: dict[int, dict[str, str]] = {}
     for task in dict.fromkeys(point.task.task for point in points):

@@ -72,7 +72,7 @@ def init(folder: Path, task: str, model: str) -> list[Path]:
     Args:
         folder: the folder to create; its last part is the experiment's name.
         task: one of :func:`find_starters`.
-        model: source of the model; a local path is made absolute.
+        model: source of the model; a local path becomes absolute.
 
     Raises:
         ConfigError: unknown task, or a name that no experiment can have.
@@ -111,7 +111,7 @@ def check_new_folder(folder: Path) -> None:
 
 
 def place_model(model: str) -> str:
-    """Return the source of a model, a local path made absolute."""
+    """Return the source of a model; a local path becomes absolute."""
     local = Path(model).expanduser()
     return str(local.resolve()) if local.exists() else model
 

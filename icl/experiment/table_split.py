@@ -17,14 +17,14 @@ MOST_TEST_ROWS = 100
 def split_rows(inputs: Sequence[str], labels: Sequence[str | None]) -> list[str]:
     """Return :data:`TEST` or :data:`POOL` for each row: half, but at most 100, are test rows.
 
-    What side a row is on follows from its own text and the number of rows of its label, so the
-    same table is always split alike, in whatever order its rows stand. Rows with the same input,
-    but for case and white space, are on one side. Each label has its share on both, as far as it
-    has two different inputs; one that has a single input can be a shot only.
+    The side of a row follows from its own text and the number of rows of its label, so the same
+    table is always split alike, whatever the order of its rows. Rows with the same input, except
+    for case and white space, are on one side. Each label with two different inputs has its share
+    on both; one with a single input is only used for shots.
 
     Args:
-        inputs: what the model reads of each row.
-        labels: the label of each row; None where a row has none, so that all count as one.
+        inputs: the text of each row that the model reads.
+        labels: the label of each row; rows without one (None) count as one label.
 
     >>> split_rows(["a", "A ", "b", "c"], [None] * 4).count(TEST)
     2

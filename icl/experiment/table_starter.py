@@ -1,4 +1,4 @@
-"""An experiment, a template and held-out rows, made from the user's table."""
+"""An experiment, a template and held-out rows, written from the user's table."""
 
 from __future__ import annotations
 
@@ -95,24 +95,24 @@ def start_from_table(
 ) -> TableStarter:
     """Write an experiment, a template and held-out rows from a table.
 
-    The rows are copied, with a column that says which of them are asked and which may be shots;
-    the table itself is only read.
+    The rows are copied, with a column that marks test rows and rows that may be shots; the table
+    itself is only read.
 
     Args:
         folder: the folder to create; its last part is the experiment's name.
         table: a file ending in .csv, .tsv, .jsonl, .json or .parquet.
-        answer: column with the right answers; guessed by its name where it is None.
-        inputs: columns that the model reads; guessed where there are none.
+        answer: column with the right answers; None guesses it by its name.
+        inputs: columns that the model reads; guessed if empty.
         task: ``classify``, ``labels``, ``choose``, ``extract``, ``generate``, ``translation`` or
-            ``summarization``; guessed from the answers where it is None.
-        model: source of the model; a local path is made absolute.
+            ``summarization``; None guesses it from the answers.
+        model: source of the model; a local path becomes absolute.
 
     Raises:
-        ConfigError: a column or task that is not there, or a table that suits none.
+        ConfigError: an unknown column or task, or a table that suits no task.
         DataError: the file is missing or no table.
         StoreError: the folder is not empty, or cannot be written.
 
-    Nothing is written where anything is raised.
+    If an error is raised, nothing is written.
 
     >>> start_from_table("wishes", "messages.csv", answer="wish").experiment   # doctest: +SKIP
     PosixPath('wishes/experiment.yaml')

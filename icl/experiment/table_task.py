@@ -83,13 +83,13 @@ def guess_task(
 
     Args:
         table: the rows.
-        answer: column with the right answers; guessed by its name where it is None.
-        inputs: columns that the model reads; guessed where there are none.
-        task: one of :data:`TASKS`; guessed where it is None.
+        answer: column with the right answers; None guesses it by its name.
+        inputs: columns that the model reads; guessed if empty.
+        task: one of :data:`TASKS`; None guesses it.
 
     Raises:
-        ConfigError: no such column or task, answers that suit no task or not the one that is named,
-            or nothing to read beside the answer. The message says what was found and what is
+        ConfigError: no such column or task, answers that do not suit the task or any task, or no
+            column to read besides the answer. The message says what was found and what is
             needed.
     """
     if task is not None and task not in TASKS:

@@ -37,7 +37,7 @@ class Command:
 
     ``command`` is split into arguments as a shell does, but no shell runs it. In it
     ``{hypothesis}`` becomes the path of a file with the predictions, ``{reference}`` that of the
-    first targets, ``{references}`` (an argument of its own) a path for every target, and
+    first targets, ``{references}`` (a separate argument) a path for every target, and
     ``{source}``, or the name of any other field, that of the field. Files hold one row a line,
     UTF-8, with ``\n``, ``\r`` and the backslash written as ``\\n``, ``\\r`` and ``\\\\``.
 

@@ -22,9 +22,9 @@ _TYPES: dict[str, type] = {"object": dict, "list": list, "any": object}
 class ValidJSON:
     """Share of predictions that are JSON by RFC 8259, in percent, with Wilson's interval.
 
-    Whether it is the right JSON is not asked. NaN, a key that appears twice and text around the
-    value are faults, a code fence too: use the parser ``text``, so that all that was written is
-    looked at. A prediction that could not be parsed is wrong and stays in n.
+    Whether it is the right JSON is not checked. NaN, a repeated key, text around the value and a
+    code fence are faults: use the parser ``text``, so that the whole output is checked. A
+    prediction that could not be parsed is wrong and counts in n.
     """
 
     type: Literal["object", "list", "any"] = "any"

@@ -23,8 +23,8 @@ _TARGET = "{target}"
 class PatternMatch:
     """Share of predictions in which the pattern is found, in percent, with Wilson's interval.
 
-    The first ``{target}`` in the pattern stands for any of the row's targets, letter by letter. A
-    prediction that could not be parsed is wrong and stays in n.
+    The first ``{target}`` in the pattern matches any of the row's targets, letter by letter. A
+    prediction that could not be parsed is wrong and counts in n.
     """
 
     pattern: str = "{target}"

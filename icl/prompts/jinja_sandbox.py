@@ -307,7 +307,7 @@ class RowExpression:
 
         Args:
             row: column -> value.
-            offered: columns to name in messages beside those of the row.
+            offered: columns to name in messages besides those of the row.
 
         Raises:
             TemplateError: a column is not there, the sandbox refused something, or the value is

@@ -264,8 +264,8 @@ class Template:
     def find_fallbacks(self, examples: Iterable[Example]) -> tuple[str, ...]:
         """List the words and labels of the fallback language that these rows need.
 
-        Where the row chooses the word, as in ``words[field]``, the whole table stands behind the
-        template, and only words that some field of a row names are read.
+        If the row chooses the word, as in ``words[field]``, the template could read the whole
+        table, but only words that some field of a row names are read.
         """
         if not self.fallbacks or self.file.words_used is not None:
             return self.fallbacks

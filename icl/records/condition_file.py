@@ -1,7 +1,7 @@
 """The content of ``condition.json``: a condition's identity, template and method.
 
 The text is written by :meth:`icl.experiment.condition.Condition.about`, and its identity is what
-the fingerprint hashes; so the whole JSON is kept in addition to the fields read from it.
+the fingerprint hashes; so the whole JSON is stored in addition to the fields read from it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Identity:
     """The engine's own identity: weights, width, tokenizer, chat template …"""
     rows: RowsIdentity
     label_draw: bool
-    """Whether shots were shown with randomly drawn labels."""
+    """Whether shots were shown with random labels."""
     json: Mapping[str, JSON]
     """The whole identity, as it was hashed."""
 

@@ -124,7 +124,7 @@ class ConditionEntry:
     cite: dict[str, str] = field(default_factory=dict)
     """Data set -> BibTeX entry."""
     rows_available: Count | None = None
-    """Number of test rows that the sample was drawn from."""
+    """Number of test rows before sampling."""
     rows_hash: str | None = None
     pool: Pool = field(default_factory=Pool)
     fallbacks: tuple[str, ...] = ()

@@ -153,7 +153,7 @@ class ConditionResult:
         """The rows of the records with the answers that count: see :meth:`gold_examples`.
 
         Raises:
-            StoreError: another experiment has asked about other rows under the same ids since.
+            StoreError: another experiment has since used other rows with the same ids.
         """
         return self.gold_examples()
 
@@ -479,7 +479,7 @@ class Run:
         ``targets`` (a tuple), ``right`` (whether the prediction is one of the targets, letter by
         letter), ``error`` (why there is no prediction), and the other fields of
         :class:`icl.Prediction`. Rows that the model gave no answer to have NA as prediction and
-        as ``right``; rows that were not asked yet are left out.
+        as ``right``; rows that were not sent yet are left out.
 
         Args:
             parser: reads generated text; each condition's own by default.
@@ -595,7 +595,7 @@ def open_run(
     rendering: Rendering = HERE,
     allow_commands: bool = False,
 ) -> Run:
-    """Open a run folder with a manifest that is already read or made."""
+    """Open a run folder whose manifest is already read or created."""
     scores, calibrations = read_scores(place), read_calibrations(place)
     conditions = tuple(
         ConditionResult(

@@ -9,12 +9,12 @@ A condition folder holds::
     plan.json        example ids of every batch, in order
     records.jsonl    one line an example, in the plan's order
     timings.jsonl    seconds and work of every batch
-    unscored.jsonl   rows that had no answer when they were last asked, and why; seldom there
+    unscored.jsonl   rows without an answer at their last try, and the reason; rarely present
 
 A batch is the unit of commit: its lines are appended in one write and synced, so
 ``records.jsonl`` is always the plan's beginning, plus at most one torn batch, which the next
 writer drops and computes again. The file is never rewritten. A writer that finds a file of its
-folder deleted, cut or replaced by somebody else stops: what it says it computed is there.
+folder deleted, cut or replaced by another process stops, so that its counts are true.
 """
 
 from __future__ import annotations

@@ -39,8 +39,7 @@ def make_calibration_tables(
     Args:
         rows: conditions of one task.
         varying: axes in which they differ.
-        details: whether ECE beside what chance makes of it, and what each calibrator assumes,
-            follow.
+        details: whether ECE next to its value by chance, and each calibrator's assumption, follow.
     """
     from icl.core.safe_console import make_text
 

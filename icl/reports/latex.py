@@ -1,7 +1,7 @@
 """Tables and appendices in LaTeX with booktabs; text from strangers cannot become a command.
 
-Text outside of ASCII is kept, for XeLaTeX and LuaLaTeX; signs that icl itself writes (dashes,
-arrows, ±) are commands. Latin text works in pdfLaTeX, too; what it has no glyph for is told.
+Text outside of ASCII is unchanged, for XeLaTeX and LuaLaTeX; signs that icl itself writes (dashes,
+arrows, ±) are commands. Latin text works in pdfLaTeX, too; a comment lists its missing glyphs.
 """
 
 from __future__ import annotations

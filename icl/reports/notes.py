@@ -28,7 +28,7 @@ ERROR_CHARS = 120
 def count_rows(row: ConditionResult, whole: bool = True) -> str:
     """Format the number of answered rows: ``198 (2 unscored)``.
 
-    ``whole`` says of how many, too, where some were not asked yet: ``40 of 200``.
+    ``whole`` adds the number of all rows if some were not sent yet: ``40 of 200``.
     """
     text = f"{len(row.records):,}"
     if whole and row.n_missing:

@@ -1,6 +1,6 @@
 """Tables of a run for a paper, narrow enough for a page.
 
-Intervals stand in the cells, calibrators in a table of their own, constants in the caption.
+Intervals are in the cells, calibrators in a separate table, constants in the caption.
 """
 
 from __future__ import annotations

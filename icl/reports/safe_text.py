@@ -1,7 +1,7 @@
 """Texts of strangers in a report: white space marked, long ones shortened, languages named.
 
-Escaping is the page template's business, and controls are drawn by
-:func:`icl.core.safe_text.clean`; what stands here is still plain text.
+The page template escapes, and :func:`icl.core.safe_text.clean` replaces control characters; all
+texts here are still plain.
 """
 
 from __future__ import annotations

@@ -309,7 +309,7 @@ def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
 
 
 def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
-    """Yield how a server ranked, unless that is ``told`` for all; its speed, price and model."""
+    """Yield how a server ranked, unless ``told`` once for all; its speed, price and model."""
     ranking = row.entry.ranking
     if ranking and not told:
         yield f"{row.axes['shots']}: choices ranked by the server's {RANKINGS[ranking]}"

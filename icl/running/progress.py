@@ -100,7 +100,7 @@ class Progress:
         Args:
             rows: rows of this condition.
             tokens: tokens of their prompts and answers.
-            left_s: seconds that the whole run still takes; None if that cannot be told yet.
+            left_s: remaining seconds of the whole run; None while they are unknown.
         """
         self._done += rows
         self._tokens += tokens

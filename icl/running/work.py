@@ -42,7 +42,7 @@ def open_stores(condition: Condition, root: Path) -> dict[str, ConditionStore]:
 def note_rounded(conditions: Sequence[Condition], root: Path) -> Iterator[str]:
     """Note records that are not reused, since their weights were rounded to bfloat16.
 
-    Versions before read every GGUF file so, and said nothing of it in the condition's identity.
+    Earlier versions loaded every GGUF file so, without a note in the condition's identity.
     """
     for condition in conditions:
         engine = condition.identity["engine"]
@@ -63,7 +63,7 @@ def note_rounded(conditions: Sequence[Condition], root: Path) -> Iterator[str]:
 def list_work(condition: Condition, root: Path) -> Iterator[tuple[ConditionStore, Requests]]:
     """Yield each store with its requests by id: first the test rows, then the probes.
 
-    Probes are made only after the test rows are done, since they contain their shots.
+    Probes are rendered only after the test rows are done, since they contain their shots.
     """
     kept = open_stores(condition, root)
     tests = {example.id: condition.request(example) for example in condition.examples}
@@ -111,7 +111,7 @@ def make_row_probes(
         name: the calibrator's name.
         calibrator: the calibrator.
         request: the row's request.
-        found: role -> probes made so far, which are reused; new ones are added.
+        found: role -> probes so far, which are reused; new ones are added.
 
     Raises:
         CalibrationError: the template or the row allows no probe.

@@ -1,7 +1,7 @@
 """Scores that were added to a run besides those of its experiment, and their removal.
 
 ``icl score RUN --parser NAME`` and the like add columns that stay. Scores of the experiment itself
-are made again by every ``icl score`` and are no additions.
+are computed again by every ``icl score`` and are no additions.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class AddedScore:
 
     @property
     def group(self) -> str:
-        """Return the word that removes it with all scores made alike: ``@text``, ``+batch``.
+        """Return the word that removes it and its like (one parser, one calibrator): ``@text``.
 
-        Its own name where no parser or calibrator made it.
+        The score's name if it has no parser or calibrator.
         """
         return _group(ScoreName.of(self.name)) or self.name
 
@@ -108,7 +108,7 @@ def _added(condition: ConditionResult) -> list[Score]:
 
 
 def _stands_beside(score: Score) -> bool:
-    """Return whether a score is the plain calibration error, made to be compared with others."""
+    """Return whether a score is the plain calibration error, computed only for comparisons."""
     name = ScoreName.of_score(score)
     return name.calibrator == "none" and _of(name.metric) == "ece"
 

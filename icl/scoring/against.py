@@ -45,7 +45,7 @@ class Margins:
     """Fingerprint -> all of its baselines, the strongest as above, the others uncorrected."""
 
     def under(self, condition: ConditionResult, score: str) -> Comparison | None:
-        """Return a condition's comparison with its strongest baseline by this score, if made."""
+        """Return a condition's comparison with its strongest baseline by this score, if any."""
         found = self.strongest.get(condition.entry.fingerprint)
         return found if found is not None and found.metric == _plain(score) else None
 
@@ -54,7 +54,8 @@ def compare_against(run: Run, baseline: str = STRONGEST, metrics: Asked = None) 
     """Compare every condition of a run with a baseline that needs no model, paired by row.
 
     The baseline is ``a`` of each comparison, the condition ``b``. p is corrected (Holm) for all
-    comparisons made. A condition without this baseline, as without shots for ``vote``, is left out.
+    comparisons. A condition without this baseline, such as one without shots for ``vote``, is left
+    out.
 
     Args:
         run: from :func:`icl.load_run`.

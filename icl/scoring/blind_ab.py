@@ -1,7 +1,7 @@
 """Blind A/B: a reader judges outputs of two conditions without knowing which is which.
 
-Rows come in random order, and left and right are drawn for each row. A verdict is a line of JSON
-with where both outputs came from.
+Rows come in random order, and left and right are random for each row. A verdict is a line of JSON
+with the origin of both outputs.
 """
 
 from __future__ import annotations

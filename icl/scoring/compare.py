@@ -87,9 +87,9 @@ class Comparison:
     difference: Difference = NONE
     """``b - a``."""
     p_holm: float | None = None
-    """p corrected for all comparisons made together (Holm)."""
+    """p corrected for all comparisons of the same call (Holm)."""
     compared: int = 1
-    """Number of comparisons made together."""
+    """Number of comparisons of the same call."""
     needed: tuple[int, int] | None = None
     """Examples needed to see a difference of 2 points in 4 of 5 cases, uncorrected, from least to
     most; None where these rows cannot tell."""

@@ -214,8 +214,8 @@ def pick_metrics(
 ) -> list[tuple[str, Metric]]:
     """Return the requested metrics, else the task's first that is no external program.
 
-    A metric that this condition's task lacks while that of one ``beside`` it has it is left out:
-    macro-F1 of labels is not to be had of the translations in the same run.
+    A metric that this condition's task lacks, but the task of one of ``beside`` has, is left out:
+    translations have no macro-F1, even if labels in the same run have it.
 
     Raises:
         ConfigError: an unknown metric, or the task has only external programs.

@@ -2,11 +2,11 @@
 
 Expected calibration error with bins of equal width (Naeini et al. 2015; Guo et al. 2017, arXiv
 1706.04599): the confidence of a ranking is the share of the choices' probability that its answer
-has. Of few rows ECE is far above 0 for a model that knows exactly how sure it is (Bröcker 2012,
-https://doi.org/10.1007/s00382-011-1191-1; Kumar, Liang and Ma 2019, arXiv 1909.10155). So beside it
-stand what such a model would have on these rows, an estimate without that bias, and an interval:
-the gaps of the bins are shrunk and stretched together until ECE, simulated so, has its middle, or
-its outer 2.5 %, at what was observed (a test inverted).
+has. With few rows ECE is far above 0 even for a perfectly calibrated model (Bröcker 2012,
+https://doi.org/10.1007/s00382-011-1191-1; Kumar, Liang and Ma 2019, arXiv 1909.10155). So three
+numbers go with it: the ECE of such a model on these rows, an estimate without that bias, and an
+interval: the gaps of the bins are shrunk and stretched together until the simulated ECE has its
+middle, or its outer 2.5 %, at the observed value (an inverted test).
 """
 
 from __future__ import annotations

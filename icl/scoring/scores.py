@@ -62,13 +62,11 @@ def score_run(
 
     Args:
         run: from :func:`load_run`.
-        metrics: names, or entries as :func:`icl.metrics.make_metric` reads them, in an experiment's
-        YAML
-            too; those of the experiment by default.
+        metrics: names, or entries as in an experiment's YAML (see
+            :func:`icl.metrics.make_metric`); those of the experiment by default.
         parser: how generated text is read, a name or an entry with options; the experiment's
-            parser by default. Scores made with another parser are named ``metric@parser``.
-        calibrators: names, or entries as :func:`icl.calibrators.make_calibrator` reads them; those
-        of the
+            parser by default. Scores by another parser are named ``metric@parser``.
+        calibrators: names, or entries (see :func:`icl.calibrators.make_calibrator`); those of the
             experiment by default. Their scores are named ``metric+calibrator``.
 
     Raises:
@@ -397,10 +395,10 @@ def score_calibrators(
 ) -> tuple[list[Score], list[Calibration]]:
     """Score a condition with calibrators; scores are named ``metric+calibrator``.
 
-    Outside programs are left out. Beside the metrics stands ``ece``, the expected calibration
-    error, with what chance makes of it, its debiased estimate, and ``ece+none`` to compare with.
-    Nothing is made where choices are not ranked. What a metric refuses is added to ``failed`` by
-    its name.
+    External programs are left out. ``ece``, the expected calibration error, is added to the
+    metrics, with its value by chance, its debiased estimate, and ``ece+none`` to compare with.
+    There are no scores if choices are not ranked. A metric's error is added to ``failed`` by its
+    name.
     """
     scores: list[Score] = []
     notes: list[Calibration] = []

@@ -3,8 +3,8 @@
 Both sides are :class:`icl.core.stats.Stats` of the same rows in the same order, so every corpus
 metric is tested by its own definition. ``a`` is the baseline: differences are ``b - a``.
 
-A p and the interval beside it are of one procedure: p is below 0.05 exactly where the 95 % interval
-leaves zero out.
+A p value and its interval come from one procedure: p is below 0.05 exactly if the 95 % interval
+excludes zero.
 
 Sources: McNemar 1947, Psychometrika 12:153-157, with mid-p as Fagerland, Lydersen and Laake 2013
 (https://doi.org/10.1186/1471-2288-13-91) advise; interval of a paired difference of proportions,
@@ -273,9 +273,9 @@ def power(
         chance: the probability of detecting it.
 
     Returns:
-        Two numbers of rows, or of clusters where the rows are clusters; None where they cannot be
-        told: no interval of the difference would hold, nothing differs, or a side scores nearly all
-        rows alike, so that how it would vary was not seen.
+        Two numbers of rows, or of clusters if the rows are clusters; None if they are unknown: no
+        interval of the difference would hold, nothing differs, or a side scores nearly all rows
+        alike, so that its variance is unknown.
 
     Raises:
         MetricError: the rows are not parallel, or ``points`` is not above 0.

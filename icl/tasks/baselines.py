@@ -1,12 +1,12 @@
 """Baselines that a score must beat: answers without a model, computed from stored records.
 
-``chance`` draws one of the answers there are, ``majority`` gives the answer that is right in most
-rows of the pool, ``vote`` the most frequent label among the shots that the model saw, ``copy`` the
+``chance`` draws one of all possible answers, ``majority`` gives the answer that is right in most
+rows of the pool, ``vote`` the most frequent label among the shots in the prompt, ``copy`` the
 input itself, and ``lead3`` the first three sentences of the document (hard to beat on news:
 Nallapati et al. 2017, arXiv 1611.04230).
 
-Where answers tie, none is preferred: the score is the one that is expected if one of them is
-drawn, and how many tied is kept beside it.
+If answers tie, none is preferred: the score is the expected one for a random draw among them, and
+the number of tied answers is stored with it.
 """
 
 from __future__ import annotations

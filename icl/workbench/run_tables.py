@@ -135,7 +135,7 @@ def _others(row: Row) -> str:
 
 
 def _count(row: Row) -> str:
-    """Count the rows scored, and of an unfinished condition the rows that were asked for."""
+    """Count the scored rows and, for an unfinished condition, the requested ones."""
     left = f" ({len(row.condition.unscored)} unscored)" if row.condition.unscored else ""
     asked = len(row.condition.ids) - len(row.condition.unscored)
     scored = row.primary.n if row.primary is not None else 0

@@ -276,7 +276,7 @@ class HFEngine(ModelEntry):
         return meter
 
     def work_so_far(self) -> TokenWork:
-        """Return tokens and seconds of all answers since this engine was made."""
+        """Return tokens and seconds of all answers since this engine was created."""
         return self.meter.total
 
     def speed_identity(self) -> dict[str, JSON]:
@@ -326,7 +326,7 @@ class HFEngine(ModelEntry):
         return "expanded" if self._lm.cached else "whole"
 
     def provenance(self) -> dict[str, JSON]:
-        """Return the proof of width, made from memory after loading; empty before."""
+        """Return the proof of width, from the loaded weights in memory; empty before loading."""
         return dict(self._facts)
 
     def identity(self) -> dict[str, JSON]:
@@ -396,7 +396,7 @@ class HFEngine(ModelEntry):
 
         Args:
             prompts: the prompts to answer.
-            sampling: how tokens are drawn.
+            sampling: the settings by which tokens are sampled.
             on_token: gets the text of each prompt's first output as it comes.
             stop: ends all outputs early once it is set.
             masks: one for each prompt, or None where its answer is not restricted.

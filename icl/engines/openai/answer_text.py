@@ -1,7 +1,7 @@
 """The text of a server's answer, streamed or whole: reasoning apart, cut at the first stop string.
 
-Servers split reasoning off themselves and send it in a field of its own, or leave it in the text,
-with the text that opens it or, where the prompt opened it, without.
+Some servers send the reasoning in a separate field. Others leave it in the text, with the text that
+opens it or, if the prompt opened it, without.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class OpenAIEngine:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """More of the request's body, as the server knows it: ``{chat_template_kwargs: …}``.
 
-    What it says stands in place of what icl would send, and null leaves that out."""
+    It overrides what icl would send, and null removes a key."""
     reasoning: Sequence[str] | str = "auto"
     """The two texts around a block of reasoning; ``auto``: those that are known, or ``never``."""
     max_failures: int | None = None
@@ -98,7 +98,7 @@ class OpenAIEngine:
 
     @property
     def backend(self) -> Backend:
-        """The model behind its server, with the server's capabilities; made when first needed.
+        """Return the model behind its server, with the server's capabilities, at first need.
 
         Raises:
             ModelError: an option that is wrong, a key that is missing, or httpx is not installed.

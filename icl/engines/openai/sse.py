@@ -1,7 +1,7 @@
 """The server-sent events of a completion, joined to the answer of an unstreamed request.
 
 The form of the stream: WHATWG HTML, section "Server-sent events". Its lines end at CR and LF alone
-and its text is UTF-8, whatever the header says; other line ends stand inside texts.
+and its text is UTF-8, whatever the header says; other line ends are parts of texts.
 """
 
 from __future__ import annotations

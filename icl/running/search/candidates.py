@@ -38,7 +38,7 @@ class Candidate:
     dev: Condition
     """The condition on the development rows."""
     drawn: Path | None = None
-    """The file with its shot set, if one was drawn."""
+    """The file with its sampled shot set, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class CandidateSet:
 
     candidates: Sequence[Candidate]
     baseline: Condition
-    """The file's first condition on the test rows, with development rows kept out of its pool."""
+    """The file's first condition on the test rows, without development rows in its pool."""
     notes: Sequence[str] = ()
     same: int = 0
     """Number of combinations that equal an earlier one."""

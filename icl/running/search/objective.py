@@ -53,7 +53,7 @@ class Objective:
     def pair(self, a: ConditionResult, b: ConditionResult) -> tuple[Stats, Stats]:
         """Compute the statistics of two conditions on the same rows, for a paired test.
 
-        A row that either could not be made to answer is left out of both.
+        A row that one of them could not answer is left out of both.
         """
         from icl.scoring.significance import align_stats
 

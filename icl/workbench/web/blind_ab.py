@@ -1,4 +1,4 @@
-"""The tab Blind A/B: the user judges pairs of outputs without knowing which condition made them.
+"""The tab Blind A/B: the user judges pairs of outputs without knowing their conditions.
 
 The logic is in :mod:`icl.scoring.blind_ab`. Texts go only to components that show them as text.
 """

@@ -77,7 +77,7 @@ class CausalModel:
     kept: tuple[tuple[int, ...], DynamicCache] | None = None
     """The last shared prefix with its keys and values, for the next batch."""
     growing: tuple[tuple[Any, str], ...] = ()
-    """Rotary embeddings that remember the longest text seen, see :meth:`forget_lengths`, each with
+    """Rotary embeddings that remember the longest text yet, see :meth:`forget_lengths`, each with
     the prefix of its attribute names for one kind of layer (``full_attention_``), or ``""``."""
 
     @property

@@ -2,7 +2,7 @@
 
 Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The loader of transformers does
 the conversion; it takes 40 to 100 seconds once, and later loads take a fraction of a second.
-Nothing is rounded: each tensor is kept in the narrowest of bfloat16, float16 and float32 that
+Nothing is rounded: each tensor is stored in the narrowest of bfloat16, float16 and float32 that
 holds all of its numbers.
 """
 
@@ -220,7 +220,7 @@ def _folder(sha256: str) -> Path:
 
 
 def find_converted(sha256: str) -> Path | None:
-    """Return the folder of :func:`convert` for a file of this content; None if not yet made."""
+    """Return the folder of :func:`convert` for a file of this content; None if there is none."""
     folder = _folder(sha256)
     return folder if (folder / _MARKER).is_file() else None
 
@@ -240,7 +240,7 @@ def convert(path: Path, sha256: str, header: Header) -> Path:
     disk, seven times a Q4_K_M file. A file of bfloat16 alone takes 2.
 
     The folder is named by the file's content and the version of transformers, since a corrected
-    loader reads other weights; it is made once, under a lock, and appears only when complete.
+    loader reads other weights; it is written once, under a lock, and appears only when complete.
 
     Raises:
         ModelError: the file is damaged, or transformers cannot read its architecture.

@@ -32,7 +32,7 @@ T = TypeVar("T")
 def remember(kind: str, name: str, state: JSON, make: Callable[[], T]) -> T:
     """Return the result of ``make``, cached as long as ``state`` is the same.
 
-    An unreadable cache file is made again; a cache that cannot be written costs only time.
+    An unreadable cache file is written again; a cache that cannot be written costs only time.
 
     Args:
         kind: subfolder of the cache.

@@ -301,7 +301,7 @@ def read_weights(weights: Weights, config: Any, made: Formats, place: Placement)
 
 @contextmanager
 def _offload_folder(options: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
-    """Set a folder in ``options`` for weights kept on disk; delete it together with the model.
+    """Set a folder in ``options`` for weights on disk; delete it together with the model.
 
     Nearly all are read from their files; only those that the loader changes are written there.
     """

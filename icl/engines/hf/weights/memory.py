@@ -90,7 +90,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Counts of weights that can and cannot be quantized, made without the weights."""
+    """Counts of weights that can and cannot be quantized, computed without the weights."""
 
     linear: int
     """Weights of the Linear layers that bitsandbytes would quantize."""
