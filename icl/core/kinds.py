@@ -1,4 +1,4 @@
-"""What is specific to a kind of task (its labels, methods, parser, metrics), in one table.
+"""The properties of each kind of task (its labels, methods, parser, metrics), in one table.
 
 Other modules read the table instead of comparing names. A kind is known by the registered task of
 the same name, so a new one is one file in ``tasks/``: its :class:`Kind`, its task, and
@@ -19,7 +19,7 @@ __all__ = ["Kind", "Labels", "kind_of", "kinds", "learn_kinds", "told_kinds"]
 
 
 Labels = Literal["shared", "row"]
-"""Where the labels of a task come from: one table for all rows, or the row itself."""
+"""Source of a task's labels: one table for all rows, or the row itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ __all__ = ["PartialRanking", "ScoreName", "own_scores", "partial", "primary"]
 
 
 PartialRanking: TypeAlias = Literal["first_token", "generate"]
-"""How a server ranked choices if it could not score all their tokens."""
+"""Way in which a server ranked choices if it could not score all their tokens."""
 
 _WRITTEN: dict[PartialRanking, str] = {"first_token": "first_token", "generate": "written"}
 _READ: dict[str, PartialRanking] = {text: ranking for ranking, text in _WRITTEN.items()}
@@ -42,7 +42,7 @@ class ScoreName:
     parser: str = ""
     """Parser that read the answers, if it is not the experiment's own."""
     ranking: PartialRanking | None = None
-    """How a server ranked the choices, if it did not score all their tokens."""
+    """Way in which a server ranked the choices, if it did not score all their tokens."""
     calibrator: str = ""
     """Calibrator that corrected the ranking."""
     role: str = ""
@@ -80,7 +80,7 @@ class ScoreName:
 
     @property
     def way(self) -> str:
-        """How the answers were parsed or ranked, as the name writes it; empty for the usual way."""
+        """Return how the answers were parsed or ranked, as in the name; empty for the usual way."""
         return _WRITTEN[self.ranking] if self.ranking else self.parser
 
     @property

@@ -52,11 +52,13 @@ OnToken = Callable[[int, str], None]
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
 
 Method: TypeAlias = Literal["rank", "generate", "channel"]
-"""How a model answers: it scores each choice, generates, or scores the input after each label."""
+"""Way in which a model answers: it scores each choice, generates, or scores the input after each
+label."""
 METHODS: tuple[Method, ...] = get_args(Method)
 
 Ranking: TypeAlias = Literal["echo", "first_token", "generate"]
-"""How a server ranks choices: by all their tokens, by the first token, or by generating one."""
+"""Way in which a server ranks choices: by all their tokens, by the first token, or by generating
+one."""
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
 
 Role: TypeAlias = Literal["test", "content_free", "domain", "pool"]
@@ -360,7 +362,7 @@ class Prediction:
     shot_labels: tuple[str, ...] = ()
     shot_scores: tuple[float | None, ...] = ()
     finish: Finish | Literal[""] = ""
-    """How the generation ended; empty for ranking."""
+    """End of the generation; empty for ranking."""
     samples: int = 1
     """Number of outputs that took part in the majority vote."""
     votes: int = 1

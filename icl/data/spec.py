@@ -125,7 +125,7 @@ class DataSpec:
 
     @property
     def by_split(self) -> bool:
-        """Whether the split selects the file, so that ids need the split to be unique."""
+        """Return whether the split selects the file, so that ids need it to be unique."""
         return "{split}" in str(self.path) or self.format in ("flores", "hf")
 
     def identity(self, text: str) -> str:

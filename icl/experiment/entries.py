@@ -180,7 +180,8 @@ class SearchEntry(StrictEntry):
 
 
 MOST_LAYOUTS = 1000
-"""Each is a condition of its own, which a model is asked; a mistyped number is larger."""
+"""Most layouts of a template: each becomes a separate condition, which a model must answer; a
+mistyped number would be larger."""
 
 
 def _numbered(value: Any) -> Any:
@@ -220,7 +221,7 @@ class DataEntry(StrictEntry):
     answer: Basic[str | None] = None
     """Field that holds the right answer, or a list of them, or an expression in ``{{ }}``."""
     where: Usual[str | None] = None
-    """Which rows there are: an expression in ``{{ }}``, or a column of true and false."""
+    """Rows to use: an expression in ``{{ }}``, or a column of true and false."""
     id: Usual[str | None] = None
     """Column of the row's id; ``id`` if there is one, else the row's number from 0, which ``row``
     takes always."""
@@ -229,8 +230,7 @@ class DataEntry(StrictEntry):
     encoding: Rare[str] = "utf-8"
     """Encoding of a text file; a byte order mark decides where there is one."""
     delimiter: Rare[str | None] = Field(default=None, min_length=1, max_length=1)
-    """What stands between cells of ``csv`` and ``tsv``; guessed by the first lines where it is
-    missing."""
+    """Separator of the cells of ``csv`` and ``tsv``; by default guessed from the first lines."""
     quoting: Rare[Quoting | None] = None
     """Of ``csv`` and ``tsv``: ``minimal`` takes quotes off cells, ``none`` keeps them as text;
     guessed for ``tsv``."""
@@ -363,7 +363,7 @@ class PoolEntry(StrictEntry):
     seed: Usual[int] = 0
     """Random seed: the same number gives the same sample."""
     without: Rare[DevEntry | None] = None
-    """Rows kept out of the pool in addition to the test's: those by which a search chose."""
+    """Rows to leave out of the pool besides the test's: those by which a search chose."""
 
 
 class SamplingEntry(StrictEntry):
@@ -400,10 +400,10 @@ class TaskEntry(StrictEntry):
     """One task: its rows and prompt, and how it is answered and scored."""
 
     task: Basic[str]
-    """What is asked of the model: ``intent``, ``translation``, ``classify`` …"""
+    """Task of the model: ``intent``, ``translation``, ``classify`` …"""
     name: Usual[str | None] = Field(default=None, min_length=1, max_length=40)
-    """What it is called: an experiment with its run folder, by default as its file; a task in the
-    column ``entry`` of tables."""
+    """Name of the experiment and its run folder, by default that of its file; of a task, its name
+    in the column ``entry`` of tables."""
     prompt: Basic[Words]
     """Template: a file, or a name in the library; each of a list is tried."""
     rows: Basic[RowsEntry]
@@ -411,11 +411,11 @@ class TaskEntry(StrictEntry):
     pool: Basic[PoolEntry | None] = None
     """The rows that shots come from."""
     method: Usual[Method | None] = None
-    """``rank`` scores every choice, ``generate`` writes and parses, ``channel`` scores the input
-    behind every label (the noisy channel); the task's first by default."""
+    """``rank`` scores every choice, ``generate`` generates text and parses it, ``channel`` scores
+    the input after every label (the noisy channel); the task's first by default."""
     parser: Rare[str | dict[str, Any] | None] = None
-    """How an answer is read from what was written, the task's by default: a name, or ``{parser:
-    regex, pattern: "answer is (.+)"}``."""
+    """Parser that reads the answer from the generated text, the task's by default: a name, or
+    ``{parser: regex, pattern: "answer is (.+)"}``."""
     metrics: Usual[list[str | dict[str, Any]] | None] = None
     """Metrics, the task's by default: names, ``{metric: bleu, tokenize: char}`` or ``{command: "…",
     name: comet}``."""
@@ -423,16 +423,16 @@ class TaskEntry(StrictEntry):
     """Calibrators whose scores are shown next to the plain ones: names, or ``{calibrator: vote_mix,
     weight: 0.5}``; the additional prompts that they need are computed too."""
     sampling: Basic[SamplingEntry] = SamplingEntry()
-    """How tokens are drawn where text is written, and how many."""
+    """Settings of text generation: how tokens are sampled, and how many."""
     take: Usual[
         Literal["pool"]
         | Annotated[int, Field(ge=1, strict=True)]
         | Annotated[float, Field(gt=0, lt=1, strict=True)]
         | None
     ] = None
-    """For ranked sets of labels: how many are taken (``2``), the share of probability above which
-    one is (``0.2``), or ``pool``, a threshold by which rows get as many as pool rows have; ``pool``
-    by default."""
+    """For ranked sets of labels, which ones are taken: a number (``2``), all above a share of the
+    probability (``0.2``), or ``pool``, a threshold by which rows get as many as pool rows have;
+    ``pool`` by default."""
     choice_end: Rare[Literal["template", "never"]] = "template"
     """``never`` leaves the terminator out, for comparison with other tools."""
     prompt_language: Usual[Words] = ["en"]
@@ -440,8 +440,8 @@ class TaskEntry(StrictEntry):
     label_language: Rare[str | None] = None
     """Language of the label words, ``row`` for that of the rows; the prompt's by default."""
     layouts: Usual[Layouts] = ["f0"]
-    """How many layouts of the template (other separators, casing, spacing), or which ones; f0 is
-    the file as written."""
+    """Layouts of the template (other separators, casing, spacing): their number, or their names; f0
+    is the file as written."""
 
     @model_validator(mode="before")
     @classmethod
@@ -527,8 +527,8 @@ class ExperimentEntry(StrictEntry):
     """The whole experiment file."""
 
     name: Basic[str | None] = Field(default=None, pattern=NAME)
-    """What it is called: an experiment with its run folder, by default as its file; a task in the
-    column ``entry`` of tables."""
+    """Name of the experiment and its run folder, by default that of its file; of a task, its name
+    in the column ``entry`` of tables."""
     base: Rare[str | None] = None
     """Folder that relative paths start from, relative to the file; by default the file's folder."""
     about: Rare[str] = ""
@@ -563,7 +563,7 @@ class ShotsHolder(StrictEntry):
     """One value of the axis ``shots``."""
 
     shots: Basic[Shots]
-    """How many shots, and how they are selected; a number alone is ``k``."""
+    """Number of shots, and their selection; a number alone is ``k``."""
 
 
 def validate(kind: type[Any], value: Any, where: str) -> Any:

@@ -42,7 +42,7 @@ _AXES = {
         "usual",
         "Models to run, by their names under `models`; all of them by default.",
     ),
-    "shots": ("basic", "How many shots, and how they are selected; a number alone is `k`."),
+    "shots": ("basic", "Number of shots, and their selection; a number alone is `k`."),
     "layout": ("usual", "Layouts of all templates; f0 is the file as written."),
 }
 """Axis of the grid -> its level and meaning."""

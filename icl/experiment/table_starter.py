@@ -54,7 +54,7 @@ class Guess:
     """Subject of the guess, in a word."""
     found: str
     change: str
-    """How to change it."""
+    """Edit that changes it."""
 
 
 @dataclass(frozen=True, slots=True)

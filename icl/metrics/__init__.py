@@ -74,7 +74,7 @@ class VerdictMetric(Metric, Protocol):
 
     @property
     def method(self) -> Method:
-        """How verdicts are obtained: ``rank`` or ``generate``."""
+        """Return how verdicts are obtained: ``rank`` or ``generate``."""
         ...
 
     @property

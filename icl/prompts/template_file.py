@@ -84,7 +84,7 @@ class TemplateFile:
 
     @property
     def choice_end(self) -> str:
-        """When a terminator is scored after a choice: ``auto``, ``always`` or ``never``."""
+        """Return when a terminator is scored after a choice: ``auto``, ``always`` or ``never``."""
         return self.head.choice_end
 
     @property

@@ -77,7 +77,7 @@ class Spread:
     """Expected spread if the conditions did not differ: the rows of each example are exchanged
     between them at random."""
     p: float = 1.0
-    """How often that is at least the spread observed."""
+    """Probability of at least the observed spread under these exchanges."""
     p_holm: float = 1.0
     """p corrected for all spreads that were found together."""
 

@@ -67,8 +67,7 @@ MEANINGS = {
         "their hash."
     ),
     "delimiter": (
-        "What stands between cells of `csv` and `tsv`; guessed by the first lines where it is "
-        "missing."
+        "Separator of the cells of `csv` and `tsv`; by default guessed from the first lines."
     ),
     "dev": "The development rows, on which candidates are compared.",
     "device": (
@@ -82,8 +81,8 @@ MEANINGS = {
     "engine": "The engine that runs the model.",
     "eta": "One in this many candidates survives each rung, and answers this many times the rows.",
     "extra": (
-        "More of the request's body, as the server knows it: `{chat_template_kwargs: …}`. What "
-        "it says stands in place of what icl would send, and null leaves that out."
+        "More of the request's body, as the server knows it: `{chat_template_kwargs: …}`. It "
+        "overrides what icl would send, and null removes a key."
     ),
     "fields": (
         "Template field -> column, column.key, or an expression in `{{ }}`; empty takes every "
@@ -110,22 +109,22 @@ MEANINGS = {
     ),
     "layout": "Layouts of all templates; f0 is the file as written.",
     "layouts": (
-        "How many layouts of the template (other separators, casing, spacing), or which ones; "
-        "f0 is the file as written."
+        "Layouts of the template (other separators, casing, spacing): their number, or their "
+        "names; f0 is the file as written."
     ),
     "lines": "First and last line, counted from 1, both included; for sets without splits.",
     "locale": "Locale of the rows; each of a list gives its own condition; for a pool also `same`.",
     "max_cost": "Most money that the answers may cost, including those of earlier runs.",
     "max_failures": (
-        "Rows of a condition that may be left unscored; not given: 5 % of them, at least 3."
+        "Rows of a condition that may be left unscored; by default 5 % of them, at least 3."
     ),
     "max_memory": (
         "`balanced`, `offload`: memory for weights on each GPU (`20GB`), or by device, also `cpu`."
     ),
     "max_tokens": "Most tokens of an answer.",
     "method": (
-        "`rank` scores every choice, `generate` writes and parses, `channel` scores the input "
-        "behind every label (the noisy channel); the task's first by default."
+        "`rank` scores every choice, `generate` generates text and parses it, `channel` scores "
+        "the input after every label (the noisy channel); the task's first by default."
     ),
     "metrics": (
         "Metrics, the task's by default: names, `{metric: bleu, tokenize: char}` or `{command: "
@@ -140,8 +139,8 @@ MEANINGS = {
     "models": "The models by name, with the options of their engines.",
     "n": "Number of sampled rows, with the same ids in every locale; all rows by default.",
     "name": (
-        "What it is called: an experiment with its run folder, by default as its file; a task "
-        "in the column `entry` of tables."
+        "Name of the experiment and its run folder, by default that of its file; of a task, its "
+        "name in the column `entry` of tables."
     ),
     "newline": (
         "Text sent for every line break, such as `<br>`, for tokenizers that drop them; outputs "
@@ -160,7 +159,7 @@ MEANINGS = {
         "any locale; `leave_out` those of another data set too; `allow` keeps translations."
     ),
     "parser": (
-        "How an answer is read from what was written, the task's by default: a name, or "
+        "Parser that reads the answer from the generated text, the task's by default: a name, or "
         '`{parser: regex, pattern: "answer is (.+)"}`.'
     ),
     "path": (
@@ -177,7 +176,9 @@ MEANINGS = {
         "Of `csv` and `tsv`: `minimal` takes quotes off cells, `none` keeps them as text; "
         "guessed for `tsv`."
     ),
-    "ranking": "How choices are ranked; `auto` uses the first of these that the server supports.",
+    "ranking": (
+        "Way in which choices are ranked; `auto` uses the first of these that the server supports."
+    ),
     "reasoning": (
         "The two texts around a block of reasoning; `auto`: from the chat template, or `never`. "
         "openai: The two texts around a block of reasoning; `auto`: those that are known, or "
@@ -187,13 +188,13 @@ MEANINGS = {
     "retries": "Most retries of a request that failed for a reason that may pass.",
     "revision": "Commit, tag or branch of a hub id; the newest by default.",
     "rows": "The test rows.",
-    "sampling": "How tokens are drawn where text is written, and how many.",
+    "sampling": "Settings of text generation: how tokens are sampled, and how many.",
     "search": "The search of `icl search`.",
     "seed": "Random seed: the same number gives the same sample.",
     "seeds": "Several random seeds; each gives its own condition.",
     "select": "Selector of the shots, with its options next to it: `{select: bm25, ngrams: char}`.",
     "shot_set": "Number of random sets of shots to try, each the same for all queries.",
-    "shots": "How many shots, and how they are selected; a number alone is `k`.",
+    "shots": "Number of shots, and their selection; a number alone is `k`.",
     "shown_labels": (
         "Labels shown with the shots: their own (`gold`), random ones, wrong ones (`flipped`), "
         "or none."
@@ -208,12 +209,12 @@ MEANINGS = {
     ),
     "split": "Part of the data set, by its name.",
     "take": (
-        "For ranked sets of labels: how many are taken (`2`), the share of probability above "
-        "which one is (`0.2`), or `pool`, a threshold by which rows get as many as pool rows "
+        "For ranked sets of labels, which ones are taken: a number (`2`), all above a share of "
+        "the probability (`0.2`), or `pool`, a threshold by which rows get as many as pool rows "
         "have; `pool` by default."
     ),
     "target_language": "The same for the language that the decoder generates.",
-    "task": "What is asked of the model: `intent`, `translation`, `classify` …",
+    "task": "Task of the model: `intent`, `translation`, `classify` …",
     "tasks": "The tasks: their rows, prompts, methods and metrics.",
     "temperature": "Randomness of sampling; 0 always takes the most probable token.",
     "thinking_tokens": (
@@ -225,7 +226,7 @@ MEANINGS = {
     "tokens": "Tokens of prompts and answers, counted without sharing or reuse.",
     "top_k": "Sample only from this many most probable tokens; 0: all.",
     "top_p": "Sample only from the most probable tokens that make up this share.",
-    "where": "Which rows there are: an expression in `{{ }}`, or a column of true and false.",
+    "where": "Rows to use: an expression in `{{ }}`, or a column of true and false.",
     "width": (
         "`fp32`, `bf16`, `fp16`, or `int8`, `nf4`, `fp4` through bitsandbytes. `auto`: the "
         "checkpoint's own; on a CPU float32, unless it computes in bfloat16."
@@ -233,11 +234,9 @@ MEANINGS = {
     "window": (
         "Most tokens of prompt and answer together, or of the prompt for an encoder-decoder "
         "model; by default the model's own limit. openai: Tokens of prompt and answer together; "
-        "not given: what the server says."
+        "by default the window that the server reports."
     ),
-    "without": (
-        "Rows kept out of the pool in addition to the test's: those by which a search chose."
-    ),
+    "without": "Rows to leave out of the pool besides the test's: those by which a search chose.",
     "write": "Path of the file with the winner's shots, which `shots: {file: …}` can read.",
 }
 """Every key of the schema and its one meaning; what is new here is new to whoever reads a file."""

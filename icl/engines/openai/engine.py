@@ -64,7 +64,8 @@ class OpenAIEngine:
     api: Api = "auto"
     """``completions`` sends the prompt's text, ``chat`` its turns; ``auto``: text if it can."""
     ranking: Ranking = "auto"
-    """How choices are ranked; ``auto`` uses the first of these that the server supports."""
+    """Way in which choices are ranked; ``auto`` uses the first of these that the server
+    supports."""
     window: _ServerWindow = _ServerWindow()
     """Tokens of prompt and answer together; by default the window that the server reports."""
     tokenizer: str | None = None
@@ -90,7 +91,7 @@ class OpenAIEngine:
     reasoning: Sequence[str] | str = "auto"
     """The two texts around a block of reasoning; ``auto``: those that are known, or ``never``."""
     max_failures: int | None = None
-    """Rows of a condition that may be left unscored; not given: 5 % of them, at least 3."""
+    """Rows of a condition that may be left unscored; by default 5 % of them, at least 3."""
     asked_window: int | None = field(default=None, init=False, repr=False, compare=False)
     """The window given in the entry; None: the server's own."""
     _backend: Backend | None = field(default=None, init=False, repr=False)

@@ -79,7 +79,7 @@ class Exhibit:
     same: bool = True
     """Whether the rendered prompt equals the one that was sent."""
     error: str = ""
-    """Why the prompt cannot be shown; empty if it can."""
+    """Reason why the prompt cannot be shown; empty if it can."""
 
 
 @dataclass(frozen=True)

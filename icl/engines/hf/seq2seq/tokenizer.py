@@ -69,7 +69,7 @@ class PairCodec(Codec):
 
     @property
     def drops_line_breaks(self) -> bool:
-        """Whether two lines and the same words in one line are the same tokens, as for T5."""
+        """Return whether line breaks are lost: two lines and one line have the same tokens."""
         apart, joined = self.encode(["a\nb", "a b"])
         return apart == joined
 
