@@ -12,6 +12,7 @@ FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
 WHOLE = (
     "benchmarks",
     "constraints",
+    "docstrings",
     "documents",
     "families",
     "layout",

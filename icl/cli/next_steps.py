@@ -22,7 +22,7 @@ _LOOKED_AT, _KEYS = 100_000, (b"models", b"tasks")
 
 
 def _print_version(wanted: bool) -> None:
-    """Print the version and end, if the user asked for it."""
+    """Print the version and end, if ``--version`` is given."""
     if wanted:
         from importlib.metadata import version
 

@@ -53,7 +53,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
 @contextmanager
 def isolated(empty: bool = False) -> Iterator[None]:
-    """Undo, at the end of the block, every registration made inside it; for tests of plug-ins.
+    """Undo, at the end of the block, every registration inside it; for tests of plug-ins.
 
     Args:
         empty: start with the entry points alone, without earlier registrations.

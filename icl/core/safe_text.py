@@ -1,4 +1,4 @@
-"""Texts of strangers made safe to show: invisible characters and terminal controls become marks.
+"""Safe display of strangers' texts: invisible characters and terminal controls become marks.
 
 Rows, labels, ids, names and errors may hold control characters, with which a text can recolour,
 overwrite or reorder the text around it, and characters of no width, by which two texts that

@@ -28,7 +28,7 @@ WORD_CHARS = 40
 
 
 def is_difference(axis: str) -> bool:
-    """Return whether an axis is one that :func:`find_differences` made.
+    """Return whether an axis comes from :func:`find_differences`.
 
     >>> is_difference("pool.data"), is_difference("pool"), is_difference("locale")
     (True, False, False)

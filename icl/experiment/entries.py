@@ -111,7 +111,7 @@ class StrictEntry(BaseModel):
 
 
 class DevEntry(StrictEntry):
-    """Development rows, kept apart from pool and test; locale and pair are those of ``rows``."""
+    """Development rows, separate from pool and test; locale and pair are those of ``rows``."""
 
     data: Basic[str | None] = None
     """Name of a data set; outside ``rows`` theirs by default."""

@@ -39,7 +39,7 @@ class Conversion:
 
     @property
     def is_chat(self) -> bool:
-        """Return whether turns were made."""
+        """Return whether the prompt was sent as turns."""
         return self.server or self.format is not None
 
     def make_turns(self, prompt: Prompt) -> list[dict[str, str]]:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 SERIES = 6
 """Most curves in a panel: each needs its own colour and marker."""
 INK, FAINT = "#0000f0", "#0000f1"
-"""Colours in the drawing that stand for the page's colours: ``#0000a0`` and following are the
-curves'."""
+"""Colours in the drawing that are replaced by the page's; ``#0000a0`` and on are the curves'."""
 STYLES = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("P", "--"))
 RC = {
     "svg.fonttype": "none", "svg.hashsalt": "icl", "text.parse_math": False, "font.size": 9.0,

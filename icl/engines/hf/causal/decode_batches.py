@@ -336,7 +336,7 @@ def _grown(buffer: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class _PaddedBatch:
-    """Rows of one KV cache, padded at the left; padding gets no position of its own."""
+    """Rows of one KV cache, padded at the left; padding has no position."""
 
     joins = False
 

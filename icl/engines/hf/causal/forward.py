@@ -66,7 +66,7 @@ class CausalModel:
     rows: int = 64
     """Texts that are generated at a time; more of them wait until one ends."""
     cached: bool = False
-    """Whether a prefix can be kept in a :class:`DynamicCache`; else texts are forwarded whole."""
+    """Whether a :class:`DynamicCache` can hold a prefix; else texts are forwarded whole."""
     accepts: frozenset[str] = frozenset()
     """Names of the arguments that the body accepts."""
     masks: Masks | None = None
@@ -187,7 +187,7 @@ class CausalModel:
         return self.projection.logprobs(states, wanted)
 
     def prefix_cache(self, ids: tuple[int, ...]) -> DynamicCache:
-        """Return keys and values of a prefix, forwarded alone unless it is the one kept.
+        """Return keys and values of a prefix, forwarded alone unless they are still in memory.
 
         So a batch gives the same bytes whether its prefix was kept or not.
         """

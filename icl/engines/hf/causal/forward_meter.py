@@ -21,7 +21,7 @@ class _Countable(Protocol):
 
 
 class ForwardMeter:
-    """A count of tokens and seconds that is kept when the model is closed.
+    """A count of tokens and seconds that goes on when the model is closed.
 
     ``clock`` returns seconds; another one than the computer's is for tests.
     """

@@ -25,7 +25,7 @@ __all__ = ["Projection", "find_projection", "make_probe"]
 Adjust: TypeAlias = Callable[[Tensor], Tensor]
 
 CHUNK_CELLS = 1 << 22
-"""Logits computed at a time if only their sum or maximum is kept: 16 MB in float32."""
+"""Logits computed at a time if only their sum or maximum is needed: 16 MB in float32."""
 LEAST_CHUNK = 1024
 """The least vocabulary entries in a chunk, for any number of rows."""
 CACHED_CHUNK = 8192
