@@ -113,6 +113,16 @@ def list_own_data(experiment: Experiment) -> dict[str, DataEntry]:
     return {name: DataEntry.model_validate(entry) for name, entry in given.items()}
 
 
+def _declare_file(name: str, base: Path) -> str:
+    """Return how a file is declared under ``data:``; nothing where the name is no file."""
+    if not name.strip() or not (base / name).is_file():
+        return ""
+    return (
+        f": that is a file, and a task names a data set. Declare it under `data:`, as in "
+        f"`data: {{mine: {{path: {name}}}}}`, then write `data: mine`"
+    )
+
+
 def list_points(experiment: Experiment, where: str = "") -> list[Point]:
     """List every point of the grid, in the file's order.
 
@@ -141,7 +151,8 @@ def list_points(experiment: Experiment, where: str = "") -> list[Point]:
             data = {**list_built_in_data(), **entry.data}
             for spec in task.data_sets:
                 if spec not in data:
-                    raise ConfigError(f"{where}: unknown data {spec!r}{did_you_mean(spec, data)}")
+                    hint = _declare_file(spec, experiment.base) or did_you_mean(spec, data)
+                    raise ConfigError(f"{where}: unknown data {spec!r}{hint}")
             find_citations(task.data_sets, data, experiment.base)
             for point in _expand(model, entry.models[model], task, shots, data):
                 own = {

@@ -142,6 +142,12 @@ def task(**changes: object) -> list[dict[str, object]]:
         ({"tasks": task(pool=None)}, ("small.yaml", '"task": "intent"'), "but has no pool"),
         ({"tasks": task(prompt="none.j2")}, ("small.yaml", None), "no template file"),
         ({"tasks": task(rows={"data": "rowz"})}, ("small.yaml", "rowz"), "unknown data 'rowz'"),
+        (
+            {"tasks": task(rows={"data": "copy.j2"})},
+            ("small.yaml", "copy.j2"),
+            "that is a file, and a task names a data set. Declare it under `data:`, as in "
+            "`data: {mine: {path: copy.j2}}`, then write `data: mine`",
+        ),
         ({"tasks": task(prompt="copy.j2")}, ("small.yaml", "copy.j2"), "is of kind 'generate'"),
         (
             {"tasks": task(prompt="intent/plain", label_language="hi"), "grid": {}},
