@@ -31,7 +31,7 @@ PANELS = START, ASK, READ, MOVE = ("Start", "Ask", "Read", "Move")
 ABOUT = "A workbench for in-context learning: few-shot prompts on your own models."
 app = typer.Typer(
     help=ABOUT,
-    epilog="New here?  icl alone says what to do next in this folder.",
+    epilog="New here?  Type icl alone: it shows what to do next in this folder.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -20,7 +20,7 @@ def export(
         Path | None, typer.Option("-o", "--output", help="File; the screen by default.")
     ] = None,
     shots_of: Annotated[
-        str | None, typer.Option("--shots-of", help="Freeze the shots that this row had.")
+        str | None, typer.Option("--shots-of", help="Fix the shots to those of this row.")
     ] = None,
     out: Out = Path("runs"),
 ) -> None:

@@ -67,9 +67,9 @@ def find_next_steps(folder: Path) -> list[str]:
         file = pasted(experiments[-1])
         held = f"{_count(experiments, 'experiment')}, the last one {experiments[-1]}"
         steps = [
-            (f"icl lint {file}", "finds mistakes before a model is asked"),
-            (f"icl try {file}", "asks five rows and shows the answers"),
-            (f"icl run {file}", "asks all rows and scores the answers"),
+            (f"icl lint {file}", "finds mistakes before a model runs"),
+            (f"icl try {file}", "runs five rows and shows the answers"),
+            (f"icl run {file}", "runs all rows and scores the answers"),
         ]
     elif tables:
         held = f"{_count(tables, 'table')}, the last one {tables[-1]}"

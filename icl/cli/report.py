@@ -25,7 +25,7 @@ WITHOUT = {
     "html": {
         "--rows": "use --format text, md, latex, csv, excel or json",
         "--metric": "the page shows all of them",
-        "--appendix": "the page holds the prompts already",
+        "--appendix": "the page contains the prompts already",
     },
     "csv": {"--appendix": "use --format md, latex, text or json"},
     "excel": {"--appendix": "use --format md, latex, text or json"},

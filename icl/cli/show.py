@@ -69,8 +69,8 @@ def show_prompt(
         kept, whole = request.prompt.shortened
         err += f"\nshortened: {kept} of {whole} characters of the marked span are sent"
     if request.prompts:
-        err += f"\nscored behind it: {request.scored!r}\n"
-        err += f"the same behind {len(request.prompts)} prompts, one for each label; their ends: "
+        err += f"\nscored after it: {request.scored!r}\n"
+        err += f"the same after {len(request.prompts)} prompts, one for each label; their ends: "
         err += ", ".join(repr(choice.text) for choice in request.choices[:3])
         err += ", …" if len(request.choices) > 3 else ""
     elif request.choices:

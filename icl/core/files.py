@@ -354,7 +354,7 @@ class GrowingFile:
         if left is None or (now is not None and now[:2] == left[:2] and now[2] > left[2]):
             if may_grow:
                 return
-            what = "was written to by another program"
+            what = "was changed by another program"
             again = f"stop that program, and {again}"
         elif now is None:
             what = f"was deleted, with the {left[2]:,} bytes that were in it"

@@ -27,7 +27,7 @@ class PlainLoader(yaml.SafeLoader):
         if self._depth > DEEPEST:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
-                None, None, f"values stand in one another more than {DEEPEST} deep", mark
+                None, None, f"values are nested more than {DEEPEST} deep", mark
             )
         try:
             return super().compose_node(parent, index)
@@ -88,10 +88,10 @@ def find_odd_value(value: Any, place: str = "") -> str | None:
     Infinity and not-a-number are such, and keys of several types in one mapping.
 
     >>> find_odd_value({"sampling": {"temperature": float("inf")}})
-    'sampling.temperature: inf is no number that can be kept; give a finite one'
+    'sampling.temperature: inf is not a finite number; give a finite one'
     """
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{place}: {value} is no number that can be kept; give a finite one"
+        return f"{place}: {value} is not a finite number; give a finite one"
     if isinstance(value, int) and abs(value) >= 2**63:
         return f"{place}: a whole number of {value.bit_length()} bits; give one of at most 63"
     if isinstance(value, list | tuple):

@@ -90,12 +90,11 @@ def read_columns(path: Path, headed: str | None = None, only: Sequence[str] = ()
         except DataError:
             raise error from None
         notes.setdefault(
-            f"{path}: ids are missing or stand twice, so rows are called by their number, or by a "
-            "column row"
+            f"{path}: ids are missing or repeated, so rows are numbered, or named by a column row"
         )
     names = tuple(dict.fromkeys(name for row in rows for name in row.fields))
     if len(names) < 2:
-        held = f"one column, {names[0]!r}" if names else "no columns beside its ids"
+        held = f"one column, {names[0]!r}" if names else "no columns besides its ids"
         raise DataError(
             f"{path} has {held}; at least two are needed: what the model reads, and the right "
             "answer"

@@ -151,7 +151,7 @@ def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
         raise DataError(f"{place} is a file; give its folder, or the format of the file")
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         if spec.config is not None:
-            raise DataError(f"{place}: what save_to_disk wrote has no config {spec.config!r}")
+            raise DataError(f"{place}: the folder of save_to_disk has no config {spec.config!r}")
         with _told(place):
             saved = datasets.load_from_disk(str(folder))
         return place, saved if isinstance(saved, dict) else {str(saved.split or "all"): saved}

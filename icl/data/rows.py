@@ -242,7 +242,7 @@ def find_kept(spec: DataSpec, rows: Sequence[tuple[str, Mapping[str, JSON]]]) ->
         if not {spec.where, spec.where.partition(".")[0]} & row.keys():
             raise DataError(
                 f"{place}: where: no column {spec.where!r}{did_you_mean(spec.where, row)}; an "
-                "expression stands in {{ }}"
+                "expression is written in {{ }}"
             )
         value = read_column(row, spec.where, place)
         if not isinstance(value, bool | None):
@@ -436,8 +436,7 @@ def _split_turns(turns: list[Any], name: str, where: str) -> tuple[list[JSON], t
         content = "".join(written) if len(written) == len(texts) else content
     if not isinstance(content, str):
         raise DataError(
-            f"{where}: the last turn of the assistant in {name!r} says {content!r}; a text is "
-            "needed"
+            f"{where}: the last turn of the assistant in {name!r} is {content!r}; a text is needed"
         )
     return turns[: places[-1]], (content,)
 

@@ -242,7 +242,7 @@ def _scores(checked: ContractCase) -> Iterator[str]:
     if not checked.ranks:
         try:
             list(checked.engine.score(items))
-            yield "scores, though it says that it cannot rank"
+            yield "scores, although it declares that it cannot rank"
         except EngineError:
             pass
         return

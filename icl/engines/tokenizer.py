@@ -25,7 +25,7 @@ def check_characters(text: str) -> None:
         before = text[max(0, error.start - 20) : error.start]
         raise EngineError(
             f"a text has half a character (the surrogate U+{ord(text[error.start]):04X}) at place "
-            f"{error.start + 1:,}, behind {before!r}, which no tokenizer reads; repair the row in "
+            f"{error.start + 1:,}, after {before!r}, which no tokenizer reads; repair the row in "
             "its data file: the two halves of an emoji belong together"
         ) from error
 

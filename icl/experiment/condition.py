@@ -439,7 +439,7 @@ def _pool(
         if entry.pool.without:
             where = "all of its rows are test rows or are excluded by `without`"
         raise DataError(
-            f"the pool of {entry.task!r} is empty: {where}; give it a split or lines of its own"
+            f"the pool of {entry.task!r} is empty: {where}; give it another split or other lines"
         )
     return pool, left_out
 
@@ -487,7 +487,7 @@ def check_answers(condition: Condition) -> None:
             raise DataError(
                 f"{place}: reads {name!r}, which is a reserved name, and example {example.id!r} "
                 f"has a field {name!r} that it hides; rename the field in the data, as in "
-                f"`fields: {{own_{name}: {name}}}` beside the others you need, and read "
+                f"`fields: {{own_{name}: {name}}}` besides the others you need, and read "
                 f"`own_{name}`"
             )
     if kind.gold == "items":

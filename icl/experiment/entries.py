@@ -254,7 +254,7 @@ class DataEntry(StrictEntry):
         end = Path(str(value["path"]).removesuffix(".gz")).suffix.lower()
         if end not in SUFFIXES:
             raise ValueError(
-                f"format is missing, and a path that ends in {end or 'no suffix'!r} tells none; "
+                f"format is missing, and a path ending in {end or 'no suffix'!r} shows none; "
                 f"write format:, or give a file that ends in {', '.join(SUFFIXES)}"
             )
         return {**value, "format": SUFFIXES[end]}
@@ -520,7 +520,7 @@ class CompareEntry(StrictEntry):
 
 
 NAME = r"^[\w][\w.-]*$"
-NAME_TOLD = "accepted: letters, digits, and . - _ behind the first, such as first-try"
+NAME_TOLD = "accepted: letters, digits, and . - _ after the first, such as first-try"
 
 
 class ExperimentEntry(StrictEntry):

@@ -341,7 +341,7 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
         and (task.method or methods[0]) != "rank"
     ):
         raise ConfigError(
-            f"{where}: calibrate: the task {task.task!r} is answered by writing here, so there are "
+            f"{where}: calibrate: the task {task.task!r} generates its answers here, so there are "
             "no choices to calibrate; delete `calibrate:`, or use `method: rank` with a task that "
             "ranks"
         )

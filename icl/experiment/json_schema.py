@@ -61,8 +61,8 @@ _USUAL_OPTIONS = (
 """Options of engines with the level ``usual``; those of plug-ins are ``rare``."""
 _FRONT_MATTER = {
     "about": "One line on what is special about this form.",
-    "source": "Where the form comes from: a paper, or 'Written for this project.'",
-    "author": "Who wrote it.",
+    "source": "Source of the form: a paper, or 'Written for this project.'",
+    "author": "Author of the template.",
     "task": "The kind of answer: one of some labels, or free text.",
     "labels": "The labels and their words: a list, `label: word`, `label: {en: word}`, or the "
     "name of a table in the library.",
@@ -74,9 +74,9 @@ _FRONT_MATTER = {
     "the field that lists them.",
     "stop": "Texts that end an answer; the first one is also the end of a choice.",
     "separator": "What joins system, instruction, shots and query.",
-    "choice_end": "Behind which choices the end of the answer is scored.",
-    "label_separator": "For labels: what stands between the labels of an answer.",
-    "no_labels": "For labels: the text of an answer that holds no label at all.",
+    "choice_end": "Choices after which the end of the answer is scored.",
+    "label_separator": "For labels: separator of the labels of an answer.",
+    "no_labels": "For labels: text of an answer without a label.",
     "fallback": "Language to take words and labels from where one is missing.",
 }
 

@@ -31,7 +31,7 @@ _BLOCKS = {
 """Title of each table -> its definition in the schema, or its key at the top of the file."""
 _HEAD = """# Every key of an experiment file
 
-The page is made by `icl schema keys` from the same schema that editors read
+The page is printed by `icl schema keys` from the same schema that editors read
 ([authoring.md](authoring.md)). A key is **basic** if most files have it, **usual** if many do, and
 **rare** if it is for special cases. Options of selectors, metrics, calibrators and parsers are on
 the pages of these: [selectors.md](selectors.md), [metrics.md](metrics.md),

@@ -406,7 +406,7 @@ def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
         if tuple(ids) in seen:
             yield (
                 f"the choices of {seen[tuple(ids)]!r} and {choice.label!r} have the same tokens; "
-                "give each a word of its own"
+                "give each a different word"
             )
         seen[tuple(ids)] = choice.label
         if ids[: len(start)] != start:
@@ -460,7 +460,7 @@ def describe_twins(first: Choice, second: Choice) -> str:
     """Describe how two similar choices differ, with code points if they look the same."""
     both = [" ".join(choice.text.split()) for choice in (first, second)]
     pair = f"the labels {first.label!r} and {second.label!r}"
-    repair = "give each a word of its own, or make them one label in the data"
+    repair = "give each a different word, or make them one label in the data"
     if both[0].lower() == both[1].lower():  # casefold would part ligatures, too
         return f"{pair} differ in case or space only ({second.text!r}); {repair}"
     if re.fullmatch(r"[+-]?[\d.]+", fold_label(second.text)):

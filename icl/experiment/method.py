@@ -39,7 +39,7 @@ def choose_method(
             and engine.ranked_by([c.text for c in choices]) != "echo"
         ):
             raise ConfigError(
-                "method: channel scores the input itself, and this server does not tell the "
+                "method: channel scores the input itself, and this server does not report the "
                 "log-probabilities of a prompt; load the model with engine: hf, or use a server "
                 "that echoes prompts"
             )

@@ -14,8 +14,8 @@ __all__ = ["RANKED_BY", "note_pool", "note_compared_widths"]
 RANKED_BY = {
     "first_token": "choices are ranked by the first token's log-probability alone, since the "
     "server echoes no prompts",
-    "generate": "choices are written and parsed, since the server's log-probabilities cannot "
-    "tell them apart",
+    "generate": "choices are generated and parsed, since the server's log-probabilities cannot "
+    "distinguish them",
 }
 
 
@@ -24,8 +24,8 @@ def note_pool(condition: Condition) -> Iterator[str]:
     point, task = condition.point, condition.point.task.task
     if condition.untaught:
         yield (
-            f"{task}: what stands behind ||| in {condition.template.name} cannot be rendered for "
-            f"{condition.untaught} test rows, whose gold is their answer as the data has it"
+            f"{task}: the part after ||| in {condition.template.name} cannot be rendered for "
+            f"{condition.untaught} test rows, whose gold is the raw answer of the data"
         )
     across = point.pool_locale != point.locale
     if condition.left_out:

@@ -182,7 +182,7 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
     if len(kept) < 4:
         raise ConfigError(
             f"{table.path}: {len(kept)} of {len(made.values)} rows have both an answer and "
-            f"something in {', '.join(read)}; at least 4 are needed, 2 to ask and 2 to show"
+            f"something in {', '.join(read)}; at least 4 are needed, 2 to test and 2 as shots"
         )
     inputs = [
         json.dumps([columns[name][place] for name in read], ensure_ascii=False) for place in kept
@@ -433,7 +433,7 @@ def _write_experiment(
         "tasks:",
         f"  - task: {made.task}",
         "    prompt: prompt.j2",
-        f"    rows: {{data: {quoted(data)}{between}, split: {TEST}{n}}}   # what is asked",
+        f"    rows: {{data: {quoted(data)}{between}, split: {TEST}{n}}}   # the test rows",
         f"    pool: {{split: {POOL}}}   # where shots come from",
     ]
     tokens = _count_tokens(made, rows)
@@ -486,7 +486,7 @@ def _tell(folder: Path, table: ColumnTable, made: TableTask, rows: _RowCopy) -> 
     guesses.append(
         Guess(
             "split",
-            f"{rows.test} rows are asked, {rows.pool} may be shots, {how}{twice}",
+            f"{rows.test} test rows, {rows.pool} may be shots, {how}{twice}",
             f"the column split in {folder}/rows.jsonl",
         )
     )

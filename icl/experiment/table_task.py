@@ -151,7 +151,7 @@ def _check_answers(table: ColumnTable, answer: str, values: Column) -> None:
     if len(there) < 4:
         raise ConfigError(
             f"{table.path}: {len(there)} of {len(values)} rows have an answer in {answer!r}; at "
-            "least 4 are needed, 2 to ask and 2 to show"
+            "least 4 are needed, 2 to test and 2 as shots"
         )
     if len({json.dumps(one, sort_keys=True) for one in there}) == 1:
         raise ConfigError(
@@ -205,7 +205,7 @@ def _guess_kind(table: ColumnTable, answer: str, values: Column, task: str | Non
     if task in (None, "labels"):
         found = _split_sets(texts, certain=task is None)
         if found:
-            return _make_labels(answer, found, "several labels stand in one cell")
+            return _make_labels(answer, found, "several labels in one cell")
         if task == "labels":
             return _make_labels(answer, [[one] if one else None for one in texts], "--task")
     if task in (None, "classify"):
@@ -243,7 +243,7 @@ def _guess_labels(
         raise ConfigError(
             f"{table.path}: the column {answer!r} holds {different:,} different values in {n:,} "
             f"rows; to classify, at most {MOST_LABELS} are needed, each in at least two or three "
-            "rows; --task generate has the model write them"
+            "rows; --task generate has the model generate them"
         )
     return None
 
@@ -447,9 +447,9 @@ def _with_inputs(made: TableTask, table: ColumnTable, inputs: Sequence[str]) -> 
         found = found or [name for name in free if _has_letters(table.values(name))]
         found = found or [name for name in free if _is_scalar(table.values(name))]
     if not found and not (made.choices and not others):
-        told = f" ({', '.join(away)} says the answer itself)" if away else ""
+        told = f" ({', '.join(away)} gives the answer away)" if away else ""
         raise ConfigError(
-            f"{table.path}: no column to read beside the answer {made.answer!r}{told}; a column "
+            f"{table.path}: no column to read besides the answer {made.answer!r}{told}; a column "
             "of different texts or numbers is needed: name it, as in --input text"
         )
     if made.task in ("translation", "summarization") and len(found) > 1:

@@ -102,7 +102,7 @@ class Judge:
         """
         if predictions:
             raise MetricError(
-                f"{self.title} is a judge, whose verdicts are made by `icl run`; name it under "
+                f"{self.title} is a judge, whose verdicts are computed by `icl run`; name it under "
                 "metrics: of the experiment and run it"
             )
         return mean([], self.signature)

@@ -60,7 +60,7 @@ class Channel:
         template = self.template
         if template.file.kind.labels == "row":
             if example is None:
-                raise AssertionError("the choices of such a template stand in the row")
+                raise AssertionError("the choices of such a template are in the row")
             where, remedies = f"{template.name}: example {example.id!r}", ROW
         else:
             where, remedies = template.name, LABELS

@@ -78,8 +78,8 @@ class Controls:
         for taken in (_OPEN, _CLOSE, _MARK):
             if taken in text:
                 raise EngineError(
-                    f"a row holds the private-use character U+{ord(taken):X}, which stands for "
-                    "control tokens here; take it out of the data"
+                    f"a row holds the private-use character U+{ord(taken):X}, which icl uses "
+                    "for control tokens; remove it from the data"
                 )
         return self.pattern.sub(lambda found: f"{_OPEN}{self.names.index(found[0])}{_CLOSE}", text)
 

@@ -38,12 +38,12 @@ class Wording:
         """
         if not isinstance(self.prefix, str):
             raise ModelError(
-                f"prefix of model {source!r} is {self.prefix!r}; give the text that goes before "
+                f"prefix of model {source!r} is {self.prefix!r}; give the text before "
                 'every prompt, in quotes: prefix: "[CLM] "'
             )
         if self.newline is not None and (not isinstance(self.newline, str) or not self.newline):
             raise ModelError(
-                f"newline of model {source!r} is {self.newline!r}; give the text that stands for "
+                f"newline of model {source!r} is {self.newline!r}; give the text that replaces "
                 'a line break, such as newline: "<br>", or leave it out'
             )
         return self

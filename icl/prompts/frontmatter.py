@@ -135,8 +135,8 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
         )
     if not head.label_separator or not head.no_labels.strip():
         raise TemplateError(
-            f"{path}: label_separator and no_labels must not be empty: write what stands between "
-            'two labels, as in ", ", and what stands for no label, as in "none"'
+            f"{path}: label_separator and no_labels must not be empty: write the separator of "
+            'two labels, as in ", ", and the text for no label, as in "none"'
         )
     if head.fallback is not None:
         try:

@@ -319,7 +319,7 @@ class Template:
         """
         if self.file.kind.labels == "row":
             if example is None:
-                raise AssertionError("the choices of such a template stand in the row")
+                raise AssertionError("the choices of such a template are in the row")
             where, remedies = f"{self.name}: example {example.id!r}", ROW
             made = [
                 Choice(label, self._choice(example, text))
@@ -347,8 +347,8 @@ class Template:
         for label, word in self.labels.items():
             if split_labels(word, head.label_separator) != [word.strip()] or word == head.no_labels:
                 raise ChoiceError(
-                    f"{self.name}: the word {word!r} of the label {label!r} holds the separator of "
-                    f"labels, {head.label_separator!r}, or stands for no label at all; give "
+                    f"{self.name}: the word {word!r} of the label {label!r} has the separator of "
+                    f"labels, {head.label_separator!r}, or is the text for no label; give "
                     "`label_separator:` or `no_labels:` another text"
                 )
 

@@ -324,7 +324,7 @@ class ConditionStore:
             except ShapeError as error:
                 raise StoreError(
                     f"{path}:{number}: corrupt line ({error}); delete the file {path} and run the "
-                    "experiment again, which asks those rows once more"
+                    "experiment again, which sends those rows again"
                 ) from error
             found[row.id] = row
         return found

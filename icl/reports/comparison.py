@@ -229,7 +229,7 @@ def _needed(rows: Sequence[Comparison]) -> str:
     least, most = min(low for low, _ in found), max(high for _, high in found)
     points = f"{POINTS:g} points"
     if len(found) == len(rows) and most <= min(row.n for row in rows):
-        return f"; a difference of {points} would have been seen in 4 of 5 cases"
+        return f"; a difference of {points} would have been detected in 4 of 5 cases"
     return f"; about {format_needed((least, most))} examples would be needed to see {points}"
 
 

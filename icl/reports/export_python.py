@@ -327,11 +327,9 @@ def _docstring(frozen: FrozenCondition, reasons: Sequence[str], openai: bool) ->
         f"Shots: {', '.join(frozen.shot_ids) or 'none'}.",
     ]
     if not frozen.measured:
-        lines += [
-            "In the run every row had shots of its own: its scores do not hold for this file."
-        ]
+        lines += ["In the run every row had its own shots: its scores are not valid for this file."]
     if frozen.method == "rank":
-        lines += ["The run ranked CHOICES by their log-probability behind the prompt."]
+        lines += ["The run ranked CHOICES by their log-probability after the prompt."]
     lines += [""]
     if conversion.format:
         lines += [

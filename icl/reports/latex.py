@@ -260,7 +260,7 @@ def _fonts(texts: Sequence[str]) -> Iterator[str]:
     found = {code: font for code, font in _FONTS.items() if regex.search(rf"\p{{{code}}}", whole)}
     if not found:
         return
-    yield f"% scripts beside Latin: {', '.join(found)}; in the preamble, for LuaLaTeX:"
+    yield f"% scripts besides Latin: {', '.join(found)}; in the preamble, for LuaLaTeX:"
     yield r"% \directlua{luaotfload.add_fallback('icl', {"
     for font in dict.fromkeys(found.values()):
         yield f"%   '{font}:mode=harf;',"

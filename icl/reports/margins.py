@@ -185,7 +185,7 @@ def _describe_margin(one: Comparison) -> str:
     if not one.shown:
         return f"not shown to be better than the best baseline, {beside} (p {_told_p(one)})"
     if not _is_better(one):
-        return f"worse than {beside}, which asks no model (p {_told_p(one)})"
+        return f"worse than {beside}, which needs no model (p {_told_p(one)})"
     ends = [end for end in (one.difference.low, one.difference.high) if end is not None]
     if ends and min(map(abs, ends)) >= NEAR:
         return f"no baseline comes near (the best, {beside})"

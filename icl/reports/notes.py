@@ -53,7 +53,7 @@ def note_unscored(row: ConditionResult) -> Iterator[str]:
         )
     yield (
         f"{len(row.unscored)} of {len(row.ids)} rows {'are' if several else 'is'} unscored and "
-        f"left out of n{wrong}; the next icl run asks {'them' if several else 'it'} again "
+        f"left out of n{wrong}; the next icl run tries {'them' if several else 'it'} again "
         f"({first.id}: {why})"
     )
 
@@ -136,9 +136,9 @@ def note_gold(rows: Sequence[ConditionResult]) -> Iterator[str]:
     count = sum(bool(row.raw_gold) for row in rows)
     if count:
         yield (
-            f"gold is the answer as the data has it, which what stands behind ||| changes, in "
+            f"gold is the raw answer of the data, although the part after ||| changes it, in "
             f"{count} of {len(rows)} conditions: their folders are of an earlier version; icl run "
-            "again keeps gold as the prompt shows it"
+            "again stores gold as the prompt shows it"
         )
 
 

@@ -48,7 +48,7 @@ def summarize_group(group: Group, margins: Margins) -> Iterator[str]:
     else:
         yield (
             f"Best of {len(group.rows)} conditions: {best.name}, with {said}. It was picked on the "
-            "same rows that it is scored on, so this number flatters it a little."
+            "same rows that it is scored on, so this number is a little too good."
         )
     yield _against_baseline(margins.strongest.get(best.condition.entry.fingerprint), best)
 
@@ -68,7 +68,7 @@ def _asked(group: Group) -> str:
     )
     each = " each" if len(group.rows) > 1 else ""
     how = " or ".join(methods)
-    return f"Asked: {counted} rows of {where or 'data not read yet'}{each}, by {how}."
+    return f"Data: {counted} rows of {where or 'data not read yet'}{each}, by {how}."
 
 
 def _unfinished(group: Group) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _unfinished(group: Group) -> Iterator[str]:
         few = ", ".join(row.name for row in partly[:3]) + (", …" if len(partly) > 3 else "")
         yield (
             f"Unfinished: {done:,} of {whole:,} rows of {len(partly)} of {len(group.rows)} "
-            f"conditions are answered so far ({few}). The same icl run goes on with them."
+            f"conditions are answered so far ({few}). The same icl run continues them."
         )
 
 
@@ -102,4 +102,4 @@ def _against_baseline(one: Comparison | None, best: Row) -> str:
         return f"{said}; the model is shown to be {found}, {gain}."
     if value <= 0:
         return f"{said}: the model does not beat it, {gain}."
-    return f"{said}; that the model adds anything is not shown, {gain}."
+    return f"{said}; it is not shown that the model adds anything, {gain}."

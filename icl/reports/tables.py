@@ -305,7 +305,7 @@ def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
     asked = round(sum(t.get("tokens", 0) for t in timings if t.get("forwarded")))
     if forwarded and asked > forwarded:
         times = asked / forwarded
-        yield f"{forwarded:,} tokens computed for {asked:,} asked: {times:.1f} times shared"
+        yield f"{forwarded:,} tokens computed for {asked:,} requested: {times:.1f} times shared"
 
 
 def _traffic_notes(row: ConditionResult, told: bool) -> Iterator[str]:
@@ -365,7 +365,7 @@ def render_record(condition: ConditionResult, record: Record) -> str:
     if condition.model:
         lines.append(f"model      {describe_proof(condition.model)}")
     if record.id in condition.unscored:
-        lines.append(f"{prediction.error}; the next icl run asks it again".replace(": ", "   ", 1))
+        lines.append(f"{prediction.error}; the next icl run tries it again".replace(": ", "   ", 1))
     elif prediction.error:
         lines.append(f"unparsed   {prediction.error}")
     for place, (name, label, score) in enumerate(record.shots, 1):

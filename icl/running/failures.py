@@ -53,7 +53,7 @@ class FailureTally:
         if len(self.rows) > self.limit:
             raise TooManyFailures(
                 f"{self.model}: {len(self.rows)} of {self.n_rows} rows could not be answered, and "
-                f"max_failures allows {self.limit}; the last one: {message}; what was answered is "
+                f"max_failures allows {self.limit}; the last one: {message}; answered rows are "
                 "kept: repair it, or raise max_failures in the model's entry, and run the same "
                 "command again"
             )
@@ -75,6 +75,6 @@ class FailureTally:
         first, several = self.rows[0], len(self.rows) > 1
         return (
             f"{len(self.rows)} of {self.n_rows} rows {'are' if several else 'is'} unscored, since "
-            f"the model gave no answer ({first.id}: {first.error}); the next icl run asks "
+            f"the model gave no answer ({first.id}: {first.error}); the next icl run tries "
             f"{'them' if several else 'it'} again"
         )

@@ -156,12 +156,12 @@ def build_conditions(
 def _describe_same(condition: Condition, first: Condition) -> str:
     """Describe a condition that repeats another one, and whether it wanted other rows."""
     axes = join_axes(condition.point.axes)
-    said = f"{axes} asks the same as a condition before it and is run once"
+    said = f"{axes} repeats an earlier condition and is run once"
     if [row.id for row in condition.examples] == [row.id for row in first.examples]:
         return said
     return (
         f"{said}, on the {len(first.examples)} rows of that one: rows.n and rows.seed alone make "
-        "no condition; give these rows an experiment of their own"
+        "no condition; put these rows into a separate experiment"
     )
 
 

@@ -133,9 +133,9 @@ class SpeedFile:
         if not self.path.exists():
             return {}
         try:
-            return read_json(self.path, dict[str, Speed], "delete it; the next run writes it anew")
+            return read_json(self.path, dict[str, Speed], "delete it; the next run writes it again")
         except StoreError as error:
-            logger.warning("speeds of models are learned anew: %s", error)
+            logger.warning("speeds of models are learned again: %s", error)
             return {}
 
 

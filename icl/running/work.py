@@ -55,8 +55,8 @@ def note_rounded(conditions: Sequence[Condition], root: Path) -> Iterator[str]:
         if store.folder.is_dir():
             yield (
                 f"{condition.point.model_name}: the records in {store.folder} were made by a "
-                "version that rounded GGUF weights to bfloat16; they stay, and every row is asked "
-                "anew with the weights as the file holds them"
+                "version that rounded GGUF weights to bfloat16; they stay, and every row is "
+                "answered again with the exact weights of the file"
             )
 
 

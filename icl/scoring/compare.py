@@ -203,10 +203,7 @@ def _measured(
 
 def _nothing_common(plain: Comparison) -> str:
     if plain.left_out:
-        return (
-            f"no common examples: {plain.left_out} ids are in both, with other texts or targets "
-            "behind them"
-        )
+        return f"no common examples: {plain.left_out} ids are in both, with other texts or targets"
     return f"no common examples: {plain.n_a} and {plain.n_b} examples share no id"
 
 

@@ -83,12 +83,12 @@ def judge_parts(
         if left := [made.id for made in said if made.id in judged.unscored]:
             raise MetricError(
                 f"{name}: the judge gave no verdict on {len(left)} of {len(said)} outputs, such as "
-                f"{left[0]!r}; say `icl run` with the experiment's file to ask for them again"
+                f"{left[0]!r}; say `icl run` with the experiment's file to request them again"
             )
     if len({_signature(one, name, judge) for one in conditions}) > 1:
         raise MetricError(
             f"{name}: these were judged by different models or templates, whose verdicts are not "
-            "to be compared; ask one judge about all of them"
+            "comparable; use one judge for all of them"
         )
     signature = _signature(conditions[0], name, judge)
     return [

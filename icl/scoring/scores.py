@@ -104,7 +104,7 @@ def score_run(
         check_applied(conditions, calibrators, again)
     if failed:
         raise MetricError(
-            f"{next(iter(failed.values()))} (all other scores of {run.name} are kept)"
+            f"{next(iter(failed.values()))} (all other scores of {run.name} are saved)"
         )
     return replace(run, conditions=conditions)
 

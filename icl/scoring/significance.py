@@ -283,7 +283,7 @@ def power(
     check_level(level)
     check_level(chance)
     if not points > 0:
-        raise MetricError(f"points is {points}: give the difference to be seen, such as 2")
+        raise MetricError(f"points is {points}: give the difference to detect, such as 2")
     if _observed(a, b) is None or _is_nearly_constant(a) or _is_nearly_constant(b):
         return None
     z, z_chance = NormalDist().inv_cdf((1 + level) / 2), NormalDist().inv_cdf(chance)

@@ -98,7 +98,7 @@ class ModelAnswer:
         for given in entry.metrics or self.condition.task.metrics:
             name, metric = make_metric(given)
             if starts_program(metric):
-                notes.append(f"{name} is an outside program: icl run starts it")
+                notes.append(f"{name} is an external program: icl run starts it")
                 continue
             try:
                 stats = metric.stats([self.prediction], [example])

@@ -190,7 +190,7 @@ class OpenCondition:
             text = next((key for key in self.answers if clean(key) == text), text)
         if (row := self.condition.unscored.get(text)) is not None:
             raise StoreError(
-                f"row {text!r} is unscored: {row.error}; the next icl run asks it again, and "
+                f"row {text!r} is unscored: {row.error}; the next icl run tries it again, and "
                 f"icl show {self.run.called}#{self.number}/{text} shows its prompt"
             )
         return self.condition.record(text).id

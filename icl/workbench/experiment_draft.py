@@ -202,7 +202,7 @@ def _check_allowed(work: Workbench, made: Experiment, found: Sequence[Point]) ->
     for metric in (m for point in found for m in point.task.metrics or ()):
         _, asked = make_metric(metric)
         if starts_program(asked) and canonicalize(metric) not in programs:
-            raise _refusal(f"the metric {asked.command!r} is an outside program")
+            raise _refusal(f"the metric {asked.command!r} is an external program")
     entries = [*made.raw["models"].values(), *(dict(point.model) for point in found)]
     for entry in entries:
         kind = str(entry.get("engine", "hf"))

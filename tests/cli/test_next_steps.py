@@ -66,7 +66,7 @@ def test_init_from_a_table_says_what_it_guessed_and_how_to_change_it(
     text = " ".join(out.split())
     assert "task classify: 2 different answers in 12 rows [--task labels choose" in text
     assert "answer wish [--answer COLUMN]" in text
-    assert "6 rows are asked, 6 may be shots, drawn label by label [the column split in" in text
+    assert "6 test rows, 6 may be shots, drawn label by label [the column split in" in text
     assert "icl run wishes/experiment.yaml" in text
     file = Path("wishes/experiment.yaml")
     file.write_text(file.read_text().replace('source: "./none"', "engine: table, default: hash"))

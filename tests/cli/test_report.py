@@ -95,7 +95,7 @@ def test_every_format_is_printed_or_written(
         (["study", "--format", "html", "--rows", "prompt"], "no --rows: use --format text, md"),
         (["study", "--format", "html", "--rows", ""], "no --rows: use --format text, md"),
         (["study", "--metric", "acc"], "icl: --format html has no --metric: the page shows all"),
-        (["study", "--appendix"], "icl: --format html has no --appendix: the page holds the"),
+        (["study", "--appendix"], "icl: --format html has no --appendix: the page contains the"),
         (["study", "--format", "csv", "--appendix"], "csv has no --appendix: use --format md"),
         (["study", "--format", "md", "--metric", "bleuu"], "study has no scores of 'bleuu'"),
         (["study", "--format", "csv", "--metric", "acc"], "no scores of 'acc'. Did you mean"),

@@ -41,7 +41,7 @@ def test_ids_that_stand_twice_become_numbers(tmp_path: Path) -> None:
     path.write_text("id,text,x\n7,a b,c\n7,d e,f\n")
     table = read_columns(path)
     assert [row.id for row in table.rows] == ["0", "1"]
-    assert "rows are called by their number" in table.notes[0]
+    assert "rows are numbered, or named by a column row" in table.notes[0]
 
 
 def test_of_a_large_table_the_same_rows_are_drawn(

@@ -216,7 +216,7 @@ def test_hf_errors(saved, tmp_path):
         f"{saved}, split test: no column 'txt'. Did you mean 'text'?"
     )
     assert message(DataSpec("hf", saved, config="x")) == (
-        f"{saved}: what save_to_disk wrote has no config 'x'"
+        f"{saved}: the folder of save_to_disk has no config 'x'"
     )
     (tmp_path / "file.csv").write_text("a\n1\n")
     assert "give its folder, or the format of the file" in message(

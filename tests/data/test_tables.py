@@ -236,7 +236,7 @@ def test_the_last_turn_of_the_assistant_is_the_answer(tmp_path):
     assert [row.fields["messages"] for row in rows] == [TURNS[:3], TURNS[:1], TURNS[:1], []]
     assert [row.gold for row in rows] == [()] * 4
     broken = write(tmp_path / "b.jsonl", '{"m": [{"role": "assistant", "content": null}]}\n')
-    assert "the last turn of the assistant in 'm' says None; a text is needed" in message(
+    assert "the last turn of the assistant in 'm' is None; a text is needed" in message(
         DataSpec("jsonl", broken, answer="m")
     )
 
@@ -247,5 +247,7 @@ def test_a_spec_with_an_expression_says_what_it_needs(tmp_path):
         load(DataSpec("jsonl", path, answer="{{ a }}"))
     with pytest.raises(DataError, match="the column 'a' holds 1, and a column of true and false"):
         load(DataSpec("jsonl", path, where="a"))
-    with pytest.raises(DataError, match=r"no column 'b'. There are: a; an expression stands in {{"):
+    with pytest.raises(
+        DataError, match=r"no column 'b'. There are: a; an expression is written in {{"
+    ):
         load(DataSpec("jsonl", path, where="b"))

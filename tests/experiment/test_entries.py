@@ -47,7 +47,7 @@ def test_a_path_that_tells_no_format_asks_for_one():
     for path, end in (("news.{lang}", ".{lang}"), ("folder", "no suffix")):
         with pytest.raises(ConfigError, match="format is missing") as raised:
             validate(DataEntry, {"path": path}, "data.x")
-        assert f"{end!r} tells none; write format:, or give a file that ends in .csv" in str(
+        assert f"{end!r} shows none; write format:, or give a file that ends in .csv" in str(
             raised.value
         )
 

@@ -403,7 +403,7 @@ BAD: list[tuple[str, bytes, dict[str, Any], str]] = [
     ("t.jsonl", b'{"m": [{"role": "user", "content": "x"}], "t": "y"}\n' * 5, {"answer": "m"},
      "holds one value"),
     ("t.csv", b"text,wish\n" + b"same text,x\nsame text,y\n" * 4, {"answer": "wish"},
-     "no column to read beside the answer 'wish'"),
+     "no column to read besides the answer 'wish'"),
     ("t.csv", "text,wish\ngröße,x\n".encode("latin-1"), {"answer": "wish"}, "is not utf-8"),
 ]  # fmt: skip
 

@@ -303,7 +303,7 @@ def test_what_is_no_judge() -> None:
     assert make_metric({"judge": {"model": "j"}})[0] == "judge"
     with pytest.raises(IclError, match="a metric is a name"):
         make_metric({"judge": {"model": "j"}, "name": 3})
-    with pytest.raises(MetricError, match="quality is a judge, whose verdicts are made by"):
+    with pytest.raises(MetricError, match="quality is a judge, whose verdicts are computed by"):
         Judge(title="quality").stats([Prediction("1", "A")], [])
 
 

@@ -165,7 +165,7 @@ def test_cards_show_the_direction_and_code_is_refused(
     done = run(small(tmp_path), tmp_path / "runs")
     shown = call(capsys, monkeypatch, "show-prompt", tmp_path / "small.yaml", "--condition", 2)
     assert shown[0] == 0 and "Intent: set alarm\nSay:\n" in shown[1]
-    assert "scored behind it: ' utterance" in shown[2] and "behind 3 prompts" in shown[2]
+    assert "scored after it: ' utterance" in shown[2] and "after 3 prompts" in shown[2]
     key = next(iter(done.conditions[1].records))
     shown = call(capsys, monkeypatch, "show", f"small#2/{key}", "--out", tmp_path / "runs")
     card = shown[1]

@@ -224,7 +224,7 @@ def test_text_that_the_tokenizer_cannot_spell_is_refused() -> None:
     assert [t.id for t in codec.tokens(MarkedText("a <end>"))] == [0, 1]
     with pytest.raises(EngineError, match="a row spells '<end>', which this tokenizer cannot"):
         codec.tokens(Controls(("<end>",)).plain("a <end>"))
-    with pytest.raises(EngineError, match=r"private-use character U\+F2000, which stands for"):
+    with pytest.raises(EngineError, match=r"private-use character U\+F2000, which icl uses"):
         Controls(("<end>",)).hide("a\U000f2000b")
 
 
@@ -241,7 +241,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("qwen3", {"reasoning": "always"}, "unknown reasoning 'always'. There are: auto, never"),
     ("qwen3", {"reasoning": ["<think>"]}, "none of: auto, never, two texts as in"),
     ("qwen3", {"reasoning": ["a", "a"]}, "both texts are 'a'; they must differ"),
-    ("llama3", {"bos": "never"}, "bos: never cannot be kept, the chat template of .* writes <s>"),
+    ("llama3", {"bos": "never"}, "bos: never is impossible: the chat template of .* writes <s>"),
 ]
 
 

@@ -44,10 +44,10 @@ def test_outputs_of_several_prompts_are_kept_apart() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prefix": 3}, "prefix of model 'm' is 3; give the text that goes before every prompt"),
+        ({"prefix": 3}, "prefix of model 'm' is 3; give the text before every prompt"),
         ({"prefix": None}, "prefix of model 'm' is None; give the text"),
-        ({"newline": ""}, "newline of model 'm' is ''; give the text that stands for a line"),
-        ({"newline": 1}, "newline of model 'm' is 1; give the text that stands for a line"),
+        ({"newline": ""}, "newline of model 'm' is ''; give the text that replaces a line"),
+        ({"newline": 1}, "newline of model 'm' is 1; give the text that replaces a line"),
     ],
 )
 def test_options_that_are_no_texts(options: Any, message: str) -> None:

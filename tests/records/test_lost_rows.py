@@ -41,7 +41,7 @@ DEEDS = pytest.mark.parametrize(
         (Path.unlink, "was deleted, with the .* bytes that were in it during this run"),
         (cut, r"was cut from [\d,]+ bytes to [\d,]+ during this run"),
         (swap, "was replaced by another file during this run"),
-        (lengthen, "was written to by another program .*: stop that program"),
+        (lengthen, "was changed by another program .*: stop that program"),
     ],
 )
 

@@ -155,7 +155,7 @@ def test_shots_that_differ_are_refused_unless_one_row_s_are_frozen(tmp_path: Pat
     ):
         export(done, "1", "python")
     text = export(done, "1", "python", shots_of="r3")
-    assert "every row had shots of its own" in text
+    assert "every row had its own shots" in text
     assert alone(text, tmp_path).stdout == "5 golden rows: the same prompts\n"
     condition = done.conditions[0]
     (tmp_path / "x.py").write_text(text)

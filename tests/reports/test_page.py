@@ -207,7 +207,7 @@ def test_the_same_run_gives_the_same_page(small: Run, text: str) -> None:
 
 def test_the_summary_says_what_was_asked_and_what_came_out(small: Run, text: str) -> None:
     words = Seen(text).words
-    assert "Asked: 10 of 12 rows of rows (split test) each, by ranking 3 labels" in words
+    assert "Data: 10 of 12 rows of rows (split test) each, by ranking 3 labels" in words
     first = [c for c in small.conditions if c.entry.task == "intent"]
     best = max(
         (s for c in first for s in c.scores if s.name == "accuracy"), key=lambda s: s.value or 0

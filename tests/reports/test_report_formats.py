@@ -191,7 +191,7 @@ def test_latex_text_is_one_line_of_known_commands(text: str) -> None:
 def test_latex_names_fonts_of_other_scripts() -> None:
     shown = SentPrompt("f", "t", "r0", "मुझे जगाना 金曜日", ())
     text = as_latex([], Appendix((), (shown,), ()))
-    assert "% scripts beside Latin: Deva, Hani;" in text
+    assert "% scripts besides Latin: Deva, Hani;" in text
     assert "%   'Noto Sans Devanagari:mode=harf;'," in text
     assert "मुझे जगाना 金曜日" in text
     assert "scripts beside" not in as_latex([], Appendix((), (), ()))

@@ -81,7 +81,7 @@ def test_the_sentence_of_a_task_says_what_the_tests_show(tmp_path: Path) -> None
     assert "without shots; not shown to differ (p = 0.250); not shown to be better" in alike
     worse = describe(made(tmp_path / "worse", answered(6, "0")))
     assert worse == (
-        "classify: no shots: acc 10.0 [4.7, 20.1]; worse than chance 33.3, which asks no model "
+        "classify: no shots: acc 10.0 [4.7, 20.1]; worse than chance 33.3, which needs no model "
         "(p < 0.001)."
     )
 

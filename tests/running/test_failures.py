@@ -139,19 +139,19 @@ def test_show_tells_why_and_what_was_asked(
     (condition,) = done.conditions
     record = condition.record(first)
     text = render_record(condition, record)
-    assert "unscored   the server told no first token" in text
-    assert "the next icl run asks it again" in text
+    assert "unscored   the server reported no first token" in text
+    assert "the next icl run tries it again" in text
     assert f"utterance {first[1:]} " in text
     assert "rendered again: the same as was sent" in text
     card = render_card(make_card(condition, record))
-    assert "<th>unscored</th><td>the server told no first token" in card
+    assert "<th>unscored</th><td>the server reported no first token" in card
     assert "✗ wrong" not in card
     shown = ["icl", "show", f"small#{first}", "--out", str(tmp_path / "runs")]
     monkeypatch.setattr("sys.argv", shown)
     with contextlib.suppress(SystemExit):
         main()
     said = capsys.readouterr().out
-    assert "unscored   the server told no first token" in said
+    assert "unscored   the server reported no first token" in said
     assert "rendered again: the same as was sent" in said
 
 
@@ -323,8 +323,8 @@ def test_the_limit() -> None:
     tally = FailureTally("m", 5, 1)
     tally.add(Record("a", "c", "h"), "no")
     assert tally.describe() == (
-        "1 of 5 rows is unscored, since the model gave no answer (a: no); the next icl run asks it "
-        "again"
+        "1 of 5 rows is unscored, since the model gave no answer (a: no); the next icl run tries "
+        "it again"
     )
     with pytest.raises(TooManyFailures, match="m: 2 of 5 rows could not be answered"):
         tally.add(Record("b", "c", "h"), "no")

@@ -380,7 +380,8 @@ def test_a_failing_program_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(MetricError) as caught:
         run(file, tmp_path / "runs")
     assert str(caught.value) == (
-        "the metric 'false' ended with code 1: it printed no error (all other scores of k are kept)"
+        "the metric 'false' ended with code 1: it printed no error (all other scores "
+        "of k are saved)"
     )
     kept = load_run(tmp_path / "runs" / "k")
     assert {"rougeL", "lead3/rougeL", "unparsed"} <= set(scores(kept))
@@ -686,9 +687,14 @@ def test_an_answer_of_the_data_is_any_of_several_or_a_set_by_the_kind(tmp_path: 
         ({}, {"method": "rank", "pool": None}, ConfigError, "and there are none; .* take: 2"),
         ({}, {"take": 0}, ConfigError, "take"),
         ({}, {"take": 1.5}, ConfigError, "take"),
-        ({'label_separator: "; "': 'label_separator: "a"'}, {}, ChoiceError, "'glad' .* holds the"),
-        ({"no_labels: nothing": "no_labels: sad"}, {}, ChoiceError, "'sad' .* or stands for no"),
-        ({'"; "': '""'}, {}, TemplateError, "must not be empty: write what stands between"),
+        ({'label_separator: "; "': 'label_separator: "a"'}, {}, ChoiceError, "'glad' .* has the"),
+        (
+            {"no_labels: nothing": "no_labels: sad"},
+            {},
+            ChoiceError,
+            "'sad' .* or is the text for no",
+        ),
+        ({'"; "': '""'}, {}, TemplateError, "must not be empty: write the separator of"),
         ({", sad: sad": ""}, {}, DataError, "has the label 'sad', which is not among the 3 labels"),
         (
             {"task: labels": "task: classify"},

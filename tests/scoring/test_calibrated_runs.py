@@ -290,7 +290,7 @@ def test_a_field_that_chooses_words_is_named(tmp_path: Path) -> None:
         (["pmi"], {"prompt": "tail.j2"}, "pmi: the query of tail.j2 ends with the row's own text"),
         ([{"calibrator": "contextual", "fields": ["ut"]}], {}, "'ut' is no field that .*'utt'"),
         (["vote_mix"], {"pool": None}, "vote_mix: .*has no pool; add `pool:`, or give the weight"),
-        (["batch"], {"method": "generate"}, "answered by writing here, so there are no choices"),
+        (["batch"], {"method": "generate"}, "generates its answers here, so there are no choices"),
         (["batch", "batch"], {}, "'batch' appears twice"),
         (["bach"], {}, "unknown calibrator 'bach'. Did you mean 'batch'"),
     ],

@@ -177,9 +177,7 @@ def test_rows_of_the_same_id_with_another_text_are_left_out() -> None:
     text = render_plain(make_comparison_tables([made]))
     assert "1 examples share an id, not text and targets: left out" in text
     none = between(answered("++++"), answered("----", text="other "))
-    assert none.problem == (
-        "no common examples: 4 ids are in both, with other texts or targets behind them"
-    )
+    assert none.problem == ("no common examples: 4 ids are in both, with other texts or targets")
     parallel = between(answered("++++"), answered("----", text="autre ", locale="fr"))
     assert parallel.n == 4  # parallel rows of two languages
 

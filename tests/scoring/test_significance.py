@@ -310,12 +310,12 @@ def test_power_of_what_does_not_differ_or_hardly_varies_is_not_told() -> None:
     assert power(a, b) is None
     assert power(mean([0.5] * 9, "x"), mean([0.5] * 9, "x")) is None
     assert power(*counted(0, 1, 0, 0)) is None  # one row
-    # "2 points would have been seen in 4 of 5 cases" was said of 0 against 2 hits in 60, where 3.4
-    # points are seen in 11 %.
+    # "2 points would have been detected in 4 of 5 cases" was said of 0 against 2 hits in 60, where
+    # 3.4 points are seen in 11 %.
     assert power(*counted(0, 2, 0, 58)) is None
     assert power(mean([0.0] * 58 + [0.2, 0.4], "x"), mean([0.5, 0.25] * 30, "x")) is None
     assert power(*counted(20, 2, 4, 34)) is not None
-    with pytest.raises(MetricError, match="^points is 0: give the difference to be seen, such as"):
+    with pytest.raises(MetricError, match="^points is 0: give the difference to detect, such as"):
         power(a, b, 0)
 
 

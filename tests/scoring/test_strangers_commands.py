@@ -314,7 +314,7 @@ def test_a_draft_starts_no_program_of_another_folder(folder: Path, tmp_path: Pat
         assert check(work, given.text)
         (folder / "below").mkdir()
         elsewhere = {**json.loads(given.text), "base": "below"}
-        with pytest.raises(ConfigError, match="'python comet.py {hypothesis}' is an outside prog"):
+        with pytest.raises(ConfigError, match="'python comet.py {hypothesis}' is an external prog"):
             check(work, json.dumps(elsewhere))
     finally:
         work.sandbox.close()
@@ -396,6 +396,6 @@ def test_a_draft_starts_no_plug_in_with_a_program(
     tasks = json.loads((folder / "small.yaml").read_text())["tasks"]
     tasks[0]["metrics"] = ["accuracy", outside]
     text = write(folder, tasks=tasks).read_text()
-    with pytest.raises(ConfigError, match="'evil' is an outside program, which this page does"):
+    with pytest.raises(ConfigError, match="'evil' is an external program, which this page does"):
         check(work, text)
     assert not started(folder)

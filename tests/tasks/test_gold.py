@@ -105,12 +105,12 @@ def test_a_folder_without_gold_keeps_the_raw_one_and_says_so_until_it_is_run_aga
     path.write_text(re.sub(r',"gold_texts":\[.*?\]', "", path.read_text()))
     old = score_run(load_run("gold", tmp_path / "runs"))
     assert value(old) == 0.0
-    said = "gold is the answer as the data has it, which what stands behind ||| changes, in 1 of 1"
+    said = "gold is the raw answer of the data, although the part after ||| changes it, in 1 of 1"
     assert said in " ".join(render(old).split())
     assert said in " ".join(make_score_grids(old)[0].notes)
     again = run(file, out=tmp_path / "runs")
     assert (again.computed, value(again)) == (0, pytest.approx(200 / 3))
-    assert "gold is the answer" not in render(again)
+    assert "gold is the raw answer" not in render(again)
 
 
 def test_a_record_shows_the_gold_and_what_the_row_says(tmp_path: Path) -> None:

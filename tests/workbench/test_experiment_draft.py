@@ -124,10 +124,10 @@ def test_what_a_page_must_not_start_is_refused(work: Workbench) -> None:
     program = text.replace(
         "prompt: [", "metrics: [{command: 'rm {hypothesis}', name: x}]\n  prompt: ["
     )
-    assert "the metric 'rm {hypothesis}' is an outside program" in told(work, program)
+    assert "the metric 'rm {hypothesis}' is an external program" in told(work, program)
     axis = "[[{command: 'rm {hypothesis}', name: x}]]"
     grid = text.replace("grid:", f"grid:\n  tasks.intent.metrics: {axis}")
-    assert "the metric 'rm {hypothesis}' is an outside program" in told(work, grid)
+    assert "the metric 'rm {hypothesis}' is an external program" in told(work, grid)
     (work.base / "mod.py").write_text("raise SystemExit('loaded')\n")
     assert "plug-in 'mod' is Python code" in told(work, text + "plugins: [mod]\n")
     aimed = text.replace("grid:", "grid:\n  models.t.window: [5]")

@@ -414,7 +414,7 @@ class HFEngine(ModelEntry):
         if masks is not None and len(masks) != len(prompts):
             raise EngineError(
                 f"there are {len(masks)} masks for {len(prompts)} prompts; give one for each, None "
-                "for an answer that is held to nothing"
+                "for an unrestricted answer"
             )
         if not prompts:
             return

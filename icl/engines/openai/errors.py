@@ -238,7 +238,7 @@ def _permanent(
 ) -> IclError:
     if parameter is None and status in (401, 403):
         if asked.key_env is None:
-            repair = "it wants a key: set api_key_env to the environment variable that holds it"
+            repair = "it requires a key: set api_key_env to the environment variable that holds it"
         else:
             repair = f"the key in {asked.key_env} is refused: export the right one"
         return RefusalError(f"{asked.url}: {repair} ({status}: {said})", status)

@@ -102,7 +102,7 @@ def score_echo(
         known = [number for number in numbers if number is not None and math.isfinite(number)]
         if len(known) != len(numbers):
             raise RowError(
-                f"the server gives no log-probability for a token of {choice!r} behind a prompt "
+                f"the server gives no log-probability for a token of {choice!r} after a prompt "
                 f"of {len(own)} tokens; set ranking: generate in the model's entry"
             )
         scores.append(_score(choice, known, len(own) - shared, len(own)))
@@ -188,7 +188,7 @@ def score_first(
         and not "".join(choices).isascii()
     ):
         raise RowError(
-            "a likely first token is a part of a character, and the server does not tell which; "
+            "a likely first token is a part of a character, and the server does not report which; "
             "set ranking: generate in the model's entry"
         )
     return scores, bounds
@@ -210,8 +210,8 @@ def read_top(data: Any) -> Listed:
         raise TemporaryError("the answer lacks its top log-probabilities")
     if not numbers.get("content") and not numbers.get("top_logprobs"):
         raise RowError(
-            "the server told no first token with its log-probability, as where the model ends its "
-            "turn at once; set ranking: generate in the model's entry if many rows are so"
+            "the server reported no first token with its log-probability, as where the model "
+            "ends its turn at once; set ranking: generate in the model's entry if many rows are so"
         )
     found: dict[object, tuple[str | list[int] | None, float]] = {}
     for place, entry in enumerate(list_top(choice)):

@@ -127,9 +127,9 @@ class _JoinedAnswer:
         try:
             event = json.loads(data)
         except ValueError as error:
-            raise TemporaryError("the stream holds what is not JSON") from error
+            raise TemporaryError("the stream contains data that is not JSON") from error
         if not isinstance(event, dict):
-            raise TemporaryError("the stream holds what is no event")
+            raise TemporaryError("the stream contains data that is no event")
         if event.get("error"):
             raise make_error_of("the stream says", event["error"])
         known = ("model", "system_fingerprint", "usage")

@@ -260,7 +260,7 @@ def _notes(maker: _Maker, candidate: Candidate, same: int) -> Iterator[str]:
         none = replace(point, task=whole, shots=ShotsEntry(k=0))
         held = len(build(none, maker.loader).pool) - len(candidate.test.pool)
         if held:
-            yield f"{held} pool rows are development rows and are kept out of the shots"
+            yield f"{held} pool rows are development rows and are not used as shots"
 
 
 def _variants(maker: _Maker, folder: Path) -> Iterator[_Variant]:

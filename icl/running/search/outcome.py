@@ -308,7 +308,7 @@ def _test_words(found: SearchOutcome) -> Iterator[str]:
     first, digits = found.test.scores[0], found.objective.digits
     n = first.winner.n
     if found.test.same:
-        yield f"test: on {n} rows asked once; the winner is the file's first condition itself"
+        yield f"test: on {n} rows used once; the winner is the file's first condition itself"
     elif first.p is not None and first.difference.value is not None:
         ahead = found.objective.sign * first.difference.value > 0
         shown = first.p < SURE

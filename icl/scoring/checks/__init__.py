@@ -191,7 +191,7 @@ def _stale(condition: ConditionResult) -> Iterator[Finding]:
             "stale_scores",
             old[0].n,
             max(old[0].n, there),
-            f"{old[0].name} was made of {old[0].n} rows, {there} have records now: run the "
+            f"{old[0].name} was computed from {old[0].n} rows, {there} have records now: run the "
             "experiment again, or icl score for the rows that are there",
         )
 

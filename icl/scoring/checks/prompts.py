@@ -22,7 +22,7 @@ def spanning(seen: ConditionAnswers) -> Iterator[Found]:
             count,
             seen.n,
             f"{count} of {seen.n} prompts end inside a token of their choices (spanning tokens); "
-            "write the space behind ||| and not before it",
+            "write the space after ||| and not before it",
         )
 
 

@@ -194,7 +194,7 @@ class BlindTab:
         """Show which condition is preferred, with the interval."""
         made = self._reading.get(str(request.session_hash))
         if made is None:
-            return status_box("begin first: then this says who is preferred")
+            return status_box("begin first: then this shows who is preferred")
         try:
             found = tally_verdicts(read_verdicts(self.work.base / FILE), *made.pair.names)
         except IclError as error:

@@ -285,6 +285,6 @@ def _start_server(app: Guard, host: str, port: int) -> threading.Event:
     while not server.started:
         if ended.wait(0.01):
             raise ConfigError(
-                f"cannot listen on {host}, port {port}: the terminal says why; give another --port"
+                f"cannot listen on {host}, port {port}: see the terminal; give another --port"
             )
     return ended

@@ -232,7 +232,7 @@ def test_a_row_that_is_not_answered_leaves_the_others(
     assert isinstance(found[1], RowFailure)
     assert message in found[1].message
     assert "\n" not in found[1].message
-    assert "what was answered is kept" not in found[1].message
+    assert "answered rows are kept" not in found[1].message
     with pytest.raises(EngineError if "too long" not in message else Exception) as caught:
         list(engine.generate([PROMPT], FEW))
     assert message in str(caught.value)
@@ -241,7 +241,7 @@ def test_a_row_that_is_not_answered_leaves_the_others(
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (Reply({"error": {"message": "no", "code": 401}}), "it wants a key: set api_key_env"),
+        (Reply({"error": {"message": "no", "code": 401}}), "it requires a key: set api_key_env"),
         (Reply({"error": {"message": "slow down", "code": 429}}), "lower concurrency"),
         (Reply("<!doctype html>", kind="text/html"), "is it a proxy, a login page"),
         (refused("temperature", chat("A")),
@@ -430,8 +430,8 @@ def test_a_row_without_a_first_token_is_left_out(serve: Serve, none: dict[str, A
         False,
         False,
     ]
-    assert "told no first token" in found[0].message  # type: ignore[union-attr]
-    with pytest.raises(EngineError, match="told no first token .*; set ranking: generate"):
+    assert "reported no first token" in found[0].message  # type: ignore[union-attr]
+    with pytest.raises(EngineError, match="reported no first token .*; set ranking: generate"):
         list(engine.score(items))
 
 

@@ -89,7 +89,7 @@ def test_ranking_survives_faults(serve: Serve, kind: str, tmp_path: Path) -> Non
         ("drip", r"no whole answer within timeout_s 0.4 \(3 tries\); raise timeout_s"),
         ("no json", r"answered with no JSON: .* \(3 tries\)"),
         ("two choices", r"2 answers came where 1 was requested \(3 tries\)"),
-        ("refused", "it wants a key: set api_key_env to the environment variable that holds it"),
+        ("refused", "it requires a key: set api_key_env to the environment variable that holds it"),
     ],
 )
 def test_a_fault_that_stays_is_one_line(serve: Serve, kind: str, message: str) -> None:

@@ -162,7 +162,7 @@ def test_first_token_scores() -> None:
         read_top({"choices": [{"logprobs": None}]})
     with pytest.raises(TemporaryError, match="lists no token"):
         read_top({"choices": [{"logprobs": {"top_logprobs": [{}]}}]})
-    with pytest.raises(RowError, match="told no first token .*set ranking: generate"):
+    with pytest.raises(RowError, match="reported no first token .*set ranking: generate"):
         read_top({"choices": [{"logprobs": {"content": None}}]})
 
 

@@ -63,8 +63,8 @@ def test_bytes_that_are_no_utf8_are_read_as_the_header_says(size: int) -> None:
 @pytest.mark.parametrize(
     ("stream", "message"),
     [
-        ("data: {\n\n", "the stream holds what is not JSON"),
-        ("data: [1]\n\n", "the stream holds what is no event"),
+        ("data: {\n\n", "the stream contains data that is not JSON"),
+        ("data: [1]\n\n", "the stream contains data that is no event"),
         (line(delta={"content": "a"}), "the stream ended before the answer did"),
         ('data: {"error": {"message": "it broke"}}', "the stream says: it broke"),
         (line(error={"message": "it broke"}), "the stream says: it broke"),

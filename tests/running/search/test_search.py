@@ -364,7 +364,7 @@ def test_the_command_prints_rungs_test_and_files(
     assert not out.exists()
     code, printed, told = command(capsys, monkeypatch, file, "--out", out)
     assert code == 0
-    assert "note: 9 pool rows are development rows and are kept out of the shots" in told
+    assert "note: 9 pool rows are development rows and are not used as shots" in told
     assert "rung 3 of 3: 2 candidates on 9 rows" in told
     assert printed.startswith(
         "gold_logprob on development rows, 10 candidates; all choices alike would have\n-1.10\n"

@@ -46,7 +46,7 @@ class PairCodec(Codec):
             front = (forced,)
         elif front and language is None and hasattr(self.tokenizer, "tgt_lang"):
             raise ModelError(
-                "this model writes many languages; name one, as its tokenizer spells it: "
+                "this model generates many languages; name one, as its tokenizer spells it: "
                 f"target_language: {_languages(self.tokenizer)[-1]}"
             )
         if language is not None and len(back) > 1:

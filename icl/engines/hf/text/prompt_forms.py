@@ -141,7 +141,7 @@ class ChatForm:
             close = self.delimiters.close
             raise EngineError(
                 f"the chat template of {self.format.source} opens a block of reasoning, and a "
-                "choice ranked in it says nothing; use method: generate, turn reasoning off by "
+                "choice ranked in it has no meaning; use method: generate, turn reasoning off by "
                 f'chat_kwargs, or close the block: chat: {{assistant_prefix: "{close}\\n\\n"}}'
             )
         asked = self.format.marked(prompt)
@@ -263,7 +263,7 @@ def _front(codec: Codec, format: ChatFormat, bos: str) -> str:
     written = token is not None and asked.startswith(token)
     if bos == "never" and written:
         raise ModelError(
-            f"bos: never cannot be kept, the chat template of {format.source} writes {token}; set "
+            f"bos: never is impossible: the chat template of {format.source} writes {token}; set "
             "bos: auto"
         )
     if bos == "always" and not written:

@@ -41,7 +41,7 @@ def check_window(source: str, asked: int | None, own: int, limit: int) -> None:
     """
     if not own and not asked:
         raise ModelError(
-            f"neither config nor tokenizer of {source!r} tells its window; set window: N"
+            f"neither config nor tokenizer of {source!r} states its window; set window: N"
         )
     if asked and (asked < 0 or limit and asked > limit):
         raise ModelError(

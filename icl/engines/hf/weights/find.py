@@ -173,7 +173,7 @@ def _snapshot(source: str, revision: str, patterns: list[str]) -> Path:
             )
     except GatedRepoError as error:
         raise ModelError(
-            f"model {source!r} asks for consent to its licence: accept it on its hub page, then "
+            f"model {source!r} requires consent to its licence: accept it on its hub page, then "
             "run: hf auth login"
         ) from error
     except RevisionNotFoundError as error:

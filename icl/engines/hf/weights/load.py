@@ -263,7 +263,7 @@ def read_weights(weights: Weights, config: Any, made: Formats, place: Placement)
     if made.quantized and place.spread == "offload":
         raise ModelError(
             f"{weights.source!r} as {made.width} cannot be offloaded: bitsandbytes multiplies only "
-            "what lies on the device; use device: balanced, or width: bf16"
+            "weights on the device; use device: balanced, or width: bf16"
         )
     options = place.options()
     if made.quantized:

@@ -198,12 +198,20 @@ def test_languages_stand_where_the_tokenizer_puts_them(folders: dict[str, Path])
     [
         ("t5", {"bos": "never"}, r"bos 'never' is an option of causal models, and .* is an enc"),
         ("t5", {"mode": "clm"}, r"unknown mode 'clm' of model .* There are: default, denoising"),
-        ("t5", {"window": 0}, "neither config nor tokenizer of .* tells its window; set window: N"),
+        (
+            "t5",
+            {"window": 0},
+            "neither config nor tokenizer of .* states its window; set window: N",
+        ),
         ("bart", {"window": 129}, "window 129 is not possible for .*; accepted: 1 to 128"),
         ("t5", {"window": -1}, "window -1 is not possible for .*; accepted: 1 to any"),
         ("bart", {"target_language": "de"}, "target_language is 'de', but the tokenizer of this"),
         ("m2m_100", {"target_language": "deu"}, "unknown target_language 'deu'.*deu_Latn"),
-        ("m2m_100", {"target_language": None}, "writes many languages; name one, .*target_langu"),
+        (
+            "m2m_100",
+            {"target_language": None},
+            "generates many languages; name one, .*target_langu",
+        ),
         ("m2m_100", {"source_language": "xx"}, "unknown source_language 'xx'"),
     ],
 )

@@ -96,7 +96,7 @@ def test_hub_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        ("GatedRepoError", "asks for consent to its licence: accept it on its hub page"),
+        ("GatedRepoError", "requires consent to its licence: accept it on its hub page"),
         ("RevisionNotFoundError", "has no revision 'v9'; give a commit, tag or branch of it"),
         ("RepositoryNotFoundError", "there is no model 'a/b' on the hub, or it is private"),
     ],
