@@ -72,7 +72,7 @@ __all__ = [
 
 
 GOLD_ROWS = 20
-"""Rows to examine for whether a folder lacks gold as the prompt shows it."""
+"""Number of first rows to check for missing gold, as the prompt shows it."""
 
 if TYPE_CHECKING:
     import pandas
@@ -166,7 +166,7 @@ class ConditionResult:
 
     @property
     def raw_gold(self) -> int:
-        """Count those of the first rows that an earlier version stored without gold as shown."""
+        """Count first rows that are scored by raw targets, since an older icl stored no gold."""
         if not (self.store.folder / "condition.json").exists():
             return 0
         if not restore(self.store.condition().template).may_change_targets:
@@ -613,7 +613,7 @@ def open_run(
 
 
 def number_alike(conditions: Sequence[ConditionResult]) -> tuple[ConditionResult, ...]:
-    """Give conditions of one task that their axes do not tell apart an axis ``condition``.
+    """Give conditions of one task an axis ``condition`` if their other axes are the same.
 
     Their run is of an earlier version, which named fewer axes; a number is its place in the run.
     """

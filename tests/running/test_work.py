@@ -36,7 +36,7 @@ def test_records_of_rounded_weights_are_told_and_not_gone_on_with(
     assert (old.computed, new.computed, new.reused) == (2, 2, 0)
     line = " ".join(told.getvalue().split())
     assert f"t: the records in {old.conditions[0].store.folder} were made by a version" in line
-    assert "rounded GGUF weights to bfloat16; they stay, and every row is answered anew" in line
+    assert "rounded GGUF weights to bfloat16; they stay, and every row is answered again" in line
     old_records = old.conditions[0].store.records()
     assert len(old_records) == 2  # they stay, and can still be read and scored
     assert score_run(old).conditions[0].scores

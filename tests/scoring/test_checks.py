@@ -349,5 +349,7 @@ def test_scores_of_rows_that_are_no_longer_there(tmp_path: Path) -> None:
     told = [one for one in checks(load_run("small", tmp_path / "runs")) if "stale" in one.name]
     assert [(one.count, one.of) for one in told] == [(10, 10), (10, 10)]
     assert "0 have records now" in told[1].text
-    assert told[0].text.startswith("accuracy was made of 10 rows, 9 have records now: run the")
-    assert "accuracy was made of 10 rows" in render(load_run("small", tmp_path / "runs"))
+    assert told[0].text.startswith(
+        "accuracy was computed from 10 rows, 9 have records now: run the"
+    )
+    assert "accuracy was computed from 10 rows" in render(load_run("small", tmp_path / "runs"))

@@ -110,7 +110,7 @@ def test_a_run_that_a_fault_ended_goes_on_where_it_was(
     wanted = run(small(tmp_path, serve()), tmp_path / "whole").computed
     server = serve(fault=lambda number, body: kind if number >= 9 else None)
     file = small(tmp_path, server, retries=2, concurrency=2)
-    with pytest.raises(EngineError, match="finished answers are saved|it wants a key"):
+    with pytest.raises(EngineError, match="finished answers are saved|it requires a key"):
         run(file, tmp_path / "faulty")
     assert len(server.answered) == 9
     server.fault = lambda number, body: None
