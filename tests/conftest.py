@@ -12,6 +12,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Tiny models gain nothing from threads, and lose minutes where another process takes a processor.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["ICL_CONFIG"] = ""  # no test reads the settings of whoever runs it
 
 SENTENCES = [
     "Utterance: wake me up at nine am on friday\nIntent: alarm set",

@@ -255,7 +255,8 @@ def test_the_old_run_is_resumed_without_asking_anything(
     assert "\n0 records computed, 54 reused; all of them in" in found["witness-shots/run.txt"]
     after = files(folder / "runs")
     assert {name: after[name] for name in files(RUNS)} == files(RUNS)
-    assert {*after} - {*files(RUNS)} == {"witness/table.txt", "witness-shots/table.txt"}
+    names = ("witness", "witness-shots", "witness-search")
+    assert {*after} - {*files(RUNS)} == {f"{name}/table.txt" for name in names}
     for name in ("witness", "witness-shots"):
         table = (folder / "runs" / name / "table.txt").read_text("utf-8")
         assert plain(table).startswith(found[f"{name}/details.txt"].rstrip())

@@ -17,6 +17,7 @@ from icl.core.number_text import format_score
 from icl.core.safe_print import echo, echo_data
 
 if TYPE_CHECKING:
+    from icl.experiment.lint import Problem
     from icl.running.trial import Outcome, TrialRow
 
 TAIL_CHARS, TAIL_LINES = 400, 6
@@ -173,7 +174,8 @@ def lint(
     """Find errors in templates and experiments without a model; exit code 1 if there are any."""
     from icl.experiment.lint import lint as find
 
-    problems = [problem for file in files for problem in find(file)]
+    problems = [problem for file in files for problem in (*find(file), *_lint_block(file))]
+    problems = list(dict.fromkeys(problems))
     for problem in problems:
         echo(str(problem))
     clean = len(set(files) - {problem.given for problem in problems})
@@ -181,6 +183,21 @@ def lint(
     echo(f"{count}; {clean} of {len(set(files))} files clean", err=True)
     if problems:
         raise typer.Exit(1)
+
+
+def _lint_block(file: str) -> list[Problem]:
+    """Return the problems of the block by which a file is run, as ``search:``, if it has one."""
+    from icl.cli.runners import pick_runner
+    from icl.experiment.file import load_experiment
+    from icl.experiment.starters import is_experiment
+
+    if not is_experiment(file):
+        return []
+    try:
+        experiment = load_experiment(file)
+    except IclError:
+        return []  # the problem that the lint of the whole file has told
+    return list(pick_runner(experiment, file).lint(experiment, file))
 
 
 @app.command(rich_help_panel=READ, hidden=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import READ, AllowCommands, Out, app
+from icl.cli.common import READ, AllowCommands, HiddenOut, app
 from icl.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def compare(
         typer.Option("--ensemble", help="Setting over which answers are averaged: prompt,seed."),
     ] = None,
     allow_commands: AllowCommands = False,
-    out: Out = Path("runs"),
+    out: HiddenOut = Path("runs"),
 ) -> None:
     """Test whether scores differ: of two runs or conditions, by a setting, or from a baseline.
 

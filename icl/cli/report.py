@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import READ, app
+from icl.cli.common import READ, HiddenOut, app
 from icl.core.errors import ConfigError
 from icl.core.safe_print import echo, echo_data
 
@@ -49,10 +49,13 @@ def report(
     appendix: Annotated[
         bool, typer.Option("--appendix", help="Add templates, prompts and citations.")
     ] = False,
-    metric: Annotated[str | None, typer.Option("--metric", help="This score alone.")] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="This score alone.", hidden=True)
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write; else printed.")
     ] = None,
+    out: HiddenOut = Path("runs"),
 ) -> None:
     """Write a run as a page, or its tables as Markdown, LaTeX, CSV or JSON.
 
@@ -64,7 +67,7 @@ def report(
 
     made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
-        run = load_run(run_name, rendering=sandbox.rendering)
+        run = load_run(run_name, out, rendering=sandbox.rendering)
         if made == "html":
             if output is None:
                 _write(_page(run), run.folder / "report.html", run.folder.parent)

@@ -4,70 +4,80 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icl.cli.common import ASK, READ, AllowCommands, Out, app, pasted
+from icl.cli.common import ASK, READ, AllowCommands, HiddenOut, Out, app, pasted
 from icl.core.errors import ConfigError
 from icl.core.safe_print import echo
 
 if TYPE_CHECKING:
+    from icl.experiment.grid import Experiment
     from icl.records.results import Run
 
 
 @app.command(rich_help_panel=ASK)
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment file (YAML).")],
-    out: Out = Path("runs"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show conditions, tokens and time; run nothing.")
     ] = False,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(
+            "--stop-after",
+            metavar="MINUTES",
+            min=0,
+            help="Stop between two batches; the same command goes on.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", metavar="ROWS", min=1, help="Rows in a batch. Default: what fits."
+        ),
+    ] = None,
+    out: Out = Path("runs"),
+    again: Annotated[
+        bool,
+        typer.Option("--again", hidden=True, help="Of a search: test another winner, too."),
+    ] = False,
 ) -> None:
-    """Run what is missing of an experiment and print its scores."""
-    from icl.core.files import replace_file
+    """Run what is missing of an experiment and print its scores; with search:, find the best.
+
+    What was answered is kept: a run that was stopped goes on by the same command.
+    """
+    from icl.cli.run_options import RunOptions
+    from icl.cli.runners import find_block, pick_runner
     from icl.experiment.file import load_experiment
-    from icl.records.paths import TABLE
-    from icl.reports.comparison import render_comparison
-    from icl.reports.tables import render
-    from icl.reports.terminal import as_text
-    from icl.running.progress import Progress
-    from icl.running.run import run as run_experiment
+    from icl.running.progress import Progress, StopClock
 
-    experiment = load_experiment(file)
-    progress = Progress(sys.stderr)
-    if dry_run:
-        _dry_run(experiment, out, progress)
-        return
-    done = run_experiment(experiment, out, progress)
-    compared = render_comparison(done)
-    replace_file(done.folder / TABLE, render(done) + compared, out)
-    echo(as_text(done, details=False), nl=False, drawn=True)
-    echo(f"\n{compared}" if compared else "", nl=False)
-    one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
-    echo(
-        f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"
-        f"look at one:  icl show {pasted(one)}"
-    )
+    experiment = load_experiment(file).with_batch_size(batch_size)
+    if again and find_block(experiment.raw, file) != "search":
+        raise ConfigError(
+            f"--again tests another winner of a search, and {file} has no search: block; leave it "
+            "out"
+        )
+    runner = pick_runner(experiment, file)
+    clock = None if stop_after is None else StopClock(stop_after)
+    runner.run(experiment, RunOptions(out, Progress(sys.stderr, clock=clock), dry_run, again))
+    _tell_machine_keys(experiment)
 
 
-def _dry_run(experiment: Any, out: Path, progress: Any) -> None:
-    from rich import box
-    from rich.table import Table
+def _tell_machine_keys(experiment: Experiment) -> None:
+    """Say where keys of the file belong that change no answer: they are those of the machine."""
+    from icl.experiment.user_config import find_config_file, find_machine_keys
 
-    from icl.core.safe_console import SafeConsole
-    from icl.running.estimate import HEAD, estimate, sum_estimates
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for place, title in enumerate(HEAD):
-        table.add_column(title, justify="right" if place else "left", overflow="fold")
-    found = []
-    with progress:
-        for one in estimate(experiment, out, progress):
-            found.append(one)
-            table.add_row(*one.cells())
-    SafeConsole().print(table)
-    echo(sum_estimates(found))
+    found = list(find_machine_keys(experiment.raw))
+    if found:
+        option = "`--batch-size` or " if "batch_size" in found else ""
+        several = ", ".join(found)
+        echo(
+            f"note: {several}: accepted, but a setting of the machine, which changes no answer; "
+            f"it belongs to {option}{find_config_file() or 'your config.yaml'}",
+            err=True,
+        )
 
 
 @app.command(rich_help_panel=READ, hidden=True)
@@ -88,7 +98,7 @@ def score(
         typer.Option("--remove", help="Remove an added score, or all of @PARSER, +CALIBRATOR."),
     ] = None,
     allow_commands: AllowCommands = False,
-    out: Out = Path("runs"),
+    out: HiddenOut = Path("runs"),
 ) -> None:
     """Score a run again from its records, without a model.
 

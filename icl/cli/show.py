@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icl.cli.common import DEMO_MODEL, READ, Out, app
+from icl.cli.common import DEMO_MODEL, READ, HiddenOut, app
 from icl.core.errors import ConfigError, StoreError
 from icl.core.safe_print import echo
 
@@ -90,7 +90,7 @@ def show(
             metavar="RUN[#ID]", help="A run's tables; a record, RUN#CONDITION/ID; or an experiment."
         ),
     ],
-    out: Out = Path("runs"),
+    out: HiddenOut = Path("runs"),
     html: Annotated[
         bool, typer.Option("--html", help="As one HTML page that can be sent.")
     ] = False,
@@ -117,6 +117,8 @@ def show(
     from icl.records.results import load_run
 
     name, mark, rest = record.partition("#")
+    if not mark and not html and _show_search(name, out):
+        return
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
         loaded = load_run(name, out, sandbox.rendering)
         if not mark and not html:
@@ -139,6 +141,25 @@ def show(
         if one.holds(rest):
             axes = join_axes(one.axes, " · ")
             echo(f"  {name}#{place}/{rest}  {axes}")
+
+
+def _show_search(name: str, out: Path) -> bool:
+    """Print what a search's folder holds; return whether there is such a folder, and no run in it.
+
+    A run of the same name stands in the same folder; then both are shown, the run last.
+    """
+    from icl.records.paths import holds_run, holds_search
+
+    places = (Path(name), out / name)
+    folder = next((one for one in places if holds_run(one) or holds_search(one)), None)
+    if folder is None or not holds_search(folder):
+        return False
+    from icl.running.search.folder import describe_search
+
+    echo(describe_search(folder), nl=False)
+    if holds_run(folder):
+        echo("\nthe run of the same name:\n")
+    return not holds_run(folder)
 
 
 def _show_run(run: Run, details: bool) -> None:
@@ -202,7 +223,7 @@ def _show_verdicts(condition: Any, key: str) -> None:
 @app.command("list", rich_help_panel=READ)
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="prompts, data, models, tasks, metrics, …")
+        str, typer.Argument(metavar="KIND", help="prompts, data, models, tasks, metrics, config, …")
     ],
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Experiment whose own data is listed.")
@@ -211,7 +232,7 @@ def list_(
     """List the names that an experiment file can use; for data, with rows and places."""
     from icl.core.registry import KINDS, did_you_mean, lookup, names
 
-    kinds = [f"{known}s" for known in KINDS] + ["prompts", "data", "models", "schemas"]
+    kinds = [f"{known}s" for known in KINDS] + ["prompts", "data", "models", "schemas", "config"]
     wanted = kind if kind in kinds else f"{kind}s"
     if wanted not in kinds:
         raise ConfigError(f"unknown kind {kind!r}{did_you_mean(kind, kinds)}")
@@ -222,6 +243,11 @@ def list_(
         return
     if wanted == "data":
         _list_data(file)
+        return
+    if wanted == "config":
+        from icl.experiment.user_config import describe_config
+
+        echo(describe_config())
         return
     if wanted == "calibrators":
         from icl.reports.calibration import describe_calibrator

@@ -18,24 +18,24 @@ from icl.cli import (
     next_steps,  # noqa: F401 - what `icl` alone does
     report,
     run,
-    search,
     show,
     workbench,
 )
-from icl.cli.common import PANELS, app
-from icl.core.errors import IclError, join_lines
+from icl.cli.common import PANELS, Verb, app
+from icl.core.errors import IclError, StoppedError, join_lines
 from icl.core.safe_print import draw_what_is_logged, echo, print_traceback
 from icl.core.safe_text import clean
 
 __all__ = ["app", "call_verb"]
 
 
-WRONG, BROKEN = 2, 1
-"""Exit codes: for a command that cannot be carried out as given, and for a bug of icl."""
+WRONG, BROKEN, EARLY = 2, 1, 3
+"""Exit codes: for a command that cannot be carried out as given, for a bug of icl, and for work
+that ended early because the user set a time for it."""
 LONGEST_WORD, SHOWN = 300, 120
 """Most characters of a word that errors quote whole, and the number quoted of a longer one."""
 LONGEST_LINE = 2000
-_MODULES = (author, run, search, workbench, compare, show, report, feedback, export)
+_MODULES = (author, run, workbench, compare, show, report, feedback, export)
 """Modules whose verbs are on the app, in the order of the help."""
 
 
@@ -47,6 +47,8 @@ def _place(verb: CommandInfo) -> tuple[int, int]:
 
 
 app.registered_commands.sort(key=_place)
+for _verb in app.registered_commands:
+    _verb.cls = Verb
 
 
 def call_verb() -> int:
@@ -62,6 +64,9 @@ def call_verb() -> int:
             reconfigure(errors="backslashreplace")
     try:
         return int(_make_command()(standalone_mode=False) or 0)
+    except StoppedError as error:
+        _tell(f"{join_lines(clean(str(error)))}; run the same command again to go on")
+        return EARLY
     except IclError as error:
         return _tell(join_lines(clean(str(error))))
     except BrokenPipeError:

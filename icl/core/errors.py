@@ -17,8 +17,9 @@
     ├── ParseError         an output that a parser cannot read; counted, never dropped
     ├── MetricError        a metric that is not defined for these rows
     ├── CalibrationError   a calibrator that cannot be applied to these records
-    └── StoreError         run folder: no room, corrupt, unreadable
-        └── BusyError      another process writes to this run
+    ├── StoreError         run folder: no room, corrupt, unreadable
+    │   └── BusyError      another process writes to this run
+    └── StoppedError       the user ended the work early; what is finished is saved
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ __all__ = [
     "ModelError",
     "OutOfMemory",
     "ParseError",
+    "StoppedError",
     "StoreError",
     "TemplateError",
     "WindowError",
@@ -111,6 +113,10 @@ class StoreError(IclError):
 
 class BusyError(StoreError):
     """Another process writes to the same run."""
+
+
+class StoppedError(IclError):
+    """The user ended the work early; finished batches are saved."""
 
 
 def join_lines(error: BaseException | str) -> str:

@@ -160,7 +160,7 @@ class BudgetEntry(StrictEntry):
 
 
 class SearchEntry(StrictEntry):
-    """The settings of ``icl search``; ``icl run`` ignores them."""
+    """A search among variants of the file's first condition; ``icl run`` then runs it alone."""
 
     over: Usual[OverEntry]
     """The settings to vary."""
@@ -542,11 +542,12 @@ class ExperimentEntry(StrictEntry):
     grid: Basic[dict[str, list[Any]]] = {}
     """The axes: every value of one is combined with every value of the others."""
     search: Usual[SearchEntry | None] = None
-    """The search of ``icl search``."""
+    """The search that ``icl run`` makes in place of the grid."""
     plugins: Rare[list[str]] = []
     """Modules that register plug-ins, by name or by path."""
     batch_size: Rare[int | None] = Field(default=None, ge=1)
-    """Examples in a batch, the unit of commit; by default as many as fit into memory, up to 64."""
+    """Examples in a batch, the unit of commit; by default as many as fit into memory, up to 64.
+    Better ``icl run --batch-size``, or a user's own ``config.yaml``."""
     compare: Usual[CompareEntry | None] = None
     """The comparison to make after a run."""
 

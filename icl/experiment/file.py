@@ -16,6 +16,7 @@ from icl.experiment.entries import (
 from icl.experiment.grid import Experiment, list_points
 from icl.experiment.plugins import load_plugin
 from icl.experiment.settings import collect_values, pick_baseline
+from icl.experiment.user_config import read_user_config
 
 __all__ = ["load_experiment", "parse_experiment"]
 
@@ -59,9 +60,9 @@ def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment
         raise ConfigError(f"{where}: {odd}")
     entry = validate(ExperimentEntry, raw, where)
     base = base / Path(entry.base).expanduser() if entry.base else base
-    experiment = Experiment(
-        entry.name or name, raw, text, base, entry.batch_size, tuple(entry.plugins)
-    )
+    config = read_user_config()
+    size = config.batch_size if entry.batch_size is None else entry.batch_size
+    experiment = Experiment(entry.name or name, raw, text, base, size, tuple(entry.plugins), config)
     for plugin in entry.plugins:
         load_plugin(plugin, base, where)
     found = list_points(experiment, where)

@@ -31,6 +31,7 @@ from icl.experiment.entries import (
 from icl.experiment.renamed import check_keys
 from icl.experiment.samples import list_built_in_data
 from icl.experiment.shots import expand_shots, list_shot_settings, name_shots, name_shots_apart
+from icl.experiment.user_config import UserConfig
 from icl.metrics import make_metric
 from icl.metrics.command import check_command_name
 from icl.tasks.patterns import make_parser
@@ -50,6 +51,12 @@ class Experiment:
     batch_size: int | None = None
     """None lets the free memory decide."""
     plugins: tuple[str, ...] = ()
+    config: UserConfig = UserConfig()
+    """Settings of the user's own file, for what this file leaves open; they change no answer."""
+
+    def with_batch_size(self, rows: int | None) -> Experiment:
+        """Return the experiment with another batch size; None leaves it."""
+        return self if rows is None else replace(self, batch_size=rows)
 
 
 @dataclass(frozen=True)

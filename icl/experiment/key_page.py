@@ -7,6 +7,7 @@ from typing import Any
 
 from icl.experiment.entries import LEVELS
 from icl.experiment.json_schema import make_experiment_schema
+from icl.experiment.user_config import ConfigEntry
 
 __all__ = ["write_key_page"]
 
@@ -29,6 +30,25 @@ _BLOCKS = {
     "`budget` of a search": "BudgetEntry",
 }
 """Title of each table -> its definition in the schema, or its key at the top of the file."""
+_CONFIG_HEAD = """## A user's own `config.yaml`
+
+Keys that change no answer and so are in no fingerprint: they belong to a machine or an account, and
+are the same for every experiment. The file is `config.yaml` in the folder `icl` of the platform's:
+below `$XDG_CONFIG_HOME` or `~/.config`, `%APPDATA%` on Windows, `~/Library/Application Support` on
+a Mac; `ICL_CONFIG` names another file, and set to nothing reads none. `icl list config` says where
+it is looked for, and what it sets.
+
+An option of `icl run` comes first, then the experiment file, then `config.yaml`, then the default.
+In an experiment file these keys are accepted, with one line that says where they belong; `price`
+and `max_cost` are at home there, too.
+
+```yaml
+batch_size: 8
+timeout_s: 120
+models:                # by a model's source, or by its name on a server
+  gpt-4o-mini: {price: {input: 0.15, output: 0.60}, max_cost: 5}
+```
+"""
 _HEAD = """# Every key of an experiment file
 
 The page is printed by `icl schema keys` from the same schema that editors read
@@ -50,26 +70,18 @@ def write_key_page() -> str:
     for title, name in _BLOCKS.items():
         block = _find_block(schema, name)
         about = block.get("description", "") if name else ""
-        keys = block["properties"]
-        order = sorted(keys, key=lambda key: LEVELS.index(keys[key].get("level") or LEVELS[-1]))
-        rows = [
-            f"| `{key}` | {keys[key].get('level', '')} | {_describe(keys[key])} |" for key in order
-        ]
         lead = [_mark(about), ""] if about else []
-        parts.append(
-            "\n".join(
-                [
-                    f"## {title}",
-                    "",
-                    *lead,
-                    "| key | level | meaning |",
-                    "| --- | --- | --- |",
-                    *rows,
-                ]
-            )
-            + "\n"
-        )
+        parts.append("\n".join([f"## {title}", "", *lead, _table(block["properties"])]))
+    parts.append(_CONFIG_HEAD)
+    parts.append(_table(ConfigEntry.model_json_schema()["properties"]))
     return "\n".join(parts)
+
+
+def _table(keys: dict[str, Any]) -> str:
+    """Return the table of a block's keys, basic ones first."""
+    order = sorted(keys, key=lambda key: LEVELS.index(keys[key].get("level") or LEVELS[-1]))
+    rows = [f"| `{key}` | {keys[key].get('level', '')} | {_describe(keys[key])} |" for key in order]
+    return "\n".join(["| key | level | meaning |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def _find_block(schema: dict[str, Any], name: str) -> dict[str, Any]:

@@ -30,8 +30,10 @@ from icl.selectors import Selector
 from icl.selectors.random import Random
 
 __all__ = [
+    "LocalLoader",
     "Problem",
     "find_choice_problems",
+    "find_condition_problems",
     "find_faults",
     "find_template_problems",
     "fold_label",
@@ -251,10 +253,11 @@ def _key_line(file: TemplateFile, key: str) -> int:
     return file.text.count("\n", 0, found.start()) + 1 if found else 1
 
 
-class _LocalLoader(Loader):
+class LocalLoader(Loader):
     """A loader that uses only tokenizers on this machine, without downloads or servers."""
 
     def engine(self, point: Point) -> Engine:
+        """Return the engine if its tokenizer is on this machine, else one that counts nothing."""
         made = super().engine(point)
         return (
             made
@@ -291,7 +294,7 @@ def _experiment_problems(name: str) -> Iterator[Problem]:
     except IclError as error:
         yield _located(error, name, name, source)
         return
-    loader = _LocalLoader(experiment)
+    loader = LocalLoader(experiment)
     templates: dict[str, TemplateFile] = {}
     for point in listed:
         task = point.task.task

@@ -217,8 +217,9 @@ class Loader:
         if point.engine_key not in self.engines:
             values = dict(point.model)
             kind = values.pop("engine", "hf")
+            filled = self.experiment.config.fill(values, kind)
             self.engines[point.engine_key] = construct(
-                "engine", kind, self._placed(values), f"models.{point.model_name}"
+                "engine", kind, self._placed(filled), f"models.{point.model_name}"
             )
         return self.engines[point.engine_key]
 

@@ -6,6 +6,7 @@
     runs/NAME/scores.json         the scores of its records
     runs/NAME/calibrations.json   the records' calibrated scores
     runs/NAME/table.txt           its table as text
+    runs/NAME/search.json         the state of a search; a folder with it is that of a search
     runs/conditions/FOLDER        records of one condition, which runs share
 """
 
@@ -18,10 +19,12 @@ __all__ = [
     "MANIFEST",
     "MODEL",
     "SCORES",
+    "SEARCH",
     "TABLE",
     "CONDITIONS",
     "find_runs",
     "holds_run",
+    "holds_search",
 ]
 
 
@@ -29,6 +32,7 @@ MANIFEST = "manifest.json"
 SCORES = "scores.json"
 CALIBRATIONS = "calibrations.json"
 TABLE = "table.txt"
+SEARCH = "search.json"
 CONDITIONS = "conditions"
 MODEL = "model.json"
 """File in a condition's folder: properties of the loaded model, as found by the engine."""
@@ -37,6 +41,11 @@ MODEL = "model.json"
 def holds_run(folder: Path) -> bool:
     """Return whether a folder is a run folder."""
     return (folder / MANIFEST).is_file()
+
+
+def holds_search(folder: Path) -> bool:
+    """Tell whether a folder is that of a search."""
+    return (folder / SEARCH).is_file()
 
 
 def find_runs(root: Path) -> list[Path]:

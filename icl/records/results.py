@@ -53,7 +53,7 @@ from icl.records.frames import (
 )
 from icl.records.manifest import ConditionEntry, Manifest, read_manifest
 from icl.records.notebook import MOST_ROWS, describe_score, write_html_table
-from icl.records.paths import MANIFEST, MODEL, find_runs, holds_run
+from icl.records.paths import MANIFEST, MODEL, find_runs, holds_run, holds_search
 from icl.records.score_files import read_calibrations, read_scores
 from icl.records.store import ConditionStore
 from icl.tasks import Task
@@ -581,6 +581,11 @@ def load_run(
     if not holds_run(place):
         place = Path(out) / folder
     if not holds_run(place):
+        for searched in filter(holds_search, (Path(folder), place)):
+            raise StoreError(
+                f"{str(folder)!r} is a search, and no run: `icl show {folder}` prints what it "
+                f"found; its winner becomes a run by: icl run {searched / 'best.yaml'}"
+            )
         known = [path.name for path in find_runs(Path(out))]
         raise StoreError(f"no run {str(folder)!r} in {out}{did_you_mean(str(folder), known)}")
     manifest = read_manifest(place)

@@ -4,32 +4,63 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any
 
+from icl.core.errors import StoppedError
 from icl.core.safe_print import echo
 from icl.core.safe_text import clean
 
-__all__ = ["Progress", "format_duration"]
+__all__ = ["Progress", "StopClock", "format_duration"]
 
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""
 
 
+class StopClock:
+    """The time after which a run is to stop, if it is not done by then."""
+
+    def __init__(self, minutes: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.minutes = minutes
+        self.now = now
+        self.began = now()
+        self.batches = 0
+        """Batches saved so far: a run that stops before the first would never get on."""
+
+    def check(self) -> None:
+        """Stop here if the time is over and something was saved.
+
+        Raises:
+            StoppedError: says so, and that the same command goes on.
+        """
+        if self.batches and self.now() - self.began >= 60 * self.minutes:
+            raise StoppedError(
+                f"stopped after {self.minutes:g} min, as --stop-after says; the answers are saved"
+            )
+
+
 class Progress:
     """A display of condition, rows, tokens per second and the remaining time of the whole run.
 
-    Used as a context manager.
+    Used as a context manager. With a limit of time it ends the work between two batches, once at
+    least one was saved; see :class:`StopClock`.
 
     >>> with Progress(sys.stderr) as progress:                          # doctest: +SKIP
     ...     progress.begin("intent 8 bm25", done=0, total=100)
     ...     progress.advance(rows=8, tokens=900, left_s=62.0)
     """
 
-    def __init__(self, stream: IO[str] | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        stream: IO[str] | None = None,
+        quiet: bool = False,
+        clock: StopClock | None = None,
+    ) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
+        self.clock = clock
         self._noted: set[str] = set()
         self._bar: Any = None
         self._task: Any = None
@@ -85,7 +116,13 @@ class Progress:
             self.say(f"note: {text}")
 
     def begin(self, name: str, done: int, total: int) -> None:
-        """Start the display of a condition, ``done`` of whose ``total`` examples exist already."""
+        """Start the display of a condition, ``done`` of whose ``total`` examples exist already.
+
+        Raises:
+            StoppedError: the time is over, and this condition has rows left.
+        """
+        if self.clock is not None and done < total:
+            self.clock.check()
         name = clean(name)  # the bar lays it out by itself
         self._name, self._done, self._total, self._tokens = name, done, total, 0
         self._began = self._spoke = time.monotonic()
@@ -101,6 +138,9 @@ class Progress:
             rows: rows of this condition.
             tokens: tokens of their prompts and answers.
             left_s: remaining seconds of the whole run; None while they are unknown.
+
+        Raises:
+            StoppedError: the time is over, and rows are left.
         """
         self._done += rows
         self._tokens += tokens
@@ -117,6 +157,11 @@ class Progress:
                 f"{self._name}: {self._done}/{self._total} rows, {self.describe_rate()}, {left}",
                 file=self.stream,
             )
+
+        if self.clock is not None:
+            self.clock.batches += 1
+            if self._done < self._total:
+                self.clock.check()
 
     def describe_rate(self) -> str:
         """Return the tokens per second of this condition, prompts and answers together."""

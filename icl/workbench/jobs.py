@@ -8,17 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from icl.core.errors import IclError
+from icl.core.errors import StoppedError
 from icl.running.progress import Progress
 
-__all__ = ["StoppedError", "JobProgress", "run_job"]
+__all__ = ["JobProgress", "run_job"]
 
 
 T = TypeVar("T")
-
-
-class StoppedError(IclError):
-    """The user stopped the work; finished batches are saved."""
 
 
 class JobProgress(Progress):

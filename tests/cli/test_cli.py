@@ -352,23 +352,50 @@ def test_watching_tells_errors_and_ends_cleanly(
     assert err.endswith("\nstopped\n")
 
 
-def test_no_verb_has_more_than_six_options() -> None:
-    import inspect
+VERBS = (
+    *("init", "try", "app", "run", "lint", "compare", "show", "list", "report", "export"),
+    *("score", "feedback", "models", "schema", "show-prompt"),
+)
 
-    from typer.models import OptionInfo
 
-    for verb in cli.app.registered_commands:
-        assert verb.callback is not None
-        assert verb.rich_help_panel
-        given = inspect.get_annotations(verb.callback, eval_str=True).values()
-        assert (
-            sum(
-                isinstance(kind, OptionInfo)
-                for one in given
-                for kind in getattr(one, "__metadata__", ())
-            )
-            <= 6
-        )
+def options_of(text: str) -> list[str]:
+    return re.findall(r"^│ (--[\w-]+)", text, re.M)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_six_options_and_says_how_to_see_the_rest(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    code, short, _ = call(capsys, monkeypatch, verb, "--help")
+    assert code == 0
+    code, whole, _ = call(capsys, monkeypatch, verb, "--help-all")
+    assert code == 0
+    assert max(map(len, [*short.splitlines(), *whole.splitlines()])) <= 80
+    shown, there = options_of(short), options_of(whole)
+    assert len(shown) <= 6 and {*shown} <= {*there}
+    last = short.rstrip().splitlines()[-1].strip()
+    told = re.fullmatch(rf"All options:  .*\b{verb} --help-all", last)
+    assert bool(told) == (len(shown) < len(there))
+    assert "--help-all" not in whole
+    assert options_of(call(capsys, monkeypatch, verb, "--help")[1]) == shown  # and stays so
+
+
+def test_every_verb_is_looked_at() -> None:
+    assert len(cli.app.registered_commands) == len(VERBS)
+
+
+def test_a_verb_that_is_gone_names_the_one_that_does_its_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words, line in (
+        (["search", "my file.yaml", "--dry-run"], "icl run 'my file.yaml' --dry-run"),
+        (["search"], "icl run FILE"),
+    ):
+        code, out, err = call(capsys, monkeypatch, *words)
+        assert_one_line("`icl search` is part of `icl run` now", code, out, err)
+        assert err.endswith(f"write: {line}\n")
 
 
 def test_commands_to_copy_are_quoted_where_a_shell_would_cut_them(
@@ -414,7 +441,7 @@ def test_the_help_shows_few_verbs_and_list_knows_the_rest(
     _, out, _ = call(capsys, monkeypatch, "--help")
     shown = re.findall(r"^│ ([a-z][a-z-]+) {2}", out, re.M)
     read = ["lint", "compare", "show", "list", "report"]
-    assert shown == ["init", "try", "app", "run", "search", *read, "export"]
+    assert shown == ["init", "try", "app", "run", *read, "export"]
     for verb in ("score", "feedback", "models", "schema", "show-prompt"):
         assert call(capsys, monkeypatch, verb, "--help")[0] == 0
     assert call(capsys, monkeypatch, "list", "models") == call(capsys, monkeypatch, "models")

@@ -32,7 +32,8 @@ MEANINGS = {
     ),
     "baseline": "The value to compare the others with; the first one by default.",
     "batch_size": (
-        "Examples in a batch, the unit of commit; by default as many as fit into memory, up to 64."
+        "Examples in a batch, the unit of commit; by default as many as fit into memory, up to "
+        "64. Better `icl run --batch-size`, or a user's own `config.yaml`."
     ),
     "bos": "Begin-of-text token before the text: as the tokenizer does, `always` or `never`.",
     "budget": (
@@ -189,7 +190,7 @@ MEANINGS = {
     "revision": "Commit, tag or branch of a hub id; the newest by default.",
     "rows": "The test rows.",
     "sampling": "Settings of text generation: how tokens are sampled, and how many.",
-    "search": "The search of `icl search`.",
+    "search": "The search that `icl run` makes in place of the grid.",
     "seed": "Random seed: the same number gives the same sample.",
     "seeds": "Several random seeds; each gives its own condition.",
     "select": "Selector of the shots, with its options next to it: `{select: bm25, ngrams: char}`.",

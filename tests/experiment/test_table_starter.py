@@ -14,7 +14,15 @@ import yaml
 
 from icl import start_from_table
 from icl.core.errors import ConfigError, DataError, StoreError
-from icl.experiment.entries import DataEntry, ExperimentEntry, RowsEntry, ShotsEntry, TaskEntry
+from icl.experiment.entries import (
+    DataEntry,
+    ExperimentEntry,
+    PoolEntry,
+    RowsEntry,
+    SamplingEntry,
+    ShotsEntry,
+    TaskEntry,
+)
 from icl.experiment.lint import lint
 from icl.experiment.starters import find_starters, init
 from icl.experiment.table_starter import TableStarter
@@ -86,6 +94,8 @@ def check_keys(entry: dict[str, Any]) -> None:
         (DataEntry, data),
         (TaskEntry, task),
         (RowsEntry, task["rows"]),
+        (PoolEntry, task.get("pool", {})),
+        (SamplingEntry, task.get("sampling", {})),
         *((ShotsEntry, one) for one in shots),
     ):
         for key in keys:

@@ -32,7 +32,7 @@ COMMANDS = {
     "witness-shots/run.txt": "run shots.yaml",
     "witness/details.txt": "show witness --details",
     "witness-shots/details.txt": "show witness-shots --details",
-    "witness-search/search.txt": "search search.yaml",
+    "witness-search/search.txt": "run search.yaml",
     "witness-shots/score.txt": "score witness-shots --metric accuracy --calibrator per_char",
     "witness/compare.txt": "compare witness --by shots",
     "witness/formats.txt": "compare witness --ensemble layout",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from icl.cli import main
-from icl.core.errors import ConfigError, IclError, StoreError, TemplateError
+from icl.core.errors import ConfigError, IclError, StoppedError, StoreError, TemplateError
 from icl.experiment.file import load_experiment
 from icl.reports.comparison import render_comparison
 from icl.running.run import run
@@ -26,7 +26,7 @@ from icl.workbench.experiment_draft import (
     run_draft,
     save_draft,
 )
-from icl.workbench.jobs import JobProgress, StoppedError
+from icl.workbench.jobs import JobProgress
 from icl.workbench.workbench import Workbench
 from tests.table_experiment import write
 

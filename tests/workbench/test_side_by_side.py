@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from icl.core.errors import DataError, IclError, TemplateError
-from icl.workbench.jobs import JobProgress, StoppedError, run_job
+from icl.core.errors import DataError, IclError, StoppedError, TemplateError
+from icl.workbench.jobs import JobProgress, run_job
 from icl.workbench.side_by_side import (
     ColumnSettings,
     RowSelection,

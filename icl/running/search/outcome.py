@@ -27,6 +27,7 @@ __all__ = [
     "Optimism",
     "Rival",
     "FinalTest",
+    "make_rungs_table",
     "measure_optimism",
     "render",
     "compare_rivals",
@@ -205,46 +206,64 @@ def _parts(found: SearchOutcome) -> Iterator[RenderableType]:
         value = -math.log(len(found.winner.test.choices))
         guess = f"; all choices alike would have {format_number(value, found.objective.digits)}"
     yield f"{found.objective.name} on development rows, {found.candidates} candidates{guess}"
-    yield _rungs_table(found)
+    yield make_rungs_table(
+        found.trials,
+        [rung.rows for rung in found.rungs],
+        found.objective.digits,
+        found.objective.sign,
+        found.winner.dev.fingerprint,
+    )
     if found.test:
         yield "\nthe test"
         yield _test_table(found)
     yield "\n" + "\n".join(describe_outcome(found))
 
 
-def _rungs_table(found: SearchOutcome) -> RenderableType:
-    """Make the table of candidates, those that came furthest first."""
+def make_rungs_table(
+    trials: Sequence[CandidateTrial],
+    rows: Sequence[int],
+    digits: int = 1,
+    sign: int = 1,
+    winner: str | None = None,
+) -> RenderableType:
+    """Make the table of candidates, those that came furthest first.
+
+    Args:
+        trials: the trials of the search so far.
+        rows: the rows of each rung.
+        digits: decimals of the objective.
+        sign: 1 if more of it is better, else -1.
+        winner: the condition of the winner on development rows; None if there is none yet.
+    """
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("candidate", overflow="fold")
-    for rung in found.rungs:
-        table.add_column(f"{rung.rows} rows", justify="right", no_wrap=True)
+    for n in rows:
+        table.add_column(f"{n} rows", justify="right", no_wrap=True)
     table.add_column("95 % interval", no_wrap=True)
     table.add_column("tokens", justify="right", no_wrap=True)
     values: dict[int, dict[int, CandidateTrial]] = {}
-    for trial in found.trials:
+    for trial in trials:
         if trial.rung:
             values.setdefault(trial.candidate, {})[trial.rung] = trial
-    digits, sign = found.objective.digits, found.objective.sign
-    mine = found.winner.dev.fingerprint
 
     def place(number: int) -> tuple[float, ...]:
         last = values[number][max(values[number])]
         worst = -math.inf if last.value is None else sign * last.value
-        return last.condition != mine, -last.rung, -worst, number
+        return last.condition != winner, -last.rung, -worst, number
 
     ordered = sorted(values, key=place)
     for number in ordered[:SHOWN]:
         tried = values[number]
         last = tried[max(tried)]
-        cells = [("▸ " if last.condition == mine else "  ") + last.name]
+        cells = [("▸ " if last.condition == winner else "  ") + last.name]
         cells += [
             format_number(tried[place].value, digits) if place in tried else ""
-            for place in range(1, len(found.rungs) + 1)
+            for place in range(1, len(rows) + 1)
         ]
-        tokens = sum(t.tokens for t in found.trials if t.candidate == number)
+        tokens = sum(t.tokens for t in trials if t.candidate == number)
         table.add_row(*cells, format_interval(last, digits), f"{tokens:,}")
     if len(ordered) > SHOWN:
         table.add_row(f"  … and {len(ordered) - SHOWN} more in search.jsonl")

@@ -1,4 +1,4 @@
-"""The search of ``icl search``: best prompt and shots within a budget, then one test."""
+"""The search of a file with ``search:``: best prompt and shots within a budget, then one test."""
 
 from __future__ import annotations
 

@@ -17,8 +17,9 @@ import msgspec
 from icl.core.errors import BusyError
 from icl.core.files import check_folders, check_plain, replace_file
 from icl.core.strict_json import Amount, Count, read_json
+from icl.records.paths import SEARCH
 
-__all__ = ["State", "CandidateTrial"]
+__all__ = ["CandidateTrial", "State", "StateFile", "read_state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,19 @@ class StateFile(msgspec.Struct):
     written: dict[str, list[str]]
     trials: list[TrialLine]
 
+    def list_trials(self) -> list[CandidateTrial]:
+        """Return the trials, in the order in which they ended."""
+        return [CandidateTrial(**msgspec.structs.asdict(row)) for row in self.trials]
+
+
+def read_state(folder: Path) -> StateFile:
+    """Read the state of a search from its folder.
+
+    Raises:
+        StoreError: it is missing, or cannot be read.
+    """
+    return read_json(folder / SEARCH, StateFile, "delete it and search again")
+
 
 @dataclass
 class State:
@@ -101,7 +115,7 @@ class State:
     @property
     def path(self) -> Path:
         """Path of ``search.json``."""
-        return self.folder / "search.json"
+        return self.folder / SEARCH
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -132,12 +146,12 @@ class State:
     def _read(self) -> None:
         if not self.path.exists():
             return
-        kept = read_json(self.path, StateFile, "delete it and search again")
+        kept = read_state(self.folder)
         self.opened = [{"rows": mark.rows, "winner": mark.winner} for mark in kept.opened]
         self.written = kept.written
         if kept.key == self.key:
             self.rows, self.pace, self.fresh = kept.rows, kept.pace, False
-            self.trials = [CandidateTrial(**msgspec.structs.asdict(row)) for row in kept.trials]
+            self.trials = kept.list_trials()
 
     def save(self) -> None:
         """Replace the files; a crash leaves the old ones intact."""

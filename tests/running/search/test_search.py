@@ -345,7 +345,7 @@ def test_base_moves_the_paths_of_a_file(tmp_path: Path) -> None:
 def command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
 ) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["icl", "search", *map(str, arguments)])
+    monkeypatch.setattr(sys, "argv", ["icl", "run", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     out, err = capsys.readouterr()

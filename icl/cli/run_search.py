@@ -1,50 +1,52 @@
-"""The command ``icl search``: the best prompt and shots within a budget."""
+"""How ``icl run`` runs a search: the best prompt and shots within a budget, then one test."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import typer
-
-from icl.cli.common import ASK, Out, app
+from icl.cli.common import pasted
 from icl.core.safe_print import echo
 from icl.running.progress import format_duration
 
 if TYPE_CHECKING:
+    from icl.cli.run_options import RunOptions
+    from icl.experiment.grid import Experiment
+    from icl.experiment.lint import Problem
     from icl.running.search.search import SearchPlan
+
+__all__ = ["lint_search", "run_search"]
+
 
 NAMED = 12
 """The number of candidates that a dry run lists by name."""
 
 
-@app.command(rich_help_panel=ASK)
-def search(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Experiment with a search: block.")],
-    out: Out = Path("runs"),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show candidates, rungs, tokens and time.")
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Test another winner on the same test rows, too.")
-    ] = False,
-) -> None:
-    """Find the best prompt and shots within a budget; test once."""
-    from icl.running.progress import Progress
+def run_search(experiment: Experiment, options: RunOptions) -> None:
+    """Search as the file's ``search:`` says, and print what was found; or only plan it."""
+    from icl.core.files import replace_file
+    from icl.records.paths import TABLE
     from icl.running.search.outcome import render
     from icl.running.search.search import plan
     from icl.running.search.search import search as find
 
-    progress = Progress(sys.stderr)
-    if dry_run:
-        _tell_plan(plan(file, out, progress))
+    if options.dry_run:
+        _tell_plan(plan(experiment, options.out, options.progress))
         return
-    found = find(file, out, progress, again)
-    echo(render(found), nl=False)
+    found = find(experiment, options.out, options.progress, options.again)
+    text = render(found)
     if found.shots:
-        echo(f"shots:      {found.shots}")
-    echo(f"experiment: {found.best}\n  icl run {found.best}")
+        text += f"shots:      {found.shots}\n"
+    text += f"experiment: {found.best}\n  icl run {pasted(found.best)}\n"
+    replace_file(options.out / found.name / TABLE, text, options.out)
+    echo(text, nl=False)
+
+
+def lint_search(experiment: Experiment, name: str) -> Iterable[Problem]:
+    """Return the problems of the ``search:`` block, found without a model."""
+    from icl.running.search.check import find_search_problems
+
+    return find_search_problems(experiment, name)
 
 
 def _tell_plan(made: SearchPlan) -> None:
