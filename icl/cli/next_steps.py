@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from icl.cli.common import ABOUT, app, pasted
 from icl.core.safe_print import echo
+from icl.records.paths import MANIFEST, SEARCH, TABLE
 
 __all__ = ["find_next_steps"]
 
 
 MOST_LOOKED_AT = 1000
 """Most files of a folder that are examined, since a folder may hold millions."""
+Step = tuple[str, str]
+"""A command, and its purpose."""
 _LOOKED_AT, _KEYS = 100_000, (b"models", b"tasks")
 """Bytes that are read of a YAML file, and the keys that show an experiment."""
 
@@ -54,22 +59,21 @@ def find_next_steps(folder: Path) -> list[str]:
         ("icl app", "the workbench, in the browser"),
     ]
     if runs:
-        name = pasted(runs[-1])
-        held = f"{_count(runs, 'run')} under runs/, the last one {runs[-1]}"
-        steps = [
-            (f"icl report {name}", "its scores, prompts and errors as one page"),
-            ("icl app", "the workbench, where every record can be read"),
-            (f"icl run {pasted(experiments[-1])}", "computes what is missing, no more")
-            if experiments
-            else begin[1],
-        ]
+        last = runs[-1]
+        held = f"{_count(runs, 'run')} under runs/, the last one {last.name}{last.about}"
+        steps = list(_after(last, _file_of(last, experiments, folder), begin[1]))
     elif experiments:
-        file = pasted(experiments[-1])
-        held = f"{_count(experiments, 'experiment')}, the last one {experiments[-1]}"
+        file, searches = pasted(experiments[-1]), _has_search(folder / experiments[-1])
+        what = ", a search" if searches else ""
+        held = f"{_count(experiments, 'experiment')}, the last one {experiments[-1]}{what}"
         steps = [
             (f"icl lint {file}", "finds mistakes before a model runs"),
-            (f"icl try {file}", "runs five rows and shows the answers"),
-            (f"icl run {file}", "runs all rows and scores the answers"),
+            (f"icl run {file} --dry-run", "shows its candidates and their cost")
+            if searches
+            else (f"icl try {file}", "runs five rows and shows the answers"),
+            (f"icl run {file}", "finds the best prompt and shots, and tests them once")
+            if searches
+            else (f"icl run {file}", "runs all rows and scores the answers"),
         ]
     elif tables:
         held = f"{_count(tables, 'table')}, the last one {tables[-1]}"
@@ -77,25 +81,83 @@ def find_next_steps(folder: Path) -> list[str]:
         steps += [begin[0], begin[2]]
     else:
         held, steps = "no runs, no experiment and no table", begin
-    lines = [f"In this folder: {held}. Next:"]
+    lines = textwrap.wrap(f"In this folder: {held}. Next:", 80, break_on_hyphens=False)
     for command, purpose in steps:
         lines.append(f"  {command}")
         lines.append(f"      {purpose}")
     return [*lines, "All verbs: icl --help"]
 
 
-def _count(names: list[str], noun: str) -> str:
+def _count(names: Sequence[object], noun: str) -> str:
     return f"{len(names)} {noun}{'s' * (len(names) != 1)}"
 
 
-def _find_runs(folder: Path) -> list[str]:
-    """List the runs under ``runs``, the newest last."""
+@dataclass(frozen=True)
+class _RunFolder:
+    """A folder under ``runs``, by what stands in it."""
+
+    time: float
+    name: str
+    kind: Literal["run", "stopped run", "search", "stopped search"]
+
+    @property
+    def about(self) -> str:
+        """What is to be known of it before the next step; empty for a run that ended."""
+        return {
+            "run": "",
+            "stopped run": ", which was stopped",
+            "search": ", a search",
+            "stopped search": ", a search that was stopped",
+        }[self.kind]
+
+
+def _after(last: _RunFolder, file: str | None, other: Step) -> Iterator[Step]:
+    """Yield three commands for the last run, and what each is for."""
+    name = pasted(last.name)
+    again = f"icl run {pasted(file)}" if file else ""
+    if last.kind == "run":
+        yield f"icl report {name}", "its scores, prompts and errors as one page"
+        yield "icl app", "the workbench, where every record can be read"
+        yield (again, "computes what is missing, no more") if again else other
+        return
+    if last.kind == "search":
+        best = pasted(f"runs/{last.name}/best.yaml")
+        yield f"icl show {name}", "what it found, and how sure that is"
+        yield f"icl run {best}", "its winner as a run, which can be reported"
+        yield (again, "searches on where something is missing") if again else other
+        return
+    yield (again, "goes on where it was stopped; what is answered is kept") if again else other
+    yield f"icl show {name}", "what is there so far"
+    yield "icl app", "the workbench, where every record can be read"
+
+
+def _file_of(run: _RunFolder, experiments: list[str], folder: Path) -> str | None:
+    """Return the experiment file that made a run, by its name, or the newest one."""
+    named = re.compile(rb"(?m)^[ {\"]*name\"? *: *[\"']?%s\b" % re.escape(run.name.encode()))
+    for file in reversed(experiments):
+        if Path(file).stem == run.name or named.search(_begin(folder / file)):
+            return file
+    return experiments[-1] if experiments else None
+
+
+def _find_runs(folder: Path) -> list[_RunFolder]:
+    """List the runs and searches under ``runs``, the newest last."""
     found = [
-        (path.stat().st_mtime, path.parent.name)
-        for path in _first((folder / "runs").glob("*/manifest.json"))
-        if path.is_file()
+        _RunFolder(path.stat().st_mtime, path.parent.name, kind)
+        for name, look in ((MANIFEST, _look_at_run), (SEARCH, _look_at_search))
+        for path in _first((folder / "runs").glob(f"*/{name}"))
+        if path.is_file() and (kind := look(path))
     ]
-    return [name for _, name in sorted(found)]
+    return sorted(found, key=lambda one: (one.time, one.name))
+
+
+def _look_at_run(manifest: Path) -> Literal["run", "stopped run"]:
+    stopped = re.search(rb'(?m)^ ?"finished": *false', _begin(manifest))
+    return "stopped run" if stopped else "run"
+
+
+def _look_at_search(state: Path) -> Literal["search", "stopped search"]:
+    return "search" if (state.parent / TABLE).is_file() else "stopped search"
 
 
 def _find_experiments(folder: Path) -> list[str]:
@@ -111,9 +173,22 @@ def _find_experiments(folder: Path) -> list[str]:
 
 def _is_experiment(path: Path) -> bool:
     """Return whether the first bytes of a YAML file have the keys of an experiment."""
+    return all(_has_key(_begin(path), key) for key in _KEYS)
+
+
+def _has_search(path: Path) -> bool:
+    """Return whether the first bytes of an experiment file have the key of a search."""
+    return _has_key(_begin(path), b"search")
+
+
+def _has_key(text: bytes, key: bytes) -> bool:
+    return re.search(rb"(?m)^[ {\"]*%s\"? *:|, *\"%s\":" % (key, key), text) is not None
+
+
+def _begin(path: Path) -> bytes:
+    """Return the first bytes of a file."""
     with path.open("rb") as raw:
-        begin = raw.read(_LOOKED_AT)
-    return all(re.search(rb"(?m)^[ {\"]*%s\"? *:|, *\"%s\":" % (key, key), begin) for key in _KEYS)
+        return raw.read(_LOOKED_AT)
 
 
 def _find_tables(folder: Path) -> list[str]:

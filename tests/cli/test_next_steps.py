@@ -14,6 +14,7 @@ from icl import start_from_table
 from icl.cli.common import DEMO_MODEL
 from icl.cli.next_steps import find_next_steps
 from tests.cli.test_cli import assert_one_line, call
+from tests.planted import planted
 from tests.table_experiment import write
 
 MESSAGES = "text,wish\n" + "".join(
@@ -24,7 +25,7 @@ MESSAGES = "text,wish\n" + "".join(
 def commands(folder: Path) -> list[str]:
     lines = find_next_steps(folder)
     assert max(map(len, lines)) <= 80
-    return [line.strip() for line in lines[1:-1] if line.startswith("  icl ")]
+    return [line.strip() for line in lines if line.startswith("  icl ")]
 
 
 def test_what_is_next_follows_from_what_is_there(tmp_path: Path) -> None:
@@ -40,6 +41,43 @@ def test_what_is_next_follows_from_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "runs" / "done" / "manifest.json").write_text("{}")
     assert commands(tmp_path) == ["icl report done", "icl app", "icl run one/e.yaml"]
     assert find_next_steps(tmp_path)[0].startswith("In this folder: 1 run under runs/, the last")
+
+
+def test_a_search_file_is_told_from_a_grid(tmp_path: Path) -> None:
+    planted(tmp_path, "find.yaml")
+    (tmp_path / "small.yaml").unlink()
+    assert "the last one find.yaml, a search. Next:" in find_next_steps(tmp_path)[0]
+    assert commands(tmp_path) == [
+        "icl lint find.yaml",
+        "icl run find.yaml --dry-run",
+        "icl run find.yaml",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["grid", "search"])
+def test_what_was_stopped_is_gone_on_with(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> str:
+        return " ".join(find_next_steps(tmp_path))
+
+    monkeypatch.chdir(tmp_path)
+    file = planted(tmp_path, "find.yaml") if kind == "search" else write(tmp_path)
+    if kind == "search":
+        Path("small.yaml").unlink()
+    Path("newer.yaml").write_text("models:\n  m: {}\ntasks:\n  - {}\n")
+    assert call(capsys, monkeypatch, "run", file.name, "--stop-after", 0)[0] == 3
+    again = f"icl run {file.name}"  # the file of that name, not the newest one
+    assert commands(tmp_path) == [again, "icl show small", "icl app"]
+    assert ("a search that" if kind == "search" else "which") + " was stopped. Next:" in said()
+    for command in commands(tmp_path)[:2]:
+        assert call(capsys, monkeypatch, *command.split()[1:])[0] == 0
+    if kind == "search":
+        done = ["icl show small", "icl run runs/small/best.yaml", again]
+    else:
+        done = ["icl report small", "icl app", again]
+    assert commands(tmp_path) == done
+    assert "stopped" not in said()
 
 
 def test_icl_alone_tells_the_next_steps_and_they_work(
