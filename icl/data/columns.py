@@ -148,8 +148,11 @@ def _find_list(path: Path) -> str | None:
 def _check_header(path: Path, form: str, headed: str | None) -> None:
     """Refuse a first line that looks like a row of data.
 
-    It does if a cell is a sentence, a number above numbers, or a value that occurs again in its
-    column.
+    It does if a cell is a sentence, a number above numbers, a value that occurs again in its
+    column, or one that differs from most values of its column only in its digits, as ``item 1``.
+
+    Raises:
+        DataError: the first line looks so, or no line follows it.
     """
     sample = "".join(islice(read_text_lines(path, newline=""), 200))
     first = sample.split("\n", 1)[0]
@@ -160,6 +163,11 @@ def _check_header(path: Path, form: str, headed: str | None) -> None:
     except csv.Error:
         return
     header, rows = (table[0], table[1:]) if table else ([], [])
+    if header and not rows:
+        raise DataError(
+            f"{path} has one line, {first.strip()[:40]!r}, and no rows below it; a line of names "
+            "and at least 4 rows are needed"
+        )
     if headed in header or not rows:
         return
     for place, cell in enumerate(map(str.strip, header)):
@@ -167,13 +175,20 @@ def _check_header(path: Path, form: str, headed: str | None) -> None:
         sentence = len(cell.split()) >= _HEADER_WORDS or len(cell) > _HEADER_CHARS
         sentence = sentence or re.search(r"\w\s.*[.!?]$|[。！？।]$", cell) is not None
         number = _is_number(cell) and any(below) and all(map(_is_number, filter(None, below)))
-        if cell and (sentence or number or cell in below):
+        counted = re.search(r"\d", cell) and 2 * sum(
+            _hide_numbers(one) == _hide_numbers(cell) for one in below
+        ) >= len(rows)
+        if cell and (sentence or number or counted or cell in below):
             names = ["text", "answer", *(f"column{n}" for n in range(3, len(header) + 1))]
             raise DataError(
                 f"{path}: the first line reads like a row and not like names of columns (it has "
                 f"{cell[:40]!r}); put a line of names above it, such as "
                 f"{between.join(names[: len(header)])!r}, or name one of them as the answer"
             )
+
+
+def _hide_numbers(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
 
 
 def _is_number(text: str) -> bool:

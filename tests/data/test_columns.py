@@ -62,3 +62,5 @@ def test_a_header_that_is_named_is_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"first line reads like a row.*it has 'wish'.*'text,answ"):
         read_columns(path)
     assert read_columns(path, "wish").total == 2
+    path.write_text("day 1,day 2\n" + "sun,rain\n" * 3)  # numbered names, of which none is below
+    assert read_columns(path).names == ("day 1", "day 2")
