@@ -246,3 +246,23 @@ def test_python_reads_it_too_and_an_old_run_is_reused(
     config(tmp_path, monkeypatch, "batch_size: 3\n")
     again = run(file, tmp_path / "runs")
     assert (again.computed, again.reused) == (0, 40)
+
+
+def test_list_config_says_where_it_is_and_what_it_sets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = config(tmp_path, monkeypatch, "batch_size: 5\nmodels: {g: {max_cost: 2}}\n")
+    code, out, err = call(capsys, monkeypatch, "list", "config")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == str(path) and max(map(len, lines[1:])) <= 80
+    assert "batch_size = 5" in lines and "    models.g.max_cost = 2.0" in lines
+    assert {line for line in lines if line in CONFIG_KEYS} == {*CONFIG_KEYS} - {"batch_size"}
+    monkeypatch.setenv("ICL_CONFIG", "")
+    out = call(capsys, monkeypatch, "list", "config")[1]
+    assert out.startswith("no config.yaml is read, since ICL_CONFIG is empty; unset it to use")
+    monkeypatch.delenv("ICL_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "x"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    out = call(capsys, monkeypatch, "list", "config")[1]
+    assert "(not there; write it to set one of these)" in out.splitlines()[0]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from icl.running.progress import Progress, format_duration
+from icl.core.errors import StoppedError
+from icl.running.progress import Progress, StopClock, format_duration
 from icl.running.run import run
 from icl.workbench.jobs import JobProgress
 from tests.table_experiment import write
@@ -60,3 +61,22 @@ def test_a_run_ends_with_nothing_left(tmp_path: Path) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_a_clock_ends_the_work_between_two_batches_once_something_is_saved() -> None:
+    time_s = [0.0]
+    clock = StopClock(1.5, now=lambda: time_s[0])
+    with Progress(quiet=True, clock=clock) as progress:
+        progress.begin("a", 0, 4)
+        time_s[0] = 89.0
+        progress.advance(2, 10)
+        time_s[0] = 91.0
+        progress.advance(2, 10)  # its last rows: nothing is left to stop
+        progress.begin("b", 3, 3)
+        with pytest.raises(StoppedError, match=r"^stopped after 1\.5 min, as --stop-after says"):
+            progress.begin("c", 1, 3)
+    late = StopClock(0, now=lambda: time_s[0])
+    with Progress(quiet=True, clock=late) as progress:
+        progress.begin("a", 0, 4)  # nothing is saved yet, so the run gets on
+        with pytest.raises(StoppedError):
+            progress.advance(2, 10)
