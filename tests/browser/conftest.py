@@ -50,7 +50,12 @@ class Starter:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
         )
-        atexit.register(self.process.kill)
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """End the process; the apps end with their tests."""
+        self.process.kill()
+        self.process.communicate()
 
     def start(self, asked: dict[str, Any]) -> int:
         """The process id of an app."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import serving
-from tests.browser.test_app import choose, export, run, until
+from tests.browser.test_app import choose, export, run, until, value
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,27 @@ def test_calibrated_bars_stand_beside_the_plain_ones(
     until(page, "problem", "^fine; generates text")
     page.wait_for_selector("#calibrator", state="hidden")
     page.wait_for_selector("#calibrated", state="hidden")
+
+
+def test_a_choice_that_is_answered_after_the_run_keeps_its_answer(
+    table: str, open_page: Callable[[str], Any]
+) -> None:
+    page = open_page(table)
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        late = route.request.post_data_json["data"] == ["batch"]
+        held.append(route) if late else route.continue_()
+
+    page.route("**/run/predict*", hold)
+    choose(page, "calibrator", "contextual")
+    page.wait_for_selector("#calibrated", state="visible")
+    page.fill("#calibrator input", "batch")
+    page.keyboard.press("Enter")
+    run(page, "of the 60 labels")
+    until(page, "changed", "^batch corrects a row")
+    (chosen,) = held
+    with page.expect_response(lambda reply: reply.request == chosen.request):
+        chosen.continue_()
+    page.wait_for_timeout(500)
+    assert value(page, "changed").startswith("batch corrects a row")

@@ -33,6 +33,7 @@ from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
     SECRET,
     WIDTHS,
+    NewestAnswer,
     PageStops,
     chooser,
     number,
@@ -204,11 +205,12 @@ class ExperimentTab:
     def _wire(self) -> None:
         inputs = [self.form[part] for part in FORM]
         ready, written, before = gr.State(False), gr.State(""), gr.State("")
-        filling: dict[str, Any] = {
-            "fn": self.fill,
-            "inputs": [ready, self.text, written, *inputs],
-            "outputs": [self.text, written, self.check, self.store],
-        }
+        newest = NewestAnswer()
+        filling = newest.event(
+            self.fill,
+            [ready, self.text, written, *inputs],
+            [self.text, written, self.check, self.store],
+        )
         gr.on([part.change for part in inputs], trigger_mode="always_last", **filling, **QUICK)
         self.text.change(
             self.look,
@@ -242,8 +244,8 @@ class ExperimentTab:
             "outputs": [*inputs, self.text, written, ready],
         }
         self.app.loads.append([restoring])
-        self.app.page.select(**{**filling, "fn": self.first_fill}, **QUICK)
-        self.app.leaves.append(self.stops.leave)
+        self.app.page.select(**{**filling, "fn": newest.handler(self.first_fill, 4)}, **QUICK)
+        self.app.leaves += [self.stops.leave, newest.leave]
 
     def _wire_work(
         self, button: Any, what: str, work: Callable[..., Any], outputs: list[Any]
@@ -293,7 +295,9 @@ class ExperimentTab:
             compare=str(given["compare"] or ""),
         )
 
-    def fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
+    def fill(
+        self, request: gr.Request, ready: bool, text: str, written: str, *values: Any
+    ) -> list[Any]:
         """Write the form's YAML, unless the user edited the text."""
         keep = dict(zip(FORM, values, strict=True)) if ready else gr.skip()
         # The editor leaves out the last line break.
@@ -306,9 +310,11 @@ class ExperimentTab:
             return [gr.skip(), gr.skip(), error_box(error), keep]
         return [browser_text(made), made, self._check_box(made), keep]
 
-    def first_fill(self, ready: bool, text: str, written: str, *values: Any) -> list[Any]:
+    def first_fill(
+        self, request: gr.Request, ready: bool, text: str, written: str, *values: Any
+    ) -> list[Any]:
         """Write the form's YAML when the tab is opened for the first time."""
-        return [gr.skip()] * 4 if written else self.fill(ready, text, written, *values)
+        return [gr.skip()] * 4 if written else self.fill(request, ready, text, written, *values)
 
     def look(self, ready: bool, text: str, written: str) -> list[Any]:
         """Check the text; report an error with its line."""

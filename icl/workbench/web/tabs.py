@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import gradio as gr
 
 from icl.workbench.queue import ModelQueue
-from icl.workbench.web.widgets import SECRET
+from icl.workbench.web.widgets import SECRET, NewestAnswer
 from icl.workbench.workbench import Workbench
 
 __all__ = ["App", "ENGINE", "QUICK", "TABS", "Tab", "build"]
@@ -90,19 +90,19 @@ def _keep_typed(app: App, store: Any) -> None:
     boxes = [box for tab in app.tabs.values() for box in getattr(tab, "typed", ())]
     ready = gr.State(False)
 
-    def keep(ready: bool, *texts: str) -> Any:
+    def keep(request: gr.Request, ready: bool, *texts: str) -> Any:
         return list(texts) if ready else gr.skip()
 
     def put_back(kept: Any) -> list[Any]:
         fits = isinstance(kept, list) and len(kept) == len(boxes)
         return [*([str(text or "") for text in kept] if fits else [gr.skip()] * len(boxes)), True]
 
+    newest = NewestAnswer()
     gr.on(
         [box.change for box in boxes],
-        keep,
-        [ready, *boxes],
-        store,
         trigger_mode="always_last",
+        **newest.event(keep, [ready, *boxes], [store]),
         **QUICK,
     )
+    app.leaves.append(newest.leave)
     app.loads.append([{"fn": put_back, "inputs": store, "outputs": [*boxes, ready]}])

@@ -12,12 +12,25 @@ import gradio as gr
 from icl.core.errors import ConfigError
 from icl.workbench.queue import ModelQueue
 
-__all__ = ["SECRET", "PageStops", "chooser", "wait_in_queue", "number", "run_row", "run_buttons"]
+__all__ = [
+    "SECRET",
+    "NewestAnswer",
+    "PageStops",
+    "chooser",
+    "wait_in_queue",
+    "number",
+    "run_row",
+    "run_buttons",
+]
 
 WIDTHS = ("", "fp32", "bf16", "fp16", "int8", "nf4", "fp4")
 
 SECRET = "nothing secret: it stays in this browser"
 """A constant, so that after a restart the app can read what the browser stored."""
+
+NUMBERED = """(number, ...values) =>
+  [window.iclEvents = (window.iclEvents || 0) + 1, ...values]"""
+"""Script that numbers the events of a page in the order in which their values were read."""
 
 
 def chooser(*given: Any, **more: Any) -> Any:
@@ -122,3 +135,58 @@ class PageStops:
         event = self._events.pop(str(request.session_hash), None)
         if event is not None:
             event.set()
+
+
+class NewestAnswer:
+    """A handler whose answer is shown only if the page sent no newer values meanwhile.
+
+    Gradio's ``always_last`` waits for an answer only once its request is sent. Components that
+    change at the same moment, as on a reload, send a request each, some with values of before; the
+    answers come in any order, and the last one to come would stay.
+
+    Args:
+        discard: called for a page whose answer is not shown.
+    """
+
+    def __init__(self, discard: Callable[[gr.Request], None] | None = None) -> None:
+        self._discard = discard
+        self._lock = threading.Lock()
+        self._newest: dict[str, int] = {}
+        self._turns: dict[str, threading.Lock] = {}
+
+    def event(
+        self, work: Callable[..., Any], inputs: list[Any], outputs: list[Any]
+    ) -> dict[str, Any]:
+        """Return ``fn``, ``inputs``, ``outputs`` and ``js`` of an event, inside an open layout."""
+        given = [gr.Number(0, visible=False), *inputs]
+        return {
+            "fn": self.handler(work, len(outputs)),
+            "inputs": given,
+            "outputs": outputs,
+            "js": NUMBERED,
+        }
+
+    def handler(self, work: Callable[..., Any], outputs: int) -> Callable[..., Any]:
+        """Wrap ``work(request, *values)``: its first input becomes the event's number."""
+
+        def answer(request: gr.Request, number: Any, *values: Any) -> Any:
+            page = str(request.session_hash)
+            mine = number if isinstance(number, int) else 0
+            with self._lock:
+                self._newest[page] = max(mine, self._newest.get(page, 0))
+                turn = self._turns.setdefault(page, threading.Lock())
+            with turn:  # one after the other: those that became old while they waited cost nothing
+                if mine == self._newest.get(page):
+                    made = work(request, *values)
+                    if mine == self._newest.get(page):
+                        return made
+                    if self._discard is not None:
+                        self._discard(request)
+            return gr.skip() if outputs == 1 else [gr.skip()] * outputs
+
+        return answer
+
+    def leave(self, request: gr.Request) -> None:
+        """Forget a page that was closed."""
+        self._newest.pop(str(request.session_hash), None)
+        self._turns.pop(str(request.session_hash), None)

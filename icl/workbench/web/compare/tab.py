@@ -36,6 +36,7 @@ from icl.workbench.web.form_values import browser_text, error_box, one_line, scr
 from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
     SECRET,
+    NewestAnswer,
     PageStops,
     number,
     run_buttons,
@@ -81,20 +82,20 @@ class CompareTab:
         self.inputs += [column[part] for column in at.columns for part in COLUMN_INPUTS]
         self.run_inputs = [*self.inputs, *self.app.tabs["Playground"].inputs]
         ready, store = gr.State(False), self.store
-        seen = {
-            "fn": self.preview,
-            "inputs": [ready, at.chosen, at.other, *self.run_inputs],
-            "outputs": [at.diff, at.check, store],
-        }
+        newest = NewestAnswer()
+        seen = newest.event(
+            self.preview,
+            [ready, at.chosen, at.other, *self.run_inputs],
+            [at.diff, at.check, store],
+        )
         changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
         gr.on(changed, trigger_mode="always_last", **seen, **QUICK)
         # Not when the page opens, but when the tab does: the Playground has another row by then.
         self.app.page.select(**seen, **QUICK)
+        turned = NewestAnswer()
         gr.on(
             [at.shared["data"].change, at.shared["playground"].change],
-            self.turn_to,
-            self.inputs,
-            [at.shared[part] for part in ROW_INPUTS],
+            **turned.event(self.turn_to, self.inputs, [at.shared[part] for part in ROW_INPUTS]),
             **QUICK,
         )
         at.shared["many"].change(
@@ -108,7 +109,7 @@ class CompareTab:
         gr.on([at.chosen.change], self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
         restoring = {"fn": self.restore, "inputs": store, "outputs": [*self.inputs, ready]}
         self.app.loads.append([restoring])
-        self.app.leaves.append(self.leave)
+        self.app.leaves += [self.leave, newest.leave, turned.leave]
 
     def _wire_run(self, at: CompareLayout) -> None:
         buttons = [at.run, at.stop]
@@ -184,7 +185,7 @@ class CompareTab:
             values[SHARED_INPUTS.index(part)] = made
         return [*values, True]
 
-    def turn_to(self, *values: Any) -> list[Any]:
+    def turn_to(self, request: gr.Request, *values: Any) -> list[Any]:
         """Show the inputs of a data set; hide the others, and all for the Playground's row."""
         return self._places(dict(zip(SHARED_INPUTS, values, strict=False)))
 
@@ -217,7 +218,9 @@ class CompareTab:
 
     # ---- prompts
 
-    def preview(self, ready: bool, row: str, other: str, *values: Any) -> list[Any]:
+    def preview(
+        self, request: gr.Request, ready: bool, row: str, other: str, *values: Any
+    ) -> list[Any]:
         """Compare the prompts of A and another column for one row, word by word."""
         keep = list(values[: len(self.inputs)]) if ready else gr.skip()
         try:

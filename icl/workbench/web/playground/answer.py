@@ -48,6 +48,7 @@ class AnswerPanel:
         self.at = context.at
         self._stops: dict[str, threading.Event] = {}
         self._answers: dict[str, ModelAnswer] = {}
+        self._calibrated: dict[str, str] = {}
 
     def wire(self) -> None:
         """Wire the events of the components."""
@@ -92,10 +93,15 @@ class AnswerPanel:
             gr.Button(interactive=True),
         ]
 
-    def calibrate(self, chosen: str | None) -> list[Any]:
-        """Show the chart of the calibrated answer if a calibrator is chosen."""
-        name = gr.Label(None, label=f"Calibrated: {browser_text(chosen or '', 60)}")
-        return [gr.Column(visible=bool(chosen)), "", name]
+    def calibrate(self, chosen: str | None, request: gr.Request) -> list[Any]:
+        """Show the chart of the calibrated answer if a calibrator is chosen.
+
+        Empty it, unless a run was quicker than this event and filled it by the same calibrator.
+        """
+        name = f"Calibrated: {browser_text(chosen or '', 60)}"
+        if chosen and self._calibrated.get(str(request.session_hash)) == chosen:
+            return [gr.Column(visible=True), gr.skip(), gr.Label(label=name)]
+        return [gr.Column(visible=bool(chosen)), "", gr.Label(None, label=name)]
 
     def disarm(self) -> list[Any]:
         """Reset the buttons after a run, however it ended."""
@@ -123,6 +129,7 @@ class AnswerPanel:
         if stop is not None:
             stop.set()
         self._answers.pop(str(request.session_hash), None)
+        self._calibrated.pop(str(request.session_hash), None)
 
     def answer(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Rank the labels or generate, yielding at most ten times a second."""
@@ -143,6 +150,7 @@ class AnswerPanel:
             yield from way(key, condition, asked, stop)
             made = self._answers.get(key)
             if condition.ranks and screen.calibrator and made and not stop.is_set():
+                self._calibrated[key] = screen.calibrator
                 yield from self._show_calibrated(made, screen.calibrator)
         except IclError as error:
             yield {at.status: error_box(error)}

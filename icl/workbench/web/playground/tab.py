@@ -37,7 +37,7 @@ from icl.workbench.web.playground.layout import PlaygroundLayout, calibrator_cho
 from icl.workbench.web.playground.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
 from icl.workbench.web.playground.save import SavePanel
 from icl.workbench.web.tabs import QUICK, App
-from icl.workbench.web.widgets import SECRET
+from icl.workbench.web.widgets import SECRET, NewestAnswer
 from icl.workbench.window_meter import WindowMeter, measure
 from icl.workbench.workbench import ScreenCondition
 
@@ -88,22 +88,21 @@ class PlaygroundTab:
             at.timer,
             self.store,
         ]
-        self.preview_event: dict[str, Any] = {
-            "fn": self.preview,
-            "inputs": [self.ready, *self.inputs],
-            "outputs": self.preview_outputs,
-        }
+        newest = NewestAnswer(discard=self.leave)
+        self.preview_event = newest.event(
+            self.preview, [self.ready, *self.inputs], self.preview_outputs
+        )
+        follow = newest.handler(self.follow, len(self.preview_outputs))
         self.context = PlaygroundContext(
             self.app, self.first, self.tokenizers, at, self.inputs, self.preview_event, self.store
         )
-        # One event for all, so that a late answer never overwrites a newer one.
         chosen = (at.name, at.data)  # they open more than themselves: previewed once that is done
         parts = [part for part in self.inputs if part not in chosen and part is not at.hand]
         changed = [part.change for part in (*parts, at.open_template, at.open_data)]
         gr.on(
             [*changed, at.timer.tick],
             trigger_mode="always_last",
-            **{**self.preview_event, "fn": self.follow},
+            **{**self.preview_event, "fn": follow},
             **QUICK,
         )
         self._wire_template(at)
@@ -144,19 +143,19 @@ class PlaygroundTab:
             "outputs": self.preview_outputs,
         }
         self.app.loads += [[restoring], [first]]
-        self.app.leaves.append(self.leave)
+        self.app.leaves += [self.leave, newest.leave]
 
     def _wire_template(self, at: PlaygroundLayout) -> None:
         for button, step in ((at.back, -1), (at.forth, 1)):
             button.click(partial(self.move, step), self.inputs, at.row, **QUICK)
+        newest = NewestAnswer()
         gr.on(
             [at.text.change, at.typed.change],
-            self.show_fields,
-            [at.typed, at.text, at.name],
-            [*at.fields, at.answer],
             trigger_mode="always_last",
+            **newest.event(self.show_fields, [at.typed, at.text, at.name], [*at.fields, at.answer]),
             **QUICK,
         )
+        self.app.leaves.append(newest.leave)
 
     # ---- what is set
 
@@ -265,7 +264,7 @@ class PlaygroundTab:
             return "counted once something changes or runs, which opens the model's tokenizer"
         return browser_text(meter.text(), 2000)
 
-    def show_fields(self, typed: bool, text: str, name: str) -> list[Any]:
+    def show_fields(self, request: gr.Request, typed: bool, text: str, name: str) -> list[Any]:
         """Show a text box for each field of the template while the user types a row."""
         names: list[str] = []
         if typed:

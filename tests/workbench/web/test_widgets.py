@@ -1,0 +1,70 @@
+"""Of several events of a page only the newest one's answer is shown."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gradio as gr
+
+from icl.workbench.web.widgets import NewestAnswer
+
+
+def page(name: str = "one") -> Any:
+    return gr.Request(session_hash=name)
+
+
+def is_skipped(answer: Any) -> bool:
+    return bool(answer == [gr.skip()] * 2)
+
+
+def test_an_older_event_that_comes_late_makes_nothing() -> None:
+    made: list[str] = []
+    newest = NewestAnswer()
+    handler = newest.handler(lambda request, value: made.append(value) or [value, value], 2)
+    assert handler(page(), 2, "new") == ["new", "new"]
+    assert is_skipped(handler(page(), 1, "old"))
+    assert handler(page("two"), 1, "other") == ["other", "other"]
+    assert handler(page(), 3, "newer") == ["newer", "newer"]
+    assert made == ["new", "other", "newer"]
+    newest.leave(page())
+    assert handler(page(), 1, "again") == ["again", "again"]
+
+
+def test_an_answer_overtaken_while_it_is_made_is_discarded() -> None:
+    begun, go = threading.Event(), threading.Event()
+    discarded: list[Any] = []
+    answers: dict[int, Any] = {}
+
+    def work(request: Any, value: str) -> list[str]:
+        if value == "slow":
+            begun.set()
+            assert go.wait(30)
+        return [value, value]
+
+    newest = NewestAnswer(discard=lambda request: discarded.append(request.session_hash))
+    handler = newest.handler(work, 2)
+    ask = [
+        threading.Thread(target=lambda n=n, v=v: answers.update({n: handler(page(), n, v)}))
+        for n, v in ((1, "slow"), (2, "waits"), (3, "newest"))
+    ]
+    ask[0].start()
+    assert begun.wait(30)
+    ask[2].start()
+    ask[1].start()
+    assert handler(page("two"), 1, "x") == ["x", "x"]  # another page waits for none of it
+    ask[2].join(0.5)  # it waits for its turn, as the one before it may
+    assert 3 not in answers
+    go.set()
+    for thread in ask:
+        thread.join(30)
+    assert answers[3] == ["newest", "newest"]
+    assert is_skipped(answers[1]) and is_skipped(answers[2])
+    assert discarded == ["one"]
+
+
+def test_whatever_a_browser_sends_as_the_number_is_the_oldest() -> None:
+    handler = NewestAnswer().handler(lambda request, value: value, 1)
+    assert handler(page(), 7, "known") == "known"
+    for number in (None, "8", [9], 1.5):
+        assert handler(page(), number, "unknown") == gr.skip()
