@@ -35,7 +35,7 @@ def drive(folder: Path, step: int, *what: str) -> dict[str, object]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_crash_at_any_write_or_rename_loses_nothing(tmp_path: Path) -> None:
-    found = drive(tmp_path, 9)
+    found = drive(tmp_path, 19)
     assert found["different"] == found["lost"] == []
     assert int(str(found["crashes"])) > 20
 
@@ -50,7 +50,7 @@ def test_a_crash_at_every_write_or_rename_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_search_that_crashes_ends_the_same(tmp_path: Path) -> None:
-    found = drive(tmp_path, 37, "search")
+    found = drive(tmp_path, 61, "search")
     assert found["different"] == found["lost"] == []
     assert int(str(found["crashes"])) > 5
 

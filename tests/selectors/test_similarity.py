@@ -28,11 +28,12 @@ def plain_mmr(relevance, between, trade, ids_of):
     """The greedy definition, one row after the other (Carbonell and Goldstein 1998, formula 2)."""
     most = max(max(relevance), 1e-12)
     relevance = [value / most for value in relevance]
+    twins = [between(j) / max(between(j)) for j in range(len(relevance))]
     chosen, left = [], sorted(range(len(relevance)), key=lambda i: (-relevance[i], ids_of[i]))
     while left:
 
         def worth(i):
-            twin = max((between(j)[i] / max(between(j)) for j in chosen), default=None)
+            twin = max((twins[j][i] for j in chosen), default=None)
             return relevance[i] if twin is None else trade * relevance[i] - (1 - trade) * twin
 
         best = max(left, key=lambda i: (round(worth(i), 6), -left.index(i)))

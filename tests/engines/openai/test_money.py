@@ -239,7 +239,7 @@ def test_identity_is_blind_to_traffic_and_sees_the_rest(serve: Serve) -> None:
         "retries": 1,
         "price": PRICE,
         "max_cost": 9,
-        "requests_per_minute": 9,
+        "requests_per_minute": 6000,
     }
     assert made(server, **inert).identity() == base
     for change in ({"window": 99}, {"extra": {"top_a": 1}}, {"api": "chat"}):
