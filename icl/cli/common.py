@@ -75,7 +75,7 @@ class Verb(TyperCommand):
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help; its last line says how the options that it leaves out are seen."""
+        """Print the help; its last line says how to print the options that it leaves out."""
         shown = copy.copy(self)
         shown.help = join_paragraphs(self.help or "")
         shown.params = [copy.copy(one) for one in self.params]

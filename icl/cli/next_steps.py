@@ -94,7 +94,7 @@ def _count(names: Sequence[object], noun: str) -> str:
 
 @dataclass(frozen=True)
 class _RunFolder:
-    """A folder under ``runs``, by what stands in it."""
+    """A folder under ``runs``: a run, a stopped run or a search."""
 
     time: float
     name: str
@@ -102,7 +102,7 @@ class _RunFolder:
 
     @property
     def about(self) -> str:
-        """What is to be known of it before the next step; empty for a run that ended."""
+        """State of the run, as a phrase; empty for a run that ended."""
         return {
             "run": "",
             "stopped run": ", which was stopped",
@@ -132,7 +132,7 @@ def _after(last: _RunFolder, file: str | None, other: Step) -> Iterator[Step]:
 
 
 def _file_of(run: _RunFolder, experiments: list[str], folder: Path) -> str | None:
-    """Return the experiment file that made a run, by its name, or the newest one."""
+    """Return the experiment file of a run, by its name, or the newest one."""
     named = re.compile(rb"(?m)^[ {\"]*name\"? *: *[\"']?%s\b" % re.escape(run.name.encode()))
     for file in reversed(experiments):
         if Path(file).stem == run.name or named.search(_begin(folder / file)):

@@ -1,4 +1,4 @@
-"""How ``icl run`` runs a grid: every condition of the file, and a table of its scores."""
+"""The grid runner of ``icl run``: it runs every condition of a file and prints a table of scores."""
 
 from __future__ import annotations
 

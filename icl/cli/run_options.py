@@ -1,4 +1,4 @@
-"""What the command line asks of a run, whatever the file holds."""
+"""Options of ``icl run`` that apply to every kind of file."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ class RunOptions:
     """Folder of all runs; what is run has a folder of its name in it."""
     progress: Progress
     dry_run: bool = False
-    """Whether only the cost is told."""
+    """Whether to print only the cost."""
     again: bool = False
     """Whether a search may use its test rows for another winner, too."""

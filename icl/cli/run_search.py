@@ -1,4 +1,4 @@
-"""How ``icl run`` runs a search: the best prompt and shots within a budget, then one test."""
+"""The search runner of ``icl run``: the best prompt and shots within a budget, then one test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``icl run`` does with a file: a table from the block that it holds to what runs it."""
+"""Runners of ``icl run``: one for each block that makes a file more than a grid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["GRID", "RUNNERS", "Runner", "find_block", "pick_runner"]
 
 @dataclass(frozen=True)
 class Runner:
-    """What is done with a file that has a block of its own."""
+    """The functions that run and check a file with a certain block."""
 
     run: Callable[[Experiment, RunOptions], None]
     """Runs it, or tells its cost, and prints what came out."""

@@ -1,4 +1,4 @@
-"""What a search's folder holds, told without a model: its result, or how far it has come."""
+"""A reader of search folders: the result of a search, or its progress, without a model."""
 
 from __future__ import annotations
 
