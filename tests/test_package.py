@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import pkgutil
 import re
 import subprocess
@@ -143,7 +144,11 @@ def test_the_wheel_carries_templates_samples_and_types(tmp_path: Path) -> None:
         inside = set(wheel.namelist())
     for name in list_templates():
         assert f"icl/_shipped/prompts/{name}.j2" in inside
-    for name in ("prompts/words.yaml", "samples/intent/en-US.jsonl", "experiments/quickstart.yaml"):
+    for name in (
+        "prompts/words.yaml",
+        "samples/messages/messages.csv",
+        "experiments/quickstart.yaml",
+    ):
         assert f"icl/_shipped/{name}" in inside
     for name in (
         "experiment/starters/intent/prompt.j2",
@@ -153,6 +158,30 @@ def test_the_wheel_carries_templates_samples_and_types(tmp_path: Path) -> None:
     assert "icl/_shipped/schemas/experiment.schema.json" in inside
     assert "icl/py.typed" in inside
     assert not [name for name in inside if name.startswith(("tests/", "runs/", ".venv/"))]
+    # Unpacked, it works in a folder of somebody who has no checkout.
+    with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
+        wheel.extractall(tmp_path / "installed")
+    code = (
+        "import icl; from icl.experiment.file import load_experiment; "
+        "from icl.experiment.starters import init; from pathlib import Path; "
+        "made = icl.start_from_table('wishes', 'samples/messages/messages.csv', answer='wish'); "
+        "init(Path('first'), 'intent', 'small'); print(icl.__file__, made.experiment, "
+        "load_experiment('first/experiment.yaml').name, "
+        "load_experiment('experiments/quickstart.yaml').name, sep='|')"
+    )
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=outside,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+    )
+    package, *made = done.stdout.strip().split("|")
+    assert Path(package).is_relative_to(tmp_path / "installed")
+    assert made == ["wishes/experiment.yaml", "first", "quickstart"]
 
 
 def test_the_samples_say_where_they_come_from() -> None:
@@ -164,6 +193,7 @@ def test_the_samples_say_where_they_come_from() -> None:
         "choose",
         "extract",
         "generate",
+        "messages",
     ):
         text = (ROOT / "samples" / folder / "SOURCE.md").read_text("utf-8")
         assert "CC0" in text

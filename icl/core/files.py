@@ -18,6 +18,7 @@ from pathlib import Path
 from icl.core.errors import StoreError
 
 __all__ = [
+    "find_shipped_file",
     "find_shipped_folder",
     "GrowingFile",
     "append_lines",
@@ -40,6 +41,24 @@ def find_shipped_folder(name: str) -> Path:
     package = Path(str(files("icl")))
     shipped = package / "_shipped" / name
     return shipped if shipped.is_dir() else package.resolve().parent / name
+
+
+def find_shipped_file(path: str | Path) -> Path:
+    """Return the file at ``path``, or the one of that name that ships with the package.
+
+    Where there is no such file, ``experiments/quickstart.yaml`` and ``samples/…`` are looked up in
+    the package, so that the commands of the documents work outside a checkout too.
+
+    >>> find_shipped_file("experiments/quickstart.yaml").is_file()
+    True
+    """
+    file = Path(path)
+    if file.exists() or file.is_absolute() or ".." in file.parts or len(file.parts) < 2:
+        return file
+    if file.parts[0] not in ("experiments", "samples"):
+        return file
+    shipped = find_shipped_folder(file.parts[0]).joinpath(*file.parts[1:])
+    return shipped if shipped.is_file() else file
 
 
 def find_cache_dir() -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from icl.core.errors import ConfigError
+from icl.core.files import find_shipped_file
 from icl.core.registry import did_you_mean
 from icl.core.strict_yaml import find_odd_value, load_yaml
 from icl.experiment.entries import (
@@ -22,12 +23,12 @@ __all__ = ["load_experiment", "parse_experiment"]
 
 
 def load_experiment(path: str | Path) -> Experiment:
-    """Read and check an experiment file.
+    """Read and check an experiment file; ``experiments/quickstart.yaml`` ships with the package.
 
     Raises:
         ConfigError: it is missing, not YAML, or has an unknown key or name, or a wrong value.
     """
-    file = Path(path)
+    file = find_shipped_file(path)
     if file.is_dir():
         held = sorted(path.name for path in file.glob("*.yaml"))
         raise ConfigError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from icl.core.errors import ChoiceError, IclError, TemplateError, join_lines
+from icl.core.files import find_shipped_file
 from icl.core.types import Choice, Example, Prompt
 from icl.engines.protocol import Engine, LocalEngine
 from icl.engines.table import UncountedEngine
@@ -282,7 +283,7 @@ class LocalLoader(Loader):
 
 
 def _experiment_problems(name: str) -> Iterator[Problem]:
-    path = Path(name)
+    path = find_shipped_file(name)
     try:
         source = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from icl.core.errors import ConfigError, DataError
-from icl.core.files import replace_file
+from icl.core.files import find_shipped_file, replace_file
 from icl.core.languages import find_language
 from icl.core.strict_yaml import PlainLoader, load_yaml
 from icl.core.types import JSON
@@ -100,7 +100,8 @@ def start_from_table(
 
     Args:
         folder: the folder to create; its last part is the experiment's name.
-        table: a file ending in .csv, .tsv, .jsonl, .json or .parquet.
+        table: a file ending in .csv, .tsv, .jsonl, .json or .parquet; ``samples/…`` ships with
+            the package.
         answer: column with the right answers; None guesses it by its name.
         inputs: columns that the model reads; guessed if empty.
         task: ``classify``, ``labels``, ``choose``, ``extract``, ``generate``, ``translation`` or
@@ -120,7 +121,9 @@ def start_from_table(
     folder = Path(folder)
     check_new_folder(folder)
     task = None if task is None else TASK_WORDS.get(task, task)
-    found = read_columns(Path(table), answer, [*inputs, answer] if inputs and answer else ())
+    found = read_columns(
+        find_shipped_file(table), answer, [*inputs, answer] if inputs and answer else ()
+    )
     made = guess_task(found, answer, inputs, task)
     rows = _make_rows(found, made)
     template = _write_template(found, made, rows)

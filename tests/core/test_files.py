@@ -12,7 +12,13 @@ import pytest
 from icl import load_run, run, score_run, search
 from icl.cli.report import report
 from icl.core.errors import StoreError
-from icl.core.files import append_lines, check_folders, read_plain, replace_file
+from icl.core.files import (
+    append_lines,
+    check_folders,
+    find_shipped_file,
+    read_plain,
+    replace_file,
+)
 from icl.engines.ledger import Ledger, ServerAnswer
 from icl.records.feedback import write_shots
 from icl.records.store import ConditionStore
@@ -312,3 +318,16 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_seen(tmp_path: Path, precious
         store.folder.symlink_to(precious.parent)
         store.plan([["a"]], [])
     assert untouched(precious.parent)
+
+
+def test_a_file_that_ships_is_found_from_anywhere_unless_one_of_that_name_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "experiments/quickstart.yaml"
+    assert "name: quickstart" in find_shipped_file(name).read_text("utf-8")
+    for other in ("experiments/none.yaml", "quickstart.yaml", "samples", "samples/../x", "runs/a"):
+        assert find_shipped_file(other) == Path(other)
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / name).write_text("name: mine")
+    assert find_shipped_file(name) == Path(name)
