@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import first_page, parity, prompts, ranking, results, shaped, tools
+from benchmarks import first_page, first_report, parity, prompts, ranking, results, shaped, tools
 from benchmarks.continuous import continuous
 from benchmarks.one_tree import grown
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
@@ -305,3 +306,28 @@ def test_other_ways_to_generate_write_the_same(
     texts = [found[i].text.split("\n")[0].strip() for i in range(5)]
     assert [text.strip() for text in generate(engine, asked, 12)] == texts
     assert any(texts)
+
+
+def test_the_way_to_a_first_report_is_four_commands_and_fits_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = first_report.list_steps(tmp_path)
+    assert [step.typed.split()[1] for step in steps] == ["init", "run", "run", "report"]
+    assert "--model ./tiny" in first_report.list_steps(tmp_path, "./tiny")[0].typed
+    installed = first_report.list_steps(tmp_path, setup=True)
+    assert [step.words[0] for step in installed[:2]] == ["git", "make"]
+    assert installed[2].words[0] == str(tmp_path / "icl" / ".venv" / "bin" / "python")
+    seconds = [first_report.Seconds(60, 90)] * len(steps)
+    first_report.show_steps(steps, seconds, Console(width=80))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "4 steps, 4.0 minutes, 6.0 of processors;" in shown
+
+
+def test_a_step_that_fails_is_told_with_its_last_line(tmp_path: Path) -> None:
+    code = "import sys; sys.exit('icl: no such table')"
+    step = first_report.Step("icl init", (sys.executable, "-c", code))
+    with pytest.raises(IclError, match="^icl init ended with code 1: icl: no such table$"):
+        first_report.time_step(step, tmp_path)
+    fine = first_report.Step("icl", (sys.executable, "-c", "pass"))
+    assert first_report.time_step(fine, tmp_path).clock > 0

@@ -13,6 +13,7 @@ WHOLE = (
     "benchmarks",
     "constraints",
     "docstrings",
+    "document_blocks",
     "documents",
     "families",
     "layout",
