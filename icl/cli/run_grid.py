@@ -1,4 +1,4 @@
-"""The grid runner of ``icl run``: it runs every condition of a file and prints a table of scores."""
+"""The grid runner of ``icl run``: every condition of a file, and a table of scores."""
 
 from __future__ import annotations
 
