@@ -2,7 +2,8 @@
 
 A block that begins with three backticks and ``console run`` holds commands and what they printed.
 Each page has a folder of its own, with the files that its blocks show and with a copy of RUNS (the
-experiments that pages speak of, run by the demo model); the tutorial begins without any run. A line
+experiments that pages speak of, run by the demo model) and of the tutorial's runs; the tutorial comes
+first, and begins without any run. A line
 ``…`` stands for lines that are left out, and as many lines as before are shown in front of it and
 behind it. At the end the runs are packed into ``tests/document_runs.tar.xz``, from whose records
 tests print the pages' outputs again.
@@ -121,7 +122,7 @@ if __name__ == "__main__":
     only = sys.argv[2:]
     with tempfile.TemporaryDirectory() as made:
         packed = [runs]
-        for page in PAGES:
+        for page in sorted(PAGES, key=lambda page: page.stem != FRESH):
             if only and page.stem not in only or not BLOCK.search(page.read_text("utf-8")):
                 continue
             folder = Path(made) / page.stem
@@ -129,7 +130,8 @@ if __name__ == "__main__":
             if page.stem == FRESH:
                 packed.append(folder / "runs")
             else:
-                shutil.copytree(runs, folder / "runs")
+                for runs_folder in packed:
+                    shutil.copytree(runs_folder, folder / "runs", dirs_exist_ok=True)
             page.write_text(renew(page, folder), "utf-8")
             print(page.relative_to(ROOT))
         if not only:

@@ -22,6 +22,7 @@ from icl.core.registry import isolated
 from icl.experiment.entries import ExperimentEntry, TaskEntry
 from icl.experiment.file import parse_experiment
 from icl.experiment.grid import list_points
+from icl.experiment.user_config import CONFIG_KEYS, read_user_config
 from icl.prompts.template_file import parse_template
 from tests.cli.test_cli import call
 from tests.doc_blocks import LANGUAGES, PAGES, Block, read_blocks, unpack_runs, write_file
@@ -89,10 +90,17 @@ def complete(fragment: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_yaml(text: str, folder: Path) -> None:
-    """Check a block of YAML as what it is: an experiment, or a part of one."""
+    """Check a block of YAML as what it is: an experiment, a part of one, or a user's config."""
     fragment = yaml.safe_load(text)
     if fragment is None:
         assert text.startswith(SCHEMA_LINE)
+        return
+    if fragment.keys() & set(CONFIG_KEYS) - {"models", "batch_size"}:
+        config = folder / "config.yaml"
+        config.write_text(text, "utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ICL_CONFIG", str(config))
+            assert read_user_config().path == config
         return
     given = text if {"models", "tasks"} <= fragment.keys() else json.dumps(complete(fragment))
     list_points(parse_experiment(given, "block.yaml", folder, "block"))
