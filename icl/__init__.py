@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the table below
     from icl.calibrators import Answers, CalibratedScores, Calibrator, Probe
+    from icl.core.bio import find_chunks, find_spans, read_marks, tag_spans, write_marks
     from icl.core.errors import (
         BusyError,
         CalibrationError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     )
     from icl.core.kinds import Kind
     from icl.core.registry import register
+    from icl.core.slot_answers import SlotAnswer, SlotSource, read_slot_answer, write_slot_answer
     from icl.core.stats import Metric, Stats, aggregate, mean, proportion, score
     from icl.core.types import (
         Choice,
@@ -91,10 +93,22 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.scoring.reliability import Reliability, reliability
     from icl.scoring.scores import score_run
     from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
+    from icl.scoring.slot_scores import (
+        SlotConfusion,
+        SlotPair,
+        SlotRow,
+        SlotScore,
+        confuse_slots,
+        join_match,
+        list_slot_rows,
+        pair_spans,
+        score_slots,
+    )
     from icl.selectors import Selector
     from icl.tasks import Enricher, Task
     from icl.tasks.generic import CHOOSE, CLASSIFY, EXTRACT, GENERATE, LABELS
     from icl.tasks.intent import INTENT
+    from icl.tasks.slots import SLOTS, find_lexicon_slots
     from icl.tasks.summarization import SUMMARIZATION
     from icl.tasks.translation import TRANSLATION
 
@@ -158,11 +172,18 @@ __all__ = [
     "RowExpressions",
     "RowFailure",
     "Run",
+    "SLOTS",
     "SUMMARIZATION",
     "Sampling",
     "Score",
     "Selector",
     "Shot",
+    "SlotAnswer",
+    "SlotConfusion",
+    "SlotPair",
+    "SlotRow",
+    "SlotScore",
+    "SlotSource",
     "Spread",
     "Stability",
     "Stats",
@@ -182,15 +203,24 @@ __all__ = [
     "checks",
     "compare",
     "compare_against",
+    "confuse_slots",
     "ensemble",
     "export",
+    "find_chunks",
+    "find_lexicon_slots",
+    "find_spans",
     "groups",
+    "join_match",
+    "list_slot_rows",
     "load_experiment",
     "load_run",
     "mean",
+    "pair_spans",
     "preference_rows",
     "proportion",
     "rank_stability",
+    "read_marks",
+    "read_slot_answer",
     "read_verdicts",
     "register",
     "reliability",
@@ -198,10 +228,14 @@ __all__ = [
     "run",
     "score",
     "score_run",
+    "score_slots",
     "search",
     "spreads",
     "start_from_table",
+    "tag_spans",
     "tally_verdicts",
+    "write_marks",
+    "write_slot_answer",
 ]
 
 EXPORTS = {
@@ -280,11 +314,25 @@ EXPORTS = {
     "icl.scoring.ensembles": ("ensemble",),
     "icl.scoring.reliability": ("Reliability", "reliability"),
     "icl.scoring.scores": ("score_run",),
+    "icl.scoring.slot_scores": (
+        "SlotConfusion",
+        "SlotPair",
+        "SlotRow",
+        "SlotScore",
+        "confuse_slots",
+        "join_match",
+        "list_slot_rows",
+        "pair_spans",
+        "score_slots",
+    ),
+    "icl.core.slot_answers": ("SlotAnswer", "SlotSource", "read_slot_answer", "write_slot_answer"),
+    "icl.core.bio": ("find_chunks", "find_spans", "read_marks", "tag_spans", "write_marks"),
     "icl.scoring.sensitivity": ("Spread", "Stability", "groups", "rank_stability", "spreads"),
     "icl.selectors": ("Selector",),
     "icl.tasks": ("Enricher", "Task"),
     "icl.core.kinds": ("Kind",),
     "icl.tasks.generic": ("CHOOSE", "CLASSIFY", "EXTRACT", "GENERATE", "LABELS"),
+    "icl.tasks.slots": ("SLOTS", "find_lexicon_slots"),
     "icl.tasks.intent": ("INTENT",),
     "icl.tasks.translation": ("TRANSLATION",),
     "icl.tasks.summarization": ("SUMMARIZATION",),

@@ -30,7 +30,7 @@ def compare(
         typer.Option(
             "--against",
             "--baseline",
-            help="A value of --by; or vote, majority, chance, copy, lead3, strongest.",
+            help="A value of --by; or vote, majority, chance, copy, lead3, no_slots, strongest.",
         ),
     ] = None,
     metric: Annotated[

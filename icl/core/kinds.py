@@ -35,9 +35,10 @@ class Kind:
     labels: Labels | None = None
     """Source of the labels: a table that all rows share (``shared``), the choices of each row
     (``row``), or None for free text."""
-    gold: Literal["text", "items", "set"] = "text"
+    gold: Literal["text", "items", "set", "spans"] = "text"
     """Form of the answer field of a row: a text; fields and items that are compared as JSON (these
-    need a ``label_field``); or a set of labels, all of which are right."""
+    need a ``label_field``); a set of labels, all of which are right; or the slots of a text (these
+    need a ``text_field``, too)."""
     methods: tuple[Method, ...] = ("generate",)
     """Ways of answering, the default first; see :class:`icl.tasks.Task`."""
     parser: str = "first_line"

@@ -74,7 +74,7 @@ FINISHES: tuple[Finish, ...] = get_args(Finish)
 ScoreKind: TypeAlias = Literal["model", "baseline", "count"]
 """Subject of a score: a model's answers, a baseline's answers, or a counted fact."""
 
-Baseline: TypeAlias = Literal["chance", "copy", "lead3", "majority", "vote"]
+Baseline: TypeAlias = Literal["chance", "copy", "lead3", "majority", "no_slots", "vote"]
 """Answers obtained without a model."""
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
@@ -371,6 +371,9 @@ class Prediction:
     """Whether another value had as many votes; then the first one is taken."""
     shortened: bool = False
     """Whether the prompt's marked span was cut to fit the window."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """What was wrong with an answer that could be read all the same, with how often: of slots,
+    ``broken``, ``unknown``, ``altered`` and ``invented``. What could occur and did not is 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,8 @@ def read_examples(table: RowTable, spec: DataSpec) -> Iterator[Example]:
 
     Raises:
         DataError: a missing column or split, a wrong id or answer, an id that occurs twice, an
-            expression that fails; with the place of the row.
+            expression that fails, a row that the spec's ``check`` refuses; with the place of the
+            row.
     """
     rows = table.rows()
     first = next(rows, None)
@@ -137,7 +138,10 @@ def read_examples(table: RowTable, spec: DataSpec) -> Iterator[Example]:
         split = row.get(layout.split) if layout.split else None
         own = known | {"split": split} if isinstance(split, str) else known
         fields, targets, gold = _parts(row, where, spec, layout, values)
-        yield Example(identity, fields, targets, own, gold)
+        example = Example(identity, fields, targets, own, gold)
+        if spec.check is not None:
+            spec.check(where, example)
+        yield example
     for pair in ids.doubled():
         again = _chosen(table.rows(), table, spec, layout)
         _tell_doubled(

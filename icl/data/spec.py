@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 
 from icl.core.errors import DataError
-from icl.core.types import JSON
+from icl.core.types import JSON, Example
 
 __all__ = [
     "DataSpec",
@@ -117,6 +117,10 @@ class DataSpec:
     """Evaluator of the expressions; an experiment file sets it."""
     tell: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
     """Called with a line for each guess and for rows left out; None: the lines are dropped."""
+
+    check: Callable[[str, Example], None] | None = field(default=None, compare=False, repr=False)
+    """Called with the place of each row, ``FILE:LINE``, and the row, to refuse one whose answer
+    does not fit its text; None: nothing is refused."""
 
     def note(self, text: str) -> None:
         """Report a guess, or rows left out, to the spec's ``tell``."""

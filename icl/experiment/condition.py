@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
+from typing import Any
 
 from icl.core.errors import ConfigError, DataError, TemplateError
 from icl.core.label_sets import read_labels
@@ -33,9 +34,10 @@ from icl.experiment.calibration_prompts import ProbeRow, render_probe
 from icl.experiment.grid import Point
 from icl.experiment.loader import Loader
 from icl.experiment.method import choose_method, write_choices
-from icl.experiment.request import Request, hash_channel, hash_request
+from icl.experiment.request import Request, hash_channel, hash_questions, hash_request
 from icl.experiment.shot_order import arrange_shots, simplify_order
 from icl.experiment.shots import check_labels, identify_labels, relabel
+from icl.experiment.slot_readers import make_slot_reader
 from icl.prompts.channel import Channel
 from icl.prompts.chat_template import drop_inert
 from icl.prompts.template import Template, load_template
@@ -44,6 +46,7 @@ from icl.selectors import Selector
 from icl.tasks import Task
 from icl.tasks.label_sets import POOL, SetRule, count_mean_labels, make_rule
 from icl.tasks.predict import read_gold
+from icl.tasks.slots import SlotReader, count_intents, list_metrics, name_slots
 
 __all__ = ["Condition", "Request", "build", "check_answers", "hash_request", "teach_rows"]
 
@@ -182,6 +185,27 @@ class Condition:
         head, take = self.template.file.head, self.point.task.take
         return make_rule(head.label_separator, head.no_labels, take or POOL, logprobs, self.labels)
 
+    def answer_rule(
+        self, example: Example, logprobs: Sequence[Sequence[float]]
+    ) -> SetRule | SlotReader | None:
+        """Make what reads the answer to one example, where that is a set of labels or of slots.
+
+        Args:
+            example: the row that is answered.
+            logprobs: those that a threshold for sets is chosen by.
+        """
+        if self.task.kind.gold == "spans":
+            return make_slot_reader(self.template.file.head, self.template.labels, example)
+        return self.set_rule(logprobs)
+
+    @property
+    def metrics(self) -> list[str | dict[str, Any]]:
+        """The metrics asked for; the task's by default, that of intents where one is asked for."""
+        entry = self.point.task
+        if entry.metrics:
+            return list(entry.metrics)
+        return list(list_metrics(self.task, self.template.file.head.intent_field is not None))
+
     def choices_of(self, example: Example) -> Sequence[Choice]:
         """Return the choices of an example: its own if the template has them, else shared ones."""
         if self.template.file.kind.labels != "row":
@@ -221,6 +245,8 @@ class Condition:
         choices = self.choices_of(example)
         if self.method == "channel":
             return self._channel(example, shots, choices)
+        if self.template.file.head.asks_each:
+            return self._questions(example, shots)
         room = self.room if choices is self.choices else self._room(choices)
         fitted = fit(self.template, example, shots, self.count, room)
         return self._hashed(example, fitted, choices, role)
@@ -271,6 +297,41 @@ class Condition:
             choices,
             prompts=prompts,
             scored=scored,
+        )
+
+    def _questions(self, example: Example, shots: Sequence[Shot]) -> Request:
+        """Make a request with a question for each slot: the same shots for each of them."""
+        template = self.template
+        names = list(template.labels)
+        if template.file.head.questions == "shots" and shots:
+            shown = name_slots(target for shot in shots for target in shot.example.targets[:1])
+            names = [name for name in names if name in shown]
+        if not names:  # the shots show none: one question keeps the row
+            names = list(template.labels)[:1]
+        longest = max(names, key=lambda name: self.count(Prompt(template.labels[name])))
+        fitted = fit(replace(template, slot=longest), example, shots, self.count, self.room)
+        keep = fitted.prompt.shortened[0] if fitted.prompt.shortened else None
+        prompts = [
+            replace(
+                replace(template, slot=name).prompt(example, fitted.shots, keep),
+                dropped=fitted.prompt.dropped,
+                shortened=fitted.prompt.shortened,
+            )
+            for name in names
+        ]
+        sent = [
+            self.engine.sent(prompt) if isinstance(self.engine, RenderingEngine) else prompt.text
+            for prompt in prompts
+        ]
+        return Request(
+            example,
+            prompts[0],
+            fitted.shots,
+            hash_questions(prompts, self.sampling.identity(), sent),
+            fitted.tokens,
+            sent[0],
+            [Choice(name, template.labels[name]) for name in names],
+            prompts=prompts,
         )
 
     @cached_property
@@ -341,6 +402,8 @@ def build(point: Point, loader: Loader) -> Condition:
         found = test.seen.labels.union(*(example.targets for example in pool))
         if task.kind.gold == "set":
             found = set[str]().union(*map(read_labels, found))
+        if task.kind.gold == "spans":
+            found = set(name_slots(found))
         template = replace(template, labels={label: label for label in sorted(found)})
     parser = entry.parser or task.parser
     examples, untaught = teach_rows(template, test.examples)
@@ -365,7 +428,7 @@ def build(point: Point, loader: Loader) -> Condition:
         engine=engine,
         ranking=ranking,
         batch_size=loader.experiment.batch_size,
-        labels=Counter(target for example in taught for target in dict.fromkeys(example.targets)),
+        labels=_count_labels(task, taught),
         untaught=untaught,
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
     )
@@ -373,6 +436,13 @@ def build(point: Point, loader: Loader) -> Condition:
     _check_take(made)
     check_labels(point.shots, template, method, engine.identity())
     return made
+
+
+def _count_labels(task: Task, rows: Sequence[Example]) -> Counter[str]:
+    """Count the pool rows of each right answer; of slots, those of each intent."""
+    if task.kind.gold == "spans":
+        return count_intents([example.targets[0] for example in rows if example.targets])
+    return Counter(target for example in rows for target in dict.fromkeys(example.targets))
 
 
 def teach_rows(template: Template, rows: list[Example]) -> tuple[list[Example], int]:
@@ -467,6 +537,45 @@ def _check_take(condition: Condition) -> None:
         count_mean_labels(condition.labels)  # says what to do without a pool
 
 
+def _check_questions(condition: Condition) -> None:
+    """Refuse questions about single slots where there is nothing to ask, or several answers.
+
+    Raises:
+        ConfigError: several samples are asked for, or no slot is known.
+    """
+    template = condition.template
+    if not template.file.head.asks_each:
+        return
+    if condition.sampling.n > 1:
+        raise ConfigError(
+            f"sampling: n: {condition.sampling.n} samples of each answer, and {template.name} asks "
+            "a question for each slot; write n: 1, or a template with `output: marked`"
+        )
+    if not template.labels:
+        raise ConfigError(
+            f"{template.name} asks a question for each slot, and neither the rows nor the pool "
+            "have one; list them under `labels:`"
+        )
+
+
+def _check_slot_names(condition: Condition) -> None:
+    """Check that each row has a text, and no slot that the template does not list.
+
+    Raises:
+        DataError: says which row and slot.
+    """
+    labels = condition.template.labels
+    for example in (*condition.examples, *condition.pool):
+        make_slot_reader(condition.template.file.head, labels, example)
+        for name in name_slots(example.targets):
+            if name not in labels:
+                raise DataError(
+                    f"example {example.id!r} has the slot {name!r}, which is not among the "
+                    f"{len(labels)} slots of {condition.template.name}; add it under `labels:`, or "
+                    f"leave `labels:` out to take those of the data{did_you_mean(name, labels)}"
+                )
+
+
 def check_answers(condition: Condition) -> None:
     """Check that right answers are among the choices, and that choices of every row are distinct.
 
@@ -490,6 +599,9 @@ def check_answers(condition: Condition) -> None:
                 f"`fields: {{own_{name}: {name}}}` besides the others you need, and read "
                 f"`own_{name}`"
             )
+    if kind.gold == "spans":
+        _check_slot_names(condition)
+        _check_questions(condition)
     if kind.gold == "items":
         for example in (*condition.examples, *condition.pool):
             if example.targets and template.file.head.label_field not in example.fields:

@@ -17,10 +17,11 @@ from typing import Any, get_args, get_type_hints
 from icl.core.errors import ConfigError
 from icl.core.kinds import kinds
 from icl.core.registry import did_you_mean, lookup, names
+from icl.core.slot_answers import OUTPUTS
 from icl.engines.hf.weights.widths import WIDTHS
 from icl.experiment.entries import ExperimentEntry, ShotsHolder
 from icl.experiment.samples import list_built_in_data
-from icl.prompts.frontmatter import CHOICE_ENDS, FrontMatter
+from icl.prompts.frontmatter import CHOICE_ENDS, QUESTIONS, FrontMatter
 from icl.prompts.template_file import list_templates
 
 __all__ = ["SCHEMAS", "make_experiment_schema", "write_schema", "make_template_schema"]
@@ -75,8 +76,16 @@ _FRONT_MATTER = {
     "stop": "Texts that end an answer; the first one is also the end of a choice.",
     "separator": "What joins system, instruction, shots and query.",
     "choice_end": "Choices after which the end of the answer is scored.",
-    "label_separator": "For labels: separator of the labels of an answer.",
-    "no_labels": "For labels: text of an answer without a label.",
+    "label_separator": "For labels, and for slots with a question each: separator of the labels or "
+    "values of an answer.",
+    "no_labels": "For labels, and for slots with a question each: text of an answer without a "
+    "label or value.",
+    "output": "For slots: marked (the text with marks), json (an object of values), or per_slot (a "
+    "question for each slot).",
+    "questions": "For slots with a question each: which are asked about, those that the shots show "
+    "or all.",
+    "text_field": "For slots: the field of the data with the text that they are in.",
+    "intent_field": "For slots: the field with the intent, where the answer names that, too.",
     "fallback": "Language to take words and labels from where one is missing.",
 }
 
@@ -128,6 +137,10 @@ def make_template_schema() -> dict[str, Any]:
             _offer(made, list(kinds()))
         elif spec.name == "choice_end":
             made = {"enum": list(CHOICE_ENDS)}
+        elif spec.name == "output":
+            made = {"enum": list(OUTPUTS)}
+        elif spec.name == "questions":
+            made = {"enum": list(QUESTIONS)}
         elif spec.name == "labels":
             made = {"type": ["array", "object", "string"]}
         elif hints[spec.name] == tuple[str, ...]:

@@ -15,6 +15,7 @@ from icl.engines.protocol import ClosableEngine, EmbeddingEngine, Engine
 from icl.engines.sentence_encoder import Encoder
 from icl.experiment.entries import DevEntry, PoolEntry, RowsEntry
 from icl.experiment.grid import Experiment, Point
+from icl.prompts.slot_values import check_slots
 from icl.prompts.template import Template
 from icl.selectors import Selector
 from icl.selectors.vectors import Vectors, VectorSource
@@ -57,11 +58,17 @@ class _LabelledRows:
     def all(self) -> Iterator[Example]:
         """Yield every row, whether it has an answer or not."""
         compared = self.template.file.kind.labels is not None
-        for row in map(self.template.with_answer, self.loader.read(self.spec)):
+        spec = self.spec
+        if self.template.file.kind.gold == "spans":
+            spec = replace(spec, check=self._check)
+        for row in map(self.template.with_answer, self.loader.read(spec)):
             for spelt in row.targets if compared else ():
                 if (label := normalise_label(spelt)) != spelt:
                     self.loader.spellings.setdefault(label, set()).add(spelt)
             yield self.template.with_label(row)
+
+    def _check(self, place: str, row: Example) -> None:
+        check_slots(self.template.file.head, row, place)
 
     def __iter__(self) -> Iterator[Example]:
         self.total = self.left_out = 0

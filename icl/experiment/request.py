@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icl.core.types import JSON, Choice, Example, Prompt, Role, Shot, digest
 
-__all__ = ["Request", "hash_channel", "hash_request"]
+__all__ = ["Request", "hash_channel", "hash_questions", "hash_request"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,15 @@ class Request:
     role: Role = "test"
     """Whether it is for a test row or a probe."""
     prompts: Sequence[Prompt] = ()
-    """For the channel method: a prompt for every choice; ``prompt`` is the first of them."""
+    """For the channel method: a prompt for every choice; ``prompt`` is the first of them. Where
+    each slot is asked about by itself: a prompt for every slot, whose names the choices are."""
     scored: str = ""
     """For the channel method: the input, which is scored after each prompt."""
+
+    @property
+    def to_generate(self) -> Sequence[Prompt]:
+        """The prompts whose continuation is asked for: one, or one for each slot."""
+        return self.prompts or (self.prompt,)
 
     @property
     def items(self) -> list[tuple[Prompt, str]]:
@@ -50,6 +56,14 @@ def hash_request(
             "sampling": sampling,
         }
     )
+
+
+def hash_questions(
+    prompts: Sequence[Prompt], sampling: Mapping[str, JSON] | None, sent: Sequence[str]
+) -> str:
+    """Hash a request of several questions about one row (SHA-256): every text sent."""
+    stop = [list(prompt.stop) for prompt in prompts[:1]]
+    return digest({"prompts": list(sent), "stop": stop, "sampling": sampling})
 
 
 def hash_channel(sent: Sequence[str], scored: str) -> str:

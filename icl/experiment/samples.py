@@ -27,6 +27,9 @@ def list_built_in_data() -> dict[str, DataEntry]:
         "samples/intent": DataEntry(
             format="massive", path=str(find_samples() / "intent"), cite="none"
         ),
+        "samples/slots": DataEntry(
+            format="massive", path=str(find_samples() / "slots"), cite="none"
+        ),
         "samples/translation": DataEntry(
             format="lines", path=str(find_samples() / "translation" / "{lang}.txt")
         ),
@@ -78,6 +81,6 @@ def make_sample_task(template: str, kind: Kind) -> dict[str, Any]:
             "rows": {"data": f"samples/{data}", **rows},
             "pool": {"lines": [121, 180]},
         }
-    locale = {"locale": "en-US"} if data == "intent" else {}
+    locale = {"locale": "en-US"} if data in ("intent", "slots") else {}
     rows = {"data": f"samples/{data}", **split["rows"], **locale}
     return {"task": task, "rows": rows, "pool": split["pool"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from icl.core.kinds import Kind, kind_of, kinds
 from icl.core.label_sets import gather_labels
 from icl.core.languages import find_language
 from icl.core.registry import did_you_mean
+from icl.core.slot_answers import OUTPUTS
 from icl.core.strict_yaml import PlainLoader, load_yaml
 from icl.core.types import canonicalize, normalise_label
 from icl.prompts.jinja_sandbox import TemplateHalf
@@ -35,6 +36,7 @@ __all__ = [
 GOLD = frozenset({"label", "target", "targets"})
 """Variable names that hold the answer in every template."""
 CHOICE_ENDS = ("auto", "always", "never")
+QUESTIONS = ("shots", "all")
 _LISTS = ("stop", "shared_fields", "answer_fields", "choices", "choice_labels")
 _RULE = re.compile(r"^---[ \t]*\n", re.M)
 
@@ -60,6 +62,16 @@ class FrontMatter:
     """Separator of the labels in an answer that is a set of them."""
     no_labels: str = "none"
     """The text of an answer that is the empty set."""
+    output: str = "marked"
+    """Of slots: ``marked`` writes the text with marks, ``json`` an object of values, ``per_slot``
+    asks for the values of each slot by itself."""
+    questions: str = "shots"
+    """Of slots that are asked about by themselves: those that the ``shots`` show (all, where there
+    are no shots), or ``all``."""
+    text_field: str | None = None
+    """Of slots: the field with the text that they are in."""
+    intent_field: str | None = None
+    """Of slots: the field with the intent, where the answer names that too."""
     fallback: str | None = None
     about: str = ""
     source: str = ""
@@ -69,6 +81,11 @@ class FrontMatter:
     def kind(self) -> Kind:
         """The kind of task named under ``task:``."""
         return kind_of(self.task)
+
+    @property
+    def asks_each(self) -> bool:
+        """Whether a row is asked several questions, one about each slot."""
+        return self.kind.gold == "spans" and self.output == "per_slot"
 
 
 def split_front_matter(text: str, path: Path) -> tuple[FrontMatter, str, int]:
@@ -110,8 +127,13 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
             if not isinstance(many, list) or not all(isinstance(one, str) for one in many):
                 raise TemplateError(f'{path}: {key}: {value!r} is no list of texts such as ["\\n"]')
             checked[key] = tuple(many)
-        elif key in ("task", "choice_end"):
-            accepted: Sequence[str] = list(kinds()) if key == "task" else CHOICE_ENDS
+        elif key in ("task", "choice_end", "output", "questions"):
+            accepted: Sequence[str] = {
+                "task": list(kinds()),
+                "choice_end": CHOICE_ENDS,
+                "output": OUTPUTS,
+                "questions": QUESTIONS,
+            }[key]
             if value not in accepted:
                 raise TemplateError(f"{path}: {key}: {value!r}{did_you_mean(str(value), accepted)}")
         elif key != "labels" and not isinstance(value, str):
@@ -127,8 +149,9 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
             f"{path}: choices: names the fields that hold the choices of a row, in a template of "
             "kind `task: choose` and in no other"
         )
+    _check_slots(head, path, {*checked})
     own = {"label_separator", "no_labels"} & {*checked}
-    if own and head.kind.gold != "set":
+    if own and head.kind.gold != "set" and not head.asks_each:
         raise TemplateError(
             f"{path}: {min(own)}: is for templates whose answers are sets of labels, as those of "
             f"`task: labels`; this one is of kind {head.task!r}, so remove it"
@@ -144,6 +167,57 @@ def _front_matter(values: dict[Any, Any], path: Path) -> FrontMatter:
         except DataError as error:
             raise TemplateError(f"{path}: fallback: {error}") from error
     return head
+
+
+def _check_slots(head: FrontMatter, path: Path, given: Set[str]) -> None:
+    """Check the keys of a template for slots, which other templates must not have."""
+    own = {"output", "questions", "text_field", "intent_field"} & given
+    if head.kind.gold != "spans":
+        if own:
+            raise TemplateError(
+                f"{path}: {min(own)}: is for templates whose answers are the slots of a text, as "
+                f"those of `task: slots`; this one is of kind {head.task!r}, so remove it"
+            )
+        return
+    for key in ("text_field", "label_field"):
+        if getattr(head, key) is None:
+            raise TemplateError(
+                f"{path}: {key}: is missing; a template for slots names the field with the text, "
+                "as in `text_field: utt`, and the one with its slots, as in `label_field: "
+                "annot_utt`"
+            )
+    if "questions" in given and not head.asks_each:
+        raise TemplateError(
+            f"{path}: questions: {head.questions!r} says which slots are asked about one by one, "
+            f"and `output: {head.output}` asks for all at once; remove it, or write `output: "
+            "per_slot`"
+        )
+    if head.asks_each and head.intent_field is not None:
+        raise TemplateError(
+            f"{path}: intent_field: {head.intent_field!r} has no place in questions about one slot "
+            "each; remove it, or write `output: marked` or `output: json`"
+        )
+
+
+def _check_slot_target(path: Path, head: FrontMatter, target: TemplateHalf) -> None:
+    """Check that the target of a template for slots reads what its output is made of."""
+    reads = set(target.names)
+    needed = {"marked": "marked", "json": "slots", "per_slot": "value"}[head.output]
+    if needed not in reads:
+        how = {
+            "marked": "||| {{ marked }}",
+            "json": "||| {{ slots | json }}",
+            "per_slot": "||| {{ value }}",
+        }[head.output]
+        raise TemplateError(
+            f"{path}:{target.first_line}: the target of a template with `output: {head.output}` "
+            f"must read `{needed}`, as in `{how}`"
+        )
+    if ("intent" in reads) != (head.intent_field is not None):
+        raise TemplateError(
+            f"{path}:{target.first_line}: the answer names the intent if the target reads `intent` "
+            "and the front matter names its field, as in `intent_field: intent`; do both or neither"
+        )
 
 
 def check_kind(
@@ -166,6 +240,8 @@ def check_kind(
             f"{path}:{target.first_line}: the target of a {head.task} template may read only "
             f"`label`, since every label is rendered with it; it reads {sorted(reads - {'label'})}"
         )
+    if head.kind.gold == "spans":
+        _check_slot_target(path, head, target)
     if needed is not None and needed not in reads:
         raise TemplateError(
             f"{path}:{target.first_line}: the target of a {head.task} template must read "

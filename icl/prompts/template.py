@@ -24,6 +24,7 @@ from icl.prompts.choices import LABELS, ROW, check_choices, end_choices
 from icl.prompts.frontmatter import read_answers, read_row_choices
 from icl.prompts.jinja_sandbox import FIT, TemplateHalf
 from icl.prompts.layouts import varied
+from icl.prompts.slot_values import SLOT_VALUES, answer_slots, write_slot_values
 from icl.prompts.template_file import GOLD, TemplateFile, parse_template, read_template
 
 __all__ = [
@@ -55,6 +56,8 @@ class Template:
     """Label -> its word in the prompt; empty for free text."""
     fallbacks: tuple[str, ...] = ()
     """Words and labels that this language lacks, taken from the fallback language."""
+    slot: str | None = None
+    """Of a template that asks about one slot at a time: the slot's name."""
 
     @property
     def name(self) -> str:
@@ -75,7 +78,14 @@ class Template:
             for name, tag in self._tags(example).items()
             if name in half.names
         }
+        if self.file.head.asks_each:
+            named["slot"] = self.labels.get(self.asked_slot, self.asked_slot)
         return {"labels": list(self.labels.values()), "words": dict(self.words), **named}
+
+    @property
+    def asked_slot(self) -> str:
+        """The slot that is asked about where each is by itself: the first one if none is set."""
+        return self.slot if self.slot is not None else next(iter(self.labels), "")
 
     def _tags(self, example: Example) -> dict[str, str]:
         meta = example.meta
@@ -118,6 +128,9 @@ class Template:
                 if example.targets
                 and example.fields[name] not in (*example.targets, [*given[name]])
             }
+            if file.kind.gold == "spans":
+                own |= SLOT_VALUES & example.fields.keys() - {*example.gold}
+                reserved |= {"slot"} & example.fields.keys() if file.head.asks_each else set()
         inputs = (file.system, file.instruction, file.input, file.query, file.scored)
         for half, names in (
             *((half, reserved - {*example.gold}) for half in inputs),
@@ -141,12 +154,16 @@ class Template:
 
     @property
     def takes_labels(self) -> bool:
-        """Return whether the template lists no labels and uses those found in the data."""
-        return self.file.kind.labels == "shared" and not self.labels
+        """Return whether the template lists no labels or slot names and uses those of the data."""
+        kind = self.file.kind
+        return (kind.labels == "shared" or kind.gold == "spans") and not self.labels
 
     def label(self, example: Example) -> str | None:
         """Return an example's label; None for free text and for rows without an answer."""
-        if not (self.labels or self.file.kind.labels == "row") or not example.targets:
+        kind = self.file.kind
+        if kind.labels is None or not example.targets:
+            return None
+        if not (self.labels or kind.labels == "row"):
             return None
         if self.file.kind.gold == "set":
             return gather_labels(example.targets, self.file.head.label_separator)
@@ -203,6 +220,8 @@ class Template:
     def with_answer(self, example: Example) -> Example:
         """Return the example with the answer that ``label_field`` names, as the data spells it."""
         name = self.file.head.label_field
+        if self.file.kind.gold == "spans":
+            return answer_slots(self.file.head, f"{self.name}: example {example.id!r}", example)
         if name is None or name not in example.fields:
             return self._gathered(example)
         targets = read_answers(
@@ -253,7 +272,12 @@ class Template:
                 )
             return self._choice(example, texts[first])
         values = {**example.fields, "target": first, "targets": list(example.targets)}
-        if self.file.kind.gold == "set":
+        if self.file.kind.gold == "spans":
+            where = f"{self.name}: example {example.id!r}"
+            values |= write_slot_values(
+                self.file.head, where, example, self.labels, self.asked_slot
+            )
+        elif self.file.kind.gold == "set":
             values["label"] = self._words_of(example)
         elif self.file.kind.labels == "shared":
             if first not in self.labels:
@@ -462,7 +486,7 @@ def bind(
     words, missing_words = file.pick_words(language_tag)
     labels: Mapping[str, str] = {}
     missing_labels: list[str] = []
-    if file.kind.labels == "shared":
+    if file.kind.labels == "shared" or file.kind.gold == "spans":
         labels, missing_labels = file.pick_labels(label_language or language_tag, label_set)
     return Template(file, language_tag, words, labels, (*missing_words, *missing_labels))
 

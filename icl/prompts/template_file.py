@@ -97,6 +97,10 @@ class TemplateFile:
         """Fields that only the target half may read."""
         own = {self.head.label_field} if self.head.label_field else set()
         reads = set(self.target.names) - {"words", "labels"} - _LANGUAGES
+        if self.head.asks_each:
+            reads -= {"slot"}  # the question names it
+        if self.head.intent_field is not None:
+            own.add(self.head.intent_field)
         return own | set(self.head.answer_fields) | reads
 
     @property

@@ -374,9 +374,7 @@ def condition_entry(
         method=condition.method,
         ranking=condition.ranking,
         parser=entry.parser or condition.task.parser,
-        metrics=tuple(
-            place_command(metric, base) for metric in entry.metrics or condition.task.metrics
-        ),
+        metrics=tuple(place_command(metric, base) for metric in condition.metrics),
         calibrate=tuple(entry.calibrate),
         take=entry.take,
         labels=len(condition.choices),

@@ -6,17 +6,18 @@ that experiments share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icl.calibrators import CalibratedScores, Calibrator, make_calibrator
-from icl.core.errors import StoreError, TemplateError
+from icl.core.errors import ConfigError, StoreError, TemplateError
 from icl.core.label_sets import list_right_labels
 from icl.core.registry import did_you_mean, lookup, names
 from icl.core.score_name import primary
+from icl.core.slot_answers import SlotAnswer, SlotSource, read_slot_answer
 from icl.core.strict_json import read_json
 from icl.core.types import (
     JSON,
@@ -36,11 +37,13 @@ from icl.data import hash_data
 from icl.experiment.calibration_prompts import render_probe
 from icl.experiment.differences import pick_telling
 from icl.experiment.plugins import load_known
-from icl.experiment.request import hash_channel, hash_request
+from icl.experiment.request import hash_channel, hash_questions, hash_request
+from icl.experiment.slot_readers import make_slot_reader
 from icl.prompts.channel import Channel
 from icl.prompts.chat_template import write_continuation
-from icl.prompts.frontmatter import split_front_matter
+from icl.prompts.frontmatter import FrontMatter, split_front_matter
 from icl.prompts.render_again import HERE, Rendering
+from icl.prompts.slot_values import find_source, read_answer
 from icl.prompts.template import Template, restore
 from icl.records.calibrated import Calibration, CalibrationRecords, calibrate
 from icl.records.frames import (
@@ -60,6 +63,7 @@ from icl.tasks import Task
 from icl.tasks.label_sets import POOL, SetRule, make_rule
 from icl.tasks.patterns import ParserEntry
 from icl.tasks.predict import predict, read_gold
+from icl.tasks.slots import SlotReader
 
 __all__ = [
     "ConditionResult",
@@ -219,8 +223,10 @@ class ConditionResult:
         """
         choices = self.store.choices()
         used = parser or self.entry.parser
-        rule = self.set_rule
-        plain = [predict(record, choices, used, rule) for record in self.records.values()]
+        plain = [
+            predict(record, choices, used, self.answer_rule(record))
+            for record in self.records.values()
+        ]
         if calibrator is None:
             return plain
         rows = zip(plain, self.records.values(), self.calibrated(calibrator).scores, strict=True)
@@ -261,7 +267,61 @@ class ConditionResult:
         if row is not None and not record.outputs and not record.logprobs:
             labels = tuple(label for _, label, _ in record.shots if label is not None)
             return Prediction(record.id, None, f"unscored: {row.error}", labels)
-        return predict(record, self.choices(record), self.entry.parser, self.set_rule)
+        return predict(record, self.choices(record), self.entry.parser, self.answer_rule(record))
+
+    def answer_rule(self, record: Record) -> SetRule | SlotReader | None:
+        """Return what reads a record's answer, where that is a set of labels or of slots.
+
+        Raises:
+            StoreError: the row of a record of slots is missing.
+        """
+        if self._head is None:
+            return self.set_rule
+        head, labels = self._head
+        return make_slot_reader(head, labels, self.example(record))
+
+    @cached_property
+    def _head(self) -> tuple[FrontMatter, Mapping[str, str]] | None:
+        """The template's front matter and names of slots; None where answers are not slots."""
+        if self.entry.task not in names("task") or self.task.kind.gold != "spans":
+            return None
+        kept = self.store.condition().template
+        return split_front_matter(kept.text, Path(kept.name))[0], kept.labels
+
+    @property
+    def asks_each(self) -> bool:
+        """Whether a row is asked a question about each slot, and has as many outputs."""
+        return self._head is not None and self._head[0].asks_each
+
+    def show_answer(self, example: Example, answer: str) -> str:
+        """Return an answer, or a target, as a reader wants it: slots as marks in their text."""
+        if self._head is None:
+            return answer
+        return self.slot_source(example).describe(read_slot_answer(answer))
+
+    def slot_source(self, example: Example) -> SlotSource:
+        """Return the text and tokens of a row whose answers are slots.
+
+        Raises:
+            ConfigError: the answers of this condition are not slots.
+        """
+        if self._head is None:
+            raise ConfigError(
+                f"the answers of the task {self.entry.task!r} are not slots; take a condition of a "
+                "task of kind slots"
+            )
+        return find_source(self._head[0], f"example {example.id!r}", example)
+
+    def slot_gold(self, example: Example) -> SlotAnswer:
+        """Return the slots that are right for a row, of a shot written by hand too.
+
+        Raises:
+            ConfigError: the answers of this condition are not slots.
+            DataError: the row has none, or they do not fit its text.
+        """
+        self.slot_source(example)
+        assert self._head is not None
+        return read_answer(self._head[0], f"example {example.id!r}", example)
 
     def calibrator(self, name: str) -> Calibrator:
         """Return the calibrator behind a score's name, as ``batch`` in ``accuracy+batch``.
@@ -359,7 +419,9 @@ class ConditionResult:
         return self.prompts(record)[0]
 
     def prompts(self, record: Record) -> list[Prompt]:
-        """Render a record's prompts again: one, or with the channel method one for each choice.
+        """Render a record's prompts again: one, or one for each choice with the channel method.
+
+        Where each slot is asked about by itself, there is one for each of these.
 
         Raises:
             StoreError: an example or a shot is missing from the folder.
@@ -371,6 +433,11 @@ class ConditionResult:
             made = [
                 replace(channel, given=choice.text).prompt(example, shots)
                 for choice in self.choices(record)
+            ]
+        elif self.asks_each:
+            made = [
+                replace(template, slot=choice.label).prompt(example, shots, keep)
+                for choice in record.choices
             ]
         else:
             made = [render_probe(record.role, template, example, shots, keep)]
@@ -392,6 +459,8 @@ class ConditionResult:
         if scored is not None:
             return hash_channel(sent, scored)
         sampling = self.store.condition().sampling
+        if self.asks_each:
+            return hash_questions(prompts, sampling, sent)
         return hash_request(prompts[0], self.choices(record), sampling, sent[0])
 
     def sent(self, prompt: Prompt) -> str:

@@ -89,6 +89,11 @@ def _prompts(condition: ConditionResult) -> Iterator[tuple[Record, Prompt]]:
             f"{condition.store.folder}: the noisy channel needs one prompt per label, which no "
             "single prompt holds; export a condition with method: rank or generate"
         )
+    if condition.asks_each:
+        raise StoreError(
+            f"{condition.store.folder}: its template asks a question for each slot, which no "
+            "single prompt holds; export a condition with `output: marked` or `output: json`"
+        )
     for record in condition.records.values():
         prompt = condition.prompt(record)
         if condition.hash_again(record) != record.request:

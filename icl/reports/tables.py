@@ -73,6 +73,10 @@ FACTS = {
     "unparsed": "unp. %",
     "empty": "empty %",
     "unended": "unended %",
+    "broken": "broken %",
+    "unknown": "unknown %",
+    "altered": "altered %",
+    "invented": "invented %",
     "filtered": "filtered %",
     "refused": "refused %",
     "shortened": "cut %",
@@ -354,12 +358,17 @@ def render_record(condition: ConditionResult, record: Record) -> str:
     prediction = condition.predict(record)
     right = " (right)" if prediction.value in example.targets else ""
     axes = join_axes(condition.axes, " · ")
+    targets = [condition.show_answer(example, target) for target in example.targets]
+    said = prediction.value
+    answer = "–" if said is None else condition.show_answer(example, said)
     lines = [
         f"condition  {record.condition}  {axes}",
         f"example    {record.id}",
-        f"target     {' | '.join(example.targets) or '–'}",
-        f"answer     {prediction.value if prediction.value is not None else '–'}{right}",
+        f"target     {' | '.join(targets) or '–'}",
+        f"answer     {answer}{right}",
     ]
+    if faults := [f"{count} {name}" for name, count in prediction.faults.items() if count]:
+        lines.append(f"faults     {', '.join(faults)}")
     if example.targets != raw.targets:
         lines.insert(3, f"of the row {' | '.join(raw.targets)}")
     if condition.model:
@@ -397,7 +406,11 @@ def render_record(condition: ConditionResult, record: Record) -> str:
             "── choices " + "─" * 59,
             *_bars(record, choices, condition.right_labels(example)),
         ]
-    for output in record.outputs:
+    each = len(prompts) > 1 and bool(record.outputs)
+    for place, output in enumerate(record.outputs):
+        if each:
+            lines += [f"── asked about {choices[place].text} ".ljust(70, "─")]
+            lines.append(prompts[place].query)
         if output.reasoning is not None:
             lines += ["── reasoning " + "─" * 57, output.reasoning]
         lines += [f"── output ({output.finish}, {output.output_tokens} tokens) " + "─" * 36]

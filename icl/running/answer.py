@@ -72,6 +72,8 @@ def answer_batch(
     """
     if condition.ranks:
         return _rank(condition, store, requests, tally)
+    if any(request.prompts for request in requests):
+        return _ask_each(condition, requests, tally)
     outputs: list[list[Output]] = [[] for _ in requests]
     remote = isinstance(condition.engine, RemoteEngine)  # only the server knows its tokens for sure
     failed: set[int] = set()
@@ -95,6 +97,40 @@ def answer_batch(
         )
         for place in answered
     ]
+
+
+def _ask_each(
+    condition: Condition, requests: Sequence[Request], tally: FailureTally | None
+) -> list[Record]:
+    """Ask the questions of each request one after the other; a record holds all their outputs."""
+    outputs: list[list[Output]] = [[] for _ in requests]
+    failed: set[int] = set()
+    for turn in range(max(len(request.prompts) for request in requests)):
+        places = [
+            place
+            for place, request in enumerate(requests)
+            if turn < len(request.prompts) and place not in failed
+        ]
+        asked = [replace(requests[place], prompt=requests[place].prompts[turn]) for place in places]
+        with _closing(_generate(condition, asked, tally)) as found:
+            for index, made in found:
+                place = places[index]
+                if not isinstance(made, RowFailure):
+                    outputs[place].append(replace(made, sample=turn))
+                elif tally is not None:
+                    failed.add(place)
+                    tally.add(_record(condition, requests[place]), made.message)
+    records = []
+    for place, request in enumerate(requests):
+        if place in failed:
+            continue
+        if len(outputs[place]) != len(request.prompts):
+            told = f"{len(outputs[place])} outputs for {len(request.prompts)} questions"
+            raise _broken(condition, f"example {request.example.id!r}", told)
+        tokens = sum(output.prompt_tokens for output in outputs[place])
+        bare = _record(condition, request)
+        records.append(replace(bare, prompt_tokens=tokens, outputs=tuple(outputs[place])))
+    return records
 
 
 T = TypeVar("T")

@@ -194,7 +194,8 @@ def _timed(found: Estimate, forecast: TokenWork, todo: Sequence[Request]) -> Est
 def count_answer_tokens(condition: Condition, requests: Sequence[Request]) -> int:
     """Count the tokens of all choices of the requests, or the most that may be generated."""
     if condition.method == "generate":
-        return len(requests) * condition.sampling.max_tokens * condition.sampling.n
+        asked = sum(len(request.to_generate) for request in requests)
+        return asked * condition.sampling.max_tokens * condition.sampling.n
     if condition.method == "channel":
         start = condition.count(Prompt(""))
         texts = (Prompt(text) for request in requests for _, text in request.items)
@@ -261,5 +262,7 @@ def _ask(condition: Condition, requests: Sequence[Request], width: int) -> None:
             pass
         return
     few = replace(condition.sampling, max_tokens=min(width, condition.sampling.max_tokens))
-    for _ in condition.engine.generate([request.prompt for request in requests], few):
+    for _ in condition.engine.generate(
+        [one for request in requests for one in request.to_generate], few
+    ):
         pass

@@ -51,7 +51,7 @@ def forecast_batches(condition: Condition, work: Sequence[Sequence[Request]]) ->
     if condition.ranks:
         items = [[item for request in batch for item in request.items] for batch in batches]
         return engine.forecast_score(items)
-    prompts = [[request.prompt for request in batch] for batch in batches]
+    prompts = [[one for request in batch for one in request.to_generate] for batch in batches]
     return engine.forecast_generate(prompts, condition.sampling)
 
 

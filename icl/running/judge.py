@@ -98,10 +98,12 @@ class LoadedJudge:
     def foreseen(self, judged: Condition, store: ConditionStore, todo: set[str]) -> Condition:
         """Make the same condition in advance, with references in place of missing outputs."""
         records, choices = store.complete_records(), store.choices()
-        rule = judged.set_rule([record.logprobs for record in records.values()])
+        logprobs = [record.logprobs for record in records.values()]
         rows = [read_gold(row, _parser(judged)) for row in judged.examples]
         made = {
-            one.id: predict(records[one.id], choices, _parser(judged), rule)
+            one.id: predict(
+                records[one.id], choices, _parser(judged), judged.answer_rule(one, logprobs)
+            )
             for one in judged.examples
             if one.id not in todo and one.id in records
         }

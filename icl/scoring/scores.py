@@ -27,6 +27,7 @@ from icl.records.results import ConditionResult, Run
 from icl.records.score_files import write_calibrations, write_scores
 from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_scores, ece_stats
+from icl.scoring.slot_scores import answer_slots
 from icl.tasks.baselines import BaselineStats, counts, list_baselines
 from icl.tasks.label_sets import POOL
 from icl.tasks.patterns import ParserEntry, make_parser, parser_name
@@ -342,7 +343,8 @@ def list_condition_baselines(
         for record in condition.records.values()
     ]
     task, pool = condition.task, condition.entry.pool.labels
-    return list(list_baselines(task, metrics, examples, predictions, pool, labels))
+    own = answer_slots(condition) if task.kind.gold == "spans" else {}
+    return list(list_baselines(task, metrics, examples, predictions, pool, labels, own))
 
 
 def _describe_take(condition: ConditionResult) -> str:

@@ -32,7 +32,8 @@ class Task:
     metrics: tuple[str, ...]
     """Registered names of metrics, the primary one first."""
     baselines: tuple[Baseline, ...]
-    """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``: shown next to every score."""
+    """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``, ``no_slots``: shown next to every
+    score."""
     enricher: Enricher | None = None
     """Adds fields to every row before the template reads it; None adds nothing."""
 

@@ -3,7 +3,8 @@
 ``chance`` draws one of all possible answers, ``majority`` gives the answer that is right in most
 rows of the pool, ``vote`` the most frequent label among the shots in the prompt, ``copy`` the
 input itself, and ``lead3`` the first three sentences of the document (hard to beat on news:
-Nallapati et al. 2017, arXiv 1611.04230).
+Nallapati et al. 2017, arXiv 1611.04230). ``no_slots`` finds no slot in any text; there ``vote``
+finds the values that stand in the shots (:mod:`icl.tasks.slots`).
 
 If answers tie, none is preferred: the score is the expected one for a random draw among them, and
 the number of tied answers is stored with it.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -112,11 +114,13 @@ def list_baselines(
     predictions: Sequence[Prediction],
     pool_labels: Mapping[str, int],
     labels: Sequence[Sequence[str]],
+    own: Mapping[str, Alternatives] = MappingProxyType({}),
 ) -> Iterator[BaselineStats]:
     """Yield every baseline of the task under every metric, with statistics of each example.
 
     ``predictions`` are those of the model: ``vote`` reads their shots. ``labels`` are those that
-    each example may be answered with; ``chance`` is given under metrics that say what it is. A
+    each example may be answered with; ``chance`` is given under metrics that say what it is.
+    ``own`` holds the answers of baselines for which the caller knows more than is given here. A
     baseline that the condition has nothing for is left out: ``vote`` where no prediction has
     shots, ``majority`` where ``pool_labels`` is empty.
 
@@ -133,8 +137,10 @@ def list_baselines(
                     stats = metric.chance(examples, labels)
                     yield BaselineStats(ScoreName(metric.name, role=baseline), stats)
             continue
-        answers: Alternatives | None = None
-        if baseline == "majority" and pool_labels:
+        answers: Alternatives | None = own.get(baseline)
+        if task.kind.gold == "spans":
+            pass  # without its own answers there is none
+        elif baseline == "majority" and pool_labels:
             answers = majority(examples, pool_labels)
         elif baseline == "vote":
             answers = vote(predictions)
@@ -147,7 +153,7 @@ def list_baselines(
         tied = sum(len(row) > 1 for row in answers)
         for metric in metrics:
             name = ScoreName(metric.name, role=baseline)
-            if baseline == "majority":
+            if baseline in ("majority", "no_slots"):
                 if task.kind.gold == "set":
                     answers = _answer_all(examples, find_best_sets(metric, pool_labels))
                 tied = len(answers[0]) if answers and len(answers[0]) > 1 else 0
@@ -357,7 +363,8 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
     Wilson's interval, and is None without predictions. Where they occur: ``filtered`` and
     ``refused`` (by a server's content filter, or by the model), ``shortened`` (prompts whose
     marked span was cut to fit the window) and, over several samples a prompt, ``tied`` votes and
-    the mean ``agreement``, the share of samples that gave the answer taken.
+    the mean ``agreement``, the share of samples that gave the answer taken. Of slots also each
+    fault of an answer that could be read: ``broken``, ``unknown``, ``altered``, ``invented``.
     """
     facts = {
         "unparsed": [prediction.value is None for prediction in predictions],
@@ -365,6 +372,8 @@ def counts(predictions: Sequence[Prediction]) -> list[Score]:
         "over_length": [prediction.finish == "length" for prediction in predictions],
         "unended": [prediction.finish == "reasoning" for prediction in predictions],
     }
+    for name in dict.fromkeys(name for made in predictions for name in made.faults):
+        facts[name] = [prediction.faults.get(name, 0) > 0 for prediction in predictions]
     for name, finish in (("filtered", "filter"), ("refused", "refusal")):
         if any(hits := [prediction.finish == finish for prediction in predictions]):
             facts[name] = hits

@@ -90,12 +90,12 @@ class ModelAnswer:
 
         Outside programs are not started for one row.
         """
-        entry, example = self.condition.point.task, self.example
+        example = self.example
         found: dict[str, float] = {}
         notes: list[str] = []
         if not self.targets:
             return found, ["the row has no right answer to compare with"]
-        for given in entry.metrics or self.condition.task.metrics:
+        for given in self.condition.metrics:
             name, metric = make_metric(given)
             if starts_program(metric):
                 notes.append(f"{name} is an external program: icl run starts it")
@@ -172,10 +172,10 @@ def rank(condition: Condition, request: Request) -> ModelAnswer:
 
 
 def generated_answer(
-    condition: Condition, request: Request, output: Output, seconds: float
+    condition: Condition, request: Request, outputs: Sequence[Output], seconds: float
 ) -> ModelAnswer:
-    """Make the answer of a finished generation."""
-    return _make_answer(condition, request, seconds, outputs=(output,))
+    """Make the answer of a finished generation: one output, or one for each slot asked about."""
+    return _make_answer(condition, request, seconds, outputs=tuple(outputs))
 
 
 def _make_answer(
@@ -200,7 +200,7 @@ def _make_answer(
         shortened=request.prompt.shortened,
     )
     parser = condition.point.task.parser or condition.task.parser
-    rule = condition.set_rule([record.logprobs])
+    rule = condition.answer_rule(request.example, [record.logprobs])
     return ModelAnswer(
         condition, request, record, predict(record, condition.choices, parser, rule), seconds
     )

@@ -266,14 +266,18 @@ class OpenCondition:
 
         return sorted(found, key=worst if order == "worst first" else surest)
 
+    def _shown(self, one: ScoredAnswer) -> str | None:
+        said = one.prediction.value
+        return None if said is None else self.condition.show_answer(one.example, said)
+
     def _line(self, key: str, other: OpenCondition | None) -> RecordRow:
         one = self.answers[key]
         against = other.answers.get(key) if other is not None else None
         return RecordRow(
             key,
-            " | ".join(one.example.targets),
-            one.prediction.value,
-            None if against is None else against.prediction.value,
+            " | ".join(self.condition.show_answer(one.example, t) for t in one.example.targets),
+            self._shown(one),
+            None if against is None else self._shown(against),
             self.verdict(key),
             one.value,
             one.confidence,

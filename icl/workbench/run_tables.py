@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from icl.core.errors import IclError, join_lines
 from icl.core.number_text import format_interval, format_number, format_percent
@@ -271,6 +272,8 @@ def record_view(opened: OpenCondition, key: str) -> RecordView:
     condition, record = opened.condition, opened.condition.record(key)
     one = opened.answers[key]
     said, targets = one.prediction, one.example.targets
+    shown_as = partial(condition.show_answer, one.example)
+    answer = "–" if said.value is None else shown_as(said.value)
     again = ""
     try:
         shown, same = split_record_prompt(condition, record)
@@ -278,8 +281,8 @@ def record_view(opened: OpenCondition, key: str) -> RecordView:
     except IclError as error:
         shown, again = [], join_lines(error)
     lines = [
-        f"answer     {said.value if said.value is not None else '–'}  ({opened.verdict(key)})",
-        f"right      {' | '.join(targets) or '–'}",
+        f"answer     {answer}  ({opened.verdict(key)})",
+        f"right      {' | '.join(map(shown_as, targets)) or '–'}",
         *([f"unparsed   {said.error}"] if said.error else []),
         *([f"score      {format_number(one.value)}"] if one.value is not None else []),
         *(

@@ -37,13 +37,14 @@ def influence(answer: ModelAnswer) -> list[ShotInfluence]:
     text the right answer is scored as a continuation.
 
     Raises:
-        ConfigError: the answer is the noisy channel's, or a ranked set of labels.
+        ConfigError: the row has several prompts, or the answer is a ranked set of labels.
     """
     request = answer.request
     if request.prompts:
         raise ConfigError(
-            "leaving shots out is not supported for the noisy channel, where every choice has its "
-            "own prompt; set method: rank in the task"
+            "leaving shots out is not supported for the noisy channel and for a question about each "
+            "slot, where a row has several prompts; set method: rank in the task, or output: "
+            "marked in the template"
         )
     if answer.record.logprobs and answer.condition.task.kind.gold == "set":
         raise ConfigError(

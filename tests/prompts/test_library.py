@@ -69,6 +69,17 @@ def sample_rows(kind: str, answer: str, *gold: str) -> list[Example]:
     return made
 
 
+def slot_rows() -> list[Example]:
+    lines = (SAMPLES / "slots" / "en-US.jsonl").read_text("utf-8").splitlines()[:4]
+    template = load_template("slots/frame")
+    made = []
+    for row in map(json.loads, lines):
+        fields = {name: row[name] for name in ("utt", "intent", "scenario", "annot_utt")}
+        gold = ("intent", "scenario", "annot_utt")
+        made.append(template.with_answer(Example(row["id"], fields, (), {"locale": "en"}, gold)))
+    return made
+
+
 ROWS = {
     "intent": intent_rows(),
     "translation": translation_rows(),
@@ -79,6 +90,7 @@ ROWS = {
     "generate": sample_rows("generate", "answers"),
     "opposites": sample_rows("opposites", "opposites"),
     "emotions": sample_rows("emotions", "emotions"),
+    "slots": slot_rows(),
 }
 ROWS["judge"] = [
     replace(
@@ -96,6 +108,7 @@ KINDS = {
     "choose": "choose",
     "extract": "extract",
     "emotions": "labels",
+    "slots": "slots",
 }
 
 

@@ -37,7 +37,7 @@ def written(work: Workbench, text: str) -> ModelAnswer:
     one = screen(work, "generate/question", data="samples/generate")
     condition = work.bind(one).condition
     request = condition.request(condition.examples[0])
-    return generated_answer(condition, request, Output(text, "end", 1, 2), 0.1)
+    return generated_answer(condition, request, [Output(text, "end", 1, 2)], 0.1)
 
 
 def test_a_ranking_is_that_of_the_engine(work: Workbench) -> None:

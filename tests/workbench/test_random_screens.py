@@ -77,7 +77,7 @@ def asked(work: Workbench, one: Screen) -> ModelAnswer:
         return rank(condition, request)
     *_, last = stream(condition.engine, request.prompt, condition.sampling, threading.Event())
     assert last.output is not None
-    return generated_answer(condition, request, last.output, last.seconds)
+    return generated_answer(condition, request, [last.output], last.seconds)
 
 
 def reproduced(work: Workbench, number: int) -> str:

@@ -19,6 +19,7 @@ from icl.scoring.checks.answers import (
     copied_input,
     copied_shot,
     make_share_check,
+    marks_nothing,
     never,
     off_target,
     one_answer,
@@ -144,6 +145,7 @@ _EACH: dict[str, Check] = {
     "nothing_found": nothing_found,
     # The model does something else than the task.
     "one_answer": one_answer,
+    "marks_nothing": marks_nothing,
     "copied_input": copied_input,
     "copied_shot": copied_shot,
     "off_target": off_target,
@@ -164,6 +166,21 @@ _EACH: dict[str, Check] = {
     "refused": make_share_check(lambda p: p.finish == "refusal", "rows were refused an answer"),
     "empty": make_share_check(lambda p: p.error == EMPTY, "answers are empty"),
     "unparsed": make_share_check(unparsed, "answers cannot be read by the parser"),
+    "broken": make_share_check(
+        lambda p: p.faults.get("broken", 0) > 0,
+        "answers hold brackets that make no mark, or JSON that breaks off; its words are kept",
+    ),
+    "unknown": make_share_check(
+        lambda p: p.faults.get("unknown", 0) > 0, "answers name slots that the data does not have"
+    ),
+    "altered": make_share_check(
+        lambda p: p.faults.get("altered", 0) > 0,
+        "answers change the words of the row; their slots are aligned with it",
+    ),
+    "invented": make_share_check(
+        lambda p: p.faults.get("invented", 0) > 0,
+        "answers give values that do not stand in the row, each of which counts as wrong",
+    ),
     "lost_shots": lost_shots,
     "shortened": make_share_check(
         lambda p: p.shortened, "prompts lost the end of their marked span", least=0

@@ -10,11 +10,13 @@ from icl.core.languages import measure_script_share
 from icl.core.types import Example, Prediction
 from icl.scoring.checks.base import Check, ConditionAnswers, Found
 from icl.tasks.parsers import EMPTY
+from icl.tasks.slots import name_slots
 
 __all__ = [
     "copied_input",
     "copied_shot",
     "make_share_check",
+    "marks_nothing",
     "never",
     "off_target",
     "one_answer",
@@ -32,6 +34,8 @@ FEW = 3
 
 def one_answer(seen: ConditionAnswers) -> Iterator[Found]:
     """Find one answer that is given to half of the rows or more, but seldom right."""
+    if seen.condition.task.kind.gold == "spans":
+        return  # equal tags are no equal answers: see marks_nothing
     given = [p.value for p in seen.predictions if p.value is not None]
     targets = {target for example in seen.examples for target in example.targets}
     if len(given) < 5 or len(targets) < 2:
@@ -138,7 +142,8 @@ def copied_shot(seen: ConditionAnswers) -> Iterator[Found]:
 
     An answer that is right for another row, as any label and any yes or no, is no copy.
     """
-    if seen.condition.task.kind.labels is not None:
+    kind = seen.condition.task.kind
+    if kind.labels is not None or kind.gold == "spans":
         return
     right = {_fold(target) for example in seen.examples for target in example.targets}
     count = written = 0
@@ -158,6 +163,25 @@ def copied_shot(seen: ConditionAnswers) -> Iterator[Found]:
             written,
             f"{count} of {written} answers repeat the answer of one of their shots, and are not "
             f"right, as {_short(first)!r}",
+        )
+
+
+def marks_nothing(seen: ConditionAnswers) -> Iterator[Found]:
+    """Find answers without a slot to most rows that have some, which are right where none is."""
+    if seen.condition.task.kind.gold != "spans":
+        return
+    rows = [
+        (made.value is None or not name_slots([made.value]), bool(name_slots(example.targets)))
+        for made, example in zip(seen.predictions, seen.examples, strict=True)
+        if example.targets
+    ]
+    wanted = [nothing for nothing, has_slots in rows if has_slots]
+    if wanted and 2 * sum(wanted) >= len(wanted):
+        yield (
+            sum(wanted),
+            len(wanted),
+            f"{sum(wanted)} of the {len(wanted)} rows with slots are answered with none; the "
+            f"{len(rows) - len(wanted)} rows without any are right that way",
         )
 
 

@@ -11,7 +11,8 @@ from icl.metrics import find_direction, make_metric, starts_program
 from icl.records.results import ConditionResult
 from icl.scoring.checks.base import ConditionAnswers, Found
 from icl.scoring.compare import Comparison
-from icl.tasks.baselines import describe_tie, vote
+from icl.scoring.slot_scores import vote_rows
+from icl.tasks.baselines import describe_tie
 
 __all__ = ["baseline", "find_score_direction", "few_rows", "retrieval"]
 
@@ -49,7 +50,7 @@ def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
             for e, p in zip(seen.examples, seen.predictions, strict=True)
             if p.value in e.targets
         }
-        voted = vote(seen.predictions) or []
+        voted = vote_rows(seen.condition, seen.predictions) or []
         # Where labels tie, the vote is right by the share of them that are.
         same = round(
             sum(

@@ -11,6 +11,7 @@ import gradio as gr
 
 from icl.core.errors import IclError
 from icl.core.number_text import format_percent
+from icl.core.types import Output
 from icl.experiment.condition import Condition, Request
 from icl.workbench.answer import GenerationProgress, ModelAnswer, generated_answer, rank, stream
 from icl.workbench.calibrated_answer import calibrate_answer
@@ -194,13 +195,25 @@ class AnswerPanel:
     ) -> Iterator[Updates]:
         at = self.at
         yield {at.status: "asking; the first time loads the weights", at.output: ""}
-        for made in stream(condition.engine, asked.prompt, condition.sampling, stop):
-            line = status_box(f"row id {asked.example.id}: {_generation_line(made)}")
-            scored = {}
-            if made.output is not None and self._stops.get(key) is stop:  # the page is still open
-                self._answers[key] = generated_answer(condition, asked, made.output, made.seconds)
-                scored = {at.scored: _scores_line(self._answers[key])}
-            yield {at.status: line, at.output: browser_text(made.text), **scored}
+        outputs: list[Output] = []
+        seconds, texts = 0.0, ""
+        for place, prompt in enumerate(asked.to_generate):
+            about = f"{asked.choices[place].text}:" if asked.prompts else ""
+            for made in stream(condition.engine, prompt, condition.sampling, stop):
+                line = status_box(f"row id {asked.example.id}: {_generation_line(made)}")
+                scored = {}
+                if made.output is not None:
+                    outputs.append(made.output)
+                    seconds += made.seconds
+                    whole = len(outputs) == len(asked.to_generate)
+                    if whole and self._stops.get(key) is stop:  # the page is still open
+                        self._answers[key] = generated_answer(condition, asked, outputs, seconds)
+                        scored = {at.scored: _scores_line(self._answers[key])}
+                shown = browser_text(texts + about + made.text)
+                yield {at.status: line, at.output: shown, **scored}
+            texts += f"{about}{made.text}\n"
+            if stop.is_set():
+                return
 
     # ---- what becomes of an answer
 
