@@ -68,7 +68,10 @@ def show_prompt(
     if request.prompt.shortened:
         kept, whole = request.prompt.shortened
         err += f"\nshortened: {kept} of {whole} characters of the marked span are sent"
-    if request.prompts:
+    if request.prompts and not made.ranks:
+        err += f"\n{len(request.prompts)} questions, each with the same shots, about: "
+        err += ", ".join(choice.text for choice in request.choices)
+    elif request.prompts:
         err += f"\nscored after it: {request.scored!r}\n"
         err += f"the same after {len(request.prompts)} prompts, one for each label; their ends: "
         err += ", ".join(repr(choice.text) for choice in request.choices[:3])

@@ -42,8 +42,8 @@ def influence(answer: ModelAnswer) -> list[ShotInfluence]:
     request = answer.request
     if request.prompts:
         raise ConfigError(
-            "leaving shots out is not supported for the noisy channel and for a question about each "
-            "slot, where a row has several prompts; set method: rank in the task, or output: "
+            "leaving shots out is not supported for the noisy channel and for a question about "
+            "each slot, where a row has several prompts; set method: rank in the task, or output: "
             "marked in the template"
         )
     if answer.record.logprobs and answer.condition.task.kind.gold == "set":

@@ -7,9 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icl.core.bio import (
+    align_marks,
+    find_chunks,
+    find_spans,
+    is_unspaced,
+    read_exact_marks,
+    read_marks,
+    split_tokens,
+    tag_spans,
+    write_marks,
+)
 from icl.core.errors import ConfigError
+from icl.core.slot_answers import read_slot_source, read_slot_tags
 from icl.core.types import Example
 from icl.data import DataSpec, hash_data, keep_apart, load, sample
+from icl.data.tables import list_massive_locales
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -201,3 +214,29 @@ def test_real_xsid(folder):
         assert all(len(row.fields["tokens"]) == len(row.fields["tags"]) for row in rows)
         assert rows[0].gold == ("tags",)
         assert rows[0].fields["intent"] == "weather/find"
+
+
+@pytest.mark.parametrize("folder", [shared("massive")])
+def test_the_slots_of_massive_are_those_of_its_text_in_every_locale(folder):
+    for locale in list_massive_locales(folder):
+        unspaced = is_unspaced(locale)
+        for row in load(DataSpec("massive", folder, locale=locale)):
+            text, annotated = str(row.fields["utt"]), str(row.fields["annot_utt"])
+            tokens = split_tokens(text, unspaced)
+            spans = read_exact_marks(annotated, tokens)
+            tags = tag_spans(spans, len(tokens))
+            marked = write_marks(text, tokens, find_spans(tags), unspaced)
+            assert "".join(marked.split()) == "".join(annotated.split()) or "][" in marked
+            assert align_marks(read_marks(annotated), tokens, unspaced=unspaced) == (tags, False)
+
+
+@pytest.mark.parametrize("folder", [shared("xsid")])
+def test_the_slots_of_xsid_are_read_as_they_stand(folder):
+    for path in sorted(folder.rglob("*.valid.conll")):
+        spec = DataSpec("conll", path, locale=path.name[:2], columns=("_", "tokens", "_", "tags"))
+        for row in load(spec):
+            source = read_slot_source(row.fields, "text", "tags", path.name[:2])
+            tags = read_slot_tags(row.fields["tags"], source)
+            assert find_chunks(tags) == find_chunks(list(row.fields["tags"]))
+            marked = read_marks(source.mark(tags), literal="[" in source.text)
+            assert align_marks(marked, source.tokens, merge=False) == (tags, False)
