@@ -15,6 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the table below
     from icl.calibrators import Answers, CalibratedScores, Calibrator, Probe
+    from icl.core.answer_forms import (
+        AnswerForm,
+        FormStep,
+        FormUse,
+        choice_form,
+        grammar_form,
+        json_source_form,
+        marked_source_form,
+        regex_form,
+        schema_form,
+    )
     from icl.core.bio import find_chunks, find_spans, read_marks, tag_spans, write_marks
     from icl.core.errors import (
         BusyError,
@@ -64,6 +75,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
         EmbeddingEngine,
         Engine,
         ForecastEngine,
+        FormEngine,
+        FormTracer,
         InProcessEngine,
         InspectableEngine,
         LenientEngine,
@@ -90,6 +103,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.scoring.checks import Finding, checks
     from icl.scoring.compare import Comparison, compare
     from icl.scoring.ensembles import ensemble
+    from icl.scoring.form_share import FormShare, measure_forms
     from icl.scoring.reliability import Reliability, reliability
     from icl.scoring.scores import score_run
     from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
@@ -113,6 +127,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.tasks.translation import TRANSLATION
 
 __all__ = [
+    "AnswerForm",
     "Answers",
     "BudgetEngine",
     "BusyError",
@@ -143,6 +158,11 @@ __all__ = [
     "Experiment",
     "Finding",
     "ForecastEngine",
+    "FormEngine",
+    "FormShare",
+    "FormStep",
+    "FormTracer",
+    "FormUse",
     "GENERATE",
     "Guess",
     "INTENT",
@@ -201,6 +221,7 @@ __all__ = [
     "aggregate",
     "check_engine",
     "checks",
+    "choice_form",
     "compare",
     "compare_against",
     "confuse_slots",
@@ -209,12 +230,16 @@ __all__ = [
     "find_chunks",
     "find_lexicon_slots",
     "find_spans",
+    "grammar_form",
     "groups",
     "join_match",
+    "json_source_form",
     "list_slot_rows",
     "load_experiment",
     "load_run",
+    "marked_source_form",
     "mean",
+    "measure_forms",
     "pair_spans",
     "preference_rows",
     "proportion",
@@ -222,10 +247,12 @@ __all__ = [
     "read_marks",
     "read_slot_answer",
     "read_verdicts",
+    "regex_form",
     "register",
     "reliability",
     "report_page",
     "run",
+    "schema_form",
     "score",
     "score_run",
     "score_slots",
@@ -260,6 +287,17 @@ EXPORTS = {
         "TemplateError",
         "WindowError",
     ),
+    "icl.core.answer_forms": (
+        "AnswerForm",
+        "FormStep",
+        "FormUse",
+        "choice_form",
+        "grammar_form",
+        "json_source_form",
+        "marked_source_form",
+        "regex_form",
+        "schema_form",
+    ),
     "icl.core.registry": ("register",),
     "icl.core.stats": ("Metric", "Stats", "aggregate", "mean", "proportion", "score"),
     "icl.core.types": (
@@ -286,6 +324,8 @@ EXPORTS = {
         "EmbeddingEngine",
         "Engine",
         "ForecastEngine",
+        "FormEngine",
+        "FormTracer",
         "InProcessEngine",
         "InspectableEngine",
         "LenientEngine",
@@ -312,6 +352,7 @@ EXPORTS = {
     "icl.scoring.checks": ("Finding", "checks"),
     "icl.scoring.compare": ("Comparison", "compare"),
     "icl.scoring.ensembles": ("ensemble",),
+    "icl.scoring.form_share": ("FormShare", "measure_forms"),
     "icl.scoring.reliability": ("Reliability", "reliability"),
     "icl.scoring.scores": ("score_run",),
     "icl.scoring.slot_scores": (

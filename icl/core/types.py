@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from icl.core.answer_forms import AnswerForm, FormKind, FormUse
+
 __all__ = [
     "BASELINES",
     "Baseline",
@@ -210,6 +212,8 @@ class Prompt:
     """Ids of the shots left out to fit the window."""
     shortened: tuple[int, ...] = ()
     """(left, original) characters of the span marked ``fit``; empty if nothing was cut."""
+    form: AnswerForm | None = None
+    """What the answer is held to; None: nothing."""
 
     @property
     def text(self) -> str:
@@ -262,16 +266,21 @@ class Sampling:
     thinking_tokens: int | None = None
     """Reasoning tokens, part of ``max_tokens``, after which the reasoning is closed; None: no
     limit."""
+    constrain: FormKind | None = None
+    """What kind of form the answers are held to; each prompt has its own. None: none."""
 
     def identity(self) -> dict[str, JSON]:
         """Return the settings that change an answer; greedy decoding ignores sampling fields."""
         bounded: dict[str, JSON] = {}
+        if self.constrain is not None:
+            bounded["constrain"] = self.constrain
         if self.thinking_tokens is not None:
             bounded["thinking_tokens"] = self.thinking_tokens
         made = asdict(self)
         if self.temperature == 0:
             made = {"max_tokens": self.max_tokens, "temperature": 0.0}
         made.pop("thinking_tokens", None)
+        made.pop("constrain", None)
         return made | {"stop": list(self.stop)} | bounded
 
 
@@ -291,6 +300,9 @@ class Output:
     """Index of this output among the ``n`` outputs of its prompt."""
     reasoning: str | None = None
     """Text of a reasoning model before its answer; None without such a block."""
+    form: FormUse | None = None
+    """What the form did that the answer was held to; None without one, or where a server keeps
+    it."""
 
 
 @dataclass(frozen=True, slots=True)

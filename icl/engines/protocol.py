@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from icl.core.answer_forms import FormKind, FormStep
 from icl.core.types import (
     JSON,
     Choice,
@@ -27,6 +28,8 @@ __all__ = [
     "EmbeddingEngine",
     "Engine",
     "ForecastEngine",
+    "FormEngine",
+    "FormTracer",
     "InspectableEngine",
     "LenientEngine",
     "LoadableEngine",
@@ -105,6 +108,30 @@ class Constrains(Protocol):
         Raises:
             EngineError: a mask that allows nothing, or not one entry for each prompt.
         """
+        ...
+
+
+@runtime_checkable
+class FormEngine(Protocol):
+    """An engine that holds an answer to the form of its prompt, :attr:`icl.Prompt.form`."""
+
+    def list_forms(self) -> Sequence[FormKind]:
+        """Return the kinds of forms that it takes.
+
+        Raises:
+            EngineError: a server cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class FormTracer(Protocol):
+    """An engine that tells what a form forbade at each token."""
+
+    def trace_form(
+        self, prompt: Prompt, sampling: Sampling, top: int = 5
+    ) -> tuple[Output, list[FormStep]]:
+        """Answer one prompt in its form; return the output, and each token as a step."""
         ...
 
 

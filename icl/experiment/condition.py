@@ -30,7 +30,9 @@ from icl.core.types import (
 )
 from icl.data import RowSample, hash_data
 from icl.engines.protocol import BudgetEngine, Engine, RenderingEngine
+from icl.engines.table import UncountedEngine
 from icl.experiment.calibration_prompts import ProbeRow, render_probe
+from icl.experiment.constraint import check_engine_forms, make_constraint
 from icl.experiment.grid import Point
 from icl.experiment.loader import Loader
 from icl.experiment.method import choose_method, write_choices
@@ -44,6 +46,7 @@ from icl.prompts.template import Template, load_template
 from icl.prompts.truncation import FittedPrompt, fit
 from icl.selectors import Selector
 from icl.tasks import Task
+from icl.tasks.constraints import Constraint
 from icl.tasks.label_sets import POOL, SetRule, count_mean_labels, make_rule
 from icl.tasks.predict import read_gold
 from icl.tasks.slots import SlotReader, count_intents, list_metrics, name_slots
@@ -90,6 +93,8 @@ class Condition:
     """Test rows that the target half of the prompt cannot show: their gold is the raw target."""
     revisions: Mapping[str, str] = field(default_factory=dict)
     """Data set of the hub -> the commit that was read."""
+    constraint: Constraint | None = None
+    """What written answers are held to; None: nothing."""
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
@@ -127,6 +132,7 @@ class Condition:
             ],
             **({"revisions": dict(self.revisions)} if self.revisions else {}),
             **({"enricher": self.task.enricher.identity()} if self.task.enricher else {}),
+            **({"constrain": self.constraint.identity()} if self.constraint else {}),
             **self._first_token_identity(),
         }
 
@@ -266,6 +272,8 @@ class Condition:
         self, example: Example, fitted: FittedPrompt, choices: Sequence[Choice], role: Role
     ) -> Request:
         prompt, kept, tokens = fitted
+        if self.constraint is not None:
+            prompt = replace(prompt, form=self.constraint.form(example, choices))
         sampling = self.sampling.identity() if self.method == "generate" else None
         sent = self.engine.sent(prompt) if isinstance(self.engine, RenderingEngine) else prompt.text
         made = hash_request(prompt, choices, sampling, sent)
@@ -374,6 +382,7 @@ class Condition:
                 "fallbacks": list(self.template.fallbacks),
             },
             **({"labels": "none"} if self.point.shots.shown_labels == "none" else {}),
+            **({"constrain": self.constraint.identity()} if self.constraint else {}),
         }
 
 
@@ -411,7 +420,11 @@ def build(point: Point, loader: Loader) -> Condition:
     template = replace(template, fallbacks=template.find_fallbacks([*test.examples, *pool]))
     engine = loader.engine(point)
     method, ranking, choices = choose_method(method, template, engine, entry.choice_end != "never")
-    sampling = Sampling(**entry.sampling.model_dump())
+    rows_known = [*pool, *test.examples]
+    base = loader.experiment.base
+    constraint = make_constraint(entry, task, method, template, engine, rows_known, base)
+    kind = constraint.kind if constraint else None
+    sampling = Sampling(**entry.sampling.model_dump(), constrain=kind)
     named = {rows.data, entry.pool.data or rows.data if entry.pool else rows.data}
     made = Condition(
         point=point,
@@ -431,7 +444,10 @@ def build(point: Point, loader: Loader) -> Condition:
         labels=_count_labels(task, taught),
         untaught=untaught,
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
+        constraint=constraint,
     )
+    if kind is not None and not isinstance(engine, UncountedEngine):
+        check_engine_forms(kind, engine, point.model_name)
     check_answers(made)
     _check_take(made)
     check_labels(point.shots, template, method, engine.identity())

@@ -11,9 +11,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     JsonValue,
     NonNegativeInt,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -31,6 +33,7 @@ from icl.prompts.row_expressions import RowExpressions
 __all__ = [
     "BudgetEntry",
     "CompareEntry",
+    "ConstrainEntry",
     "DataEntry",
     "DevEntry",
     "StrictEntry",
@@ -396,6 +399,51 @@ class SamplingEntry(StrictEntry):
         return self
 
 
+class ConstrainEntry(StrictEntry):
+    """What a written answer is held to: one of the first three, or ``source`` with its options."""
+
+    regex: Usual[str | None] = Field(default=None, min_length=1)
+    """A regular expression that the whole answer matches; without look-around."""
+    json_schema: Usual[str | dict[str, JsonValue] | None] = None
+    """A JSON schema that the answer keeps, or the path of one."""
+    grammar: Usual[str | None] = Field(default=None, min_length=1)
+    """A grammar in Lark that the answer keeps, or the path of one."""
+    field: Usual[str | None] = None
+    """For ``source``: the field whose words the answer takes over; the only text by default."""
+    names: Usual[Words | None] = None
+    """For ``source``: names that marks may have; by default those of the marks in pool and rows."""
+    written: Usual[Literal["marked", "json"] | None] = None
+    """For ``source``: ``marked`` is the words with ``[name : words]`` among them, ``json`` an
+    object of names, each with a list of words."""
+
+    @model_validator(mode="after")
+    def _one(self) -> ConstrainEntry:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        kinds = {name if name in _TEXTS else "source" for name in given}
+        if len(kinds) != 1:
+            raise ValueError(
+                f"{' and '.join(given) or 'nothing'} is given; give one of regex, json_schema and "
+                "grammar, or some of field, names and written for source"
+            )
+        return self
+
+    @property
+    def kind(self) -> Literal["regex", "json_schema", "grammar", "source"]:
+        """What is given."""
+        if self.regex is not None:
+            return "regex"
+        if self.json_schema is not None:
+            return "json_schema"
+        return "grammar" if self.grammar is not None else "source"
+
+
+_TEXTS = ("regex", "json_schema", "grammar")
+Constrain = Annotated[
+    Annotated[Literal["choice", "source"], Tag("word")] | Annotated[ConstrainEntry, Tag("form")],
+    Discriminator(lambda given: "word" if isinstance(given, str) else "form"),
+]
+
+
 class TaskEntry(StrictEntry):
     """One task: its rows and prompt, and how it is answered and scored."""
 
@@ -424,6 +472,9 @@ class TaskEntry(StrictEntry):
     weight: 0.5}``; the additional prompts that they need are computed too."""
     sampling: Basic[SamplingEntry] = SamplingEntry()
     """Settings of text generation: how tokens are sampled, and how many."""
+    constrain: Usual[Constrain | None] = None
+    """Form of a generated answer: ``choice`` (one of the choices), ``source`` (the row's words with
+    marks between them), ``{regex: …}``, ``{json_schema: …}`` or ``{grammar: …}``."""
     take: Usual[
         Literal["pool"]
         | Annotated[int, Field(ge=1, strict=True)]

@@ -19,6 +19,7 @@ from icl.core.registry import did_you_mean, lookup, names
 from icl.core.types import canonicalize
 from icl.data.citations import find_citations
 from icl.engines.hf.weights.widths import WIDTHS
+from icl.experiment.constraint import find_form_kind
 from icl.experiment.differences import find_differences, is_own_axis
 from icl.experiment.entries import (
     DataEntry,
@@ -165,13 +166,40 @@ def list_points(experiment: Experiment, where: str = "") -> list[Point]:
                 own = {
                     a: v
                     for a, v in options.items()
-                    if not a.endswith(".method") and _touches(a, task, model, entry.models[model])
+                    if not a.endswith((".method", ".constrain"))
+                    and _touches(a, task, model, entry.models[model])
                 }
                 found.append(Point(**{**vars(point), "axes": {**point.axes, **own}}))
     unique: dict[str, Point] = {}
     for point in found:
         unique.setdefault(repr((point.axes, point.model_name, point.task, point.shots)), point)
-    return tell_apart(list(unique.values()))
+    return _name_constraints(tell_apart(list(unique.values())))
+
+
+def _name_constraints(points: Sequence[Point]) -> list[Point]:
+    """Give points an axis ``constrain`` if any of them holds its answers to a form.
+
+    Its word is the kind of form, numbered where several forms are of one kind, and ``free``.
+    """
+    texts = {id(p.task): p.task.model_dump_json(include={"constrain"}) for p in points}
+    kinds: dict[str, dict[str, int]] = {}
+    for point in points:
+        if point.task.constrain is not None:
+            same = kinds.setdefault(find_form_kind(point.task.constrain), {})
+            same.setdefault(texts[id(point.task)], len(same) + 1)
+    if not kinds:
+        return list(points)
+    made = []
+    for point in points:
+        word = "free"
+        if point.task.constrain is not None:
+            word = find_form_kind(point.task.constrain)
+            if len(kinds[word]) > 1:
+                word = f"{word} ({kinds[word][texts[id(point.task)]]})"
+        axes = dict(point.axes)
+        last = {axis: axes.pop(axis) for axis in list(axes)[list(axes).index("shots") :]}
+        made.append(replace(point, axes={**axes, "constrain": word, **last}))
+    return made
 
 
 def tell_apart(points: Sequence[Point]) -> list[Point]:

@@ -21,6 +21,7 @@ _BLOCKS = {
     "`pair` of rows": "PairEntry",
     "`pool` of a task": "PoolEntry",
     "`sampling` of a task": "SamplingEntry",
+    "`constrain` of a task": "ConstrainEntry",
     "`grid`": "grid",
     "`shots` of the grid": "ShotsEntry",
     "`compare`": "CompareEntry",

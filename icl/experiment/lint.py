@@ -340,10 +340,22 @@ def find_condition_problems(condition: Condition) -> Iterator[str]:
         yield from _cut_answers(condition)
     counted = not isinstance(condition.engine, UncountedEngine)
     dropped: list[str] = []
+    long_forms: dict[str, int] = {}
     rows = _rows(condition.examples)
     for example in rows:
-        if condition.request(example).prompt.dropped:
+        request = condition.request(example)
+        if request.prompt.dropped:
             dropped.append(example.id)
+        n_tokens = _count_form(condition, request) if counted else 0
+        if n_tokens > condition.sampling.max_tokens:
+            long_forms[example.id] = n_tokens
+    if long_forms:
+        name, most = max(long_forms.items(), key=lambda item: item[1])
+        yield (
+            f"max_tokens is {condition.sampling.max_tokens}, and the shortest answers of "
+            f"{len(long_forms)} of {len(rows)} rows need more to keep their form, such as "
+            f"{name!r}: {most}; raise max_tokens"
+        )
     if dropped:
         yield (
             f"{len(dropped)} of {len(rows)} prompts lose shots to fit {condition.room} tokens, "
@@ -351,6 +363,15 @@ def find_condition_problems(condition: Condition) -> Iterator[str]:
         )
     if counted and rows and condition.ranks:
         yield from _token_problems(condition, condition.request(rows[0]))
+
+
+def _count_form(condition: Condition, request: Request) -> int:
+    """Count the tokens of the shortest answer that keeps a row's form; 0 where none is known."""
+    form = request.prompt.form
+    if form is None or form.shortest is None:
+        return 0
+    start = len(condition.engine.tokens(Prompt("")))
+    return len(condition.engine.tokens(Prompt(form.lead + form.shortest))) - start
 
 
 def _channel_problems(condition: Condition) -> Iterator[str]:

@@ -54,6 +54,7 @@ def hash_request(
             "choices": [choice.text + choice.end for choice in choices],
             "stop": list(prompt.stop),
             "sampling": sampling,
+            **({} if prompt.form is None else {"form": prompt.form.identity()}),
         }
     )
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
+from icl.core.answer_forms import FormKind, SourceOutput
 from icl.core.errors import StoreError
 from icl.core.strict_json import Count, ShapeError, convert, read_json
 from icl.core.types import JSON, Method
 from icl.prompts.template import TemplateCopy
+from icl.tasks.constraints import Constraint
 
 __all__ = ["ConditionFile", "Identity", "RowsIdentity", "read_condition"]
 
@@ -66,6 +68,8 @@ class ConditionFile:
     template: TemplateCopy
     bare_shots: bool
     """Whether shots were shown without their answers."""
+    constraint: Constraint | None = None
+    """What written answers were held to; None: nothing."""
 
     @property
     def max_tokens(self) -> int | None:
@@ -101,6 +105,17 @@ class _Sampling(msgspec.Struct):
     max_tokens: Count
 
 
+class _Constraint(msgspec.Struct):
+    kind: FormKind
+    text: str = ""
+    lead: str = ""
+    field: str = ""
+    names: tuple[str, ...] = ()
+    output: SourceOutput = "marked"
+    separator: str = ""
+    none: str = ""
+
+
 class _ConditionFile(msgspec.Struct):
     identity: _Identity
     task: str
@@ -108,6 +123,7 @@ class _ConditionFile(msgspec.Struct):
     sampling: _Sampling | None
     template: _Template
     labels: str | None = None
+    constrain: _Constraint | None = None
 
 
 def read_condition(path: Path) -> ConditionFile:
@@ -147,6 +163,7 @@ def read_condition(path: Path) -> ConditionFile:
             kept.format,
         ),
         made.labels == "none",
+        None if made.constrain is None else Constraint(**msgspec.structs.asdict(made.constrain)),
     )
 
 

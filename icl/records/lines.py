@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from icl.core.answer_forms import FormUse
 from icl.core.strict_json import Count, ShapeError, check_depth, decode, decoder
 from icl.core.types import JSON, Choice, Example, Finish, Output, Record, Role, UnscoredRow
 
@@ -21,6 +22,14 @@ __all__ = [
 ]
 
 
+class FormUseLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What a form did to an output; see :class:`icl.core.answer_forms.FormUse`."""
+
+    steps: Count
+    changed: Count
+    forced: Count
+
+
 class OutputLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One generated text in a record's line."""
 
@@ -30,6 +39,7 @@ class OutputLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     output_tokens: Count
     sample: Count = 0
     reasoning: str | None = None
+    form: FormUseLine | None = None
 
 
 class ChoiceLine(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -157,6 +167,9 @@ def _make_record(made: RecordLine) -> Record:
                     one.output_tokens,
                     one.sample,
                     one.reasoning,
+                    None
+                    if one.form is None
+                    else FormUse(one.form.steps, one.form.changed, one.form.forced),
                 )
                 for one in made.outputs
             ]

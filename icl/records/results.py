@@ -441,6 +441,9 @@ class ConditionResult:
             ]
         else:
             made = [render_probe(record.role, template, example, shots, keep)]
+        if (constraint := self.store.condition().constraint) is not None:
+            form = constraint.form(example, self.choices(record))
+            made = [replace(prompt, form=form) for prompt in made]
         return [
             replace(prompt, dropped=record.dropped, shortened=record.shortened) for prompt in made
         ]

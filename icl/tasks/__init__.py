@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from icl.core.errors import ConfigError
 from icl.core.kinds import Kind
-from icl.core.types import Baseline, Method
+from icl.core.types import Baseline, Example, Method
 from icl.tasks.enrich import Enricher
+
+if TYPE_CHECKING:
+    from icl.tasks.constraints import SourceMarks
 
 __all__ = ["Enricher", "Task"]
 
@@ -36,6 +41,9 @@ class Task:
     score."""
     enricher: Enricher | None = None
     """Adds fields to every row before the template reads it; None adds nothing."""
+    find_marks: Callable[[Sequence[Example]], SourceMarks] | None = None
+    """Says for ``constrain: source`` how the words of a row are written, given the rows of pool
+    and test; None leaves it to the experiment file."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, Kind):

@@ -62,6 +62,10 @@ MEANINGS = {
     "compare": "The comparison to make after a run.",
     "concurrency": "Most requests at the same time.",
     "config": "For `hf`: configuration (subset) of the data set.",
+    "constrain": (
+        "What a written answer is held to: `choice` (one of the choices), `source` (the row's "
+        "words with marks between them), `{regex: …}`, `{json_schema: …}` or `{grammar: …}`."
+    ),
     "data": "Name of a data set; outside `rows` theirs by default.",
     "default": (
         "`hash`: prompts and choices that are not in the table get an answer computed from "
@@ -85,6 +89,9 @@ MEANINGS = {
         "More of the request's body, as the server knows it: `{chat_template_kwargs: …}`. It "
         "overrides what icl would send, and null removes a key."
     ),
+    "field": (
+        "For `source`: the field whose words the answer takes over; the only text by default."
+    ),
     "fields": (
         "Template field -> column, column.key, or an expression in `{{ }}`; empty takes every "
         "column under its own name."
@@ -94,8 +101,14 @@ MEANINGS = {
         "Reader of the data: `jsonl`, `lines`, `hf` …; for `.csv .tsv .jsonl .json .parquet` what "
         "the path ends in."
     ),
+    "forms": (
+        "How the server is told the form of an answer: `structured_outputs` (vLLM), `grammar`"
+        " (llama.cpp), `response_format`, `never`; `auto`: the first that it is found to "
+        "keep."
+    ),
     "from": "Source languages, spelled as in the data set.",
     "gold": "Further fields that give the answer away.",
+    "grammar": "A grammar in Lark that the answer keeps, or the path of one.",
     "grid": "The axes: every value of one is combined with every value of the others.",
     "id": (
         "Column of the row's id; `id` if there is one, else the row's number from 0, which "
@@ -104,6 +117,7 @@ MEANINGS = {
     "int8_threshold": (
         "`int8`: columns with larger activations are multiplied without quantization; 0: none are."
     ),
+    "json_schema": "A JSON schema that the answer keeps, or the path of one.",
     "k": "Number of shots per query; with a shot file all by default.",
     "label_language": (
         "Language of the label words, `row` for that of the rows; the prompt's by default."
@@ -142,6 +156,9 @@ MEANINGS = {
     "name": (
         "Name of the experiment and its run folder, by default that of its file; of a task, its "
         "name in the column `entry` of tables."
+    ),
+    "names": (
+        "For `source`: names that marks may have; by default those of the marks in pool and rows."
     ),
     "newline": (
         "Text sent for every line break, such as `<br>`, for tokenizers that drop them; outputs "
@@ -185,6 +202,7 @@ MEANINGS = {
         "openai: The two texts around a block of reasoning; `auto`: those that are known, or "
         "`never`."
     ),
+    "regex": "A regular expression that the whole answer matches; without look-around.",
     "requests_per_minute": "Most requests started in a minute.",
     "retries": "Most retries of a request that failed for a reason that may pass.",
     "revision": "Commit, tag or branch of a hub id; the newest by default.",
@@ -239,6 +257,10 @@ MEANINGS = {
     ),
     "without": "Rows to leave out of the pool besides the test's: those by which a search chose.",
     "write": "Path of the file with the winner's shots, which `shots: {file: …}` can read.",
+    "written": (
+        "For `source`: `marked` is the words with `[name : words]` among them, `json` an "
+        "object of names, each with a list of words."
+    ),
 }
 """Every key of the schema and its one meaning; what is new here is new to whoever reads a file."""
 FURTHER = {

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from icl.core.answer_forms import FORM_KINDS, FormKind, FormStep
 from icl.core.errors import EngineError
 from icl.core.types import (
     JSON,
@@ -57,12 +58,14 @@ __all__ = ["ENGINE_VERSION", "HFEngine"]
 
 
 if TYPE_CHECKING:
+    from icl.engines.hf.causal.decode import DecodeRequest
     from icl.engines.hf.causal.forward import CausalModel
     from icl.engines.hf.causal.forward_meter import ForwardMeter
     from icl.engines.hf.causal.score import ChoicePlan
     from icl.engines.hf.causal.token_tree import TreeScorer
     from icl.engines.hf.forecast import ScoringWay
     from icl.engines.hf.seq2seq.forward import Seq2SeqModel
+    from icl.engines.hf.text.form_tokens import FormVocabulary, TokenGuide
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +93,7 @@ class HFEngine(ModelEntry):
     _lm: CausalModel | Seq2SeqModel | None = field(default=None, init=False, repr=False)
     _tree: TreeScorer | None = field(default=None, init=False, repr=False)
     _meter: Any = field(default=None, init=False, repr=False)
+    _forms: FormVocabulary | None = field(default=None, init=False, repr=False)
     _opened: bool = field(default=False, init=False, repr=False)
     _lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
@@ -423,6 +427,7 @@ class HFEngine(ModelEntry):
             n_tokens = {r.index: len(getattr(r, "source", r.ids)) for r in group}
             if masks is not None:
                 group = [replace(request, mask=masks[request.index]) for request in group]
+            group = [self._guided(request, prompts[request.index]) for request in group]
             decode, ends = self.codec.decode, self.list_ends()
             given = (decode, ends, heard, stop, self.meter)
             for i, made in generate(self.lm, group, sampling, *given):
@@ -430,6 +435,82 @@ class HFEngine(ModelEntry):
                     heard.close(i)
                 text = self.wording.back(made.text)
                 yield i, replace(made, text=text, prompt_tokens=n_tokens[i])
+
+    @property
+    def form_vocabulary(self) -> FormVocabulary:
+        """The model's tokens as forms are compiled for them.
+
+        Raises:
+            ModelError: the tokenizer does not tell what its tokens write.
+        """
+        from llguidance import get_version
+
+        from icl.engines.hf.text.form_tokens import FormVocabulary, list_token_bytes
+        from icl.engines.hf.weights.hashes import remember
+
+        with self._lock:
+            if self._forms is None:
+                tokenizer, of = self.codec.tokenizer, self.weights.tokenizer_hash()
+                texts = remember(
+                    "token_bytes", of, get_version(), lambda: list_token_bytes(tokenizer)
+                )
+                self._forms = FormVocabulary(tokenizer, texts, self.list_ends()).load()
+            return self._forms
+
+    def list_forms(self) -> tuple[FormKind, ...]:
+        """Return the kinds of forms that answers can be held to: all."""
+        return FORM_KINDS
+
+    def open_guide(self, prompt: Prompt, stops: Sequence[str] = ()) -> TokenGuide | None:
+        """Return the form of the answer to a prompt, token by token; None without one.
+
+        Raises:
+            EngineError: the form cannot be read, or allows nothing.
+            ModelError: the tokenizer does not tell what its tokens write.
+        """
+        if prompt.form is None:
+            return None
+        vocabulary = self.form_vocabulary
+        stops = (*stops, *prompt.stop)
+        # The decoder of a pair begins its own text, which tokenizers often begin with a space.
+        return vocabulary.guide(prompt.form, stops, prompt.query_id, self._pair is not None)
+
+    def trace_form(
+        self, prompt: Prompt, sampling: Sampling, top: int = 5
+    ) -> tuple[Output, list[FormStep]]:
+        """Answer one prompt in its form, and tell at each token what the form forbade.
+
+        Args:
+            prompt: has a form.
+            sampling: how tokens are drawn; one output is made.
+            top: likeliest forbidden tokens that are told at each step.
+
+        Raises:
+            EngineError: the prompt has no form, or one that cannot be kept.
+        """
+        from icl.engines.hf.causal.decode import generate
+
+        if prompt.form is None:
+            raise EngineError("the prompt has no form whose steps could be told; give it one")
+        one = replace(sampling, n=1)
+        (group,) = self._requests([prompt], one)
+        request = self._guided(group[0], prompt)
+        assert request.guide is not None
+        request.guide.most_traced = top
+        decode, ends = self.codec.decode, self.list_ends()
+        ((_, output),) = generate(self.lm, [request], one, decode, ends, meter=self.meter)
+        return replace(output, text=self.wording.back(output.text)), request.guide.trace
+
+    def _guided(self, request: DecodeRequest, prompt: Prompt) -> DecodeRequest:
+        if prompt.form is None:
+            return request
+        if request.mask is not None:
+            raise EngineError(
+                f"prompt {request.key} has a form and a mask; give one of the two: the form says "
+                "what the mask would"
+            )
+        guide = self.open_guide(prompt, request.stops)
+        return replace(request, guide=guide)
 
     def _requests(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Sequence[Any]]:
         """Yield the prompts as tokens, in groups that are generated together."""

@@ -5,22 +5,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from icl.core.errors import WindowError
 from icl.core.types import Prompt, Token
 from icl.engines.openai.capabilities import (
+    TEXTS,
     ServerCapabilities,
     apply_extra,
     find_window,
     probe,
 )
 from icl.engines.openai.client import Link
+from icl.engines.openai.forms import FormWay, find_form_way
 from icl.engines.openai.token_counts import TokenCounter
 from icl.engines.reasoning import Delimiters
 from icl.prompts.chat_template import make_messages, trim_opening
 
 __all__ = ["Backend"]
+
+
+FORM_TOKENS = 24
+"""Most tokens of an answer by which is found out whether a server keeps forms."""
 
 
 @dataclass
@@ -47,6 +53,9 @@ class Backend:
     """Choices that were not among the likeliest first tokens, so that their score is a bound."""
     unsent: set[str] = field(default_factory=set, init=False, repr=False)
     """Parameters that the server handles badly and icl can omit, such as ``stop``."""
+    asked_forms: FormWay | Literal["auto", "never"] = "auto"
+    """Field of the request that carries a form; ``auto``: found by the first request with one."""
+    _way: FormWay | Literal["unknown"] | None = field(default="unknown", init=False, repr=False)
     _facts: ServerCapabilities | None = field(default=None, init=False, repr=False)
     _counted: TokenCounter | None = field(default=None, init=False, repr=False)
     _found_window: int | None = field(default=None, init=False, repr=False)
@@ -63,6 +72,23 @@ class Backend:
             if self._facts is None:
                 self._facts = probe(self.link, self.model, self.api, self.extra)
             return self._facts
+
+    @property
+    def form_way(self) -> FormWay | None:
+        """How the server is told what form an answer has; None if it keeps none.
+
+        Raises:
+            EngineError: it cannot be reached, refuses the key, or does not serve the model.
+        """
+        if self.asked_forms == "never":
+            return None
+        if self.asked_forms != "auto":
+            return self.asked_forms
+        with self._lock:
+            if self._way == "unknown":
+                path, body = self.request(Prompt(TEXTS[0]), FORM_TOKENS)
+                self._way = find_form_way(self.link, path, body, self.extra)
+            return self._way
 
     @property
     def chat(self) -> bool:

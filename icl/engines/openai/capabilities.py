@@ -16,7 +16,7 @@ from icl.engines.openai.client import Link, ServerRequest
 from icl.engines.openai.errors import RefusalError, RetryError, TemporaryError
 from icl.engines.openai.message import read_count, read_usage
 
-__all__ = ["ServerCapabilities", "apply_extra", "find_window", "list_top", "probe"]
+__all__ = ["ServerCapabilities", "apply_extra", "find_window", "list_top", "offer", "probe"]
 
 
 TEXTS = ("The quick brown fox", "One two three", "Name: Anna\nCity:")
@@ -90,7 +90,7 @@ def _completions(link: Link, model: str, extra: Mapping[str, Any]) -> ServerCapa
     asked: dict[str, Any] = {"model": model, "max_tokens": 1, "temperature": 0}
     for text in TEXTS:
         more = {"prompt": text, "echo": True, "logprobs": 1}
-        data = _offered(link, "/completions", apply_extra(asked | more, extra))
+        data = offer(link, "/completions", apply_extra(asked | more, extra))
         shift = _shift(data, text) if data else None
         if shift is not None:
             top, hidden = _top(link, asked, extra, TOPS[1:])
@@ -110,7 +110,7 @@ def _top(
     """
     plain = {**asked, "prompt": TEXTS[0]}
     for top in tops:
-        data = _offered(link, "/completions", apply_extra(plain | {"logprobs": top}, extra))
+        data = offer(link, "/completions", apply_extra(plain | {"logprobs": top}, extra))
         if data and (listed := list_top(data["choices"][0])):
             return top, _hides_bytes(data["choices"][0], listed)
         if data:
@@ -163,7 +163,7 @@ def _chat(link: Link, model: str, extra: Mapping[str, Any]) -> ServerCapabilitie
     raise AssertionError("the last request is answered or raises")
 
 
-def _offered(link: Link, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+def offer(link: Link, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
     """Return the answer, or None if the server does not accept these parameters."""
     request = ServerRequest(path, body, _whole, most_tokens=(20, 1), kept=False, probe=True)
     try:

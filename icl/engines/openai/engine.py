@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from icl.core.answer_forms import FormKind
 from icl.core.errors import ChoiceError, EngineError, ModelError
 from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Choice, ChoiceScore, OnToken, Output, Prompt, Sampling, Token
@@ -32,6 +33,7 @@ ENGINE_VERSION = 1
 
 Api = Literal["auto", "completions", "chat"]
 Ranking = Literal["auto", "echo", "first_token", "generate"]
+Forms = Literal["auto", "structured_outputs", "grammar", "response_format", "never"]
 
 
 class _ServerWindow:
@@ -90,6 +92,9 @@ class OpenAIEngine:
     It overrides what icl would send, and null removes a key."""
     reasoning: Sequence[str] | str = "auto"
     """The two texts around a block of reasoning; ``auto``: those that are known, or ``never``."""
+    forms: Forms = "auto"
+    """How the server is told the form of an answer: ``structured_outputs`` (vLLM), ``grammar``
+    (llama.cpp), ``response_format``, ``never``; ``auto``: the first that it is found to keep."""
     max_failures: int | None = None
     """Rows of a condition that may be left unscored; by default 5 % of them, at least 3."""
     asked_window: int | None = field(default=None, init=False, repr=False, compare=False)
@@ -212,6 +217,17 @@ class OpenAIEngine:
                 heads[-1] = shown[0] if shown else ""
         return heads
 
+    def list_forms(self) -> Sequence[FormKind]:
+        """Return the kinds of forms that the server holds answers to; asked once.
+
+        Raises:
+            EngineError: the server cannot be asked.
+        """
+        from icl.engines.openai.forms import TAKEN
+
+        way = self.backend.form_way
+        return () if way is None else TAKEN[way]
+
     def cost_of(
         self,
         prompt_tokens: int,
@@ -282,6 +298,14 @@ class OpenAIEngine:
                 "bound its reasoning; leave it out, and say it in the server's own words under "
                 "extra, as in {reasoning_effort: low}"
             )
+        for kind in {prompt.form.kind for prompt in prompts if prompt.form is not None}:
+            if kind not in (taken := self.list_forms()):
+                told = f"keeps {', '.join(taken)}" if taken else "keeps no form of an answer"
+                raise EngineError(
+                    f"{self.link.url} {told}, and not {kind}; leave the form out, answer with a "
+                    "model of the engine hf, or say how the server is told a form, as in "
+                    "forms: structured_outputs"
+                )
         counts = [len(self.tokens(prompt)) for prompt in prompts]
         for prompt, count in zip(prompts, counts, strict=True):
             self.backend.check_room(prompt, count, sampling.max_tokens)
@@ -347,7 +371,7 @@ def _backend(engine: OpenAIEngine) -> Backend:
             f"the engine 'openai' needs {error.name}: pip install 'icl-workbench[openai]'"
         ) from error
     url, who = _url(engine.source), f"model {engine.model!r}"
-    for name, accepted in (("api", Api), ("ranking", Ranking)):
+    for name, accepted in (("api", Api), ("ranking", Ranking), ("forms", Forms)):
         if (value := getattr(engine, name)) not in get_args(accepted):
             raise ModelError(
                 f"unknown {name} {value!r} of {who}{did_you_mean(str(value), get_args(accepted))}"
@@ -389,6 +413,7 @@ def _backend(engine: OpenAIEngine) -> Backend:
         given,
         blocks=(named,) if named else known,
         blocks_named=named is not None,
+        asked_forms=engine.forms,
     )
 
 

@@ -14,6 +14,7 @@ from icl.engines.openai.answer_text import AnswerReader, read_choice
 from icl.engines.openai.backend import Backend
 from icl.engines.openai.client import ServerRequest, Session, StreamPiece
 from icl.engines.openai.errors import RefusalError, TemporaryError, describe_row
+from icl.engines.openai.forms import write_form
 from icl.engines.openai.message import read_usage
 from icl.engines.protocol import RowFailure
 
@@ -147,6 +148,8 @@ class _GenerationJob:
         wanted = self.sampling.n - n_made
         path, body = self.backend.request(self.prompt, self.sampling.max_tokens)
         body |= _drawn(self.sampling)
+        if self.prompt.form is not None and (way := self.backend.form_way) is not None:
+            body |= write_form(self.prompt.form, way)
         if self._stops and not self.backend.blocks_named:
             body["stop"] = list(self._stops[:MOST_STOPS])
         if wanted > 1:

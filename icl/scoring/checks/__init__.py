@@ -18,6 +18,7 @@ from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks.answers import (
     copied_input,
     copied_shot,
+    form_changes,
     make_share_check,
     marks_nothing,
     never,
@@ -187,6 +188,7 @@ _EACH: dict[str, Check] = {
     ),
     # What a reader of the number should know.
     "ties": ties,
+    "form_changes": form_changes,
     "gold_missing": gold_missing,
     "few_rows": few_rows,
     "duplicates": duplicates,

@@ -9,12 +9,14 @@ from icl.core.errors import DataError
 from icl.core.languages import measure_script_share
 from icl.core.types import Example, Prediction
 from icl.scoring.checks.base import Check, ConditionAnswers, Found
+from icl.scoring.form_share import measure_forms
 from icl.tasks.parsers import EMPTY
 from icl.tasks.slots import name_slots
 
 __all__ = [
     "copied_input",
     "copied_shot",
+    "form_changes",
     "make_share_check",
     "marks_nothing",
     "never",
@@ -242,6 +244,13 @@ def ties(seen: ConditionAnswers) -> Iterator[Found]:
         )
     if votes:
         yield votes, seen.n, f"{votes} of {seen.n} votes over samples are ties; the first is taken"
+
+
+def form_changes(seen: ConditionAnswers) -> Iterator[Found]:
+    """Find conditions whose form changed what the model would have written."""
+    share = measure_forms(seen.records)
+    if share is not None and share.changed:
+        yield share.outputs_changed, share.outputs, str(share)
 
 
 def _fold(text: str) -> str:

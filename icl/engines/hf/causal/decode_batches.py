@@ -17,6 +17,7 @@ from transformers.cache_utils import DynamicLayer
 from icl.engines.hf.causal.attention_masks import Given, Masks, clone, list_candidates
 from icl.engines.hf.causal.forward import SHARED_TOKENS, CausalModel, Steps
 from icl.engines.hf.causal.score import find_common_prefix
+from icl.engines.hf.text.form_tokens import TokenGuide
 from icl.engines.hf.weights.memory import REFUSALS, is_out_of_memory
 from icl.engines.protocol import TokenMask
 from icl.engines.reasoning import ReasoningReader
@@ -56,13 +57,17 @@ class DecodeRequest:
     """Reads and limits the reasoning of a reasoning model; None without reasoning."""
     mask: TokenMask | None = None
     """Restricts the answers; None: no restriction."""
+    guide: TokenGuide | None = None
+    """The form of the answers, at its beginning; None: no form."""
 
 
 class DecodeBatch(Protocol):
-    """Rows that grow by one token per step. States are the input of the model's projection."""
+    """Rows that grow by tokens at every step. States are the input of the model's projection."""
 
     joins: bool
     """Whether rows may join while others run; otherwise all join at once."""
+    pads: bool
+    """Whether rows may grow by different numbers of tokens at a step."""
 
     def join(self, requests: Sequence[DecodeRequest], n: int) -> Tensor:
         """Forward prompts, the longest first, each for n rows; return states, (rows, features)."""
@@ -72,8 +77,8 @@ class DecodeBatch(Protocol):
         """Keep only these rows, in this order."""
         ...
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """Append a token to each row; return states (rows, features)."""
+    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Append one or more tokens to each row; return states after the last (rows, features)."""
         ...
 
 
@@ -152,7 +157,7 @@ class _SlotPosition:
 
     rows: slice
     columns: Tensor | slice
-    """The columns of all rows, or one column for each row."""
+    """The columns of all rows, or those of each row, (rows, tokens)."""
     used: int
     """Columns that the pass reads, including those that it writes."""
 
@@ -186,13 +191,15 @@ class _SlotLayer(DynamicLayer):  # type: ignore[misc]
             if isinstance(columns, slice):
                 buffer[rows, :, columns] = given
             else:
-                buffer[torch.arange(len(columns)), :, columns] = given[:, :, 0]
+                buffer[torch.arange(len(columns))[:, None], :, columns] = given.transpose(1, 2)
         return self.keys[rows, :, :used], self.values[rows, :, :used]
 
     def get_seq_length(self) -> int:
         """Return the number of columns before those that are written."""
         columns = self.place.columns
-        return int(columns.start) if isinstance(columns, slice) else self.place.used - 1
+        if isinstance(columns, slice):
+            return int(columns.start)
+        return self.place.used - columns.shape[1]
 
     def buffers(self) -> tuple[Tensor, Tensor]:
         """Return keys and values of all slots: (rows, heads, columns, features)."""
@@ -206,6 +213,7 @@ class _SlotBatch:
     """
 
     joins = True
+    pads = True
 
     def __init__(self, lm: CausalModel, prefix: tuple[int, ...], rows: int) -> None:
         self.lm, self.prefix, self.most = lm, prefix, rows
@@ -258,16 +266,19 @@ class _SlotBatch:
         self.lengths = self.lengths[list(kept)]
 
     @torch.inference_mode()
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        used = int(self.lengths.max()) + 1
+    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        ids, counts = _pad(tokens)  # (rows, tokens), (rows,)
+        width = ids.shape[1]
+        used = int(self.lengths.max()) + width
         self._reserve(self.most, used)
-        columns = torch.from_numpy(self.lengths).to(self.lm.device)
-        self._go(slice(0, len(tokens)), columns, used)
-        sees = np.arange(used) <= self.lengths[:, None]
-        places = self.lengths[:, None]
-        ids = np.array(tokens)[:, None]  # (rows, 1)
-        states = self._forward(ids, np.ones(ids.shape, dtype=np.bool_), sees[:, None], places)
-        self.lengths = self.lengths + 1
+        # What is behind a row's own tokens is written over by its next ones, and seen by none.
+        columns = self.lengths[:, None] + np.arange(width)
+        self._go(slice(0, len(ids)), torch.from_numpy(columns).to(self.lm.device), used)
+        sees = np.arange(used) <= columns[:, :, None]
+        places = self.lengths[:, None] + np.minimum(np.arange(width), counts[:, None] - 1)
+        keep = np.arange(width) == counts[:, None] - 1
+        states = self._forward(ids, keep, sees, places)
+        self.lengths = self.lengths + counts
         return states
 
     def _go(self, rows: slice, columns: Tensor | slice, used: int) -> None:
@@ -335,10 +346,20 @@ def _grown(buffer: Tensor, size: tuple[int, int]) -> Tensor:
     return grown
 
 
+def _pad(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return token ids padded at the right, (rows, tokens), and how many each row has, (rows,)."""
+    counts = np.array([len(row) for row in rows], dtype=np.int64)
+    ids = np.zeros((len(rows), int(counts.max())), dtype=np.int64)
+    for at, row in enumerate(rows):
+        ids[at, : len(row)] = row
+    return ids, counts
+
+
 class _PaddedBatch:
     """Rows of one KV cache, padded at the left; padding has no position."""
 
     joins = False
+    pads = False
 
     def __init__(self, lm: CausalModel) -> None:
         self.lm = lm
@@ -371,14 +392,14 @@ class _PaddedBatch:
         self.cache.batch_select_indices(rows)
         self.mask, self.lengths = self.mask[rows], self.lengths[rows]
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        ids = torch.tensor(tokens, device=self.mask.device)[:, None]  # (rows, 1)
+    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        ids = torch.tensor(tokens, device=self.mask.device)  # (rows, tokens)
         self.mask = torch.cat([self.mask, torch.ones_like(ids)], dim=-1)
-        keep = torch.ones_like(ids, dtype=torch.bool)
-        states = self.lm.states(
-            ids, keep, self.cache, self._needed(self.mask), self.lengths[:, None]
-        )
-        self.lengths = self.lengths + 1
+        keep = torch.zeros_like(ids, dtype=torch.bool)
+        keep[:, -1] = True
+        positions = self.lengths[:, None] + torch.arange(ids.shape[1], device=ids.device)
+        states = self.lm.states(ids, keep, self.cache, self._needed(self.mask), positions)
+        self.lengths = self.lengths + ids.shape[1]
         return states
 
     @staticmethod
@@ -391,6 +412,7 @@ class _WholeBatch:
     """Rows forwarded whole at every step, one by one, for models without a usable cache."""
 
     joins = True
+    pads = True
 
     def __init__(self, lm: CausalModel) -> None:
         self.lm = lm
@@ -404,8 +426,8 @@ class _WholeBatch:
     def keep(self, kept: Sequence[int]) -> None:
         self.texts = [self.texts[i] for i in kept]
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        self.texts = [(*text, token) for text, token in zip(self.texts, tokens, strict=True)]
+    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        self.texts = [(*text, *more) for text, more in zip(self.texts, tokens, strict=True)]
         return self._last(self.texts)
 
     def _last(self, texts: Sequence[tuple[int, ...]]) -> Tensor:
@@ -465,13 +487,14 @@ def _gives_logits(lm: CausalModel, prompts: Sequence[tuple[int, ...]]) -> bool:
     requests = [DecodeRequest(i, ids, (), "") for i, ids in enumerate(prompts)]
     batch, texts = make_batch(lm, requests, len(requests)), list(prompts)
     found = lm.project(batch.join(requests, 1))
-    for tokens in ((7, 8, 9), (11, 12, 13), None):
+    several = ((11,), (12, 14, 15), (13, 16)) if batch.pads else ((11, 17), (12, 14), (13, 16))
+    for tokens in (((7,), (8,), (9,)), several, None):
         whole = [lm.model(input_ids=torch.tensor([ids]), use_cache=False) for ids in texts]
         right = torch.stack([out.logits[0, -1] for out in whole]).log_softmax(-1)
         if not float((found.log_softmax(-1) - right).abs().max()) < _TOLERANCE:
             return False
         if tokens is None:
             break
-        texts = [(*ids, token) for ids, token in zip(texts, tokens, strict=True)]
+        texts = [(*ids, *more) for ids, more in zip(texts, tokens, strict=True)]
         found = lm.project(batch.step(tokens))
     return True

@@ -328,12 +328,13 @@ class PairRequest(DecodeRequest):
 
 
 class PairBatch:
-    """Rows of the decoder that grow by one token per step; each prompt is encoded once.
+    """Rows of the decoder that grow by as many tokens at a step; each prompt is encoded once.
 
     All join at once: rows of other lengths would need gaps, which count as positions here.
     """
 
     joins = False
+    pads = False
 
     def __init__(self, lm: Seq2SeqModel) -> None:
         self.lm = lm
@@ -365,11 +366,11 @@ class PairBatch:
             self.cache = continue_cache(self.cache, kept, self.cache, kept)
             self.memory = self.memory.rows(kept)
 
-    def step(self, tokens: Sequence[int]) -> Tensor:
-        """Append a token to each row; return the logits after it."""
+    def step(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Append as many tokens to each row; return the logits after the last."""
         pairs = zip(self.texts, tokens, strict=True)
-        self.texts = [(source, (*ids, token)) for (source, ids), token in pairs]
-        return self._forward([(token,) for token in tokens]) if self.lm.cached else self._whole()
+        self.texts = [(source, (*ids, *more)) for (source, ids), more in pairs]
+        return self._forward([tuple(row) for row in tokens]) if self.lm.cached else self._whole()
 
     def _forward(self, rows: Sequence[Ids]) -> Tensor:  # (rows, vocabulary)
         ids = torch.tensor(rows)  # (rows, tokens)
