@@ -57,6 +57,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "sampling.top_p": (0.5, 1.0),
     "sampling.top_k": (0, 5),
     "sampling.min_p": (0.0, 0.5),
+    "constrain": ("choice", "source"),
     "sampling.n": (1, 2),
     "sampling.seed": (0, 1),
     "sampling.thinking_tokens": (1, 2),
