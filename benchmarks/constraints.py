@@ -135,6 +135,7 @@ def compare_forms(engine: HFEngine, kind: str, rounds: int) -> BoundAgainstFree:
         DecodeRequest(i, ids, ("\n",), prompts[i].query_id)
         for i, ids in enumerate(engine.form.ids(prompts))
     ]
+    engine.form_vocabulary.load()
     began = time.perf_counter()
     guides = [engine.open_guide(prompt) for prompt in prompts]
     compile_s = time.perf_counter() - began
