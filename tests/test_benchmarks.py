@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 from benchmarks import first_page, first_report, parity, prompts, ranking, results, shaped, tools
-from benchmarks.constraints import compare_forms
 from benchmarks.continuous import continuous
 from benchmarks.one_tree import grown
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
@@ -332,4 +331,3 @@ def test_a_step_that_fails_is_told_with_its_last_line(tmp_path: Path) -> None:
         first_report.time_step(step, tmp_path)
     fine = first_report.Step("icl", (sys.executable, "-c", "pass"))
     assert first_report.time_step(fine, tmp_path).clock > 0
-from benchmarks.constraints import compare_forms

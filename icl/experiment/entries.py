@@ -400,7 +400,7 @@ class SamplingEntry(StrictEntry):
 
 
 class ConstrainEntry(StrictEntry):
-    """What a written answer is held to: one of the first three, or ``source`` with its options."""
+    """Form of a generated answer: one of the first three, or ``source`` with its options."""
 
     regex: Usual[str | None] = Field(default=None, min_length=1)
     """A regular expression that the whole answer matches; without look-around."""

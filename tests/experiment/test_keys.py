@@ -63,7 +63,7 @@ MEANINGS = {
     "concurrency": "Most requests at the same time.",
     "config": "For `hf`: configuration (subset) of the data set.",
     "constrain": (
-        "What a written answer is held to: `choice` (one of the choices), `source` (the row's "
+        "Form of a generated answer: `choice` (one of the choices), `source` (the row's "
         "words with marks between them), `{regex: …}`, `{json_schema: …}` or `{grammar: …}`."
     ),
     "data": "Name of a data set; outside `rows` theirs by default.",
