@@ -4,8 +4,8 @@ A block that begins with three backticks and ``console run`` holds commands and 
 Each page has a folder of its own, with the files that its blocks show and with a copy of RUNS (the
 experiments that pages speak of, run by the demo model) and of the tutorial's runs; the tutorial
 comes first, and begins without any run. A line ``…`` stands for lines that are left out, and as
-many lines as before are shown in front of it and behind it. At the end the runs are packed into ``tests/document_runs.tar.xz``, from whose records
-tests print the pages' outputs again.
+many lines as before are shown in front of it and behind it. At the end the runs are packed
+into ``tests/document_runs.tar.xz``, from whose records tests print the pages' outputs again.
 """
 
 from __future__ import annotations

@@ -33,18 +33,18 @@ __all__ = [
 
 
 FormKind: TypeAlias = Literal["choice", "regex", "json_schema", "grammar", "source"]
-"""What an answer is held to."""
+"""Kind of a form: choices, a regular expression, a JSON schema, a grammar or the row's words."""
 FORM_KINDS: tuple[FormKind, ...] = get_args(FormKind)
 
 SourceOutput: TypeAlias = Literal["marked", "json"]
-"""How the words of a row are written: the text with ``[name : words]``, or names with values."""
+"""Way to write the words of a row: the text with ``[name : words]``, or names with values."""
 
 _BODY = "answer"
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerForm:
-    """What one answer must look like, as text that an engine compiles."""
+    """The form of one answer, as text that an engine compiles."""
 
     kind: FormKind
     text: str
@@ -93,14 +93,14 @@ class AnswerForm:
 
 @dataclass(frozen=True, slots=True)
 class FormUse:
-    """What a form did to one output."""
+    """The effect of a form on one output."""
 
     steps: int
     """Tokens that the model chose."""
     changed: int
     """Of these, those where its likeliest token was not allowed."""
     forced: int
-    """Tokens that the form left no choice about, and the model was not asked for."""
+    """Tokens that the form left no choice about, so that the model did not predict them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class FormStep:
 
     text: str
     forced: bool
-    """Whether the form left no choice, so that the model was not asked."""
+    """Whether the form left no choice, so that the model predicted nothing."""
     forbidden: tuple[tuple[str, float], ...] = ()
     """(text, log-probability) of the likeliest tokens that were not allowed, likeliest first."""
     changed: bool = False

@@ -60,8 +60,7 @@ class SlotText:
     """A text with marks as it was read: pieces of text, each with the slot that it is in."""
 
     pieces: tuple[tuple[str, str | None], ...]
-    """(text, slot name or None), in order; spaces at the ends of a piece are kept where the text
-    has them."""
+    """(text, slot name or None), in order; a piece has the spaces at its ends that the text has."""
     broken: int = 0
     """Brackets that make no mark."""
     unknown: int = 0

@@ -40,7 +40,7 @@ __all__ = [
 
 
 SlotOutput: TypeAlias = Literal["marked", "json", "per_slot"]
-"""How slots are written: marks in the text, an object of values, or a question for each slot."""
+"""Way to write slots: marks in the text, an object of values, or a question for each slot."""
 OUTPUTS: tuple[SlotOutput, ...] = get_args(SlotOutput)
 _TAG = re.compile(r"O|[BIES]-.+", re.DOTALL)
 
@@ -52,9 +52,9 @@ class SlotAnswer:
     tags: tuple[str, ...]
     """A BIO tag for each token."""
     intent: str | None = None
-    """None where none is asked for, or none was found."""
+    """Intent of the answer; None if the task has no intents, or none was found."""
     invented: tuple[str, ...] = ()
-    """Names of slots whose value does not stand in the text, sorted; gold has none."""
+    """Names of slots whose value is not in the text, sorted; gold has none."""
 
 
 def write_slot_answer(answer: SlotAnswer) -> str:

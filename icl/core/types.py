@@ -213,7 +213,7 @@ class Prompt:
     shortened: tuple[int, ...] = ()
     """(left, original) characters of the span marked ``fit``; empty if nothing was cut."""
     form: AnswerForm | None = None
-    """What the answer is held to; None: nothing."""
+    """Form of the answer; None: free text."""
 
     @property
     def text(self) -> str:
@@ -267,7 +267,7 @@ class Sampling:
     """Reasoning tokens, part of ``max_tokens``, after which the reasoning is closed; None: no
     limit."""
     constrain: FormKind | None = None
-    """What kind of form the answers are held to; each prompt has its own. None: none."""
+    """Kind of the form of the answers; each prompt has its own form. None: free text."""
 
     def identity(self) -> dict[str, JSON]:
         """Return the settings that change an answer; greedy decoding ignores sampling fields."""
@@ -301,8 +301,7 @@ class Output:
     reasoning: str | None = None
     """Text of a reasoning model before its answer; None without such a block."""
     form: FormUse | None = None
-    """What the form did that the answer was held to; None without one, or where a server keeps
-    it."""
+    """Effect of the form on the output; None without a form, or where a server applies it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,8 +383,8 @@ class Prediction:
     shortened: bool = False
     """Whether the prompt's marked span was cut to fit the window."""
     faults: Mapping[str, int] = field(default_factory=dict)
-    """What was wrong with an answer that could be read all the same, with how often: of slots,
-    ``broken``, ``unknown``, ``altered`` and ``invented``. What could occur and did not is 0."""
+    """Faults of an answer that could be read all the same, with their counts: of slots,
+    ``broken``, ``unknown``, ``altered`` and ``invented``. A fault that did not occur is 0."""
 
 
 @dataclass(frozen=True, slots=True)

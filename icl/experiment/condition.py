@@ -94,7 +94,7 @@ class Condition:
     revisions: Mapping[str, str] = field(default_factory=dict)
     """Data set of the hub -> the commit that was read."""
     constraint: Constraint | None = None
-    """What written answers are held to; None: nothing."""
+    """Constraint on generated answers; None: free text."""
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
@@ -206,7 +206,7 @@ class Condition:
 
     @property
     def metrics(self) -> list[str | dict[str, Any]]:
-        """The metrics asked for; the task's by default, that of intents where one is asked for."""
+        """Return the metrics of the entry; by default the task's, and that of intents."""
         entry = self.point.task
         if entry.metrics:
             return list(entry.metrics)

@@ -429,7 +429,7 @@ class ConstrainEntry(StrictEntry):
 
     @property
     def kind(self) -> Literal["regex", "json_schema", "grammar", "source"]:
-        """What is given."""
+        """Return the one key that is set."""
         if self.regex is not None:
             return "regex"
         if self.json_schema is not None:

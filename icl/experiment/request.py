@@ -33,7 +33,7 @@ class Request:
 
     @property
     def to_generate(self) -> Sequence[Prompt]:
-        """The prompts whose continuation is asked for: one, or one for each slot."""
+        """Return the prompts that are continued: one, or one for each slot."""
         return self.prompts or (self.prompt,)
 
     @property

@@ -1,4 +1,4 @@
-"""What reads the outputs about a row as its slots: made of the template and of the row."""
+"""Readers of slots: the outputs of a row become its slots, by the template and the row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slots beside their gold: F1 of spans, exact match of whole rows, and the intent's accuracy.
+"""Metrics of slots: F1 of spans, exact match of whole rows, and the intent's accuracy.
 
 Source: MASSIVE (FitzGerald et al. 2023, arXiv 2204.08582), whose micro-F1 is seqeval's.
 """
@@ -22,7 +22,7 @@ __all__ = ["IntentAccuracy", "SlotF1", "SlotMatch", "count_spans"]
 
 
 Key = tuple[str, int, int]
-"""Name, first and last token; -1 for a value that does not stand in the text."""
+"""Name, first and last token; -1 for a value that is not in the text."""
 
 
 def count_spans(answer: SlotAnswer, length: int | None = None) -> Counter[Key]:
@@ -73,7 +73,7 @@ class SlotF1:
 
 @dataclass(frozen=True, slots=True)
 class SlotMatch:
-    """Rows of which every tag is right, and the intent where one is asked for, in percent.
+    """Percentage of rows whose tags are all right, and whose intent is, where the task has one.
 
     With Wilson's interval. A prediction that could not be parsed is wrong and stays in n.
     """

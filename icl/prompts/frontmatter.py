@@ -66,8 +66,7 @@ class FrontMatter:
     """Of slots: ``marked`` writes the text with marks, ``json`` an object of values, ``per_slot``
     asks for the values of each slot by itself."""
     questions: str = "shots"
-    """Of slots that are asked about by themselves: those that the ``shots`` show (all, where there
-    are no shots), or ``all``."""
+    """Slots with a question each: those that the ``shots`` show (without shots all), or all."""
     text_field: str | None = None
     """Of slots: the field with the text that they are in."""
     intent_field: str | None = None
@@ -84,7 +83,7 @@ class FrontMatter:
 
     @property
     def asks_each(self) -> bool:
-        """Whether a row is asked several questions, one about each slot."""
+        """Return whether a row has several questions, one for each slot."""
         return self.kind.gold == "spans" and self.output == "per_slot"
 
 
@@ -200,7 +199,7 @@ def _check_slots(head: FrontMatter, path: Path, given: Set[str]) -> None:
 
 
 def _check_slot_target(path: Path, head: FrontMatter, target: TemplateHalf) -> None:
-    """Check that the target of a template for slots reads what its output is made of."""
+    """Check that the target of a template for slots reads the variables of its output."""
     reads = set(target.names)
     needed = {"marked": "marked", "json": "slots", "per_slot": "value"}[head.output]
     if needed not in reads:

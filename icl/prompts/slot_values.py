@@ -28,7 +28,7 @@ __all__ = [
 
 
 SLOT_VALUES = frozenset({"marked", "slots", "value", "intent"})
-"""Variables of a target half that are made of a row's slots."""
+"""Variables of a target half that hold a row's slots."""
 
 
 def find_source(head: FrontMatter, where: str, example: Example) -> SlotSource:

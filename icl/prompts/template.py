@@ -84,7 +84,7 @@ class Template:
 
     @property
     def asked_slot(self) -> str:
-        """The slot that is asked about where each is by itself: the first one if none is set."""
+        """Return the slot of the question, where each slot has one: the first if none is set."""
         return self.slot if self.slot is not None else next(iter(self.labels), "")
 
     def _tags(self, example: Example) -> dict[str, str]:

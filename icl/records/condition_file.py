@@ -69,7 +69,7 @@ class ConditionFile:
     bare_shots: bool
     """Whether shots were shown without their answers."""
     constraint: Constraint | None = None
-    """What written answers were held to; None: nothing."""
+    """Constraint on generated answers; None: free text."""
 
     @property
     def max_tokens(self) -> int | None:

@@ -23,7 +23,7 @@ __all__ = [
 
 
 class FormUseLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a form did to an output; see :class:`icl.core.answer_forms.FormUse`."""
+    """The effect of a form on an output; see :class:`icl.core.answer_forms.FormUse`."""
 
     steps: Count
     changed: Count

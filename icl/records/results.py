@@ -290,7 +290,7 @@ class ConditionResult:
 
     @property
     def asks_each(self) -> bool:
-        """Whether a row is asked a question about each slot, and has as many outputs."""
+        """Return whether a row has a question, and so an output, for each slot."""
         return self._head is not None and self._head[0].asks_each
 
     def show_answer(self, example: Example, answer: str) -> str:

@@ -1,4 +1,4 @@
-"""How often forms changed what a model would have written, in the records of a condition."""
+"""Shares of steps and rows at which a form changed the model's choice, from records."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class SlotPair:
 
 @dataclass(frozen=True, slots=True)
 class SlotScore:
-    """How well one slot is found, over all rows of a condition."""
+    """Precision, recall and F1 of one slot, over all rows of a condition."""
 
     name: str
     support: int
@@ -86,12 +86,12 @@ class SlotScore:
 
 @dataclass(frozen=True, slots=True)
 class SlotConfusion:
-    """How often each right slot was answered by which name."""
+    """Counts of right slots by the name that answered them."""
 
     names: tuple[str, ...]
     """Slots of gold and of answers, the most frequent in gold first."""
     counts: Mapping[tuple[str | None, str | None], int]
-    """(right, answered) -> spans. None stands for no slot."""
+    """(right, answered) -> spans. None means no slot."""
     verdicts: Mapping[Verdict, int]
     """Spans by what was right or wrong about them."""
 

@@ -1,4 +1,4 @@
-"""What the answers of a task are held to, from which each row's form is made.
+"""Constraints on the answers of a task, and the form of each row that follows from them.
 
 A constraint is plain data, kept with the records, so that a row's form can be made again without
 a model.
@@ -32,7 +32,7 @@ __all__ = ["Constraint", "SourceMarks", "check_form", "read_grammar", "read_sche
 
 @dataclass(frozen=True, slots=True)
 class SourceMarks:
-    """How a task writes the words of its rows; a task of marks gives it to its constraint."""
+    """The way a task writes the words of its rows; a task of marks gives it to its constraint."""
 
     field: str
     """The field with the words."""
@@ -43,7 +43,7 @@ class SourceMarks:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What the answers of a condition are held to.
+    """The constraint on the answers of a condition.
 
     >>> Constraint("regex", text="[0-9]+", lead=" ").form(Example("1", {}), ()).lead
     ' '
@@ -60,12 +60,12 @@ class Constraint:
     """Of ``source``: the names of marks."""
     output: SourceOutput = "marked"
     separator: str = ""
-    """Of ``choice`` where an answer is a set of labels: what stands between them."""
+    """Of ``choice`` where an answer is a set of labels: the text between them."""
     none: str = ""
-    """Of ``choice`` where an answer is a set of labels: what stands for none."""
+    """Of ``choice`` where an answer is a set of labels: the text for none."""
 
     def identity(self) -> dict[str, JSON]:
-        """Return what is set, as it is hashed and kept with the records."""
+        """Return the fields that are set, as they are hashed and saved with the records."""
         made = asdict(self) | {"names": list(self.names)}
         blank = Constraint(self.kind)
         return {
@@ -144,7 +144,7 @@ def _explain(form: AnswerForm, message: str) -> str:
 
 
 def read_schema(given: JSON, base: Path, where: str) -> tuple[str, str]:
-    """Return a JSON schema as text, and where it stands: that of an entry, or of the file it names.
+    """Return a JSON schema as text, and its place: that of an entry, or of the file it names.
 
     Raises:
         ConfigError: no file, or no JSON in it (with line and column).
@@ -164,7 +164,7 @@ def read_schema(given: JSON, base: Path, where: str) -> tuple[str, str]:
 
 
 def read_grammar(given: str, base: Path, where: str) -> tuple[str, str]:
-    """Return a grammar in Lark, and where it stands: a text with a rule, or that of a file.
+    """Return a grammar in Lark, and its place: a text with a rule, or that of a file.
 
     Raises:
         ConfigError: no such file.

@@ -84,7 +84,7 @@ def predict(
 def _predict_each(
     made: Prediction, record: Record, parser: ParserEntry, reader: SlotReader
 ) -> Prediction:
-    """Find the answer of a record that has an output for each slot that was asked about.
+    """Find the answer of a record that has an output for each slot with a question.
 
     A question without a readable output counts as answered by no value.
     """

@@ -62,7 +62,7 @@ _STRING = re.compile(r'"((?:[^"\\]|\\.)*)("|\Z)')
 
 @dataclass(frozen=True, slots=True)
 class SlotOutcome:
-    """What an output says of a row's slots."""
+    """The reading of an output as a row's slots."""
 
     answer: SlotAnswer
     faults: Mapping[str, int]
@@ -88,9 +88,9 @@ class SlotReader:
     """Whether the answer names the intent, too: before the first ``|`` or line break of a text
     with marks, or under the key ``intent`` of an object."""
     separator: str = ", "
-    """Where each slot is asked about by itself: what stands between its values."""
+    """Of slots with a question each: the text between values."""
     empty: str = "none"
-    """Where each slot is asked about by itself: what stands for no value."""
+    """Of slots with a question each: the text for no value."""
 
     def read(self, output: str) -> SlotOutcome:
         """Read one output that holds all slots.
@@ -101,7 +101,7 @@ class SlotReader:
         return self._read_object(output) if self.output == "json" else self._read_marks(output)
 
     def read_each(self, answers: Mapping[str, str]) -> SlotOutcome:
-        """Read one output for each slot that was asked about, by the slot's name.
+        """Read one output for each slot with a question, by the slot's name.
 
         Raises:
             ParseError: all of them are empty.
@@ -211,7 +211,7 @@ def read_object(output: str) -> tuple[list[tuple[str, str]], int]:
 
 
 class _Pairs(list[tuple[str, object]]):
-    """The pairs of an object, in which a name may stand twice."""
+    """The pairs of an object, in which a name may occur twice."""
 
 
 def _read_broken_object(answer: str) -> list[tuple[str, str]]:
@@ -241,7 +241,7 @@ class LexiconShots:
 
 
 def find_lexicon_slots(source: SlotSource, shots: LexiconShots) -> list[str]:
-    """Tag a text by the values that its shots have: the longest first, each where it stands.
+    """Tag a text by the values of its shots: the longest first, each at its first place.
 
     A value is given at each of its places that is still free, from the left. Of several slots that
     a value fills in the shots it is given the most frequent, of equally frequent ones the first.

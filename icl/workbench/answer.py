@@ -174,7 +174,7 @@ def rank(condition: Condition, request: Request) -> ModelAnswer:
 def generated_answer(
     condition: Condition, request: Request, outputs: Sequence[Output], seconds: float
 ) -> ModelAnswer:
-    """Make the answer of a finished generation: one output, or one for each slot asked about."""
+    """Make the answer of a finished generation: one output, or one for each slot."""
     return _make_answer(condition, request, seconds, outputs=tuple(outputs))
 
 

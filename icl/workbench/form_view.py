@@ -16,13 +16,13 @@ __all__ = ["FormTrace", "FormView", "trace_form", "view_form"]
 
 @dataclass(frozen=True, slots=True)
 class FormView:
-    """A form as it is shown, before a model is asked."""
+    """A form as the playground shows it, before a model runs."""
 
     kind: FormKind
     text: str
     """The expression, the schema, or the grammar in Lark, which a reader may change."""
     error: str | None
-    """What is wrong with it, in one line with its place; None if it can be kept."""
+    """Its fault, in one line with the place; None if it is valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class FormTrace:
 
 
 def view_form(request: Request, text: str | None = None) -> FormView | None:
-    """Return the form of a request's answer, and whether it can be kept; None if it has none.
+    """Return the form of a request's answer, and whether it is valid; None if it has none.
 
     Args:
         request: of :meth:`icl.experiment.condition.Condition.request`.

@@ -102,9 +102,8 @@ MEANINGS = {
         "the path ends in."
     ),
     "forms": (
-        "How the server is told the form of an answer: `structured_outputs` (vLLM), `grammar`"
-        " (llama.cpp), `response_format`, `never`; `auto`: the first that it is found to "
-        "keep."
+        "Field that carries the form of an answer: `structured_outputs` (vLLM), `grammar` "
+        "(llama.cpp), `response_format`, `never`; `auto`: the first that the server applies."
     ),
     "from": "Source languages, spelled as in the data set.",
     "gold": "Further fields that give the answer away.",

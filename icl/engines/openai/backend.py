@@ -75,7 +75,7 @@ class Backend:
 
     @property
     def form_way(self) -> FormWay | None:
-        """How the server is told what form an answer has; None if it keeps none.
+        """Return the field of a request that carries a form; None if the server applies no form.
 
         Raises:
             EngineError: it cannot be reached, refuses the key, or does not serve the model.

@@ -93,8 +93,8 @@ class OpenAIEngine:
     reasoning: Sequence[str] | str = "auto"
     """The two texts around a block of reasoning; ``auto``: those that are known, or ``never``."""
     forms: Forms = "auto"
-    """How the server is told the form of an answer: ``structured_outputs`` (vLLM), ``grammar``
-    (llama.cpp), ``response_format``, ``never``; ``auto``: the first that it is found to keep."""
+    """Field that carries the form of an answer: ``structured_outputs`` (vLLM), ``grammar``
+    (llama.cpp), ``response_format``, ``never``; ``auto``: the first that the server applies."""
     max_failures: int | None = None
     """Rows of a condition that may be left unscored; by default 5 % of them, at least 3."""
     asked_window: int | None = field(default=None, init=False, repr=False, compare=False)
@@ -218,7 +218,7 @@ class OpenAIEngine:
         return heads
 
     def list_forms(self) -> Sequence[FormKind]:
-        """Return the kinds of forms that the server holds answers to; asked once.
+        """Return the kinds of forms that the server applies; it is probed once.
 
         Raises:
             EngineError: the server cannot be asked.

@@ -17,7 +17,7 @@ __all__ = ["TAKEN", "FormWay", "find_form_way", "write_form"]
 
 
 FormWay: TypeAlias = Literal["structured_outputs", "grammar", "response_format"]
-"""How a server is told a form: vLLM from 0.12 on, llama.cpp, and OpenAI with those like it."""
+"""Field that carries a form: of vLLM from 0.12 on, of llama.cpp, of OpenAI and servers like it."""
 
 TAKEN: dict[FormWay, tuple[FormKind, ...]] = {
     "structured_outputs": FORM_KINDS,
@@ -27,7 +27,7 @@ TAKEN: dict[FormWay, tuple[FormKind, ...]] = {
 """The kinds of form that each way can tell."""
 
 _WORD = "qzxj"
-"""What no model writes unless it is held to it."""
+"""A text that no model generates unless a form demands it."""
 _OBJECT = {
     "type": "object",
     "properties": {"a": {"type": "string", "enum": [_WORD]}},

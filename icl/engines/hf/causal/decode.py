@@ -217,7 +217,7 @@ class _OpenedRequest:
     given: DecodeRequest
     rows: list[_OutputRow]
     finish: Finish | None
-    """How the outputs finished, if their form left no choice at all."""
+    """Finish reasons of the outputs, if their form left no choice at all."""
 
     def request(self, whole: bool) -> DecodeRequest:
         """Return what is forwarded for it: the prompt, with the fixed tokens if ``whole``."""

@@ -66,7 +66,7 @@ def _list_pieces(tokenizer: Any) -> list[str | None]:
 
 
 class FormVocabulary:
-    """A model's tokens and ends, as forms are compiled for them; made once a loaded model.
+    """A model's tokens and ends, for which forms are compiled; one for each loaded model.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
@@ -181,7 +181,7 @@ class TokenGuide:
         self._mask: npt.NDArray[np.bool_] | None = None
         self.steps = self.changed = self.forced = 0
         self.most_traced = 0
-        """How many of the likeliest forbidden tokens are kept at each step; 0: no step is."""
+        """Number of the likeliest forbidden tokens recorded at each step; 0 records no step."""
         self.trace: list[FormStep] = []
         self._forbidden: tuple[tuple[str, float], ...] = ()
         self._changed = False
@@ -222,19 +222,19 @@ class TokenGuide:
 
     @property
     def use(self) -> FormUse:
-        """What the form did so far."""
+        """Return the effect of the form so far."""
         return FormUse(self.steps, self.changed, self.forced)
 
     @property
     def complete(self) -> bool:
-        """Whether the answer is whole, and nothing can follow it."""
+        """Return whether the answer is complete, and nothing can follow it."""
         if self._matcher.is_stopped():
             return True
         return bool(self._matcher.is_accepting()) and not self.mask.any()
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:  # (vocabulary,)
-        """Which tokens go on with the answer, without those that end it."""
+        """Return the tokens that continue the answer, without those that end it."""
         if self._mask is None:
             bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
             if self._matcher.is_error():
