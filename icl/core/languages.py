@@ -1,4 +1,4 @@
-"""Facts about languages: code, script and names from CLDR (langcodes), families from Glottolog."""
+"""Facts about languages: code, script and names from CLDR (langcodes), and their kin."""
 
 from __future__ import annotations
 
@@ -8,43 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 from icl.core.errors import DataError
+from icl.core.genealogy import find_descent
 
-__all__ = ["FAMILIES", "Language", "find_language", "measure_script_share"]
+__all__ = ["Language", "find_language", "measure_script_share"]
 
 
-# Top-level families of Glottolog (https://glottolog.org), for the languages of MASSIVE, XCOPA
-# and NTREX-128 and the larger ones of FLORES-200; an isolate is its own family there.
-FAMILIES = {
-    "Afro-Asiatic": "am ar ha he mt om so ti kab shi zgh",
-    "Atlantic-Congo": (
-        "ak bem ee ff ig kg ki lg ln nd nr nso ny rn rw sn ss st sw tn ts tum umb ve wo xh yo zu"
-    ),
-    "Austroasiatic": "km vi sat",
-    "Austronesian": "ace ban bug ceb fil fj id ilo jv mg mi min ms pag sm su to ty war",
-    "Aymaran": "ay",
-    "Basque": "eu",
-    "Dravidian": "kn ml ta te",
-    "Hmong-Mien": "hmn mww hnj",
-    "Indo-European": (
-        "af as ast be bg bn bs ca cs cy da de dv el en es fa fo fr fur ga gd gl gsw gu hi hr ht hy "
-        "is it ckb ku ks lb li lij lmo lt ltg lv mai mk mr nb ne nl nn no oc or pa pap pl "
-        "ps pt ro ru sa sc scn sd si sk sl sq sr sv szl tg uk ur vec yi bho awa mag hne"
-    ),
-    "Japonic": "ja ryu",
-    "Kartvelian": "ka",
-    "Koreanic": "ko",
-    "Mande": "bm dyu",
-    "Mongolic-Khitan": "mn",
-    "Nilotic": "din luo nus",
-    "Quechuan": "qu quy",
-    "Saharan": "kr",
-    "Sino-Tibetan": "bo dz lus mni my nan yue zh kac",
-    "Tai-Kadai": "lo shn th",
-    "Tupian": "gn",
-    "Turkic": "az ba crh kk ky tk tr tt ug uz",
-    "Uralic": "et fi hu se",
-}
-_FAMILY = {code: family for family, codes in FAMILIES.items() for code in codes.split()}
 _WRITTEN_IN = {
     "Hans": ("Hani",),
     "Hant": ("Hani",),
@@ -76,7 +44,11 @@ class Language:
     script: str
     """ISO 15924 code from the tag, or else the likely one by CLDR; ``Zzzz`` if unknown."""
     family: str | None
-    """Top-level family in Glottolog; None if the table has none."""
+    """Top-level family in Glottolog; None if :mod:`icl.core.genealogy` has none."""
+    genus: str | None
+    """Genus in WALS; None like the family."""
+    glottocode: str | None
+    """Code in Glottolog; None like the family."""
 
     def name(self, display: str = "en") -> str:
         """Return the language's name in the language ``display``, by CLDR.
@@ -119,7 +91,10 @@ def find_language(tag: str) -> Language:
     code = parsed.language
     if code is None or code in _NO_LANGUAGE or code.startswith("x-") or not known.is_valid():
         raise _no_language(tag)
-    return Language(tag, code, parsed.script or _likely_script(parsed), _FAMILY.get(code))
+    script, kin = parsed.script or _likely_script(parsed), find_descent(code)
+    if kin is None:
+        return Language(tag, code, script, None, None, None)
+    return Language(tag, code, script, kin.family, kin.genus, kin.glottocode)
 
 
 def _likely_script(parsed: Any) -> str:
