@@ -48,8 +48,7 @@ GENEALOGY = {
     ("Austronesian", "Greater Central Philippine"): "ceb:cebu1242 fil:taga1270 war:wara1300",
     ("Austronesian", "Javanese"): "jv:java1254",
     ("Austronesian", "Malayo-Sumbawan"): (
-        "ace:achi1257 ban:bali1278 bjn:banj1239 id:indo1316 min:mina1268 ms:stan1306 "
-        "su:sund1252"
+        "ace:achi1257 ban:bali1278 bjn:banj1239 id:indo1316 min:mina1268 ms:stan1306 su:sund1252"
     ),
     ("Austronesian", "Northern Luzon"): "ilo:ilok1237 pag:pang1290",
     ("Austronesian", "Oceanic"): "fj:fiji1243 mi:maor1246 sm:samo1305 to:tong1325 ty:tahi1242",

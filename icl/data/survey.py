@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from icl.data.hub import read_split_sizes
 from icl.data.spec import DataSpec, find_path
 from icl.data.tables import list_massive_locales
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Survey", "list_path_values", "survey"]
 
 
 CHEAP_BYTES = 20_000_000
@@ -81,6 +82,17 @@ def _hub(spec: DataSpec) -> Survey:
     return Survey(splits=read_split_sizes(spec))
 
 
+def list_path_values(spec: DataSpec) -> dict[str, list[str]]:
+    """List what divides a data set into files: its locales, languages or splits, with their values.
+
+    Returns nothing where one file holds all rows, and for a data set of the hub.
+
+    Raises:
+        DataError: no file of the data set exists.
+    """
+    return {} if spec.format == "hf" else _values(spec)[0]
+
+
 def _values(spec: DataSpec) -> tuple[dict[str, list[str]], DataSpec]:
     """Return the values of the path's placeholders in the files, and the spec of the first one."""
     if spec.format == "massive":
@@ -118,9 +130,11 @@ def _spelled(path: Path) -> list[dict[str, str]]:
         else:
             pattern += f"(?P={part})" if part in seen else f"(?P<{part}>[^/]+?)"
             seen.add(part)
-    fixed = Path(parts[0]).parent if not parts[0].endswith("/") else Path(parts[0])
-    files = sorted(fixed.rglob("*")) if fixed.is_dir() else []
-    matches = (re.fullmatch(pattern + r"(\.gz)?", str(file)) for file in files)
+    # A placeholder matches as a star does, so only folders that it can name are looked into.
+    literal = [glob.escape(part).replace("[*]", "*") for part in parts]
+    shape = "".join("*" if place % 2 else part for place, part in enumerate(literal))
+    files = sorted({*glob.glob(shape), *glob.glob(f"{shape}.gz")})
+    matches = (re.fullmatch(pattern + r"(\.gz)?", file) for file in files)
     found = [match.groupdict() for match in matches if match]
     if not found:
         raise DataError(f"no file is called like {text}")

@@ -413,7 +413,9 @@ def build(point: Point, loader: Loader) -> Condition:
             found = set[str]().union(*map(read_labels, found))
         if task.kind.gold == "spans":
             found = set(name_slots(found))
-        template = replace(template, labels={label: label for label in sorted(found)})
+        prompted, labelled = _languages(point)
+        names, missing = template.file.pick_labels(labelled or prompted, sorted(found))
+        template = replace(template, labels=names, fallbacks=(*template.fallbacks, *missing))
     parser = entry.parser or task.parser
     examples, untaught = teach_rows(template, test.examples)
     taught = [read_gold(one, parser) for one in teach_rows(template, pool)[0]]
@@ -485,7 +487,21 @@ def _template(point: Point, loader: Loader) -> Template:
     Raises:
         ConfigError: labels in the language of rows that name none.
     """
-    spoken, labelled = point.prompt_language, point.task.label_language
+    spoken, labelled = _languages(point)
+    return load_template(
+        point.prompt,
+        language_tag=spoken,
+        label_language=labelled,
+        base=str(loader.experiment.base),
+        form=point.form,
+        own=loader.own_forms(),
+    )
+
+
+def _languages(point: Point) -> tuple[str, str | None]:
+    """Return the languages of the prompt's words and of the labels; None for that of the words."""
+    spoken = point.prompt_language
+    labelled = point.task.label_language[0] if point.task.label_language else None
     if spoken == "row":
         spoken = point.row_language or "en"
     if labelled == "row":
@@ -496,13 +512,7 @@ def _template(point: Point, loader: Loader) -> Template:
                 "rows, which have neither locale nor pair; give them `locale:`, or name the "
                 "language, as in `label_language: en`"
             )
-    return load_template(
-        point.prompt,
-        language_tag=spoken,
-        label_language=labelled,
-        base=str(loader.experiment.base),
-        form=point.form,
-    )
+    return spoken, labelled
 
 
 def _pool(

@@ -44,6 +44,7 @@ __all__ = [
     "OverEntry",
     "PoolEntry",
     "RowsEntry",
+    "SAME",
     "SamplingEntry",
     "SearchEntry",
     "ShotsEntry",
@@ -326,6 +327,20 @@ class PairEntry(StrictEntry):
 
 
 Lines = tuple[int, int]
+SAME = "same"
+"""The locale of a pool that is that of the rows; ``row`` says the same."""
+
+
+def _same(value: Any) -> Any:
+    """Read ``row``, the word that the other languages of a prompt have, as ``same``."""
+    return [SAME if one == "row" else one for one in wrap_list(value)]
+
+
+ShotLocales = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_same, json_schema_input_type=str | list[str]),
+]
 
 
 class RowsEntry(StrictEntry):
@@ -334,7 +349,8 @@ class RowsEntry(StrictEntry):
     data: Basic[str]
     """Name of a data set; outside ``rows`` theirs by default."""
     locale: Basic[Words | None] = None
-    """Locale of the rows; each of a list gives its own condition; for a pool also ``same``."""
+    """Locale of the rows, or ``all`` on disk, or a pattern (``*-IN``); each gives its own
+    condition. For a pool also ``row``, that of the row."""
     pair: Basic[PairEntry | None] = None
     """Language pairs; each gives its own condition."""
     split: Basic[str | None] = None
@@ -352,8 +368,9 @@ class PoolEntry(StrictEntry):
 
     data: Basic[str | None] = None
     """Name of a data set; outside ``rows`` theirs by default."""
-    locale: Basic[Words] = ["same"]
-    """Locale of the rows; each of a list gives its own condition; for a pool also ``same``."""
+    locale: Basic[ShotLocales] = [SAME]
+    """Locale of the rows, or ``all`` on disk, or a pattern (``*-IN``); each gives its own
+    condition. For a pool also ``row``, that of the row."""
     parallel: Rare[Literal["auto", "leave_out", "allow"]] = "auto"
     """Pool rows with the id of a test row: ``auto`` leaves out those of the same data set, in any
     locale; ``leave_out`` those of another data set too; ``allow`` keeps translations."""
@@ -488,7 +505,7 @@ class TaskEntry(StrictEntry):
     """``never`` leaves the terminator out, for comparison with other tools."""
     prompt_language: Usual[Words] = ["en"]
     """Language of the prompt's own words; ``row`` uses the row's locale."""
-    label_language: Rare[str | None] = None
+    label_language: Rare[Words | None] = None
     """Language of the label words, ``row`` for that of the rows; the prompt's by default."""
     layouts: Usual[Layouts] = ["f0"]
     """Layouts of the template (other separators, casing, spacing): their number, or their names; f0
@@ -588,6 +605,11 @@ class ExperimentEntry(StrictEntry):
     """The models by name, with the options of their engines."""
     data: Basic[dict[str, DataEntry]] = {}
     """The data sets by name, in addition to those that ship with icl."""
+    words: Usual[str | None] = None
+    """File with words of prompts in further languages, over those of the library."""
+    labels: Usual[str | dict[str, str] | None] = None
+    """File with names of labels in further languages, over those of the template; or a file for
+    each table of labels: ``{massive/intents: my_labels.yaml}``."""
     tasks: Basic[list[TaskEntry]] = Field(min_length=1)
     """The tasks: their rows, prompts, methods and metrics."""
     grid: Basic[dict[str, list[Any]]] = {}

@@ -22,6 +22,7 @@ from icl.engines.hf.weights.widths import WIDTHS
 from icl.experiment.constraint import find_form_kind
 from icl.experiment.differences import find_differences, is_own_axis
 from icl.experiment.entries import (
+    SAME,
     DataEntry,
     ExperimentEntry,
     ShotsEntry,
@@ -30,6 +31,7 @@ from icl.experiment.entries import (
     validate,
 )
 from icl.experiment.renamed import check_keys
+from icl.experiment.row_locales import LocaleFinder
 from icl.experiment.samples import list_built_in_data
 from icl.experiment.shots import expand_shots, list_shot_settings, name_shots, name_shots_apart
 from icl.experiment.user_config import UserConfig
@@ -144,6 +146,7 @@ def list_points(experiment: Experiment, where: str = "") -> list[Point]:
     grid.setdefault("shots", [0])
     _check_widths(grid, raw["models"], where)
     found: list[Point] = []
+    finder = LocaleFinder(experiment.base, {})
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         entry = validate(ExperimentEntry, _apply(raw, chosen, where), where)
@@ -154,15 +157,16 @@ def list_points(experiment: Experiment, where: str = "") -> list[Point]:
             )
         options = {axis: str(v) for axis, v in chosen.items() if axis not in ("model", "shots")}
         shots = validate(ShotsHolder, {"shots": chosen["shots"]}, f"{where}: grid").shots
+        data = {**list_built_in_data(), **entry.data}
+        finder.data = data
         for task in entry.tasks:
             _check_names(task, shots, where)
-            data = {**list_built_in_data(), **entry.data}
             for spec in task.data_sets:
                 if spec not in data:
                     hint = _declare_file(spec, experiment.base) or did_you_mean(spec, data)
                     raise ConfigError(f"{where}: unknown data {spec!r}{hint}")
             find_citations(task.data_sets, data, experiment.base)
-            for point in _expand(model, entry.models[model], task, shots, data):
+            for point in _expand(model, entry.models[model], _spell_out(task, finder), shots, data):
                 own = {
                     a: v
                     for a, v in options.items()
@@ -387,6 +391,19 @@ def _check_names(task: TaskEntry, shots: ShotsEntry, where: str) -> None:
         )
 
 
+def _spell_out(task: TaskEntry, finder: LocaleFinder) -> TaskEntry:
+    """Return a task with every locale of its rows and pool as it is called on disk."""
+    rows, pool = task.rows, task.pool
+    made: dict[str, Any] = {}
+    if rows.locale and (found := finder.expand(rows.locale, rows.data)) != rows.locale:
+        made["rows"] = rows.model_copy(update={"locale": found})
+    if pool is not None and pool.locale != [SAME]:
+        found = finder.expand(pool.locale, pool.data or rows.data)
+        if found != pool.locale:
+            made["pool"] = pool.model_copy(update={"locale": found})
+    return task.model_copy(update=made) if made else task
+
+
 def _expand(
     model: str,
     options: Mapping[str, Any],
@@ -399,14 +416,27 @@ def _expand(
     if rows.pair:
         pairs = [(a, b) for a in rows.pair.from_ for b in rows.pair.to if a != b]
     locales: list[str | None] = list(rows.locale) if rows.locale else [None]
-    pools = task.pool.locale if task.pool else ["same"]
-    for prompt, form, spoken, locale, pair, pool, one in itertools.product(
-        task.prompt, task.layouts, task.prompt_language, locales, pairs, pools, expand_shots(shots)
+    pools = task.pool.locale if task.pool else [SAME]
+    # Each language of the labels has an entry of its own, and so a column where they differ.
+    several = len(task.label_language or ()) > 1
+    entries = [
+        task.model_copy(update={"label_language": [one]}) if several else task
+        for one in task.label_language or [""]
+    ]
+    for prompt, form, spoken, labelled, locale, pair, pool, one in itertools.product(
+        task.prompt,
+        task.layouts,
+        task.prompt_language,
+        entries,
+        locales,
+        pairs,
+        pools,
+        expand_shots(shots),
     ):
         yield Point(
             model,
             options,
-            task,
+            labelled,
             prompt,
             locale,
             pair,
@@ -424,6 +454,6 @@ def _expand(
                 "pool": pool if len(pools) > 1 else "",
                 "shots": name_shots(one),
             },
-            locale if pool == "same" else pool,
+            locale if pool == SAME else pool,
             form,
         )

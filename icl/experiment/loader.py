@@ -15,6 +15,7 @@ from icl.engines.protocol import ClosableEngine, EmbeddingEngine, Engine
 from icl.engines.sentence_encoder import Encoder
 from icl.experiment.entries import DevEntry, PoolEntry, RowsEntry
 from icl.experiment.grid import Experiment, Point
+from icl.prompts.own_forms import EVERY_TABLE, OwnForms, read_forms
 from icl.prompts.slot_values import check_slots
 from icl.prompts.template import Template
 from icl.selectors import Selector
@@ -218,6 +219,23 @@ class Loader:
         if made not in self._richer:
             self._richer[made] = [enrich_row(enricher, row, template.hidden(row)) for row in rows]
         return self._richer[made]
+
+    def own_forms(self) -> OwnForms:
+        """Return the words and label names in the files that the experiment names.
+
+        Raises:
+            ConfigError: a file is missing, or has another shape.
+        """
+        words, labels = (self.experiment.raw.get(key) for key in ("words", "labels"))
+        files = {EVERY_TABLE: labels} if isinstance(labels, str) else dict(labels or {})
+        base = self.experiment.base
+        return OwnForms(
+            read_forms(base / Path(words).expanduser(), "words") if words else {},
+            {
+                table: read_forms(base / Path(file).expanduser(), "labels")
+                for table, file in files.items()
+            },
+        )
 
     def engine(self, point: Point) -> Engine:
         """Return the engine of a point's model entry; this loads nothing into memory."""

@@ -47,8 +47,9 @@ from icl.prompts.child_process_worker import (
     answer_request,
 )
 from icl.prompts.jinja_sandbox import TemplateHalf
+from icl.prompts.own_forms import OwnForms
 from icl.prompts.render_again import Rendering
-from icl.prompts.template import Template, TemplateCopy
+from icl.prompts.template import NO_FORMS, Template, TemplateCopy
 from icl.prompts.template_file import FrontMatter, TemplateFile
 
 __all__ = ["SandboxLimits", "Sandbox", "serve"]
@@ -123,7 +124,8 @@ def _file(made: Mapping[str, Any], turn: _Turn) -> TemplateFile:
         )
         for part, half in made["halves"].items()
     }
-    return TemplateFile(turn.name, Path(turn.name), made["text"], FrontMatter(**head), **halves)
+    parts: dict[str, Any] = halves
+    return TemplateFile(turn.name, Path(turn.name), made["text"], FrontMatter(**head), **parts)
 
 
 class Sandbox:
@@ -147,6 +149,7 @@ class Sandbox:
         language_tag: str = "en",
         label_language: str | None = None,
         label_set: Sequence[str] = (),
+        own: OwnForms = NO_FORMS,
     ) -> Template:
         """Parse template text in the child, and render the resulting template there too.
 
@@ -156,14 +159,15 @@ class Sandbox:
             language_tag: prompt language.
             label_language: language of the label words; the prompt language by default.
             label_set: labels of the data, used if the template lists none.
+            own: words and label names of the experiment's own files.
 
         Raises:
             TemplateError: malformed, too large, too slow, or any error of ``load_template``.
         """
         turn = self._turn(text, name)
-        asked = [text, name, language_tag, label_language, list(label_set)]
+        asked = [text, name, language_tag, label_language, list(label_set), [own.words, own.labels]]
         made = turn.ask({"bind": asked, "kinds": told_kinds()})
-        file = _file(made["file"], turn)
+        file = replace(_file(made["file"], turn), own=own)
         return Template(file, language_tag, made["words"], made["labels"], tuple(made["fallbacks"]))
 
     def template_of(self, copy: TemplateCopy) -> Template:

@@ -15,6 +15,7 @@ from icl.core.kinds import learn_kinds
 from icl.core.types import Prompt
 from icl.prompts.chat_template import render_sent
 from icl.prompts.jinja_sandbox import RowExpression, TemplateHalf
+from icl.prompts.own_forms import OwnForms
 from icl.prompts.template import bind
 from icl.prompts.template_file import TemplateFile, parse_template
 
@@ -142,11 +143,16 @@ def _sent(parts: Mapping[str, Any], engine: Mapping[str, Any]) -> str:
 
 
 def _bind(
-    text: str, name: str, language_tag: str, label_language: str | None, label_set: list[str]
+    text: str,
+    name: str,
+    language_tag: str,
+    label_language: str | None,
+    label_set: list[str],
+    own: list[Any],
 ) -> dict[str, Any]:
     """Bind a template, and return it as JSON values that :meth:`Sandbox.bind` reassembles."""
     file = parse_template(text, name, Path(name))
-    made = bind(file, language_tag, label_language, label_set)
+    made = bind(file, language_tag, label_language, label_set, OwnForms(*own))
     return {
         "file": _parsed(file),
         "words": dict(made.words),

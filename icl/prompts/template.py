@@ -24,10 +24,12 @@ from icl.prompts.choices import LABELS, ROW, check_choices, end_choices
 from icl.prompts.frontmatter import read_answers, read_row_choices
 from icl.prompts.jinja_sandbox import FIT, TemplateHalf
 from icl.prompts.layouts import varied
+from icl.prompts.own_forms import OwnForms
 from icl.prompts.slot_values import SLOT_VALUES, answer_slots, write_slot_values
 from icl.prompts.template_file import GOLD, TemplateFile, parse_template, read_template
 
 __all__ = [
+    "NO_FORMS",
     "Binder",
     "Template",
     "TemplateCopy",
@@ -36,6 +38,9 @@ __all__ = [
     "load_template",
     "restore",
 ]
+
+
+NO_FORMS = OwnForms()
 
 
 @dataclass(frozen=True)
@@ -456,6 +461,7 @@ def load_template(
     label_set: Sequence[str] = (),
     base: str | None = None,
     form: str = "f0",
+    own: OwnForms = NO_FORMS,
 ) -> Template:
     """Read a template by library name (``intent/plain``) or path (``my.j2``), and bind it.
 
@@ -466,21 +472,27 @@ def load_template(
         label_set: labels of the data, used where the template lists none.
         base: folder that relative paths start from.
         form: which of its :mod:`icl.prompts.layouts`; ``f0`` is the file as it is written.
+        own: words and label names of the experiment's own files.
 
     Raises:
         TemplateError: no such template, malformed, or a word or label is missing in the
             language and the template names no ``fallback``.
     """
     if (binder := _EDITED.get().get(name)) is not None:
-        return binder(language_tag, label_language, label_set)
+        return binder(language_tag, label_language, label_set, own)
     file = varied(read_template(name, language_tag, base), form)
-    return bind(file, language_tag, label_language, label_set)
+    return bind(file, language_tag, label_language, label_set, own)
 
 
 def bind(
-    file: TemplateFile, language_tag: str, label_language: str | None, label_set: Sequence[str]
+    file: TemplateFile,
+    language_tag: str,
+    label_language: str | None,
+    label_set: Sequence[str],
+    own: OwnForms = NO_FORMS,
 ) -> Template:
     """Make a template of a parsed file, in the given languages; see :func:`load_template`."""
+    file = replace(file, own=own)
     for line, problem in file.find_refused():
         raise TemplateError(f"{file.path}:{line}: {problem}")
     words, missing_words = file.pick_words(language_tag)
@@ -491,8 +503,8 @@ def bind(
     return Template(file, language_tag, words, labels, (*missing_words, *missing_labels))
 
 
-Binder = Callable[[str, str | None, Sequence[str]], Template]
-"""Makes a template from prompt language, label language and the label set of the data."""
+Binder = Callable[[str, str | None, Sequence[str], OwnForms], Template]
+"""Makes a template from prompt language, label language, labels of the data and own forms."""
 
 _EDITED: ContextVar[Mapping[str, Binder]] = ContextVar("edited", default=MappingProxyType({}))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from icl.core.registry import did_you_mean
 from icl.core.types import normalise_label
 from icl.prompts.frontmatter import GOLD, FrontMatter, check_channel, check_kind, split_front_matter
 from icl.prompts.jinja_sandbox import NO_TOJSON, TemplateHalf
+from icl.prompts.own_forms import FormTable, OwnForms, name_form
 
 __all__ = [
     "FrontMatter",
@@ -41,6 +42,8 @@ __all__ = [
 
 
 BOUNDARY = "|||"
+EVERY_LANGUAGE = "every language"
+"""Key of a form that is written without a language; no tag is spelled so."""
 SECTIONS = ("system", "instruction", "example", "query", "channel")
 TWO_HALVES = ("example", "channel")
 _HEADER = re.compile(r"^\[\[(\w+)\]\][ \t]*\n", re.M)
@@ -66,6 +69,8 @@ class TemplateFile:
     """First half of [[channel]]: the label, which is part of the prompt."""
     scored: TemplateHalf | None = None
     """Second half of [[channel]]: the input, which is scored."""
+    own: OwnForms = OwnForms()
+    """Words and label names of the experiment's own files."""
 
     @property
     def kind(self) -> Kind:
@@ -143,7 +148,8 @@ class TemplateFile:
         used = self.words_used
         if used == set():
             return {}, []
-        table = read_yaml(find_library() / "words.yaml").get("words", {})
+        library = read_yaml(find_library() / "words.yaml").get("words", {})
+        table = _overlay(library, self.own.words)
         wanted = sorted(table) if used is None else sorted(used)
         return self._pick(table, wanted, tag, "word", required=used is not None)
 
@@ -154,8 +160,9 @@ class TemplateFile:
             TemplateError: the labels are malformed, or one is missing in both languages.
         """
         raw = self.head.labels
+        own = self.own.of_table(raw if isinstance(raw, str) else None)
         if raw is None:
-            return {label: label for label in map(normalise_label, label_set)}, []
+            return self._name_listed([normalise_label(label) for label in label_set], tag, own)
         if isinstance(raw, str):
             path = find_library() / "labels" / f"{raw}.yaml"
             if not path.is_file() or not _inside(path, find_library() / "labels"):
@@ -186,12 +193,33 @@ class TemplateFile:
                     f"{self.path}: the label {counts.most_common(1)[0][0]!r} appears twice, in two "
                     "Unicode forms; remove one"
                 )
-            return self._pick(table, list(table), tag, "label")
+            self._check_own(own, table)
+            return self._pick(_overlay(table, own), list(table), tag, "label")
         labels = [normalise_label(str(label)) for label in raw]
         twice = [label for label, count in Counter(labels).items() if count > 1]
         if twice:
             raise TemplateError(f"{self.path}: the label {twice[0]!r} appears twice; remove one")
-        return {label: label for label in labels}, []
+        self._check_own(own, labels)
+        return self._name_listed(labels, tag, own)
+
+    def _name_listed(
+        self, labels: Sequence[str], tag: str, own: FormTable
+    ) -> tuple[dict[str, str], list[str]]:
+        """Return labels without forms under the user's names; all others are their own names."""
+        if not own:
+            return {label: label for label in labels}, []
+        named = {label: own.get(label, {}).get(name_form(tag)) for label in labels}
+        missing = [label for label, form in named.items() if form is None]
+        return {label: form or label for label, form in named.items()}, missing
+
+    def _check_own(self, own: FormTable, known: Iterable[str]) -> None:
+        """Refuse a label in the user's file that the template does not have: a slip of the pen."""
+        for label in sorted(own.keys() - {*known}):
+            raise TemplateError(
+                f"{self.path}: `labels:` of the experiment names {label!r}, which is no label here"
+                f"{did_you_mean(label, known)}; a file for one table alone is given as "
+                "`labels: {massive/intents: my_labels.yaml}`"
+            )
 
     def _pick(
         self,
@@ -201,7 +229,7 @@ class TemplateFile:
         what: str,
         required: bool = True,
     ) -> tuple[dict[str, str], list[str]]:
-        code = find_language(tag).code
+        code, key_of = find_language(tag).code, name_form(tag)
         spare = find_language(self.head.fallback).code if self.head.fallback else None
         picked: dict[str, str] = {}
         missing: list[str] = []
@@ -211,9 +239,14 @@ class TemplateFile:
                     f"{self.path}: unknown {what} {key!r}{did_you_mean(key, table)}"
                 )
             entry = table[key]
-            forms = entry if isinstance(entry, dict) else {code: entry}
-            if forms.get(code) is not None:
+            forms = entry if isinstance(entry, dict) else {EVERY_LANGUAGE: entry}
+            if forms.get(key_of) is not None:
+                picked[key] = self._text(forms[key_of], key, what)
+            elif forms.get(code) is not None:  # of the same language in its usual script
                 picked[key] = self._text(forms[code], key, what)
+                missing.append(key)
+            elif forms.get(EVERY_LANGUAGE) is not None:
+                picked[key] = self._text(forms[EVERY_LANGUAGE], key, what)
             elif forms.get(spare) is not None:
                 picked[key] = self._text(forms[spare], key, what)
                 missing.append(key)
@@ -221,7 +254,8 @@ class TemplateFile:
                 there = ", ".join(sorted(str(tag) for tag in forms if forms[tag] is not None))
                 raise TemplateError(
                     f"{self.path}: the {what} {key!r} has no form in {code!r}, only in "
-                    f"{there or 'no language'}; add it, or write `fallback: en` in the front matter"
+                    f"{there or 'no language'}; add it, as in `{what}s: my_{what}s.yaml` of the "
+                    "experiment, or write `fallback: en` in the front matter"
                 )
         return picked, missing
 
@@ -232,6 +266,15 @@ class TemplateFile:
                 'reads yes, no, on and off as truth values, so put it in quotes, as in "no"'
             )
         return str(form)
+
+
+def _overlay(table: Mapping[str, Any], own: FormTable) -> dict[str, Any]:
+    """Lay the user's own forms over a table; a form without a language stays for all others."""
+    made = dict(table)
+    for key, forms in own.items():
+        entry = made.get(key, {})
+        made[key] = {**(entry if isinstance(entry, dict) else {EVERY_LANGUAGE: entry}), **forms}
+    return made
 
 
 _LANGUAGES = {"source_language", "target_language", "language", "prompt_language"}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from icl.core.errors import ConfigError
 from icl.core.strict_yaml import load_yaml
@@ -75,6 +76,7 @@ class Bounds:
         """Shot files and files of human verdicts that the experiment names."""
         files = [point.shots.file for point in self._points]
         files += [judge.human for judge in judges_of(self._points)]
+        files += own_files(self.given.raw) if self.given else []
         return {self._absolute(file) for file in files if file}
 
     @cached_property
@@ -107,11 +109,22 @@ class Bounds:
             return
         if isinstance(base := raw.get("base"), str):
             self._check_file(self._absolute(base), f"base: {base}")
+        for file in own_files(raw):
+            self._check_file(self._absolute(file), f"words or labels: {file}")
         data = raw.get("data")
         for name, entry in data.items() if isinstance(data, dict) else ():
+            self._check_listed(str(name), entry, raw.get("base"))
             cite = entry.get("cite") if isinstance(entry, dict) else None
             if isinstance(cite, str) and cite.endswith(".bib") and not self._is_given(entry):
                 self._check_file(self._absolute(cite), f"data {name}: cite: {cite}")
+
+    def _check_listed(self, name: str, entry: Any, base: Any) -> None:
+        """Refuse a data set outside, since parsing lists its files if locales are a pattern."""
+        try:
+            made = DataEntry.model_validate(entry)
+        except ValidationError:
+            return  # parsing tells it, and lists nothing
+        self._check_data(name, made, self._absolute(base) if isinstance(base, str) else self.base)
 
     def check(self, made: Experiment, found: Sequence[Point]) -> None:
         """Refuse an experiment that reads files or loads models which the page may not use.
@@ -209,6 +222,13 @@ class Bounds:
             if not inside:
                 return one
         return None
+
+
+def own_files(raw: Mapping[str, Any]) -> list[str]:
+    """Return the files under ``words:`` and ``labels:`` of an experiment."""
+    found = [raw.get("words"), raw.get("labels")]
+    listed = [list(one.values()) if isinstance(one, dict) else [one] for one in found]
+    return [one for several in listed for one in several if isinstance(one, str)]
 
 
 def judges_of(found: Iterable[Point]) -> Iterator[VerdictMetric]:

@@ -24,6 +24,7 @@ from icl.core.types import canonicalize
 from icl.experiment.file import parse_experiment
 from icl.experiment.grid import Experiment, Point, list_points
 from icl.metrics import make_metric, starts_program
+from icl.prompts.own_forms import OwnForms
 from icl.prompts.template import Template, substitute_template
 from icl.records.results import Run, load_run
 from icl.running.estimate import Estimate, estimate, sum_estimates
@@ -237,9 +238,11 @@ def _sandbox_templates(work: Workbench, checked: RunnableExperiment) -> Iterator
     """Parse and render the user's own templates in the sandbox inside the block."""
     base = checked.experiment.base
 
-    def bind(name: str, tag: str, label_language: str | None, label_set: Sequence[str]) -> Template:
+    def bind(
+        name: str, tag: str, label_language: str | None, label_set: Sequence[str], own: OwnForms
+    ) -> Template:
         text = template_text(name, tag, base)
-        return work.sandbox.bind(text, name, tag, label_language, label_set)
+        return work.sandbox.bind(text, name, tag, label_language, label_set, own)
 
     names = {point.prompt for point in checked.points}
     names |= {judge.prompt for judge in judges_of(checked.points)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from icl.core.errors import DataError
 from icl.core.kinds import Kind
 from icl.core.registry import lookup
 from icl.core.types import METHODS, Method, narrow
-from icl.experiment.grid import Experiment
+from icl.experiment.entries import SAME
+from icl.experiment.grid import Experiment, list_own_data
+from icl.experiment.row_locales import LocaleFinder
 from icl.experiment.samples import list_built_in_data, make_sample_task
 from icl.tasks import Task
 from icl.tasks.generic import GENERATE
@@ -54,6 +56,8 @@ class RowSource:
     """Field of the open template that holds the answer of a typed row."""
     prompt: str = ""
     """The first template of its experiment; empty if that names none."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """``words:`` and ``labels:`` of its experiment."""
 
     @property
     def kind(self) -> Kind:
@@ -111,6 +115,9 @@ def experiment_sources(experiment: Experiment) -> dict[str, RowSource]:
     """Return the tasks of an experiment file by name: task and data, numbered if that repeats."""
     found: dict[str, RowSource] = {}
     data = copy.deepcopy(dict(experiment.raw.get("data") or {}))
+    own = {key: experiment.raw[key] for key in ("words", "labels") if experiment.raw.get(key)}
+    known = {**list_built_in_data(), **list_own_data(experiment)}
+    finder = LocaleFinder(experiment.base, known)
     for task in experiment.raw["tasks"]:
         name = base = f"{task['task']}: {task['rows']['data']}"
         number = 1
@@ -119,14 +126,30 @@ def experiment_sources(experiment: Experiment) -> dict[str, RowSource]:
             name = f"{base} ({number})"
         rows = task["rows"]
         pair = rows.get("pair") or {}
-        found[name] = _source(
+        made = _source(
             name,
-            task,
+            _pick_first(task, finder),
             data,
-            _as_list(rows.get("locale")),
+            finder.expand(_as_list(rows.get("locale")), rows["data"]),
             (_as_list(pair.get("from")), _as_list(pair.get("to"))),
         )
+        found[name] = replace(made, own=own)
     return found
+
+
+def _pick_first(task: Mapping[str, Any], finder: LocaleFinder) -> dict[str, Any]:
+    """Return a task with the first value of each list that would make several conditions of it."""
+    made = copy.deepcopy(dict(task))
+    for key in ("label_language", "layouts"):
+        if isinstance(made.get(key), list):
+            made[key] = made[key][0]
+    if isinstance(made.get("layouts"), int):
+        del made["layouts"]  # a number of them, of which the first is the default
+    pool = made.get("pool") or {}
+    if "locale" in pool:
+        asked = [SAME if one == "row" else one for one in _as_list(pool["locale"])]
+        pool["locale"] = finder.expand(asked, pool.get("data") or made["rows"]["data"])[0]
+    return made
 
 
 def upload_source(path: Path, kind: Kind, answer: str | None) -> RowSource:

@@ -233,6 +233,7 @@ def experiment(
     if screen.words != "en":
         task["prompt_language"] = screen.words
     used = {rows["data"], (task.get("pool") or {}).get("data")}
+    whole |= source.own
     whole |= {"data": kept} if (kept := {n: e for n, e in data.items() if n in used}) else {}
     return whole | {"tasks": [task], "grid": {"shots": [_shots(screen, files, shots)]}}
 

@@ -105,3 +105,65 @@ def test_only_words_that_the_rows_lead_to_are_counted(tmp_path: Path) -> None:
     rows = [Example("1", {"kind": lacking[0]}), Example("2", {"kind": lacking[0]})]
     assert template.find_fallbacks(rows) == (lacking[0],)
     assert template.find_fallbacks([Example("1", {"kind": "none such"})]) == ()
+
+
+def test_each_language_of_the_labels_is_a_condition_with_its_column(tmp_path: Path) -> None:
+    found = built(write(tmp_path, ["de-DE"], label_language=["en", "row", "sw"]))
+    assert [one.template.labels["good"] for one in found] == ["fine", "gut", "nzuri"]
+    assert [one.point.axes["label_language"] for one in found] == ["en", "row", "sw"]
+    assert len({one.fingerprint for one in found}) == 3
+    alone = built(write(tmp_path, ["de-DE"], label_language="row"))[0]
+    assert alone.fingerprint == found[1].fingerprint
+    assert "label_language" not in alone.point.axes
+
+
+def test_own_files_beside_the_experiment(tmp_path: Path) -> None:
+    """Words and labels in a further language need no change of the library or the template."""
+    file = write(tmp_path, ["fi-FI", "sw-KE"], prompt_language="row")
+    raw = json.loads(file.read_text()) | {"labels": "my_labels.yaml"}
+    file.write_text(json.dumps(raw))
+    (tmp_path / "my_labels.yaml").write_text(
+        "labels: {good: {fi: hyvä}, bad: {sw: mbaya}}", "utf-8"
+    )
+    finnish, swahili = built(file)
+    assert finnish.template.labels == {"good": "hyvä", "bad": "poor"}
+    assert finnish.template.fallbacks == ("bad",)
+    assert swahili.template.labels == {"good": "nzuri", "bad": "mbaya"}
+    assert swahili.template.fallbacks == ()
+    (tmp_path / "my_labels.yaml").unlink()
+    with pytest.raises(ConfigError, match="labels: there is no file .*my_labels.yaml"):
+        built(file)
+
+
+def test_own_names_for_labels_that_only_the_data_has(tmp_path: Path) -> None:
+    file = write(tmp_path, ["fi-FI"], label_language="row")
+    text = TEMPLATE.replace(TEMPLATE[TEMPLATE.index("labels:") : TEMPLATE.rindex("---")], "")
+    (tmp_path / "t.j2").write_text(text)
+    plain = built(file)[0]
+    raw = json.loads(file.read_text()) | {"labels": "my_labels.yaml"}
+    file.write_text(json.dumps(raw))
+    (tmp_path / "my_labels.yaml").write_text("labels: {good: {fi: hyvä}}", "utf-8")
+    named = built(file)[0]
+    assert plain.template.labels == {"bad": "bad", "good": "good"}
+    assert named.template.labels == {"bad": "bad", "good": "hyvä"}
+    assert named.template.fallbacks == ("bad",)
+    assert plain.fingerprint != named.fingerprint
+
+
+def test_locales_by_pattern_and_by_language(tmp_path: Path) -> None:
+    file = write(tmp_path, ["de-DE", "sw-KE"], pool={"locale": "row"})
+    raw = json.loads(file.read_text())
+
+    def locales(*names: str) -> list[str]:
+        raw["tasks"][0]["rows"]["locale"] = list(names)
+        file.write_text(json.dumps(raw))
+        return [one.locale for one in list_points(load_experiment(file))]
+
+    assert locales("all") == ["de-DE", "sw-KE"]
+    assert locales("swh_Latn", "*-DE") == ["sw-KE", "de-DE"]
+    with pytest.raises(ConfigError, match="no locale 'sw-TZ' in data 'd'. Did you mean 'sw-KE'"):
+        locales("sw-TZ")
+    by_name = [one.fingerprint for one in built(write(tmp_path, ["sw-KE"]))]
+    raw["tasks"][0] = json.loads(write(tmp_path, ["sw-KE"]).read_text())["tasks"][0]
+    assert locales("sw") == ["sw-KE"]
+    assert [one.fingerprint for one in built(file)] == by_name

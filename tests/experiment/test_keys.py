@@ -121,13 +121,20 @@ MEANINGS = {
     "label_language": (
         "Language of the label words, `row` for that of the rows; the prompt's by default."
     ),
+    "labels": (
+        "File with names of labels in further languages, over those of the template; or a file "
+        "for each table of labels: `{massive/intents: my_labels.yaml}`."
+    ),
     "layout": "Layouts of all templates; f0 is the file as written.",
     "layouts": (
         "Layouts of the template (other separators, casing, spacing): their number, or their "
         "names; f0 is the file as written."
     ),
     "lines": "First and last line, counted from 1, both included; for sets without splits.",
-    "locale": "Locale of the rows; each of a list gives its own condition; for a pool also `same`.",
+    "locale": (
+        "Locale of the rows, or `all` on disk, or a pattern (`*-IN`); each gives its own "
+        "condition. For a pool also `row`, that of the row."
+    ),
     "max_cost": "Most money that the answers may cost, including those of earlier runs.",
     "max_failures": (
         "Rows of a condition that may be left unscored; by default 5 % of them, at least 3."
@@ -255,6 +262,7 @@ MEANINGS = {
         "by default the window that the server reports."
     ),
     "without": "Rows to leave out of the pool besides the test's: those by which a search chose.",
+    "words": "File with words of prompts in further languages, over those of the library.",
     "write": "Path of the file with the winner's shots, which `shots: {file: …}` can read.",
     "written": (
         "For `source`: `marked` is the words with `[name : words]` among them, `json` an "

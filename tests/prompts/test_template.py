@@ -201,8 +201,8 @@ def test_words_of_the_prompt_language(tmp_path: Path, library: Path) -> None:
     with pytest.raises(TemplateError) as caught:
         load(tmp_path, text, language_tag="fr")
     assert str(caught.value) == (
-        f"{tmp_path}/my.j2: the word 'utterance' has no form in 'fr', only in de, en; add it, or "
-        "write `fallback: en` in the front matter"
+        f"{tmp_path}/my.j2: the word 'utterance' has no form in 'fr', only in de, en; add it, as "
+        "in `words: my_words.yaml` of the experiment, or write `fallback: en` in the front matter"
     )
     with pytest.raises(TemplateError, match="unknown word 'uterance'. Did you mean 'utterance'"):
         load(tmp_path, text.replace("utterance", "uterance"))

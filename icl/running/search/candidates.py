@@ -14,7 +14,7 @@ from icl.core.files import replace_file
 from icl.core.registry import construct, did_you_mean, lookup, names
 from icl.core.types import Example
 from icl.experiment.condition import Condition, build, check_answers, teach_rows
-from icl.experiment.entries import SearchEntry, ShotsEntry, validate
+from icl.experiment.entries import SAME, SearchEntry, ShotsEntry, validate
 from icl.experiment.grid import Experiment, Point, list_points
 from icl.experiment.loader import Loader
 
@@ -171,7 +171,7 @@ def pin_candidate(
     if "layouts" in task:
         task["layouts"] = [point.form]
     if "locale" in task.get("pool", {}):
-        task["pool"]["locale"] = "same" if point.pool_locale == point.locale else point.pool_locale
+        task["pool"]["locale"] = SAME if point.pool_locale == point.locale else point.pool_locale
     if "pool" in task and search.dev is not None:
         task["pool"]["without"] = search.dev.model_dump(mode="json", exclude_unset=True)
     kept = {
