@@ -51,6 +51,8 @@ class Made:
     settings: Mapping[str, str] = field(default_factory=dict)
     template: str = "made"
     cite: Mapping[str, str] = field(default_factory=dict)
+    ids: str = "r"
+    """What the ids of the rows begin with; parallel rows share theirs."""
 
 
 def made(folder: Path, *conditions: Made, name: str = "made") -> Run:
@@ -58,7 +60,7 @@ def made(folder: Path, *conditions: Made, name: str = "made") -> Run:
     entries, rows = [], {}
     for place, one in enumerate(conditions):
         fingerprint = digest([place, dict(one.axes)])[:16]
-        ids = [f"r{number}" for number in range(len(one.rows))]
+        ids = [f"{one.ids}{number}" for number in range(len(one.rows))]
         rows[digest(ids)[:12]] = ids
         _write(folder / "conditions" / fingerprint, fingerprint, one)
         task = "classify" if one.labels else "translation"
@@ -147,7 +149,7 @@ def _condition(fingerprint: str, one: Made) -> dict[str, Any]:
 
 def _example(number: int, row: Row, one: Made) -> Example:
     plain = {"text": f"text {number}"} if one.labels else {"source": f"source {number}"}
-    return Example(f"r{number}", {**plain, **row.fields}, (row.gold,), dict(row.meta))
+    return Example(f"{one.ids}{number}", {**plain, **row.fields}, (row.gold,), dict(row.meta))
 
 
 def _record(number: int, row: Row, one: Made, fingerprint: str) -> Record:
@@ -157,4 +159,4 @@ def _record(number: int, row: Row, one: Made, fingerprint: str) -> Record:
         values.setdefault("logprobs", tuple(best))
     else:
         values.setdefault("outputs", (Output(row.answer, row.finish, 5, 3),))
-    return Record(f"r{number}", fingerprint, f"hash{number}", **values)
+    return Record(f"{one.ids}{number}", fingerprint, f"hash{number}", **values)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from icl.reports.appendix import Appendix
     from icl.reports.grid import Grid
     from icl.reports.pivot import Pivot
+    from icl.scoring.slices import LocaleSlices
 
 FORMATS = ("html", "text", "md", "latex", "csv", "excel", "json")
 DATA = ("csv", "excel", "json")
@@ -41,10 +44,19 @@ def report(
         typer.Option("--format", help=f"{', '.join(FORMATS)}. Default: html; with --rows text."),
     ] = None,
     rows: Annotated[
-        str | None, typer.Option("--rows", help="Pivot: the setting of its rows, as locale.")
+        str | None,
+        typer.Option(
+            "--rows",
+            help="Pivot: the setting of its rows, as prompt. Without --cols also slices with their "
+            "macro mean: locale, script, family, genus.",
+        ),
     ] = None,
     cols: Annotated[
         str | None, typer.Option("--cols", help="Pivot: the setting of its columns, as prompt.")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", help="Slices: the locale to compare with; else English."),
     ] = None,
     appendix: Annotated[
         bool, typer.Option("--appendix", help="Add templates, prompts and citations.")
@@ -64,6 +76,7 @@ def report(
     from icl.prompts.child_process import Sandbox
     from icl.records.results import load_run
     from icl.reports.pivot import pivot
+    from icl.scoring.slices import slice_run as slice_by
 
     made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
@@ -75,11 +88,20 @@ def report(
                 _write(_page(run), output)
             return
         behind = _appendix(run) if appendix else None
-    pivots = pivot(run, rows, cols, metric) if rows is not None else []
+    slice_groups = (
+        slice_by(run, rows, reference, metric) if rows and _is_slice(run, rows, cols) else []
+    )
+    if reference is not None and not slice_groups:
+        raise ConfigError(
+            "--reference is the locale that slices are compared with; give --rows locale, script, "
+            "family or genus, without --cols"
+        )
+    pivots = pivot(run, rows, cols, metric) if rows is not None and not slice_groups else []
+    shown = Tables(pivots, slice_groups)
     if made == "text":
-        text = _terminal(run, pivots, metric, behind, plain=output is not None)
+        text = _terminal(run, shown, metric, behind, plain=output is not None)
     else:
-        text = _text(run, pivots, metric, behind, made)
+        text = _text(run, shown, metric, behind, made)
     if output is not None:
         _write(text, output)
     elif made in DATA:
@@ -103,6 +125,26 @@ def _format(format: str | None, rows: str | None, cols: str | None, asked: dict[
     return made
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables that ``--rows`` asks for; none of either kind without it."""
+
+    pivots: Sequence[Pivot] = ()
+    slice_groups: Sequence[LocaleSlices] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether there is any table."""
+        return bool(self.pivots or self.slice_groups)
+
+
+def _is_slice(run: Run, rows: str, cols: str | None) -> bool:
+    """Return whether rows are slices of a run's locales, and not a setting for a pivot."""
+    from icl.scoring.pairs import collect_settings
+    from icl.scoring.slices import BY
+
+    return cols is None and rows in BY and len(collect_settings(run).get("locale", ())) > 1
+
+
 def _page(run: Run) -> str:
     from icl.reports.page.page import report_page
 
@@ -116,16 +158,16 @@ def _appendix(run: Run) -> Appendix:
 
 
 def _terminal(
-    run: Run, pivots: list[Pivot], metric: str | None, behind: Appendix | None, plain: bool
+    run: Run, tables: Tables, metric: str | None, behind: Appendix | None, plain: bool
 ) -> str:
     """Render tables for the terminal: the pivots, those of one metric, or all with every check."""
     from icl.reports.terminal import as_text
 
-    return as_text(run, _grids(run, pivots, metric) if pivots or metric else [], behind, plain)
+    return as_text(run, _grids(run, tables, metric) if tables or metric else [], behind, plain)
 
 
 def _text(
-    run: Run, pivots: list[Pivot], metric: str | None, behind: Appendix | None, format: str
+    run: Run, tables: Tables, metric: str | None, behind: Appendix | None, format: str
 ) -> str:
     """Render the report in a format for files: Markdown, LaTeX, CSV, Excel's CSV or JSON."""
     from icl.reports import markdown_csv_json as formats
@@ -134,23 +176,30 @@ def _text(
 
     check_metric(run, metric)
     if format in ("csv", "excel"):
-        return formats.as_csv(run, pivots, metric, excel=format == "excel")
+        return formats.as_csv(
+            run, tables.pivots, metric, excel=format == "excel", slice_groups=tables.slice_groups
+        )
     if format == "json":
-        return formats.as_json(run, pivots, behind, metric)
+        return formats.as_json(run, tables.pivots, behind, metric, tables.slice_groups)
     if format == "latex":
         from icl.reports.paper_grids import make_paper_grids
-        from icl.reports.pivot import lay_out_pivot
 
-        laid_out = [lay_out_pivot(one) for one in pivots]
-        return as_latex(laid_out or make_paper_grids(run, metric), behind)
-    return formats.as_markdown(_grids(run, pivots, metric), behind)
+        return as_latex(
+            _grids(run, tables, metric, every=True) if tables else make_paper_grids(run, metric),
+            behind,
+        )
+    return formats.as_markdown(_grids(run, tables, metric, every=True), behind)
 
 
-def _grids(run: Run, pivots: list[Pivot], metric: str | None) -> list[Grid]:
+def _grids(run: Run, tables: Tables, metric: str | None, every: bool = False) -> list[Grid]:
+    """Lay out the requested tables, or those of all scores; ``every`` lists all slices."""
     from icl.reports.grid import make_score_grids
     from icl.reports.pivot import lay_out_pivot
+    from icl.reports.slice_tables import lay_out_slices
 
-    return [lay_out_pivot(one) for one in pivots] or make_score_grids(run, metric)
+    if tables.slice_groups:
+        return lay_out_slices(tables.slice_groups, run.called, every)
+    return [lay_out_pivot(one) for one in tables.pivots] or make_score_grids(run, metric)
 
 
 def _write(text: str, path: Path, within: Path | None = None) -> None:

@@ -19,6 +19,7 @@ def run_grid(experiment: Experiment, options: RunOptions) -> None:
     from icl.core.files import replace_file
     from icl.records.paths import TABLE
     from icl.reports.comparison import render_comparison
+    from icl.reports.slice_tables import render_slices
     from icl.reports.tables import render
     from icl.reports.terminal import as_text
     from icl.running.run import run as run_experiment
@@ -27,10 +28,10 @@ def run_grid(experiment: Experiment, options: RunOptions) -> None:
         _tell_estimates(experiment, options)
         return
     done = run_experiment(experiment, options.out, options.progress)
-    compared = render_comparison(done)
-    replace_file(done.folder / TABLE, render(done) + compared, options.out)
+    more = [text for text in (render_comparison(done), render_slices(done)) if text]
+    replace_file(done.folder / TABLE, render(done) + "".join(more), options.out)
     echo(as_text(done, details=False), nl=False, drawn=True)
-    echo(f"\n{compared}" if compared else "", nl=False)
+    echo("".join(f"\n{text}" for text in more), nl=False)
     one = f"{done.called}#1/{next(iter(done.conditions[0].ids))}"
     echo(
         f"{done.computed} records computed, {done.reused} reused; all of them in {done.folder}\n"

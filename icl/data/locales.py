@@ -45,9 +45,9 @@ def pick_locales(names: Sequence[str], known: Sequence[str], data: str) -> list[
     Args:
         names: as the experiment has them.
         known: the locales on disk, from :func:`list_locales`.
-        data: name of the data set, for messages.
+        data: the data set in words, for messages.
 
-    >>> pick_locales(["sw", "*-IN"], ["en-US", "hi-IN", "sw-KE", "ta-IN"], "massive")
+    >>> pick_locales(["sw", "*-IN"], ["en-US", "hi-IN", "sw-KE", "ta-IN"], "MASSIVE")
     ['sw-KE', 'hi-IN', 'ta-IN']
 
     Raises:
@@ -64,14 +64,14 @@ def _match(pattern: str, known: Sequence[str], data: str) -> list[str]:
     """Return the locales that a pattern fits, whatever the case of its letters."""
     if not known:
         raise ConfigError(
-            f"locale: {pattern}: the files of {data!r} are not named by locale, so none can be "
+            f"locale: {pattern}: the files of {data} are not named by locale, so none can be "
             "listed; write the locales, as in `locale: [en-US, sw-KE]`"
         )
     wanted = pattern.lower()
     found = [one for one in known if pattern == ALL or fnmatchcase(one.lower(), wanted)]
     if not found:
         raise ConfigError(
-            f"locale: {pattern}: no locale of {data!r} is called so; there are: {', '.join(known)}"
+            f"locale: {pattern}: no locale of {data} is called so; there are: {', '.join(known)}"
         )
     return found
 
@@ -84,10 +84,10 @@ def _pick(name: str, known: Sequence[str], data: str) -> str:
     found = _of_region(name, same)
     if same and not found:
         raise ConfigError(
-            f"no locale {name!r} in data {data!r}. Did you mean {' or '.join(map(repr, same))}?"
+            f"no locale {name!r} in {data}. Did you mean {' or '.join(map(repr, same))}?"
         )
     try:
-        return pick_language(name, found, f"data {data!r}") if found else name
+        return pick_language(name, found, data) if found else name
     except DataError as error:  # several fit, or none is in the script that was asked for
         raise ConfigError(f"locale: {error}") from error
 

@@ -43,6 +43,7 @@ __all__ = [
     "NAME_TOLD",
     "OverEntry",
     "PoolEntry",
+    "ReportEntry",
     "RowsEntry",
     "SAME",
     "SamplingEntry",
@@ -578,13 +579,30 @@ class CompareEntry(StrictEntry):
     """The comparison after a run: conditions that differ in one setting only."""
 
     by: Usual[str]
-    """The setting: ``prompt``, ``shots``, ``k``, ``select``, ``width``, …"""
+    """The setting: ``prompt``, ``shots``, ``k``, ``select``, ``width``, …; of a report ``locale``,
+    ``script``, ``family`` or ``genus``, or several of these."""
     baseline: Usual[
         Annotated[
             str | None, BeforeValidator(_word, json_schema_input_type=str | int | float | None)
         ]
     ] = None
     """The value to compare the others with; the first one by default."""
+
+
+class ReportEntry(StrictEntry):
+    """The slices that a run's table and page show: scores by a property of the locales."""
+
+    by: Usual[
+        Annotated[
+            list[Literal["locale", "script", "family", "genus"]],
+            Field(min_length=1),
+            BeforeValidator(wrap_list, json_schema_input_type=str | list[str]),
+        ]
+    ]
+    """The setting: ``prompt``, ``shots``, ``k``, ``select``, ``width``, …; of a report ``locale``,
+    ``script``, ``family`` or ``genus``, or several of these."""
+    reference: Usual[str | None] = None
+    """Locale that slices are compared with; by default the English one, if there is one."""
 
 
 NAME = r"^[\w][\w.-]*$"
@@ -623,6 +641,8 @@ class ExperimentEntry(StrictEntry):
     Better ``icl run --batch-size``, or a user's own ``config.yaml``."""
     compare: Usual[CompareEntry | None] = None
     """The comparison to make after a run."""
+    report: Usual[ReportEntry | None] = None
+    """The slices to show after a run and on its page."""
 
     @field_validator("grid")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -10,11 +11,13 @@ from icl.core.errors import ConfigError
 from icl.core.files import find_shipped_file
 from icl.core.registry import did_you_mean
 from icl.core.strict_yaml import find_odd_value, load_yaml
+from icl.data.locales import pick_locales
 from icl.experiment.entries import (
     ExperimentEntry,
+    ReportEntry,
     validate,
 )
-from icl.experiment.grid import Experiment, list_points
+from icl.experiment.grid import Experiment, Point, list_points
 from icl.experiment.plugins import load_plugin
 from icl.experiment.settings import collect_values, pick_baseline
 from icl.experiment.user_config import read_user_config
@@ -70,4 +73,25 @@ def parse_experiment(text: str, where: str, base: Path, name: str) -> Experiment
     if (asked := entry.compare) is not None:
         values = collect_values(point.settings for point in found)
         pick_baseline(values, asked.by, asked.baseline, f"{where}: compare")
+    if entry.report is not None:
+        _check_report(entry.report, found, f"{where}: report")
     return experiment
+
+
+def _check_report(asked: ReportEntry, found: Sequence[Point], where: str) -> None:
+    """Refuse slices of rows that have no two locales, and a reference that is none of them.
+
+    Raises:
+        ConfigError: with what is accepted.
+    """
+    locales = list(dict.fromkeys(point.axes["locale"] for point in found if point.axes["locale"]))
+    if len(locales) < 2:
+        raise ConfigError(
+            f"{where}: by: {', '.join(asked.by)} groups locales, and the rows have "
+            f"{locales[0] if locales else 'none'}; name several under `rows:`, as in `locale: all`"
+        )
+    if asked.reference is not None:
+        picked = pick_locales([asked.reference], locales, "the rows")
+        if picked[0] not in locales:
+            guess = did_you_mean(asked.reference, locales)
+            raise ConfigError(f"{where}: no locale {asked.reference!r}{guess}")

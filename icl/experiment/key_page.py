@@ -25,6 +25,7 @@ _BLOCKS = {
     "`grid`": "grid",
     "`shots` of the grid": "ShotsEntry",
     "`compare`": "CompareEntry",
+    "`report`": "ReportEntry",
     "`search`": "SearchEntry",
     "`over` of a search": "OverEntry",
     "`dev` of a search": "DevEntry",

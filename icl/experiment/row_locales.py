@@ -43,6 +43,6 @@ class LocaleFinder:
         known = self._listed[data]
         made: dict[str, None] = {}
         for name in names:
-            some = [SAME] if name == SAME else pick_locales([name], known, data)
+            some = [SAME] if name == SAME else pick_locales([name], known, f"data {data!r}")
             made.update(dict.fromkeys(some))
         return list(made)

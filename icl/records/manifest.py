@@ -21,6 +21,7 @@ from icl.core.types import JSON, Method, Ranking, digest
 from icl.data import hash_data
 from icl.data.citations import find_citations
 from icl.experiment.condition import Condition
+from icl.experiment.entries import ReportEntry
 from icl.experiment.grid import Experiment
 from icl.experiment.plugins import remember
 from icl.experiment.renamed import rename_axis
@@ -30,6 +31,7 @@ from icl.tasks.label_sets import POOL
 
 __all__ = [
     "ComparisonRequest",
+    "ReportRequest",
     "ConditionEntry",
     "JudgeEntry",
     "Manifest",
@@ -153,6 +155,15 @@ class ComparisonRequest:
     baseline: str | int | float | bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """The slices that the experiment file sets under ``report:``."""
+
+    by: tuple[str, ...] = ("locale",)
+    """Properties of a locale, of :data:`icl.scoring.slices.BY`."""
+    reference: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The content of ``manifest.json``."""
@@ -168,6 +179,7 @@ class Manifest:
     rows: dict[str, tuple[str, ...]]
     """Key -> ids of test rows; conditions with the same rows share a key."""
     compare: ComparisonRequest | None = None
+    report: ReportRequest | None = None
     plugins: PluginsEntry | None = None
 
 
@@ -250,14 +262,24 @@ def write_manifest(
         conditions=tuple(entries),
         rows={key: tuple(ids) for key, ids in rows.items()},
         compare=None if asked is None else ComparisonRequest(**asked),
+        report=_find_report(experiment),
         plugins=plugins,
     )
     replace_file(folder / MANIFEST, _text(made), folder.parent)
     return made
 
 
+def _find_report(experiment: Experiment) -> ReportRequest | None:
+    """Return the slices that an experiment file asks for; None if it names none."""
+    given = experiment.raw.get("report")
+    if given is None:
+        return None
+    entry = ReportEntry.model_validate(given)
+    return ReportRequest(tuple(entry.by), entry.reference)
+
+
 def _text(manifest: Manifest) -> str:
-    made = _without(asdict(manifest), ("plugins",))
+    made = _without(asdict(manifest), ("plugins", "report"))
     made["conditions"] = [
         _without(one, _SINCE) | {"pool": _without(one["pool"], ("labelled",))}
         for one in made["conditions"]

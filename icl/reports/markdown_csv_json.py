@@ -25,8 +25,10 @@ from icl.reports.appendix import Appendix
 from icl.reports.grid import Grid
 from icl.reports.margins import list_margin
 from icl.reports.pivot import Pivot
+from icl.reports.slice_tables import list_slice_rows
 from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks import checks
+from icl.scoring.slices import LocaleSlices
 
 __all__ = ["as_csv", "as_json", "as_markdown", "fence_text", "escape_markdown"]
 
@@ -175,18 +177,20 @@ def _pivot_rows(made: Pivot) -> Iterator[dict[str, JSON]]:
 
 
 def as_csv(
-    run: Run, pivots: Sequence[Pivot] = (), metric: str | None = None, excel: bool = False
+    run: Run,
+    pivots: Sequence[Pivot] = (),
+    metric: str | None = None,
+    excel: bool = False,
+    slice_groups: Sequence[LocaleSlices] = (),
 ) -> str:
-    """Write one row per score, or per cell of the pivots, unrounded; empty if there is nothing.
+    """Write one row per score, or per cell of the pivots or slices, unrounded.
 
     ``excel`` puts an apostrophe before text that a spreadsheet would run as a formula, and begins
     with a byte order mark, without which Excel does not recognize UTF-8.
     """
-    found = (
-        [row for one in pivots for row in _pivot_rows(one)]
-        if pivots
-        else list(_score_rows(run, metric))
-    )
+    found = [row for one in pivots for row in _pivot_rows(one)]
+    found += [row for one in slice_groups for row in list_slice_rows(run.name, one)]
+    found = found or list(_score_rows(run, metric))
     heads = _heads(run, found)
     lines: list[list[Any]] = [
         heads,
@@ -223,6 +227,7 @@ def as_json(
     pivots: Sequence[Pivot] = (),
     appendix: Appendix | None = None,
     metric: str | None = None,
+    slice_groups: Sequence[LocaleSlices] = (),
 ) -> str:
     """Write everything about a run as JSON text: conditions, scores, checks, provenance.
 
@@ -249,6 +254,8 @@ def as_json(
             }
             for one in pivots
         ]
+    if slice_groups:
+        body["slices"] = [row for one in slice_groups for row in list_slice_rows(run.name, one)]
     if appendix is not None:
         body["appendix"] = asdict(appendix)
     text = json.dumps(body, ensure_ascii=False, indent=1, allow_nan=False)

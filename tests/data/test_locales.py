@@ -26,7 +26,7 @@ KNOWN = ["de-DE", "en-US", "es-ES", "es-MX", "hi-IN", "sw-KE", "ta-IN", "zh-CN",
     ],
 )
 def test_names_of_locales(asked, found):
-    assert pick_locales(asked, KNOWN, "massive") == found
+    assert pick_locales(asked, KNOWN, "MASSIVE") == found
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,21 @@ def test_names_of_locales(asked, found):
         ("hi-Latn", "locale: no language 'hi-Latn' in data 'massive'; there is hi-IN"),
         (
             "*-XX",
-            "locale: *-XX: no locale of 'massive' is called so; there are: " + ", ".join(KNOWN),
+            "locale: *-XX: no locale of data 'massive' is called so; there are: "
+            + ", ".join(KNOWN),
         ),
     ],
 )
 def test_a_name_that_fits_none_or_several(asked, told):
     with pytest.raises(ConfigError) as caught:
-        pick_locales([asked], KNOWN, "massive")
+        pick_locales([asked], KNOWN, "data 'massive'")
     assert str(caught.value) == told
 
 
 def test_patterns_need_files_by_locale():
-    assert pick_locales(["sw"], [], "rows") == ["sw"]
+    assert pick_locales(["sw"], [], "the rows") == ["sw"]
     with pytest.raises(ConfigError, match="not named by locale, so none can be listed; write the"):
-        pick_locales(["all"], [], "rows")
+        pick_locales(["all"], [], "the rows")
 
 
 def test_locales_on_disk(tmp_path: Path):

@@ -40,7 +40,10 @@ MEANINGS = {
         "Most that the search may cost; without it, the last candidates answer all development "
         "rows."
     ),
-    "by": "The setting: `prompt`, `shots`, `k`, `select`, `width`, …",
+    "by": (
+        "The setting: `prompt`, `shots`, `k`, `select`, `width`, …; of a report `locale`, "
+        "`script`, `family` or `genus`, or several of these."
+    ),
     "cache_bytes": "Most bytes for keys and values of the choices that are scored at once.",
     "calibrate": (
         "Calibrators whose scores are shown next to the plain ones: names, or `{calibrator: "
@@ -210,6 +213,10 @@ MEANINGS = {
     ),
     "regex": "A regular expression that the whole answer matches; without look-around.",
     "requests_per_minute": "Most requests started in a minute.",
+    "reference": (
+        "Locale that slices are compared with; by default the English one, if there is one."
+    ),
+    "report": "The slices to show after a run and on its page.",
     "retries": "Most retries of a request that failed for a reason that may pass.",
     "revision": "Commit, tag or branch of a hub id; the newest by default.",
     "rows": "The test rows.",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from icl.core.errors import ConfigError, MetricError
 from icl.core.number_text import format_interval, format_number, format_p
 from icl.core.safe_text import clean
 from icl.core.types import canonicalize
@@ -25,6 +26,7 @@ from icl.reports.tables import format_count
 from icl.scoring.against import measure_margins
 from icl.scoring.checks import checks
 from icl.scoring.sensitivity import spreads
+from icl.scoring.slices import LocaleSlices, slice_run
 
 __all__ = ["report_page"]
 
@@ -48,12 +50,13 @@ def report_page(run: Run) -> str:
     found = group_conditions(run)
     margins = measure_margins(run.conditions)
     findings, spread = checks(run, margins), spreads(run)
-    room = PROMPTS
+    room, slice_groups = PROMPTS, _slice(run)
     sections = []
     for place, group in enumerate(found[:GROUPS], 1):
         most = min(room, max(2, PROMPTS // len(found[:GROUPS])))
         own = [one for one in spread if one.where.get("task", group.task) == group.task]
-        made = make_section(f"task{place}", group, most, findings, own, margins)
+        sliced = [one for one in slice_groups if one.task == group.task]
+        made = make_section(f"task{place}", group, most, findings, own, margins, sliced)
         room -= len(made.prompts)
         sections.append(made)
     manifest = run.manifest
@@ -75,6 +78,18 @@ def report_page(run: Run) -> str:
         )
     )
     return str(text)
+
+
+def _slice(run: Run) -> list[LocaleSlices]:
+    """Slice the run by locale and by what its experiment names; nothing for a single locale."""
+    asked = run.manifest.report
+    found: list[LocaleSlices] = []
+    for by in dict.fromkeys(["locale", *(asked.by if asked else ())]):
+        try:
+            found += slice_run(run, by, asked.reference if asked else None)
+        except (ConfigError, MetricError):
+            continue  # no locales, or a metric that is undefined here: its table says so
+    return found
 
 
 def _environment() -> Any:

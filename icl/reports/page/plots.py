@@ -23,7 +23,18 @@ from icl.core.score_name import ScoreName
 from icl.reports.groups import Group, Row
 from icl.reports.safe_text import shorten_middle
 
-__all__ = ["Curve", "Panel", "is_available", "draw_reliability", "make_shot_panels", "draw_shots"]
+__all__ = [
+    "Curve",
+    "FAINT",
+    "Panel",
+    "SERIES",
+    "STYLES",
+    "draw_reliability",
+    "draw_shots",
+    "draw_svg",
+    "is_available",
+    "make_shot_panels",
+]
 
 
 if TYPE_CHECKING:
@@ -169,7 +180,7 @@ def draw_shots(panel: Panel, label: str, name: str) -> str:
             axes.figure.legend(loc="outside upper left", ncols=2)
 
     height = 2.9 + 0.18 * -(-lines // 2) if lines > 1 else 2.9
-    return _svg(draw, (4.6, height), name, f"{label} against shots. {panel.described}", tips)
+    return draw_svg(draw, (4.6, height), name, f"{label} against shots. {panel.described}", tips)
 
 
 def _draw_curve(axes: Axes, at: int, curve: Curve, tips: dict[str, str]) -> None:
@@ -256,12 +267,21 @@ def draw_reliability(
         axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence %", ylabel="right %")
         axes.set_aspect("equal")
 
-    return _svg(draw, (3.2, 3.0), name, described, tips)
+    return draw_svg(draw, (3.2, 3.0), name, described, tips)
 
 
-def _svg(
+def draw_svg(
     draw: Any, inches: tuple[float, float], name: str, described: str, tips: Mapping[str, str]
 ) -> str:
+    """Draw a figure with one axes as an ``<svg>`` element for a page.
+
+    Args:
+        draw: called with the axes.
+        inches: width and height.
+        name: prefix of all ids, unique in the page.
+        described: the picture in words, for screen readers.
+        tips: id of a drawn part -> its text under the pointer.
+    """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

@@ -20,20 +20,24 @@ from icl.core.score_name import ScoreName, own_scores
 from icl.core.stats import wilson
 from icl.core.types import Score
 from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
+from icl.reports.grid import Grid
 from icl.reports.groups import Group, Row, title_score
 from icl.reports.margins import note_margins
 from icl.reports.notes import name_settings, note_fallbacks, note_gold
 from icl.reports.page import plots
 from icl.reports.page.best_against import BestComparison, compare_best, describe_best
 from icl.reports.page.interval_strips import Scale, Strip, fit_scale
+from icl.reports.page.slice_plot import draw_slices
 from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
 from icl.reports.safe_text import find_html_language, shorten_middle
+from icl.reports.slice_tables import lay_out_slices, name_combination
 from icl.reports.summary import summarize_group
 from icl.scoring.against import Margins
 from icl.scoring.checks import Finding
 from icl.scoring.compare import Comparison
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
+from icl.scoring.slices import BY, LocaleSlices
 from icl.tasks.baselines import describe_ties
 
 __all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "make_section"]
@@ -96,6 +100,30 @@ class LocaleScore:
 
 
 @dataclass(frozen=True)
+class SlicePanel:
+    """A picture of slices, and their tables."""
+
+    title: str
+    drawing: str
+    """SVG; empty if it cannot be drawn."""
+    grid: Grid
+    """Every slice with its score and difference."""
+    macro: Grid
+    """One row: the mean over all locales."""
+
+    @property
+    def macro_cells(self) -> list[tuple[str, str]]:
+        """(head, text) of the mean's row, without the settings in front."""
+        cells = zip(self.macro.heads[1:], self.macro.rows[0][1:], strict=True)
+        return [(head, cell.text) for head, cell in cells if cell.text]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the mean and on the differences."""
+        return (*self.macro.notes, *self.grid.notes)
+
+
+@dataclass(frozen=True)
 class Section:
     """The data of one group of conditions that the page's template shows."""
 
@@ -117,6 +145,8 @@ class Section:
     """(SVG, panel); the SVG is empty if it cannot be drawn."""
     locales: Sequence[tuple[str, Scale, Sequence[LocaleScore], int]]
     """(other settings, scale, scores, number of locales left out)."""
+    slices: Sequence[SlicePanel]
+    """The scores by locale, and by what the experiment's ``report:`` names."""
     prompts: Sequence[Exhibit]
     errors: Sequence[Exhibit]
     wrong: int
@@ -256,6 +286,7 @@ def make_section(
     findings: Sequence[Finding],
     spread: Sequence[Spread],
     margins: Margins,
+    slice_groups: Sequence[LocaleSlices] = (),
 ) -> Section:
     """Prepare everything that the page shows of a group, with at most ``prompts`` prompts."""
     best = group.best
@@ -284,12 +315,28 @@ def make_section(
         found,
         _figures(anchor, group),
         score_locales(group),
+        _draw_slices(anchor, slice_groups),
         [_exhibit(row) for row in _to_show(group, prompts)],
         [_error(best, one) for one in wrong] if best is not None else (),
         n_wrong,
         count_confusions(found) if labelled else None,
         margins,
     )
+
+
+def _draw_slices(anchor: str, slice_groups: Sequence[LocaleSlices]) -> list[SlicePanel]:
+    """Draw the slices of a task, those of its best combinations of other settings first."""
+    ranked = sorted(slice_groups, key=lambda one: -(one.macro.value or 0.0))
+    made, counts = [], dict.fromkeys(BY, 0)
+    for place, one in enumerate(ranked):
+        counts[one.by] += 1
+        if counts[one.by] > LOCALE_SETS:
+            continue
+        macro, listed = lay_out_slices([one], "", every=True)
+        drawn = draw_slices(one, f"{anchor}-slices{place}") if plots.is_available() else ""
+        title = name_combination(one, [other for other in slice_groups if other.by == one.by])
+        made.append(SlicePanel(title, drawn, listed, macro))
+    return made
 
 
 def _to_show(group: Group, most: int) -> list[Row]:
