@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from icl.reports.appendix import Appendix
     from icl.reports.grid import Grid
     from icl.reports.pivot import Pivot
-    from icl.scoring.slices import LocaleSlices
+    from icl.scoring.locale_slices import LocaleSlices
 
 FORMATS = ("html", "text", "md", "latex", "csv", "excel", "json")
 DATA = ("csv", "excel", "json")
@@ -76,7 +76,7 @@ def report(
     from icl.prompts.child_process import Sandbox
     from icl.records.results import load_run
     from icl.reports.pivot import pivot
-    from icl.scoring.slices import slice_run as slice_by
+    from icl.scoring.locale_slices import slice_run as slice_by
 
     made = _format(format, rows, cols, {"--appendix": appendix, "--metric": metric is not None})
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
@@ -139,8 +139,8 @@ class Tables:
 
 def _is_slice(run: Run, rows: str, cols: str | None) -> bool:
     """Return whether rows are slices of a run's locales, and not a setting for a pivot."""
+    from icl.scoring.locale_slices import BY
     from icl.scoring.pairs import collect_settings
-    from icl.scoring.slices import BY
 
     return cols is None and rows in BY and len(collect_settings(run).get("locale", ())) > 1
 
@@ -194,8 +194,8 @@ def _text(
 def _grids(run: Run, tables: Tables, metric: str | None, every: bool = False) -> list[Grid]:
     """Lay out the requested tables, or those of all scores; ``every`` lists all slices."""
     from icl.reports.grid import make_score_grids
+    from icl.reports.locale_tables import lay_out_slices
     from icl.reports.pivot import lay_out_pivot
-    from icl.reports.slice_tables import lay_out_slices
 
     if tables.slice_groups:
         return lay_out_slices(tables.slice_groups, run.called, every)

@@ -19,7 +19,7 @@ def run_grid(experiment: Experiment, options: RunOptions) -> None:
     from icl.core.files import replace_file
     from icl.records.paths import TABLE
     from icl.reports.comparison import render_comparison
-    from icl.reports.slice_tables import render_slices
+    from icl.reports.locale_tables import render_slices
     from icl.reports.tables import render
     from icl.reports.terminal import as_text
     from icl.running.run import run as run_experiment

@@ -160,7 +160,7 @@ class ReportRequest:
     """The slices that the experiment file sets under ``report:``."""
 
     by: tuple[str, ...] = ("locale",)
-    """Properties of a locale, of :data:`icl.scoring.slices.BY`."""
+    """Properties of a locale, of :data:`icl.scoring.locale_slices.BY`."""
     reference: str | None = None
 
 

@@ -23,12 +23,12 @@ from icl.records.frames import write_score_cells
 from icl.records.results import ConditionResult, Run
 from icl.reports.appendix import Appendix
 from icl.reports.grid import Grid
+from icl.reports.locale_tables import list_slice_rows
 from icl.reports.margins import list_margin
 from icl.reports.pivot import Pivot
-from icl.reports.slice_tables import list_slice_rows
 from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks import checks
-from icl.scoring.slices import LocaleSlices
+from icl.scoring.locale_slices import LocaleSlices
 
 __all__ = ["as_csv", "as_json", "as_markdown", "fence_text", "escape_markdown"]
 

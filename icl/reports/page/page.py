@@ -25,8 +25,8 @@ from icl.reports.safe_text import mark_white_space, shorten_middle
 from icl.reports.tables import format_count
 from icl.scoring.against import measure_margins
 from icl.scoring.checks import checks
+from icl.scoring.locale_slices import LocaleSlices, slice_run
 from icl.scoring.sensitivity import spreads
-from icl.scoring.slices import LocaleSlices, slice_run
 
 __all__ = ["report_page"]
 

@@ -22,22 +22,22 @@ from icl.core.types import Score
 from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
 from icl.reports.grid import Grid
 from icl.reports.groups import Group, Row, title_score
+from icl.reports.locale_tables import lay_out_slices, name_combination
 from icl.reports.margins import note_margins
 from icl.reports.notes import name_settings, note_fallbacks, note_gold
 from icl.reports.page import plots
 from icl.reports.page.best_against import BestComparison, compare_best, describe_best
 from icl.reports.page.interval_strips import Scale, Strip, fit_scale
-from icl.reports.page.slice_plot import draw_slices
+from icl.reports.page.locale_plot import draw_slices
 from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
 from icl.reports.safe_text import find_html_language, shorten_middle
-from icl.reports.slice_tables import lay_out_slices, name_combination
 from icl.reports.summary import summarize_group
 from icl.scoring.against import Margins
 from icl.scoring.checks import Finding
 from icl.scoring.compare import Comparison
+from icl.scoring.locale_slices import BY, LocaleSlices
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
-from icl.scoring.slices import BY, LocaleSlices
 from icl.tasks.baselines import describe_ties
 
 __all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "make_section"]

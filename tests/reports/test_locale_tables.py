@@ -12,12 +12,12 @@ import pytest
 from icl.core.errors import ConfigError
 from icl.experiment.file import load_experiment
 from icl.records.results import Run
+from icl.reports.locale_tables import lay_out_slices, render_slices
 from icl.reports.markdown_csv_json import as_csv, as_json
 from icl.reports.page.page import report_page
-from icl.reports.slice_tables import lay_out_slices, render_slices
 from icl.reports.terminal import as_text
 from icl.running.run import run
-from icl.scoring.slices import BY, slice_run
+from icl.scoring.locale_slices import BY, slice_run
 from tests.core.test_languages import MASSIVE
 from tests.madeup import Made, Row, made
 

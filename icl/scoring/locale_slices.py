@@ -26,13 +26,13 @@ from icl.scoring.judge_verdicts import judge_parts
 from icl.scoring.pairs import find_calibrator, find_score_metric, make_side, pick_first_metric
 from icl.scoring.significance import Difference, measure_difference
 
-__all__ = ["BY", "UNKNOWN", "Slice", "LocaleSlices", "find_slice", "slice_run"]
+__all__ = ["BY", "UNKNOWN", "LocaleSlice", "LocaleSlices", "find_locale_slice", "slice_run"]
 
 
 BY = ("locale", "script", "family", "genus")
 """Properties of a locale by which scores are grouped."""
 UNKNOWN = "unknown"
-"""Slice of the locales whose script, family or genus no table has."""
+"""LocaleSlice of the locales whose script, family or genus no table has."""
 
 _SHOTS = ("pool", "shot_locale")
 _LANGUAGES = (*_SHOTS, "language", "prompt_language", "label_language")
@@ -44,7 +44,7 @@ _Part = tuple[Stats, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Slice:
+class LocaleSlice:
     """The mean score of the locales that share a property."""
 
     name: str
@@ -67,7 +67,7 @@ class LocaleSlices:
     label: str
     """Title of the metric."""
     better: Better
-    slices: tuple[Slice, ...]
+    slices: tuple[LocaleSlice, ...]
     """From the best to the worst; those without a value last."""
     macro: Score
     """Mean over all locales."""
@@ -84,11 +84,13 @@ class LocaleSlices:
         return sum(len(one.locales) for one in self.slices)
 
 
-def find_slice(locale: str, by: str) -> str:
+def find_locale_slice(locale: str, by: str) -> str:
     """Return the name of the slice that a locale is in; of a pair, by the language translated into.
 
-    >>> find_slice("sw-KE", "family"), find_slice("en→zh-TW", "script"), find_slice("tlh", "genus")
-    ('Atlantic-Congo', 'Hant', 'unknown')
+    >>> find_locale_slice("sw-KE", "family"), find_locale_slice("en→zh-TW", "script")
+    ('Atlantic-Congo', 'Hant')
+    >>> find_locale_slice("tlh", "genus")
+    'unknown'
     """
     if by == "locale":
         return locale
@@ -186,11 +188,11 @@ def _slice_group(
     compared = _find_reference(list(parts), reference)
     members: dict[str, list[str]] = {}
     for locale in parts:
-        members.setdefault(find_slice(locale, by), []).append(locale)
+        members.setdefault(find_locale_slice(locale, by), []).append(locale)
     means = {one: _mean([parts[locale] for locale in found]) for one, found in members.items()}
     better = better_of(metric)
     slices = [
-        Slice(
+        LocaleSlice(
             one,
             tuple(found),
             score(name, means[one][0]),

@@ -9,7 +9,7 @@ import pytest
 
 from icl.core.errors import ConfigError
 from icl.records.results import Run
-from icl.scoring.slices import find_slice, slice_run
+from icl.scoring.locale_slices import find_locale_slice, slice_run
 from tests.madeup import Made, Row, made
 
 ROWS = 20
@@ -42,7 +42,10 @@ def run(tmp_path: Path) -> Run:
     ],
 )
 def test_the_slice_of_a_locale(locale, names):
-    assert tuple(find_slice(locale, by) for by in ("locale", "script", "family", "genus")) == names
+    assert (
+        tuple(find_locale_slice(locale, by) for by in ("locale", "script", "family", "genus"))
+        == names
+    )
 
 
 def test_macro_best_and_worst(run: Run):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from icl.core.number_text import format_interval, format_number, format_score
 from icl.core.safe_text import clean
+from icl.reports.locale_tables import name_slice
 from icl.reports.page.plots import FAINT, SERIES, STYLES, draw_svg
 from icl.reports.safe_text import shorten_middle
-from icl.reports.slice_tables import name_slice
-from icl.scoring.slices import UNKNOWN, LocaleSlices, find_slice
+from icl.scoring.locale_slices import UNKNOWN, LocaleSlices, find_locale_slice
 
 __all__ = ["draw_slices"]
 
@@ -29,13 +29,13 @@ def draw_slices(made: LocaleSlices, name: str) -> str:
     """Draw slices as an ``<svg>`` element, the best at the top; a line marks the macro mean.
 
     Args:
-        made: from :func:`icl.scoring.slices.slice_run`.
+        made: from :func:`icl.scoring.locale_slices.slice_run`.
         name: prefix of all ids, unique in the page.
     """
     shown = [one for one in made.slices if one.score.value is not None][:MOST]
     families = [_family(one.locales) for one in shown]
     colours = _pick_colours(
-        [find_slice(locale, "family") for one in shown for locale in one.locales]
+        [find_locale_slice(locale, "family") for one in shown for locale in one.locales]
     )
     tips: dict[str, str] = {}
 
@@ -73,7 +73,7 @@ def draw_slices(made: LocaleSlices, name: str) -> str:
 
 def _family(locales: Sequence[str]) -> str:
     """Return the family of a slice's locales; several families make it one of the others."""
-    found = {find_slice(locale, "family") for locale in locales}
+    found = {find_locale_slice(locale, "family") for locale in locales}
     return found.pop() if len(found) == 1 else OTHERS
 
 

@@ -11,8 +11,8 @@ from icl.core.types import JSON
 from icl.records.results import Run
 from icl.reports.grid import Cell, Grid
 from icl.reports.terminal import as_text
+from icl.scoring.locale_slices import LocaleSlice, LocaleSlices, slice_run
 from icl.scoring.significance import Difference
-from icl.scoring.slices import LocaleSlices, Slice, slice_run
 
 __all__ = ["lay_out_slices", "list_slice_rows", "name_combination", "name_slice", "render_slices"]
 
@@ -24,11 +24,11 @@ MOST = 12
 PLURALS = {"locale": "locales", "script": "scripts", "family": "families", "genus": "genera"}
 
 
-def name_slice(one: Slice, by: str) -> str:
+def name_slice(one: LocaleSlice, by: str) -> str:
     """Name a slice for a table: a locale with its language, another with its number of locales.
 
     >>> from icl.core.types import Score
-    >>> name_slice(Slice("sw-KE", ("sw-KE",), Score("acc", 1, 0, 2, 9, ""), None), "locale")
+    >>> name_slice(LocaleSlice("sw-KE", ("sw-KE",), Score("acc", 1, 0, 2, 9, ""), None), "locale")
     'sw-KE Swahili'
     """
     if by != "locale":
@@ -55,7 +55,7 @@ def lay_out_slices(found: Sequence[LocaleSlices], called: str, every: bool = Fal
     """Lay out slice_groups as tables: the means of all, then the slices of each.
 
     Args:
-        found: from :func:`icl.scoring.slices.slice_run`.
+        found: from :func:`icl.scoring.locale_slices.slice_run`.
         called: name of the run, as a command takes it.
         every: whether all slices are listed, however many there are.
     """
