@@ -6,6 +6,10 @@ BROWSER := $(BIN)/python -m pytest -m "browser and not slow" -rs
 # A worker for every two processors: each runs an app and a Chromium, which wait for one another.
 PAIRS = $$($(BIN)/python -c 'import os; print(max(1, min(8, (os.cpu_count() or 1) // 2)))')
 
+# Compiled modules are kept even where the environment forbids it, else every worker and every child
+# process of a test compiles them again; make clean removes them.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo app test check bench browser trust clean
 
 help:

