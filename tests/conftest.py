@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,12 @@ def save_model(folder: Path, model: Any) -> Path:
         model.save_pretrained(folder)
         make_tokenizer().save_pretrained(folder)
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """Spare garbage collections all that libraries and tests left when they were imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 import transformers as hf
 
-from icl.engines.hf.causal.forward import CausalModel
+from icl.engines.hf.causal.attention_masks import Masks
+from icl.engines.hf.causal.forward import CausalModel, Work
+from icl.engines.hf.causal.token_tree import find_masks
 from tests.servers import serve
 
 __all__ = ["serve"]  # a fixture, for all tests of this folder
@@ -80,14 +84,32 @@ def any_config(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def build() -> Callable[[str], CausalModel]:
-    """Makes a random model of a family, by its name."""
+@cache
+def _inspected(family: str) -> CausalModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        config = (FAMILIES | WITHOUT_CACHE)[family]()
+        return CausalModel(hf.AutoModelForCausalLM.from_config(config)).inspect()
 
-    def make(family: str) -> CausalModel:
-        with torch.random.fork_rng():
-            torch.manual_seed(1)
-            config = (FAMILIES | WITHOUT_CACHE)[family]()
-            return CausalModel(hf.AutoModelForCausalLM.from_config(config)).inspect()
+
+@cache
+def _masks(family: str) -> Masks | None:
+    lm = _inspected(family)
+    return find_masks(lm.model) if lm.cached else None
+
+
+@pytest.fixture
+def build() -> Callable[..., CausalModel]:
+    """Makes a random model of a family, by its name; with the ``masks`` that it reads, if asked.
+
+    Weights are made and inspected once a process, unless ``own`` asks for some that may be changed
+    or the model itself remembers what it was given.
+    """
+
+    def make(family: str, masks: bool = False, own: bool = False) -> CausalModel:
+        if own or family in WITHOUT_CACHE:
+            return _inspected.__wrapped__(family)
+        found = _masks(family) if masks else None
+        return replace(_inspected(family), work=Work(), masks=found, kept=None)
 
     return make

@@ -11,7 +11,7 @@ from icl.core.types import Sampling
 from icl.engines.hf.causal.decode import DecodeRequest, generate
 from icl.engines.hf.causal.forward_meter import ForwardMeter
 from icl.engines.hf.causal.score import ChoicePlan, score_group
-from icl.engines.hf.causal.token_tree import TreeScorer, find_masks
+from icl.engines.hf.causal.token_tree import TreeScorer
 from icl.engines.hf.forecast import ScoringWay, count_prompts, count_scoring, describe_processor
 from icl.engines.hf.seq2seq.score import PairPlan
 
@@ -21,8 +21,7 @@ PLANS = [ChoicePlan((*PREFIX, query, query + 1), SUFFIXES, 0, 33) for query in (
 
 
 def test_a_tree_counts_each_token_once_over_batches(build: Any) -> None:
-    lm = build("llama")
-    lm.masks = find_masks(lm.model)
+    lm = build("llama", masks=True)
     scorer, batches = TreeScorer(lm), [PLANS, PLANS[:2], [], PLANS[:1], PLANS]
     for plans in batches:
         list(scorer.score(plans))
@@ -61,8 +60,7 @@ def test_an_encoders_prompt_counts_once() -> None:
 def test_prompts_and_answers_are_counted_as_they_are_generated(
     build: Any, family: str, way: ScoringWay, lengths: tuple[int, ...], n: int
 ) -> None:
-    lm = build(family)
-    lm.masks = find_masks(lm.model) if way == "tree" else None
+    lm = build(family, masks=way == "tree")
     prompts = [(*PREFIX, *range(36, 36 + length)) for length in lengths]
     requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(prompts)]
     meter, sampling = ForwardMeter(), Sampling(max_tokens=5, n=n)

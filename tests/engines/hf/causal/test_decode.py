@@ -13,7 +13,6 @@ from icl.core.errors import EngineError, OutOfMemory, WindowError
 from icl.core.types import Output, Prompt, Sampling
 from icl.engines.hf.causal.decode import DecodeRequest, generate, make_random, pick
 from icl.engines.hf.causal.forward import CausalModel
-from icl.engines.hf.causal.token_tree import find_masks
 from icl.engines.hf.engine import HFEngine
 
 PROMPTS = [
@@ -47,8 +46,7 @@ SHARED = [(1, *range(5, 25), *tail) for tail in [(30,), (31, 32, 33, 34, 35, 36)
 def test_batch_equals_the_greedy_choice_of_plain_forward_passes(
     build: Any, any_config: str, texts: list[tuple[int, ...]]
 ) -> None:
-    lm = build(any_config)
-    lm.masks = find_masks(lm.model) if lm.cached else None
+    lm = build(any_config, masks=True)
     requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(texts)]
     found = dict(generate(lm, requests, Sampling(max_tokens=10), spell, frozenset({3})))
     for i, ids in enumerate(texts):
@@ -66,8 +64,7 @@ def test_batch_equals_the_greedy_choice_of_plain_forward_passes(
 
 
 def test_a_shared_prefix_is_forwarded_once_and_kept(build: Any) -> None:
-    lm = build("llama")
-    lm.masks = find_masks(lm.model)
+    lm = build("llama", masks=True)
     requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(SHARED)]
     first = dict(generate(lm, requests, Sampling(max_tokens=1), spell, frozenset()))
     tails = 6 + 2 + 1 + 1  # lengths differ too much to stand in one pass, padded to six
@@ -85,8 +82,7 @@ def test_a_shared_prefix_is_forwarded_once_and_kept(build: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*fast path")
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_waiting_prompts_join_when_rows_end(build: Any, any_config: str, rows: int) -> None:
-    lm = build(any_config)
-    lm.masks = find_masks(lm.model) if lm.cached else None
+    lm = build(any_config, masks=True)
     texts = [*SHARED, *(ids[:-1] + (60, 61) for ids in SHARED)]
     requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(texts)]
     ends = frozenset(range(0, 97, 4))  # rows end at different times
@@ -103,8 +99,7 @@ def test_waiting_prompts_join_when_rows_end(build: Any, any_config: str, rows: i
 
 
 def test_rows_that_end_are_not_forwarded_and_slots_are_filled_again(build: Any) -> None:
-    lm = build("gemma3")
-    lm.masks = find_masks(lm.model)
+    lm = build("gemma3", masks=True)
     lm.rows = 2
     widths: list[int] = []
     states = lm.states

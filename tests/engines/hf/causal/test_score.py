@@ -96,7 +96,7 @@ def test_other_errors_are_not_taken_for_memory() -> None:
 
 
 def test_nan_is_an_error_that_names_the_precision(build: Any) -> None:
-    lm = build("llama")
+    lm = build("llama", own=True)
     lm.model.get_output_embeddings().weight.data.fill_(float("nan"))
     with pytest.raises(EngineError, match=r"NaN in torch.float32; load it with width: fp32 or"):
         score_group(lm, PREFIX, SUFFIXES, 1 << 29)

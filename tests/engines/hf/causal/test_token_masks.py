@@ -15,7 +15,6 @@ from icl.core.errors import EngineError
 from icl.core.types import Output, Prompt, Sampling
 from icl.engines.hf.causal.decode import DecodeRequest, generate
 from icl.engines.hf.causal.token_masks import allowed_ids
-from icl.engines.hf.causal.token_tree import find_masks
 from icl.engines.hf.engine import HFEngine
 from icl.engines.hf.seq2seq.forward import PairRequest, Seq2SeqModel
 from icl.engines.protocol import Constrains
@@ -103,8 +102,7 @@ def test_a_mask_of_digits_gives_digits(engine: HFEngine, sampling: Sampling) -> 
 def test_rows_without_a_mask_are_as_if_no_row_had_one(
     build: Any, any_config: str, sampling: Sampling
 ) -> None:
-    lm = build(any_config)
-    lm.masks = find_masks(lm.model) if lm.cached else None
+    lm = build(any_config, masks=True)
     requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(TEXTS)]
     plain = found(lm, requests, sampling)
     some = found(lm, held(requests, lambda i: Only([60, 61, 62]) if i % 2 else None), sampling)
@@ -118,8 +116,7 @@ def test_rows_without_a_mask_are_as_if_no_row_had_one(
 
 
 def test_a_mask_stays_with_its_prompt_while_slots_are_filled_again(build: Any) -> None:
-    lm = build("gemma3")
-    lm.masks = find_masks(lm.model)
+    lm = build("gemma3", masks=True)
     ends = frozenset(range(0, 97, 4))
     requests = [DecodeRequest(i, ids, (), str(i)) for i, ids in enumerate(TEXTS * 2)]
     # Every prompt is held to two tokens of its own, from its third token on; some end before.
