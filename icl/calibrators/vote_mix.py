@@ -36,7 +36,9 @@ class VoteMix(Calibrator):
 
     name = "vote_mix"
     assumes = "the shots were chosen for the row, and the pool's rows are like the test rows"
-    hurts = "shots that are the same for all rows, or balanced: their vote says nothing of the row"
+    hurts = (
+        "shots that are the same for all rows, or balanced: their vote is the same for every row"
+    )
     weight: float | None = None
     n: int = 50
 

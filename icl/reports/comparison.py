@@ -91,7 +91,7 @@ def make_comparison_tables(
         if any(not row.problem for row in rows):
             yield make_text(" · ".join([*fixed, title]), style="bold")
             yield _table(rows, varying, by or "compared")
-        yield make_text("\n".join(_said(rows, varying)) + "\n", style="dim")
+        yield make_text("\n".join(_describe_rows(rows, varying)) + "\n", style="dim")
 
 
 def render_plain(parts: Iterable[RenderableType], width: int = 80) -> str:
@@ -152,7 +152,7 @@ def _name(row: Comparison, varying: Sequence[str]) -> str:
     return row.b if row.pairs == 1 or varying else f"{row.b}, mean of {row.pairs}"
 
 
-def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
+def _describe_rows(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
     """Describe the rows' results: in full for a few, in counts for many."""
     import textwrap
 
@@ -164,7 +164,7 @@ def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
             lines += (
                 [describe_comparison(row, axes) for row in some]
                 if len(some) <= FEW
-                else _summed(some)
+                else _summarize_rows(some)
             )
     lines += [
         f"test: {test}"
@@ -173,10 +173,12 @@ def _said(rows: Sequence[Comparison], varying: Sequence[str]) -> Iterator[str]:
     singles = [row for row in rows if row.pairs == 1 and row.p_holm is not None]
     if singles and singles[0].compared > 1:
         lines.append(
-            f"Holm: p corrected for the {singles[0].compared} comparisons made here; * below 0.05"
+            f"Holm: p corrected for all {singles[0].compared} comparisons listed; * below 0.05"
         )
     if any(row.pairs > 1 for row in rows):
-        lines.append("mean of: the rows of one example are drawn together, n counts examples")
+        lines.append(
+            "mean of: whole examples are resampled, each with all its rows; n counts examples"
+        )
     left_out = max(row.left_out for row in rows)
     if left_out:
         lines.append(f"{left_out} examples share an id, not text and targets: left out")
@@ -209,7 +211,7 @@ def describe_comparison(one: Comparison, axes: Sequence[str] | None = None) -> s
     if one.n == 1:
         return f"{head}{rows}; one example shows nothing"
     if one.identical:
-        return f"{head}{rows}; every one of them is scored alike, so there is nothing to tell apart"
+        return f"{head}{rows}; both have the same score on each, so there is no difference to test"
     numbers = format_score(made, sign="+")
     p = f"p = {format_p(one.difference.p)}".replace("= <", "< ")
     if one.p_holm is not None and one.compared > 1:
@@ -243,7 +245,7 @@ def format_needed(needed: tuple[int, int]) -> str:
     return f"{low:,} to {high:,}" if high > low else f"{low:,}"
 
 
-def _summed(rows: Sequence[Comparison]) -> Iterator[str]:
+def _summarize_rows(rows: Sequence[Comparison]) -> Iterator[str]:
     shown = [row for row in rows if row.shown]
     same = [row for row in rows if row.identical]
     rest = [row for row in rows if not row.shown and not row.identical]
@@ -259,7 +261,7 @@ def _summed(rows: Sequence[Comparison]) -> Iterator[str]:
             f"not shown, {count}: neither that they differ nor that they are alike{_needed(rest)}"
         )
     if same:
-        yield f"scored alike on every example: {len(same)} of {len(rows)}"
+        yield f"the same score on every example: {len(same)} of {len(rows)}"
     partial = [row for row in rows if row.pairs == 1 and not row.n_a == row.n_b == row.n]
     if partial:
         fewest = min(partial, key=lambda row: row.n)

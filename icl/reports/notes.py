@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from icl.core.number_text import format_number
+from icl.core.score_name import ScoreName
 from icl.records.results import ConditionResult, find_varying_axes
 from icl.scoring.checks import name_conditions
 from icl.scoring.unscored import score_if_wrong
@@ -13,6 +14,7 @@ from icl.scoring.unscored import score_if_wrong
 __all__ = [
     "FALLBACK",
     "count_rows",
+    "define_terms",
     "name_settings",
     "note_fallbacks",
     "note_gold",
@@ -101,6 +103,32 @@ def note_fallbacks(rows: Sequence[ConditionResult]) -> Iterator[str]:
     for (place, prompt), words in found.items():
         told = f"{len(words)} words of {prompt} are from its fallback language"
         yield f"{place}: {told}: {_few(words)}"
+
+
+TERMS = {
+    "chance": "a random answer",
+    "majority": "the pool's most frequent answer",
+    "vote": "the shots' most frequent label",
+    "copy": "the input itself",
+    "lead3": "the first three sentences",
+}
+"""Baseline -> what it answers, for whoever meets its name in a table."""
+
+
+def define_terms(conditions: Sequence[ConditionResult]) -> str:
+    """Explain in a line the words of tables: what a condition is, and what each baseline answers.
+
+    Only baselines that the conditions were scored against are explained.
+    """
+    scored = {
+        ScoreName.of(score.name, "baseline").role
+        for row in conditions
+        for score in row.scores
+        if score.kind == "baseline"
+    }
+    told = "; ".join(f"{name}, {text}" for name, text in TERMS.items() if name in scored)
+    line = "condition: a row of a table, one combination of settings"
+    return f"{line}; baselines (no model): {told}" if told else line
 
 
 def name_settings(rows: Sequence[ConditionResult], name: str) -> dict[str, str]:

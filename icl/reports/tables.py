@@ -28,6 +28,7 @@ from icl.reports.margins import describe_task, make_margin_column, note_margins
 from icl.reports.notes import (
     FALLBACK,
     count_rows,
+    define_terms,
     name_settings,
     note_fallbacks,
     note_gold,
@@ -151,6 +152,7 @@ def make_tables(run: Run, details: bool = True) -> Iterator[RenderableType]:
         axes = [axis for axis in shown if axis in telling]
         yield from make_calibration_tables(rows, axes, details)
     yield from make_spread_tables(run, details)
+    yield make_text(define_terms(run.conditions), style="dim")
     if not details:
         more = f"settings of every number, tokens, models: icl show {run.called} --details"
         yield make_text(more, style="dim")
@@ -272,7 +274,7 @@ def _notes(rows: Sequence[ConditionResult], margins: Margins) -> Iterator[str]:
     yield from dict.fromkeys(
         f"{row.entry.axes['model']}: {describe_proof(row.model)}" for row in rows if row.model
     )
-    yield from _shared(rows)
+    yield from _note_shared_tokens(rows)
     yield from note_shots(rows)
     yield from note_gold(rows)
     yield from note_fallbacks(rows)
@@ -302,7 +304,7 @@ def note_ties(rows: Sequence[ConditionResult]) -> list[str]:
     return describe_ties(one for row in rows for one in row.scores if one.name in shown)
 
 
-def _shared(rows: Sequence[ConditionResult]) -> Iterator[str]:
+def _note_shared_tokens(rows: Sequence[ConditionResult]) -> Iterator[str]:
     """Yield how much computation several prompts shared, if the engine counted it."""
     timings = [row.store.timing() for row in rows]
     forwarded = round(sum(timing.get("forwarded", 0) for timing in timings))
@@ -400,7 +402,10 @@ def render_record(condition: ConditionResult, record: Record) -> str:
         sent,
     ]
     if scored is not None:
-        lines += ["── scored behind it, and behind the other labels ".ljust(70, "─"), scored]
+        lines += [
+            "── scored after this prompt, and after those of the other labels ".ljust(70, "─"),
+            scored,
+        ]
     if record.logprobs:
         lines += [
             "── choices " + "─" * 59,

@@ -169,7 +169,7 @@ def test_cards_show_the_direction_and_code_is_refused(
     key = next(iter(done.conditions[1].records))
     shown = call(capsys, monkeypatch, "show", f"small#2/{key}", "--out", tmp_path / "runs")
     card = shown[1]
-    assert "── prompt that gives" in card and "── scored behind it" in card
+    assert "── prompt that gives" in card and "── scored after this prompt" in card
     assert "the same as was sent" in card
     with pytest.raises(StoreError, match="the noisy channel needs one prompt per label"):
         export(done, "1", "python")

@@ -10,18 +10,19 @@ import pytest
 
 from icl.core.errors import ConfigError
 from icl.core.registry import lookup, names
-from icl.core.types import Example, Prediction
+from icl.core.types import BASELINES, Example, Prediction
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import list_points
 from icl.metrics import make_metric
 from icl.records.results import Run
 from icl.reports.grid import make_score_grids
-from icl.reports.notes import name_settings
+from icl.reports.notes import TERMS, define_terms, name_settings
 from icl.reports.page.page import report_page
 from icl.reports.pivot import lay_out_pivot, pivot
 from icl.reports.tables import render
 from icl.running.run import run
 from icl.workbench.run_tables import condition_table
+from tests.table_experiment import write
 
 TEXT = """---
 task: generate
@@ -128,3 +129,18 @@ def test_every_option_of_a_metric_changes_its_signature(name: str) -> None:
         assert make_metric({"metric": name, option: value})[1].stats(*rows).signature != plain
     assert name in names("metric")
     assert {*OPTIONS[name]} <= {*lookup("metric", name).__dataclass_fields__}
+
+
+@pytest.mark.parametrize("details", [True, False])
+def test_words_of_the_tables_are_explained_once(tmp_path: Path, details: bool) -> None:
+    tasks = json.loads(write(tmp_path).read_text())["tasks"][:1]
+    done = run(write(tmp_path, tasks=tasks), tmp_path / "runs")
+    shown = " ".join(render(done, details=details).split())
+    assert set(TERMS) == {*BASELINES}
+    assert define_terms(done.conditions) == (
+        "condition: a row of a table, one combination of settings; baselines (no model): chance, a "
+        "random answer; majority, the pool's most frequent answer; vote, the shots' most frequent "
+        "label"
+    )
+    assert shown.count(define_terms(done.conditions)) == 1
+    assert define_terms(()) == "condition: a row of a table, one combination of settings"

@@ -102,7 +102,7 @@ def test_answers_in_another_script(tmp_path: Path) -> None:
     rows = [Row("नमस्ते", "नमस्ते" if i < 24 else f"Hello there {i}", meta=hindi) for i in range(30)]
     one = wrote(tmp_path / "off", rows)["off_target"]
     assert (one.count, one.of) == (6, 30)
-    assert "not in hin_Deva: 6 in another script (another language of the same" in one.text
+    assert "not in hin_Deva: 6 in another script (another language in the same" in one.text
     rows = [Row("नमस्ते", f"नमस्ते {i} OK", meta=hindi) for i in range(30)]
     assert "off_target" not in wrote(tmp_path / "on", rows)
     rows = [Row("7", f"{i}", meta=hindi) for i in range(30)]

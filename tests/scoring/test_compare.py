@@ -207,8 +207,8 @@ def test_a_metric_that_is_not_defined_is_said() -> None:
     ("one", "two", "words"),
     [
         ("+", "-", "both have answered the same 1 example; one example shows nothing"),
-        ("+-+-", "+-+-", "every one of them is scored alike, so there is nothing to tell apart"),
-        ("----", "----", "every one of them is scored alike"),
+        ("+-+-", "+-+-", "both have the same score on each, so there is no difference to test"),
+        ("----", "----", "both have the same score on each"),
         # Tango by hand: of 20 gains alone the lower end is (n - z^2) / (n + z^2).
         ("-" * 20, "+" * 20, "shown: acc of x is higher, +100.0 [+67.8, +100.0], p < 0.001"),
         ("+" * 9 + "-", "-" * 9 + "+",
@@ -247,7 +247,7 @@ def test_many_comparisons_are_summed_up_in_80_columns(small: Run) -> None:
     assert "intent · t · acc by prompt, against intent.j2" in text
     assert "mean of 5" in text
     assert "not shown, 5 of 5: neither that they differ nor that they are alike" in text
-    assert "Holm: p corrected for the 5 comparisons made here; * below 0.05" in text
+    assert "Holm: p corrected for all 5 comparisons listed; * below 0.05" in text
     assert "nan" not in text.lower()
 
 

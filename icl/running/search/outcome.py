@@ -331,7 +331,9 @@ def _test_words(found: SearchOutcome) -> Iterator[str]:
     elif first.p is not None and first.difference.value is not None:
         ahead = found.objective.sign * first.difference.value > 0
         shown = first.p < SURE
-        verdict = f"{n} rows do not tell the winner from the file's first condition"
+        verdict = (
+            f"on {n} rows no difference is shown between the winner and the file's first condition"
+        )
         if shown:
             is_ = "better" if ahead else "WORSE"
             verdict = f"on {n} rows the winner is {is_} than the file's first condition"

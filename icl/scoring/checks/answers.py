@@ -102,7 +102,7 @@ def off_target(seen: ConditionAnswers) -> Iterator[Found]:
         count,
         len(told),
         f"{count} of {len(told)} answers are off target, not in {tag}: "
-        f"{' and '.join(parts)} (another language of the same script is not seen)",
+        f"{' and '.join(parts)} (another language in the same script is not detected)",
     )
 
 

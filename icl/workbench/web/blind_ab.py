@@ -52,9 +52,11 @@ class BlindTab:
                 self._runs(), value=None, label="Run", elem_id="b-run", scale=3, min_width=140
             )
             self.a = chooser(
-                [], value=None, label="One condition", elem_id="b-a", scale=4, min_width=160
+                [], value=None, label="First condition", elem_id="b-a", scale=4, min_width=160
             )
-            self.b = chooser([], value=None, label="Another", elem_id="b-b", scale=4, min_width=160)
+            self.b = chooser(
+                [], value=None, label="Second condition", elem_id="b-b", scale=4, min_width=160
+            )
             start = gr.Button(
                 "Begin",
                 variant="primary",

@@ -126,23 +126,23 @@ class ExperimentTab:
             )
         with gr.Row():
             made["ks"] = gr.Textbox(
-                "0, 4", label="Shots: k", max_lines=1, elem_id="x-ks", min_width=80
+                "0, 4", label="Shots (k)", max_lines=1, elem_id="x-ks", min_width=80
             )
             selectors = [name for name in names("selector") if name != "fixed"]
             made["selectors"] = _multi_chooser(
-                selectors, ["random"], "Chosen by", "x-selectors", scale=2
+                selectors, ["random"], "Selector of shots", "x-selectors", scale=2
             )
             made["seeds"] = gr.Textbox(
-                "0", label="Seeds of draws", max_lines=1, elem_id="x-seeds", min_width=80
+                "0", label="Seeds of shots", max_lines=1, elem_id="x-seeds", min_width=80
             )
         with gr.Row():
             made["n"] = gr.Number(60, label="Rows", precision=0, elem_id="x-n", min_width=80)
             made["seed"] = gr.Number(
-                0, label="Draw of rows", precision=0, elem_id="x-seed", min_width=80
+                0, label="Seed of rows", precision=0, elem_id="x-seed", min_width=80
             )
             made["max_tokens"] = gr.Number(
                 64,
-                label="Longest answer",
+                label="Answer, max. tokens",
                 precision=0,
                 min_width=90,
                 elem_id="x-max_tokens",
@@ -155,7 +155,7 @@ class ExperimentTab:
     def _text(self) -> None:
         self.text = gr.Code(
             language="yaml",
-            label="Experiment file: edit it as you like",
+            label="Experiment file (YAML)",
             interactive=True,
             lines=16,
             max_lines=16,
@@ -169,7 +169,7 @@ class ExperimentTab:
         )
         with gr.Row(elem_classes="running"):
             self.write = gr.Button("Write from form", elem_id="x-write", size="md", min_width=120)
-            self.back = gr.Button("Text before that", elem_id="x-back", size="md", min_width=120)
+            self.back = gr.Button("Undo", elem_id="x-back", size="md", min_width=120)
             self.save = gr.Button("Save file", elem_id="x-save", size="md", min_width=90)
 
     def _results(self) -> None:
@@ -186,7 +186,7 @@ class ExperimentTab:
             wrap=True,
             elem_id="x-costs",
             visible=False,
-            label="What is left to compute",
+            label="Records still to compute",
             max_height=300,
         )
         self.scores = gr.Textbox(
@@ -328,7 +328,7 @@ class ExperimentTab:
             return gr.Textbox(browser_text(fault(text, error), 4000), elem_classes="wrong")
 
     def overwrite(self, text: str, *values: Any) -> list[Any]:
-        """Overwrite the editor with the form's YAML; “Text before that” restores the old text."""
+        """Overwrite the editor with the form's YAML; “Undo” restores the old text."""
         try:
             made = draft_yaml(self.work, self.read(values))
         except IclError as error:

@@ -135,7 +135,7 @@ def matrix(found: Confusion) -> str:
         lines.append(f"<tr><th>{name}</th>{cells}</tr>")
     return (
         '<div class="heat" tabindex="0" role="region" aria-label="Confusion matrix"><table>'
-        f"<tr><td>right ↓ answered →</td>{heads}</tr>{''.join(lines)}</table></div>"
+        f"<tr><td>gold ↓ predicted →</td>{heads}</tr>{''.join(lines)}</table></div>"
     )
 
 

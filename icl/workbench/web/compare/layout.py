@@ -115,14 +115,14 @@ class CompareLayout:
             min_width=110,
         )
         made["row"] = gr.Number(
-            1, label="The one row", precision=0, elem_id="c-row", scale=1, min_width=80
+            1, label="Row number", precision=0, elem_id="c-row", scale=1, min_width=80
         )
         made["seed"] = gr.Number(
             0, label="Seed of the sample", precision=0, elem_id="c-seed", scale=1, min_width=70
         )
         made["max_tokens"] = gr.Number(
             64,
-            label="Longest answer",
+            label="Answer, max. tokens",
             precision=0,
             elem_id="c-max_tokens",
             scale=1,
@@ -131,7 +131,7 @@ class CompareLayout:
         )
         made["playground"] = gr.Checkbox(
             False,
-            label="The Playground's row",
+            label="Row of the Playground",
             elem_id="c-desk",
             scale=2,
             min_width=150,
@@ -198,7 +198,7 @@ class CompareLayout:
             self.other = gr.Radio(
                 ["B"],
                 value="B",
-                label="Prompt of A against that of",
+                label="Compare the prompt of A with",
                 elem_id="c-other",
                 scale=2,
                 min_width=160,
@@ -221,7 +221,7 @@ class CompareLayout:
                 min_width=200,
             )
         self.diff = gr.HighlightedText(
-            label="Prompts, word by word",
+            label="Differences of the prompts, word by word",
             show_legend=True,
             show_inline_category=False,
             color_map=DIFF_COLOURS,

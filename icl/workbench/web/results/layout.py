@@ -32,7 +32,7 @@ class ResultsLayout:
             )
             self.link = gr.Textbox(
                 "",
-                label="Link to what is shown",
+                label="Link to this view",
                 elem_id="result-link",
                 interactive=False,
                 max_lines=1,
@@ -63,7 +63,7 @@ class ResultsLayout:
                     self.plots = gr.HTML("", elem_id="result-plots")
                 with gr.Tab("Confusion", id="confusion") as self.confusion_tab:
                     self.confusion = gr.HTML("", elem_id="result-confusion")
-                    self.pairs = _text_table("result-pairs", "Most frequent mix-ups", 300)
+                    self.pairs = _text_table("result-pairs", "Most frequent confusions", 300)
                 with gr.Tab("Spread", id="spread") as self.spread_tab:
                     self.spreads = gr.HTML("", elem_id="result-spreads")
                     self.spread = _text_table(
@@ -85,7 +85,7 @@ class ResultsLayout:
             self.order = chooser(
                 list(ORDERS),
                 value=ORDERS[0],
-                label="Order",
+                label="Sort by",
                 elem_id="result-order",
                 scale=2,
                 min_width=110,
@@ -93,7 +93,7 @@ class ResultsLayout:
             self.other = chooser(
                 [],
                 value=None,
-                label="Against, or RUN#CONDITION",
+                label="Compare with (or RUN#CONDITION)",
                 elem_id="result-other",
                 scale=3,
                 min_width=150,
@@ -151,7 +151,7 @@ class ResultsLayout:
         )
         self.labels = gr.Label(
             None,
-            label="The most probable labels, and the right one",
+            label="Most probable labels, and the gold label",
             num_top_classes=20,
             show_heading=False,
             visible=False,
