@@ -110,6 +110,8 @@ class Metric(Protocol):
 def proportion(hits: Sequence[bool], signature: str) -> Stats:
     """Make statistics of the share of hits, in percent, with Wilson's interval.
 
+    ``hits`` has one value per example; the rows of the result are [hit, 1].  # (n, 2)
+
     >>> score("accuracy", proportion([True, False], "accuracy")).value
     50.0
     """
@@ -121,7 +123,8 @@ def proportion(hits: Sequence[bool], signature: str) -> Stats:
 def mean(values: Sequence[float], signature: str, scale: Scale = "percent") -> Stats:
     """Compute the mean of one number per example, times 100, with a jackknife interval.
 
-    The numbers are from 0 to 1, unless another ``scale`` says where they can lie.
+    The numbers are from 0 to 1, unless another ``scale`` says where they can lie. The rows of the
+    result are [number, 1].  # (n, 2)
 
     >>> score("f1", mean([0.25, 0.75], "f1")).value
     50.0

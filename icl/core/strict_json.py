@@ -93,10 +93,10 @@ def decode(data: bytes, made: msgspec.json.Decoder[T], most: int = MOST_BYTES) -
         return made.decode(data)
     except msgspec.ValidationError as error:
         _leniently(data)  # what is torn further on is no JSON, whatever stands before that
-        raise ShapeError(_told(error)) from error
+        raise ShapeError(_describe_problem(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if b"\xed" not in data and b"\\u" not in data:
-            raise TornLineError(_told(error)) from error
+            raise TornLineError(_describe_problem(error)) from error
     return convert(_leniently(data), made.type)
 
 
@@ -109,7 +109,7 @@ def convert(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise ShapeError(_told(error)) from error
+        raise ShapeError(_describe_problem(error)) from error
     except UnicodeEncodeError as error:
         raise ShapeError(
             "a lone surrogate (half of a character) where a name is expected"
@@ -189,10 +189,10 @@ def _short(text: str) -> int:
     return int(text)
 
 
-def _told(error: Exception) -> str:
+def _describe_problem(error: Exception) -> str:
     """Rewrite msgspec's error text so that it begins with the place in the JSON.
 
-    >>> _told(ValueError("Expected `int`, got `str` - at `$.conditions[0].labels`"))
+    >>> _describe_problem(ValueError("Expected `int`, got `str` - at `$.conditions[0].labels`"))
     'conditions[0].labels: expected int, got str'
     """
     text = str(error)

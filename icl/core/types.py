@@ -252,17 +252,22 @@ class Sampling:
     """Settings of text generation; ``temperature=0`` is greedy and ignores the sampling fields."""
 
     max_tokens: int = 64
+    """Most tokens of an output, reasoning included; at least 1."""
     temperature: float = 0.0
+    """0 or more; logits are divided by it before a token is drawn."""
     top_p: float = 1.0
+    """Above 0, at most 1: keep the most probable tokens that together reach this probability
+    (Holtzman et al. 2020, arXiv 1904.09751)."""
     top_k: int = 0
     """Keep the k most probable tokens; 0 keeps all."""
     min_p: float = 0.0
-    """Drop tokens less probable than this share of the most probable one."""
+    """0 to 1: drop tokens less probable than this share of the most probable one."""
     n: int = 1
     """Outputs per prompt; above 1 only with ``temperature > 0``."""
     stop: tuple[str, ...] = ()
     """Stop strings in addition to the prompt's."""
     seed: int = 0
+    """Seed of the draws; the same seed, prompt and machine give the same outputs."""
     thinking_tokens: int | None = None
     """Reasoning tokens, part of ``max_tokens``, after which the reasoning is closed; None: no
     limit."""
@@ -336,7 +341,8 @@ class Record:
     outputs: tuple[Output, ...] = ()
     """Generated outputs, one for each sample."""
     logprobs: tuple[float, ...] = ()
-    """Scores of the choices: float32 sums in the order of the condition's ``choices.json``."""
+    """Natural-log probabilities of the choices, summed over tokens in float32, in the order of the
+    condition's ``choices.json``."""
     choice_tokens: tuple[int, ...] = ()
     """Set only if the token counts differ from those in ``choices.json``."""
     choices: tuple[Choice, ...] = ()
@@ -371,7 +377,9 @@ class Prediction:
     """The parsed answer; None exactly if ``error`` gives the reason."""
     error: str | None = None
     shot_labels: tuple[str, ...] = ()
+    """Label of each shot that was sent, in order."""
     shot_scores: tuple[float | None, ...] = ()
+    """Retrieval score of each shot; None where the selector does not score."""
     finish: Finish | Literal[""] = ""
     """End of the generation; empty for ranking."""
     samples: int = 1
@@ -392,13 +400,20 @@ class Score:
     """A number with its interval, sample size and settings."""
 
     name: str
+    """Name of the metric, with what was done before it: ``accuracy+batch``, ``vote/accuracy``."""
     value: float | None
-    """None if the metric is not defined for these rows."""
+    """In the metric's unit: from 0 to 100 for shares, BLEU, chrF and ROUGE; TER may be above. None
+    if the metric is not defined for these rows."""
     low: float | None
+    """Lower end of the 95 % interval, in the unit of ``value``; None if there is no interval."""
     high: float | None
+    """Upper end of the 95 % interval; None if there is no interval."""
     n: int
+    """Number of scored examples."""
     signature: str
+    """All settings that change the number, and the interval's method, in sacreBLEU's form."""
     kind: ScoreKind = "model"
+    """``model``, ``baseline`` (answers without a model) or ``count`` (a share of rows)."""
     tied: int = 0
     """For a baseline whose answers tie, so that the value is the mean over them: the number of
     labels of the pool that tied, or for ``vote`` the number of rows in which the shots' labels did;

@@ -152,7 +152,7 @@ def _splits(spec: DataSpec) -> tuple[str, Mapping[str, Any]]:
     if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
         if spec.config is not None:
             raise DataError(f"{place}: the folder of save_to_disk has no config {spec.config!r}")
-        with _told(place):
+        with _translate_errors(place):
             saved = datasets.load_from_disk(str(folder))
         return place, saved if isinstance(saved, dict) else {str(saved.split or "all"): saved}
     kept = str(find_cache_dir() / "datasets" / "folders")
@@ -166,13 +166,16 @@ def _fetched(name: str, config: str | None, commit: str) -> Mapping[str, Any]:
     place, kept = f"{name}@{commit[:8]}", find_download(name) / commit / (config or "default")
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=find_cache_dir() / "datasets") as scratch, _told(place):
+        with (
+            TemporaryDirectory(dir=find_cache_dir() / "datasets") as scratch,
+            _translate_errors(place),
+        ):
             with _reached(name, commit):
                 loaded = _load(place, name, config, revision=commit, cache_dir=f"{scratch}/cache")
             loaded.save_to_disk(f"{scratch}/saved")
             with suppress(FileExistsError):  # another process was first
                 Path(scratch, "saved").rename(kept)
-    with _told(place):
+    with _translate_errors(place):
         saved: Mapping[str, Any] = datasets.load_from_disk(str(kept))
     return saved
 
@@ -185,7 +188,7 @@ def _load(place: str, path: str, config: str | None, **options: Any) -> Any:
     """
     import datasets
 
-    with _told(place):
+    with _translate_errors(place):
         try:
             return datasets.load_dataset(path, config, **options)
         except ValueError:
@@ -198,7 +201,7 @@ def _load(place: str, path: str, config: str | None, **options: Any) -> Any:
 
 
 @contextmanager
-def _told(place: str) -> Iterator[None]:
+def _translate_errors(place: str) -> Iterator[None]:
     """Silence the library's progress bars and logs; turn its errors into one line."""
     import datasets
     import pyarrow as pa

@@ -110,7 +110,7 @@ class TrafficLine(msgspec.Struct, forbid_unknown_fields=True):
     batch: Count | None = None
 
 
-def _summed(parts: Sequence[Traffic]) -> Traffic:
+def _sum_parts(parts: Sequence[Traffic]) -> Traffic:
     costs = [part.cost for part in parts if part.cost is not None]
     models: Counter[str] = Counter()
     for part in parts:
@@ -179,7 +179,7 @@ class Ledger:
     def traffic(self) -> Traffic:
         """Sums over the unfinished batch so far."""
         with self._lock:
-            return _summed(self._parts)
+            return _sum_parts(self._parts)
 
     def settle(self, batch: int) -> None:
         """Append the committed batch's sums to ``traffic.jsonl`` and delete its saved answers."""
@@ -235,7 +235,7 @@ def sum_traffic(folder: Path) -> Traffic:
         )
         for row in _lines(folder / TRAFFIC, TrafficLine)
     ]
-    return _summed([*parts, *(_of_answer(answer) for answer in _arriving(folder))])
+    return _sum_parts([*parts, *(_of_answer(answer) for answer in _arriving(folder))])
 
 
 def sum_spent(folder: Path) -> float:

@@ -157,14 +157,14 @@ def _notes(rows: Sequence[ConditionResult]) -> Iterator[str]:
         told: dict[str, list[str]] = {}
         called = name_conditions(rows)
         for row in rows:
-            for said in _said(row, name):
+            for said in _describe_calibrator(row, name):
                 told.setdefault(said, []).append(called[row.entry.fingerprint])
         for said, where in told.items():
             whose = "" if len(where) == len(rows) else f"{', '.join(where)}: "
             yield from _wrapped(f"  {whose}{said}")
 
 
-def _said(row: ConditionResult, name: str) -> Iterator[str]:
+def _describe_calibrator(row: ConditionResult, name: str) -> Iterator[str]:
     for one in row.calibrations:
         if one.name != name:
             continue

@@ -149,7 +149,11 @@ def read_verdicts(path: Path) -> list[Preference]:
 
 
 def tally_verdicts(verdicts: Iterable[Preference], a: str, b: str) -> Wins:
-    """Count how often ``b`` is preferred to ``a``; the last verdict on a row counts."""
+    """Count how often ``b`` is preferred to ``a``; the last verdict on a row counts.
+
+    ``a`` and ``b`` are fingerprints of conditions, as in :attr:`Preference.pair`; verdicts on other
+    pairs are ignored.
+    """
     last = {one.id: one for one in verdicts if one.pair == {a, b}}
     better = [one.better for one in last.values()]
     return Wins(better.count(b), better.count(None), better.count(a))
@@ -157,6 +161,9 @@ def tally_verdicts(verdicts: Iterable[Preference], a: str, b: str) -> Wins:
 
 def preference_rows(verdicts: Iterable[Preference]) -> list[dict[str, Any]]:
     """Make rows for preference tuning: fields, chosen and rejected output; ties are left out.
+
+    Each row has the keys ``id``, ``fields``, ``chosen`` and ``rejected``; the last two are what
+    direct preference optimization learns from (Rafailov et al. 2023, arXiv 2305.18290).
 
     >>> one = Preference("r", "7", "b", "a", "b", {"q": "2+2"}, (), {"a": "5", "b": "4"}, {})
     >>> preference_rows([one])

@@ -72,11 +72,13 @@ class Comparison:
     a: str
     """Name of the baseline."""
     b: str
+    """Name of the condition that is compared with the baseline."""
     where: Mapping[str, str]
     """Settings that both have in common."""
     n_a: int
     """Number of examples that the baseline answered."""
     n_b: int
+    """Number of examples that ``b`` answered."""
     n: int
     """Number of examples that both answered; for a mean over pairs, the different ones of all."""
     left_out: int = 0
@@ -84,10 +86,11 @@ class Comparison:
     value_a: float | None = None
     """The baseline's score on the common examples."""
     value_b: float | None = None
+    """The score of ``b`` on the common examples."""
     difference: Difference = NONE
-    """``b - a``."""
+    """``b - a`` in points of the metric, with its 95 % interval and p."""
     p_holm: float | None = None
-    """p corrected for all comparisons of the same call (Holm)."""
+    """p, from 0 to 1, corrected for all comparisons of the same call (Holm)."""
     compared: int = 1
     """Number of comparisons of the same call."""
     needed: tuple[int, int] | None = None

@@ -74,8 +74,8 @@ class Spread:
     better: Better = "higher"
     """Direction of the metric: ``higher``, ``lower``, or ``none``."""
     by_chance: float = 0.0
-    """Expected spread if the conditions did not differ: the rows of each example are exchanged
-    between them at random."""
+    """Expected spread, in points of the metric, if the conditions did not differ: the rows of each
+    example are exchanged between them at random."""
     p: float = 1.0
     """Probability of at least the observed spread under these exchanges."""
     p_holm: float = 1.0
@@ -113,7 +113,8 @@ class Stability:
     rankings: int
     """Number of combinations of other settings in which all values were tried."""
     tau: float | None
-    """Mean of Kendall's tau-b over pairs of rankings: 1 for the same order, 0 for unrelated."""
+    """Mean of Kendall's tau-b over pairs of rankings: 1 for the same order, 0 for unrelated, -1 for
+    the reverse (Kendall 1945, Biometrika 33:239-251). None with fewer than two rankings."""
     winner: str
     """The value with the best mean."""
     wins: float

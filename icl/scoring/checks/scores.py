@@ -60,7 +60,7 @@ def retrieval(seen: ConditionAnswers) -> Iterator[Found]:
             )
         )
         text = f"{one.metric} {one.value_b:.1f} is {_how(one)} the vote of its own "
-        text += f"shots, {_told(seen, one)}: retrieval does most of the work"
+        text += f"shots, {_describe_vote(seen, one)}: retrieval does most of the work"
         if right:
             text += f" ({same} of {len(right)} right answers are the vote's too)"
         yield same if right else seen.n, len(right) or seen.n, text
@@ -79,14 +79,14 @@ def baseline(seen: ConditionAnswers) -> Iterator[Found]:
     told: dict[str, list[str]] = {}
     for one in _below(seen):
         if one.a != "vote" or not _retrieved(seen, one):
-            told.setdefault(_how(one), []).append(f"{one.a} {_told(seen, one)}")
+            told.setdefault(_how(one), []).append(f"{one.a} {_describe_vote(seen, one)}")
     if told:
         first = seen.margins[0]
         parts = " and ".join(f"{how} {', '.join(others)}" for how, others in told.items())
         yield seen.n, seen.n, f"{first.metric} {first.value_b:.1f} is {parts}"
 
 
-def _told(seen: ConditionAnswers, one: Comparison) -> str:
+def _describe_vote(seen: ConditionAnswers, one: Comparison) -> str:
     """Write the score of a baseline, and the ties behind it."""
     name = str(ScoreName(ScoreName.of(one.metric, "model").metric, role=one.a))
     tied = [describe_tie(score) for score in seen.condition.scores if score.name == name]
