@@ -21,6 +21,12 @@ WORST = 5
 """Number of slices shown if not all are: a table of fifty is read on the page."""
 MOST = 12
 """Most slices shown together."""
+LANGUAGES = {
+    "language": "prompt language",
+    "pool": "shot locale",
+    "label_language": "label language",
+}
+"""Axes of languages -> what each is the language of."""
 PLURALS = {"locale": "locales", "script": "scripts", "family": "families", "genus": "genera"}
 
 
@@ -48,7 +54,10 @@ def name_combination(made: LocaleSlices, others: Sequence[LocaleSlices]) -> str:
     }
     apart = {axis: word for axis, word in made.where.items() if axis not in shared}
     plain = ("prompt", "model", "shots")  # whose words say by themselves what they are
-    return " · ".join(w if a in plain or len(others) == 1 else f"{a} {w}" for a, w in apart.items())
+    return " · ".join(
+        w if a in plain or len(others) == 1 else f"{LANGUAGES.get(a, a)} {w}"
+        for a, w in apart.items()
+    )
 
 
 def lay_out_slices(found: Sequence[LocaleSlices], called: str, every: bool = False) -> list[Grid]:

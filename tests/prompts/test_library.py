@@ -149,7 +149,7 @@ def test_the_library_has_the_templates_that_are_promised() -> None:
         assert f"summarization/{name}" in NAMES
     assert {name.split("/")[0] for name in NAMES} == set(ROWS), "a template for every kind"
     assert {name for name, _ in BOUND} == set(NAMES)
-    assert ("intent/plain", "sw") in BOUND and ("intent/plain", "hi") not in BOUND
+    assert {("intent/plain", "sw"), ("intent/plain", "hi")} <= set(BOUND)
 
 
 @pytest.mark.parametrize("k", [0, 1, 3])
@@ -229,12 +229,30 @@ def test_label_words_are_distinct_in_every_language(path: Path) -> None:
         assert all(word == word.strip() and word for word in words)
 
 
-def test_words_have_all_six_languages() -> None:
+WORDS_IN = "cy da de en es fi fr hi id it ja ko nb nl pl pt ru sv sw tr zh".split()
+INTENTS_IN = "cy de en es fr hi id sw tr zh".split()
+
+
+def test_intents_have_names_in_the_languages_that_are_promised() -> None:
+    intents = table(find_library() / "labels" / "massive" / "intents.yaml", "labels")
+    assert [label for label, forms in intents.items() if sorted(forms) != INTENTS_IN] == []
+
+
+@pytest.mark.parametrize("name", ["words.yaml", "labels/massive/intents.yaml"])
+def test_each_language_says_who_wrote_its_forms(name: str) -> None:
+    read = yaml.safe_load((find_library() / name).read_text("utf-8"))
+    forms = (read.get("words") or read["labels"]).values()
+    assert {tag for one in forms for tag in one} == set(read["written_by"])
+    assert all("unchecked" in read["written_by"][tag] for tag in ("sw", "hi", "zh"))
+
+
+def test_words_have_all_languages_that_are_promised() -> None:
     path = find_library() / "words.yaml"
     words = table(path, "words")
     assert "unchecked" in yaml.safe_load(path.read_text("utf-8"))["about"]
     for word, forms in words.items():
         assert set(TAGS) <= set(forms), word
+        assert word in ("cause", "effect") or set(WORDS_IN) <= set(forms), word
         assert all(isinstance(text, str) and text.strip() == text for text in forms.values()), word
 
 

@@ -130,3 +130,17 @@ def test_a_report_that_cannot_be_made_is_refused_before_anything_runs(
     with pytest.raises(ConfigError) as caught:
         load_experiment(experiment(tmp_path, locales, report=asked))
     assert told in str(caught.value)
+
+
+def test_the_three_languages_are_named_for_what_they_are_of(tmp_path: Path):
+    names = {"pool": ("same", "en-US"), "language": ("row", "en"), "label_language": ("en", "row")}
+    for axis, words in names.items():
+        conditions = [
+            Made([Row("a", "a")] * 12, {"locale": locale, axis: word}, labels=("a", "b"))
+            for word in words
+            for locale in ("sw-KE", "de-DE")
+        ]
+        found = slice_run(made(tmp_path / axis, *conditions), "locale")
+        titles = [row[0].text for row in lay_out_slices(found, "x")[0].rows]
+        told = {"pool": "shot locale", "language": "prompt language"}.get(axis, "label language")
+        assert titles == [f"{told} {word}" for word in words]
