@@ -107,6 +107,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.scoring.reliability import Reliability, reliability
     from icl.scoring.scores import score_run
     from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
+    from icl.scoring.slices import Slice, slices
     from icl.scoring.slot_scores import (
         SlotConfusion,
         SlotPair,
@@ -198,6 +199,7 @@ __all__ = [
     "Score",
     "Selector",
     "Shot",
+    "Slice",
     "SlotAnswer",
     "SlotConfusion",
     "SlotPair",
@@ -257,6 +259,7 @@ __all__ = [
     "score_run",
     "score_slots",
     "search",
+    "slices",
     "spreads",
     "start_from_table",
     "tag_spans",
@@ -369,6 +372,7 @@ EXPORTS = {
     "icl.core.slot_answers": ("SlotAnswer", "SlotSource", "read_slot_answer", "write_slot_answer"),
     "icl.core.bio": ("find_chunks", "find_spans", "read_marks", "tag_spans", "write_marks"),
     "icl.scoring.sensitivity": ("Spread", "Stability", "groups", "rank_stability", "spreads"),
+    "icl.scoring.slices": ("Slice", "slices"),
     "icl.selectors": ("Selector",),
     "icl.tasks": ("Enricher", "Task"),
     "icl.core.kinds": ("Kind",),

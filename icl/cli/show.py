@@ -100,12 +100,18 @@ def show(
     details: Annotated[
         bool, typer.Option("--details", help="Of a run: all checks, settings, tokens, models.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--slices", help="Of a run: scores by label, characters, tokens or a field of the rows."
+        ),
+    ] = None,
     row: Annotated[int, typer.Option("--row", help="Of an experiment: which test row.")] = 1,
     condition: Annotated[
         int, typer.Option("--condition", help="Of an experiment: which condition.")
     ] = 1,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Of an experiment: show token borders.")
+        bool, typer.Option("--tokens", help="Of an experiment: show token borders.", hidden=True)
     ] = False,
 ) -> None:
     """Print the tables of a run, one record, or the exact prompt of a row of an experiment.
@@ -125,10 +131,11 @@ def show(
     with closing(Sandbox()) as sandbox:  # the run may be anybody's, with its templates
         loaded = load_run(name, out, sandbox.rendering)
         if not mark and not html:
-            _show_run(loaded, details)
+            _show_run(loaded, details, by)
             return
-        if details:
-            raise ConfigError("--details is about a run: name it without #, as in icl show RUN")
+        if details or by is not None:
+            option = "--details" if details else "--slices"
+            raise ConfigError(f"{option} is about a run: name it without #, as in icl show RUN")
         if not mark or not rest:
             raise StoreError(
                 f"name a record as {name}#1/ID: a condition from 1 to "
@@ -165,10 +172,14 @@ def _show_search(name: str, out: Path) -> bool:
     return not holds_run(folder)
 
 
-def _show_run(run: Run, details: bool) -> None:
-    """Print the tables of a run in the terminal's width."""
+def _show_run(run: Run, details: bool, by: str | None) -> None:
+    """Print the tables of a run in the terminal's width, or its scores by slices."""
+    from icl.reports.slice_tables import render_slices
     from icl.reports.terminal import as_text
 
+    if by is not None:
+        echo(render_slices(run, by), nl=False)
+        return
     echo(as_text(run, details=details), nl=False, drawn=True)
 
 

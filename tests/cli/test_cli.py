@@ -71,6 +71,14 @@ def test_run_show_and_score(
     assert code == 0 and whole.strip() == table.strip()
     code, _, err = call(capsys, monkeypatch, "show", "small#1/r9", "--details")
     assert code == 2 and "--details is about a run" in err
+    code, sliced, _ = call(capsys, monkeypatch, "show", "small", "--slices", "label")
+    assert code == 0 and max(map(len, sliced.splitlines())) <= 80
+    assert len(re.findall(r"^all rows +[\d.]+ \[[\d., ]+\] 10$", sliced, re.M)) == 2  # of intent
+    assert "not corrected for how many slices there are" in sliced
+    code, _, err = call(capsys, monkeypatch, "show", "small", "--slices", "lable")
+    assert code == 2 and "cannot be sliced by 'lable'. Did you mean 'label'?" in err
+    code, _, err = call(capsys, monkeypatch, "show", "small#1/r9", "--slices", "label")
+    assert code == 2 and "--slices is about a run" in err
     code, out, _ = call(capsys, monkeypatch, "run", file)
     assert "0 records computed, 40 reused" in out
     shown = [line for line in out.splitlines() if "look at one" in line][0].split()[-1]
