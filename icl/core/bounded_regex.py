@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Iterator
+
 import regex
 
 from icl.core.errors import ConfigError
@@ -79,3 +82,25 @@ class BoundedRegex:
             groups = [one for one in found.groups() if one]
             return str(groups[0] if groups else found[0])
         return None if found[group] is None else str(found[group])
+
+    def search(self, texts: Iterable[str]) -> Iterator[bool]:
+        """Yield whether it matches anywhere in each text, within :data:`TIMEOUT_S` for all of them.
+
+        >>> list(BoundedRegex("[0-9]$").search(["a1", "1a"]))
+        [True, False]
+
+        Raises:
+            ConfigError: the searches did not end in time.
+        """
+        ends = time.monotonic() + TIMEOUT_S
+        try:
+            for text in texts:
+                left = ends - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                yield self._made.search(text, timeout=left) is not None
+        except TimeoutError as error:
+            raise ConfigError(
+                f"pattern: {self.source!r} worked for more than {TIMEOUT_S:g} s and was stopped; "
+                "write it without a repeat inside a repeat, such as (a+)+"
+            ) from error

@@ -54,6 +54,8 @@ class Feedback:
     """Ids of the shots sent."""
     when: str = ""
     """Time of the verdict: UTC, ISO 8601."""
+    comment: str = ""
+    """Remark of the reader, in any words."""
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):

@@ -47,7 +47,12 @@ class Wins:
         return wilson(self.wins, self.decided)
 
     def __str__(self) -> str:
-        counts = f"{self.wins} wins, {self.ties} ties, {self.losses} losses"
+        words = [
+            (self.wins, "win", "wins"),
+            (self.ties, "tie", "ties"),
+            (self.losses, "loss", "losses"),
+        ]
+        counts = ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in words)
         if self.share is None:
             return counts
         low, high = self.interval

@@ -17,7 +17,9 @@ __all__ = ["FEEDBACK", "card", "feedback_of", "note", "write_card"]
 FEEDBACK = "feedback.jsonl"
 
 
-def feedback_of(answer: ModelAnswer, verdict: str, correction: str | None, when: str) -> Feedback:
+def feedback_of(
+    answer: ModelAnswer, verdict: str, correction: str | None, when: str, comment: str = ""
+) -> Feedback:
     """Make a feedback line: the verdict, with the prompt, model and shots behind the answer.
 
     Raises:
@@ -43,10 +45,13 @@ def feedback_of(answer: ModelAnswer, verdict: str, correction: str | None, when:
         model=answer.condition.engine.identity(),
         shots=[name for name, _, _ in record.shots],
         when=when,
+        comment=comment,
     )
 
 
-def note(base: Path, answer: ModelAnswer, verdict: str, correction: str | None) -> Path:
+def note(
+    base: Path, answer: ModelAnswer, verdict: str, correction: str | None, comment: str = ""
+) -> Path:
     """Append a verdict to ``feedback.jsonl`` under ``base``; return the path.
 
     Raises:
@@ -55,7 +60,7 @@ def note(base: Path, answer: ModelAnswer, verdict: str, correction: str | None) 
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     path = base / FEEDBACK
-    append(path, feedback_of(answer, verdict, correction, now))
+    append(path, feedback_of(answer, verdict, correction, now, comment))
     return path
 
 

@@ -1,4 +1,4 @@
-"""Up to four settings compared on the same rows: their prompts, answers and scores."""
+"""Settings compared on the same rows, side by side: their prompts, answers and scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from icl.core.errors import IclError, MetricError
+from icl.core.errors import ConfigError, IclError, MetricError
 from icl.core.number_text import format_p, format_score
 from icl.core.stats import score
 from icl.core.types import Example
@@ -18,23 +18,27 @@ from icl.scoring.compare import Comparison, compare_sides, correct_comparisons
 from icl.scoring.pairs import make_side, pick_metrics
 from icl.scoring.win_rate import count_wins
 from icl.workbench.jobs import JobProgress
-from icl.workbench.row_cache import summary
 from icl.workbench.screen import Screen
 from icl.workbench.template_files import template_text
 from icl.workbench.workbench import UPLOAD, Workbench
 
 __all__ = [
+    "FORMS",
     "RowSelection",
     "ColumnSettings",
     "SideBySide",
     "LETTERS",
+    "cross",
     "request_of",
     "condition_of",
     "run_columns",
 ]
 
 
-LETTERS = "ABCD"
+LETTERS = "ABCDEFGHIJKL"
+"""Names of the columns, as many as there can be."""
+FORMS = 4
+"""Columns that can be set one by one; more are prompts × models."""
 RUNS = "runs"
 
 
@@ -106,6 +110,23 @@ class ColumnSettings:
         shots = f"{self.k} {self.select}" if self.k else "no shots"
         seed = f"seed {self.seed}" if self.k and self.seed else ""
         return " · ".join(filter(None, [self.template, self.model, self.width, shots, seed]))
+
+
+def cross(
+    column: ColumnSettings, templates: Sequence[str], models: Sequence[str]
+) -> list[ColumnSettings]:
+    """Return a column for each prompt with each model, otherwise set like ``column``.
+
+    Raises:
+        ConfigError: there are fewer than two, or more than there are letters.
+    """
+    pairs = [(one, other) for one in dict.fromkeys(templates) for other in dict.fromkeys(models)]
+    if not 2 <= len(pairs) <= len(LETTERS):
+        raise ConfigError(
+            f"{len(templates)} prompts × {len(models)} models are {len(pairs)} columns; choose "
+            f"from 2 to {len(LETTERS)}"
+        )
+    return [replace(column, template=one, model=other) for one, other in pairs]
 
 
 def condition_of(work: Workbench, selection: RowSelection, column: ColumnSettings) -> Condition:
@@ -180,35 +201,28 @@ class SideBySide:
         ]
 
     @cached_property
-    def right(self) -> list[dict[str, bool]]:
-        """For each column, id -> whether the parsed answer is one of the targets."""
+    def right(self) -> list[dict[str, bool | None]]:
+        """For each column, id -> whether the parsed answer is a target; None without targets."""
         return [
             {
-                made.id: made.value in self.examples[made.id].targets
+                made.id: (made.value in self.examples[made.id].targets)
+                if self.examples[made.id].targets
+                else None
                 for made in result.predictions()
                 if made.id in self.examples
             }
             for result in self.results
         ]
 
-    def different(self) -> list[str]:
-        """List the ids of the rows that the columns answer differently."""
-        return [
-            name for name in self.examples if len({answers[name] for answers in self.answers}) > 1
-        ]
+    def different(self, columns: Sequence[int] = ()) -> list[str]:
+        """List the ids of the rows that columns, by default all, answer differently."""
+        found = [self.answers[place] for place in columns] or self.answers
+        return [name for name in self.examples if len({answers[name] for answers in found}) > 1]
 
-    def rows(self, different: bool, start: int = 0, most: int = 25) -> list[list[str]]:
-        """Make table rows: id, input, reference, the answers; right ones carry a tick."""
-        names = self.different() if different else list(self.examples)
-        made = []
-        for name in names[start : start + most]:
-            example = self.examples[name]
-            answers = [
-                f"{'✓ ' if right[name] else ''}{answers[name]}"
-                for answers, right in zip(self.answers, self.right, strict=True)
-            ]
-            made.append([name, summary(example, 160), " / ".join(example.targets), *answers])
-        return made
+    def wrong(self, columns: Sequence[int] = ()) -> list[str]:
+        """List the ids of the rows that any of the columns, by default of all, answers wrongly."""
+        found = [self.right[place] for place in columns] or self.right
+        return [name for name in self.examples if any(right[name] is False for right in found)]
 
     def comparisons(self) -> list[Comparison]:
         """Compare every other column with the first by the task's first metric (Holm corrected)."""

@@ -47,7 +47,7 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
         )
         until(page, "b-told", r"^saved in blind.jsonl; \d+ rows to read$")
         page.click("#b-reveal")
-        until(page, "b-told", "against .*: [01] wins, [01] ties, [01] losses")
+        until(page, "b-told", "against .*: [01] wins?, 1 tie, [01] loss(es)?")
         page.click("#b-export")
         until(page, "b-told", "^1 pairs of chosen and rejected outputs in preferences.jsonl$")
         assert page.evaluate("() => window.pwned") is None

@@ -61,15 +61,66 @@ def test_prompts_answers_and_scores_side_by_side(
     until(page, "c-counted", "^30 of 30 rows answered; page 1 of 2$")
     page.fill("#c-page input", "2")
     until(page, "c-counted", "page 2 of 2$")
-    page.click("#c-different input")
+    page.click("#c-mode label:has-text('different')")
     until(page, "c-counted", f"^{differ} of 30 rows answered differently; page 1 of")
-    name = page.locator("#c-rows [data-testid='cell-1-0']").inner_text().strip()
-    page.click("#c-rows [data-testid='cell-1-1']")
+    cell = page.locator(".matrix td[data-column='1']").nth(1)
+    name = cell.get_attribute("data-row")
+    cell.click()
     page.wait_for_function(
         "id => document.querySelector('#c-chosen input, #c-chosen textarea').value == id", arg=name
     )
-    one, two = until(page, "c-outputA", "."), until(page, "c-outputB", ".")
-    assert one != two
+    answer = cell.locator("bdi").inner_text()
+    until(page, "c-output", f"^{re.escape(answer)}$")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "was => ![was, ''].includes(document.querySelector('#c-output textarea').value)", arg=answer
+    )
+    assert page.locator(".matrix td[data-chosen]").get_attribute("data-column") == "0"
+
+
+def test_prompts_times_models_searched_judged_and_exported(
+    table: str, folder: Path, open_page: Callable[[str], Any]
+) -> None:
+    page = opened(open_page(table))
+    page.click("#c-many label:has-text('models')")
+    until(page, "c-check", "^1 prompts × 1 models are 1 columns; choose from 2 to 12$")
+    for name in ("intent/short", "intent/instructed"):
+        choose(page, "c-templates", name)
+    page.keyboard.press("Escape")
+    until(page, "c-check", "^A and B: two prompts")
+    choose(page, "c-other", "C")
+    until(page, "c-check", "^A and C: two prompts")
+    page.fill("#c-n input", "12")
+    assert run(page).startswith("12 rows; ")
+    until(page, "c-counted", "^12 of 12 rows answered")
+    heads = page.locator(".matrix thead th").all_inner_texts()
+    assert [head[:1] for head in heads[2:]] == ["A", "B", "C"] and "acc" in heads[4]
+    cell = page.locator(".matrix td[data-column='2']").first
+    row, answer = cell.get_attribute("data-row"), cell.locator("bdi").inner_text()
+    cell.click()
+    until(page, "c-output", f"^{re.escape(answer)}$")
+    page.fill("#c-comment textarea, #c-comment input", "<b>not</b> what was meant")
+    page.click("#c-bad")
+    until(page, "c-noted", f"^bad: C, row {row}; saved in feedback.jsonl$")
+    page.get_by_text("bad – <b>not</b> what was meant").wait_for()
+    choose(page, "c-hidden", "A")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".matrix td[data-column='0']", state="detached")
+    page.fill("#c-pattern textarea, #c-pattern input", f"^{answer.upper()}$")
+    found = int(until(page, "c-counted", r"^([1-9]|1[01]) of 12 rows").split()[0])
+    assert page.locator(".matrix tbody tr").count() == found
+    page.click("#c-export")
+    until(page, "c-noted", "^saved matrix-1.jsonl")
+    lines = [json.loads(line) for line in (folder / "matrix-1.jsonl").read_text().splitlines()]
+    (own,) = (one for line in lines if line["id"] == row for one in line["answers"][1:])
+    assert [own["column"], own["verdict"], own["comment"]] == [
+        "C",
+        "bad",
+        "<b>not</b> what was meant",
+    ]
+    page.fill("#c-pattern textarea, #c-pattern input", "(")
+    until(page, "c-counted", "^pattern: '\\(' is no regular expression")
 
 
 def test_a_wrong_column_is_named_and_nothing_is_lost_on_reload(
@@ -106,7 +157,7 @@ def test_the_row_typed_in_the_playground(table: str, open_page: Callable[[str], 
     assert "wake me at nine" in page.inner_text("#c-diff")
     assert re.fullmatch("1 row; answered (differently|alike)", run(page))
     until(page, "c-reference", "^alarm_set$")
-    assert "wake me at nine" in page.inner_text("#c-rows")
+    assert "wake me at nine" in page.inner_text("#c-matrix")
     page.get_by_role("tab", name="Playground", exact=True).click()
     page.fill("#field0 textarea", "play some jazz")
     until_prompt(page, "play some jazz")
@@ -151,5 +202,7 @@ def test_hostile_rows_and_answers_are_text(tmp_path: Path, open_page: Callable[[
         for name in ("h1", "h0", "h3", "h11"):
             page.fill("#c-chosen textarea, #c-chosen input", name)
             page.wait_for_timeout(700)
+        page.locator("#c-matrix", has_text="onerror").wait_for()
+        assert page.locator(".matrix :is(script, img, b > b, u, form, style, meta)").count() == 0
         assert page.evaluate("() => window.pwned") is None
         page.close()  # before the server

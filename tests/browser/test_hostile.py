@@ -167,12 +167,12 @@ def test_compare(app: str, open_page: Callable[..., Any]) -> None:
     until(page, "c-told", f"^{len(SHORT) + 1} rows; ")
     until(page, "c-counted", f"^{len(SHORT) + 1} of ")
     page.fill("#c-chosen textarea, #c-chosen input", "all")
-    until(page, "c-outputA", "window.pwned=25")
+    until(page, "c-output", "window.pwned=25")
     page.wait_for_function(
         "() => document.querySelector('#c-diff').innerText.includes('window.pwned=25')"
     )
     assert [
-        t for t in WHOLE.split("\n")[:30] if t not in page.input_value("#c-outputB textarea")
+        t for t in WHOLE.split("\n")[:30] if t not in page.input_value("#c-output textarea")
     ] == []
     for number in (2, 3):
         page.fill("#c-page input", str(number))

@@ -58,4 +58,5 @@ def test_in_words() -> None:
     # 15 of 20: Wilson's interval is (0.5313, 0.8881) by Newcombe's (1998) formula.
     assert str(Wins(15, 40, 5)).endswith("75.0 % of 20 decided [53.1, 88.8]")
     assert str(Wins(0, 3, 0)) == "0 wins, 3 ties, 0 losses"
+    assert str(Wins(1, 1, 1)).startswith("1 win, 1 tie, 1 loss; ")
     assert Wins(0, 3, 0).interval == (0.0, 1.0)

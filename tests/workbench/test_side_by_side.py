@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from icl.core.errors import DataError, IclError, StoppedError, TemplateError
+from icl.core.errors import ConfigError, DataError, IclError, StoppedError, TemplateError
 from icl.workbench.jobs import JobProgress, run_job
 from icl.workbench.side_by_side import (
     ColumnSettings,
     RowSelection,
     SideBySide,
     condition_of,
+    cross,
     request_of,
     run_columns,
 )
@@ -35,15 +36,31 @@ def run(work: Workbench, bench: RowSelection = BENCH) -> SideBySide:
 def test_columns_answer_the_same_rows(work: Workbench) -> None:
     made = run(work)
     assert len(made.examples) == 12
-    rows = made.rows(different=False)
-    assert [len(row) for row in rows] == [6] * 12
-    for row in rows:
-        for cell, column in zip(row[3:], made.right, strict=True):
-            assert cell.startswith("✓ ") is column[row[0]] is (cell.removeprefix("✓ ") == row[2])
+    for answers, column in zip(made.answers, made.right, strict=True):
+        for name, example in made.examples.items():
+            assert column[name] is (answers[name] in example.targets)
     differ = made.different()
-    assert [row[0] for row in made.rows(different=True)] == differ
-    assert all(len(set(row[3:])) > 1 for row in made.rows(different=True))
     assert 0 < len(differ) <= 12
+    assert differ == [n for n in made.examples if len({said[n] for said in made.answers}) > 1]
+    assert made.different([0]) == []
+    assert made.wrong([1]) == [n for n in made.examples if not made.right[1][n]]
+    assert set(made.wrong()) == {n for place in range(3) for n in made.wrong([place])}
+
+
+def test_prompts_times_models_are_columns() -> None:
+    column = ColumnSettings("a", "m", k=2, seed=1)
+    made = cross(column, ["a", "b", "a"], ["m", "n"])
+    assert [(one.template, one.model, one.k, one.seed) for one in made] == [
+        ("a", "m", 2, 1),
+        ("a", "n", 2, 1),
+        ("b", "m", 2, 1),
+        ("b", "n", 2, 1),
+    ]
+    for templates in (["a"], [str(number) for number in range(13)]):
+        with pytest.raises(
+            ConfigError, match=f"^{len(templates)} prompts × 1 models are {len(templates)} columns"
+        ):
+            cross(column, templates, ["m"])
 
 
 def test_the_table_has_intervals_and_wins_against_the_first(work: Workbench) -> None:
@@ -123,8 +140,8 @@ def test_a_row_typed_in_the_playground_is_asked_of_every_column(work: Workbench)
         assert sent.sent.count("wake me at nine") == 1 and len(sent.shots) == column.k
     made = run(work, bench)
     assert [len(made.examples), made.table()[1][0][3]] == [1, "1"]
-    ((_, text, right, *_),) = made.rows(different=False)
-    assert [text, right] == ["wake me at nine", "alarm_set"]
+    (example,) = made.examples.values()
+    assert [example.fields["utt"], example.targets] == ["wake me at nine", ("alarm_set",)]
     assert not (work.base / "runs").exists()
     alone = replace(typed, k=2, seed=1)  # the third column, but for what the Playground sets
     expected = work.bind(alone).condition
@@ -146,10 +163,8 @@ def test_rows_uploaded_in_the_playground_are_drawn(work: Workbench) -> None:
     bench = RowSelection.of(given, n=9, seed=0, shots=False)
     assert len(run_columns(work, bench, plain, JobProgress(threading.Event())).examples) == 9
     assert all(row.fields["utt"].endswith("o'clock") for row in made.examples.values())
-    ((_, text, *_),) = run(work, RowSelection.of(given, n=1, seed=0, shots=True)).rows(
-        different=False
-    )
-    assert text == "3 o'clock"
+    (example,) = run(work, RowSelection.of(given, n=1, seed=0, shots=True)).examples.values()
+    assert example.fields["utt"] == "3 o'clock"
     with pytest.raises(DataError, match="^column A: .* is no longer here; upload the file again"):
         run(work, RowSelection.of(replace(given, data="uploads/gone.csv"), n=1, seed=0, shots=True))
 

@@ -55,12 +55,32 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
 #shots label { width: 100%; padding: 3px 8px; }
 #shots label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 #c-diff { max-height: 300px; min-height: 90px; overflow: auto; }
+.matrix { --good: #1a7f37; --bad: #b42318; --faint: #59636e; max-height: 620px; overflow: auto; }
+.dark .matrix { --good: #56d364; --bad: #ff8a80; --faint: #a8b0bb; }
+.matrix table { border: 0 !important; margin: 0 !important; border-collapse: separate;
+  border-spacing: 0; width: 100%; font-size: 13px; }
+.matrix th, .matrix td { border: 0 !important; border-bottom: 1px solid
+  var(--border-color-primary) !important; padding: 4px 8px !important; text-align: start;
+  vertical-align: top; font-weight: normal; min-width: 120px; max-width: 320px;
+  overflow-wrap: anywhere; white-space: pre-line; }
+.matrix th.wide, .matrix td.wide { min-width: 460px; max-width: none; }
+.matrix thead th { position: sticky; top: 0; z-index: 1;
+  background: var(--background-fill-primary); }
+.matrix tbody th { min-width: 200px; }
+.matrix small { display: block; color: var(--faint); font-size: 12px; }
+.matrix td[data-row] { cursor: pointer; }
+.matrix td[data-row]:focus { outline: 2px solid var(--a0, #0072b2); outline-offset: -2px; }
+.matrix td[data-chosen] { background: var(--background-fill-secondary);
+  box-shadow: inset 3px 0 0 var(--color-accent); }
+.matrix .right .mark { color: var(--good); } .matrix .wrong .mark { color: var(--bad); }
+.matrix em { display: block; font-style: normal; color: var(--faint); border-inline-start: 2px
+  solid var(--color-accent); padding-inline-start: 6px; }
 .columns > * { align-self: flex-start; }
-#c-desk, #c-different { min-width: max-content !important; }
-#c-desk label span, #c-different label span { white-space: nowrap; }
+#c-desk { min-width: max-content !important; }
+#c-desk label span { white-space: nowrap; }
 .running { align-items: flex-end; }
 .running > button { flex: none; height: 42px; }
-[id^="c-output"] textarea, #c-reference textarea, #c-check textarea, #c-told textarea,
+#c-output textarea, #c-reference textarea, #c-check textarea, #c-told textarea,
 #x-told textarea, #x-check textarea, .printed textarea, #b-left textarea, #b-right textarea,
 #b-input textarea, #b-told textarea { font-family: var(--font-mono); font-size: 12.5px; }
 .printed textarea { white-space: pre; overflow-x: auto; }

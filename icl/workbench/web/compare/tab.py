@@ -1,7 +1,7 @@
-"""The tab Compare: up to four settings side by side, their prompts, answers and scores.
+"""The tab Compare: prompts and models side by side, their answers to the same rows, their scores.
 
-The logic is in :mod:`icl.workbench.side_by_side`. Texts go only to components that show them as
-text.
+The logic is in :mod:`icl.workbench.side_by_side` and :mod:`icl.workbench.answer_matrix`. Texts go
+only to components that show them as text, or are escaped.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ from typing import Any
 import gradio as gr
 
 from icl.core.errors import IclError
+from icl.core.safe_text import clean
+from icl.workbench.answer_matrix import AnswerMatrix, MatrixQuery
 from icl.workbench.jobs import run_job
 from icl.workbench.screen import Screen
 from icl.workbench.side_by_side import (
+    FORMS,
     LETTERS,
     ColumnSettings,
     RowSelection,
     SideBySide,
     condition_of,
+    cross,
     request_of,
     run_columns,
 )
 from icl.workbench.template_files import template_choices
 from icl.workbench.web.compare.layout import (
     COLUMN_INPUTS,
+    CROSS,
     DIFF_COLOURS,
     ROW_INPUTS,
     SHARED_INPUTS,
     CompareLayout,
-    row_widths,
 )
-from icl.workbench.web.form_values import browser_text, error_box, one_line, screen_of, status_box
+from icl.workbench.web.compare.matrix import matrix_html
+from icl.workbench.web.form_values import browser_text, error_box, screen_of, status_box
 from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
     SECRET,
@@ -48,10 +53,9 @@ __all__ = ["CompareTab"]
 
 
 KEY = "icl-compare"
-PAGE_ROWS = 25
 MOST_ROWS = 2000
 _CELL = 300
-"""Most characters of a cell; a click shows the whole text."""
+"""Most characters of a cell of the table of scores."""
 
 
 class CompareTab:
@@ -60,7 +64,7 @@ class CompareTab:
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
         self.stops = PageStops()
-        self._made: dict[str, SideBySide] = {}
+        self._made: dict[str, AnswerMatrix] = {}
         self.first = app.tabs["Playground"].first
         self.tokenizers = app.tabs["Playground"].tokenizers
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
@@ -85,10 +89,10 @@ class CompareTab:
         newest = NewestAnswer()
         seen = newest.event(
             self.preview,
-            [ready, at.chosen, at.other, *self.run_inputs],
+            [ready, at.chosen, at.first, at.other, *self.run_inputs],
             [at.diff, at.check, store],
         )
-        changed = [part.change for part in [*self.inputs, at.chosen, at.other]]
+        changed = [part.change for part in [*self.inputs, at.chosen, at.first, at.other]]
         gr.on(changed, trigger_mode="always_last", **seen, **QUICK)
         # Not when the page opens, but when the tab does: the Playground has another row by then.
         self.app.page.select(**seen, **QUICK)
@@ -98,18 +102,24 @@ class CompareTab:
             **turned.event(self.turn_to, self.inputs, [at.shared[part] for part in ROW_INPUTS]),
             **QUICK,
         )
-        at.shared["many"].change(
-            self.show_columns, at.shared["many"], [*at.groups, *at.outputs, at.other], **QUICK
+        counted = NewestAnswer()
+        columns = [at.first, at.other, at.column, at.hidden, at.wide]
+        crossed = [at.columns[0]["template"], at.columns[0]["model"]]
+        gr.on(
+            [at.shared[part].change for part in ("many", "templates", "models")],
+            trigger_mode="always_last",
+            **counted.event(
+                self.show_columns,
+                [at.shared[part] for part in ("many", "templates", "models")],
+                [at.cross, *at.groups, *crossed, *columns],
+            ),
+            **QUICK,
         )
+        self._wire_matrix(at)
         self._wire_run(at)
-        listed = [at.rows, at.counted]
-        at.different.change(self.turn_over, at.different, [at.page, *listed], **QUICK)
-        at.page.change(self.turn, [at.different, at.page], listed, **QUICK)
-        at.rows.select(self.choose, None, at.chosen, **QUICK)
-        gr.on([at.chosen.change], self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
         restoring = {"fn": self.restore, "inputs": store, "outputs": [*self.inputs, ready]}
         self.app.loads.append([restoring])
-        self.app.leaves += [self.leave, newest.leave, turned.leave]
+        self.app.leaves += [self.leave, newest.leave, turned.leave, counted.leave]
 
     def _wire_run(self, at: CompareLayout) -> None:
         buttons = [at.run, at.stop]
@@ -121,9 +131,44 @@ class CompareTab:
         )
         asking.failure(self.fail, None, at.status, **QUICK)
         asking.then(lambda: run_buttons(False), None, buttons, **QUICK).then(
-            self.first_page, at.different, [at.page, at.rows, at.counted, at.chosen], **QUICK
-        ).then(self.answers, at.chosen, [*at.outputs, at.reference], **QUICK)
+            self.first_page,
+            self.query,
+            [at.page, at.matrix, at.counted, at.chosen, at.column],
+            **QUICK,
+        ).then(self.cell, [at.chosen, at.column], self.cell_outputs, **QUICK)
         at.stop.click(self.stops.halt, None, at.stop, **QUICK)
+
+    def _wire_matrix(self, at: CompareLayout) -> None:
+        self.query = [at.mode, at.pattern, at.hidden, at.wide, at.chosen, at.column]
+        self.cell_outputs = [at.output, at.reference, at.correction, at.comment]
+        listed = [at.matrix, at.counted]
+        newest, turned, chosen = NewestAnswer(), NewestAnswer(), NewestAnswer()
+        gr.on(
+            [part.change for part in (at.mode, at.pattern, at.hidden)],
+            trigger_mode="always_last",
+            **newest.event(self.turn_over, self.query, [at.page, *listed]),
+            **QUICK,
+        )
+        gr.on(
+            [at.page.change, at.wide.change],
+            trigger_mode="always_last",
+            **turned.event(self.turn, [at.page, *self.query], listed),
+            **QUICK,
+        )
+        at.matrix.select(self.choose, None, [at.chosen, at.column], **QUICK)
+        gr.on(
+            [at.chosen.change, at.column.change],
+            trigger_mode="always_last",
+            **chosen.event(self.cell, [at.chosen, at.column], self.cell_outputs),
+            **QUICK,
+        )
+        judged = [at.chosen, at.column, at.correction, at.comment]
+        for verdict, button in at.verdicts.items():
+            button.click(self.judge, [gr.State(verdict), *judged], at.noted, **QUICK).then(
+                self.turn_again, [at.page, *self.query], listed, **QUICK
+            )
+        at.export.click(self.export, self.query, at.noted, **QUICK)
+        self.app.leaves += [newest.leave, turned.leave, chosen.leave]
 
     # ---- what is set
 
@@ -139,7 +184,7 @@ class CompareTab:
             return number(given[part], part, low, high)
 
         n, seed = whole("n", 1, MOST_ROWS), whole("seed", 0, 2**31)
-        columns = self._columns(values, whole("many", 2, len(LETTERS)))
+        columns = self._columns(values, given)
         if given["playground"]:
             shots = any(column.k for column in columns)
             selection = RowSelection.of(
@@ -158,13 +203,21 @@ class CompareTab:
             )
         return selection, columns
 
-    def _columns(self, values: Sequence[Any], many: int) -> list[ColumnSettings]:
+    def _columns(self, values: Sequence[Any], given: dict[str, Any]) -> list[ColumnSettings]:
         count = len(COLUMN_INPUTS)
+        crossed = given["many"] == CROSS
+        many = 1 if crossed else number(given["many"], "many", 2, FORMS)
         starts = range(len(SHARED_INPUTS), len(SHARED_INPUTS) + many * count, count)
-        return [
+        columns = [
             _column_settings(letter, values[start : start + count])
             for letter, start in zip(LETTERS, starts, strict=False)
         ]
+        if not crossed:
+            return columns
+        templates, models = (
+            [str(one) for one in given[part] or ()] for part in ("templates", "models")
+        )
+        return cross(columns[0], templates, models)
 
     def _playground_screen(self, values: Sequence[Any]) -> Screen:
         """Read the screen of this page's Playground."""
@@ -206,32 +259,43 @@ class CompareTab:
         longest = gr.Number(value=given["max_tokens"], visible=here and source.writes)
         return [*made, gr.Number(value=given["row"], visible=here), longest]
 
-    def show_columns(self, many: Any) -> list[Any]:
+    def show_columns(
+        self, request: gr.Request, many: Any, templates: Any, models: Any
+    ) -> list[Any]:
         """Show as many columns as the user chose."""
-        many = many if many in (2, 3, 4) else 2
-        shows = [place < many for place in range(len(LETTERS))]
+        crossed = many == CROSS
+        forms = many if many in range(2, FORMS + 1) else 2
+        count = len(templates or ()) * len(models or ()) if crossed else forms
+        letters = list(LETTERS[: max(2, min(count, len(LETTERS)))])
         return [
-            *(gr.Column(visible=show) for show in shows),
-            *(gr.Textbox(visible=show) for show in shows),
-            gr.Radio(list(LETTERS[1:many]), value="B"),
+            gr.Row(visible=crossed),
+            *(gr.Column(visible=place < (1 if crossed else forms)) for place in range(FORMS)),
+            *(gr.Dropdown(visible=not crossed) for _ in range(2)),
+            gr.Dropdown(letters, value="A"),
+            gr.Dropdown(letters, value="B"),
+            gr.Dropdown(letters, value="A"),
+            *(gr.Dropdown(letters, value=[]) for _ in range(2)),
         ]
 
     # ---- prompts
 
     def preview(
-        self, request: gr.Request, ready: bool, row: str, other: str, *values: Any
+        self, request: gr.Request, ready: bool, row: str, one: str, other: str, *values: Any
     ) -> list[Any]:
-        """Compare the prompts of A and another column for one row, word by word."""
+        """Compare the prompts of two columns for one row, word by word."""
         keep = list(values[: len(self.inputs)]) if ready else gr.skip()
         try:
             selection, columns = self.read(values)
-            place = LETTERS.find(str(other))
-            place = place if 0 < place < len(columns) else 1
+            places = [
+                place if 0 <= (place := LETTERS.find(str(letter) or "?")) < len(columns) else usual
+                for usual, letter in enumerate((one, other))
+            ]
             first, second = (
-                self._prompt_of(selection, columns[at], row, LETTERS[at]) for at in (0, place)
+                self._prompt_of(selection, columns[at], row, LETTERS[at]) for at in places
             )
         except IclError as error:
             return [gr.HighlightedText(elem_classes="stale"), error_box(error), keep]
+        letters = [LETTERS[at] for at in places]
         name = dict(zip((LEFT, RIGHT), DIFF_COLOURS, strict=True))
         pieces = [
             (browser_text(text), name.get(kind or "")) for text, kind in word_diff(first, second)
@@ -243,7 +307,7 @@ class CompareTab:
         )
         return [
             gr.HighlightedText(pieces, elem_classes=[]),
-            status_box(f"A and {LETTERS[place]}: {same} for {where}"),
+            status_box(f"{' and '.join(letters)}: {same} for {where}"),
             keep,
         ]
 
@@ -286,7 +350,7 @@ class CompareTab:
                 if made is None:
                     yield [status_box(line), gr.skip()]
                     continue
-                self._made[str(request.session_hash)] = made
+                self._made[str(request.session_hash)] = AnswerMatrix(made, self.work.base)
                 head, lines = made.table()
                 cells = [[browser_text(cell, _CELL) for cell in one] for one in lines]
                 yield [status_box(_summary(made)), gr.Dataframe(cells, headers=head, visible=True)]
@@ -295,56 +359,121 @@ class CompareTab:
 
     # ---- answers
 
-    def first_page(self, different: bool, request: gr.Request) -> list[Any]:
-        """Show the first page of a finished run, and choose its first row."""
+    def first_page(self, request: gr.Request, *query: Any) -> list[Any]:
+        """Show the first page of a finished run, and choose its first answer."""
         made = self._made.get(str(request.session_hash))
         if made is None:
-            return [gr.skip()] * 4
-        names = made.different() if different else list(made.examples)
-        return [1, *self._page(made, different, 1), next(iter(names), "")]
+            return [gr.skip()] * 5
+        try:
+            first = next(iter(made.find(self._query(query))), "")
+        except IclError:  # the page tells it
+            first = ""
+        shown = self._page(made, 1, [*query[:-2], first, "A"])
+        return [1, *shown, browser_text(clean(first)), "A"]
 
-    def turn_over(self, different: bool, request: gr.Request) -> list[Any]:
+    def turn_over(self, request: gr.Request, *query: Any) -> list[Any]:
         """Show the first page after the filter changed."""
-        return [1, *self.turn(different, 1, request)]
+        return [1, *self.turn(request, 1, *query)]
 
-    def turn(self, different: bool, page: Any, request: gr.Request) -> list[Any]:
+    def turn_again(self, request: gr.Request, page: Any, *query: Any) -> list[Any]:
+        """Show the page with a new verdict."""
+        return self.turn(request, page, *query)
+
+    def turn(self, request: gr.Request, page: Any, *query: Any) -> list[Any]:
         """Show one page of rows."""
         made = self._made.get(str(request.session_hash))
         if made is None:
-            return [gr.skip(), status_box("run first: then the rows appear here")]
+            return [gr.skip(), status_box("run first: then the answers appear here")]
         try:
-            return self._page(made, different, number(page, "the page", 1, 10**6))
+            return self._page(made, number(page, "the page", 1, 10**6), query)
         except IclError as error:
-            return [gr.skip(), status_box(one_line(error))]
+            return [gr.skip(), error_box(error)]
 
-    def _page(self, made: SideBySide, different: bool, page: int) -> list[Any]:
-        count = len(made.different() if different else made.examples)
-        pages = max(1, -(-count // PAGE_ROWS))
-        page = min(page, pages)
-        rows = made.rows(different, (page - 1) * PAGE_ROWS, PAGE_ROWS)
-        cells = [[name, *(browser_text(cell, _CELL) for cell in rest)] for name, *rest in rows]
-        head = ["id", "input", "reference", *LETTERS[: len(made.results)]]
-        kind = "answered differently" if different else "answered"
-        line = f"{count} of {len(made.examples)} rows {kind}; page {page} of {pages}"
-        widths = row_widths(len(made.results))
-        return [gr.Dataframe(cells, headers=head, column_widths=widths), status_box(line)]
+    def _query(self, values: Sequence[Any]) -> MatrixQuery:
+        """Read the filter, since a browser may send anything."""
+        mode, pattern, hidden, *_ = values
+        return MatrixQuery(str(mode), str(pattern or ""), hidden=tuple(_places(hidden)))
 
-    def choose(self, event: gr.SelectData) -> Any:
-        """Return the id of the row that was clicked."""
-        row = event.row_value
-        return str(row[0]) if row else gr.skip()
+    def _page(self, made: AnswerMatrix, page: int, query: Sequence[Any]) -> list[Any]:
+        try:
+            found = made.page(self._query(query), page)
+        except IclError as error:
+            return [gr.skip(), error_box(error)]
+        *_, wide, row, letter = query
+        column = LETTERS.find(str(letter) or "?")
+        html = matrix_html(found, made.heads, _places(wide), (str(row), column))
+        kind = {"different": "answered differently", "wrong": "answered wrongly by a column"}
+        line = (
+            f"{found.found} of {found.of} rows {kind.get(str(query[0]), 'answered')}; "
+            f"page {found.number} of {found.pages}"
+        )
+        return [html, status_box(line)]
 
-    def answers(self, row: str, request: gr.Request) -> list[Any]:
-        """Show each column's answer to one row, and the right one."""
+    def choose(self, event: gr.SelectData) -> list[Any]:
+        """Return the row and the column of the cell that was chosen."""
+        place = event.index
+        if not isinstance(place, int) or not 0 <= place < len(LETTERS):
+            return [gr.skip(), gr.skip()]
+        return [str(event.value), LETTERS[place]]
+
+    def cell(self, request: gr.Request, row: str, letter: str) -> list[Any]:
+        """Show one answer whole, the right one, and the verdict on it."""
         made = self._made.get(str(request.session_hash))
-        if made is None or row not in made.examples:
-            return ["" for _ in range(len(LETTERS) + 1)]
-        texts = []
-        for letter, answers, right in zip(LETTERS, made.answers, made.right, strict=False):
-            verdict = ", right" if right[row] else ""
-            texts.append(gr.Textbox(browser_text(answers[row]), label=f"{letter} answers{verdict}"))
-        texts += [gr.Textbox("")] * (len(LETTERS) - len(texts))
-        return [*texts, browser_text("\n".join(made.examples[row].targets))]
+        column = LETTERS.find(str(letter) or "?")
+        if made is None or not row:
+            return [gr.Textbox("", label="Answer (click one above)"), "", "", ""]
+        try:
+            key = made.key(row)
+            one = made.cell(key, column)
+        except IclError as error:
+            return [error_box(error), "", "", ""]
+        verdict = {True: ", right", False: ", wrong", None: ""}[one.right]
+        return [
+            gr.Textbox(
+                browser_text(one.answer), label=f"{letter} answers{verdict}", elem_classes=[]
+            ),
+            browser_text("\n".join(made.made.examples[key].targets)),
+            browser_text(one.correction),
+            browser_text(one.comment),
+        ]
+
+    def judge(
+        self,
+        verdict: str,
+        row: str,
+        letter: str,
+        correction: str,
+        comment: str,
+        request: gr.Request,
+    ) -> Any:
+        """Store the user's verdict on the chosen answer."""
+        made = self._made.get(str(request.session_hash))
+        if made is None or not row:
+            return status_box("run first, then click an answer: a verdict is on one answer")
+        try:
+            path = made.judge(
+                row, LETTERS.find(str(letter) or "?"), verdict, correction or None, comment or ""
+            )
+        except IclError as error:
+            return error_box(error)
+        return status_box(f"{verdict}: {letter}, row {row}; saved in {path.name}")
+
+    def export(self, request: gr.Request, *query: Any) -> Any:
+        """Write the rows that are found, with their verdicts, as a new file."""
+        made = self._made.get(str(request.session_hash))
+        if made is None:
+            return status_box("run first: then there are answers to export")
+        try:
+            path = made.export(self._query(query))
+        except IclError as error:
+            return error_box(error)
+        return status_box(f"saved {path.name}: a line a row, with the answers and your verdicts")
+
+
+def _places(letters: Any) -> list[int]:
+    """Return the places of columns by their letters, without what is no letter."""
+    given = letters if isinstance(letters, list) else []
+    return [LETTERS.index(one) for one in given if isinstance(one, str) and one in [*LETTERS]]
 
 
 def _summary(made: SideBySide) -> str:
