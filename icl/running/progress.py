@@ -66,6 +66,8 @@ class Progress:
         self._task: Any = None
         self._name, self._done, self._total, self._tokens = "", 0, 0, 0
         self._left_s: float | None = None
+        self.run_rows, self.run_done = 0, 0
+        """Test rows of the whole run, and how many of them are answered; 0 while unknown."""
         self._began = self._spoke = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -114,6 +116,14 @@ class Progress:
         if text not in self._noted:
             self._noted.add(text)
             self.say(f"note: {text}")
+
+    def plan(self, rows: int) -> None:
+        """Set how many test rows the whole run has."""
+        self.run_rows, self.run_done = rows, 0
+
+    def count(self, rows: int) -> None:
+        """Add test rows of the run that are answered, or were before."""
+        self.run_done += rows
 
     def begin(self, name: str, done: int, total: int) -> None:
         """Start the display of a condition, ``done`` of whose ``total`` examples exist already.

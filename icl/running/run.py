@@ -80,6 +80,7 @@ def run(
             shown.note(note)
         judges = load_judges([condition for condition, _ in found], loader)
         count_spent([condition for condition, _ in found], root)
+        shown.plan(sum(len(condition.examples) for condition, _ in found))
         watch = _RunWatch(RunOutlook([condition for condition, _ in found], root))
         complete = partial(_complete, watch=watch)
         with watch.learner.learning():
@@ -221,6 +222,8 @@ def _complete(
         remote = condition.engine if isinstance(condition.engine, RemoteEngine) else None
         if remote:
             remote.ledger = Ledger(store.folder)
+        if not roles:
+            progress.count(len(requests) - len(pending))
         progress.begin(name, len(requests) - len(pending), len(requests))
         store.begin(condition.about())
         if condition.method == "generate" and condition.choices:
@@ -265,6 +268,7 @@ def _complete(
             if remote:
                 remote.ledger.settle(index)
             if not roles:
+                progress.count(len(records))
                 watch.outlook.advance(condition, len(records), seconds)
             progress.advance(len(records), tokens, watch.outlook.seconds())
         if remote:

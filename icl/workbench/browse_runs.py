@@ -5,12 +5,14 @@ What was read is cached until its files change, so that turning pages reads noth
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 from icl.core.errors import ConfigError, StoreError
 from icl.core.registry import did_you_mean
@@ -37,13 +39,15 @@ __all__ = [
     "RecordPage",
     "RecordQuery",
     "FILTERS",
+    "copy_run",
+    "natural_key",
     "save_card",
 ]
 
 
 FILTERS = ("all", "wrong", "right", "unparsed", "off-target", "different")
 """Accepted filters of a query; ``different`` needs another condition."""
-ORDERS = ("as run", "worst first", "surest first")
+ORDERS = ("as run", "worst first", "surest first", "least sure first", "longest first", "by id")
 _VERDICTS = {"wrong": ("wrong", "off target"), "off-target": ("off target",)}
 PAGE_ROWS = 25
 """Number of records on a page."""
@@ -264,7 +268,15 @@ class OpenCondition:
         def surest(key: str) -> float:
             return -(self.answers[key].confidence or 0.0)
 
-        return sorted(found, key=worst if order == "worst first" else surest)
+        def longest(key: str) -> int:
+            return -sum(len(str(value)) for value in self.answers[key].example.inputs.values())
+
+        if order == "by id":
+            return sorted(found, key=natural_key)
+        if order == "least sure first":
+            return sorted(found, key=surest, reverse=True)
+        keys: dict[str, Callable[[str], Any]] = {"worst first": worst, "longest first": longest}
+        return sorted(found, key=keys.get(order, surest))
 
     def _shown(self, one: ScoredAnswer) -> str | None:
         said = one.prediction.value
@@ -283,6 +295,19 @@ class OpenCondition:
             one.confidence,
             summary(one.example, 90),
         )
+
+
+def natural_key(text: str) -> list[tuple[bool, int, str]]:
+    """Return a key that sorts numbers within texts by value: ``r9`` before ``r10``.
+
+    >>> sorted(["r10", "r9"], key=natural_key)
+    ['r9', 'r10']
+    """
+    parts = re.split(r"([0-9]{1,18})", text)
+    return [
+        (part.isascii() and part.isdigit(), int(part) if place % 2 else 0, part)
+        for place, part in enumerate(parts)
+    ]
 
 
 class RunBrowser:
@@ -360,6 +385,11 @@ class RunBrowser:
         """
         name, mark, condition = text.rpartition("#")
         return self.open(name if mark else run, condition)
+
+
+def copy_run(run: Run) -> Run:
+    """Copy a run, so that the records read for the copy are freed with it."""
+    return replace(run, conditions=tuple(replace(one) for one in run.conditions))
 
 
 def _stamps(*paths: Path) -> tuple[tuple[int, int] | None, ...]:

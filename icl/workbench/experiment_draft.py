@@ -263,11 +263,12 @@ def estimate_draft(
     """
     checked = check(work, text)
     found: list[Estimate] = []
+    judges = " and their judges" if any(judges_of(checked.points)) else ""
     with _sandbox_templates(work, checked):
         loader = work.loader_for(checked.experiment)
         for one in estimate(checked.experiment, work.base / RUNS, progress, loader):
             found.append(one)
-            progress.line = f"{len(found)} of {len(checked.points)} conditions and their judges"
+            progress.line = f"{len(found)} of {len(checked.points)} conditions{judges}"
             progress.check()
     return [one.cells() for one in found], sum_estimates(found)
 

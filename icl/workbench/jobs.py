@@ -6,15 +6,38 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TypeVar
 
 from icl.core.errors import StoppedError
-from icl.running.progress import Progress
+from icl.running.progress import Progress, format_duration
 
-__all__ = ["JobProgress", "run_job"]
+__all__ = ["JobProgress", "RunMeter", "run_job"]
 
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunMeter:
+    """The state of a run: rows answered, time spent, and the time that is left."""
+
+    done: int
+    total: int
+    spent_s: float
+    left_s: float | None
+    """None while it is unknown."""
+
+    def __str__(self) -> str:
+        if self.done >= self.total:
+            return f"all {self.total:,} rows; {format_duration(self.spent_s)} in all"
+        parts = [f"{self.done:,} of {self.total:,} rows"]
+        if self.left_s is None:
+            parts.append(f"{format_duration(self.spent_s)} so far")
+        else:
+            parts.append(f"{format_duration(self.left_s)} left")
+            parts.append(f"{format_duration(self.spent_s + self.left_s)} in all")
+        return "; ".join(parts)
 
 
 class JobProgress(Progress):
@@ -25,6 +48,15 @@ class JobProgress(Progress):
         self.stop = stop
         self.notes: list[str] = []
         self.line = "getting ready"
+        self._start = time.monotonic()
+
+    def meter(self) -> RunMeter | None:
+        """Return how far the run is; None before its rows are known."""
+        if not self.run_rows:
+            return None
+        # The judges of a run ask more than its test rows.
+        done = min(self.run_done, self.run_rows)
+        return RunMeter(done, self.run_rows, time.monotonic() - self._start, self._left_s)
 
     def say(self, text: str) -> None:
         """Store a note; end here if the user requested it.

@@ -26,8 +26,9 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
     with serving(models["t"], tmp_path, "small.yaml") as address:
         page = open_page(address)
         page.get_by_role("tab", name="Blind A/B", exact=True).click()
-        page.click("#b-left-wins")
-        until(page, "b-told", "^begin first")
+        buttons = page.locator("button[id^=b-]:not(#b-begin)")
+        assert [button.is_disabled() for button in buttons.all()] == [True] * 6
+        page.keyboard.press("1")  # gives no verdict either
         choose(page, "b-run", "small")
         page.wait_for_function("() => document.querySelector('#b-b input').value.startsWith('2:')")
         page.click("#b-begin")
@@ -51,6 +52,9 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
         page.click("#b-export")
         until(page, "b-told", "^1 pairs of chosen and rejected outputs in preferences.jsonl$")
         assert page.evaluate("() => window.pwned") is None
+        page.click("#b-a input")
+        page.locator("#b-a").get_by_role("option").nth(1).click()
+        page.wait_for_selector("#b-left-wins:disabled")  # another pair is to be begun first
         page.close()  # before the server
     kept = [json.loads(line) for line in (tmp_path / "blind.jsonl").read_text().splitlines()]
     assert len(kept) == 2 and kept[0]["better"] == kept[0]["left"] and kept[1]["better"] is None

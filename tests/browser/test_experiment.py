@@ -72,7 +72,9 @@ def test_the_form_writes_estimates_runs_and_goes_on(
     page.wait_for_selector("#x-run:not([disabled])")
     page.click("#x-run")
     until(page, "x-told", "^18 records computed, 0 reused; all of them in runs/grid$")
-    assert re.search(r"acc +95 % int", until(page, "x-scores", "acc"))
+    page.wait_for_selector("#x-scores [role=gridcell]")
+    assert "95 % interval" in page.inner_text("#x-scores")
+    assert page.inner_text("#x-bar").startswith("all 18 rows; ")
     assert len(load_run("grid", folder / "runs").conditions) == 3
     until(page, "x-compared", "acc by shots, against 0")
     choose(page, "x-by", "k")
@@ -87,6 +89,9 @@ def test_the_form_writes_estimates_runs_and_goes_on(
     page.click("#x-save")
     until(page, "x-told", r"^saved grid\.yaml; the same from a terminal: icl run grid\.yaml$")
     assert yaml.safe_load((folder / "grid.yaml").read_text()) == whole
+    page.click("#x-open")
+    page.wait_for_selector("#result-records [role=gridcell]")
+    assert page.input_value("#result-run input") == "grid"
 
 
 def test_hand_edits_count_and_survive(table: str, open_page: Callable[[str], Any]) -> None:
@@ -145,6 +150,9 @@ def test_what_was_stopped_goes_on_and_nothing_is_computed_twice(
     until(page, "x-check", "^fine; 2 conditions")
     page.click("#x-run")
     until(page, "x-told", r": 8 of 20 rows")
+    bar = page.locator("#x-bar progress")
+    assert bar.get_attribute("max") == "40" and int(bar.get_attribute("value") or 0) >= 8
+    assert re.search(r"\d+ of 40 rows; .* s left; .* in all", page.inner_text("#x-bar"))
     page.click("#x-stop")
     until(
         page,

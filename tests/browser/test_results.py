@@ -232,6 +232,41 @@ def test_plots_confusion_and_spread(app: str, open_page: Callable[..., Any]) -> 
     until(page, "result-told", "no conditions differ only in seed")
 
 
+def test_slices_comparison_and_report_are_one_click_away(
+    app: str, made: Run, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(app)
+    results(page)
+    second = made.conditions[1]
+    click(page, "result-conditions", second.entry.fingerprint[:8])
+    until(page, "result-told", f"condition {second.entry.fingerprint[:8]}")
+    page.wait_for_function(
+        """name => [...document.querySelectorAll("#result-conditions [role=gridcell]")].some(
+          cell => cell.innerText.trim() === name && getComputedStyle(cell).fontWeight >= 600)""",
+        arg=second.entry.fingerprint[:8],
+    )
+    page.get_by_role("tab", name="Slices", exact=True).click()
+    page.wait_for_selector("#result-slices svg")
+    names = page.locator("#result-slices th").all_inner_texts()
+    assert [name.strip() for name in names] == ["all rows", *sorted(INTENTS)]
+    assert f"{second.scores[0].value:.1f}" in page.inner_text("#result-slices")
+    choose(page, "result-by", "characters")
+    page.get_by_text(re.compile(r"^\d+ to \d+$")).first.wait_for()
+    page.get_by_role("tab", name="Comparison", exact=True).click()
+    until(page, "result-compare-compared", "acc by shots, against 0")
+    link = page.locator("#result-report a")
+    assert link.get_attribute("href") == "/report?run=small"
+    answer = page.request.get(f"{app}report?run=small")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.status == 200 and "<h1" in answer.text() and "small" in answer.text()
+    missing = page.request.get(f"{app}report?run=<b>nowhere")
+    assert missing.status == 404 and missing.headers["content-type"].startswith("text/plain")
+    assert "no run '<b>nowhere'" in missing.text()
+    bare = page.context.browser.new_context()
+    assert bare.request.get(f"{app}report?run=small").status == 403
+    bare.close()
+
+
 def test_hostile_texts_stay_text(tmp_path: Path, open_page: Callable[..., Any]) -> None:
     made = hostile_run(tmp_path)
     with serving(TABLE, tmp_path) as address:

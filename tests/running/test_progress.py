@@ -12,7 +12,7 @@ import pytest
 from icl.core.errors import StoppedError
 from icl.running.progress import Progress, StopClock, format_duration
 from icl.running.run import run
-from icl.workbench.jobs import JobProgress
+from icl.workbench.jobs import JobProgress, RunMeter
 from tests.table_experiment import write
 
 
@@ -35,6 +35,27 @@ def test_the_page_shows_the_time_left_too() -> None:
     assert progress.line == "intent 0: 0 of 4 rows"
     progress.advance(rows=2, tokens=900, left_s=62)
     assert re.fullmatch(r"intent 0: 2 of 4 rows, [\d,]+ tok/s, 1 min 02 s left", progress.line)
+
+
+def test_the_page_knows_how_far_the_whole_run_is(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    progress = JobProgress(threading.Event())
+    assert progress.meter() is None
+    run(file, tmp_path / "runs", progress)
+    meter = progress.meter()
+    assert meter is not None and (meter.done, meter.total) == (40, 40)
+    again = JobProgress(threading.Event())
+    run(file, tmp_path / "runs", again)
+    meter = again.meter()
+    assert meter is not None and (meter.done, meter.total) == (40, 40)  # reused ones count
+
+
+def test_a_meter_says_rows_time_left_and_in_all() -> None:
+    assert str(RunMeter(3, 1200, 62, 180)) == (
+        "3 of 1,200 rows; 3 min 00 s left; 4 min 02 s in all"
+    )
+    assert str(RunMeter(3, 12, 62, None)) == "3 of 12 rows; 1 min 02 s so far"
+    assert str(RunMeter(12, 12, 62, 0.0)) == "all 12 rows; 1 min 02 s in all"
 
 
 class Lefts(Progress):

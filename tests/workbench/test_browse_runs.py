@@ -74,6 +74,17 @@ def test_search_needs_every_word_in_any_case(ranked: OpenCondition) -> None:
 
 
 def test_orders(ranked: OpenCondition) -> None:
+    sure = [
+        ranked.answers[key].confidence or 0 for key in keys(ranked, "all", order="least sure first")
+    ]
+    assert sure == sorted(sure)
+    lengths = [
+        sum(len(str(value)) for value in ranked.answers[key].example.inputs.values())
+        for key in keys(ranked, "all", order="longest first")
+    ]
+    assert lengths == sorted(lengths, reverse=True)
+    by_id = keys(ranked, "all", order="by id")
+    assert by_id == sorted(by_id, key=lambda key: int(key[1:]))
     values = [ranked.answers[key].value for key in keys(ranked, "all", order="worst first")]
     assert values == sorted(values, key=lambda value: value or 0)
     sure = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,18 @@ from icl.records.results import Run
 from icl.reports.errors import Confusion
 from icl.running.run import run
 from icl.scoring.sensitivity import spreads
+from icl.scoring.slices import slices
 from icl.workbench.browse_runs import RunBrowser
+from icl.workbench.jobs import RunMeter
 from icl.workbench.run_tables import condition_table, mix_ups, settings, spread_table
-from icl.workbench.web.figures import figures, matrix, spread_figure
+from icl.workbench.web.figures import (
+    figures,
+    matrix,
+    progress_html,
+    slice_figure,
+    spread_figure,
+)
+from icl.workbench.web.form_values import table_value
 from tests.table_experiment import write
 
 LONG = "a-template-with-a-name-that-no-column-of-a-table-holds.j2"
@@ -90,3 +100,27 @@ def test_locales_share_one_line(tmp_path: Path) -> None:
     assert len(set(re.findall(r'"ends">(.*?)</td>', drawn))) == 1
     assert "orange ticks: chance, majority" in drawn
     assert drawn.count("<td>10</td>") == 4
+
+
+def test_slices_are_drawn_on_one_scale_and_escaped(made: Run) -> None:
+    found = slices(made.conditions[0], "label")
+    drawn = slice_figure(found)
+    assert drawn.count("<svg") == len(found) and drawn.count('class="tick"') == len(found) - 1
+    assert "not corrected for how many slices there are" in drawn
+    hostile = [replace(found[0], name="<b>x\u202e")]
+    assert "&lt;b&gt;x\\u202e" in slice_figure(hostile) and "<b>" not in slice_figure(hostile)
+    assert slice_figure([]) == ""
+
+
+def test_a_bar_of_progress_has_its_rows_and_times() -> None:
+    drawn = progress_html(RunMeter(3, 12, 62, None))
+    assert 'max="12" value="3"' in drawn and "3 of 12 rows; 1 min 02 s so far" in drawn
+    assert progress_html(None) == ""
+
+
+def test_the_open_condition_is_shaded_in_its_table(made: Run) -> None:
+    table = condition_table(made)
+    value = table_value(table, table.rows[1][0])
+    shaded = [any(cells) for cells in value["metadata"]["styling"]]
+    assert shaded == [place == 1 for place in range(len(table.rows))]
+    assert "metadata" not in table_value(table)

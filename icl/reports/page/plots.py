@@ -131,7 +131,12 @@ def make_shot_panels(group: Group) -> list[Panel]:
 
 def _chosen(settings: Mapping[str, str], apart: Set[str]) -> str:
     """Describe the selection of shots: the selector with options, and its order unless default."""
-    rest = [value for key, value in settings.items() if key not in apart | {"select", "order"}]
+    usual = {"select": None, "order": None, "shown_labels": "gold"}
+    rest = [
+        f"{value} labels" if key == "shown_labels" else value
+        for key, value in settings.items()
+        if key not in apart and usual.get(key, "") not in (None, value)
+    ]
     order = settings.get("order", "selected")
     return " ".join([settings.get("select", ""), *rest, *([order] if order != "selected" else [])])
 

@@ -35,6 +35,8 @@ class _JudgingSession:
 
     pair: Pair
     rows: list[str]
+    chosen: tuple[Any, Any, Any]
+    """Run and conditions as they were chosen."""
     place: int = 0
 
 
@@ -87,7 +89,9 @@ class BlindTab:
             )
         with gr.Row():
             buttons = {
-                name: gr.Button(title, elem_id=f"b-{name}-wins", size="md", min_width=90)
+                name: gr.Button(
+                    title, elem_id=f"b-{name}-wins", size="md", min_width=90, interactive=False
+                )
                 for name, title in (
                     ("left", "1 · Left is better"),
                     ("tie", "2 · Neither"),
@@ -103,19 +107,42 @@ class BlindTab:
             max_lines=8,
             elem_id="b-told",
             label="State",
-            placeholder=f"verdicts go to {FILE}; names stay hidden until you reveal them",
+            placeholder="choose a run and two of its conditions, then Begin; verdicts go to "
+            f"{FILE}, names stay hidden until you reveal them",
         )
         with gr.Row():
             reveal = gr.Button(
-                "Reveal who is preferred", elem_id="b-reveal", size="md", min_width=140
+                "Reveal who is preferred",
+                elem_id="b-reveal",
+                size="md",
+                min_width=140,
+                interactive=False,
             )
-            export = gr.Button(f"Export to {EXPORT}", elem_id="b-export", size="md", min_width=140)
+            export = gr.Button(
+                f"Export to {EXPORT}",
+                elem_id="b-export",
+                size="md",
+                min_width=140,
+                interactive=False,
+            )
         view = [self.input, self.left, self.right, self.status]
+        live = [*buttons.values(), reveal, export]
         self.run.focus(lambda: gr.Dropdown(self._runs()), None, self.run, **QUICK)
         self.run.change(self.conditions, self.run, [self.a, self.b, self.status], **QUICK)
-        start.click(self.begin, [self.run, self.a, self.b], view, **QUICK)
+        gr.on(
+            [self.run.change, self.a.input, self.b.input],
+            self.end,
+            [self.run, self.a, self.b],
+            [self.input, self.left, self.right, *live],
+            **QUICK,
+        )
+        start.click(self.begin, [self.run, self.a, self.b], view, **QUICK).then(
+            self.enable, None, live, **QUICK
+        )
         for name, button in buttons.items():
-            button.click(self.judge, gr.State(name), view, **QUICK)
+            button.click(self.judge, gr.State(name), view, **QUICK).then(
+                self.enable, None, live, **QUICK
+            )
         reveal.click(self.reveal, None, self.status, **QUICK)
         export.click(self.export, None, self.status, **QUICK)
         self.app.leaves.append(self.leave)
@@ -146,13 +173,28 @@ class BlindTab:
         second = "2" if len(names) > 1 else None
         return [gr.Dropdown(names, value="1"), gr.Dropdown(names, value=second), status_box("")]
 
+    def end(self, run: Any, a: Any, b: Any, request: gr.Request) -> list[Any]:
+        """Empty the page when another run or condition is chosen: it is to be begun first."""
+        made = self._reading.get(str(request.session_hash))
+        if made is not None and (made.chosen == (run, a, b) or run not in self._runs()):
+            return [gr.skip()] * 9  # nothing else is chosen: a name half typed, or the same again
+        self.leave(request)
+        return ["", "", "", *self.enable(request)]
+
+    def enable(self, request: gr.Request) -> list[Any]:
+        """Enable the buttons of verdicts while there is a row, the others once it was begun."""
+        made = self._reading.get(str(request.session_hash))
+        row = made is not None and made.place < len(made.rows)
+        return [gr.Button(interactive=on) for on in [row] * 4 + [made is not None] * 2]
+
     def begin(self, run: str, a: str, b: str, request: gr.Request) -> list[Any]:
         """Show the first row without a verdict."""
         try:
             loaded = self._load(run)
             pair = Pair(loaded.name, *(loaded.condition(str(one or "")) for one in (a, b)))
             rows = pair.rows(read_verdicts(self.work.base / FILE))
-            made = self._reading[str(request.session_hash)] = _JudgingSession(pair, rows)
+            made = _JudgingSession(pair, rows, (run, a, b))
+            self._reading[str(request.session_hash)] = made
             return self._show_row(made)
         except IclError as error:
             return [gr.skip(), gr.skip(), gr.skip(), error_box(error)]

@@ -5,6 +5,7 @@ The logic is in :func:`icl.reports.comparison.render_comparison`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -12,33 +13,39 @@ import gradio as gr
 from icl.core.errors import IclError
 from icl.records.results import Run
 from icl.reports.comparison import render_comparison
-from icl.workbench.experiment_draft import comparable_settings, open_run
+from icl.workbench.experiment_draft import comparable_settings
 from icl.workbench.web.form_values import browser_text, error_box
 from icl.workbench.web.tabs import QUICK
 from icl.workbench.web.widgets import chooser
-from icl.workbench.workbench import Workbench
 
 __all__ = ["DifferencesPanel"]
 
 
 class DifferencesPanel:
-    """Two choosers and a text box, hidden until a run has something to compare."""
+    """Two choosers and a text box, hidden until a run has something to compare.
 
-    def __init__(self, work: Workbench) -> None:
-        self.work = work
+    Args:
+        open_run: opens a run by its name.
+        key: prefix of the components' ids.
+    """
+
+    def __init__(self, open_run: Callable[[str], Run], key: str) -> None:
+        self._open, self.key = open_run, key
 
     def build(self) -> None:
         """Lay out the components in an open column, and wire their events."""
         self.run = gr.State("")
-        with gr.Row(visible=False, elem_id="x-differences") as self.row:
-            self.by = chooser([], label="Compare by", elem_id="x-by", min_width=120)
-            self.baseline = chooser([], label="Against", elem_id="x-baseline", min_width=120)
+        with gr.Row(visible=False, elem_id=f"{self.key}-differences") as self.row:
+            self.by = chooser([], label="Compare by", elem_id=f"{self.key}-by", min_width=120)
+            self.baseline = chooser(
+                [], label="Against", elem_id=f"{self.key}-baseline", min_width=120
+            )
         self.text = gr.Textbox(
             label="Differences, with 95 % intervals",
             interactive=False,
             lines=6,
             max_lines=40,
-            elem_id="x-compared",
+            elem_id=f"{self.key}-compared",
             elem_classes="printed",
             visible=False,
         )
@@ -64,7 +71,7 @@ class DifferencesPanel:
     def turn(self, run: str, by: str) -> list[Any]:
         """Compare by another setting."""
         try:
-            return self._by(run, comparable_settings(open_run(self.work, run)), str(by), None)
+            return self._by(run, comparable_settings(self._open(run)), str(by), None)
         except IclError as error:
             return [gr.skip(), error_box(error)]
 
@@ -81,7 +88,7 @@ class DifferencesPanel:
     def show(self, run: str, by: str, baseline: str) -> Any:
         """Show the table and its summary in words."""
         try:
-            text = render_comparison(open_run(self.work, run), str(by), str(baseline or "") or None)
+            text = render_comparison(self._open(run), str(by), str(baseline or "") or None)
         except IclError as error:
             return error_box(error)
         return gr.Textbox(browser_text(text), visible=True, elem_classes="printed")

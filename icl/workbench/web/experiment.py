@@ -8,13 +8,14 @@ text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from icl.core.errors import ConfigError, IclError
 from icl.core.registry import names
-from icl.reports.tables import render
+from icl.records.results import Run
 from icl.running.estimate import HEAD
 from icl.workbench.experiment_draft import (
     Draft,
@@ -22,13 +23,16 @@ from icl.workbench.experiment_draft import (
     draft_yaml,
     estimate_draft,
     fault,
+    open_run,
     run_draft,
     save_draft,
 )
 from icl.workbench.jobs import JobProgress, run_job
+from icl.workbench.run_tables import condition_table
 from icl.workbench.template_files import template_choices
 from icl.workbench.web.differences import DifferencesPanel
-from icl.workbench.web.form_values import browser_text, error_box, status_box
+from icl.workbench.web.figures import progress_html
+from icl.workbench.web.form_values import browser_text, error_box, status_box, table_value
 from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
     SECRET,
@@ -75,7 +79,7 @@ class ExperimentTab:
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
         self.stops = PageStops()
-        self.differences = DifferencesPanel(app.work)
+        self.differences = DifferencesPanel(partial(open_run, app.work), "x")
         self.first = app.tabs["Playground"].first
         self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
         self.text_store = gr.BrowserState(None, storage_key=f"{KEY}-text", secret=SECRET)
@@ -133,12 +137,12 @@ class ExperimentTab:
                 selectors, ["random"], "Selector of shots", "x-selectors", scale=2
             )
             made["seeds"] = gr.Textbox(
-                "0", label="Seeds of shots", max_lines=1, elem_id="x-seeds", min_width=80
+                "0", label="Shots drawn with seeds", max_lines=1, elem_id="x-seeds", min_width=80
             )
         with gr.Row():
             made["n"] = gr.Number(60, label="Rows", precision=0, elem_id="x-n", min_width=80)
             made["seed"] = gr.Number(
-                0, label="Seed of rows", precision=0, elem_id="x-seed", min_width=80
+                0, label="Rows drawn with seed", precision=0, elem_id="x-seed", min_width=80
             )
             made["max_tokens"] = gr.Number(
                 64,
@@ -169,7 +173,7 @@ class ExperimentTab:
         )
         with gr.Row(elem_classes="running"):
             self.write = gr.Button("Write from form", elem_id="x-write", size="md", min_width=120)
-            self.back = gr.Button("Undo", elem_id="x-back", size="md", min_width=120)
+            self.back = gr.Button("Restore", elem_id="x-back", size="md", min_width=120)
             self.save = gr.Button("Save file", elem_id="x-save", size="md", min_width=90)
 
     def _results(self) -> None:
@@ -178,6 +182,7 @@ class ExperimentTab:
             self.run, self.stop, self.status = run_row(
                 "x", "Run", "Stop ends after the current batch; running again continues there"
             )
+        self.bar = gr.HTML("", elem_id="x-bar", js_on_load=None)
         self.costs = gr.Dataframe(
             headers=list(HEAD),
             datatype="str",
@@ -189,15 +194,20 @@ class ExperimentTab:
             label="Records still to compute",
             max_height=300,
         )
-        self.scores = gr.Textbox(
-            label="Scores",
-            interactive=False,
-            lines=6,
-            max_lines=40,
-            elem_id="x-scores",
-            elem_classes="printed",
-            visible=False,
-        )
+        with gr.Column(visible=False) as self.scored:
+            self.scores = gr.Dataframe(
+                {"headers": [""], "data": []},
+                datatype="str",
+                type="array",
+                interactive=False,
+                wrap=True,
+                elem_id="x-scores",
+                buttons=[],
+                label="Scores, with 95 % intervals",
+                max_height=420,
+            )
+            self.open = gr.Button("Open in Results", elem_id="x-open", size="sm", min_width=120)
+            self.opened = gr.State("")
         self.differences.build()
 
     # ---- what calls what
@@ -230,12 +240,22 @@ class ExperimentTab:
         )
         self.back.click(self.swap, [self.text, before], [self.text, before], **QUICK)
         self.save.click(self.keep, self.text, self.status, **QUICK)
-        self._wire_work(self.estimate, "an estimate", self.count, [self.status, self.costs])
+        self._wire_work(
+            self.estimate, "an estimate", self.count, [self.status, self.bar, self.costs]
+        )
         self._wire_work(
             self.run,
             "an experiment",
             self.start,
-            [self.status, self.costs, self.scores, *self.differences.outputs],
+            [
+                self.status,
+                self.bar,
+                self.costs,
+                self.scored,
+                self.scores,
+                self.opened,
+                *self.differences.outputs,
+            ],
         )
         self.stop.click(self.stops.halt, None, self.stop, **QUICK)
         restoring = {
@@ -328,7 +348,7 @@ class ExperimentTab:
             return gr.Textbox(browser_text(fault(text, error), 4000), elem_classes="wrong")
 
     def overwrite(self, text: str, *values: Any) -> list[Any]:
-        """Overwrite the editor with the form's YAML; “Undo” restores the old text."""
+        """Overwrite the editor with the form's YAML; “Restore” brings the old text back."""
         try:
             made = draft_yaml(self.work, self.read(values))
         except IclError as error:
@@ -407,26 +427,37 @@ class ExperimentTab:
 
         for line, made in self._run_work(text, work, request):
             if made is None:
-                yield [line, gr.skip()]
+                yield [line, "", gr.skip()]
             else:
                 cells = [[browser_text(cell, 300) for cell in one] for one in made[0]]
-                yield [status_box(made[1]), gr.Dataframe(cells, visible=True)]
+                yield [status_box(made[1]), "", gr.Dataframe(cells, visible=True)]
 
     def start(self, request: gr.Request, text: str) -> Iterator[list[Any]]:
         """Run everything that is missing, and show the scores."""
-        for line, made in self._run_work(
-            text, lambda progress: run_draft(self.work, text or "", progress), request
-        ):
+        shown: list[JobProgress] = []
+
+        def work(progress: JobProgress) -> Run:
+            shown.append(progress)
+            return run_draft(self.work, text or "", progress)
+
+        for line, made in self._run_work(text, work, request):
+            bar = progress_html(shown[0].meter() if shown else None)
             if made is None:
-                yield [line, *[gr.skip()] * (2 + len(self.differences.outputs))]
+                yield [line, bar, *[gr.skip()] * (4 + len(self.differences.outputs))]
                 continue
             done = (
                 f"{made.computed} records computed, {made.reused} reused; all of them in "
                 f"runs/{made.name}"
             )
-            scores = gr.Textbox(browser_text(render(made, 110)), visible=True)
-            outdated = gr.Dataframe(visible=False)
-            yield [status_box(done), outdated, scores, *self.differences.of(made)]
+            yield [
+                status_box(done),
+                bar,
+                gr.Dataframe(visible=False),  # outdated
+                gr.Column(visible=True),
+                table_value(condition_table(made)),
+                made.name,
+                *self.differences.of(made),
+            ]
 
     def _run_work(
         self, text: str, work: Callable[[JobProgress], Any], request: gr.Request

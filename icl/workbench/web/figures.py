@@ -18,14 +18,16 @@ from icl.reports.page.interval_strips import Scale, Strip, fit_scale
 from icl.reports.page.sections import score_locales
 from icl.reports.safe_text import shorten_middle
 from icl.scoring.sensitivity import Spread
+from icl.scoring.slices import Slice
+from icl.workbench.jobs import RunMeter
 from icl.workbench.run_tables import settings, task_of
 
-__all__ = ["figures", "matrix", "spread_figure"]
+__all__ = ["DRAWING", "figures", "matrix", "progress_html", "slice_figure", "spread_figure"]
 
 
 PANELS = 12
 """Most plots for a task."""
-_DRAWING = Lock()
+DRAWING = Lock()
 """Lock for drawing, because matplotlib's settings belong to the whole process."""
 
 
@@ -51,7 +53,7 @@ def _shots(group: Group, anchor: str) -> list[str]:
     for place, panel in enumerate(plots.make_shot_panels(group)[:PANELS]):
         drawn = f"<p>{_text(panel.described)}</p>"
         if plots.is_available():
-            with _DRAWING:
+            with DRAWING:
                 drawn = plots.draw_shots(panel, label, f"{anchor}-shots{place}")
         said = "; bands are 95 % intervals" + (", or all draws" if panel.several else "")
         made.append(
@@ -117,6 +119,37 @@ def spread_figure(found: Sequence[Spread]) -> str:
             f"<td>spread</td><td>by chance</td></tr>{rows}</table></figure>"
         )
     return f'<div class="figures">{"".join(parts)}</div>' if parts else ""
+
+
+def slice_figure(found: Sequence[Slice]) -> str:
+    """Draw the score of each slice with its interval on one scale; an orange tick is all rows."""
+    if not found:
+        return ""
+    line = fit_scale([one.score for one in found])
+    whole = [one.score for one in found if one.whole]
+    rows = "".join(
+        f"<tr><th>{_text(one.name)}</th><td>{format_number(one.score.value)}</td>"
+        f"<td>{format_interval(one.score)}</td>"
+        f"<td>{_strip(line.strip(one.score, [] if one.whole else whole))}</td>"
+        f"<td>{one.score.n:,}</td></tr>"
+        for one in found
+    )
+    return (
+        '<div class="figures"><figure><table class="strips"><tr><td></td><td>score</td>'
+        f'<td>95 %</td><td class="line">{_ends(line)}</td><td>rows</td></tr>{rows}</table></figure>'
+        "<p>Orange ticks: all rows. The intervals are not corrected for how many slices there are."
+        "</p></div>"
+    )
+
+
+def progress_html(meter: RunMeter | None) -> str:
+    """Draw how far a run is as a bar with its rows and times; empty before that is known."""
+    if meter is None:
+        return ""
+    return (
+        f'<div class="progress"><progress max="{meter.total}" value="{meter.done}" '
+        f'aria-label="Rows answered"></progress><span>{_text(str(meter))}</span></div>'
+    )
 
 
 def matrix(found: Confusion) -> str:

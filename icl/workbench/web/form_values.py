@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import gradio as gr
 from icl.core import errors
 from icl.core.errors import ConfigError
 from icl.core.safe_text import clean
+from icl.workbench.run_tables import TextTable
 from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import fields_of, template_text
 from icl.workbench.workbench import Workbench
@@ -25,6 +26,7 @@ __all__ = [
     "values_by_part",
     "status_box",
     "error_box",
+    "table_value",
 ]
 
 
@@ -127,3 +129,21 @@ def browser_text(text: str, most: int = _MOST_CHARS) -> str:
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     left = len(whole) - most
     return whole if left <= 0 else f"{whole[:most]}… ({left:,} more characters)"
+
+
+def table_value(found: TextTable | None, marked: str | None = None) -> Mapping[str, Any]:
+    """Return a table as its component takes it.
+
+    Args:
+        found: the table; None shows an empty one.
+        marked: first cell of the row that is open, whose cells are shaded.
+    """
+    if found is None:
+        return {"headers": [""], "data": []}
+    shade = "background: var(--marked); font-weight: 600"
+    styles = [[shade if row[0] == marked else "" for _ in row] for row in found.rows]
+    value: dict[str, Any] = {
+        "headers": [browser_text(head) for head in found.headers],
+        "data": [[browser_text(cell) for cell in row] for row in found.rows],
+    }
+    return value | ({"metadata": {"styling": styles}} if marked is not None else {})

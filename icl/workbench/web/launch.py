@@ -223,10 +223,12 @@ def _page(work: Workbench, host: str, port: int, auth: tuple[str, str] | None) -
         raise ConfigError(
             "the web app needs Gradio: pip install 'icl-workbench[app]', or make app"
         ) from error
+    from icl.workbench.web.results.report import add_report
     from icl.workbench.web.style import CSS, JS
     from icl.workbench.web.tabs import QUICK, App, build
 
-    app = App(work)
+    # Its address lies beside Gradio's, whose login it would not ask for.
+    app = App(work, reports=auth is None)
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True
     ) as demo:
@@ -237,9 +239,12 @@ def _page(work: Workbench, host: str, port: int, auth: tuple[str, str] | None) -
                 event = event.then(**following, **QUICK)
         demo.unload(app.leave)
     demo.queue(max_size=16, default_concurrency_limit=1, api_open=False)
+    api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    if app.reports:
+        add_report(api, app.tabs["Results"].browser)
     silent: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
     return gr.mount_gradio_app(
-        FastAPI(**silent),
+        api,
         demo,
         "/",
         server_name=host,

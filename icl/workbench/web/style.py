@@ -84,6 +84,13 @@ body:not(.dark) .cm-gutterElement { color: #59636e; }
 #x-told textarea, #x-check textarea, .printed textarea, #b-left textarea, #b-right textarea,
 #b-input textarea, #b-told textarea { font-family: var(--font-mono); font-size: 12.5px; }
 .printed textarea { white-space: pre; overflow-x: auto; }
+body { --marked: #fdebd8; } body.dark { --marked: #4a3420; }
+.progress { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; }
+.progress progress { flex: 1 1 200px; height: 12px; appearance: none; border: 0;
+  border-radius: 4px; overflow: hidden; background: var(--border-color-primary); }
+.progress ::-webkit-progress-bar { background: var(--border-color-primary); }
+.progress ::-webkit-progress-value { background: #c2410c; }
+.progress ::-moz-progress-bar { background: #c2410c; }
 .meter { display: flex; height: 12px; border-radius: 4px; overflow: hidden;
   background: var(--border-color-primary); }
 .meter i { display: block; }

@@ -58,6 +58,8 @@ class App:
     """The page's ``gr.Tabs``; the output ``gr.Tabs(selected="results")`` opens a tab."""
     page: Any = None
     """The ``gr.Tab`` being laid out."""
+    reports: bool = True
+    """Whether report pages of runs have an address; behind a password they have none."""
     queue: ModelQueue = field(default_factory=ModelQueue)
     """The queue for the model."""
     leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)

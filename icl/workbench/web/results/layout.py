@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from icl.workbench.browse_runs import FILTERS, ORDERS
+from icl.workbench.web.differences import DifferencesPanel
 from icl.workbench.web.style import COLOURS
 from icl.workbench.web.widgets import chooser
 
@@ -16,7 +17,8 @@ __all__ = ["ResultsLayout"]
 class ResultsLayout:
     """The tab's components, laid out inside an open ``gr.Tab``."""
 
-    def __init__(self) -> None:
+    def __init__(self, differences: DifferencesPanel) -> None:
+        self.differences = differences
         self.condition = gr.State("")
         self.record = gr.State("")
         self.number = gr.State(1)
@@ -43,15 +45,19 @@ class ResultsLayout:
             self.again = gr.Button(
                 "Read again", elem_id="result-again", size="md", scale=1, min_width=90
             )
-        self.status = gr.Textbox(
-            show_label=False,
-            container=False,
-            interactive=False,
-            lines=1,
-            max_lines=4,
-            elem_id="result-told",
-            label="State",
-        )
+        with gr.Row(elem_classes="running"):
+            self.status = gr.Textbox(
+                show_label=False,
+                container=False,
+                interactive=False,
+                lines=1,
+                max_lines=4,
+                elem_id="result-told",
+                label="State",
+                scale=6,
+                min_width=200,
+            )
+            self.report = gr.HTML("", elem_id="result-report", js_on_load=None)
         self.conditions = _text_table(
             "result-conditions", "Conditions: click one to see its records", 220
         )
@@ -59,6 +65,16 @@ class ResultsLayout:
             with gr.Column(scale=11, min_width=320), gr.Tabs():
                 with gr.Tab("Records", render_children=True):
                     self._records()
+                with gr.Tab("Slices", id="slices") as self.slices_tab:
+                    self.by = chooser(
+                        [],
+                        value=None,
+                        label="Scores by label, length or field of the rows",
+                        elem_id="result-by",
+                    )
+                    self.slices = gr.HTML("", elem_id="result-slices", js_on_load=None)
+                with gr.Tab("Comparison", id="comparison") as self.comparison_tab:
+                    self.differences.build()
                 with gr.Tab("Plots", elem_id="tab-plots", id="plots") as self.plots_tab:
                     self.plots = gr.HTML("", elem_id="result-plots")
                 with gr.Tab("Confusion", id="confusion") as self.confusion_tab:
@@ -180,5 +196,5 @@ def _text_table(name: str, label: str, height: int) -> Any:
         elem_id=name,
         max_height=height,
         buttons=[],
-        wrap=False,
+        wrap=True,
     )

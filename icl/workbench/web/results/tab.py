@@ -6,8 +6,6 @@ Texts go only to components that show them as text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,23 +14,27 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from icl.core.errors import IclError
+from icl.core.safe_text import clean
 from icl.experiment.settings import join_axes
 from icl.records.results import Run
 from icl.reports.safe_text import shorten_middle
 from icl.scoring.sensitivity import spreads
-from icl.workbench.browse_runs import RecordQuery, RunBrowser, save_card
+from icl.scoring.slices import list_slice_keys, slices
+from icl.workbench.browse_runs import RecordQuery, RunBrowser, copy_run, save_card
+from icl.workbench.experiment_draft import comparable_settings
 from icl.workbench.record_to_screen import screen_of_record
 from icl.workbench.run_tables import (
-    TextTable,
     condition_table,
     mix_ups,
     page_table,
     record_view,
     spread_table,
 )
-from icl.workbench.web.figures import figures, matrix, spread_figure
-from icl.workbench.web.form_values import browser_text, error_box, status_box
+from icl.workbench.web.differences import DifferencesPanel
+from icl.workbench.web.figures import figures, matrix, slice_figure, spread_figure
+from icl.workbench.web.form_values import browser_text, error_box, status_box, table_value
 from icl.workbench.web.results.layout import ResultsLayout
+from icl.workbench.web.results.report import report_link
 from icl.workbench.web.tabs import QUICK, App
 
 __all__ = ["ResultsTab"]
@@ -41,6 +43,8 @@ __all__ = ["ResultsTab"]
 PARTS = {"input": "shot input", "target": "shot target", "system": "instruction"}
 """Kind of a prompt's piece -> the name of its colour, if that differs."""
 KINDS = {"instruction", "shot input", "shot target", "query"}
+WIDTHS = [58, 78, 112, 112, 58, 58, 180]
+"""Pixels of the columns of records; another condition's answers are as wide as the answers."""
 LONGEST = 300
 """Most characters of a name in a link; error messages quote the name."""
 LINK = """query => {
@@ -61,10 +65,11 @@ class ResultsTab:
         roots = [self.work.base / "runs", Path.cwd() / "runs"]
         unique = list(dict.fromkeys(root.resolve() for root in roots))
         self.browser = RunBrowser(unique, self.work.sandbox.rendering)
+        self.differences = DifferencesPanel(self.browser.run, "result-compare")
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
-        at = self.at = ResultsLayout()
+        at = self.at = ResultsLayout(self.differences)
         self.place = [at.run, at.condition]
         self.filters = [at.show, at.text, at.order, at.other]
         self.typed = [at.text]
@@ -72,6 +77,7 @@ class ResultsTab:
         self.record_outputs = [at.facts, at.prompt, at.labels, at.output, at.record, at.noted]
         self._wire_run(at)
         self._wire_records(at)
+        self._wire_parts(at)
         for tab, make, parts in (
             (at.plots_tab, self.plots, [at.plots]),
             (at.confusion_tab, self.confusion, [at.confusion, at.pairs]),
@@ -79,6 +85,22 @@ class ResultsTab:
         ):
             tab.select(make, self.place, [*parts, at.status], **QUICK)
         at.link.change(None, at.link, at.link, js=LINK, **QUICK)
+
+    def _wire_parts(self, at: ResultsLayout) -> None:
+        """Wire slices, comparison and report of the open run, and the way here from Experiment."""
+        compared = [*self.differences.outputs, at.status]
+        at.comparison_tab.select(self.comparison, at.run, compared, **QUICK)
+        sliced = [*self.place, at.by]
+        shown = [at.by, at.slices, at.status]
+        at.slices_tab.select(self.slices, sliced, shown, **QUICK)
+        at.by.input(self.slices, sliced, shown, **QUICK)
+        experiment = self.app.tabs["Experiment"]
+        experiment.open.click(
+            lambda run: [gr.Tabs(selected="results"), run, "", "", 1],
+            experiment.opened,
+            [self.app.top, at.run, at.condition, at.record, at.number],
+            **QUICK,
+        )
 
     def _wire_run(self, at: ResultsLayout) -> None:
         run = [at.conditions, at.condition, at.other, at.status]
@@ -93,12 +115,13 @@ class ResultsTab:
             "outputs": self.record_outputs,
         }
         link = {"fn": self.link, "inputs": [*self.place, at.record], "outputs": at.link}
-        follow = (records, record, link)
+        mark = {"fn": self.mark, "inputs": self.place, "outputs": [at.conditions, at.report]}
+        follow = (mark, records, record, link)
         arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
         show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
         self.app.loads.append([arrive])
         event = self.app.page.select(self.look, at.run, at.run, **QUICK)
-        for step in (show, records, record, {**link, "fn": self.link_on_arrival}):
+        for step in (show, mark, records, record, {**link, "fn": self.link_on_arrival}):
             event = event.then(**step, **QUICK)
         event = at.run.input(
             self.turn_to, self.place, [at.condition, at.record, at.number, at.other], **QUICK
@@ -182,7 +205,7 @@ class ResultsTab:
         if not run:
             where = " and ".join(str(root) for root in self.browser.roots)
             return [
-                _table_value(None),
+                table_value(None),
                 "",
                 gr.skip(),
                 status_box(f"no runs in {where} yet: icl run FILE"),
@@ -196,13 +219,13 @@ class ResultsTab:
             ]
             state = "" if made.manifest.finished else "; not finished"
             return [
-                _table_value(condition_table(made)),
+                table_value(condition_table(made)),
                 condition or first,
                 gr.Dropdown(others),
                 status_box(f"{len(made.conditions)} conditions in {made.folder}{state}"),
             ]
         except IclError as error:
-            return [_table_value(None), "", gr.skip(), error_box(error)]
+            return [table_value(None), "", gr.skip(), error_box(error)]
 
     def choose(self, event: gr.SelectData) -> list[Any]:
         """Choose the condition whose row was clicked, by its fingerprint."""
@@ -234,7 +257,7 @@ class ResultsTab:
     ) -> list[Any]:
         """Show a page of the records that the filters find; without a step, the first."""
         if not run or not condition:
-            return [_table_value(None), "", 1, gr.skip()]
+            return [table_value(None), "", 1, gr.skip()]
         try:
             opened = self.browser.open(run, condition)
             against = self.browser.resolve(other, run) if other else None
@@ -245,7 +268,10 @@ class ResultsTab:
         said = f"page {page.number} of {page.pages}: {page.found:,} of {page.of:,} records"
         name = _condition_name(opened.run, opened.fingerprint)
         return [
-            _table_value(page_table(page, against is not None)),
+            gr.Dataframe(
+                table_value(page_table(page, against is not None)),
+                column_widths=[*WIDTHS[:3], *WIDTHS[2 : 2 + (against is not None)], *WIDTHS[3:]],
+            ),
             said,
             page.number,
             status_box(f"condition {name}"),
@@ -314,6 +340,48 @@ class ResultsTab:
 
     # ---- beside the records
 
+    def mark(self, run: str | None, condition: str) -> list[Any]:
+        """Shade the open condition in its table, and link the report page of its run."""
+        if not run or not condition:
+            return [gr.skip(), ""]
+        try:
+            made = self.browser.run(run)
+            opened = made.condition(condition).entry.fingerprint
+        except IclError:  # the status line tells it
+            return [gr.skip(), ""]
+        link = report_link(run) if self.app.reports else ""
+        return [table_value(condition_table(made), opened[:8]), link]
+
+    def comparison(self, run: str | None) -> list[Any]:
+        """Compare the conditions of the run by a setting."""
+        outputs = len(self.differences.outputs)
+        if not run:
+            return [gr.skip()] * (outputs + 1)
+        try:
+            made = self.browser.run(run)
+            if not comparable_settings(made):
+                return [
+                    *[gr.skip()] * outputs,
+                    status_box("nothing to compare: the conditions of this run are alike"),
+                ]
+            return [*self.differences.of(made), gr.skip()]
+        except IclError as error:
+            return [*[gr.skip()] * outputs, error_box(error)]
+
+    def slices(self, run: str | None, condition: str, by: str | None) -> list[Any]:
+        """Show the score of the condition by a label, a length or a field of its rows."""
+        if not run or not condition:
+            return [gr.skip(), "", gr.skip()]
+        try:
+            opened = self.browser.open(run, condition).condition
+            keys = list_slice_keys(opened)
+            chosen = by or keys[0]
+            drawn = slice_figure(slices(opened, chosen))
+        except IclError as error:
+            return [gr.skip(), "", error_box(error)]
+        names = [(browser_text(clean(key), 80), key) for key in keys]
+        return [gr.Dropdown(names, value=chosen), drawn, gr.skip()]
+
     def plots(self, run: str | None, condition: str) -> list[Any]:
         """Plot scores by number of shots and by locale."""
         try:
@@ -328,33 +396,28 @@ class ResultsTab:
         try:
             found = mix_ups(self.browser.open(run, condition))
         except IclError as error:
-            return ["", _table_value(None), error_box(error)]
+            return ["", table_value(None), error_box(error)]
         if found is None:
             return [
                 "",
-                _table_value(None),
+                table_value(None),
                 status_box("no labels with right answers to mix up here"),
             ]
-        return [matrix(found[0]), _table_value(found[1]), gr.skip()]
+        return [matrix(found[0]), table_value(found[1]), gr.skip()]
 
     def spread(self, run: str | None, condition: str) -> list[Any]:
         """Show how much the scores vary over seeds, orders, prompts and layouts."""
         try:
-            found = [] if not run else spreads(_copy_run(self.browser.run(run)))
+            found = [] if not run else spreads(copy_run(self.browser.run(run)))
         except IclError as error:
-            return ["", _table_value(None), error_box(error)]
+            return ["", table_value(None), error_box(error)]
         if not found:
             return [
                 "",
-                _table_value(None),
+                table_value(None),
                 status_box("no conditions differ only in seed, order, prompt or layout"),
             ]
-        return [spread_figure(found), _table_value(spread_table(found)), gr.skip()]
-
-
-def _copy_run(run: Run) -> Run:
-    """Copy a run, so that the records read for it are freed afterwards."""
-    return replace(run, conditions=tuple(replace(one) for one in run.conditions))
+        return [spread_figure(found), table_value(spread_table(found)), gr.skip()]
 
 
 def _condition_name(run: Run, fingerprint: str) -> str:
@@ -368,13 +431,3 @@ def _colour_of(kind: str) -> str | None:
     """Return the colour name of a prompt's piece; None for separators."""
     named = PARTS.get(kind, kind)
     return named if named in KINDS else None
-
-
-def _table_value(found: TextTable | None) -> Mapping[str, Any]:
-    """Return a table as its component takes it."""
-    if found is None:
-        return {"headers": [""], "data": []}
-    return {
-        "headers": [browser_text(head) for head in found.headers],
-        "data": [[browser_text(cell) for cell in row] for row in found.rows],
-    }
