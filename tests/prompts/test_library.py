@@ -229,8 +229,30 @@ def test_label_words_are_distinct_in_every_language(path: Path) -> None:
         assert all(word == word.strip() and word for word in words)
 
 
-WORDS_IN = "cy da de en es fi fr hi id it ja ko nb nl pl pt ru sv sw tr zh".split()
-INTENTS_IN = "cy de en es fr hi id sw tr zh".split()
+WORDS_IN = [
+    "cy",
+    "da",
+    "de",
+    "en",
+    "es",
+    "fi",
+    "fr",
+    "hi",
+    "id",
+    "it",
+    "ja",
+    "ko",
+    "nb",
+    "nl",
+    "pl",
+    "pt",
+    "ru",
+    "sv",
+    "sw",
+    "tr",
+    "zh",
+]
+INTENTS_IN = ["cy", "de", "en", "es", "fr", "hi", "id", "sw", "tr", "zh"]
 
 
 def test_intents_have_names_in_the_languages_that_are_promised() -> None:
