@@ -5,7 +5,7 @@ The page has no script and loads nothing: its policy forbids both, and every tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -14,6 +14,7 @@ from icl.core.safe_text import clean
 from icl.core.types import Choice, Example, Output, Prediction, Prompt, Record
 from icl.experiment.settings import join_axes
 from icl.records.results import ConditionResult
+from icl.reports.slot_view import SLOT_STYLE, draw_record_slots
 
 __all__ = ["Card", "make_card", "render_card", "split_prompt"]
 
@@ -57,6 +58,10 @@ class Card:
     """Labels of the right choices."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Metric -> its value for this row, from 0 to 100."""
+    slots: str = ""
+    """The slots, right and answered, as HTML; empty where answers are none."""
+    show: Callable[[str], str] = str
+    """Writes an answer, or a target, as a reader wants it."""
 
 
 def make_card(condition: ConditionResult, record: Record) -> Card:
@@ -80,27 +85,32 @@ def make_card(condition: ConditionResult, record: Record) -> Card:
         condition.predict(record),
         choices,
         condition.right_labels(condition.example(record)),
+        slots=draw_record_slots(condition, record),
+        show=lambda answer: condition.show_answer(condition.example(record), answer),
     )
 
 
 def render_card(card: Card) -> str:
     """Write the whole page as HTML."""
     record, example = card.record, card.example
-    answer = card.prediction.value if card.prediction.value is not None else "–"
+    answer = card.show(card.prediction.value) if card.prediction.value is not None else "–"
     unscored = "unscored" in card.facts
     right = card.prediction.value in example.targets if example.targets and not unscored else None
     verdict = {True: " ✓ right", False: " ✗ wrong", None: ""}[right]
     facts = {
         **card.facts,
         "answer": answer + verdict,
-        "right answer": " | ".join(example.targets) or "–",
+        "right answer": " | ".join(map(card.show, example.targets)) or "–",
         **({"not parsed": unread} if (unread := card.prediction.error) and not unscored else {}),
         **{name: f"{value:.1f}" for name, value in card.scores.items()},
         "tokens": f"{record.prompt_tokens:,} in the prompt",
         **({"dropped": ", ".join(record.dropped)} if record.dropped else {}),
         "request": record.request[:16],
     }
-    parts = [_table(facts), "<h2>Prompt</h2>", _prompt(card)]
+    parts = [_table(facts)]
+    if card.slots:
+        parts += ["<h2>Slots</h2>", card.slots]
+    parts += ["<h2>Prompt</h2>", _prompt(card)]
     if record.logprobs:
         parts += ["<h2>Labels</h2>", _bars(card)]
     for output in record.outputs:
@@ -113,7 +123,7 @@ def render_card(card: Card) -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n"
+        f"<title>{title}</title><style>{_STYLE}{SLOT_STYLE if card.slots else ''}</style></head>\n"
         f"<body><h1>{title}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
 

@@ -92,6 +92,8 @@ def _against_baseline(one: Comparison | None, best: Row) -> str:
     if one is None or one.difference.value is None:
         return "No baseline is defined for this metric here."
     how = BASELINES.get(one.a, one.a)
+    if one.a == "vote" and best.condition.task.kind.gold == "spans":
+        how = "marking the words that are slots in the shots, without a model"
     scores = [s for s in best.baselines() if ScoreName.of_score(s).role == one.a]
     if any(tied := [describe_tie(score) for score in scores]):
         how += f" ({tied[0]})"

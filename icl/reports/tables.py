@@ -36,6 +36,7 @@ from icl.reports.notes import (
     note_unscored,
 )
 from icl.reports.shot_plot import ShotPlot
+from icl.reports.slot_tables import make_slot_tables
 from icl.scoring.against import Margins, measure_margins
 from icl.scoring.checks import checks, summarize_findings
 from icl.tasks.baselines import describe_ties
@@ -124,7 +125,7 @@ def make_tables(run: Run, details: bool = True) -> Iterator[RenderableType]:
     """Make a sentence and a table for each task, with the most serious checks; then the spreads.
 
     ``details`` adds every check, each baseline by itself, tokens, seconds, the settings of every
-    number and what is known of models and calibrators.
+    number, what is known of models and calibrators, and slots one by one.
     """
     from icl.core.safe_console import make_text
 
@@ -151,6 +152,8 @@ def make_tables(run: Run, details: bool = True) -> Iterator[RenderableType]:
         telling = {*find_telling_axes(rows), "shots"}
         axes = [axis for axis in shown if axis in telling]
         yield from make_calibration_tables(rows, axes, details)
+        if details:
+            yield from make_slot_tables(rows)
     yield from make_spread_tables(run, details)
     yield make_text(define_terms(run.conditions), style="dim")
     if not details:

@@ -17,7 +17,7 @@ from icl.core.errors import ConfigError
 from icl.core.score_name import ScoreName
 from icl.core.slot_answers import SlotAnswer, SlotSource, read_slot_answer, write_slot_answer
 from icl.core.stats import Rows, Stats, proportion, score
-from icl.core.types import Prediction, Record, Score
+from icl.core.types import Example, Prediction, Record, Score
 from icl.metrics.slot_f1 import SlotMatch, count_spans
 from icl.records.results import ConditionResult
 from icl.tasks.baselines import Alternatives, find_tied, vote
@@ -33,6 +33,7 @@ __all__ = [
     "join_match",
     "list_slot_rows",
     "pair_spans",
+    "read_slot_row",
     "score_slots",
     "vote_rows",
 ]
@@ -103,15 +104,20 @@ def list_slot_rows(condition: ConditionResult) -> list[SlotRow]:
         ConfigError: its answers are not slots.
         StoreError: a row is missing from the folder.
     """
-    rows = []
-    for prediction, example in zip(condition.predictions(), condition.examples, strict=True):
-        if not example.targets:
-            continue
-        answer = None if prediction.value is None else read_slot_answer(prediction.value)
-        gold = read_slot_answer(example.targets[0])
-        source = condition.slot_source(example)
-        rows.append(SlotRow(example.id, source, gold, answer, prediction.faults))
-    return rows
+    answered = zip(condition.predictions(), condition.examples, strict=True)
+    return [read_slot_row(condition, one, example) for one, example in answered if example.targets]
+
+
+def read_slot_row(condition: ConditionResult, prediction: Prediction, example: Example) -> SlotRow:
+    """Read one row with gold and its prediction as slots.
+
+    Raises:
+        ConfigError: the condition's answers are not slots.
+    """
+    answer = None if prediction.value is None else read_slot_answer(prediction.value)
+    gold = read_slot_answer(example.targets[0])
+    source = condition.slot_source(example)
+    return SlotRow(example.id, source, gold, answer, prediction.faults)
 
 
 def score_slots(condition: ConditionResult) -> list[SlotScore]:

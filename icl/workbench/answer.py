@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from icl.core.errors import MetricError
 from icl.core.probabilities import label_shares
+from icl.core.slot_answers import read_slot_answer
 from icl.core.types import (
     Choice,
     ChoiceScore,
@@ -23,7 +24,9 @@ from icl.core.types import (
 from icl.engines.protocol import Engine
 from icl.experiment.condition import Condition, Request
 from icl.metrics import make_metric, starts_program
+from icl.reports.slot_view import draw_slots
 from icl.tasks.predict import predict, read_gold
+from icl.tasks.slots import SlotReader
 
 __all__ = [
     "ModelAnswer",
@@ -84,6 +87,27 @@ class ModelAnswer:
         labels = [choice.label for choice in self.request.choices]
         pairs = zip(labels, label_shares(self.record.logprobs), strict=True)
         return sorted(pairs, key=lambda pair: -pair[1])
+
+    @property
+    def slots(self) -> str:
+        """The slots, answered and right ones where they are known, as HTML; empty where none are.
+
+        See :func:`icl.reports.slot_view.draw_slots`.
+        """
+        reader = self.condition.answer_rule(self.request.example, [])
+        if not isinstance(reader, SlotReader):
+            return ""
+        gold = read_slot_answer(self.targets[0]) if self.targets else None
+        value = self.prediction.value
+        said = None if value is None else read_slot_answer(value)
+        return draw_slots(reader.source, gold, said, self.prediction.faults)
+
+    def show(self, answer: str) -> str:
+        """Return an answer, or a target, as a reader wants it: slots as marks in their text."""
+        reader = self.condition.answer_rule(self.request.example, [])
+        if not isinstance(reader, SlotReader):
+            return answer
+        return reader.source.describe(read_slot_answer(answer))
 
     def scores(self) -> tuple[dict[str, float], list[str]]:
         """Compute each metric of the task for this row, with the reason where one has no value.

@@ -88,6 +88,8 @@ def card(base: Path, answer: ModelAnswer) -> Path:
         request.choices,
         list_right_labels(request.example.targets, condition.task.kind.gold == "set"),
         answer.scores()[0],
+        answer.slots,
+        answer.show,
     )
     return write_card(base, made)
 

@@ -35,6 +35,7 @@ _FOLDERS = (
     "extract",
     "generate",
     "summarization",
+    "slots",
 )
 _FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "json"}
 

@@ -285,3 +285,18 @@ def test_grades_of_probability() -> None:
         "under 1 %",
     ]
     assert colour_grade(None) is None
+
+
+def test_slots_are_drawn_and_kept_on_the_card(work: Workbench) -> None:
+    own = {"utt": "wake me at <five>", "annot_utt": "wake me at [time : <five>]"}
+    shown = screen(work, "slots/marked", data="samples/slots", own=own)
+    condition = work.bind(shown).condition
+    asked = condition.request(condition.examples[0])
+    made = generated_answer(
+        condition, asked, [Output("wake [time : me] at <five>", "stop", 9, 9)], 1
+    )
+    assert made.slots.count("<mark") == 2 and '"time ✗">me</mark>' in made.slots
+    assert '"time ✗">&lt;five&gt;</mark>' in made.slots
+    text = card(work.base, made).read_text("utf-8")
+    assert made.slots in text and "wake [time : me] at &lt;five&gt;" in text
+    assert '"tags"' not in text and "&quot;tags" not in text

@@ -37,6 +37,7 @@ TEMPLATES = {
     "samples/extract": "extract/json",
     "samples/generate": "generate/question",
     "samples/summarization": "summarization/plain",
+    "samples/slots": "slots/marked",
 }
 
 

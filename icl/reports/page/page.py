@@ -22,6 +22,7 @@ from icl.reports.margins import format_margin
 from icl.reports.page import plots
 from icl.reports.page.sections import PROMPTS, TEXT_CHARS, make_section
 from icl.reports.safe_text import mark_white_space, shorten_middle
+from icl.reports.slot_view import SLOT_STYLE
 from icl.reports.tables import format_count
 from icl.scoring.against import measure_margins
 from icl.scoring.checks import checks
@@ -73,7 +74,7 @@ def report_page(run: Run) -> str:
             command=shlex.join(manifest.command),
             experiment=shorten_middle(manifest.experiment, FILE_CHARS),
             engines=_engines(found),
-            css=(files("icl.reports") / "page" / "page.css").read_text("utf-8"),
+            css=(files("icl.reports") / "page" / "page.css").read_text("utf-8") + SLOT_STYLE,
             plots=plots.is_available(),
         )
     )

@@ -19,6 +19,7 @@ from icl.core.probabilities import label_shares
 from icl.core.score_name import ScoreName, own_scores
 from icl.core.stats import wilson
 from icl.core.types import Score
+from icl.records.results import ConditionResult
 from icl.reports.errors import Confusion, ScoredAnswer, count_confusions, pick_worst, score_answers
 from icl.reports.grid import Grid
 from icl.reports.groups import Group, Row, title_score
@@ -31,6 +32,8 @@ from icl.reports.page.interval_strips import Scale, Strip, fit_scale
 from icl.reports.page.locale_plot import draw_slices
 from icl.reports.prompt_parts import PromptPiece, bound_pieces, split_record_prompt
 from icl.reports.safe_text import find_html_language, shorten_middle
+from icl.reports.slot_tables import describe_slot_confusion, list_slot_confusions
+from icl.reports.slot_view import draw_record_slots
 from icl.reports.summary import summarize_group
 from icl.scoring.against import Margins
 from icl.scoring.checks import Finding
@@ -38,6 +41,7 @@ from icl.scoring.compare import Comparison
 from icl.scoring.locale_slices import BY, LocaleSlices
 from icl.scoring.reliability import reliability
 from icl.scoring.sensitivity import Spread
+from icl.scoring.slot_scores import SlotConfusion, SlotScore, confuse_slots, score_slots
 from icl.tasks.baselines import describe_ties
 
 __all__ = ["PROMPTS", "LocaleScore", "Section", "TEXT_CHARS", "score_locales", "make_section"]
@@ -88,6 +92,8 @@ class Exhibit:
     """Whether the rendered prompt equals the one that was sent."""
     error: str = ""
     """Reason why the prompt cannot be shown; empty if it can."""
+    slots: str = ""
+    """The slots, right and answered, as HTML; empty where answers are none."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,10 @@ class Section:
     confusion: Confusion | None
     margins: Margins
     """Differences of the conditions to their baselines."""
+    slots: Sequence[SlotScore] = ()
+    """Slots of the best condition one by one; empty where answers are none."""
+    slot_errors: SlotConfusion | None = None
+    """What slots of the best condition are taken for."""
 
     @property
     def compared(self) -> bool:
@@ -173,6 +183,16 @@ class Section:
     def shown(self) -> Sequence[Row]:
         """The conditions listed in the table."""
         return self.group.rows[:ROWS]
+
+    @property
+    def slot_words(self) -> list[str]:
+        """What became of the spans of the best condition, in words."""
+        return [] if self.slot_errors is None else describe_slot_confusion(self.slot_errors)
+
+    @property
+    def slot_pairs(self) -> list[tuple[str | None, str | None, int]]:
+        """(right, answered, spans) of slots taken for others, the most frequent first."""
+        return [] if self.slot_errors is None else list_slot_confusions(self.slot_errors)
 
     @property
     def prompts_left(self) -> int:
@@ -321,6 +341,7 @@ def make_section(
         n_wrong,
         count_confusions(found) if labelled else None,
         margins,
+        *(_slots(best.condition) if best is not None else ()),
     )
 
 
@@ -337,6 +358,12 @@ def _draw_slices(anchor: str, slice_groups: Sequence[LocaleSlices]) -> list[Slic
         title = name_combination(one, [other for other in slice_groups if other.by == one.by])
         made.append(SlicePanel(title, drawn, listed, macro))
     return made
+
+
+def _slots(condition: ConditionResult) -> tuple[list[SlotScore], SlotConfusion] | tuple[()]:
+    if condition.task.kind.gold != "spans":
+        return ()
+    return score_slots(condition)[:ROWS], confuse_slots(condition)
 
 
 def _to_show(group: Group, most: int) -> list[Row]:
@@ -466,21 +493,24 @@ def _exhibit(row: Row) -> Exhibit:
     said = condition.predict(record)
     one = ScoredAnswer(condition.examples[0], record, said, None, None)
     bars, texts = _said(row, one, 5)
+    slots = draw_record_slots(condition, record)
     try:
         shown, same = split_record_prompt(condition, record)
     except IclError as error:
-        return Exhibit(row, one, (), bars, texts, error=join_lines(error))
-    return Exhibit(row, one, bound_pieces(shown, PROMPT_CHARS), bars, texts, same)
+        return Exhibit(row, one, (), bars, texts, error=join_lines(error), slots=slots)
+    return Exhibit(row, one, bound_pieces(shown, PROMPT_CHARS), bars, texts, same, slots=slots)
 
 
 def _error(row: Row, one: ScoredAnswer) -> Exhibit:
     """Prepare a wrong answer with its query only."""
     bars, texts = _said(row, one, 3)
+    slots = draw_record_slots(row.condition, one.record)
     try:
         query = row.condition.template().prompt(one.example, []).query
     except IclError as error:
-        return Exhibit(row, one, (), bars, texts, error=join_lines(error))
-    return Exhibit(row, one, bound_pieces([PromptPiece("query", query)], TEXT_CHARS), bars, texts)
+        return Exhibit(row, one, (), bars, texts, error=join_lines(error), slots=slots)
+    pieces = bound_pieces([PromptPiece("query", query)], TEXT_CHARS)
+    return Exhibit(row, one, pieces, bars, texts, slots=slots)
 
 
 def _said(row: Row, one: ScoredAnswer, most: int) -> tuple[list[Bar], list[str]]:

@@ -18,6 +18,7 @@ from icl.core.errors import ConfigError
 from icl.engines.hf.weights.find import restrict_fetching
 from icl.experiment.file import load_experiment
 from icl.experiment.grid import Experiment
+from icl.reports.slot_view import SLOT_STYLE
 from icl.workbench.web.guard import LOOPBACK, TOKEN, Guard
 from icl.workbench.workbench import Workbench
 
@@ -260,7 +261,7 @@ def _page(work: Workbench, host: str, port: int, auth: tuple[str, str] | None) -
         run_history=False,
         pwa=False,
         mcp_server=False,
-        css=CSS,
+        css=CSS + SLOT_STYLE,
         js=JS,
         theme=gr.themes.Default(text_size="sm", spacing_size="sm", radius_size="sm"),
     )

@@ -55,7 +55,7 @@ class AnswerPanel:
         """Wire the events of the components."""
         at, inputs = self.at, self.context.inputs
         buttons = [at.run, at.stop]
-        answer = [at.status, at.labels, at.changed, at.calibrated, at.output, at.scored]
+        answer = [at.status, at.labels, at.changed, at.calibrated, at.output, at.scored, at.slots]
         asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
             wait_in_queue(self.app.queue, "an answer", at.status, self.answer, self._stop),
             inputs,
@@ -89,6 +89,7 @@ class AnswerPanel:
             None,
             "",
             "",
+            gr.HTML("", visible=False),
             "",
             gr.Button(interactive=False),
             gr.Button(interactive=True),
@@ -208,7 +209,9 @@ class AnswerPanel:
                     whole = len(outputs) == len(asked.to_generate)
                     if whole and self._stops.get(key) is stop:  # the page is still open
                         self._answers[key] = generated_answer(condition, asked, outputs, seconds)
-                        scored = {at.scored: _scores_line(self._answers[key])}
+                        answered = self._answers[key]
+                        drawn = gr.HTML(answered.slots, visible=bool(answered.slots))
+                        scored = {at.scored: _scores_line(answered), at.slots: drawn}
                 shown = browser_text(texts + about + made.text)
                 yield {at.status: line, at.output: shown, **scored}
             texts += f"{about}{made.text}\n"

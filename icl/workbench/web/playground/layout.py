@@ -452,6 +452,7 @@ class PlaygroundLayout:
             visible=writes,
             elem_id="output",
         )
+        self.slots = gr.HTML(visible=False, elem_id="slots")
         self.reference = gr.Textbox(
             label="Reference",
             lines=2,
