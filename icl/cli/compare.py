@@ -30,7 +30,10 @@ def compare(
         typer.Option(
             "--against",
             "--baseline",
-            help="A value of --by; or vote, majority, chance, copy, lead3, no_slots, strongest.",
+            help=(
+                "A value of --by; or vote, majority, chance, copy, lead3, no_slots, nearest, "
+                "strongest."
+            ),
         ),
     ] = None,
     metric: Annotated[

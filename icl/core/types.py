@@ -76,7 +76,7 @@ FINISHES: tuple[Finish, ...] = get_args(Finish)
 ScoreKind: TypeAlias = Literal["model", "baseline", "count"]
 """Subject of a score: a model's answers, a baseline's answers, or a counted fact."""
 
-Baseline: TypeAlias = Literal["chance", "copy", "lead3", "majority", "no_slots", "vote"]
+Baseline: TypeAlias = Literal["chance", "copy", "lead3", "majority", "nearest", "no_slots", "vote"]
 """Answers obtained without a model."""
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 

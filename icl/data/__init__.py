@@ -24,6 +24,7 @@ from icl.data.tables import (
     read_massive,
     read_tsv,
 )
+from icl.data.unimorph import read_unimorph
 
 __all__ = [
     "DataSpec",
@@ -50,13 +51,14 @@ __all__ = [
     "read_ntrex",
     "read_parquet",
     "read_tsv",
+    "read_unimorph",
     "sample",
     "scan",
 ]
 
 
 _TAKEN_BY = {
-    "columns": ("csv", "tsv", "conll"),
+    "columns": ("csv", "tsv", "conll", "unimorph"),
     "delimiter": ("csv", "tsv"),
     "quoting": ("csv", "tsv"),
     "at": ("json",),
@@ -64,7 +66,7 @@ _TAKEN_BY = {
     "revision": ("hf",),
 }
 """Keys that only some of the built-in formats accept."""
-_TABLES = ("json", "jsonl", "csv", "tsv", "conll", "parquet", "hf", "massive")
+_TABLES = ("json", "jsonl", "csv", "tsv", "conll", "parquet", "hf", "massive", "unimorph")
 """Formats that go through :func:`icl.data.rows.read_examples`, which knows ``where``."""
 _BUILT_IN = (*_TABLES, "lines", "flores", "ntrex")
 

@@ -45,6 +45,9 @@ def list_built_in_data() -> dict[str, DataEntry]:
         "samples/opposites": DataEntry(
             format="jsonl", path=str(find_samples() / "opposites" / "eng.jsonl"), answer="opposites"
         ),
+        "samples/inflection": DataEntry(
+            format="jsonl", path=str(find_samples() / "inflection" / "eng.jsonl"), answer="form"
+        ),
         **{
             f"samples/{kind}": DataEntry(
                 format="jsonl", path=str(find_samples() / kind / "eng.jsonl")

@@ -22,6 +22,7 @@ BASELINES = {
     "vote": "taking the most frequent label among the shots, without a model",
     "copy": "copying the source",
     "lead3": "taking the document's first three sentences",
+    "nearest": "changing the lemma as the most similar shot changes its own",
     "no_slots": "finding no slot at all",
 }
 METHODS = {

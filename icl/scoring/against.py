@@ -1,9 +1,9 @@
 """Comparison of conditions with their baselines, row by row, on the rows that each has answered.
 
-A baseline (``chance``, ``majority``, ``vote``, ``copy``, ``lead3``, ``no_slots``) answers without a
-model. What it gets of each row, which may be a share such as 1/60, is paired with what the model
-gets of it: so the question is answered by one test, and not by whether a number lies inside an
-interval.
+A baseline (``chance``, ``majority``, ``vote``, ``copy``, ``lead3``, ``no_slots``,
+``nearest``) answers without a model. What it gets of each row, which may be a share such as 1/60,
+is paired with what the model gets of it: so the question is answered by one test, and not by
+whether a number lies inside an interval.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def compare_against(run: Run, baseline: str = STRONGEST, metrics: Asked = None) 
 
     Args:
         run: from :func:`icl.load_run`.
-        baseline: ``vote``, ``majority``, ``chance``, ``copy``, ``lead3`` or ``no_slots``; or
-            ``strongest``: of each condition the one with the best score.
+        baseline: ``vote``, ``majority``, ``chance``, ``copy``, ``lead3``, ``no_slots`` or
+            ``nearest``; or ``strongest``: of each condition the one with the best score.
         metrics: names or entries; the first one of each task by default.
 
     Raises:

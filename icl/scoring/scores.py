@@ -28,6 +28,7 @@ from icl.records.score_files import write_calibrations, write_scores
 from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_scores, ece_stats
 from icl.scoring.slot_scores import answer_slots
+from icl.tasks import OwnAnswers
 from icl.tasks.baselines import BaselineStats, counts, list_baselines
 from icl.tasks.label_sets import POOL
 from icl.tasks.patterns import ParserEntry, make_parser, parser_name
@@ -343,8 +344,19 @@ def list_condition_baselines(
         for record in condition.records.values()
     ]
     task, pool = condition.task, condition.entry.pool.labels
-    own = answer_slots(condition) if task.kind.gold == "spans" else {}
+    own: OwnAnswers = answer_slots(condition) if task.kind.gold == "spans" else {}
+    if task.answer_alone is not None:
+        own = task.answer_alone(examples, _list_shots(condition))
     return list(list_baselines(task, metrics, examples, predictions, pool, labels, own))
+
+
+def _list_shots(condition: ConditionResult) -> list[list[Example]]:
+    """List the shots of each record as the prompt showed them: none where it hid their answers."""
+    if condition.store.condition().bare_shots:
+        return [[] for _ in condition.records]
+    return [
+        [shot.example for shot in condition.shots(record)] for record in condition.records.values()
+    ]
 
 
 def _describe_take(condition: ConditionResult) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from icl.core.errors import ConfigError
 from icl.core.kinds import Kind
-from icl.core.types import Baseline, Example, Method
+from icl.core.types import Baseline, Example, Method, Prediction
 from icl.tasks.enrich import Enricher
 
 if TYPE_CHECKING:
     from icl.tasks.constraints import SourceMarks
 
-__all__ = ["Enricher", "Task"]
+__all__ = ["Enricher", "OwnAnswers", "Task"]
+
+
+OwnAnswers: TypeAlias = Mapping[str, Sequence[Sequence[Prediction]]]
+"""Baseline -> for each row its answers, several where they tie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,18 @@ class Task:
     metrics: tuple[str, ...]
     """Registered names of metrics, the primary one first."""
     baselines: tuple[Baseline, ...]
-    """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``, ``no_slots``: shown next to every
-    score."""
+    """``chance``, ``majority``, ``vote``, ``copy``, ``lead3``, ``no_slots``, ``nearest``: shown
+    next to every score."""
     enricher: Enricher | None = None
     """Adds fields to every row before the template reads it; None adds nothing."""
     find_marks: Callable[[Sequence[Example]], SourceMarks] | None = None
     """Says for ``constrain: source`` how the words of a row are written, given the rows of pool
     and test; None leaves it to the experiment file."""
+    answer_alone: Callable[[Sequence[Example], Sequence[Sequence[Example]]], OwnAnswers] | None = (
+        None
+    )
+    """Answers rows without a model, given the shots of each; for baselines of which icl knows no
+    more than the name. None leaves them to icl."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, Kind):

@@ -4,7 +4,8 @@
 rows of the pool, ``vote`` the most frequent label among the shots in the prompt, ``copy`` the
 input itself, and ``lead3`` the first three sentences of the document (hard to beat on news:
 Nallapati et al. 2017, arXiv 1611.04230). ``no_slots`` finds no slot in any text; there ``vote``
-finds the values that stand in the shots (:mod:`icl.tasks.slots`).
+finds the values that stand in the shots (:mod:`icl.tasks.slots`). ``nearest`` does to the word of
+the row what its most similar shot does to its own (:mod:`icl.tasks.inflection`).
 
 If answers tie, none is preferred: the score is the expected one for a random draw among them, and
 the number of tied answers is stored with it.
@@ -138,8 +139,8 @@ def list_baselines(
                     yield BaselineStats(ScoreName(metric.name, role=baseline), stats)
             continue
         answers: Alternatives | None = own.get(baseline)
-        if task.kind.gold == "spans":
-            pass  # without its own answers there is none
+        if answers is not None or task.kind.gold == "spans":
+            pass  # without its own answers there is none of slots
         elif baseline == "majority" and pool_labels:
             answers = majority(examples, pool_labels)
         elif baseline == "vote":

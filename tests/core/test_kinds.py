@@ -27,7 +27,15 @@ task is guessed from the columns of a table."""
 
 
 def test_a_kind_is_that_of_the_task_of_its_name() -> None:
-    assert list(kinds()) == ["choose", "classify", "extract", "generate", "labels", "slots"]
+    assert list(kinds()) == [
+        "choose",
+        "classify",
+        "extract",
+        "generate",
+        "inflection",
+        "labels",
+        "slots",
+    ]
     for name, kind in kinds().items():
         assert kind_of(name) is kind is lookup("task", name).kind
         assert (kind.variable is None) == (kind.labels is None) == (kind.methods == ("generate",))

@@ -148,7 +148,7 @@ def test_a_run_is_read_again_with_its_plugin(folder: Path) -> None:
 
 def test_an_unknown_kind_is_told_with_those_there_are(folder: Path) -> None:
     told = "task: 'tag'. Did you mean 'tags'? There are: choose, classify, extract, generate, "
-    told += "labels, slots, tags"
+    told += "inflection, labels, slots, tags"
     experiment = load_experiment("tagged.yaml")
     (folder / "tags.j2").write_text(TEMPLATE.replace("task: tags", "task: tag"))
     assert [problem.text for problem in lint("tagged.yaml")] == [told]
@@ -164,7 +164,8 @@ def test_an_unknown_kind_is_told_with_those_there_are(folder: Path) -> None:
 
 def test_editors_are_offered_the_kinds_there_are(folder: Path) -> None:
     load_experiment("tagged.yaml")
-    assert list(kinds()) == ["choose", "classify", "extract", "generate", "labels", "slots", "tags"]
+    shipped = ["choose", "classify", "extract", "generate", "inflection", "labels", "slots"]
+    assert list(kinds()) == [*shipped, "tags"]
     offered = make_template_schema()["properties"]["task"]["anyOf"]
     assert offered == [{"enum": list(kinds())}, {"type": "string"}]
 

@@ -91,6 +91,7 @@ ROWS = {
     "opposites": sample_rows("opposites", "opposites"),
     "emotions": sample_rows("emotions", "emotions"),
     "slots": slot_rows(),
+    "inflection": sample_rows("inflection", "form"),
 }
 ROWS["judge"] = [
     replace(
@@ -109,6 +110,7 @@ KINDS = {
     "extract": "extract",
     "emotions": "labels",
     "slots": "slots",
+    "inflection": "inflection",
 }
 
 
