@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from icl.core.bio import locate_tokens, split_tokens
@@ -22,6 +22,7 @@ __all__ = [
     "FormStep",
     "FormUse",
     "SourceOutput",
+    "add_intent",
     "choice_form",
     "grammar_form",
     "json_source_form",
@@ -40,6 +41,8 @@ SourceOutput: TypeAlias = Literal["marked", "json"]
 """Way to write the words of a row: the text with ``[name : words]``, or names with values."""
 
 _BODY = "answer"
+_PAIRS = 'start: "{" (pair (", " pair)*)? "}"'
+"""First rule of an object of values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,12 @@ def grammar_form(grammar: str, lead: str = "") -> AnswerForm:
 
 
 def marked_source_form(
-    source: str, names: Sequence[str], *, unspaced: bool = False, lead: str = ""
+    source: str,
+    names: Sequence[str],
+    *,
+    unspaced: bool = False,
+    lead: str = "",
+    tokens: Sequence[str] | None = None,
 ) -> AnswerForm:
     """Make the form of the source's words in order, with ``[name : words]`` around some of them.
 
@@ -167,6 +175,7 @@ def marked_source_form(
         names: of the marks.
         unspaced: whether its words are characters.
         lead: white space in front of the answer.
+        tokens: its words, where they are others than those between white space.
 
     >>> print(marked_source_form("at five", ["time"]).text)
     start: a0
@@ -180,12 +189,12 @@ def marked_source_form(
     i1: "five" "]"
     <BLANKLINE>
     """
-    words, gaps = _split(source, unspaced)
+    words, gaps = _split(source, unspaced, tokens)
     rules = ["start: a0", 'open: "[" name " : "', f"name: {' | '.join(map(_quote, names))}"]
     last = len(words) - 1
     for i, word in enumerate(words):
         said, gap = _quote(word), gaps[i]
-        beside = gap or (" " if i else "")  # what parts a mark from its neighbour
+        beside = gap or (" " if i and unspaced else "")  # what parts a mark from others
         before, around = _literal(gap), _literal(beside)
         rest = f" a{i + 1}" if i < last else ""
         opened = f" | {around}open i{i}" if names else ""
@@ -206,7 +215,12 @@ def marked_source_form(
 
 
 def json_source_form(
-    source: str, names: Sequence[str], *, unspaced: bool = False, lead: str = ""
+    source: str,
+    names: Sequence[str],
+    *,
+    unspaced: bool = False,
+    lead: str = "",
+    tokens: Sequence[str] | None = None,
 ) -> AnswerForm:
     r"""Make the form of an object whose keys are names and whose values are lists of source words.
 
@@ -222,11 +236,11 @@ def json_source_form(
     v1: "five" "\""
     <BLANKLINE>
     """
-    words, gaps = _split(source, unspaced)
+    words, gaps = _split(source, unspaced, tokens)
     if not names or not words:
         return AnswerForm("source", 'start: "{}"\n', lead, shortest="{}")
     rules = [
-        'start: "{" (pair (", " pair)*)? "}"',
+        _PAIRS,
         'pair: name ": [" value (", " value)* "]"',
         f"name: {' | '.join(_quote(_json(name)) for name in names)}",
         f"value: {_quote(chr(34))} ({' | '.join(f'v{i}' for i in range(len(words)))})",
@@ -239,6 +253,35 @@ def json_source_form(
         else:
             rules.append(f"v{i}: {said} {end}")
     return AnswerForm("source", "\n".join(rules) + "\n", lead, shortest="{}")
+
+
+def add_intent(form: AnswerForm, intents: Sequence[str], divider: str = "") -> AnswerForm:
+    """Return a form of ``source`` whose answers also name one of the intents, at their beginning.
+
+    Args:
+        form: from :func:`marked_source_form` or :func:`json_source_form`.
+        intents: their names.
+        divider: what stands between intent and marked text; of an object, whose first key
+            is ``intent``, empty.
+
+    >>> print(add_intent(marked_source_form("at", []), ["alarm", "news"], " | ").text)
+    start: intent " | " a0
+    intent: "alarm" | "news"
+    a0: "at"
+    <BLANKLINE>
+    """
+    first, _, rest = form.text.partition("\n")
+    shown = sorted(intents)
+    if divider:
+        first = f"start: intent {_quote(divider)} {first.removeprefix('start: ')}"
+        shortest = f"{min(shown, key=len)}{divider}{form.shortest}"
+    else:
+        shown = [_json(intent) for intent in shown]
+        shortest = '{"intent": ' + min(shown, key=len) + "}"
+        pairs = '(", " pair)* ' if first == _PAIRS else ""
+        first = f'start: {_quote(shortest.partition(" ")[0] + " ")} intent {pairs}"}}"'
+    named = f"intent: {' | '.join(map(_quote, shown))}"
+    return replace(form, text=f"{first}\n{named}\n{rest}", shortest=shortest)
 
 
 def write_gbnf(form: AnswerForm) -> str | None:
@@ -288,9 +331,11 @@ def _spaced(schema: object) -> object:
     return {**schema, "x-guidance": spaces}
 
 
-def _split(source: str, unspaced: bool) -> tuple[list[str], list[str]]:
+def _split(
+    source: str, unspaced: bool, tokens: Sequence[str] | None
+) -> tuple[Sequence[str], list[str]]:
     """Return the words of a text, and the white space in front of each; none before the first."""
-    words = split_tokens(source, unspaced)
+    words = split_tokens(source, unspaced) if tokens is None else tokens
     places = locate_tokens(source, words)
     ends = [0, *(end for _, end in places)]
     gaps = [source[end:start] for (start, _), end in zip(places, ends, strict=False)]

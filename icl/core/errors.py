@@ -13,6 +13,7 @@
     ├── ModelError         a model that cannot be found, checked or loaded
     ├── EngineError        a model that cannot answer
     │   ├── OutOfMemory    a batch too large for the device; it is halved and tried again
+    │   ├── FormError      the form of one answer, which cannot be kept
     │   └── CostError      the money that a model entry allows is spent
     ├── ParseError         an output that a parser cannot read; counted, never dropped
     ├── MetricError        a metric that is not defined for these rows
@@ -33,6 +34,7 @@ __all__ = [
     "CostError",
     "DataError",
     "EngineError",
+    "FormError",
     "IclError",
     "LeakError",
     "MetricError",
@@ -89,6 +91,15 @@ class EngineError(IclError):
 
 class OutOfMemory(EngineError):
     """A batch needs more memory than the device has."""
+
+
+class FormError(EngineError):
+    """The form of one row's answer cannot be kept; other rows can be answered."""
+
+    def __init__(self, message: str, query_id: str) -> None:
+        super().__init__(message)
+        self.query_id = query_id
+        """Of the prompt whose form it is."""
 
 
 class CostError(EngineError):

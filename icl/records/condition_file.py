@@ -114,6 +114,8 @@ class _Constraint(msgspec.Struct):
     output: SourceOutput = "marked"
     separator: str = ""
     none: str = ""
+    intents: tuple[str, ...] = ()
+    divider: str = ""
 
 
 class _ConditionFile(msgspec.Struct):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from icl.core.errors import ConfigError
 from icl.core.kinds import Kind
 from icl.core.types import Baseline, Example, Method, Prediction
 from icl.tasks.enrich import Enricher
-
-if TYPE_CHECKING:
-    from icl.tasks.constraints import SourceMarks
 
 __all__ = ["Enricher", "OwnAnswers", "Task"]
 
@@ -45,9 +42,6 @@ class Task:
     next to every score."""
     enricher: Enricher | None = None
     """Adds fields to every row before the template reads it; None adds nothing."""
-    find_marks: Callable[[Sequence[Example]], SourceMarks] | None = None
-    """Says for ``constrain: source`` how the words of a row are written, given the rows of pool
-    and test; None leaves it to the experiment file."""
     answer_alone: Callable[[Sequence[Example], Sequence[Sequence[Example]]], OwnAnswers] | None = (
         None
     )

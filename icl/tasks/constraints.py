@@ -16,6 +16,7 @@ from icl.core.answer_forms import (
     AnswerForm,
     FormKind,
     SourceOutput,
+    add_intent,
     choice_form,
     grammar_form,
     json_source_form,
@@ -23,22 +24,11 @@ from icl.core.answer_forms import (
     regex_form,
     schema_form,
 )
-from icl.core.bio import is_unspaced
 from icl.core.errors import ConfigError, DataError, join_lines
+from icl.core.slot_answers import read_slot_source
 from icl.core.types import JSON, Choice, Example
 
-__all__ = ["Constraint", "SourceMarks", "check_form", "read_grammar", "read_schema"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceMarks:
-    """The way a task writes the words of its rows; a task of marks gives it to its constraint."""
-
-    field: str
-    """The field with the words."""
-    names: tuple[str, ...]
-    """The names that marks may have."""
-    output: SourceOutput = "marked"
+__all__ = ["Constraint", "check_form", "read_grammar", "read_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +53,14 @@ class Constraint:
     """Of ``choice`` where an answer is a set of labels: the text between them."""
     none: str = ""
     """Of ``choice`` where an answer is a set of labels: the text for none."""
+    intents: tuple[str, ...] = ()
+    """Of ``source`` where an answer also names the intent: all of them."""
+    divider: str = ""
+    """Of ``source`` with intents and marks: the text between them."""
 
     def identity(self) -> dict[str, JSON]:
         """Return the fields that are set, as they are hashed and saved with the records."""
-        made = asdict(self) | {"names": list(self.names)}
+        made = asdict(self) | {"names": list(self.names), "intents": list(self.intents)}
         blank = Constraint(self.kind)
         return {
             name: value
@@ -92,16 +86,29 @@ class Constraint:
             return schema_form(json.loads(self.text), self.lead)
         if self.kind == "grammar":
             return grammar_form(self.text, self.lead)
-        source = example.inputs.get(self.field)
-        if not isinstance(source, str) or not source.strip():
+        text = example.inputs.get(self.field)
+        if not isinstance(text, str) or not text.strip():
             raise DataError(
                 f"example {example.id!r}: constrain: source holds an answer to the words of the "
-                f"field {self.field!r}, which is {source!r} here; name a field with text, as in "
+                f"field {self.field!r}, which is {text!r} here; name a field with text, as in "
                 "`constrain: {field: utt}`"
             )
+        try:
+            locale = example.meta.get("locale")
+            source = read_slot_source(example.inputs, self.field, None, locale)
+        except ValueError as error:
+            raise DataError(
+                f"example {example.id!r}: {error}; correct the field 'tokens', or leave it out"
+            ) from error
         make = json_source_form if self.output == "json" else marked_source_form
-        unspaced = is_unspaced(example.meta.get("locale"))
-        return make(source.strip(), self.names, unspaced=unspaced, lead=self.lead)
+        made = make(
+            text.strip(),
+            self.names,
+            unspaced=source.unspaced,
+            lead=self.lead,
+            tokens=source.tokens,
+        )
+        return add_intent(made, self.intents, self.divider) if self.intents else made
 
 
 def check_form(form: AnswerForm, where: str) -> AnswerForm:

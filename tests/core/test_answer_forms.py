@@ -10,6 +10,7 @@ from llguidance import LLMatcher, LLTokenizer
 
 from icl.core.answer_forms import (
     AnswerForm,
+    add_intent,
     choice_form,
     grammar_form,
     json_source_form,
@@ -76,6 +77,30 @@ def test_marks_around_any_words_keep_the_form_of_the_source(text: str, unspaced:
     assert keeps(form, f" {text}")
     for broken in (text[1:], text + " x", text[::-1], f"[day : {text}]", f"[time : {text}"):
         assert not keeps(form, f" {broken}")
+
+
+@pytest.mark.parametrize("names", [["time"], []])
+def test_an_intent_stands_in_front(names: list[str]) -> None:
+    marked = add_intent(marked_source_form("at five", names, lead=" "), ["set", "play"], " | ")
+    assert keeps(marked, " set | at five") and marked.shortest == "set | at five"
+    for broken in (" at five", " stop | at five", " set at five", " set |at five"):
+        assert not keeps(marked, broken)
+    assert keeps(marked, " play | at [time : five]") == bool(names)
+    written = add_intent(json_source_form("at five", names), ['a "b"', "play"])
+    assert keeps(written, '{"intent": "play"}') and written.shortest == '{"intent": "play"}'
+    assert keeps(written, '{"intent": "a \\"b\\""}')
+    assert keeps(written, '{"intent": "play", "time": ["five"]}') == bool(names)
+    for broken in ("{}", '{"time": ["five"]}', '{"intent": "stop"}', '{"intent": "play", }'):
+        assert not keeps(written, broken)
+
+
+def test_marks_part_the_row_s_own_tokens() -> None:
+    form = marked_source_form("rain today?", ["date"], tokens=["rain", "today", "?"])
+    assert keeps(form, "rain [date : today]?") and keeps(form, "rain today[date : ?]")
+    assert not keeps(form, "rain [date : today] ?"), "the text has no space there"
+    assert not keeps(marked_source_form("rain today?", ["date"]), "rain [date : today]?")
+    written = json_source_form("rain today?", ["date"], tokens=["rain", "today", "?"])
+    assert keeps(written, '{"date": ["today"]}') and keeps(written, '{"date": ["today?"]}')
 
 
 def test_a_source_without_names_is_copied() -> None:

@@ -16,6 +16,7 @@ from icl.experiment.lint import lint
 from icl.experiment.loader import Loader
 from icl.records.results import load_run
 from icl.running.run import run
+from tests.core.test_answer_forms import keeps
 
 MARKED = """---
 task: generate
@@ -158,3 +159,95 @@ def test_ranking_writes_nothing_that_could_be_held(tmp_path: Path, tiny: dict[st
     (tmp_path / "marked.j2").write_text(text)
     problems = [problem.text for problem in lint(str(path))]
     assert any("method here is rank, which writes nothing" in text for text in problems)
+
+
+SLOTS = """---
+task: slots
+output: {output}
+text_field: utt
+label_field: marked
+{front}
+stop: ["\\n"]
+---
+[[example]]
+Say: {{{{ utt }}}}
+Slots:||| {target}
+"""
+
+
+def slots(folder: Path, model: Any, target: str, front: str = "", **changes: Any) -> Path:
+    """Write an experiment with slots; ``front`` is more of the template's front matter."""
+    kept = {"constrain": "source", "task": "slots"} | changes
+    path = write(folder, model, **kept)
+    made = json.loads(path.read_text())
+    del made["data"]["rows"]["answer"]
+    made["tasks"][0]["sampling"]["max_tokens"] = 80
+    path.write_text(json.dumps(made))
+    rows = [{"intent": row["utt"].split()[0], **row} for row in ROWS]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = "json" if "json" in target else "per_slot" if "value" in target else "marked"
+    text = SLOTS.format(output=output, front=front, target=target)
+    (folder / "marked.j2").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("target", "front", "answer"),
+    [
+        ("{{ marked }}", "", " wake me at [time : five]"),
+        ("{{ slots | json }}", "", ' {"time": ["five"]}'),
+        ("{{ intent }} | {{ marked }}", "intent_field: intent", " wake | wake me at [time : five]"),
+        (
+            "{{ dict(intent=intent, **slots) | json }}",
+            "intent_field: intent",
+            ' {"intent": "wake", "time": ["five"]}',
+        ),
+    ],
+)
+def test_the_form_of_slots_follows_from_the_template(
+    tmp_path: Path,
+    tiny: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    front: str,
+    answer: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = slots(tmp_path, tiny, target, front)
+    experiment = load_experiment(path)
+    made = build(list_points(experiment)[0], Loader(experiment))
+    request = made.request(made.examples[[one.id for one in made.examples].index("0")])
+    assert request.prompt.form is not None
+    assert keeps(request.prompt.form, answer)
+    run(path, tmp_path / "runs")
+    (condition,) = load_run(tmp_path / "runs" / "bound").conditions
+    for record, prediction in zip(condition.records.values(), condition.predictions(), strict=True):
+        assert record.request == condition.hash_again(record), "its form is made again"
+        if record.outputs[0].finish != "length":
+            assert not any(prediction.faults.values()), record.outputs[0].text
+
+
+@pytest.mark.parametrize(
+    ("target", "front", "changes", "said"),
+    [
+        ("{{ value }}", "", {}, "asks a question for each slot; take a template"),
+        ("<{{ marked }}>", "", {}, "what `||| {{ marked }}` writes, and marked.j2 writes '<"),
+        ("{{ marked }} ({{ intent }})", "intent_field: intent", {}, "{{ intent }} | {{ marked }}"),
+        ("{{ dict(slots=slots) | json }}", "", {}, "{{ slots | json }}"),
+        ("{{ marked }}", "", {"constrain": {"written": "json"}},
+         "written: 'json', and the template marked.j2 says 'marked'"),
+        ("{{ marked }}", "", {"constrain": {"field": "text"}}, "field: 'text', and the template"),
+    ],
+)  # fmt: skip
+def test_a_template_of_slots_that_a_form_would_not_allow_is_refused(
+    tmp_path: Path,
+    tiny: dict[str, Any],
+    target: str,
+    front: str,
+    changes: dict[str, Any],
+    said: str,
+) -> None:
+    path = slots(tmp_path, tiny, target, front, **changes)
+    problems = [problem.text for problem in lint(str(path))]
+    assert any(said in text for text in problems), problems
+    assert all("\n" not in text for text in problems)

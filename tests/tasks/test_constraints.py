@@ -20,6 +20,11 @@ def test_a_row_s_form_is_made_of_its_words() -> None:
     assert keeps(made.form(ROW, ()), " [date : 这周] [time : 五点] 叫我")
     made = Constraint("source", field="utt", names=("date",), output="json")
     assert keeps(made.form(ROW, ()), '{"date": ["这周"]}')
+    listed = Example("8", {"utt": "rain today?", "tokens": ["rain", "today", "?"]})
+    made = Constraint("source", field="utt", names=("date",), intents=("ask",), divider=" | ")
+    assert keeps(made.form(listed, ()), "ask | rain [date : today]?")
+    with pytest.raises(DataError, match="example '9': the token 'x' .* correct the field 'tokens'"):
+        made.form(Example("9", {"utt": "rain today?", "tokens": ["x"]}), ())
     choices = [Choice("a", " joy"), Choice("b", " fear")]
     assert keeps(Constraint("choice").form(ROW, choices), " fear")
     both = Constraint("choice", separator=", ").form(ROW, choices)

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from icl.core.answer_forms import FORM_KINDS, FormKind, FormStep
-from icl.core.errors import EngineError
+from icl.core.errors import EngineError, FormError, join_lines
 from icl.core.types import (
     JSON,
     Choice,
@@ -48,7 +48,7 @@ from icl.engines.hf.weights.memory import (
 )
 from icl.engines.hf.weights.progress import tell
 from icl.engines.hf.weights.widths import Formats, WidthOptions, check_width, decide, find_precision
-from icl.engines.protocol import TokenMask, TokenWork
+from icl.engines.protocol import RowFailure, TokenMask, TokenWork
 from icl.engines.reasoning import check_thinking, make_reader
 from icl.engines.requests import group_by_row, group_by_text
 from icl.engines.tokenizer import Codec
@@ -83,6 +83,8 @@ class HFEngine(ModelEntry):
     >>> scores = engine.score([(Prompt("Intent:"), " alarm set")])  # doctest: +SKIP
     """
 
+    max_failures: ClassVar[int | None] = None
+    """Rows whose forms may fail: as many as the project's default allows."""
     _weights: Weights | None = field(default=None, init=False, repr=False)
     _config: Any = field(default=None, init=False, repr=False)
     _codec: Codec | None = field(default=None, init=False, repr=False)
@@ -435,6 +437,38 @@ class HFEngine(ModelEntry):
                     heard.close(i)
                 text = self.wording.back(made.text)
                 yield i, replace(made, text=text, prompt_tokens=n_tokens[i])
+
+    def generate_rows(
+        self, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Iterator[tuple[int, Output | RowFailure]]:
+        """Generate as :meth:`generate` does; a prompt whose form cannot be kept has a failure.
+
+        The others that are not yet answered begin anew without it.
+
+        Raises:
+            IclError: as :meth:`generate`, where it concerns more than one prompt.
+        """
+        wanting = dict.fromkeys(range(len(prompts)), sampling.n)
+        told: set[tuple[int, int]] = set()
+        while wanting:
+            left = list(wanting)
+            try:
+                for at, output in self.generate([prompts[i] for i in left], sampling):
+                    if (left[at], output.sample) not in told:
+                        told.add((left[at], output.sample))
+                        wanting[left[at]] -= 1
+                        yield left[at], output
+                return
+            except FormError as error:
+                failed = next(i for i in left if prompts[i].query_id == error.query_id)
+                yield failed, RowFailure(join_lines(error))
+                wanting = {i: n for i, n in wanting.items() if n and i != failed}
+
+    def score_rows(
+        self, items: Sequence[tuple[Prompt, str]]
+    ) -> Iterator[tuple[int, ChoiceScore | RowFailure]]:
+        """Score as :meth:`score` does; what cannot be scored here concerns all rows."""
+        return self.score(items)
 
     @property
     def form_vocabulary(self) -> FormVocabulary:

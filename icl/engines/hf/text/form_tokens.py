@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icl.core.answer_forms import AnswerForm, FormStep, FormUse
-from icl.core.errors import EngineError, ModelError, join_lines
+from icl.core.errors import FormError, ModelError, join_lines
 
 __all__ = ["FormVocabulary", "TokenGuide", "list_token_bytes"]
 
@@ -104,7 +104,7 @@ class FormVocabulary:
                 :meth:`icl.core.answer_forms.AnswerForm.grammar`.
 
         Raises:
-            EngineError: llguidance cannot read the grammar, or it allows nothing.
+            FormError: llguidance cannot read the grammar, or it allows nothing.
         """
         from llguidance import LLMatcher, LLParserLimits
 
@@ -177,7 +177,7 @@ class TokenGuide:
     def __init__(
         self, matcher: Any, vocabulary: FormVocabulary, ends: npt.NDArray[np.int64], name: str
     ) -> None:
-        self._matcher, self._vocabulary, self._ends, self._name = matcher, vocabulary, ends, name
+        self._matcher, self._vocabulary, self._ends, self.name = matcher, vocabulary, ends, name
         self._mask: npt.NDArray[np.bool_] | None = None
         self.steps = self.changed = self.forced = 0
         self.most_traced = 0
@@ -190,7 +190,7 @@ class TokenGuide:
         """Check that the form can be read and allows something.
 
         Raises:
-            EngineError: it cannot, or does not.
+            FormError: it cannot, or does not.
         """
         if not self._matcher.is_error():
             self._matcher.compute_bitmask()  # where nothing is allowed it says so only then
@@ -203,7 +203,7 @@ class TokenGuide:
 
     def copy(self) -> TokenGuide:
         """Return a guide for another output of the same prompt."""
-        made = TokenGuide(self._matcher.deep_copy(), self._vocabulary, self._ends, self._name)
+        made = TokenGuide(self._matcher.deep_copy(), self._vocabulary, self._ends, self.name)
         made.most_traced, made.trace = self.most_traced, self.trace
         return made
 
@@ -285,8 +285,9 @@ class TokenGuide:
         if not self._matcher.consume_tokens(list(tokens)):
             raise self._refused(self._matcher.get_error())
 
-    def _refused(self, why: str) -> EngineError:
-        return EngineError(
-            f"prompt {self._name}: the form of its answer cannot be kept: {join_lines(why)}; "
-            "`icl lint` of the experiment checks its form, see `constrain:`"
+    def _refused(self, why: str) -> FormError:
+        return FormError(
+            f"prompt {self.name}: the form of its answer cannot be kept: {join_lines(why)}; "
+            "`icl lint` of the experiment checks its form, see `constrain:`",
+            self.name,
         )

@@ -21,10 +21,11 @@ from icl.core.answer_forms import (
     regex_form,
     schema_form,
 )
-from icl.core.errors import EngineError, ModelError
+from icl.core.errors import EngineError, FormError, ModelError
 from icl.core.types import Output, Prompt, Sampling
 from icl.engines.hf.engine import HFEngine
-from icl.engines.protocol import FormEngine
+from icl.engines.hf.text.form_tokens import TokenGuide
+from icl.engines.protocol import FormEngine, LenientEngine, RowFailure
 from icl.engines.table import TableEngine
 from tests.core.test_answer_forms import keeps
 from tests.engines.pairs import save_pair
@@ -140,6 +141,49 @@ def test_a_form_longer_than_max_tokens_is_cut_and_says_so(engine: HFEngine) -> N
     assert (output.finish, output.output_tokens) == ("length", 4)
     (output,) = ask(engine, [choice_form([" alarm set and more"])], Sampling(max_tokens=2))
     assert (output.finish, output.output_tokens) == ("length", 2)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_form_that_cannot_be_kept_leaves_out_its_row_alone(engine: HFEngine, n: int) -> None:
+    assert isinstance(engine, LenientEngine)
+    sampling = Sampling(max_tokens=6, temperature=1.0, n=n)
+    forms = [regex_form("[ab]+"), grammar_form("start: x"), regex_form("[cd]+")]
+    prompts = [
+        Prompt(text, query_id=str(place), form=form)
+        for place, (text, form) in enumerate(zip(TEXTS, forms, strict=True))
+    ]
+    found = list(engine.generate_rows(prompts, sampling))
+    failures = [(i, made.message) for i, made in found if isinstance(made, RowFailure)]
+    ((place, message),) = failures
+    assert place == 1 and message.startswith("prompt 1: the form of its answer cannot be kept")
+    kept = [(i, made.sample) for i, made in found if isinstance(made, Output)]
+    assert sorted(kept) == [(i, sample) for i in (0, 2) for sample in range(n)]
+    assert all(
+        set(made.text) <= set("ab" if i == 0 else "cd")
+        for i, made in found
+        if isinstance(made, Output)
+    )
+    with pytest.raises(FormError, match="prompt 1: the form"):
+        list(engine.generate(prompts, sampling))
+
+
+def test_a_form_that_breaks_off_later_leaves_out_its_row_alone(
+    engine: HFEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = TokenGuide.accept
+
+    def break_off(guide: TokenGuide, token: int) -> None:
+        if guide.steps == 3 and guide.name == "1":
+            raise FormError("prompt 1: too many items", "1")
+        accept(guide, token)
+
+    monkeypatch.setattr(TokenGuide, "accept", break_off)
+    prompts = [
+        Prompt(text, query_id=str(i), form=regex_form("[ab]{6}")) for i, text in enumerate(TEXTS)
+    ]
+    found = list(engine.generate_rows(prompts, GREEDY))
+    assert sorted(i for i, _ in found) == [0, 1, 2]
+    assert [i for i, made in found if isinstance(made, RowFailure)] == [1]
 
 
 def test_forced_tokens_write_the_text_that_must_follow(engine: HFEngine) -> None:
