@@ -31,6 +31,7 @@ SUBJECTS = {
     "records/fuzz": "real run folders, broken at random",
     "records/malformed": "run folders broken by hand, each read by each verb",
     "experiment/enrichers": "fields that a task adds to rows, from the loader to the folder",
+    "experiment/hints": "dictionary hints and pseudo-shots, from the file to the table",
     "experiment/keys": "entries and json_schema: each key of the file, its meaning and its level",
     "experiment/new_kind": "a kind of task as one plug-in file, from the template to the page",
     "calibrators/formulas": "one table of hand-made numbers for all calibrators",

@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["split_sentences", "shorten", "split_words"]
+__all__ = ["find_words", "shorten", "split_sentences", "split_words"]
 
 
 UNSPACED = (
@@ -51,6 +51,15 @@ def split_words(text: str) -> list[str]:
     """
     found: list[str] = _word().findall(unicodedata.normalize("NFC", text.lower()))
     return found
+
+
+def find_words(text: str) -> list[tuple[int, int]]:
+    """Return where the words of a text begin and end, as :func:`split_words` finds them.
+
+    >>> find_words("It's 5 °C.")
+    [(0, 2), (3, 4), (5, 6), (8, 9)]
+    """
+    return [found.span() for found in _word().finditer(text)]
 
 
 @lru_cache(maxsize=8)

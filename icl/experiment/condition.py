@@ -29,6 +29,7 @@ from icl.core.types import (
     digest,
 )
 from icl.data import RowSample, hash_data
+from icl.data.hints import Hints
 from icl.engines.protocol import BudgetEngine, Engine, RenderingEngine
 from icl.engines.table import UncountedEngine
 from icl.experiment.calibration_prompts import ProbeRow, render_probe
@@ -95,6 +96,8 @@ class Condition:
     """Data set of the hub -> the commit that was read."""
     constraint: Constraint | None = None
     """Constraint on generated answers; None: free text."""
+    hints: Hints | None = None
+    """Dictionary hints of every row; None: none."""
 
     @cached_property
     def identity(self) -> dict[str, JSON]:
@@ -133,8 +136,17 @@ class Condition:
             **({"revisions": dict(self.revisions)} if self.revisions else {}),
             **({"enricher": self.task.enricher.identity()} if self.task.enricher else {}),
             **({"constrain": self.constraint.identity()} if self.constraint else {}),
+            **self._hint_identity(),
             **self._first_token_identity(),
         }
+
+    def _hint_identity(self) -> dict[str, JSON]:
+        """Return what changes the hints of queries and shots; nothing without hints."""
+        entry = self.point.task.hints
+        if self.hints is None or entry is None:
+            return {}
+        shown = {"in_shots": entry.in_shots} if self.selector is not None else {}
+        return {"hints": [self.hints.identity(), shown]}
 
     def _first_token_identity(self) -> dict[str, JSON]:
         """Mark how tokens of a chat that are one choice are counted: summed, formerly replaced.
@@ -206,11 +218,19 @@ class Condition:
 
     @property
     def metrics(self) -> list[str | dict[str, Any]]:
-        """Return the metrics of the entry; by default the task's, and that of intents."""
+        """Return the metrics of the entry; by default the task's, and that of intents.
+
+        With hints, the metrics of their coverage and use follow.
+        """
         entry = self.point.task
-        if entry.metrics:
-            return list(entry.metrics)
-        return list(list_metrics(self.task, self.template.file.head.intent_field is not None))
+        asked: list[str | dict[str, Any]] = list(entry.metrics or ())
+        if not asked:
+            asked += list_metrics(self.task, self.template.file.head.intent_field is not None)
+        if self.hints is not None:
+            used = self.method == "generate" and self.task.kind.labels is None
+            counted = ["hint_coverage", *(["hint_use", "hint_fit"] if used else [])]
+            asked += [name for name in counted if name not in asked]
+        return asked
 
     def choices_of(self, example: Example) -> Sequence[Choice]:
         """Return the choices of an example: its own if the template has them, else shared ones."""
@@ -447,6 +467,7 @@ def build(point: Point, loader: Loader) -> Condition:
         untaught=untaught,
         revisions={name: loader.revisions[name] for name in sorted(named & {*loader.revisions})},
         constraint=constraint,
+        hints=loader.hints(point),
     )
     if kind is not None and not isinstance(engine, UncountedEngine):
         check_engine_forms(kind, engine, point.model_name)

@@ -11,7 +11,7 @@ from icl.experiment.entries import PoolEntry, TaskEntry
 __all__ = ["find_differences", "is_difference", "is_own_axis", "name_place", "pick_telling"]
 
 
-_AXES = ("task", "name", "prompt", "layouts", "prompt_language", "method", "constrain")
+_AXES = ("task", "name", "prompt", "layouts", "prompt_language", "method", "constrain", "hints")
 """Keys of a task for which :func:`icl.experiment.grid.list_points` itself makes axes."""
 _PLACES = ("rows.locale", "rows.pair")
 """Keys below ``rows`` for which it does, too."""
@@ -98,7 +98,7 @@ def find_differences(
     wanted = []
     for key in keys:
         known = key in (*_AXES, *_SAME_RECORDS) or key.startswith(_PLACES)
-        known = known or key.startswith("constrain.")
+        known = known or key.startswith(("constrain.", "hints."))
         known = known or any(key == axis or key.startswith(f"{axis}.") for axis in shown)
         values = {canonicalize(one.get(key)) for one in found}
         if not known and len(values) > 1:

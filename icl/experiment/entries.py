@@ -38,7 +38,9 @@ __all__ = [
     "DevEntry",
     "StrictEntry",
     "ExperimentEntry",
+    "HintsEntry",
     "LEVELS",
+    "LexiconEntry",
     "NAME",
     "NAME_TOLD",
     "OverEntry",
@@ -51,6 +53,7 @@ __all__ = [
     "ShotsEntry",
     "ShotsHolder",
     "TaskEntry",
+    "TranslateEntry",
     "Words",
     "wrap_list",
     "validate",
@@ -327,6 +330,82 @@ class PairEntry(StrictEntry):
     """Target languages, spelled as in the data set."""
 
 
+class LexiconEntry(StrictEntry):
+    """A bilingual dictionary: a table of words and translations, or a dictd dictionary."""
+
+    path: Basic[str]
+    """File or folder, relative to the experiment file; may hold {lang} {locale} {split}. For
+    ``hf`` also an id of the hub."""
+    columns: Usual[list[str]] = []
+    """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
+    inflections: Usual[str | None] = None
+    """Path of a UniMorph table, by which inflected words are looked up under their lemma."""
+    through: Usual[str | None] = None
+    """Dictionary into which the translations of this one are looked up: a pivot."""
+
+    @field_validator("columns")
+    @classmethod
+    def _two(cls, columns: list[str]) -> list[str]:
+        if columns and (columns.count("word"), columns.count("senses")) != (1, 1):
+            raise ValueError("a dictionary has one column word and one column senses; name both")
+        return columns
+
+
+class _LookupEntry(StrictEntry):
+    """The keys that say how words are looked up."""
+
+    field: Usual[str | None] = None
+    """The field whose words are looked up, or that the answer of ``source`` takes words from;
+    the only text by default."""
+    shortest_stem: Rare[int | None] = Field(default=None, ge=1)
+    """Fewest letters of a word of the dictionary that a longer, unknown word may begin with; such
+    words are not looked up by default."""
+    seed: Usual[int] = 0
+    """Random seed: the same number gives the same sample."""
+
+
+class HintsEntry(_LookupEntry):
+    """The dictionary hints of a task, which a template reads as ``{{ hints }}``."""
+
+    lexicon: Basic[Words]
+    """Name of a dictionary under ``lexicons``. Of several, ``dipmt`` takes the first that knows a
+    word, ``cod`` goes on from one to the next."""
+    senses: Usual[int] = Field(default=3, ge=1)
+    """Most translations of a word."""
+    skip_frequent: Usual[int] = Field(default=0, ge=0)
+    """Number of most frequent words of the pool that get no hint."""
+    in_shots: Usual[bool] = True
+    """Whether shots have hints, too."""
+    style: Usual[Literal["dipmt", "cod"]] = "dipmt"
+    """``dipmt``: each word with its translations; ``cod``: a chain of one translation by each
+    dictionary."""
+    control: Usual[Literal["random", "hidden"] | None] = None
+    """``random``: translations of other words in place of the right ones; ``hidden``: hints are
+    looked up and counted, and not shown."""
+
+
+class TranslateEntry(_LookupEntry):
+    """The translation, word by word, of a field of the pool's rows."""
+
+    lexicon: Basic[Words]
+    """Name of a dictionary under ``lexicons``. Of several, ``dipmt`` takes the first that knows a
+    word, ``cod`` goes on from one to the next."""
+    into: Usual[str | None] = None
+    """Field of the answer that the translation becomes; by default it takes the place of the
+    text."""
+    control: Usual[Literal["random"] | None] = None
+    """``random``: translations of other words in place of the right ones; ``hidden``: hints are
+    looked up and counted, and not shown."""
+
+
+def _lexicon(value: Any) -> Any:
+    return {"lexicon": value} if isinstance(value, str) else value
+
+
+Translate = Annotated[
+    TranslateEntry, BeforeValidator(_lexicon, json_schema_input_type=str | TranslateEntry)
+]
+Hinted = Annotated[HintsEntry, BeforeValidator(_lexicon, json_schema_input_type=str | HintsEntry)]
 Lines = tuple[int, int]
 SAME = "same"
 """The locale of a pool that is that of the rows; ``row`` says the same."""
@@ -385,6 +464,8 @@ class PoolEntry(StrictEntry):
     """Random seed: the same number gives the same sample."""
     without: Rare[DevEntry | None] = None
     """Rows to leave out of the pool besides the test's: those by which a search chose."""
+    translate: Usual[Translate | None] = None
+    """Dictionary by which the rows of the pool are translated word by word."""
 
 
 class SamplingEntry(StrictEntry):
@@ -427,7 +508,8 @@ class ConstrainEntry(StrictEntry):
     grammar: Usual[str | None] = Field(default=None, min_length=1)
     """A grammar in Lark that the answer keeps, or the path of one."""
     field: Usual[str | None] = None
-    """For ``source``: the field whose words the answer takes over; the only text by default."""
+    """The field whose words are looked up, or that the answer of ``source`` takes words from;
+    the only text by default."""
     names: Usual[Words | None] = None
     """For ``source``: names that marks may have; by default those of the marks in pool and rows."""
     written: Usual[Literal["marked", "json"] | None] = None
@@ -493,6 +575,8 @@ class TaskEntry(StrictEntry):
     constrain: Usual[Constrain | None] = None
     """Form of a generated answer: ``choice`` (one of the choices), ``source`` (the row's words with
     marks between them), ``{regex: …}``, ``{json_schema: …}`` or ``{grammar: …}``."""
+    hints: Usual[Hinted | None] = None
+    """Dictionary hints for the words of a row, which the template reads as ``hints``."""
     take: Usual[
         Literal["pool"]
         | Annotated[int, Field(ge=1, strict=True)]
@@ -523,6 +607,14 @@ class TaskEntry(StrictEntry):
         """Names of the data sets of rows and pool, each once."""
         pool = self.pool.data if self.pool else None
         return list(dict.fromkeys([self.rows.data, pool or self.rows.data]))
+
+    @property
+    def lexicons(self) -> list[str]:
+        """Names of the dictionaries of hints and pool, each once."""
+        named = [*(self.hints.lexicon if self.hints else ())]
+        if self.pool and self.pool.translate:
+            named += self.pool.translate.lexicon
+        return list(dict.fromkeys(named))
 
 
 class ShotsEntry(BaseModel):
@@ -628,6 +720,8 @@ class ExperimentEntry(StrictEntry):
     labels: Usual[str | dict[str, str] | None] = None
     """File with names of labels in further languages, over those of the template; or a file for
     each table of labels: ``{massive/intents: my_labels.yaml}``."""
+    lexicons: Usual[dict[str, LexiconEntry]] = {}
+    """The bilingual dictionaries by name."""
     tasks: Basic[list[TaskEntry]] = Field(min_length=1)
     """The tasks: their rows, prompts, methods and metrics."""
     grid: Basic[dict[str, list[Any]]] = {}

@@ -25,6 +25,8 @@ from icl.experiment.entries import (
     SAME,
     DataEntry,
     ExperimentEntry,
+    HintsEntry,
+    LexiconEntry,
     ShotsEntry,
     ShotsHolder,
     TaskEntry,
@@ -92,6 +94,8 @@ class Point:
 
     form: str = "f0"
     """Layout of the template: see :mod:`icl.prompts.layouts`."""
+    lexicons: Mapping[str, LexiconEntry] = field(default_factory=dict)
+    """The dictionaries of the experiment, by name."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -165,19 +169,47 @@ def list_points(experiment: Experiment, where: str = "") -> list[Point]:
                 if spec not in data:
                     hint = _declare_file(spec, experiment.base) or did_you_mean(spec, data)
                     raise ConfigError(f"{where}: unknown data {spec!r}{hint}")
+            for name in (*task.lexicons, *list_pivots(task, entry.lexicons)):
+                if name not in entry.lexicons:
+                    hint = did_you_mean(name, entry.lexicons)
+                    raise ConfigError(
+                        f"{where}: unknown dictionary {name!r}{hint}; declare it under "
+                        f"`lexicons:`, as in `lexicons: {{{name}: {{path: {name}.tsv}}}}`"
+                    )
             find_citations(task.data_sets, data, experiment.base)
             for point in _expand(model, entry.models[model], _spell_out(task, finder), shots, data):
                 own = {
                     a: v
                     for a, v in options.items()
-                    if not a.endswith((".method", ".constrain"))
+                    if not a.endswith((".method", ".constrain", ".hints"))
                     and _touches(a, task, model, entry.models[model])
                 }
-                found.append(Point(**{**vars(point), "axes": {**point.axes, **own}}))
+                axes = {**point.axes, **own}
+                found.append(replace(point, axes=axes, lexicons=entry.lexicons))
     unique: dict[str, Point] = {}
     for point in found:
         unique.setdefault(repr((point.axes, point.model_name, point.task, point.shots)), point)
-    return _name_constraints(tell_apart(list(unique.values())))
+    return _name_hints(_name_constraints(tell_apart(list(unique.values()))))
+
+
+def list_pivots(task: TaskEntry, lexicons: Mapping[str, LexiconEntry]) -> list[str]:
+    """List the dictionaries through which those of a task go on, each once.
+
+    Raises:
+        ConfigError: one of them leads back to itself.
+    """
+    found: dict[str, None] = {}
+    for name in task.lexicons:
+        path = [name]
+        while path[-1] in lexicons and (further := lexicons[path[-1]].through):
+            if further in path:
+                raise ConfigError(
+                    f"lexicons.{further}: through: leads back to itself "
+                    f"({' → '.join([*path, further])}); remove one of them"
+                )
+            path.append(further)
+        found.update(dict.fromkeys(path[1:]))
+    return list(found)
 
 
 def _name_constraints(points: Sequence[Point]) -> list[Point]:
@@ -185,24 +217,58 @@ def _name_constraints(points: Sequence[Point]) -> list[Point]:
 
     Its word is the kind of form, numbered where several forms are of one kind, and ``free``.
     """
-    texts = {id(p.task): p.task.model_dump_json(include={"constrain"}) for p in points}
-    kinds: dict[str, dict[str, int]] = {}
-    for point in points:
-        if point.task.constrain is not None:
-            same = kinds.setdefault(find_form_kind(point.task.constrain), {})
-            same.setdefault(texts[id(point.task)], len(same) + 1)
-    if not kinds:
+    words = [
+        None if point.task.constrain is None else find_form_kind(point.task.constrain)
+        for point in points
+    ]
+    return _name_block(points, "constrain", words, "free")
+
+
+def _name_hints(points: Sequence[Point]) -> list[Point]:
+    """Give points an axis ``hints`` if any of them has dictionary hints, and ``none``.
+
+    Its word is the style with the control, numbered where several hints have the same.
+    """
+    words = [None if one.task.hints is None else name_hints(one.task.hints) for one in points]
+    return _name_block(points, "hints", words, "none")
+
+
+def name_hints(entry: HintsEntry) -> str:
+    """Return the word of an entry of hints in tables: its style, and its control.
+
+    >>> name_hints(HintsEntry(lexicon=["eng-swh"], control="random"))
+    'dipmt random'
+    """
+    return " ".join(filter(None, (entry.style, entry.control)))
+
+
+def _name_block(
+    points: Sequence[Point], key: str, words: Sequence[str | None], absent: str
+) -> list[Point]:
+    """Give points an axis for a block of their task, unless none has one.
+
+    Args:
+        points: of the whole experiment.
+        key: of the task, and name of the axis.
+        words: what each block is called, None where there is none; numbered if two differ.
+        absent: the word where there is no block.
+    """
+    texts = [point.task.model_dump_json(include={key}) for point in points]
+    same: dict[str, dict[str, int]] = {}
+    for word, text in zip(words, texts, strict=True):
+        if word is not None:
+            own = same.setdefault(word, {})
+            own.setdefault(text, len(own) + 1)
+    if not same:
         return list(points)
     made = []
-    for point in points:
-        word = "free"
-        if point.task.constrain is not None:
-            word = find_form_kind(point.task.constrain)
-            if len(kinds[word]) > 1:
-                word = f"{word} ({kinds[word][texts[id(point.task)]]})"
+    for point, word, text in zip(points, words, texts, strict=True):
+        told = absent if word is None else word
+        if word is not None and len(same[word]) > 1:
+            told = f"{word} ({same[word][text]})"
         axes = dict(point.axes)
         last = {axis: axes.pop(axis) for axis in list(axes)[list(axes).index("shots") :]}
-        made.append(replace(point, axes={**axes, "constrain": word, **last}))
+        made.append(replace(point, axes={**axes, key: told, **last}))
     return made
 
 

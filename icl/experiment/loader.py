@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,21 @@ from icl.core.errors import ConfigError
 from icl.core.registry import construct, lookup
 from icl.core.types import JSON, Example, canonicalize, normalise_label
 from icl.data import DataSpec, RowHashes, RowSample, draw, hash_data, keep_apart, pin_commit, scan
+from icl.data.hints import (
+    Dictionary,
+    Hints,
+    PseudoShots,
+    check_direction,
+    count_frequent,
+    find_text_field,
+)
+from icl.data.lexicons import (
+    Lexicon,
+    chain_lexicons,
+    fill_languages,
+    read_inflections,
+    read_lexicon,
+)
 from icl.engines.protocol import ClosableEngine, EmbeddingEngine, Engine
 from icl.engines.sentence_encoder import Encoder
 from icl.experiment.entries import DevEntry, PoolEntry, RowsEntry
@@ -23,7 +39,11 @@ from icl.selectors.vectors import Vectors, VectorSource
 from icl.tasks import Task
 from icl.tasks.enrich import Enricher, enrich_row
 
-__all__ = ["Loader", "enricher_of"]
+__all__ = ["Loader"]
+
+
+_JUDGED_ROWS = 200
+"""Rows of a pool by whose words a dictionary is judged."""
 
 
 def _reads(template: Template) -> JSON:
@@ -37,10 +57,11 @@ def _reads(template: Template) -> JSON:
     ]
 
 
-def enricher_of(point: Point) -> Enricher | None:
-    """Return the enricher of a point's task; None if rows are used as the data has them."""
-    task: Task = lookup("task", point.task.task)
-    return task.enricher
+def _enrich(enrichers: Sequence[Enricher], row: Example, template: Template) -> Example:
+    """Return a row with the fields that each enricher adds in turn."""
+    for enricher in enrichers:
+        row = enrich_row(enricher, row, template.hidden(row))
+    return row
 
 
 @dataclass
@@ -53,6 +74,8 @@ class _LabelledRows:
     loader: Loader
     spec: DataSpec
     template: Template
+    pseudo: PseudoShots | None = None
+    """Translates each row word by word; None leaves it."""
     total: int = 0
     left_out: int = 0
 
@@ -62,7 +85,10 @@ class _LabelledRows:
         spec = self.spec
         if self.template.file.kind.gold == "spans":
             spec = replace(spec, check=self._check)
-        for row in map(self.template.with_answer, self.loader.read(spec)):
+        rows: Iterable[Example] = self.loader.read(spec)
+        if self.pseudo is not None:
+            rows = map(self.pseudo.change, rows)
+        for row in map(self.template.with_answer, rows):
             for spelt in row.targets if compared else ():
                 if (label := normalise_label(spelt)) != spelt:
                     self.loader.spellings.setdefault(label, set()).add(spelt)
@@ -99,6 +125,8 @@ class Loader:
     _tests: dict[str, RowSample] = field(default_factory=dict)
     _pools: dict[str, tuple[list[Example], int]] = field(default_factory=dict)
     _richer: dict[str, list[Example]] = field(default_factory=dict)
+    _lexicons: dict[str, Lexicon] = field(default_factory=dict)
+    _hints: dict[str, Hints] = field(default_factory=dict)
     _selectors: dict[str, Selector] = field(default_factory=dict)
     _encoders: dict[str, Encoder] = field(default_factory=dict)
     _vectors: dict[str, Vectors] = field(default_factory=dict)
@@ -164,7 +192,7 @@ class Loader:
     ) -> tuple[list[Example], int]:
         """Return the pool without test rows, enriched, and the number of rows left out."""
         key, rows, left_out = self._pool(point, entry, locale, template, test)
-        return self._enriched(point, template, key, rows), left_out
+        return self._enriched(point, template, key, rows, shots=True), left_out
 
     def _pool(
         self,
@@ -199,7 +227,10 @@ class Loader:
                 rest = (row for row in read if not held.has(row, same))
                 return keep_apart(rest, test.seen, by_id[parallel], entry.n, entry.seed)
 
-            labelled = _LabelledRows(self, spec, template)
+            pseudo = self._pseudo(point, entry)
+            if pseudo is not None:
+                self._check_pseudo(pseudo, name, spec)
+            labelled = _LabelledRows(self, spec, template, pseudo)
             self._pools[key] = kept(labelled.all() if bare else labelled)
             if labelled.total and labelled.left_out == labelled.total:
                 self._pools[key] = kept(labelled.all())  # whoever needs an answer says so
@@ -208,16 +239,21 @@ class Loader:
         return key, *self._pools[key]
 
     def _enriched(
-        self, point: Point, template: Template, key: str, rows: list[Example]
+        self, point: Point, template: Template, key: str, rows: list[Example], shots: bool = False
     ) -> list[Example]:
-        """Return rows with the fields that the task's enricher adds; cached by ``key``."""
-        enricher = enricher_of(point)
-        if enricher is None:
+        """Return rows with the fields that task and dictionaries add; cached by ``key``."""
+        enrichers = self._enrichers(point, shots)
+        if not enrichers:
             return rows
         hidden = sorted(template.hidden(Example("", {})))
-        made = canonicalize([key, point.task.task, enricher.identity(), hidden])
+        added = [one.identity() for one in enrichers]
+        made = canonicalize([key, point.task.task, added, hidden, shots])
         if made not in self._richer:
-            self._richer[made] = [enrich_row(enricher, row, template.hidden(row)) for row in rows]
+            richer = [_enrich(enrichers, row, template) for row in rows]
+            if point.task.hints is not None and (hints := self.hints(point)):
+                texts = (find_text_field(row, hints.field, "hints")[1] for row in rows)
+                check_direction(hints.dictionary, texts)
+            self._richer[made] = richer
         return self._richer[made]
 
     def own_forms(self) -> OwnForms:
@@ -236,6 +272,110 @@ class Loader:
                 for table, file in files.items()
             },
         )
+
+    def _enrichers(self, point: Point, shots: bool) -> list[Enricher]:
+        """List what adds fields to the rows of a point: its task's enricher, then its hints."""
+        task: Task = lookup("task", point.task.task)
+        found = [] if task.enricher is None else [task.enricher]
+        entry, hints = point.task.hints, self.hints(point)
+        if entry is None or hints is None:
+            return found
+        if shots and not entry.in_shots:
+            hints = replace(hints, dictionary=replace(hints.dictionary, control="hidden"))
+        return [*found, hints]
+
+    def hints(self, point: Point) -> Hints | None:
+        """Return what adds a point's dictionary hints, read once; None if it has none.
+
+        Raises:
+            ConfigError: frequent words are to be skipped, and there is no pool to count them in.
+            DataError: a dictionary is missing or malformed.
+        """
+        entry = point.task.hints
+        if entry is None:
+            return None
+        pool, skipped = point.task.pool, frozenset[str]()
+        lexicons = [self.lexicon(point, name) for name in entry.lexicon]
+        given: list[JSON] = [entry.model_dump(), [one.identity() for one in lexicons]]
+        if entry.skip_frequent:
+            if pool is None:
+                raise ConfigError(
+                    f"the task {point.task.task!r}: hints: skip_frequent counts the words of the "
+                    "pool, and there is none; add `pool:`, or leave it out"
+                )
+            name = pool.data or point.task.rows.data
+            used = [pool.model_dump(), point.data[name].model_dump(mode="json")]
+            given += [used, point.pool_locale, list(point.pair or ())]
+        key = canonicalize(given)
+        if key not in self._hints:
+            if entry.skip_frequent and pool is not None:
+                rows = self.read(self._spec(point, name, point.pool_locale, pool))
+                skipped = count_frequent(rows, entry.field, entry.skip_frequent)
+            dictionary = Dictionary(
+                tuple(lexicons),
+                entry.style == "cod",
+                entry.senses,
+                entry.shortest_stem,
+                entry.control,
+                entry.seed,
+                skipped,
+            )
+            self._hints[key] = Hints(dictionary, entry.style, entry.field)
+        return self._hints[key]
+
+    def _pseudo(self, point: Point, entry: PoolEntry | DevEntry) -> PseudoShots | None:
+        """Return what translates the rows of a pool word by word; None if nothing does."""
+        asked = entry.translate if isinstance(entry, PoolEntry) else None
+        if asked is None:
+            return None
+        lexicons = tuple(self.lexicon(point, name) for name in asked.lexicon)
+        dictionary = Dictionary(
+            lexicons,
+            senses=1,
+            shortest_stem=asked.shortest_stem,
+            control=asked.control,
+            seed=asked.seed,
+        )
+        return PseudoShots(dictionary, asked.field, asked.into)
+
+    def _check_pseudo(self, pseudo: PseudoShots, name: str, spec: DataSpec) -> None:
+        """Tell how many words of a pool's first rows are translated, and refuse a wrong direction.
+
+        Raises:
+            DataError: the dictionary is of the other direction, or there is no text.
+        """
+        found, rows = pseudo.dictionary, islice(self.read(spec), _JUDGED_ROWS)
+        texts = [find_text_field(row, pseudo.field, "pool.translate")[1] for row in rows]
+        check_direction(found, texts)
+        words = sum(map(found.count, texts))
+        known = sum(one.size for text in texts for one in found.find(text))
+        self._tell(
+            f"the pool {name}: {known:,} of {words:,} words of its first {len(texts)} rows are "
+            f"translated by {', '.join(one.name for one in found.lexicons)}; the others stay"
+        )
+
+    def lexicon(self, point: Point, name: str) -> Lexicon:
+        """Return a dictionary of the experiment, read once, through its pivot where it has one.
+
+        Raises:
+            DataError: a file is missing or malformed, or pivots lead back to themselves.
+        """
+        entry = point.lexicons[name]
+        locales = {"source": point.pair and point.pair[0], "target": point.pair and point.pair[1]}
+        locales |= {"locale": point.locale}
+        path, key = self.experiment.base / fill_languages(name, entry.path, locales), name
+        key = canonicalize([name, str(path), locales])
+        if key in self._lexicons:
+            return self._lexicons[key]
+        made = read_lexicon(name, path, entry.columns, self._tell)
+        if entry.inflections is not None:
+            forms = fill_languages(name, entry.inflections, locales)
+            lemmas = read_inflections(name, self.experiment.base / forms)
+            made = replace(made, lemmas=lemmas)
+        if entry.through is not None:
+            made = chain_lexicons(made, self.lexicon(point, entry.through), self._tell)
+        self._lexicons[key] = made
+        return made
 
     def engine(self, point: Point) -> Engine:
         """Return the engine of a point's model entry; this loads nothing into memory."""
@@ -292,14 +432,13 @@ class Loader:
         made.parallel = entry is not None and entry.parallel == "allow"
         locales = [point.locale, point.pool_locale] if made.parallel else []
         kind = "fixed" if point.shots.file else point.shots.select
-        enricher = enricher_of(point)
-        added = [] if enricher is None else [point.task.task, enricher.identity()]
+        enrichers = self._enrichers(point, shots=True)
+        added = [point.task.task, *(one.identity() for one in enrichers)] if enrichers else []
         key = canonicalize([kind, made.identity(), hash_data(pool), locales, added])
         if key not in self._selectors:
             made.fit(pool)
-            if enricher is not None and template is not None and point.shots.file:
-                hidden = template.hidden
-                made.pool = [enrich_row(enricher, shot, hidden(shot)) for shot in made.pool]
+            if enrichers and template is not None and point.shots.file:
+                made.pool = [_enrich(enrichers, shot, template) for shot in made.pool]
             self._selectors[key] = made
         self._selectors[key].expect(queries)
         return self._selectors[key]

@@ -11,6 +11,7 @@ import numpy as np
 from icl.core.errors import ConfigError
 from icl.core.registry import construct, did_you_mean, lookup, names
 from icl.core.types import JSON, Example
+from icl.data.hints import HINT_FIELDS
 from icl.selectors.random import sort_by_id
 
 __all__ = [
@@ -91,6 +92,8 @@ def sort_falling(
 def join_fields(example: Example, fields: Sequence[str], who: str) -> str:
     """Join a row's text inputs with spaces: those in ``fields``, or all if it is empty.
 
+    Dictionary hints are none of them: rows are alike by what they say.
+
     Args:
         example: the row.
         fields: names of its fields.
@@ -101,7 +104,11 @@ def join_fields(example: Example, fields: Sequence[str], who: str) -> str:
     """
     inputs = example.inputs
     if not fields:
-        texts = [value for value in inputs.values() if isinstance(value, str)]
+        texts = [
+            value
+            for name, value in inputs.items()
+            if isinstance(value, str) and name not in HINT_FIELDS
+        ]
         if not texts:
             raise ConfigError(f"{who} compares text, but row {example.id!r} has no text input")
         return " ".join(texts)

@@ -23,7 +23,7 @@ from icl.core.strict_yaml import load_yaml
 from icl.core.types import canonicalize
 from icl.data import DataSpec
 from icl.engines.hf.weights.find import is_here
-from icl.experiment.entries import DataEntry
+from icl.experiment.entries import DataEntry, LexiconEntry
 from icl.experiment.grid import Experiment, Point, list_own_data, list_points
 from icl.experiment.samples import find_samples
 from icl.metrics import VerdictMetric, asks_judge, make_metric
@@ -139,6 +139,8 @@ class Bounds:
                 _check_word(word)
             for name in point.task.data_sets:
                 self._check_data(name, point.data[name], made.base)
+            for name, lexicon in point.lexicons.items():
+                self._check_lexicon(name, lexicon, made.base)
             if file := point.shots.file:
                 self._check_file(self._absolute(file, made.base), f"shots: file: {file}")
             if isinstance(encoder := (point.shots.model_extra or {}).get("encoder"), str):
@@ -150,6 +152,14 @@ class Bounds:
             if judge.human:
                 path = self._absolute(judge.human, made.base)
                 self._check_file(path, f"metrics: human: {judge.human}")
+
+    def _check_lexicon(self, name: str, entry: LexiconEntry, base: Path) -> None:
+        given = (self.given.raw.get("lexicons") or {}) if self.given and self._data else {}
+        same = any(LexiconEntry.model_validate(one) == entry for one in given.values())
+        if same and base.resolve() == self.base.resolve():
+            return
+        for file in filter(None, (entry.path, entry.inflections)):
+            self._check_file(self._absolute(file, base), f"lexicons {name}: {file}")
 
     def _check_data(self, name: str, entry: DataEntry, base: Path) -> None:
         if entry in self._data and base.resolve() == self.base.resolve():

@@ -110,7 +110,9 @@ def draft_yaml(work: Workbench, draft: Draft) -> str:
     used = {rows["data"], (task.get("pool") or {}).get("data")}
     kept = {name: entry for name, entry in source.data.items() if name in used}
     grid: dict[str, Any] = {"width": list(draft.widths)} if draft.widths else {}
-    whole |= ({"data": kept} if kept else {}) | {"tasks": [task]}
+    whole |= {"data": kept} if kept else {}
+    whole |= {"lexicons": dict(source.lexicons)} if source.lexicons else {}
+    whole["tasks"] = [task]
     whole["grid"] = grid | {"shots": _shots(draft)}
     return as_yaml(whole | ({"compare": {"by": draft.compare}} if draft.compare else {}))
 

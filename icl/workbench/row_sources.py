@@ -59,6 +59,8 @@ class RowSource:
     """The first template of its experiment; empty if that names none."""
     own: Mapping[str, Any] = field(default_factory=dict)
     """``words:`` and ``labels:`` of its experiment."""
+    lexicons: Mapping[str, Any] = field(default_factory=dict)
+    """Entries of the dictionaries of its experiment."""
 
     @property
     def kind(self) -> Kind:
@@ -67,8 +69,8 @@ class RowSource:
 
     @property
     def enriched(self) -> bool:
-        """Return whether its task adds fields to every row."""
-        return self._task.enricher is not None
+        """Return whether its task, or a dictionary, adds fields to every row."""
+        return self._task.enricher is not None or "hints" in self.task
 
     @property
     def method(self) -> Method:
@@ -127,14 +129,15 @@ def experiment_sources(experiment: Experiment) -> dict[str, RowSource]:
             name = f"{base} ({number})"
         rows = task["rows"]
         pair = rows.get("pair") or {}
-        made = _source(
+        source = _source(
             name,
             _pick_first(task, finder),
             data,
             finder.expand(_as_list(rows.get("locale")), rows["data"]),
             (_as_list(pair.get("from")), _as_list(pair.get("to"))),
         )
-        found[name] = replace(made, own=own)
+        lexicons = copy.deepcopy(dict(experiment.raw.get("lexicons") or {}))
+        found[name] = replace(source, own=own, lexicons=lexicons)
     return found
 
 

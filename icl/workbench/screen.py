@@ -235,6 +235,7 @@ def experiment(
     used = {rows["data"], (task.get("pool") or {}).get("data")}
     whole |= source.own
     whole |= {"data": kept} if (kept := {n: e for n, e in data.items() if n in used}) else {}
+    whole |= {"lexicons": lexicons} if (lexicons := dict(source.lexicons)) else {}
     return whole | {"tasks": [task], "grid": {"shots": [_shots(screen, files, shots)]}}
 
 

@@ -46,6 +46,8 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "pool.split": ("train", "test"),
     "pool.lines": ([13, 18], [19, 24]),
     "pool.n": (3, 5),
+    "pool.translate": ("one", "two"),
+    "hints": ("one", "two"),
     "pool.seed": (0, 1),
     "pool.without.data": ("rows", "more"),
     "pool.without.split": ("train", "test"),
@@ -113,6 +115,7 @@ def test_conditions_that_differ_in_one_key_have_different_axes(tmp_path: Path, k
         tmp_path,
         data={name: {"format": "jsonl", "path": "rows.jsonl"} for name in ("rows", "more")},
         tasks=entries(key),
+        lexicons={name: {"path": f"{name}.tsv"} for name in ("one", "two")},
         grid={"shots": [{"k": 2, "select": "bm25"}]},
     )
     one, two = list_points(load_experiment(file))

@@ -69,6 +69,10 @@ MEANINGS = {
         "Form of a generated answer: `choice` (one of the choices), `source` (the row's "
         "words with marks between them), `{regex: …}`, `{json_schema: …}` or `{grammar: …}`."
     ),
+    "control": (
+        "`random`: translations of other words in place of the right ones; `hidden`: hints are "
+        "looked up and counted, and not shown."
+    ),
     "data": "Name of a data set; outside `rows` theirs by default.",
     "default": (
         "`hash`: prompts and choices that are not in the table get an answer computed from "
@@ -93,7 +97,8 @@ MEANINGS = {
         "overrides what icl would send, and null removes a key."
     ),
     "field": (
-        "For `source`: the field whose words the answer takes over; the only text by default."
+        "The field whose words are looked up, or that the answer of `source` takes words from; "
+        "the only text by default."
     ),
     "fields": (
         "Template field -> column, column.key, or an expression in `{{ }}`; empty takes every "
@@ -112,12 +117,21 @@ MEANINGS = {
     "gold": "Further fields that give the answer away.",
     "grammar": "A grammar in Lark that the answer keeps, or the path of one.",
     "grid": "The axes: every value of one is combined with every value of the others.",
+    "hints": "Dictionary hints for the words of a row, which the template reads as `hints`.",
     "id": (
         "Column of the row's id; `id` if there is one, else the row's number from 0, which "
         "`row` takes always."
     ),
+    "in_shots": "Whether shots have hints, too.",
+    "inflections": (
+        "Path of a UniMorph table, by which inflected words are looked up under their lemma."
+    ),
     "int8_threshold": (
         "`int8`: columns with larger activations are multiplied without quantization; 0: none are."
+    ),
+    "into": (
+        "Field of the answer that the translation becomes; by default it takes the place of the "
+        "text."
     ),
     "json_schema": "A JSON schema that the answer keeps, or the path of one.",
     "k": "Number of shots per query; with a shot file all by default.",
@@ -133,6 +147,11 @@ MEANINGS = {
         "Layouts of the template (other separators, casing, spacing): their number, or their "
         "names; f0 is the file as written."
     ),
+    "lexicon": (
+        "Name of a dictionary under `lexicons`. Of several, `dipmt` takes the first that knows a "
+        "word, `cod` goes on from one to the next."
+    ),
+    "lexicons": "The bilingual dictionaries by name.",
     "lines": "First and last line, counted from 1, both included; for sets without splits.",
     "locale": (
         "Locale of the rows, or `all` on disk, or a pattern (`*-IN`); each gives its own "
@@ -225,12 +244,18 @@ MEANINGS = {
     "seed": "Random seed: the same number gives the same sample.",
     "seeds": "Several random seeds; each gives its own condition.",
     "select": "Selector of the shots, with its options next to it: `{select: bm25, ngrams: char}`.",
+    "senses": "Most translations of a word.",
+    "shortest_stem": (
+        "Fewest letters of a word of the dictionary that a longer, unknown word may begin with; "
+        "such words are not looked up by default."
+    ),
     "shot_set": "Number of random sets of shots to try, each the same for all queries.",
     "shots": "Number of shots, and their selection; a number alone is `k`.",
     "shown_labels": (
         "Labels shown with the shots: their own (`gold`), random ones, wrong ones (`flipped`), "
         "or none."
     ),
+    "skip_frequent": "Number of most frequent words of the pool that get no hint.",
     "source": (
         "Hub id, local folder, path of a `.gguf` file, or `pypi:<distribution>`. openai: The "
         "URL up to `/v1`."
@@ -240,6 +265,10 @@ MEANINGS = {
         "it spells it."
     ),
     "split": "Part of the data set, by its name.",
+    "style": (
+        "`dipmt`: each word with its translations; `cod`: a chain of one translation by each "
+        "dictionary."
+    ),
     "take": (
         "For ranked sets of labels, which ones are taken: a number (`2`), all above a share of "
         "the probability (`0.2`), or `pool`, a threshold by which rows get as many as pool rows "
@@ -252,12 +281,14 @@ MEANINGS = {
     "thinking_tokens": (
         "Reasoning tokens, part of `max_tokens`, after which the reasoning is closed."
     ),
+    "through": "Dictionary into which the translations of this one are looked up: a pivot.",
     "timeout_s": "Most seconds for one whole answer.",
     "to": "Target languages, spelled as in the data set.",
     "tokenizer": "Folder or hub id of a tokenizer for counting, if the server counts no tokens.",
     "tokens": "Tokens of prompts and answers, counted without sharing or reuse.",
     "top_k": "Sample only from this many most probable tokens; 0: all.",
     "top_p": "Sample only from the most probable tokens that make up this share.",
+    "translate": "Dictionary by which the rows of the pool are translated word by word.",
     "where": "Rows to use: an expression in `{{ }}`, or a column of true and false.",
     "width": (
         "`fp32`, `bf16`, `fp16`, or `int8`, `nf4`, `fp4` through bitsandbytes. `auto`: the "

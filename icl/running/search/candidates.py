@@ -176,7 +176,7 @@ def pin_candidate(
         task["pool"]["without"] = search.dev.model_dump(mode="json", exclude_unset=True)
     kept = {
         key: experiment.raw[key]
-        for key in ("data", "plugins", "batch_size")
+        for key in ("data", "lexicons", "plugins", "batch_size")
         if key in experiment.raw
     }
     return {
