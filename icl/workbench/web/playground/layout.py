@@ -49,6 +49,8 @@ class PlaygroundLayout:
         self.open_template, self.open_data = gr.State(first.name), gr.State(first.data)
         with gr.Row():
             self._choosers(templates, data)
+        with gr.Column(elem_id="file-slot") as self.file_slot:
+            pass  # rows of a file of one's own are laid out here
         with gr.Row():
             with gr.Column(scale=10, min_width=320), gr.Tabs():
                 with gr.Tab("Template", render_children=True):
@@ -70,6 +72,8 @@ class PlaygroundLayout:
                 self._row_buttons()
             with gr.Column(scale=8, min_width=260):
                 self._answer()
+        with gr.Column(elem_id="rows-slot") as self.rows_slot:
+            pass  # answers to many rows are laid out here
         self.timer = gr.Timer(0.5, active=False)
 
     def _choosers(self, templates: Sequence[str], data: Sequence[str]) -> None:
