@@ -87,7 +87,13 @@ def format_p(p: float | None) -> str:
 def format_percent(share: float, digits: int | None = None) -> str:
     """Format a share (0 to 1) as percent, with ``digits`` decimals or three significant digits.
 
+    A share that three digits would write with an exponent is only said to be smaller.
+
     >>> format_percent(0.12345), format_percent(0.5), format_percent(0.12345, 0)
     ('12.3 %', '50 %', '12 %')
+    >>> format_percent(1.1e-8), format_percent(0.0)
+    ('<0.001 %', '0 %')
     """
+    if digits is None and 0 < share < 1e-5:
+        return "<0.001 %"
     return f"{100 * share:.3g} %" if digits is None else f"{100 * share:.{digits}f} %"

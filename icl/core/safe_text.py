@@ -11,8 +11,10 @@ Source of the list: Unicode 16, categories Cc and Cf, and the fillers among the 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 
-__all__ = ["clean", "is_clean"]
+__all__ = ["clean", "describe_hidden", "is_clean", "split_hidden"]
 
 
 _CLASSES = (
@@ -46,6 +48,32 @@ def clean(text: str) -> str:
 def is_clean(text: str) -> bool:
     """Return whether :func:`clean` would leave a text unchanged."""
     return _DRAWN.search(text) is None
+
+
+def split_hidden(text: str) -> Iterator[tuple[str, str | None]]:
+    r"""Yield the text in pieces: (what is drawn, the hidden character that it stands for or None).
+
+    >>> list(split_hidden("pay\u200bpal"))
+    [('pay', None), ('\\u200b', '\u200b'), ('pal', None)]
+    """
+    end = 0
+    for found in _DRAWN.finditer(text):
+        if found.start() > end:
+            yield text[end : found.start()], None
+        yield _draw(found), found.group()
+        end = found.end()
+    if end < len(text):
+        yield text[end:], None
+
+
+def describe_hidden(character: str) -> str:
+    r"""Return a hidden character's number and name.
+
+    >>> describe_hidden("\u202e"), describe_hidden("\x00")
+    ('U+202E right-to-left override', 'U+0000 control character')
+    """
+    name = unicodedata.name(character, "control character").lower()
+    return f"U+{ord(character):04X} {name}"
 
 
 def _draw(found: re.Match[str]) -> str:

@@ -36,7 +36,9 @@ __all__ = [
     "find_choice_problems",
     "find_condition_problems",
     "find_faults",
+    "find_condition_problems",
     "find_template_problems",
+    "find_token_problems",
     "fold_label",
     "lint",
 ]
@@ -130,6 +132,7 @@ def find_template_problems(file: TemplateFile) -> Iterator[tuple[int, str]]:
     """Yield (line, text) of each problem that a template shows without data."""
     yield from file.find_refused()
     yield from _spaces(file)
+    yield from _braces(file)
     yield from _stops(file)
     tables = _tables(file)
     for what, table in tables.items():
@@ -183,6 +186,34 @@ def _spaces(file: TemplateFile) -> Iterator[tuple[int, str]]:
                 yield number, f"an invisible character, {what} (U+{ord(mark):04X}); remove it"
 
 
+def _braces(file: TemplateFile) -> Iterator[tuple[int, str]]:
+    """Yield marks of a field that lack their other half, which are sent as they stand.
+
+    Braces of JSON in a template come in pairs over its parts, so those are left alone.
+    """
+    halves = [file.system, file.instruction, file.query, file.given, file.input, file.target]
+    plain = [(half, _literal(half.source)) for half in halves if half is not None]
+    whole = "".join(text for _, text in plain)
+    if whole.count("{") == whole.count("}") and not re.search(r"\{%|%\}", whole):
+        return
+    for half, text in plain:
+        for found in re.finditer(r"\{\{|\}\}|\{%|%\}|\0\}|\{\0", text):
+            line = half.first_line + text.count("\n", 0, found.start())
+            mark = found[0].replace("\0", "")
+            yield (
+                line,
+                f"`{mark}` stands alone, so it is sent as it is; a field has two braces on each "
+                "side, as in `{{ text }}`",
+            )
+
+
+def _literal(source: str) -> str:
+    """Return a template's source with each tag as a NUL, its line breaks kept."""
+    raw = r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}"
+    tags = rf"{raw}|\{{\{{.*?\}}\}}|\{{%.*?%\}}|\{{#.*?#\}}"
+    return re.sub(tags, lambda tag: "\0" + "\n" * tag[0].count("\n"), source, flags=re.S)
+
+
 def _last_line(half: TemplateHalf) -> int:
     return half.first_line + half.source.count("\n")
 
@@ -207,7 +238,7 @@ def _stops(file: TemplateFile) -> Iterator[tuple[int, str]]:
                 "the shots; the model cannot learn to end there"
             ),
         )
-    literal = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "\0", file.target.source, flags=re.S)
+    literal = _literal(file.target.source)
     for stop in file.stop:
         if stop in literal:
             yield (
@@ -362,7 +393,7 @@ def find_condition_problems(condition: Condition) -> Iterator[str]:
             f"such as {dropped[0]!r}; lower k, or use a model with a longer window"
         )
     if counted and rows and condition.ranks:
-        yield from _token_problems(condition, condition.request(rows[0]))
+        yield from find_token_problems(condition, condition.request(rows[0]))
 
 
 def _count_form(condition: Condition, request: Request) -> int:
@@ -416,7 +447,7 @@ def _cut_answers(condition: Condition) -> Iterator[str]:
         )
 
 
-def _token_problems(condition: Condition, request: Request) -> Iterator[str]:
+def find_token_problems(condition: Condition, request: Request) -> Iterator[str]:
     """Yield choices with equal tokens, or that merge with the last token of the prompt.
 
     Prompts sent as chat turns are skipped: choices have separate tokens there.

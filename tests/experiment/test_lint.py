@@ -42,6 +42,15 @@ CLEAN = TEMPLATE
 LABELS = "{alarm_set: set alarm, play_music: play music, weather_query: weather}"
 
 
+def test_braces_of_json_are_no_fault(tmp_path: Path) -> None:
+    for line in (
+        '{"a": {"t": {{ utt }}}}',
+        "{% raw %}{{ }}{% endraw %} {{ utt }}",
+        "{ {{ utt }} }",
+    ):
+        assert faults(tmp_path, CLEAN.replace("{{ utt }}", line)) == []
+
+
 def test_the_tests_own_templates_are_clean(tmp_path: Path) -> None:
     assert faults(tmp_path, CLEAN) == []
     assert faults(tmp_path, COPY) == []
@@ -54,6 +63,9 @@ def test_the_tests_own_templates_are_clean(tmp_path: Path) -> None:
         ("Intent:||| {{", "Intent:|||{{", 10, "no space separates the answer from the input"),
         ("intent.\n", "intent.\n\n", 8, "[[instruction]] ends in a blank line"),
         ("{{ label }}\n", "{{ label }} \n", 10, "white space at the end of the target"),
+        ("{{ utt }}", "{ utt }}", 9, "`}}` stands alone, so it is sent as it is; a field has two"),
+        ("{{ utt }}", "{{ utt }}}", 9, "`}` stands alone"),
+        ("Say:", "Say %} {{ utt }}", 9, "`%}` stands alone"),
         ("Say:", "Say\u200b:", 9, "zero-width space (U+200B)"),
         ('stop: ["\\n"]', 'stop: [";"]', 4, r"no stop begins the separator '\n\n'"),
         ("||| {{ label }}", "||| {{ label }};\nend", 10, "the target holds the stop '\\n'"),
