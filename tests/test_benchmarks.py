@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import first_page, first_report, parity, prompts, ranking, results, shaped, tools
+from benchmarks import (
+    first_page,
+    first_report,
+    page_mount,
+    parity,
+    prompts,
+    ranking,
+    results,
+    shaped,
+    tools,
+)
 from benchmarks.continuous import continuous
 from benchmarks.one_tree import grown
 from benchmarks.results import Options, Result, argmax_equal, command, show, unique_tokens
@@ -261,6 +272,16 @@ def test_the_wide_file_holds_the_numbers_that_the_engine_loads(
     assert (theirs["token_embd.weight"] == table).all()
     gate = ours["model.layers.1.mlp.gate_proj.weight"].float().numpy()
     assert (theirs["blk.1.ffn_gate.weight"] == gate).all()
+
+
+def test_page_mount_says_counts_ratio_and_goal() -> None:
+    ours = page_mount.MountedPage(354, 131, [2.0, 1.0, 3.0])
+    bare = page_mount.MountedPage(13, 6, [0.5, 0.4, 0.6])
+    told = page_mount.table({"icl app": ours, "bare Gradio": bare})
+    assert re.search(r"icl app +354 +131 +2.00 s +1.00 s +3.00 s", told)
+    assert told.endswith("4.00 times bare Gradio; goal 1.5: missed")
+    assert all(len(line) <= 80 for line in told.splitlines())
+    assert "kept" in page_mount.table({"icl app": bare, "bare Gradio": bare})
 
 
 def test_first_page_says_ratio_and_goal(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ as a numbered version under ``.icl/versions/``, so that no attempt is lost.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from icl.core.errors import StoreError, TemplateError
@@ -25,11 +26,13 @@ __all__ = [
     "FOLDER",
     "TemplateVersion",
     "fields_of",
+    "first_changed_line",
     "keep_version",
     "own_templates",
     "save_template",
     "stand_in",
     "template_choices",
+    "step_back",
     "template_text",
     "version_text",
     "versions",
@@ -144,14 +147,61 @@ def save_template(base: Path, name: str, text: str, current: str) -> str:
 
 
 def keep_version(base: Path, name: str, text: str) -> TemplateVersion | None:
-    """Store a text as a new version, unless the newest one is the same."""
+    """Store a text as a new version, unless the newest one is the same.
+
+    The first version of a template that was edited is its text on the disk, so that there is
+    something to go back to.
+    """
     known = versions(base, name)
     if known and version_text(known[0]) == text:
         return None
     number = known[0].number + 1 if known else 1
+    if not known and name in template_choices(base):
+        before = template_text(name, "en", base)
+        if before != text:
+            replace_file(_folder(base, name) / "0001.j2", _replace_surrogates(before))
+            number = 2
     path = _folder(base, name) / f"{number:04}.j2"
     replace_file(path, _replace_surrogates(text))
     return TemplateVersion(number, datetime.now(UTC), path)
+
+
+def step_back(base: Path, name: str, text: str, at: int | None) -> TemplateVersion | None:
+    """Return the version before a text, which is stored first; None if there is none.
+
+    Args:
+        base: the working folder.
+        name: the template.
+        text: what stands in the editor.
+        at: number of the version that was opened last, if one was. As long as its text was not
+            edited the steps go on from there; without it they begin at the newest equal one.
+    """
+    known = versions(base, name)
+    here = [one for one in known if version_text(one) == text]
+    opened = next((one for one in here if one.number == at), None)
+    if opened is None and not here:
+        keep_version(base, name, text)
+        known = versions(base, name)
+        here = [one for one in known if version_text(one) == text]
+    place = opened or next(iter(here), None)
+    number = place.number if place is not None else 10**9
+    older = (one for one in known if one.number < number)
+    return next((one for one in older if version_text(one) != text), None)
+
+
+def first_changed_line(found: Sequence[TemplateVersion], place: int) -> str:
+    """Return the first line that a version has unlike the one before it, without white space.
+
+    Args:
+        found: all versions, the newest first.
+        place: index of the version.
+    """
+    text = version_text(found[place])
+    before = version_text(found[place + 1]) if place + 1 < len(found) else ""
+    for line, old in zip_longest(text.split("\n"), before.split("\n")):
+        if line != old:
+            return (line or "").strip() or f"without: {(old or '').strip()}"
+    return "no change"
 
 
 def versions(base: Path, name: str) -> list[TemplateVersion]:

@@ -8,8 +8,10 @@ from icl.core.errors import StoreError, TemplateError
 from icl.prompts.template_file import parse_template
 from icl.workbench.template_files import (
     fields_of,
+    first_changed_line,
     keep_version,
     save_template,
+    step_back,
     template_choices,
     template_text,
     version_text,
@@ -54,7 +56,9 @@ def test_what_was_written_over_is_kept(tmp_path: Path) -> None:
     assert [version_text(one) for one in kept] == ["two", "by another editor", "one"]
     assert keep_version(tmp_path, made, "two") is None
     assert keep_version(tmp_path, "intent/plain", "tried \ud800") is not None
-    assert [version_text(one) for one in versions(tmp_path, "intent/plain")] == ["tried \ufffd"]
+    library = template_text("intent/plain", "en", tmp_path)
+    kept_text = [version_text(one) for one in versions(tmp_path, "intent/plain")]
+    assert kept_text == ["tried \ufffd", library]  # what was edited can be gone back to
     assert [one.number for one in kept] == [3, 2, 1]
     assert template_choices(tmp_path)[0] == made  # versions are no templates
 
@@ -87,3 +91,38 @@ choices: [first, second]
 """
     file = parse_template(text, "x", Path("x"))
     assert fields_of(file) == ["topic", "b", "items", "a", "first", "second"]
+
+
+def walk(base: Path, name: str, text: str, steps: int) -> list[str]:
+    """The texts that Undo brings, step by step; "" once there is none before."""
+    found, at = [], None
+    for _ in range(steps):
+        before = step_back(base, name, text, at)
+        found.append(version_text(before) if before else "")
+        if before is not None:
+            text, at = version_text(before), before.number
+    return found
+
+
+def test_undo_finds_the_edit_after_every_run(tmp_path: Path) -> None:
+    library = template_text("intent/plain", "en", tmp_path)
+    keep_version(tmp_path, "intent/plain", "edited and run")
+    assert walk(tmp_path, "intent/plain", "edited and run", 2) == [library, ""]
+    assert walk(tmp_path, "intent/plain", "edited and run", 2) == [library, ""]  # none was added
+    assert walk(tmp_path, "intent/plain", "typed, not run", 3) == ["edited and run", library, ""]
+
+
+def test_undo_begins_at_the_newest_of_equal_texts(tmp_path: Path) -> None:
+    name = save_template(tmp_path, "x", "one", "")
+    for text in ("two", "one", "two", "two", "three", "two"):
+        keep_version(tmp_path, name, text)
+    assert walk(tmp_path, name, "two", 6) == ["three", "two", "one", "two", "one", ""]
+
+
+def test_versions_are_told_by_the_first_line_that_changed(tmp_path: Path) -> None:
+    name = save_template(tmp_path, "x", "a\nb\nc", "")
+    for text in ("a\n  B\nc", "a\n  B\nc\nd", "a\n  B"):
+        keep_version(tmp_path, name, text)
+    found = versions(tmp_path, name)
+    told = [first_changed_line(found, place) for place in range(len(found))]
+    assert told == ["without: c", "d", "B", "a"]
