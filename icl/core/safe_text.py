@@ -51,7 +51,7 @@ def is_clean(text: str) -> bool:
 
 
 def split_hidden(text: str) -> Iterator[tuple[str, str | None]]:
-    r"""Yield the text in pieces: (what is drawn, the hidden character that it stands for or None).
+    r"""Yield the text in pieces: (what is drawn, the hidden character that it replaces or None).
 
     >>> list(split_hidden("pay\u200bpal"))
     [('pay', None), ('\\u200b', '\u200b'), ('pal', None)]

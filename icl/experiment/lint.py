@@ -187,7 +187,7 @@ def _spaces(file: TemplateFile) -> Iterator[tuple[int, str]]:
 
 
 def _braces(file: TemplateFile) -> Iterator[tuple[int, str]]:
-    """Yield marks of a field that lack their other half, which are sent as they stand.
+    """Yield marks of a field that lack their other half, which are sent unchanged.
 
     Braces of JSON in a template come in pairs over its parts, so those are left alone.
     """
@@ -208,7 +208,7 @@ def _braces(file: TemplateFile) -> Iterator[tuple[int, str]]:
 
 
 def _literal(source: str) -> str:
-    """Return a template's source with each tag as a NUL, its line breaks kept."""
+    """Return a template's source with each tag as a NUL, with its line breaks."""
     raw = r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}"
     tags = rf"{raw}|\{{\{{.*?\}}\}}|\{{%.*?%\}}|\{{#.*?#\}}"
     return re.sub(tags, lambda tag: "\0" + "\n" * tag[0].count("\n"), source, flags=re.S)

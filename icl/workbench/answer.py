@@ -29,6 +29,7 @@ from icl.tasks.predict import predict, read_gold
 from icl.tasks.slots import SlotReader
 
 __all__ = [
+    "AnswerProgress",
     "ModelAnswer",
     "GenerationProgress",
     "generated_answer",
@@ -36,6 +37,7 @@ __all__ = [
     "choice_logprobs",
     "choice_scores",
     "stream",
+    "stream_answer",
 ]
 
 
@@ -61,6 +63,13 @@ class ModelAnswer:
     record: Record
     prediction: Prediction
     seconds: float
+
+    def describe(self, value: str) -> str:
+        """Return an answer in its normal form for readers: slots as marks in the row's text."""
+        reader = self.condition.answer_rule(self.request.example, [])
+        if isinstance(reader, SlotReader):
+            return reader.source.describe(read_slot_answer(value))
+        return value
 
     @property
     def right(self) -> bool | None:
@@ -135,6 +144,18 @@ class ModelAnswer:
         return found, notes
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerProgress:
+    """The state of a generated answer, which may take several prompts."""
+
+    text: str
+    """The text of all prompts so far, each after its slot's name if there are slots."""
+    step: GenerationProgress
+    """The state of the prompt that is being continued."""
+    answer: ModelAnswer | None
+    """The finished answer; None while generating, and if it was stopped."""
+
+
 def stream(
     engine: Engine,
     prompt: Prompt,
@@ -168,13 +189,43 @@ def stream(
                 wait([future], timeout=every_s)
                 yield GenerationProgress("".join(pieces), time.perf_counter() - began)
         finally:
-            stop.set()
+            if not future.done():  # the iterator was closed
+                stop.set()
         output = future.result()
     ended = time.perf_counter()
     rate = None
     if times and output.output_tokens > 1 and times[-1] > times[0]:
         rate = (output.output_tokens - 1) / (times[-1] - times[0])
     yield GenerationProgress(output.text, ended - began, output, rate)
+
+
+def stream_answer(
+    condition: Condition, request: Request, stop: threading.Event
+) -> Iterator[AnswerProgress]:
+    """Generate for each prompt of a request in turn; yield all text so far.
+
+    A request has one prompt, or one for each slot. The answer comes with the last output, unless
+    one was stopped.
+
+    Raises:
+        IclError: what the engine raised.
+    """
+    outputs: list[Output] = []
+    seconds, before = 0.0, ""
+    for place, prompt in enumerate(request.to_generate):
+        text = before + (f"{request.choices[place].text}:" if request.prompts else "")
+        for step in stream(condition.engine, prompt, condition.sampling, stop):
+            answer = None
+            if step.output is not None:
+                outputs.append(step.output)
+                seconds += step.seconds
+                stopped = step.output.finish == "cancelled"
+                if len(outputs) == len(request.to_generate) and not stopped:
+                    answer = generated_answer(condition, request, outputs, seconds)
+            yield AnswerProgress(text + step.text, step, answer)
+        if stop.is_set():
+            return
+        before = f"{text}{step.text}\n"
 
 
 def choice_scores(engine: Engine, items: Sequence[tuple[Prompt, str]]) -> list[ChoiceScore]:

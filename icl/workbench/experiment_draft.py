@@ -8,7 +8,7 @@ The user's own templates are rendered in the sandbox.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +44,7 @@ __all__ = [
     "draft_yaml",
     "estimate_draft",
     "fault",
+    "file_draft",
     "open_run",
     "run_draft",
     "save_draft",
@@ -75,6 +76,41 @@ class Draft:
     max_tokens: int = 64
     compare: str = ""
     """Setting whose values are compared after the run; empty for none."""
+
+
+def file_draft(experiment: Experiment, data: str) -> Draft:
+    """Return the form of an experiment's first task, as far as a form can hold its grid.
+
+    Args:
+        experiment: the experiment.
+        data: name of the task as a source of rows.
+    """
+    first, *others = list_points(experiment)
+    points = [first, *(point for point in others if point.task == first.task)]
+    picked = [p for p in points if p.shots.k and not p.shots.file and p.shots.select != "fixed"]
+    drawn = [point for point in picked if lookup("selector", point.shots.select).seeded]
+    rows, sampling = first.task.rows, first.task.sampling
+
+    def unique(values: Iterable[Any]) -> list[Any]:
+        return list(dict.fromkeys(value for value in values if value is not None))
+
+    return Draft(
+        experiment.name,
+        data,
+        templates=unique(point.prompt for point in points),
+        models=unique(point.model_name for point in points),
+        locales=unique(point.locale for point in points),
+        sources=unique(point.pair[0] for point in points if point.pair),
+        targets=unique(point.pair[1] for point in points if point.pair),
+        widths=unique(point.axes.get("width") or None for point in points),
+        ks=unique(point.shots.k for point in points) or [0],
+        selectors=unique(point.shots.select for point in picked) or ["random"],
+        seeds=unique(point.shots.seed for point in drawn) or [0],
+        n=rows.n or Draft.n,
+        seed=rows.seed or 0,
+        max_tokens=sampling.max_tokens,
+        compare=str((experiment.raw.get("compare") or {}).get("by") or ""),
+    )
 
 
 def draft_yaml(work: Workbench, draft: Draft) -> str:

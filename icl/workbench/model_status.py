@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 from icl.core.errors import IclError
 from icl.core.types import Prompt
 from icl.engines.hf.weights.memory import format_bytes
 from icl.engines.hf.weights.progress import listen
 from icl.engines.hf.weights.proof import describe_proof
-from icl.engines.protocol import Engine, LoadableEngine, ProvenEngine
+from icl.engines.protocol import Engine, ForecastEngine, LoadableEngine, ProvenEngine
 
 __all__ = [
     "TokenizerLoader",
     "TokenizerLoaders",
     "facts",
     "colour_grade",
+    "describe_model",
     "list_models",
     "load_weights",
 ]
@@ -101,6 +103,26 @@ def facts(engine: Engine) -> str:
     """Describe the loaded weights in one line."""
     found = engine.provenance() if isinstance(engine, ProvenEngine) else {}
     return describe_proof(found) if found else "nothing to load"
+
+
+def describe_model(engine: Engine, entry: Mapping[str, Any]) -> str:
+    """Name the model, and tell whether its weights are in memory: ``tiny · fp32 · not loaded``.
+
+    Args:
+        engine: the engine of the screen.
+        entry: the model's entry, as in an experiment file.
+    """
+    source = str(entry.get("source") or entry.get("model") or entry.get("engine", "model"))
+    name = source.rstrip("/").rpartition("/")[2].removeprefix("pypi:")
+    width = str(entry.get("width") or "")
+    if not isinstance(engine, LoadableEngine) or not isinstance(engine, ForecastEngine):
+        return " · ".join(filter(None, [name, width, "ready"]))
+    if not engine.is_loaded():
+        return " · ".join(filter(None, [name, width, "not loaded"]))
+    found = engine.provenance() if isinstance(engine, ProvenEngine) else {}
+    size = found.get("bytes")
+    held = f"loaded, {format_bytes(size)}" if isinstance(size, int) else "loaded"
+    return " · ".join(filter(None, [name, str(found.get("width") or width), held]))
 
 
 def list_models() -> tuple[list[list[str]], str]:

@@ -174,18 +174,14 @@ def step_back(base: Path, name: str, text: str, at: int | None) -> TemplateVersi
         name: the template.
         text: what stands in the editor.
         at: number of the version that was opened last, if one was. As long as its text was not
-            edited the steps go on from there; without it they begin at the newest equal one.
+            edited the steps go on from there; else they begin at the newest other text.
     """
     known = versions(base, name)
-    here = [one for one in known if version_text(one) == text]
-    opened = next((one for one in here if one.number == at), None)
-    if opened is None and not here:
+    if not any(version_text(one) == text for one in known):
         keep_version(base, name, text)
         known = versions(base, name)
-        here = [one for one in known if version_text(one) == text]
-    place = opened or next(iter(here), None)
-    number = place.number if place is not None else 10**9
-    older = (one for one in known if one.number < number)
+    opened = next((one for one in known if one.number == at and version_text(one) == text), None)
+    older = (one for one in known if opened is None or one.number < opened.number)
     return next((one for one in older if version_text(one) != text), None)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from icl.core.errors import ConfigError, DataError
 from icl.core.files import replace_file
-from icl.core.registry import did_you_mean, lookup
+from icl.core.registry import did_you_mean, lookup, names
 from icl.core.types import Example, digest
 from icl.data import DataSpec
 from icl.engines.protocol import Engine
@@ -101,12 +101,20 @@ class Workbench:
         self.sources = {**(experiment_sources(given) if given else {}), **sample_sources()}
         self._loader: Loader | None = None
 
+    @property
+    def home(self) -> str:
+        """Hash of the folder and the experiment, under which a browser stores its drafts."""
+        return digest([str(self.base.resolve()), self.given.text if self.given else ""])[:8]
+
     def first_screen(self) -> Screen:
-        """Return the screen of a page just opened: the first source with its template."""
+        """Return the screen of a page just opened: the first source with its template.
+
+        That of an experiment is the first point of its grid.
+        """
         data, source = next(iter(self.sources.items()))
         own = source.prompt in template_choices(self.base)
         name = source.prompt if own else stand_in(source.kind)
-        return Screen(
+        made = Screen(
             name,
             template_text(name, "en", self.base),
             data,
@@ -115,6 +123,27 @@ class Workbench:
             target=wanted_or_first(source.targets, "deu_Latn"),
             k=3 if source.task.get("pool") is not None else 0,
             model=next(iter(self.models)),
+        )
+        return self._first_point(made) if self.given else made
+
+    def _first_point(self, plain: Screen) -> Screen:
+        """Return a screen with the settings of the first point of the experiment's grid."""
+        assert self.given is not None
+        point = list_points(self.given)[0]
+        shots, sampling = point.shots, point.task.sampling
+        chosen = shots.select in names("selector") and shots.select != "fixed" and not shots.file
+        return replace(
+            plain,
+            locale=point.locale or plain.locale,
+            source=point.pair[0] if point.pair else plain.source,
+            target=point.pair[1] if point.pair else plain.target,
+            words="row" if point.prompt_language not in ("en", "") else "en",
+            select=shots.select if chosen else plain.select,
+            k=shots.k or 0 if chosen else 0,
+            seed=shots.seed,
+            max_tokens=sampling.max_tokens,
+            model=point.model_name if point.model_name in self.models else plain.model,
+            width=point.axes.get("width", ""),
         )
 
     # ---- rows

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from icl.core.safe_text import clean
 from tests.browser.conftest import COOKIES, serving
 
 HOSTILE = [
@@ -75,25 +76,39 @@ def tiny(tiny_model: Path, folder: Path) -> Iterator[str]:
 
 
 def value(page: Any, name: str) -> str:
-    return str(page.input_value(f"#{name} textarea"))
+    """What a text box, a caption or a text of the answer holds; "" if it is not there."""
+    return str(
+        page.evaluate(
+            """name => {
+                const at = document.getElementById(name);
+                const box = at?.querySelector("textarea, input");
+                if (box) return box.value;
+                const said = at?.querySelector(".caption");
+                return said ? said.textContent : !at || at.matches(".block") ? "" : at.textContent;
+            }""",
+            name,
+        )
+    )
 
 
 def until(page: Any, name: str, pattern: str) -> str:
-    """What a text box holds, once it matches."""
-    from playwright.sync_api import expect
+    """What it holds, once that matches."""
+    end = time.monotonic() + 25
+    while not re.search(pattern, found := value(page, name)):
+        assert time.monotonic() < end, f"#{name} is {found!r}, not {pattern!r}"
+        page.wait_for_timeout(50)
+    return found
 
-    expect(page.locator(f"#{name} textarea")).to_have_value(re.compile(pattern), timeout=60_000)
-    return value(page, name)
+
+def more(page: Any) -> None:
+    """Open what stands under More."""
+    page.click("#more button")
+    page.wait_for_selector("#seed input", state="visible")
 
 
 def prompt(page: Any) -> str:
-    """The prompt as it stands on the screen, its line breaks from the layout's marks."""
-    return str(
-        page.evaluate(
-            """() => [...document.querySelectorAll("#prompt .text, #prompt .line-break")]
-                .map(part => part.matches(".text") ? part.textContent : "\\n").join("")"""
-        )
-    )
+    """The prompt as it stands on the screen."""
+    return str(page.text_content("#prompt pre.textfield"))
 
 
 def until_prompt(page: Any, text: str) -> str:
@@ -128,14 +143,14 @@ def run(page: Any, pattern: str) -> str:
 
 def test_a_page_that_is_opened_needs_no_model(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
-    until(page, "problem", "^fine; ranks 60 labels; row id 2; shots: ")
+    until(page, "problem", "^fine; ranks 60 labels; row id 2; 3 shots")
     time.sleep(1)
     assert value(page, "counts").startswith("counted once something changes")
     shown = prompt(page)
     assert shown.startswith("Name the intent of each utterance to a voice assistant.\n\nUtterance:")
     assert shown.count("\n\n") == 4
     assert shown.endswith("\nIntent:")
-    kinds = page.locator("#prompt .legend button").all_inner_texts()
+    kinds = page.locator("#prompt .legend span").all_inner_texts()
     assert kinds == ["instruction", "shot input", "shot target", "query"]
 
 
@@ -194,26 +209,31 @@ def test_what_is_chosen_changes_the_prompt(tiny: str, open_page: Callable[[str],
     until(page, "problem", "row id 2;")
     page.wait_for_function("() => document.querySelector('#row input').value == '1'")
     page.fill("#k input", "1")
-    until(page, "problem", r"shots: \d+$")
+    until(page, "problem", r"; 1 shot$")
     assert prompt(page).count("\n\n") == 2
     choose(page, "select", "bm25")
     choose(page, "locale", "sw-KE")
     page.wait_for_function("() => document.querySelector('#export').innerText.includes('sw-KE')")
     assert "- {k: 1, select: bm25}" in export(page)
     choose(page, "name", "intent/native")
+    more(page)
     choose(page, "words", "the row's")
     until_prompt(page, "Nia:")
     page.fill("#k input", "99")
-    until(page, "problem", "^k is 99; a number from 0 to 64 is needed")
+    until(page, "problem", "^k is 99; a whole number from 0 to 64 is needed")
 
 
 def test_ranking(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
     told = run(page, "of the 60 labels")
-    assert re.match(r"row id 2: \w+ with [\d.e-]+ % of the 60 labels; correct", told)
-    bars = page.locator("#labels .confidence-set").count()
-    assert bars in (10, 11)  # the right label is shown wherever it stands
+    assert re.match(r"row id 2: best of the 60 labels; [\d.]+ s$", told)
+    assert re.match(
+        r"[✓✗] \w+ [\d.]+ %(right: email_query, \d+\w\w, [\d.]+ %)?", value(page, "verdict")
+    )
+    bars = page.locator("#labels li").count()
+    assert bars in (8, 9)  # the right label is shown wherever it stands
     assert page.locator("#labels").inner_text().count("✓") == 1
+    assert page.locator("#answered summary").inner_text() == f"{60 - bars} more"
     until(page, "counts", r"^\d+ = ")
 
 
@@ -222,11 +242,12 @@ def test_generation(tiny: str, open_page: Callable[[str], Any]) -> None:
     choose(page, "name", "translation/plain")
     until(page, "problem", "^fine; generates text; row id 0")
     page.fill("#k input", "0")
+    more(page)
     page.fill("#max_tokens input", "12")
     told = run(page, r"tokens in [\d.]+ s")
     assert re.match(r"row id 0: \d+ tokens in [\d.]+ s", told)
     assert value(page, "reference").startswith("Maya hat ihren Regenschirm")
-    assert page.locator("#labels").count() == 0 or not page.is_visible("#labels")
+    assert page.locator("#labels").count() == 0
 
 
 def test_shots_that_do_not_fit_are_dropped(tiny: str, open_page: Callable[[str], Any]) -> None:
@@ -255,7 +276,9 @@ def test_save_and_open_again(tiny: str, folder: Path, open_page: Callable[[str],
     assert saved == text
     page.wait_for_function("() => document.querySelector('#export').innerText.includes('mine.j2')")
     assert "prompt: prompts/mine.j2" in export(page)
-    until(page, "problem", "^fine")
+    # What icl lint says of it: the white space at the end is sent, too, and nothing ends an answer.
+    found = until(page, "problem", "^generates text; row id 0")
+    assert "line 7: white space at the end of the target" in found and "no `stop:`" in found
     again = open_page(tiny)
     choose(again, "name", "prompts/mine.j2")
     choose(again, "data", "samples/translation")
@@ -289,7 +312,7 @@ def test_stop(talker: str, open_page: Callable[[str], Any]) -> None:
     until(page, "problem", "^fine; generates text")
     page.click("#run")
     until(page, "output", "word5 ")
-    assert "generating" in value(page, "told")
+    until(page, "told", "generating")
     before = len(value(page, "output").split())
     page.click("#stop")
     told = until(page, "told", "stopped$")
@@ -326,7 +349,7 @@ def test_hostile_text_is_text(hostile: str, open_page: Callable[[str], Any]) -> 
     run(page, "ended by the model")
     said = value(page, "output")
     for one in HOSTILE:
-        shown = one.replace("\ud800", "\ufffd").replace("\udfff", "\ufffd")
+        shown = clean(one.replace("\ud800", "\ufffd").replace("\udfff", "\ufffd"))
         assert shown in said, one
     page.get_by_role("tab", name="As experiment").click()
     raw = "{% raw %}" + "\n".join(HOSTILE[:32]) + "{% endraw %}"
@@ -341,8 +364,9 @@ def test_hostile_text_is_text(hostile: str, open_page: Callable[[str], Any]) -> 
     page.fill("#k input", "0")
     until(page, "problem", "^fine; ranks 13 labels")
     run(page, "of the 13 labels")
-    charted = page.locator("#labels").inner_text()
-    assert sum(one in charted for one in HOSTILE[:12]) >= 9
+    page.click("#answered summary")
+    charted = page.locator("#answered").inner_text()
+    assert all(one in charted for one in HOSTILE[:12])
     assert page.evaluate("window.pwned") is None
     assert page.is_visible("#run")
 

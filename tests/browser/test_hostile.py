@@ -19,7 +19,7 @@ from icl.records.results import load_run
 from icl.reports.page.page import report_page as report
 from tests.browser.conftest import serving
 from tests.browser.test_app import HOSTILE as SAID
-from tests.browser.test_app import choose, run, until, until_prompt, value, write
+from tests.browser.test_app import choose, more, run, until, until_prompt, value, write
 from tests.browser.test_desk import box, tab, until_box
 from tests.browser.test_results import click, results, rows
 from tests.hostile_page import HOSTILE as MARKED
@@ -90,8 +90,9 @@ def test_the_playground(
     choose(page, "name", f"q{IMG}.j2")
     until(page, "problem", "^fine; generates text; row id all")
     page.fill("#k input", "16")
+    more(page)
     page.fill("#max_tokens input", "4000")
-    until(page, "problem", r"^fine.*shots: (?!none)")
+    until(page, "problem", r"generates text.*[1-9] shots")
     assert [one for one in SHOWN[:32] if one not in page.inner_text("#prompt .textfield")] == []
     run(page, "ended by the model")
     assert [one for one in WHOLE.split("\n")[:30] if one not in value(page, "output")] == []

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import serving
-from tests.browser.test_app import choose, run, until
+from tests.browser.test_app import choose, more, run, until
 
-FIXED = ["run", "stop", "prompt", "template", "told", "counts", "good", "noted"]
+FIXED = ["run", "stop", "prompt", "template", "told", "meter", "answered", "good", "noted"]
 """What a mouse may be over, or an eye on."""
 WATCH = """names => {
   window.places = {};
@@ -38,10 +38,9 @@ FOCUSED = """() => {
     seen: box.width > 0 && box.height > 0,
   };
 }"""
-ORDER = ["name", "data", "locale", "words", "select", "k", "seed", "template", "file", "save",
-         "version", "undo", "back", "row", "forth", "run", "calibrator", "good", "bad", "corrected",
-         "card", "correction"]  # fmt: skip
-"""Controls of a page that was just opened, as they are read: Stop is disabled."""
+ORDER = ["name", "data", "locale", "template", "file", "save", "undo", "versions", "back", "row",
+         "forth", "prompt", "select", "k", "more", "run", "correction"]  # fmt: skip
+"""Controls of a page that was just opened, as they are read: Stop and verdicts are disabled."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +53,7 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_nothing_moves_while_an_answer_comes(talker: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(talker)
+    more(page)
     choose(page, "calibrator", "contextual")
     until(page, "problem", "^fine; ranks")
     until(page, "counts", r"^\d+ = ")
@@ -85,8 +85,6 @@ def walked(page: Any, most: int = 120) -> list[dict[str, Any]]:
         if now in found[:1]:
             return found
         found.append(now)
-        if now["code"]:
-            page.keyboard.press("Escape")
     pytest.fail(f"Tab does not come round; last in {[one['id'] for one in found[-6:]]}")
 
 
@@ -104,11 +102,13 @@ def test_tab_reaches_every_control_in_the_order_read(
         "Next row",
         "Template",
     ]
-    # An editor takes Tab for itself; Escape gives it back.
-    page.click("#template .cm-content")
-    page.keyboard.press("Escape")
-    page.keyboard.press("Tab")
-    assert not page.evaluate(FOCUSED)["code"]
+    # Neither key edits: Tab passes the editor by, Escape leaves it, for a control and not nowhere.
+    for key in ("Tab", "Escape"):
+        page.click("#template .cm-content")
+        before = page.text_content("#template .cm-content")
+        page.keyboard.press(key)
+        assert page.evaluate(FOCUSED) is not None and not page.evaluate(FOCUSED)["code"]
+        assert page.text_content("#template .cm-content") == before
 
 
 @pytest.mark.parametrize(

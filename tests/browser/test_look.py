@@ -18,7 +18,7 @@ from tests.browser.test_results import click
 from tests.table_experiment import write as write_experiment
 
 CONTROLS = {
-    "Playground": "#name #data #select #k #seed #template #save #row #run #stop #told #good",
+    "Playground": "#name #data #select #k #more #template #save #row #run #stop #told #good",
     "Compare": "#c-data #c-n #c-many #c-templateA #c-templateB #c-kB #c-run #c-stop #c-told",
     "Experiment": "#x-name #x-data #x-templates #x-ks #x-yaml #x-check #x-write #x-save #x-run",
     "Results": "#result-run #result-link #result-show #result-text #result-records #result-forth",
@@ -112,6 +112,8 @@ def app(made: Run) -> Iterator[str]:
 def fill(page: Any, made: Run) -> Iterator[str]:
     """Use every tab, so that there is something to read; yields where it is."""
     run(page, "labels")
+    page.click("#more button")
+    page.click("#versions button")
     for name in ("Row", "Shots", "Model", "Template"):
         tab(page, name)
         yield f"Playground, {name}"
@@ -197,7 +199,7 @@ def test_everything_is_in_reach_on_a_narrow_screen(app: str, open_page: Callable
 def test_an_answer_moves_nothing(app: str, open_page: Callable[..., Any]) -> None:
     page = open_page(app)
     places = (
-        "() => ['run', 'told', 'scored', 'good', 'prompt'].map(name => "
+        "() => ['run', 'told', 'answered', 'good', 'prompt'].map(name => "
         "document.getElementById(name).getBoundingClientRect().top)"
     )
     before = page.evaluate(places)

@@ -194,8 +194,15 @@ def test_permalinks(app: str, made: Run, open_page: Callable[..., Any]) -> None:
     click(page, "result-records", wanted)
     link = until(page, "result-link", f"record={wanted}$")
     assert page.url == link
+    choose(page, "result-show", "wrong")
+    page.click("#result-forth")
+    said = until(page, "result-page", "page 2 of ")
+    link = until(page, "result-link", f"show=wrong&number=2&record={wanted}$")
+    page.wait_for_function("link => location.href === link", arg=link)
     other = open_page(link, "#result-facts textarea")
     until(other, "result-facts", rf"record +{wanted}\n")
+    assert until(other, "result-page", "page 2 of ") == said
+    assert [row[0] for row in rows(other)] == [row[0] for row in rows(page)]
     assert second in until(other, "result-facts", "condition")
     assert second in until(other, "result-told", "condition")
     other.reload()
@@ -315,7 +322,12 @@ def test_open_in_the_playground(app: str, made: Run, open_page: Callable[..., An
         "text => document.querySelector('#prompt').innerText.replace(/\\s+/g, '').includes(text)",
         arg="".join(query.split()),
     )
-    assert "run=" not in page.url
+    # The link of what is open in Results stays, for the way back.
+    page.wait_for_selector("#tab-playground", state="visible")
+    assert f"run=small&condition={made.conditions[0].entry.fingerprint[:8]}" in page.url
+    page.get_by_role("tab", name="Results", exact=True).click()
+    until(page, "result-link", rf"record={wanted}$")
+    until(page, "result-facts", rf"record +{wanted}\n")
 
 
 def test_the_template_of_a_strangers_run_costs_its_prompt_alone(

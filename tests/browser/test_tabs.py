@@ -27,7 +27,8 @@ def test_every_tab_does_what_it_is_for(tmp_path: Path, open_page: Callable[[str]
     with serving({"engine": "table", "default": "hash"}, tmp_path) as address:
         page = open_page(address)
         until(page, "problem", "^fine; ranks 60 labels")
-        assert "of the 60 labels; correct is " in run_playground(page, "^row id 2: ")
+        assert "best of the 60 labels" in run_playground(page, "^row id 2: best")
+        assert page.locator("#verdict").inner_text().startswith("✗ ")
 
         open_compare(page)
         page.fill("#c-n input", "4")

@@ -17,7 +17,14 @@ from icl.core.types import Output, Prompt, Sampling, Shot, Token
 from icl.engines.table import TableEngine
 from icl.records.feedback import Feedback, collect_shots, read, write_shots
 from icl.selectors.fixed import FixedShots
-from icl.workbench.answer import ModelAnswer, generated_answer, rank, stream
+from icl.workbench.answer import (
+    AnswerProgress,
+    ModelAnswer,
+    generated_answer,
+    rank,
+    stream,
+    stream_answer,
+)
 from icl.workbench.feedback import card, note
 from icl.workbench.model_status import TokenizerLoader, colour_grade, load_weights
 from icl.workbench.row_cache import search, summary
@@ -64,6 +71,40 @@ def test_a_generation_is_scored_with_the_metrics_of_its_task(work: Workbench) ->
         None,
         ["the row has no right answer to compare with"],
     )
+
+
+def per_slot(work: Workbench, stop: threading.Event) -> list[AnswerProgress]:
+    """The steps of an answer whose slots are asked about one by one."""
+    one = screen(work, "slots/per_slot", data="samples/slots", k=2)
+    condition = work.bind(one).condition
+    return list(stream_answer(condition, condition.request(condition.examples[0]), stop))
+
+
+def test_every_slot_is_asked_about_and_the_answer_comes_with_the_last(work: Workbench) -> None:
+    steps = per_slot(work, threading.Event())
+    made = steps[-1].answer
+    assert made is not None and [one.answer for one in steps[:-1]] == [None] * (len(steps) - 1)
+    slots = [choice.text for choice in made.request.choices]
+    assert len(slots) == len(made.request.prompts) == len(made.record.outputs) > 1
+    lines = steps[-1].text.split("\n")
+    assert [line.split(":")[0] for line in lines] == slots
+    assert [line.split(": ")[1] for line in lines] == [
+        output.text.strip() for output in made.record.outputs
+    ]
+    assert "slot-F1" in made.scores()[0]
+
+
+def test_an_answer_that_was_stopped_between_two_slots_is_none(work: Workbench) -> None:
+    stop = threading.Event()
+    one = screen(work, "slots/per_slot", data="samples/slots", k=2)
+    condition = work.bind(one).condition
+    request = condition.request(condition.examples[0])
+    last = None
+    for last in stream_answer(condition, request, stop):
+        if last.step.output is not None:
+            stop.set()
+    assert last is not None and last.answer is None and len(request.prompts) > 1
+    assert last.text.startswith(f"{request.choices[0].text}:") and "\n" not in last.text
 
 
 def test_leaving_out_a_shot_asks_the_rest(work: Workbench) -> None:

@@ -25,6 +25,7 @@ TEMPLATES = {
     "samples/extract": ("extract/json",),
     "samples/generate": ("generate/question",),
     "samples/summarization": ("summarization/plain",),
+    "samples/slots": ("slots/marked", "slots/frame"),
 }
 
 

@@ -23,6 +23,7 @@ from icl.workbench.experiment_draft import (
     draft_yaml,
     estimate_draft,
     fault,
+    file_draft,
     open_run,
     run_draft,
     save_draft,
@@ -35,7 +36,6 @@ from icl.workbench.web.figures import progress_html
 from icl.workbench.web.form_values import browser_text, error_box, status_box, table_value
 from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
-    SECRET,
     WIDTHS,
     NewestAnswer,
     PageStops,
@@ -81,8 +81,25 @@ class ExperimentTab:
         self.stops = PageStops()
         self.differences = DifferencesPanel(partial(open_run, app.work), "x")
         self.first = app.tabs["Playground"].first
-        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
-        self.text_store = gr.BrowserState(None, storage_key=f"{KEY}-text", secret=SECRET)
+        first, given = self.first, app.work.given
+        self.given_text = given.text if given else ""
+        self.draft = (
+            file_draft(given, first.data)
+            if given
+            else Draft(
+                "grid",
+                first.data,
+                [first.name],
+                [first.model],
+                [first.locale] if first.locale else [],
+                [first.source] if first.source else [],
+                [first.target] if first.target else [],
+                ks=(0, 4),
+                seeds=(0,),
+            )
+        )
+        self.store = app.browser_state(KEY)
+        self.text_store = app.browser_state(f"{KEY}-text")
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and wire its events."""
@@ -98,62 +115,73 @@ class ExperimentTab:
     # ---- layout
 
     def _form(self) -> None:
-        work, first = self.work, self.first
-        of, made = work.sources[first.data], self.form
+        work, draft = self.work, self.draft
+        of, made = work.sources[draft.data], self.form
         with gr.Row():
             made["name"] = gr.Textbox(
-                "grid", label="Name", max_lines=1, elem_id="x-name", min_width=110
+                draft.name, label="Name", max_lines=1, elem_id="x-name", min_width=110
             )
             made["data"] = chooser(
-                list(work.sources), value=first.data, label="Data", elem_id="x-data", min_width=150
+                list(work.sources), value=draft.data, label="Data", elem_id="x-data", min_width=150
             )
         with gr.Row():
-            for part, title, values, one in (
-                ("locales", "Locales", of.locales, first.locale),
-                ("sources", "From", of.sources, first.source),
-                ("targets", "To", of.targets, first.target),
+            for part, title, values, chosen in (
+                ("locales", "Locales", of.locales, draft.locales),
+                ("sources", "From", of.sources, draft.sources),
+                ("targets", "To", of.targets, draft.targets),
             ):
                 made[part] = _multi_chooser(
                     list(values),
-                    [one] if one in values else [],
+                    [one for one in chosen if one in values],
                     title,
                     f"x-{part}",
                     visible=bool(values),
                 )
         made["templates"] = _multi_chooser(
-            template_choices(work.base), [first.name], "Templates", "x-templates"
+            template_choices(work.base), list(draft.templates), "Templates", "x-templates"
         )
         with gr.Row():
-            made["models"] = _multi_chooser(list(work.models), [first.model], "Models", "x-models")
+            made["models"] = _multi_chooser(
+                list(work.models), list(draft.models), "Models", "x-models"
+            )
             made["widths"] = _multi_chooser(
-                list(WIDTHS[1:]), [], "Widths (none: as given)", "x-widths"
+                list(WIDTHS[1:]), list(draft.widths), "Widths (none: as given)", "x-widths"
             )
         with gr.Row():
             made["ks"] = gr.Textbox(
-                "0, 4", label="Shots (k)", max_lines=1, elem_id="x-ks", min_width=80
+                ", ".join(map(str, draft.ks)),
+                label="Shots (k)",
+                max_lines=1,
+                elem_id="x-ks",
+                min_width=80,
             )
             selectors = [name for name in names("selector") if name != "fixed"]
             made["selectors"] = _multi_chooser(
-                selectors, ["random"], "Selector of shots", "x-selectors", scale=2
+                selectors, list(draft.selectors), "Selector of shots", "x-selectors", scale=2
             )
             made["seeds"] = gr.Textbox(
-                "0", label="Shots drawn with seeds", max_lines=1, elem_id="x-seeds", min_width=80
+                ", ".join(map(str, draft.seeds)),
+                label="Shots drawn with seeds",
+                max_lines=1,
+                elem_id="x-seeds",
+                min_width=80,
             )
         with gr.Row():
-            made["n"] = gr.Number(60, label="Rows", precision=0, elem_id="x-n", min_width=80)
-            made["seed"] = gr.Number(
-                0, label="Rows drawn with seed", precision=0, elem_id="x-seed", min_width=80
-            )
+            made["n"] = gr.Number(draft.n, label="Rows", elem_id="x-n", min_width=80)
+            made["seed"] = gr.Number(0, label="Rows drawn with seed", elem_id="x-seed", min_width=80)
             made["max_tokens"] = gr.Number(
-                64,
+                draft.max_tokens,
                 label="Answer, max. tokens",
-                precision=0,
                 min_width=90,
                 elem_id="x-max_tokens",
                 visible=of.writes,
             )
             made["compare"] = chooser(
-                COMPARE_CHOICES, value="", label="Compare by", elem_id="x-compare", min_width=110
+                COMPARE_CHOICES,
+                value=draft.compare,
+                label="Compare by",
+                elem_id="x-compare",
+                min_width=110,
             )
 
     def _text(self) -> None:
@@ -167,6 +195,7 @@ class ExperimentTab:
             wrap_lines=True,
             buttons=["copy"],
         )
+        self.text.value = self.given_text
         self.text.postprocess = lambda text: text  # Gradio's own strips white space
         self.check = gr.Textbox(
             label="Check", interactive=False, lines=2, max_lines=4, elem_id="x-check"
@@ -321,6 +350,8 @@ class ExperimentTab:
         """Write the form's YAML, unless the user edited the text."""
         keep = dict(zip(FORM, values, strict=True)) if ready else gr.skip()
         # The editor leaves out the last line break.
+        if self.given_text and (text or "").rstrip() == self.given_text.rstrip():
+            return [gr.skip(), gr.skip(), self._check_box(text), keep]
         if (text or "").rstrip() != written.rstrip():
             note = "the text was edited by hand, so the form leaves it; Write from form replaces it"
             return [gr.skip(), gr.skip(), status_box(note), keep]

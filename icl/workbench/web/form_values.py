@@ -14,6 +14,7 @@ from icl.core.safe_text import clean
 from icl.workbench.run_tables import TextTable
 from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import fields_of, template_text
+from icl.workbench.web.widgets import number
 from icl.workbench.workbench import Workbench
 
 __all__ = [
@@ -79,10 +80,7 @@ def screen_of(work: Workbench, values: Sequence[Any]) -> Screen:
     fields = [str(given.pop(f"field{number}") or "") for number in range(FIELDS)]
     typed = bool(given.pop("typed"))
     for part, (low, high) in BOUNDS.items():
-        value = given[part]
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise ConfigError(f"{part} is {value!r}; a number from {low} to {high} is needed")
-        given[part] = int(value)
+        given[part] = number(given[part], part, low, high)
     hand = ShotEdits.of(given.pop("hand"))
     texts: dict[str, Any] = dict(given)
     for part in ("model", "width", "chat", "calibrator", "column", "answer"):

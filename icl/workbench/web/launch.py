@@ -225,7 +225,7 @@ def _page(work: Workbench, host: str, port: int, auth: tuple[str, str] | None) -
             "the web app needs Gradio: pip install 'icl-workbench[app]', or make app"
         ) from error
     from icl.workbench.web.results.report import add_report
-    from icl.workbench.web.style import CSS, JS
+    from icl.workbench.web.style import CSS, HEAD, JS
     from icl.workbench.web.tabs import QUICK, App, build
 
     # Its address lies beside Gradio's, whose login it would not ask for.
@@ -263,6 +263,7 @@ def _page(work: Workbench, host: str, port: int, auth: tuple[str, str] | None) -
         mcp_server=False,
         css=CSS + SLOT_STYLE,
         js=JS,
+        head=HEAD,
         theme=gr.themes.Default(text_size="sm", spacing_size="sm", radius_size="sm"),
     )
 

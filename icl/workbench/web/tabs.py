@@ -65,6 +65,10 @@ class App:
     leaves: list[Callable[[gr.Request], None]] = field(default_factory=list)
     """Functions to call when a page is closed."""
 
+    def browser_state(self, key: str) -> Any:
+        """Make a store of a tab's values in the browser, for this folder and experiment alone."""
+        return gr.BrowserState(None, storage_key=f"{key}-{self.work.home}", secret=SECRET)
+
     def leave(self, request: gr.Request) -> None:
         """Clean up after a page that was closed."""
         for one in self.leaves:
@@ -75,7 +79,8 @@ def build(app: App) -> None:
     """Lay out all tabs inside an open ``gr.Blocks``."""
     # Made before tabs are laid out: what a browser keeps must stand outside of them, since Gradio
     # mounts a tab when it is first opened.
-    store = gr.BrowserState(None, storage_key="icl-typed", secret=SECRET)
+    store = app.browser_state("icl-typed")
+    gr.HTML("<p><b>icl</b> workbench</p>", elem_id="brand", js_on_load=None)
     for title, place in TABS:
         module, _, name = place.partition(":")
         app.tabs[title] = getattr(import_module(module), name)(app)
@@ -90,14 +95,19 @@ def build(app: App) -> None:
 def _keep_typed(app: App, store: Any) -> None:
     """Let the browser store texts of boxes that no tab stores itself."""
     boxes = [box for tab in app.tabs.values() for box in getattr(tab, "typed", ())]
+    linked = [box for tab in app.tabs.values() for box in getattr(tab, "linked", ())]
     ready = gr.State(False)
 
     def keep(request: gr.Request, ready: bool, *texts: str) -> Any:
         return list(texts) if ready else gr.skip()
 
-    def put_back(kept: Any) -> list[Any]:
-        fits = isinstance(kept, list) and len(kept) == len(boxes)
-        return [*([str(text or "") for text in kept] if fits else [gr.skip()] * len(boxes)), True]
+    def put_back(request: gr.Request, kept: Any) -> list[Any]:
+        if not isinstance(kept, list) or len(kept) != len(boxes):
+            return [*[gr.skip()] * len(boxes), True]
+        # A link to a record says what its boxes hold.
+        named = linked if request.query_params.get("run") else []
+        texts = zip(boxes, kept, strict=True)
+        return [*(gr.skip() if box in named else str(text or "") for box, text in texts), True]
 
     newest = NewestAnswer()
     gr.on(

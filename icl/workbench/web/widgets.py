@@ -42,10 +42,11 @@ def number(value: Any, name: str, low: int, high: int) -> int:
     """Check a whole number from a browser.
 
     Raises:
-        ConfigError: it is no number, or out of bounds.
+        ConfigError: it is no whole number, or out of bounds.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{name} is {value!r}; a number from {low} to {high} is needed")
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not low <= value <= high or value != int(value):
+        raise ConfigError(f"{name} is {value!r}; a whole number from {low} to {high} is needed")
     return int(value)
 
 
@@ -81,14 +82,22 @@ def run_row(key: str, title: str, hint: str) -> tuple[Any, Any, Any]:
     return run, stop, status
 
 
+def _tell(line: str) -> Any:
+    return gr.Textbox(line, elem_classes=[])
+
+
 def wait_in_queue(
     queue: ModelQueue,
     what: str,
     status: Any,
     work: Callable[..., Any],
     stop: Callable[[gr.Request], threading.Event] | None = None,
+    tell: Callable[[str], Any] = _tell,
 ) -> Callable[..., Iterator[Any]]:
-    """Wrap a handler so that it waits in the queue for the model, and shows its place meanwhile."""
+    """Wrap a handler so that it waits in the queue for the model, and shows its place meanwhile.
+
+    ``tell`` makes the new value of ``status`` from a line: by default that of a text box.
+    """
 
     def asking(request: gr.Request, *values: Any) -> Iterator[Any]:
         turn = queue.join(what, str(request.session_hash))
@@ -96,10 +105,10 @@ def wait_in_queue(
         try:
             while not queue.wait_for(turn, 0.5):
                 if halt.is_set():
-                    yield {status: gr.Textbox("stopped while waiting: nothing was sent")}
+                    yield {status: tell("stopped while waiting: nothing was sent")}
                     return
                 more = "; Stop leaves the queue" if stop else ""
-                yield {status: gr.Textbox(queue.status_line(turn) + more, elem_classes=[])}
+                yield {status: tell(queue.status_line(turn) + more)}
             if inspect.isgeneratorfunction(work):
                 yield from work(request, *values)
             else:

@@ -113,21 +113,17 @@ class CompareLayout:
         made["n"] = gr.Number(
             20,
             label="Rows sampled (1: one row)",
-            precision=0,
             elem_id="c-n",
             scale=2,
             min_width=110,
         )
-        made["row"] = gr.Number(
-            1, label="Row number", precision=0, elem_id="c-row", scale=1, min_width=80
-        )
+        made["row"] = gr.Number(1, label="Row number", elem_id="c-row", scale=1, min_width=80)
         made["seed"] = gr.Number(
-            0, label="Seed of the sample", precision=0, elem_id="c-seed", scale=1, min_width=70
+            0, label="Seed of the sample", elem_id="c-seed", scale=1, min_width=70
         )
         made["max_tokens"] = gr.Number(
             64,
             label="Answer, max. tokens",
-            precision=0,
             elem_id="c-max_tokens",
             scale=1,
             min_width=90,
@@ -201,13 +197,12 @@ class CompareLayout:
                 made["k"] = gr.Number(
                     0 if place == 0 else 4,
                     label="k",
-                    precision=0,
                     scale=2,
                     elem_id=f"c-k{letter}",
                     min_width=50,
                 )
                 made["seed"] = gr.Number(
-                    0, label="Seed", precision=0, scale=2, min_width=50, elem_id=f"c-seed{letter}"
+                    0, label="Seed", scale=2, min_width=50, elem_id=f"c-seed{letter}"
                 )
         self.columns.append(made)
         self.groups.append(group)

@@ -40,7 +40,6 @@ from icl.workbench.web.compare.matrix import matrix_html
 from icl.workbench.web.form_values import browser_text, error_box, screen_of, status_box
 from icl.workbench.web.tabs import ENGINE, QUICK, App
 from icl.workbench.web.widgets import (
-    SECRET,
     NewestAnswer,
     PageStops,
     number,
@@ -67,7 +66,7 @@ class CompareTab:
         self._made: dict[str, AnswerMatrix] = {}
         self.first = app.tabs["Playground"].first
         self.tokenizers = app.tabs["Playground"].tokenizers
-        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+        self.store = app.browser_state(KEY)
 
     def build(self) -> None:
         """Lay out the tab inside an open ``gr.Tab``, and wire its events."""

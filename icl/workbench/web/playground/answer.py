@@ -1,30 +1,31 @@
-"""The answer panel: streaming, stop, scores, feedback, cards."""
+"""The answer panel: streaming, stop, verdicts, cards."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from icl.core.errors import IclError
-from icl.core.number_text import format_percent
-from icl.core.types import Output
 from icl.experiment.condition import Condition, Request
-from icl.workbench.answer import GenerationProgress, ModelAnswer, generated_answer, rank, stream
+from icl.workbench.answer import GenerationProgress, ModelAnswer, rank, stream_answer
+from icl.workbench.answer_shelf import KeptAnswer, PageAnswers, answer_key
 from icl.workbench.calibrated_answer import calibrate_answer
 from icl.workbench.feedback import card, note
+from icl.workbench.screen import Screen
 from icl.workbench.shot_influence import ShotInfluence, influence
 from icl.workbench.template_files import keep_version
-from icl.workbench.web.form_values import browser_text, error_box, screen_of, status_box
+from icl.workbench.web.captions import caption, error_caption
+from icl.workbench.web.form_values import screen_of
+from icl.workbench.web.playground.answer_view import answer_html
 from icl.workbench.web.playground.context import PlaygroundContext
-from icl.workbench.web.playground.layout import TOP
 from icl.workbench.web.tabs import ENGINE, QUICK
 from icl.workbench.web.widgets import wait_in_queue
 
-__all__ = ["AnswerPanel"]
+__all__ = ["AnswerPanel", "place_of"]
 
 ENDS = {
     "stop": "ended by a stop string",
@@ -35,6 +36,8 @@ ENDS = {
     "filter": "ended by the server's content filter",
     "refusal": "refused by the model",
 }
+LEAST_FOR_A_RATE = 8
+"""Fewest tokens for which a rate is shown: of two or three it is chance."""
 
 
 Updates = dict[Any, Any]
@@ -48,62 +51,45 @@ class AnswerPanel:
         self.context, self.app, self.work = context, context.app, context.work
         self.at = context.at
         self._stops: dict[str, threading.Event] = {}
-        self._answers: dict[str, ModelAnswer] = {}
-        self._calibrated: dict[str, str] = {}
 
     def wire(self) -> None:
         """Wire the events of the components."""
         at, inputs = self.at, self.context.inputs
         buttons = [at.run, at.stop]
-        answer = [at.status, at.labels, at.changed, at.calibrated, at.output, at.scored, at.slots]
-        asked = at.run.click(self.arm, None, [*answer, at.noted, *buttons], **QUICK).then(
-            wait_in_queue(self.app.queue, "an answer", at.status, self.answer, self._stop),
+        asked = at.run.click(self.arm, None, [at.status, at.noted, *buttons], **QUICK).then(
+            wait_in_queue(self.app.queue, "an answer", at.status, self.answer, self._stop, caption),
             inputs,
-            answer,
+            [at.status, at.answered],
             **ENGINE,
         )
         asked.failure(self.fail, None, at.status, **QUICK)
         asked.then(self.disarm, None, buttons, **QUICK).then(**self.context.preview_event, **QUICK)
         at.stop.click(self.halt, None, at.stop, **QUICK)
-        at.calibrator.change(
-            self.calibrate, at.calibrator, [at.calibration, at.changed, at.calibrated], **QUICK
-        )
         for verdict in ("good", "bad", "corrected"):
             button = getattr(at, verdict)
             button.click(self.note, [gr.State(verdict), at.correction], at.noted, **QUICK)
         at.card.click(self.save_card, None, at.noted, **QUICK)
-        left = wait_in_queue(self.app.queue, "leaving shots out", at.shots_status, self.leave_out)
+        left = wait_in_queue(
+            self.app.queue, "leaving shots out", at.shots_status, self.leave_out, None, caption
+        )
         at.leave_out.click(left, None, at.shots_status, **ENGINE)
         self.app.leaves.append(self.leave)
+
+    def _page(self, request: gr.Request) -> PageAnswers:
+        return self.context.answers.of(str(request.session_hash))
 
     # ---- running
 
     def arm(self, request: gr.Request) -> list[Any]:
-        """Prepare a run, before it waits in the queue: new stop event, buttons, empty answer."""
-        self.leave(request)
+        """Prepare a run, before it waits in the queue: a new stop event, the buttons."""
+        self._halt(request)
         self._stops[str(request.session_hash)] = threading.Event()
         return [
-            status_box("waiting for the model"),
-            None,
-            "",
-            None,
-            "",
-            "",
-            gr.HTML("", visible=False),
-            "",
+            caption("waiting for the model"),
+            caption(""),
             gr.Button(interactive=False),
             gr.Button(interactive=True),
         ]
-
-    def calibrate(self, chosen: str | None, request: gr.Request) -> list[Any]:
-        """Show the chart of the calibrated answer if a calibrator is chosen.
-
-        Empty it, unless a run was quicker than this event and filled it by the same calibrator.
-        """
-        name = f"Calibrated: {browser_text(chosen or '', 60)}"
-        if chosen and self._calibrated.get(str(request.session_hash)) == chosen:
-            return [gr.Column(visible=True), gr.skip(), gr.Label(label=name)]
-        return [gr.Column(visible=bool(chosen)), "", gr.Label(None, label=name)]
 
     def disarm(self) -> list[Any]:
         """Reset the buttons after a run, however it ended."""
@@ -111,8 +97,7 @@ class AnswerPanel:
 
     def fail(self) -> Any:
         """Report that a run failed because of a bug or a full queue."""
-        message = "failed: the queue is full, or a bug that the app's terminal describes"
-        return gr.Textbox(message, elem_classes="wrong")
+        return error_caption("failed: the queue is full, or a bug that the app's terminal tells")
 
     def _stop(self, request: gr.Request) -> threading.Event:
         """Return the stop event of this page's run."""
@@ -125,140 +110,137 @@ class AnswerPanel:
             stop.set()
         return gr.Button(interactive=False)
 
-    def leave(self, request: gr.Request) -> None:
-        """Stop the run of a page that was closed, and forget its answer."""
+    def _halt(self, request: gr.Request) -> None:
         stop = self._stops.pop(str(request.session_hash), None)
         if stop is not None:
             stop.set()
-        self._answers.pop(str(request.session_hash), None)
-        self._calibrated.pop(str(request.session_hash), None)
+
+    def leave(self, request: gr.Request) -> None:
+        """Stop the run of a page that was closed, and forget its answers."""
+        self._halt(request)
+        self.context.answers.leave(str(request.session_hash))
 
     def answer(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Rank the labels or generate, yielding at most ten times a second."""
-        at = self.at
-        key = str(request.session_hash)
-        stop = self._stops.get(key, threading.Event())
+        at, page, stop = self.at, self._page(request), self._stop(request)
         try:
             screen = screen_of(self.work, values)
             condition = self.work.bind(screen).condition
             yield from self._open(condition, stop)
             if stop.is_set():
-                yield {at.status: status_box("stopped before it began")}
+                yield {at.status: caption("stopped before it began")}
                 return
             keep_version(self.work.base, screen.name, screen.text)
             self.work.release_others(condition)
             asked = condition.request(condition.examples[0])
-            way = self._rank if condition.ranks else self._write
-            yield from way(key, condition, asked, stop)
-            made = self._answers.get(key)
-            if condition.ranks and screen.calibrator and made and not stop.is_set():
-                self._calibrated[key] = screen.calibrator
-                yield from self._show_calibrated(made, screen.calibrator)
+            made = KeptAnswer(answer_key(condition, asked), place_of(screen))
+            page.begin(made)
+            try:
+                way = self._rank if condition.ranks else self._write
+                for line in way(condition, asked, made, screen, stop):
+                    yield {at.status: line, at.answered: answer_html(page, screen.calibrator)}
+            finally:
+                page.end()
         except IclError as error:
-            yield {at.status: error_box(error)}
+            yield {at.status: error_caption(error)}
 
     def _open(self, condition: Condition, stop: threading.Event) -> Iterator[Updates]:
         opening = self.context.tokenizer(condition)
         opening.begin(condition.engine)
         while opening.busy and not stop.is_set():
-            yield {self.at.status: "opening the model's tokenizer, once"}
+            yield {self.at.status: caption("opening the model's tokenizer, once")}
             time.sleep(0.2)
 
     def _rank(
-        self, key: str, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[Updates]:
-        at, count = self.at, len(asked.choices)
-        yield {at.status: f"scoring {count} labels; the first time loads the weights"}
-        made = rank(condition, asked)
+        self,
+        condition: Condition,
+        asked: Request,
+        made: KeptAnswer,
+        screen: Screen,
+        stop: threading.Event,
+    ) -> Iterator[Any]:
+        count = len(asked.choices)
+        yield caption(f"scoring {count} labels; the first time loads the weights")
+        found = rank(condition, asked)
         if stop.is_set():
-            yield {at.status: "stopped"}
+            yield caption("stopped")
             return
-        self._answers[key] = made
-        yield {
-            at.status: status_box(_ranking_line(made)),
-            at.labels: _bars(made, made.ranking),
-            at.scored: _scores_line(made),
-        }
-
-    def _show_calibrated(self, made: ModelAnswer, chosen: str) -> Iterator[Updates]:
-        """Show the calibrated answer below the plain one."""
-        at = self.at
-        yield {at.changed: status_box("scoring the prompts it needs besides the row")}
-        try:
-            found = calibrate_answer(made, chosen)
-        except IclError as error:
-            yield {at.changed: error_box(error)}
-            return
-        yield {at.changed: status_box(found.words()), at.calibrated: _bars(made, found.ranking)}
+        made.answer = found
+        line = f"row id {asked.example.id}: best of the {count} labels; {found.seconds:.1f} s"
+        yield caption(line)
+        if screen.calibrator:
+            yield caption(f"{line}; scoring the prompts that {screen.calibrator} needs")
+            try:
+                made.calibrated[screen.calibrator] = calibrate_answer(found, screen.calibrator)
+            except IclError as error:
+                made.calibrated[screen.calibrator] = str(error)
+            yield caption(line)
 
     def _write(
-        self, key: str, condition: Condition, asked: Request, stop: threading.Event
-    ) -> Iterator[Updates]:
-        at = self.at
-        yield {at.status: "asking; the first time loads the weights", at.output: ""}
-        outputs: list[Output] = []
-        seconds, texts = 0.0, ""
-        for place, prompt in enumerate(asked.to_generate):
-            about = f"{asked.choices[place].text}:" if asked.prompts else ""
-            for made in stream(condition.engine, prompt, condition.sampling, stop):
-                line = status_box(f"row id {asked.example.id}: {_generation_line(made)}")
-                scored = {}
-                if made.output is not None:
-                    outputs.append(made.output)
-                    seconds += made.seconds
-                    whole = len(outputs) == len(asked.to_generate)
-                    if whole and self._stops.get(key) is stop:  # the page is still open
-                        self._answers[key] = generated_answer(condition, asked, outputs, seconds)
-                        answered = self._answers[key]
-                        drawn = gr.HTML(answered.slots, visible=bool(answered.slots))
-                        scored = {at.scored: _scores_line(answered), at.slots: drawn}
-                shown = browser_text(texts + about + made.text)
-                yield {at.status: line, at.output: shown, **scored}
-            texts += f"{about}{made.text}\n"
-            if stop.is_set():
-                return
+        self,
+        condition: Condition,
+        asked: Request,
+        made: KeptAnswer,
+        screen: Screen,
+        stop: threading.Event,
+    ) -> Iterator[Any]:
+        yield caption("asking; the first time loads the weights")
+        for progress in stream_answer(condition, asked, stop):
+            step = progress.step
+            made.text, made.answer = progress.text, progress.answer
+            made.stopped = step.output is not None and step.output.finish == "cancelled"
+            yield caption(f"row id {asked.example.id}: {_generation_line(step)}")
+        made.stopped = made.answer is None
 
     # ---- what becomes of an answer
 
+    def _own(self, request: gr.Request) -> ModelAnswer | None:
+        """Return the whole answer to what the screen asks."""
+        kept = self._page(request).usable
+        return None if kept is None else kept.whole
+
     def note(self, verdict: str, correction: str, request: gr.Request) -> Any:
         """Store the user's verdict on the current answer."""
-        made = self._answers.get(str(request.session_hash))
+        made = self._own(request)
         if made is None:
-            return status_box("run first: a verdict is on an answer")
+            return caption("run first: a verdict is on the answer to this row")
         try:
             path = note(self.work.base, made, verdict, correction or None)
         except IclError as error:
-            return error_box(error)
-        return status_box(
+            return error_caption(error)
+        return caption(
             f"{verdict}: saved in {path.name}; icl feedback {path.name} makes shots from it"
         )
 
     def save_card(self, request: gr.Request) -> Any:
         """Save the current answer as one HTML page."""
-        made = self._answers.get(str(request.session_hash))
+        made = self._own(request)
         if made is None:
-            return status_box("run first: a card shows an answer")
+            return caption("run first: a card shows the answer to this row")
         try:
             path = card(self.work.base, made)
         except IclError as error:
-            return error_box(error)
-        return status_box(
-            f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent"
-        )
+            return error_caption(error)
+        return caption(f"saved {path.relative_to(self.work.base)}: one file, to be opened or sent")
 
     def leave_out(self, request: gr.Request) -> Iterator[Any]:
         """Show the influence of every shot on the current answer."""
-        made = self._answers.get(str(request.session_hash))
+        made = self._own(request)
         if made is None or not made.request.shots:
-            yield status_box("run with shots first: then each of them can be left out")
+            yield caption("run with shots first: then each of them can be left out")
             return
-        yield status_box(f"asking {len(made.request.shots) + 1} prompts")
+        yield caption(f"asking {len(made.request.shots) + 1} prompts")
         try:
             found = influence(made)
         except IclError as error:
-            yield error_box(error)
+            yield error_caption(error)
             return
-        yield status_box("\n".join(_influence_line(one) for one in found))
+        yield caption("\n".join(_influence_line(one) for one in found))
+
+
+def place_of(screen: Screen) -> str:
+    """Name a screen's row as its page does."""
+    return "the typed row" if screen.own else f"row {screen.row}"
 
 
 def _influence_line(one: ShotInfluence) -> str:
@@ -270,46 +252,11 @@ def _influence_line(one: ShotInfluence) -> str:
     return f"{one.shot}: adds {one.adds:+.2f} nats to the right answer{answer}"
 
 
-def _scores_line(answer: ModelAnswer) -> str:
-    """List the metrics of this one row."""
-    found, notes = answer.scores()
-    parts = [f"{name} {value:.1f}" for name, value in found.items()]
-    return browser_text("; ".join([*parts, *notes]), 2000)
-
-
 def _generation_line(made: GenerationProgress) -> str:
     """Describe how far a generation is, or how it ended and how fast it was."""
     if made.output is None:
         return f"generating, {made.seconds:.1f} s"
-    rate = f", {made.tokens_per_s:.1f} tokens/s" if made.tokens_per_s else ""
-    return (
-        f"{made.output.output_tokens} tokens in {made.seconds:.1f} s{rate}; "
-        f"{ENDS[made.output.finish]}"
-    )
-
-
-def _bars(made: ModelAnswer, ranking: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """Return the shares of the most probable labels and of the right one, which is marked."""
-    targets = made.request.example.targets
-    return {
-        f"{'✓ ' if label in targets else ''}{browser_text(label, 80)}": share
-        for place, (label, share) in enumerate(ranking)
-        if place < TOP or label in targets[:1]
-    }
-
-
-def _ranking_line(made: ModelAnswer) -> str:
-    """Describe which label won, and the rank of the correct one."""
-    ranking = made.ranking
-    best, share = ranking[0]
-    line = f"row id {made.request.example.id}: {best} with {format_percent(share)}"
-    line += f" of the {len(ranking)} labels"
-    labels = [label for label, _ in ranking]
-    right = next((one for one in made.request.example.targets if one in labels), None)
-    if right == best:
-        line += "; correct"
-    elif right is not None:
-        place = labels.index(right)
-        share = ranking[place][1]
-        line += f"; correct is {right}, in place {place + 1} with {format_percent(share)}"
-    return f"{line}; {made.seconds:.1f} s"
+    rate, tokens = "", made.output.output_tokens
+    if made.tokens_per_s and tokens >= LEAST_FOR_A_RATE:
+        rate = f", {made.tokens_per_s:.3g} a second once begun"
+    return f"{tokens} tokens in {made.seconds:.1f} s{rate}; {ENDS[made.output.finish]}"

@@ -10,7 +10,8 @@ from icl.core.errors import IclError
 from icl.workbench.row_sources import RowSource, wanted_or_first
 from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import keep_version, template_text
-from icl.workbench.web.form_values import UnstrippedText, error_box, status_box, values_by_part
+from icl.workbench.web.captions import caption, error_caption
+from icl.workbench.web.form_values import UnstrippedText, values_by_part
 from icl.workbench.web.playground.context import PlaygroundContext
 from icl.workbench.web.playground.layout import calibrator_chooser
 from icl.workbench.web.playground.save import version_choices
@@ -32,10 +33,6 @@ class ChooserPanel:
             at.target,
             at.max_tokens,
             at.calibrator,
-            at.labels,
-            at.calibration,
-            at.output,
-            at.reference,
             at.status,
             at.row,
             at.column,
@@ -80,7 +77,7 @@ class ChooserPanel:
             data = self._data_for(name, text, data)
         except IclError as error:
             made = [gr.skip()] * outputs
-            made[3 + self.template.index(self.at.problem)] = error_box(error)
+            made[3 + self.template.index(self.at.problem)] = error_caption(error)
             return made
         own = name.removesuffix(".j2") if name.endswith(".j2") else ""
         template = [
@@ -117,11 +114,11 @@ class ChooserPanel:
         """Store edits of the closed template as a version, and note it."""
         try:
             if text == template_text(name, "en", self.work.base):
-                return ""
+                return caption("")
         except IclError:  # it is gone from the disk: all the more
             pass
         keep_version(self.work.base, name, text)
-        return status_box(f"the edited text of {name} is saved: open it again, then Undo")
+        return caption(f"the edited text of {name} is saved: open it again, then Undo")
 
     def _data_for(self, name: str, text: str, data: str) -> str:
         """Return the data set if it fits the template, else samples that do."""
@@ -148,16 +145,11 @@ class ChooserPanel:
             source = self.work.source(screen)
         except IclError:  # the preview tells it
             return [gr.skip()] * len(self.rows)
-        writes = source.writes
         return [
             *place_choosers(source, given["locale"], given["source"], given["target"]).values(),
-            gr.Number(visible=writes),
+            gr.Number(visible=source.writes),
             calibrator_chooser(source),
-            gr.Label(None, visible=not writes),
-            gr.Column(visible=False),
-            gr.Textbox("", visible=writes),
-            gr.Textbox(visible=writes),
-            "",
+            caption(""),
             1,
             gr.Dropdown(visible=screen.data.startswith("uploads/")),
             ShotEdits().as_json(),

@@ -7,6 +7,7 @@ from typing import Any
 
 from icl.engines.table import UncountedEngine
 from icl.experiment.condition import Condition, Request
+from icl.workbench.answer_shelf import AnswerShelf
 from icl.workbench.model_status import TokenizerLoader, TokenizerLoaders
 from icl.workbench.screen import Screen
 from icl.workbench.web.playground.layout import PlaygroundLayout
@@ -48,6 +49,8 @@ class PlaygroundContext:
     """The event that renders the prompt again: ``fn``, ``inputs`` and ``outputs``."""
     store: Any
     """The component that stores the tab's values in the browser."""
+    answers: AnswerShelf
+    """The answers of all pages."""
 
     @property
     def work(self) -> Workbench:

@@ -11,14 +11,25 @@ from icl.core.registry import names
 from icl.workbench.calibrated_answer import supported_calibrators
 from icl.workbench.row_sources import RowSource
 from icl.workbench.screen import Screen, ShotEdits
+from icl.workbench.selector_words import explain_selector
+from icl.workbench.web.captions import caption_box
 from icl.workbench.web.form_values import FIELDS
-from icl.workbench.web.style import COLOURS, HEAT
+from icl.workbench.web.playground.answer_view import EMPTY
 from icl.workbench.web.widgets import WIDTHS, chooser
 
-__all__ = ["PlaygroundLayout", "TOP", "calibrator_chooser"]
+__all__ = ["PlaygroundLayout", "calibrator_chooser"]
 
-TOP = 10
-"""Number of labels in the chart."""
+
+KEYS = '<p class="caption" id="keys">Escape or Tab leaves the editor; Ctrl+] and Ctrl+[ indent</p>'
+
+
+PICK_TOKEN = """
+element.addEventListener("click", event => {
+  const token = event.target.closest("[data-token]");
+  if (token) trigger("select", {index: Number(token.dataset.token), value: ""});
+});
+"""
+"""Script that tells which token was clicked, from 1."""
 
 
 def calibrator_chooser(source: RowSource, value: str = "") -> Any:
@@ -46,12 +57,14 @@ class PlaygroundLayout:
     ) -> None:
         self.first, self.of = first, source
         self.hand = gr.State(ShotEdits().as_json())
+        self.opened = gr.State(None)  # [template, number] of the version that was opened last
         self.open_template, self.open_data = gr.State(first.name), gr.State(first.data)
-        with gr.Row():
+        self.chip = gr.HTML("", elem_id="chip", js_on_load=None)
+        with gr.Row(elem_id="choosers"):
             self._choosers(templates, data)
         with gr.Column(elem_id="file-slot") as self.file_slot:
             pass  # rows of a file of one's own are laid out here
-        with gr.Row():
+        with gr.Row(elem_id="desk"):
             with gr.Column(scale=10, min_width=320), gr.Tabs():
                 with gr.Tab("Template", render_children=True):
                     self._template()
@@ -62,6 +75,7 @@ class PlaygroundLayout:
                 with gr.Tab("Model", render_children=True, elem_id="tab-model"):
                     self._model(models)
             with gr.Column(scale=11, min_width=320):
+                self._row_buttons()
                 with gr.Tabs():
                     with gr.Tab("Exact prompt", render_children=True):
                         self._prompt()
@@ -69,12 +83,12 @@ class PlaygroundLayout:
                         self._tokens()
                     with gr.Tab("As experiment", render_children=True, elem_id="tab-export"):
                         self._export()
-                self._row_buttons()
+                self._shot_choosers()
             with gr.Column(scale=8, min_width=260):
                 self._answer()
         with gr.Column(elem_id="rows-slot") as self.rows_slot:
             pass  # answers to many rows are laid out here
-        self.timer = gr.Timer(0.5, active=False)
+        self.timer = gr.Timer(0.3, active=False)
 
     def _choosers(self, templates: Sequence[str], data: Sequence[str]) -> None:
         first, of = self.first, self.of
@@ -117,22 +131,43 @@ class PlaygroundLayout:
             scale=2,
             min_width=110,
         )
-        self.words = chooser(
-            [("English", "en"), ("the row's", "row")],
-            value=first.words,
-            elem_id="words",
-            label="Prompt language",
-            scale=2,
-            min_width=120,
-        )
-        selectors = [name for name in names("selector") if name != "fixed"]
-        self.select = chooser(
-            selectors, value=first.select, label="Shots", elem_id="select", scale=2, min_width=110
-        )
-        self.k = gr.Number(first.k, label="k", precision=0, elem_id="k", scale=1, min_width=70)
-        self.seed = gr.Number(
-            first.seed, label="Seed", precision=0, elem_id="seed", scale=1, min_width=70
-        )
+
+    def _shot_choosers(self) -> None:
+        first = self.first
+        with gr.Row(elem_id="shot-choosers"):
+            selectors = [name for name in names("selector") if name != "fixed"]
+            self.select = chooser(
+                selectors,
+                value=first.select,
+                label="Shots chosen by",
+                elem_id="select",
+                scale=3,
+                min_width=130,
+            )
+            self.k = gr.Number(first.k, label="How many (k)", elem_id="k", scale=2, min_width=90)
+        self.explained = caption_box("explained", explain_selector(first.select))
+        with gr.Accordion("More: seed, prompt language, calibration", open=False, elem_id="more"):
+            with gr.Row():
+                self.seed = gr.Number(
+                    first.seed, label="Seed", elem_id="seed", scale=1, min_width=70
+                )
+                self.words = chooser(
+                    [("English", "en"), ("the row's", "row")],
+                    value=first.words,
+                    elem_id="words",
+                    label="Prompt language",
+                    scale=2,
+                    min_width=120,
+                )
+                self.max_tokens = gr.Number(
+                    first.max_tokens,
+                    label="Longest answer, in tokens",
+                    elem_id="max_tokens",
+                    visible=self.of.writes,
+                    scale=2,
+                    min_width=120,
+                )
+            self.calibrator = calibrator_chooser(self.of)
 
     def _template(self) -> None:
         self.text = gr.Code(
@@ -146,10 +181,9 @@ class PlaygroundLayout:
             buttons=["copy"],
         )
         self.text.value = self.first.text  # given above, it would lose white space at its ends
-        self.problem = gr.Textbox(
-            label="Check", lines=2, max_lines=4, interactive=False, elem_id="problem"
-        )
-        with gr.Row():
+        gr.HTML(KEYS, js_on_load=None)
+        self.problem = caption_box("problem")
+        with gr.Row(elem_id="template-buttons"):
             self.file = gr.Textbox(
                 placeholder="name, or folder/name",
                 show_label=False,
@@ -161,27 +195,19 @@ class PlaygroundLayout:
                 label="Save as",
             )
             self.save = gr.Button("Save", elem_id="save", size="md", scale=1, min_width=60)
+            self.undo = gr.Button("Undo", elem_id="undo", size="md", scale=1, min_width=60)
+        self.saved = caption_box("saved", "every text that is saved or run is kept as a version")
+        with gr.Accordion("Versions", open=False, elem_id="versions") as self.versions:
             self.version = chooser(
                 [],
                 value=None,
-                label="Version",
-                show_label=False,
-                container=False,
+                label="Version, by the first line that it changed",
                 elem_id="version",
-                scale=2,
-                min_width=110,
             )
-            self.undo = gr.Button("Undo", elem_id="undo", size="md", scale=1, min_width=60)
-        self.saved = gr.Textbox(
-            placeholder="every text that is saved or run is stored as a version",
-            show_label=False,
-            container=False,
-            interactive=False,
-            elem_id="saved",
-            lines=1,
-            max_lines=3,
-            label="Saved",
-        )
+            self.difference = gr.HTML("", elem_id="difference", js_on_load=None)
+            self.take_back = gr.Button(
+                "Open this version", elem_id="take-back", size="sm", min_width=90
+            )
 
     def _row(self) -> None:
         with gr.Row():
@@ -227,16 +253,7 @@ class PlaygroundLayout:
                 scale=2,
                 min_width=140,
             )
-        self.uploaded = gr.Textbox(
-            show_label=False,
-            container=False,
-            interactive=False,
-            elem_id="uploaded",
-            lines=1,
-            max_lines=2,
-            placeholder="uploaded rows stay on this machine",
-            label="Upload",
-        )
+        self.uploaded = caption_box("uploaded", "uploaded rows stay on this machine")
 
     def _shots(self) -> None:
         self.shots = gr.Radio([], label="Sent in this order", elem_id="shots")
@@ -270,16 +287,9 @@ class PlaygroundLayout:
             self.leave_out = gr.Button(
                 "Leave each out", elem_id="leave-out", size="md", scale=2, min_width=100
             )
-        self.shots_status = gr.Textbox(
-            show_label=False,
-            container=False,
-            interactive=False,
-            elem_id="shots-told",
-            lines=3,
-            max_lines=12,
-            label="Shots",
-            placeholder="pinned shots stay for every row and seed; "
-            "Leave each out asks the model what every shot adds",
+        self.shots_status = caption_box(
+            "shots-told",
+            "pinned shots stay for every row and seed; Leave each out asks what each of them adds",
         )
 
     def _model(self, models: Sequence[str]) -> None:
@@ -305,9 +315,7 @@ class PlaygroundLayout:
             self.load = gr.Button("Load", elem_id="load", size="md", min_width=60)
             self.unload = gr.Button("Unload", elem_id="unload", size="md", min_width=60)
             self.look = gr.Button("What is here", elem_id="look", size="md", min_width=90)
-        self.model_status = gr.Textbox(
-            label="State", lines=3, max_lines=5, interactive=False, elem_id="model-told"
-        )
+        self.model_status = caption_box("model-told")
         self.here = gr.Dataframe(
             headers=["model", "family", "fp32", "bf16", "int8", "nf4", "fits"],
             datatype="str",
@@ -321,55 +329,32 @@ class PlaygroundLayout:
         )
 
     def _prompt(self) -> None:
-        self.prompt = gr.HighlightedText(
-            label="Exact prompt",
-            show_legend=True,
-            show_inline_category=False,
-            color_map=COLOURS,
-            elem_id="prompt",
-            interactive=False,
-            show_label=False,
-        )
-        self.meter = gr.HTML('<div class="meter"></div>', elem_id="meter")
-        self.counts = gr.Textbox(
-            label="Tokens", lines=2, max_lines=3, interactive=False, elem_id="counts"
-        )
+        self.prompt = gr.HTML("", elem_id="prompt", js_on_load=None)
+        self.meter = gr.HTML('<div class="meter"></div>', elem_id="meter", js_on_load=None)
 
     def _row_buttons(self) -> None:
         with gr.Row(elem_id="rows"):
             self.back = gr.Button("◀", elem_id="back", size="md")
             self.row = gr.Number(
-                self.first.row, label="Row", precision=0, elem_id="row", scale=2, min_width=110
+                self.first.row,
+                label="Row",
+                show_label=False,
+                container=False,
+                elem_id="row",
+                min_width=70,
             )
             self.forth = gr.Button("▶", elem_id="forth", size="md")
+            self.row_facts = caption_box("row-facts")
 
     def _tokens(self) -> None:
         self.inspect = gr.Button(
             "What did the model expect at each token?", elem_id="inspect", size="md"
         )
-        self.heat = gr.HighlightedText(
-            label="Probability of each token",
-            show_legend=True,
-            show_inline_category=False,
-            color_map=HEAT,
-            elem_id="heat",
-            interactive=False,
-            show_label=False,
+        self.heat = gr.HTML("", elem_id="heat", js_on_load=PICK_TOKEN)
+        self.place = gr.Number(
+            1, label="Token", precision=0, elem_id="place", minimum=1, min_width=80
         )
-        with gr.Row():
-            self.place = gr.Number(
-                1, label="Token", precision=0, elem_id="place", minimum=1, scale=1, min_width=80
-            )
-            self.expected = gr.Textbox(
-                label="Likeliest there",
-                lines=5,
-                max_lines=9,
-                interactive=False,
-                elem_id="expected",
-                scale=4,
-                min_width=200,
-                placeholder="click a token, or give its number",
-            )
+        self.expected = caption_box("expected", "click a token, or give its number")
 
     def _export(self) -> None:
         self.export = gr.Code(
@@ -395,16 +380,7 @@ class PlaygroundLayout:
             self.export_save = gr.Button(
                 "Save", elem_id="export-save", size="md", scale=1, min_width=60
             )
-        self.exported = gr.Textbox(
-            show_label=False,
-            container=False,
-            interactive=False,
-            elem_id="exported",
-            lines=1,
-            max_lines=3,
-            label="Saved experiment",
-            placeholder="icl run sends exactly this prompt, byte for byte",
-        )
+        self.exported = caption_box("exported", "icl run sends exactly this prompt, byte for byte")
 
     def _answer(self) -> None:
         with gr.Row(elem_id="answer-buttons"):
@@ -414,65 +390,13 @@ class PlaygroundLayout:
             self.stop = gr.Button(
                 "Stop", interactive=False, size="md", elem_id="stop", scale=1, min_width=70
             )
-        writes = self.of.writes
-        self.max_tokens = gr.Number(
-            self.first.max_tokens,
-            label="Longest answer, in tokens",
-            precision=0,
-            elem_id="max_tokens",
-            visible=writes,
-        )
-        self.calibrator = calibrator_chooser(self.of)
-        self.status = gr.Textbox(
-            label="Answer",
-            lines=4,
-            max_lines=4,
-            interactive=False,
-            elem_id="told",
-            placeholder="Run, or Ctrl+Enter",
-        )
-        self.labels = gr.Label(
-            label=f"The {TOP} most probable labels, and the right one",
-            num_top_classes=TOP + 1,
-            show_heading=False,
-            elem_id="labels",
-            visible=not writes,
-        )
-        with gr.Column(visible=False) as self.calibration:
-            self.changed = gr.Textbox(
-                label="Calibrated", lines=4, max_lines=4, interactive=False, elem_id="changed"
-            )
-            self.calibrated = gr.Label(
-                label="Calibrated",
-                num_top_classes=TOP + 1,
-                show_heading=False,
-                elem_id="calibrated",
-            )
-        self.output = gr.Textbox(
-            label="Output",
-            lines=9,
-            max_lines=9,
-            interactive=False,
-            visible=writes,
-            elem_id="output",
-        )
-        self.slots = gr.HTML(visible=False, elem_id="slots")
-        self.reference = gr.Textbox(
-            label="Reference",
-            lines=2,
-            max_lines=8,
-            visible=writes,
-            interactive=False,
-            elem_id="reference",
-        )
-        self.scored = gr.Textbox(
-            label="Scores of this row", lines=1, max_lines=4, interactive=False, elem_id="scored"
-        )
+        self.status = caption_box("told", "Run, or Ctrl+Enter")
+        self.answered = gr.HTML(EMPTY, elem_id="answered", js_on_load=None)
         with gr.Row(elem_id="feedback"):
-            self.good = gr.Button("Good", elem_id="good", size="sm", min_width=50)
-            self.bad = gr.Button("Bad", elem_id="bad", size="sm", min_width=50)
-            self.corrected = gr.Button("Corrected:", elem_id="corrected", size="sm", min_width=70)
-            self.card = gr.Button("Save card", elem_id="card", size="sm", min_width=70)
+            self.good = _verdict_button("Good", "good", 50)
+            self.bad = _verdict_button("Bad", "bad", 50)
+            self.corrected = _verdict_button("Corrected:", "corrected", 70)
+            self.card = _verdict_button("Save card", "card", 70)
         self.correction = gr.Textbox(
             placeholder="what it should have answered",
             show_label=False,
@@ -482,13 +406,9 @@ class PlaygroundLayout:
             elem_id="correction",
             label="Correction",
         )
-        self.noted = gr.Textbox(
-            show_label=False,
-            container=False,
-            interactive=False,
-            lines=1,
-            max_lines=3,
-            elem_id="noted",
-            label="Feedback",
-            placeholder="verdicts go to feedback.jsonl",
-        )
+        self.noted = caption_box("noted", "verdicts go to feedback.jsonl")
+
+
+def _verdict_button(title: str, name: str, width: int) -> Any:
+    """Make a button that needs the answer to what the screen asks, and is off without one."""
+    return gr.Button(title, elem_id=name, size="sm", min_width=width, interactive=False)

@@ -16,13 +16,17 @@ from icl.core.errors import IclError
 from icl.core.number_text import format_percent
 from icl.core.types import TokenScore
 from icl.engines.protocol import ClosableEngine, InspectableEngine
+from icl.experiment.condition import Request
 from icl.workbench.model_status import colour_grade, facts, list_models, load_weights
 from icl.workbench.row_cache import search, summary
 from icl.workbench.screen import FilesInMemory, Screen, ShotEdits, arrange_shots, shot_file
-from icl.workbench.web.form_values import browser_text, error_box, screen_of, status_box
+from icl.workbench.web.captions import caption, error_caption
+from icl.workbench.web.form_values import browser_text, screen_of
 from icl.workbench.web.playground.context import PlaygroundContext
+from icl.workbench.web.playground.prompt_view import token_html
 from icl.workbench.web.tabs import ENGINE, QUICK
 from icl.workbench.web.widgets import wait_in_queue
+from icl.workbench.workbench import ScreenCondition
 
 __all__ = ["ModelPanel", "RowPanel", "ShotPanel", "TokenPanel"]
 
@@ -75,13 +79,13 @@ class RowPanel:
             name = self.work.upload(file.name, file.read_bytes())
             columns = self.work.columns(name)
         except IclError as error:
-            return [gr.skip(), gr.skip(), error_box(error)]
+            return [gr.skip(), gr.skip(), error_caption(error)]
         sources = [*self.work.sources, name]
         guess = next((c for c in ("answer", "label", "target", "intent") if c in columns), "")
         return [
             gr.Dropdown(sources, value=name),
             gr.Dropdown(["", *columns], value=guess, visible=True),
-            status_box(f"{name}: columns {', '.join(columns)}"),
+            caption(f"{name}: columns {', '.join(columns)}"),
         ]
 
 
@@ -107,7 +111,7 @@ class ShotPanel:
                 **QUICK,
             ).then(**self.context.preview_event, **QUICK)
         at.reset.click(
-            lambda: [ShotEdits().as_json(), ""], None, [at.hand, at.shots_status], **QUICK
+            lambda: [ShotEdits().as_json(), caption("")], None, [at.hand, at.shots_status], **QUICK
         ).then(**self.context.preview_event, **QUICK)
         gr.on(
             [at.pool_wanted.submit, at.pool_wanted.change],
@@ -137,10 +141,10 @@ class ShotPanel:
             screen = screen_of(self.work, values)
             ids = self._ids(screen)
         except IclError as error:
-            return [gr.skip(), error_box(error)]
+            return [gr.skip(), error_caption(error)]
         if name not in ids:
-            return [gr.skip(), status_box("mark a shot in the list first")]
-        return [change(screen, ids, str(name)).as_json() | {"marked": name}, status_box("")]
+            return [gr.skip(), caption("mark a shot in the list first")]
+        return [change(screen, ids, str(name)).as_json() | {"marked": name}, caption("")]
 
     def find(self, wanted: str, *values: Any) -> Any:
         """List the pool rows that contain the words."""
@@ -160,7 +164,7 @@ class ShotPanel:
         screen = screen_of(self.work, values)
         if not name or name in screen.hand.pinned:
             return [gr.skip(), gr.skip()]
-        return [screen.hand.toggle_pin(name).as_json(), status_box(f"{name} is pinned")]
+        return [screen.hand.toggle_pin(name).as_json(), caption(f"{name} is pinned")]
 
     def keep(self, file: str, *values: Any) -> Any:
         """Save the shots of the prompt as a shot file."""
@@ -169,8 +173,8 @@ class ShotPanel:
             name, content = shot_file(file, view.request.shots)
             FilesInMemory({name: content}).write(self.work.base)
         except IclError as error:
-            return error_box(error)
-        return status_box(f"saved {name}; in an experiment: shots: [{{file: {name}}}]")
+            return error_caption(error)
+        return caption(f"saved {name}; in an experiment: shots: [{{file: {name}}}]")
 
 
 def _move(by: int, screen: Screen, ids: Sequence[str], name: str) -> ShotEdits:
@@ -195,22 +199,26 @@ class ModelPanel:
         """Wire the events of the components."""
         at, queue = self.context.at, self.context.app.queue
         status = at.model_status
-        look = wait_in_queue(queue, "the list of models", status, self.look)
+        look = wait_in_queue(queue, "the list of models", status, self.look, None, caption)
         at.look.click(look, None, [at.here, at.model, status], **ENGINE)
-        load = wait_in_queue(queue, "the loading of a model", status, self.load)
+        load = wait_in_queue(queue, "the loading of a model", status, self.load, None, caption)
         at.load.click(load, self.context.inputs, status, **ENGINE).then(
             **self.context.preview_event, **QUICK
         )
-        unload = wait_in_queue(queue, "the unloading of a model", status, self.unload)
-        at.unload.click(unload, self.context.inputs, status, **ENGINE)
+        unload = wait_in_queue(
+            queue, "the unloading of a model", status, self.unload, None, caption
+        )
+        at.unload.click(unload, self.context.inputs, status, **ENGINE).then(
+            **self.context.preview_event, **QUICK
+        )
 
     def look(self, request: gr.Request) -> Iterator[list[Any]]:
         """List the models on this machine, without the network."""
-        yield [gr.skip(), gr.skip(), "looking at what is here"]
+        yield [gr.skip(), gr.skip(), caption("looking at what is here")]
         rows, room = list_models()
         known = dict.fromkeys([*self.work.models, *(row[0] for row in rows)])
         shown_rows = [[browser_text(cell, 300) for cell in row] for row in rows]
-        yield [gr.Dataframe(shown_rows, visible=True), gr.Dropdown(list(known)), room]
+        yield [gr.Dataframe(shown_rows, visible=True), gr.Dropdown(list(known)), caption(room)]
 
     def load(self, request: gr.Request, *values: Any) -> Iterator[Any]:
         """Load the weights, reporting progress four times a second."""
@@ -218,21 +226,21 @@ class ModelPanel:
             engine = self.work.engine(screen_of(self.work, values))
             began = time.perf_counter()
             for step in load_weights(engine):
-                yield status_box(step)
-            yield status_box(f"{facts(engine)}; loaded in {time.perf_counter() - began:.1f} s")
+                yield caption(step)
+            yield caption(f"{facts(engine)}; loaded in {time.perf_counter() - began:.1f} s")
         except IclError as error:
-            yield error_box(error)
+            yield error_caption(error)
 
     def unload(self, request: gr.Request, *values: Any) -> Any:
         """Free the memory of the weights."""
         try:
             engine = self.work.engine(screen_of(self.work, values))
         except IclError as error:
-            return error_box(error)
+            return error_caption(error)
         if not isinstance(engine, ClosableEngine):
-            return status_box("this engine holds no weights")
+            return caption("this engine holds no weights")
         engine.close()
-        return status_box("unloaded; the next run loads it again")
+        return caption("unloaded; the next run loads it again")
 
 
 class TokenPanel:
@@ -246,10 +254,10 @@ class TokenPanel:
         """Wire the events of the components."""
         at = self.context.at
         self.context.app.leaves.append(self.leave)
-        inspect = wait_in_queue(self.context.app.queue, "the token view", at.expected, self.inspect)
-        at.inspect.click(
-            inspect, [at.output, *self.context.inputs], [at.heat, at.expected], **ENGINE
+        inspect = wait_in_queue(
+            self.context.app.queue, "the token view", at.expected, self.inspect, None, caption
         )
+        at.inspect.click(inspect, self.context.inputs, [at.heat, at.expected], **ENGINE)
         at.heat.select(self.select, None, at.place, **QUICK)
         at.place.change(self.look, at.place, at.expected, trigger_mode="always_last", **QUICK)
 
@@ -257,9 +265,9 @@ class TokenPanel:
         """Forget the tokens of a page that was closed."""
         self._tokens.pop(str(request.session_hash), None)
 
-    def inspect(self, request: gr.Request, output: str, *values: Any) -> Iterator[list[Any]]:
-        """Show every token of the prompt, and of the output or the right label after it."""
-        yield [gr.skip(), "asking the model"]
+    def inspect(self, request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        """Show every token of the prompt, and of the answer or the right label after it."""
+        yield [gr.skip(), caption("asking the model")]
         try:
             screen = screen_of(self.work, values)
             seen = self.work.bind(screen)
@@ -267,37 +275,52 @@ class TokenPanel:
             asked = seen.condition.request(seen.example)
             engine = seen.condition.engine
             if not isinstance(engine, InspectableEngine):
-                yield [gr.skip(), "this engine does not report token probabilities"]
+                yield [gr.skip(), caption("this engine does not report token probabilities")]
                 return
-            answer = output if seen.condition.method == "generate" else self._label(seen, asked)
+            answer, what = self._appended(request, seen, asked)
             found = engine.inspect(asked.prompt, answer)
+            end = len(asked.sent)
+            begin = next(
+                (n for n, one in enumerate(found) if one.token.end > end),
+                None,
+            )
         except IclError as error:
-            yield [gr.skip(), error_box(error)]
+            yield [gr.skip(), error_caption(error)]
             return
         self._tokens[str(request.session_hash)] = found
-        pieces = [(browser_text(one.token.text), colour_grade(one.logprob)) for one in found]
-        yield [pieces, status_box(f"{len(found)} tokens; click one, or give its number")]
+        pieces = [(one.token.text, colour_grade(one.logprob)) for one in found]
+        said = f"{len(found)} tokens; click one, or give its number"
+        if begin is not None:
+            said += f"; from token {begin + 1} on they are {what}, appended to the prompt"
+        yield [token_html(pieces, begin), caption(said)]
 
-    def _label(self, seen: Any, asked: Any) -> str:
-        right = seen.condition.template.label(asked.example)
-        return next((choice.text for choice in asked.choices if choice.label == right), "")
+    def _appended(
+        self, request: gr.Request, seen: ScreenCondition, asked: Request
+    ) -> tuple[str, str]:
+        """Return the text to append to the prompt, and what it is."""
+        condition = seen.condition
+        if condition.method == "generate":
+            kept = self.context.answers.of(str(request.session_hash)).usable
+            return ("", "") if kept is None else (kept.text, "the model's answer")
+        right = condition.template.label(asked.example)
+        text = next((choice.text for choice in asked.choices if choice.label == right), "")
+        return text, "the right label"
 
     def select(self, event: gr.SelectData) -> int:
         """Return the number of the token that was clicked, from 1."""
-        index = event.index
-        return int(index[0] if isinstance(index, list | tuple) else index) + 1
+        return int(event.index)
 
     def look(self, request: gr.Request, place: float | None) -> Any:
         """Show one token, and the most probable ones in its place."""
         found = self._tokens.get(str(request.session_hash), [])
         if not place or not 1 <= place <= len(found):
-            return status_box(f"there are the tokens 1 to {len(found)}" if found else "")
+            return caption(f"there are the tokens 1 to {len(found)}" if found else "")
         one = found[int(place) - 1]
         if one.logprob is None:
-            return status_box(f"{one.token.text!r} is the first token, so it has no probability")
+            return caption(f"{one.token.text!r} is the first token, so it has no probability")
         lines = [f"{one.token.text!r} {format_percent(math.exp(one.logprob))}, rank {one.rank}"]
         lines += [
             f"{format_percent(math.exp(logprob)):>8}  {text!r}"
             for text, logprob in one.alternatives
         ]
-        return status_box("\n".join(lines))
+        return caption("\n".join(lines))

@@ -1,43 +1,55 @@
 """The tab Playground: a template, one row, its exact prompt, and the model's answer.
 
 Every handler reads the components as a :class:`~icl.workbench.screen.Screen` and shows what the
-functions of :mod:`icl.workbench` return. Texts go only to components that show them as text.
+functions of :mod:`icl.workbench` return. Texts go only to components that show them as text, or
+through :mod:`icl.workbench.web.safe_html`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from icl.core.errors import IclError
-from icl.experiment.condition import Request
-from icl.reports.card import split_prompt
-from icl.workbench.model_status import TokenizerLoaders
+from icl.core.safe_text import clean
+from icl.engines.table import UncountedEngine
+from icl.experiment.condition import Condition, Request
+from icl.experiment.lint import (
+    find_condition_problems,
+    find_template_problems,
+    find_token_problems,
+)
+from icl.workbench.answer_shelf import AnswerShelf, PageAnswers, answer_key
+from icl.workbench.model_status import TokenizerLoaders, describe_model
 from icl.workbench.row_cache import summary
 from icl.workbench.screen import Screen, ShotEdits
+from icl.workbench.selector_words import explain_selector
 from icl.workbench.template_files import fields_of, template_choices
+from icl.workbench.web.captions import caption, error_caption
 from icl.workbench.web.form_values import (
     FIELDS,
     PARTS,
     UnstrippedText,
     browser_text,
-    error_box,
     one_line,
     screen_of,
-    status_box,
     values_by_part,
 )
 from icl.workbench.web.playground.answer import AnswerPanel
+from icl.workbench.web.playground.answer_view import answer_html
 from icl.workbench.web.playground.choose import ChooserPanel, place_choosers
 from icl.workbench.web.playground.context import PlaygroundContext, PromptPreview
 from icl.workbench.web.playground.layout import PlaygroundLayout, calibrator_chooser
 from icl.workbench.web.playground.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
+from icl.workbench.web.playground.prompt_view import meter_html, prompt_html
 from icl.workbench.web.playground.save import SavePanel
+from icl.workbench.web.safe_html import caption_html
 from icl.workbench.web.tabs import QUICK, App
-from icl.workbench.web.widgets import SECRET, NewestAnswer
+from icl.workbench.web.widgets import NewestAnswer
 from icl.workbench.window_meter import WindowMeter, measure
 from icl.workbench.workbench import ScreenCondition
 
@@ -46,13 +58,10 @@ __all__ = ["PlaygroundTab"]
 
 KEY = "icl-playground"
 """Key under which the browser stores the values."""
-SHADES = {
-    "special": "#888888",
-    "instruction": "#8a63d2",
-    "shots": "#2f81c7",
-    "query": "#d9822b",
-    "answer": "#b0b0b0",
-}
+
+
+MOST_COUNTED = 200
+"""Most choices whose tokens are checked for one screen, and most checks that are stored."""
 
 
 class PlaygroundTab:
@@ -61,6 +70,8 @@ class PlaygroundTab:
     def __init__(self, app: App) -> None:
         self.app, self.work = app, app.work
         self.tokenizers = TokenizerLoaders()
+        self.answers = AnswerShelf()
+        self._counted: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
         self._preview_values: dict[str, tuple[Any, ...]] = {}
         self.first = self.work.first_screen()
 
@@ -75,34 +86,47 @@ class PlaygroundTab:
         )
         self.inputs = [getattr(at, part) for part in PARTS]
         self.ready = gr.State(False)
-        self.store = gr.BrowserState(None, storage_key=KEY, secret=SECRET)
+        self.store = self.app.browser_state(KEY)
         self.preview_outputs = [
             at.prompt,
-            at.counts,
             at.meter,
             at.problem,
-            at.reference,
-            at.row,
+            at.row_facts,
             at.export,
             at.shots,
+            at.explained,
+            at.chip,
+            at.answered,
+            at.good,
+            at.bad,
+            at.corrected,
+            at.card,
             at.timer,
             self.store,
         ]
-        newest = NewestAnswer(discard=self.leave)
-        self.preview_event = newest.event(
-            self.preview, [self.ready, *self.inputs], self.preview_outputs
-        )
-        follow = newest.handler(self.follow, len(self.preview_outputs))
+        self.preview_event: dict[str, Any] = {
+            "fn": self.preview_again,
+            "outputs": at.timer,
+        }
+        """Asks for a preview, by the one event that makes all of them."""
         self.context = PlaygroundContext(
-            self.app, self.first, self.tokenizers, at, self.inputs, self.preview_event, self.store
+            self.app,
+            self.first,
+            self.tokenizers,
+            at,
+            self.inputs,
+            self.preview_event,
+            self.store,
+            self.answers,
         )
         chosen = (at.name, at.data)  # they open more than themselves: previewed once that is done
         parts = [part for part in self.inputs if part not in chosen and part is not at.hand]
         changed = [part.change for part in (*parts, at.open_template, at.open_data)]
+        newest = NewestAnswer(discard=self.leave)
         gr.on(
             [*changed, at.timer.tick],
             trigger_mode="always_last",
-            **{**self.preview_event, "fn": follow},
+            **newest.event(self.follow, [self.ready, *self.inputs], self.preview_outputs),
             **QUICK,
         )
         self._wire_template(at)
@@ -128,14 +152,7 @@ class PlaygroundTab:
             at.open_data,
             self.ready,
         ]  # what restore sets
-        self.handover_outputs = [
-            *self.restore_outputs,
-            at.labels,
-            at.calibration,
-            at.output,
-            at.reference,
-            at.status,
-        ]
+        self.handover_outputs = [*self.restore_outputs, at.status]
         restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.restore_outputs}
         first = {
             "fn": self.first_preview,
@@ -186,10 +203,7 @@ class PlaygroundTab:
         own = dict(zip([f"field{n}" for n in range(FIELDS)], screen.own.values(), strict=False))
         texts = {part: getattr(screen, part) for part in PARTS if hasattr(screen, part)}
         typed = {"typed": bool(screen.own), "hand": screen.hand.as_json()}
-        writes = self.work.source(screen).writes
-        made = self.restore({**dict.fromkeys(PARTS, ""), **texts, **own, **typed})
-        bars = [gr.Label(None, visible=not writes), gr.Column(visible=bool(screen.calibrator))]
-        return [*made, *bars, gr.Textbox("", visible=writes), gr.Textbox(visible=writes), ""]
+        return [*self.restore({**dict.fromkeys(PARTS, ""), **texts, **own, **typed}), caption("")]
 
     def first_preview(self, request: gr.Request, kept: Any, *values: Any) -> list[Any]:
         """Render the preview of a page just opened, unless stored values will replace it."""
@@ -197,10 +211,17 @@ class PlaygroundTab:
             return [gr.skip()] * len(self.preview_outputs)
         return self.preview(request, False, *values)
 
+    def preview_again(self, request: gr.Request) -> Any:
+        """Render the preview again at the next tick, even if it shows these values already."""
+        self.leave(request)
+        return gr.Timer(active=True)
+
     def follow(self, request: gr.Request, ready: bool, *values: Any) -> list[Any]:
         """Render the preview unless it shows these values: a choice changes several components."""
         if self._preview_values.get(str(request.session_hash)) == values:
-            return [gr.skip()] * len(self.preview_outputs)
+            stays = [gr.skip()] * len(self.preview_outputs)
+            stays[self.preview_outputs.index(self.at.timer)] = gr.Timer(active=False)
+            return stays
         return self.preview(request, ready, *values)
 
     def leave(self, request: gr.Request) -> None:
@@ -211,43 +232,84 @@ class PlaygroundTab:
         """Show the exact prompt of the screen, its tokens, and the experiment that sends it."""
         self.leave(request)
         keep = values_by_part(values) if ready else gr.skip()
+        page = self.answers.of(str(request.session_hash))
+        given = values_by_part(values)
+        chosen = [caption(explain_selector(str(given["select"])))]
         try:
             screen = screen_of(self.work, values)
             view = self.context.view(screen)
             export = self.work.export(screen)
+            problems = self._problems(view)
         except IclError as error:
+            page.asked = None
             return [
-                gr.HighlightedText(elem_classes="stale"),
-                gr.Textbox(elem_classes="stale"),
+                gr.HTML(elem_classes="stale"),
                 gr.skip(),
-                error_box(error),
-                gr.skip(),
+                error_caption(error),
                 gr.skip(),
                 f"# {one_line(error)}",
                 gr.skip(),
+                *chosen,
+                gr.skip(),
+                *self._answer_column(page, ""),
                 gr.Timer(active=False),
                 keep,
             ]
+        page.asked = answer_key(view.condition, view.request)
         opening = self.context.tokenizer(view.condition)
         waits = screen != self.first and not view.counted and opening.failure is None
         meter = self._meter(view)
-        count = 1 if screen.own else len(self.work.rows(screen))
         if not waits and ready:
             self._preview_values[str(request.session_hash)] = values
         return [
-            gr.HighlightedText(_pieces(view.request), elem_classes=[]),
-            gr.Textbox(self._counts(view, meter), elem_classes=[]),
-            _meter_bar(meter) if meter else gr.skip(),
-            status_box(_description(view)),
-            browser_text(
-                "\n".join(view.request.example.gold_texts or view.request.example.targets)
-            ),
-            gr.Number(label=f"Row of {count}"),
+            gr.HTML(prompt_html(view.request.prompt), elem_classes=[]),
+            meter_html(meter, self._counts(view, meter)),
+            _check(view, problems),
+            caption(self._row_facts(screen, view)),
             browser_text(_header(screen, export.files) + export.text),
             _radio(shot_choices(view.seen, view.request, screen), marked_shot(values)),
+            *chosen,
+            caption(describe_model(view.condition.engine, self.work.model(screen))),
+            *self._answer_column(page, screen.calibrator),
             gr.Timer(active=waits),
             keep,
         ]
+
+    def _answer_column(self, page: PageAnswers, calibrator: str) -> list[Any]:
+        """Return the answer and the buttons that need one."""
+        usable = page.usable is not None
+        return [answer_html(page, calibrator), *[gr.Button(interactive=usable)] * 4]
+
+    def _problems(self, view: PromptPreview) -> list[str]:
+        """List what ``icl lint`` says of the template, and of the screen's row and choices."""
+        condition, request = view.condition, view.request
+        file = condition.template.file
+        found = [f"line {line}: {text}" for line, text in find_template_problems(file)]
+        if request.example.targets:  # a typed row may lack an answer
+            told = "\n".join(found)
+            uncounted = replace(condition, engine=UncountedEngine(window=10**9))
+            found += [text for text in find_condition_problems(uncounted) if text not in told]
+        if view.counted and condition.method == "rank" and len(request.choices) <= MOST_COUNTED:
+            found += self._token_problems(condition, request)
+        return list(dict.fromkeys(found))
+
+    def _token_problems(self, condition: Condition, request: Request) -> list[str]:
+        """List choices whose tokens are trouble, counted anew only where their border changes."""
+        choices = tuple(choice.text for choice in request.choices)
+        key = (condition.point.engine_key, choices, request.prompt.text[-40:])
+        if key not in self._counted:
+            if len(self._counted) >= MOST_COUNTED:
+                self._counted.clear()
+            self._counted[key] = list(find_token_problems(condition, request))
+        return self._counted[key]
+
+    def _row_facts(self, screen: Screen, view: PromptPreview) -> str:
+        if screen.own:
+            return "typed row"
+        count = len(self.work.rows(screen))
+        split = self.work.source(screen).task["rows"].get("split")
+        facts = [f"of {count}", f"id {view.request.example.id}", f"split {split}" if split else ""]
+        return " · ".join(filter(None, facts))
 
     def _meter(self, view: PromptPreview) -> WindowMeter | None:
         if not view.counted:
@@ -258,11 +320,11 @@ class PlaygroundTab:
         if meter is None:
             opening = self.context.tokenizer(view.condition)
             if opening.failure is not None:
-                return browser_text(opening.failure, 2000)
+                return opening.failure
             if opening.busy:
                 return "opening the model's tokenizer; until then all shots are shown, fit or not"
             return "counted once something changes or runs, which opens the model's tokenizer"
-        return browser_text(meter.text(), 2000)
+        return meter.text()
 
     def show_fields(self, request: gr.Request, typed: bool, text: str, name: str) -> list[Any]:
         """Show a text box for each field of the template while the user types a row."""
@@ -299,13 +361,16 @@ def shot_choices(seen: ScreenCondition, request: Request, screen: Screen) -> lis
     for place, shot in enumerate(request.shots, 1):
         name = shot.example.id
         score = seen.scores.get(name)
-        facts = [f"{place}", name, template.label(shot.example) or ""]
+        facts = [f"{place}", template.label(shot.example) or "", summary(shot.example, 60)]
         facts += [f"score {score:.3f}"] if score is not None else []
         facts += ["pinned"] if name in screen.hand.pinned else []
         facts += [] if name in seen.scores else ["by hand"]
-        facts.append(summary(shot.example, 60))
-        found.append((browser_text(" · ".join(filter(None, facts)), 200), name))
-    return found + [(f"dropped to fit · {name}", name) for name in request.prompt.dropped]
+        found.append((browser_text(clean(" · ".join(filter(None, facts))), 200), name))
+    by_id = {row.id: row for row in seen.condition.pool} if request.prompt.dropped else {}
+    for name in request.prompt.dropped:
+        said = summary(by_id[name], 60) if name in by_id else name
+        found.append((browser_text(clean(f"dropped to fit · {said}"), 200), name))
+    return found
 
 
 def _fits_page(kept: Any) -> bool:
@@ -325,36 +390,28 @@ def _radio(choices: list[tuple[str, str]], marked: str | None) -> Any:
     return gr.Radio(choices, value=marked if there else None)
 
 
-def _pieces(request: Request) -> list[tuple[str, str | None]]:
-    """Return the prompt's pieces for the browser, cut at what it can show."""
-    left, found = 100_000, []
-    for text, kind in split_prompt(request.prompt):
-        found.append((browser_text(text, left), kind))
-        left -= len(text)
-        if left <= 0:
-            break
-    return found
-
-
-def _meter_bar(meter: WindowMeter) -> str:
-    """Draw the window as a bar of HTML, which contains only icl's own names and numbers."""
-    parts = "".join(
-        f'<i style="width:{100 * count / meter.window:.2f}%;background:{SHADES[part]}" '
-        f'title="{part}: {count}"></i>'
-        for part, count in meter.shares().items()
-    )
-    return f'<div class="meter" role="img" aria-label="{meter.window} tokens">{parts}</div>'
+def _check(view: PromptPreview, problems: Sequence[str]) -> Any:
+    """Say that a prompt can be sent, and what lint remarks on it."""
+    said = _description(view)
+    if not problems:
+        return caption(f"fine; {said}")
+    more = f"\n… and {len(problems) - 5} more" if len(problems) > 5 else ""
+    listed = "\n".join(problems[:5])
+    return gr.HTML(caption_html(f"{said}\n{listed}{more}", "remark"))
 
 
 def _description(view: PromptPreview) -> str:
     """Describe a prompt without errors: labels, row, shots."""
     condition, shots = view.condition, view.request.shots
-    chosen = ", ".join(shot.example.id for shot in shots) or "none"
     choices = view.request.choices
     labels = f"ranks {len(choices)} labels" if condition.method == "rank" else "generates text"
     fallbacks = condition.template.fallbacks
     missing = f"; taken from the fallback language: {', '.join(fallbacks[:5])}" if fallbacks else ""
-    return f"fine; {labels}; row id {view.request.example.id}; shots: {chosen}{missing}"
+    return f"{labels}; row id {view.request.example.id}; {_count_shots(len(shots))}{missing}"
+
+
+def _count_shots(count: int) -> str:
+    return "1 shot" if count == 1 else f"{count or 'no'} shots"
 
 
 def _header(screen: Screen, files: Any) -> str:

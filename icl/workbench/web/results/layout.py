@@ -22,6 +22,7 @@ class ResultsLayout:
         self.condition = gr.State("")
         self.record = gr.State("")
         self.number = gr.State(1)
+        self.filtered = gr.State(None)  # the filters whose page is shown
         with gr.Row():
             self.run = gr.Dropdown(
                 [],

@@ -20,7 +20,14 @@ from icl.records.results import Run
 from icl.reports.safe_text import shorten_middle
 from icl.scoring.sensitivity import spreads
 from icl.scoring.slices import list_slice_keys, slices
-from icl.workbench.browse_runs import RecordQuery, RunBrowser, copy_run, save_card
+from icl.workbench.browse_runs import (
+    FILTERS,
+    ORDERS,
+    RecordQuery,
+    RunBrowser,
+    copy_run,
+    save_card,
+)
 from icl.workbench.experiment_draft import comparable_settings
 from icl.workbench.record_to_screen import screen_of_record
 from icl.workbench.run_tables import (
@@ -73,6 +80,8 @@ class ResultsTab:
         self.place = [at.run, at.condition]
         self.filters = [at.show, at.text, at.order, at.other]
         self.typed = [at.text]
+        self.linked = [at.text]
+        self.linking = [*self.place, at.record, at.number, *self.filters]
         self.list_outputs = [at.records, at.page, at.number, at.status]
         self.record_outputs = [at.facts, at.prompt, at.labels, at.output, at.record, at.noted]
         self._wire_run(at)
@@ -114,10 +123,12 @@ class ResultsTab:
             "inputs": [*self.place, at.record],
             "outputs": self.record_outputs,
         }
-        link = {"fn": self.link, "inputs": [*self.place, at.record], "outputs": at.link}
+        link = {"fn": self.link, "inputs": self.linking, "outputs": at.link}
         mark = {"fn": self.mark, "inputs": self.place, "outputs": [at.conditions, at.report]}
         follow = (mark, records, record, link)
-        arrive = {"fn": self.arrive, "outputs": [self.app.top, at.run, at.condition, at.record]}
+        opened = [self.app.top, at.run, at.condition, at.record, at.number, *self.filters]
+        opened.append(at.filtered)
+        arrive = {"fn": self.arrive, "outputs": opened}
         show = {"fn": self.show_run, "inputs": self.place, "outputs": run}
         self.app.loads.append([arrive])
         event = self.app.page.select(self.look, at.run, at.run, **QUICK)
@@ -142,14 +153,16 @@ class ResultsTab:
         asked = [*self.place, at.number, *self.filters]
         gr.on(
             [at.show.change, at.order.change, at.other.change, at.text.change],
-            partial(self.records, step=None),
-            asked,
-            self.list_outputs,
+            self.refilter,
+            [at.filtered, *asked],
+            [at.filtered, *self.list_outputs],
             trigger_mode="always_last",
             **QUICK,
-        )
+        ).then(**self.follow["link"], **QUICK)
         for button, step in ((at.back, -1), (at.forth, 1)):
-            button.click(partial(self.records, step=step), asked, self.list_outputs, **QUICK)
+            button.click(partial(self.records, step=step), asked, self.list_outputs, **QUICK).then(
+                **self.follow["link"], **QUICK
+            )
         at.records.select(self.pick, None, at.record, **QUICK).then(
             **self.follow["record"], **QUICK
         ).then(**self.follow["link"], **QUICK)
@@ -158,7 +171,7 @@ class ResultsTab:
 
     def _wire_hand(self, at: ResultsLayout) -> None:
         playground = self.app.tabs["Playground"]
-        parts = [*playground.handover_outputs, playground.at.saved, self.app.top, at.noted, at.link]
+        parts = [*playground.handover_outputs, playground.at.saved, self.app.top, at.noted]
         asked = [*self.place, at.record, playground.at.open_template, playground.at.text]
         at.hand.click(self.hand_over, asked, parts, **QUICK).then(
             **playground.preview_event, **QUICK
@@ -170,12 +183,22 @@ class ResultsTab:
         """Open the target of a permalink; do nothing if there is none."""
         asked = {key: shorten_middle(value, LONGEST) for key, value in request.query_params.items()}
         if not asked.get("run"):
-            return [gr.skip()] * 4
+            return [gr.skip()] * (6 + len(self.filters))
+        page = asked.get("number", "1")
+        filters = [
+            asked.get("show", FILTERS[0]),
+            asked.get("text", ""),
+            asked.get("order", ORDERS[0]),
+            asked.get("against") or None,
+        ]
         return [
             gr.Tabs(selected="results"),
             gr.Dropdown(self.browser.names(), value=asked["run"]),
             asked.get("condition", ""),
             asked.get("record", ""),
+            int(page) if page.isdecimal() and len(page) < 8 else 1,
+            *filters,
+            filters,
         ]
 
     def look(self, run: str | None) -> Any:
@@ -235,11 +258,30 @@ class ResultsTab:
         """Return the id of the record whose row was clicked."""
         return str(event.row_value[0])
 
-    def link(self, run: str | None, condition: str, record: str) -> str:
-        """Return the query parameters of a link to the current view."""
+    def link(
+        self,
+        run: str | None,
+        condition: str,
+        record: str,
+        number: int,
+        show: str,
+        text: str,
+        order: str,
+        other: str | None,
+    ) -> str:
+        """Return the query parameters of a link to the current view, its filters and page."""
         if not run or not record and not condition:
             return ""
-        parts = {"run": run, "condition": condition[:8], "record": record}
+        parts = {
+            "run": run,
+            "condition": condition[:8],
+            "show": show if show != FILTERS[0] else "",
+            "text": (text or "")[:LONGEST],
+            "order": order if order != ORDERS[0] else "",
+            "against": other or "",
+            "number": str(number) if (number or 1) > 1 else "",
+            "record": record,
+        }
         return "?" + urlencode({name: value for name, value in parts.items() if value})
 
     # ---- records
@@ -276,6 +318,14 @@ class ResultsTab:
             page.number,
             status_box(f"condition {name}"),
         ]
+
+    def refilter(
+        self, filtered: Any, run: str | None, condition: str, number: int, *filters: Any
+    ) -> list[Any]:
+        """Show the first page of other filters; a link has set its own, with its page."""
+        if filtered == list(filters):
+            return [gr.skip()] * (1 + len(self.list_outputs))
+        return [list(filters), *partial(self.records, step=None)(run, condition, number, *filters)]
 
     def record(self, run: str | None, condition: str, key: str) -> list[Any]:
         """Show a record with its prompt and its answer."""
@@ -323,19 +373,18 @@ class ResultsTab:
         playground = self.app.tabs["Playground"]
         none = [gr.skip()] * (len(playground.handover_outputs) + 2)
         if not run or not key:
-            return [*none, status_box("open a record first"), gr.skip()]
+            return [*none, status_box("open a record first")]
         try:
             opened = self.browser.open(run, condition)
             edited = playground.choosers.keep(name, text)
             screen, said = screen_of_record(self.work, opened, opened.key(key))
         except IclError as error:
-            return [*none, error_box(error), gr.skip()]
+            return [*none, error_box(error)]
         return [
             *playground.hand_over(screen),
             edited,
             gr.Tabs(selected="playground"),
             status_box(said),
-            "",
         ]
 
     # ---- beside the records
