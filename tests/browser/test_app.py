@@ -93,7 +93,7 @@ def value(page: Any, name: str) -> str:
 
 def until(page: Any, name: str, pattern: str) -> str:
     """What it holds, once that matches."""
-    end = time.monotonic() + 25
+    end = time.monotonic() + 60
     while not re.search(pattern, found := value(page, name)):
         assert time.monotonic() < end, f"#{name} is {found!r}, not {pattern!r}"
         page.wait_for_timeout(50)
@@ -234,6 +234,19 @@ def test_ranking(tiny: str, open_page: Callable[[str], Any]) -> None:
     assert bars in (8, 9)  # the right label is shown wherever it stands
     assert page.locator("#labels").inner_text().count("✓") == 1
     assert page.locator("#answered summary").inner_text() == f"{60 - bars} more"
+    # What the loop needs stands above the fold, the query in sight.
+    for part in ("#template", "#prompt .query", "#verdict", "#run", "#row", "#select"):
+        box = page.locator(part).last.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 800, part
+    # The answer belongs to its prompt: it is another's beside the next row, and comes back.
+    page.wait_for_selector("#good:enabled")
+    page.click("#forth")
+    page.wait_for_selector(".band >> text=answer to row 1 as it was · Run to ask this one")
+    page.wait_for_selector("#good:disabled")
+    assert page.locator(".answer.stale #verdict").count() == 1
+    page.click("#back")
+    page.wait_for_selector(".band", state="detached")
+    page.wait_for_selector("#good:enabled")
     until(page, "counts", r"^\d+ = ")
 
 
@@ -322,6 +335,8 @@ def test_stop(talker: str, open_page: Callable[[str], Any]) -> None:
     assert value(page, "output") == said
     assert len(said.split()) - before <= 200, "words after Stop, of 2000 in all"
     assert int(re.findall(r"(\d+) tokens", told)[0]) == len(said.split())
+    page.wait_for_selector("#answered .halted >> text=half an answer has no score")
+    assert page.locator("#scored").count() == 0 and page.is_disabled("#good")
     # A page that goes away frees the engine for the next one.
     page.click("#run")
     until(page, "output", "word5 ")

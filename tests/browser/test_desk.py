@@ -135,6 +135,16 @@ def test_rows_are_found_typed_and_uploaded(
     page.wait_for_selector("#field0 textarea, #field0 input")
     page.fill("#field0 textarea, #field0 input", "canary <b>row</b>")
     until_prompt(page, "canary <b>row</b>")
+    # A text as it is: in its own direction, wrapped, and nothing hidden.
+    page.fill("#field0 textarea, #field0 input", f"שלום\u202e {'日本語の文' * 40}")
+    until_prompt(page, "שלום\\u202e 日本語")
+    assert page.locator("#prompt .mark").get_attribute("title") == "U+202E right-to-left override"
+    assert page.locator("#prompt pre[dir=auto]").count() == 1
+    assert page.evaluate(
+        "[...document.querySelectorAll('#prompt pre')].every(one => "
+        "one.scrollWidth <= one.clientWidth)"
+    )
+    assert page.locator("#field0 textarea[dir=auto], #field0 input[dir=auto]").count() == 1
     page.uncheck("#typed input")
     rows = tmp_path / "rows.csv"
     rows.write_text("utt,intent\nupload me,alarm_set\nplay it,play_music\n")

@@ -54,4 +54,16 @@ def test_texts_are_there_again(app: str, open_page: Callable[..., Any]) -> None:
     tab(page, "Results")
     until_box(page, "result-text", "^typed-result-text$")
     until_box(page, "result-page", ": 0 of")
+    # Another tab of the browser begins with that, and then has a draft of its own.
+    other = page.context.new_page()
+    other.goto(app)
+    other.wait_for_selector("#prompt .textfield .text")
+    until_box(other, "correction", "^typed-correction$")
+    other.fill("#correction textarea", "in the other tab")
+    other.wait_for_timeout(1500)
+    for one, text in ((page, "typed-correction"), (other, "in the other tab")):
+        one.reload()
+        one.wait_for_selector("#correction textarea")
+        until_box(one, "correction", f"^{text}$")
+    other.close()
     page.close()  # before the server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from dataclasses import replace
@@ -22,6 +23,7 @@ from icl.workbench.experiment_draft import (
     draft_yaml,
     estimate_draft,
     fault,
+    file_draft,
     open_run,
     run_draft,
     save_draft,
@@ -216,3 +218,25 @@ def test_a_run_is_compared_in_the_words_of_the_command(
     assert render_comparison(made, "width").startswith("nothing to compare: tried: ")
     with pytest.raises(StoreError, match="^no run 'tred' in .*Did you mean 'tried'"):
         open_run(work, "tred")
+
+
+def test_the_form_of_a_file_is_its_grid(tmp_path: Path) -> None:
+    entry = json.loads(write(tmp_path).read_text())
+    shots = [0, {"k": 2, "select": "bm25"}, {"k": 4, "select": "random", "seeds": [3, 5]}]
+    file = tmp_path / "own.yaml"
+    file.write_text(json.dumps({**entry, "name": "own", "grid": {"shots": shots}}))
+    given = load_experiment(file)
+    found = file_draft(given, "rows")
+    assert (found.name, found.data, found.ks) == ("own", "rows", [0, 2, 4])
+    assert (found.selectors, found.seeds) == (["bm25", "random"], [3, 5])
+    assert found.models == list(given.raw["models"])
+    work = Workbench(given.raw["models"], tmp_path, tmp_path / "private", given)
+    try:
+        first = work.first_screen()
+        assert (first.k, first.select) == (0, "random")
+        file.write_text(json.dumps({**entry, "grid": {"shots": shots[1:2]}}))
+        other = Workbench(given.raw["models"], tmp_path, tmp_path / "p", load_experiment(file))
+        assert (other.first_screen().k, other.first_screen().select) == (2, "bm25")
+        assert other.home != work.home  # each has its own drafts in a browser
+    finally:
+        work.sandbox.close()

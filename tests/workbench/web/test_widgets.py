@@ -1,13 +1,16 @@
-"""Of several events of a page only the newest one's answer is shown."""
+"""Of several events of a page only the newest one's answer is shown; numbers are whole."""
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
 import gradio as gr
+import pytest
 
-from icl.workbench.web.widgets import NewestAnswer
+from icl.core.errors import ConfigError
+from icl.workbench.web.widgets import NewestAnswer, number
 
 
 def page(name: str = "one") -> Any:
@@ -66,5 +69,15 @@ def test_an_answer_overtaken_while_it_is_made_is_discarded() -> None:
 def test_whatever_a_browser_sends_as_the_number_is_the_oldest() -> None:
     handler = NewestAnswer().handler(lambda request, value: value, 1)
     assert handler(page(), 7, "known") == "known"
-    for number in (None, "8", [9], 1.5):
-        assert handler(page(), number, "unknown") == gr.skip()
+    for other in (None, "8", [9], 1.5):
+        assert handler(page(), other, "unknown") == gr.skip()
+
+
+@pytest.mark.parametrize("value", [2.5, -1, 65, True, None, "3", math.nan, math.inf])
+def test_what_is_no_whole_number_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="^k is .*; a whole number from 0 to 64 is needed$"):
+        number(value, "k", 0, 64)
+
+
+def test_whole_numbers_are_taken_as_they_are() -> None:
+    assert [number(value, "k", 0, 64) for value in (0, 3.0, 64)] == [0, 3, 64]
