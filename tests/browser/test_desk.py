@@ -51,6 +51,14 @@ def until_box(page: Any, name: str, pattern: str) -> str:
     return until(page, name, pattern)
 
 
+LAST_LINE = """() => {
+  const scroller = document.querySelector("#template .cm-scroller");
+  scroller.scrollTop = scroller.scrollHeight;
+  const last = [...document.querySelectorAll("#template .cm-line")].at(-1);
+  return last.getBoundingClientRect().bottom
+    - document.querySelector("#template").getBoundingClientRect().bottom;
+}"""
+"""How far the editor's last line lies below the editor, once that is scrolled to its end."""
 SHOTS = "() => [...document.querySelectorAll('#shots input')].map(one => one.value)"
 
 
@@ -136,7 +144,7 @@ def test_rows_are_found_typed_and_uploaded(
     page.fill("#field0 textarea, #field0 input", "canary <b>row</b>")
     until_prompt(page, "canary <b>row</b>")
     # A text as it is: in its own direction, wrapped, and nothing hidden.
-    page.fill("#field0 textarea, #field0 input", f"שלום\u202e {'日本語の文' * 40}")
+    page.fill("#field0 textarea, #field0 input", f"שלום\u202e {'日本語の文' * 8}")
     until_prompt(page, "שלום\\u202e 日本語")
     assert page.locator("#prompt .mark").get_attribute("title") == "U+202E right-to-left override"
     assert page.locator("#prompt pre[dir=auto]").count() == 1
@@ -286,6 +294,9 @@ def test_narrow_and_dark(tiny: str, open_page: Callable[[str], Any]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     page.locator("#run").scroll_into_view_if_needed()
     assert page.is_visible("#run")
+    below = page.evaluate(LAST_LINE)
+    page.set_viewport_size({"width": 1280, "height": 500})
+    assert below <= 0 and page.evaluate(LAST_LINE) <= 0
 
 
 @pytest.fixture(scope="module")

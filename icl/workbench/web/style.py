@@ -108,9 +108,10 @@ ol.bars li > span, ol.bars li > em { position: relative; font-style: normal; }
   padding: 1px 9px; }
 @media (max-width: 900px) {
   #brand, #chip { position: static; } #tabs > .tab-wrapper { padding-left: 0; }
-  #template .cm-editor, #prompt .textfield, #heat .textfield, #answered { height: auto;
+  #template .cm-editor { height: 320px; }
+  #prompt .textfield, #heat .textfield, #answered { height: auto;
     min-height: 120px; max-height: 70vh; }
-  #answer-buttons { position: fixed; bottom: 0; left: 0; right: 0; z-index: 5; padding: 8px 16px;
+  #answer-buttons { position: fixed; bottom: 0; left: 0; right: 0; z-index: 50; padding: 8px 16px;
     background: var(--background-fill-primary); box-shadow: 0 -1px 4px rgba(0, 0, 0, 0.25); }
   #desk { padding-bottom: 60px; }
 }
