@@ -37,7 +37,7 @@ from icl.running.speeds import SpeedLearner
 from icl.running.work import check_probes, list_work, note_rounded, open_stores
 from icl.scoring.scores import score_run
 
-__all__ = ["build_conditions", "count_spent", "run", "run_condition"]
+__all__ = ["build_conditions", "count_spent", "read_condition", "run", "run_condition"]
 
 
 def run(
@@ -173,12 +173,21 @@ def run_condition(
 
     ``base`` is the experiment's folder, in which external programs run.
     """
-    rows: dict[str, list[str]] = {}
-    entry = condition_entry(condition, [], rows, base)
     store, requests = next(list_work(condition, root))
     watch = _RunWatch(RunOutlook([condition], root))
     with watch.learner.learning():
         _complete(condition, store, requests, progress, watch)
+    return read_condition(condition, root, base)
+
+
+def read_condition(condition: Condition, root: Path, base: Path = Path(".")) -> Run:
+    """Return what has been answered of one condition so far; ask nothing, and write nothing.
+
+    ``base`` is the experiment's folder.
+    """
+    rows: dict[str, list[str]] = {}
+    entry = condition_entry(condition, [], rows, base)
+    store = open_stores(condition, root)["test"]
     ids = tuple(rows[entry.rows])
     manifest = Manifest(name="trial", conditions=(entry,), rows={entry.rows: ids})
     return Run(root / "trial", manifest, (ConditionResult(entry, ids, store),))

@@ -251,19 +251,23 @@ class Workbench:
             self._build(screen, arrange_shots(scores, screen.hand, screen.k)), scores
         )
 
-    def sample(self, screen: Screen, n: int, seed: int, halved: bool = False) -> Condition:
-        """Bind the screen's condition with ``n`` sampled rows instead of the screen's one.
+    def sample(self, screen: Screen, n: int | None, seed: int, halved: bool = False) -> Condition:
+        """Bind the screen's condition with ``n`` sampled rows, or all, instead of the screen's one.
 
-        ``halved`` samples from the first half of the data and takes the other half as the pool.
+        Shots changed by hand stand in the prompt of every row. ``halved`` samples from the first
+        half of the data and takes the other half as the pool.
 
         Raises:
             IclError: whatever ``icl run`` of it would refuse.
         """
-        drawn: dict[str, Any] = {"n": n, "seed": seed}
+        drawn: dict[str, Any] = {} if n is None else {"n": n, "seed": seed}
         if halved:
             count = len(self.rows(screen))
             drawn |= {"lines": [1, max(1, count // 2)], "pool": [count // 2 + 1, count]}
-        return self._build(replace(screen, hand=ShotEdits()), None, drawn)
+        shots = (
+            arrange_shots(self.bind(screen).scores, screen.hand, screen.k) if screen.hand else None
+        )
+        return self._build(screen, shots, drawn)
 
     def engine(self, screen: Screen) -> Engine:
         """Return the engine of the screen's model, and free the memory of all others."""
@@ -281,7 +285,7 @@ class Workbench:
     ) -> Condition:
         source = self._source_with_answer(screen)
         whole = experiment(screen, source, self.model(screen), self.private_files, shots)
-        if drawn:
+        if drawn is not None:
             task, own = whole["tasks"][0], dict(drawn)
             task["rows"].pop("lines", None)
             if pool := own.pop("pool", None):

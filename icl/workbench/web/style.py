@@ -166,6 +166,11 @@ body { --marked: #fdebd8; } body.dark { --marked: #4a3420; }
 .wrong textarea { color: #b42318 !important; -webkit-text-fill-color: #b42318 !important; }
 .dark .wrong textarea { color: #ff8a80 !important; -webkit-text-fill-color: #ff8a80 !important; }
 .stale { opacity: 0.4; } .stale .stale { opacity: 1; }
+body { --right: #1a7f37; --wrong: #b42318; }
+body.dark { --right: #56d364; --wrong: #ff8a80; }
+#rows-table .body-cell { cursor: pointer; }
+#run-on { align-self: center; }
+#rows-show .wrap { flex-wrap: nowrap; }
 .figures, .heat { --a0: #0072b2; --a1: #c04f00; --a2: #00805c; --a3: #a8457f; --a4: #2b83ba;
   --a5: #946000; --f0: #1c2024; --f1: #8b939b; overflow: auto; }
 .dark .figures, .dark .heat { --a0: #56b4e9; --a1: #ff8f47; --a2: #35c797; --a3: #e58fc0;
@@ -233,8 +238,11 @@ JS = """
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
       event.stopPropagation();
+      // Run of this row is hidden while another choice is on the button.
+      const seen = one => one.offsetParent !== null
+        || (one.id === "run" && document.querySelector("#run-rows")?.offsetParent != null);
       const run = [...document.querySelectorAll("#run, .runs")]
-        .find(one => !one.disabled && one.offsetParent !== null);
+        .find(one => !one.disabled && seen(one));
       if (run) run.click();
     }
     const editor = event.target.closest?.(".cm-editor");

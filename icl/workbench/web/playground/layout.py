@@ -15,6 +15,7 @@ from icl.workbench.selector_words import explain_selector
 from icl.workbench.web.captions import caption_box
 from icl.workbench.web.form_values import FIELDS
 from icl.workbench.web.playground.answer_view import EMPTY
+from icl.workbench.web.playground.rows_table import RowsTable, RunChoice
 from icl.workbench.web.widgets import WIDTHS, chooser
 
 __all__ = ["PlaygroundLayout", "calibrator_chooser"]
@@ -86,8 +87,7 @@ class PlaygroundLayout:
                 self._shot_choosers()
             with gr.Column(scale=8, min_width=260):
                 self._answer()
-        with gr.Column(elem_id="rows-slot") as self.rows_slot:
-            pass  # answers to many rows are laid out here
+        self.rows_result = RowsTable()
         self.timer = gr.Timer(0.3, active=False)
 
     def _choosers(self, templates: Sequence[str], data: Sequence[str]) -> None:
@@ -387,6 +387,7 @@ class PlaygroundLayout:
             self.run = gr.Button(
                 "Run", variant="primary", size="md", elem_id="run", scale=2, min_width=80
             )
+            self.run_choice = RunChoice()
             self.stop = gr.Button(
                 "Stop", interactive=False, size="md", elem_id="stop", scale=1, min_width=70
             )

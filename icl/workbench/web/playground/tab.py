@@ -46,6 +46,7 @@ from icl.workbench.web.playground.context import PlaygroundContext, PromptPrevie
 from icl.workbench.web.playground.layout import PlaygroundLayout, calibrator_chooser
 from icl.workbench.web.playground.panels import ModelPanel, RowPanel, ShotPanel, TokenPanel
 from icl.workbench.web.playground.prompt_view import meter_html, prompt_html
+from icl.workbench.web.playground.rows_panel import RowsPanel
 from icl.workbench.web.playground.save import SavePanel
 from icl.workbench.web.safe_html import caption_html
 from icl.workbench.web.tabs import QUICK, App
@@ -138,6 +139,7 @@ class PlaygroundTab:
         ModelPanel(self.context).wire()
         TokenPanel(self.context).wire()
         AnswerPanel(self.context).wire()
+        RowsPanel(self.context).wire()
         self.typed = [
             at.file,
             at.wanted,
@@ -145,6 +147,7 @@ class PlaygroundTab:
             at.pool_wanted,
             at.shot_file,
             at.export_name,
+            at.run_choice.rows,
         ]
         self.restore_outputs = [
             *self.inputs,
