@@ -31,7 +31,9 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder to create.")],
     table: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="Your table: .csv .tsv .jsonl .json .parquet"),
+        typer.Option(
+            "--from", metavar="FILE", help="Your table: .csv .tsv .jsonl .json .parquet .xlsx"
+        ),
     ] = None,
     answer: Annotated[
         str | None,

@@ -25,6 +25,7 @@ from icl.data.tables import (
     read_tsv,
 )
 from icl.data.unimorph import read_unimorph
+from icl.data.xlsx import read_xlsx
 
 __all__ = [
     "DataSpec",
@@ -52,21 +53,24 @@ __all__ = [
     "read_parquet",
     "read_tsv",
     "read_unimorph",
+    "read_xlsx",
     "sample",
     "scan",
 ]
 
 
 _TAKEN_BY = {
-    "columns": ("csv", "tsv", "conll", "unimorph"),
+    "columns": ("csv", "tsv", "conll", "xlsx", "unimorph"),
     "delimiter": ("csv", "tsv"),
     "quoting": ("csv", "tsv"),
-    "at": ("json",),
+    "at": ("json", "xlsx"),
     "config": ("hf",),
     "revision": ("hf",),
 }
 """Keys that only some of the built-in formats accept."""
-_TABLES = ("json", "jsonl", "csv", "tsv", "conll", "parquet", "hf", "massive", "unimorph")
+_TABLES = (
+    *("json", "jsonl", "csv", "tsv", "conll", "parquet", "xlsx", "hf", "massive", "unimorph"),
+)
 """Formats that go through :func:`icl.data.rows.read_examples`, which knows ``where``."""
 _BUILT_IN = (*_TABLES, "lines", "flores", "ntrex")
 

@@ -18,6 +18,7 @@ from icl.core.errors import DataError
 from icl.core.types import JSON, Example
 from icl.data import scan
 from icl.data.spec import DataSpec, find_encoding, find_file, read_text_lines
+from icl.data.xlsx import read_sheet
 
 __all__ = ["MOST_ROWS", "SUFFIXES", "ColumnTable", "read_columns"]
 
@@ -32,10 +33,14 @@ SUFFIXES = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
 """Suffix of a file's name -> the format that reads it."""
 _LOOKED_AT = 8192
 """Bytes at the start of a file that show whether it is text."""
+_BINARY = ("parquet", "xlsx")
+_ROWS_LOOKED_AT = 200
+"""Rows below the first line that show whether it holds names of columns."""
 _HEADER_WORDS, _HEADER_CHARS = 5, 60
 """Fewest words or characters of a cell in the first line that is a text and no column name."""
 
@@ -72,12 +77,12 @@ def read_columns(path: Path, headed: str | None = None, only: Sequence[str] = ()
     """
     path = find_file(path.expanduser())
     spec = DataSpec(_find_format(path), path)
-    if spec.format != "parquet":
+    if spec.format not in _BINARY:
         _check_text(path)
     if spec.format == "json":
         spec = replace(spec, at=_find_list(path))
-    if spec.format in ("csv", "tsv"):
-        _check_header(path, spec.format, headed)
+    if spec.format in ("csv", "tsv", "xlsx"):
+        _check_header(spec, headed)
     if spec.format == "parquet":
         spec = replace(spec, fields={name: name for name in only})
     notes: dict[str, None] = {}
@@ -108,7 +113,7 @@ def _find_format(path: Path) -> str:
     if found is None:
         raise DataError(
             f"{path}: no table is known by the end of this name; accepted: {', '.join(SUFFIXES)}, "
-            "and each but .parquet as .gz; save the table as one of them, a spreadsheet as CSV"
+            "and those of text as .gz; save the table as one of them, a spreadsheet as .xlsx"
         )
     return found
 
@@ -127,7 +132,7 @@ def _check_text(path: Path) -> None:
     if b"\0" in begin and not find_encoding(path).startswith(("utf-16", "utf-32")):
         raise DataError(
             f"{path} holds bytes that are no text, as spreadsheets and pictures do; a table of "
-            "text is needed: save it as CSV in UTF-8"
+            "text is needed: save it as CSV in UTF-8, a spreadsheet as .xlsx"
         )
 
 
@@ -145,7 +150,23 @@ def _find_list(path: Path) -> str | None:
     return lists[0] if len(lists) == 1 and "." not in lists[0] else None
 
 
-def _check_header(path: Path, form: str, headed: str | None) -> None:
+def _read_cells(spec: DataSpec) -> tuple[list[list[str]], str]:
+    """Return the cells of the first rows, and the separator of its columns."""
+    if spec.format == "xlsx":
+        rows = ([str(cell) for cell in row] for _, row in read_sheet(spec.path, spec))
+        return list(islice(rows, _ROWS_LOOKED_AT)), " | "
+    sample = "".join(islice(read_text_lines(spec.path, newline=""), _ROWS_LOOKED_AT))
+    first = sample.split("\n", 1)[0]
+    usual = "," if spec.format == "csv" else "\t"
+    between = usual if usual in first else max(",;\t|", key=first.count)
+    try:
+        table = csv.reader(sample.splitlines(True), delimiter=between)
+        return [cells for cells in table if cells], between
+    except csv.Error:
+        return [], between  # the reader reports the error, with the line
+
+
+def _check_header(spec: DataSpec, headed: str | None) -> None:
     """Refuse a first line that looks like a row of data.
 
     It does if a cell is a sentence, a number above numbers, a value that occurs again in its
@@ -154,19 +175,12 @@ def _check_header(path: Path, form: str, headed: str | None) -> None:
     Raises:
         DataError: the first line looks so, or no line follows it.
     """
-    sample = "".join(islice(read_text_lines(path, newline=""), 200))
-    first = sample.split("\n", 1)[0]
-    usual = "," if form == "csv" else "\t"
-    between = usual if usual in first else max(",;\t|", key=first.count)
-    try:
-        table = [cells for cells in csv.reader(sample.splitlines(True), delimiter=between) if cells]
-    except csv.Error:
-        return
+    table, between = _read_cells(spec)
     header, rows = (table[0], table[1:]) if table else ([], [])
     if header and not rows:
         raise DataError(
-            f"{path} has one line, {first.strip()[:40]!r}, and no rows below it; a line of names "
-            "and at least 4 rows are needed"
+            f"{spec.path} has one line, {between.join(header)[:40]!r}, and no rows below it; a "
+            "line of names and at least 4 rows are needed"
         )
     if headed in header or not rows:
         return
@@ -181,8 +195,8 @@ def _check_header(path: Path, form: str, headed: str | None) -> None:
         if cell and (sentence or number or counted or cell in below):
             names = ["text", "answer", *(f"column{n}" for n in range(3, len(header) + 1))]
             raise DataError(
-                f"{path}: the first line reads like a row and not like names of columns (it has "
-                f"{cell[:40]!r}); put a line of names above it, such as "
+                f"{spec.path}: the first line reads like a row and not like names of columns (it "
+                f"has {cell[:40]!r}); put a line of names above it, such as "
                 f"{between.join(names[: len(header)])!r}, or name one of them as the answer"
             )
 

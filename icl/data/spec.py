@@ -106,7 +106,8 @@ class DataSpec:
     """For ``csv`` and ``tsv``: ``minimal`` reads quotes around a cell, ``none`` as text of it;
     None: ``minimal`` for ``csv``, guessed for ``tsv``."""
     at: str | None = None
-    """For ``json``: the dotted path to the list of rows; None: the file is the list."""
+    """For ``json``: the dotted path to the list of rows; None: the file is the list. For ``xlsx``:
+    the sheet; None: the first."""
     columns: tuple[str, ...] = ()
     """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
     config: str | None = None

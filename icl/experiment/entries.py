@@ -218,8 +218,8 @@ class DataEntry(StrictEntry):
     """The place of a data set, and the names of its columns."""
 
     format: Basic[str] = ""
-    """Reader of the data: ``jsonl``, ``lines``, ``hf`` …; for ``.csv .tsv .jsonl .json .parquet``
-    what the path ends in."""
+    """Reader of the data: ``jsonl``, ``lines``, ``hf`` …; for ``.csv .tsv .jsonl .json .parquet
+    .xlsx`` what the path ends in."""
     path: Basic[str]
     """File or folder, relative to the experiment file; may hold {lang} {locale} {split}. For
     ``hf`` also an id of the hub."""
@@ -243,7 +243,7 @@ class DataEntry(StrictEntry):
     """Of ``csv`` and ``tsv``: ``minimal`` takes quotes off cells, ``none`` keeps them as text;
     guessed for ``tsv``."""
     at: Rare[str | None] = None
-    """Of ``json``: the list of rows inside the file, as in ``data.rows``."""
+    """Of ``json``: the list of rows inside the file, as in ``data.rows``; of ``xlsx`` the sheet."""
     columns: Usual[list[str]] = []
     """Names of the columns of a table without a header, and of ``conll``; ``_`` skips one."""
     config: Usual[str | None] = None

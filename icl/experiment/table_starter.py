@@ -100,8 +100,8 @@ def start_from_table(
 
     Args:
         folder: the folder to create; its last part is the experiment's name.
-        table: a file ending in .csv, .tsv, .jsonl, .json or .parquet; ``samples/…`` ships with
-            the package.
+        table: a file ending in .csv, .tsv, .jsonl, .json, .parquet or .xlsx; ``samples/…``
+            ships with the package.
         answer: column with the right answers; None guesses it by its name.
         inputs: columns that the model reads; guessed if empty.
         task: ``classify``, ``labels``, ``choose``, ``extract``, ``generate``, ``translation`` or

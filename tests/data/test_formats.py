@@ -105,7 +105,7 @@ def test_a_field_may_be_a_key_of_an_object(tmp_path):
             "jsonl",
             "columns",
             ("a",),
-            "columns: is for the format csv or tsv or conll or unimorph, not jsonl",
+            "columns: is for the format csv or tsv or conll or xlsx or unimorph, not jsonl",
         ),
         ("csv", "config", "a", "config: is for the format hf, not csv"),
         ("parquet", "revision", "a", "revision: is for the format hf, not parquet"),

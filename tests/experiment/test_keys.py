@@ -25,7 +25,7 @@ MEANINGS = {
     "answers": "Prompt or query -> the generated text, or choices with their log-probabilities.",
     "api": "`completions` sends the prompt's text, `chat` its turns; `auto`: text if it can.",
     "api_key_env": "Environment variable that holds the key; keys are stored nowhere else.",
-    "at": "Of `json`: the list of rows inside the file, as in `data.rows`.",
+    "at": "Of `json`: the list of rows inside the file, as in `data.rows`; of `xlsx` the sheet.",
     "backoff_s": "Longest pause before the first retry, in seconds; it doubles with each retry.",
     "base": (
         "Folder that relative paths start from, relative to the file; by default the file's folder."
@@ -106,8 +106,8 @@ MEANINGS = {
     ),
     "file": "File of shots: rows written by hand, or ids of the pool, as JSON lines.",
     "format": (
-        "Reader of the data: `jsonl`, `lines`, `hf` …; for `.csv .tsv .jsonl .json .parquet` what "
-        "the path ends in."
+        "Reader of the data: `jsonl`, `lines`, `hf` …; for `.csv .tsv .jsonl .json .parquet "
+        ".xlsx` what the path ends in."
     ),
     "forms": (
         "Field that carries the form of an answer: `structured_outputs` (vLLM), `grammar` "
