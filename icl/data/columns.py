@@ -17,6 +17,7 @@ from pathlib import Path
 from icl.core.errors import DataError
 from icl.core.types import JSON, Example
 from icl.data import scan
+from icl.data.rows import IDS, SPLITS
 from icl.data.spec import DataSpec, find_encoding, find_file, read_text_lines
 from icl.data.xlsx import read_sheet
 
@@ -57,22 +58,29 @@ class ColumnTable:
     """Rows of the file; above the number of rows here if it is larger than :data:`MOST_ROWS`."""
     notes: tuple[str, ...] = ()
     """Guesses of the reader about the file, one line each."""
+    id: str | None = None
+    """The column of the ids; None if rows are numbered."""
+    split: str | None = None
+    """The column that names the split of each row."""
 
     def values(self, name: str) -> list[JSON]:
         """List the values of a column; None where a row lacks it."""
         return [row.fields.get(name) for row in self.rows]
 
 
-def read_columns(path: Path, headed: str | None = None, only: Sequence[str] = ()) -> ColumnTable:
+def read_columns(
+    path: Path, headed: str | None = None, only: Sequence[str] = (), least: int = 2
+) -> ColumnTable:
     """Read a table in the format that its file name ends in.
 
     Args:
         path: a file ending in one of :data:`SUFFIXES`, gzipped or not.
         headed: a column that must be there; a first line that has it is a header.
         only: of Parquet, the columns to read, so that those of pictures are left alone.
+        least: the fewest columns that are a table.
 
     Raises:
-        DataError: no file, no table, no rows, fewer than two columns, or a first line that is no
+        DataError: no file, no table, no rows, fewer columns than that, or a first line that is no
             header; the message says what was found and what is needed.
     """
     path = find_file(path.expanduser())
@@ -91,20 +99,39 @@ def read_columns(path: Path, headed: str | None = None, only: Sequence[str] = ()
         rows, total = _draw(spec)
     except DataError as error:
         try:  # ids that stand twice, or are none, are replaced by the numbers of the rows
-            rows, total = _draw(replace(spec, id="row"))
+            spec = replace(spec, id="row")
+            rows, total = _draw(spec)
         except DataError:
             raise error from None
         notes.setdefault(
             f"{path}: ids are missing or repeated, so rows are numbered, or named by a column row"
         )
     names = tuple(dict.fromkeys(name for row in rows for name in row.fields))
-    if len(names) < 2:
+    if len(names) < least:
         held = f"one column, {names[0]!r}" if names else "no columns besides its ids"
         raise DataError(
             f"{path} has {held}; at least two are needed: what the model reads, and the right "
             "answer"
         )
-    return ColumnTable(path, rows, names, total, tuple(notes))
+    hidden = [name for name in (*IDS, *SPLITS) if name not in names and _has(spec, name)]
+    return ColumnTable(
+        path,
+        rows,
+        names,
+        total,
+        tuple(notes),
+        next((name for name in IDS if name in hidden and spec.id is None), None),
+        next((name for name in SPLITS if name in hidden), None),
+    )
+
+
+def _has(spec: DataSpec, name: str) -> bool:
+    """Return whether the first row has a column, which the reader may not show as a field."""
+    try:
+        next(iter(scan(replace(spec, fields={name: name}, tell=None))))
+    except DataError:
+        return False
+    return True
 
 
 def _find_format(path: Path) -> str:

@@ -15,10 +15,20 @@ from icl.core.registry import did_you_mean
 from icl.core.types import JSON, Example
 from icl.data.spec import DataSpec, Expressions, fill_placeholders, is_expression
 
-__all__ = ["Digests", "Row", "RowTable", "read_column", "read_examples", "find_wanted_columns"]
+__all__ = [
+    "Digests",
+    "IDS",
+    "Row",
+    "RowTable",
+    "SPLITS",
+    "find_wanted_columns",
+    "read_column",
+    "read_examples",
+]
 
 
-_SPLITS = ("split", "partition")
+IDS, SPLITS = ("id",), ("split", "partition")
+"""What the columns of ids and of splits are called where nothing is said."""
 _INDEX = ("Unnamed: 0", "__index_level_0__")
 """Column name under which pandas stores row numbers without a name."""
 ROW = "row"
@@ -153,7 +163,7 @@ def read_examples(table: RowTable, spec: DataSpec) -> Iterator[Example]:
 def _layout(row: Mapping[str, Any], table: RowTable, spec: DataSpec) -> _Layout:
     identity = spec.id or ("id" if "id" in row else None)
     numbered = identity == ROW and ROW not in row
-    split = next((name for name in _SPLITS if name in row), None)
+    split = next((name for name in SPLITS if name in row), None)
     chosen = table.split_is_chosen or "{split}" in str(spec.path)
     hidden = frozenset({identity, split, *_INDEX, *(["id"] if numbered else [])})
     fields = {
@@ -337,7 +347,7 @@ def find_wanted_columns(spec: DataSpec, names: Iterable[str], place: str) -> lis
     for name, root in zip(asked, roots, strict=True):
         if root not in there:
             raise DataError(f"{place}: no column {name!r}{did_you_mean(name, there)}")
-    kept = {*roots, *read, *_SPLITS, *(() if spec.id else ("id",))}
+    kept = {*roots, *read, *SPLITS, *(() if spec.id else ("id",))}
     return [name for name in there if name in kept]
 
 

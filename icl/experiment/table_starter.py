@@ -20,7 +20,7 @@ from icl.experiment.starters import TASK_WORDS, check_new_folder, place_model, w
 from icl.experiment.table_split import MOST_TEST_ROWS, POOL, TEST, split_rows
 from icl.experiment.table_task import TASKS, TableTask, guess_task, is_empty
 
-__all__ = ["Guess", "TableStarter", "start_from_table"]
+__all__ = ["Guess", "RowCopy", "StarterDraft", "TableStarter", "draft_starter", "start_from_table"]
 
 
 _RESERVED = frozenset(
@@ -69,19 +69,88 @@ class TableStarter:
 
 
 @dataclass
-class _RowCopy:
+class RowCopy:
     """The rows to write: those with an answer and an input."""
 
     fields: dict[str, str]
     """Column of the table -> its field in the template."""
     rows: list[dict[str, JSON]]
     test: int
+    """Number of rows that are asked."""
     pool: int
+    """Number of rows that may be shots."""
     left_out: int
     own_split: bool = False
     repeated: int = 0
     longest: dict[str, int] = field(default_factory=dict)
     """Field -> characters of its longest text."""
+
+
+@dataclass(frozen=True)
+class StarterDraft:
+    """The template and the held-out rows that are made of a table, before anything is written."""
+
+    table: ColumnTable
+    task: TableTask
+    template: str
+    copy: RowCopy
+
+    @property
+    def rows(self) -> str:
+        """The rows as JSON Lines, with the columns id and split."""
+        return "".join(_quote(row) + "\n" for row in self.copy.rows)
+
+    @property
+    def answer(self) -> str | None:
+        """Field with the answer; None if the template names it."""
+        named = self.task.task in ("choose", "extract")
+        return None if named else self.copy.fields[self.task.answer]
+
+    @property
+    def hidden(self) -> list[str]:
+        """Fields that give the answer away."""
+        return [self.copy.fields[name] for name in self.task.left_out]
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The languages of a translation, if both columns are called by them."""
+        return _find_pair(self.task)
+
+    @property
+    def k(self) -> int:
+        """Number of shots: every label is shown where there are few."""
+        few, count = self._few, len(self.task.labels)
+        return min(few * math.ceil(4 / few) if few else 8 if count else 4, self.copy.pool)
+
+    @property
+    def select(self) -> str:
+        """Name of the selector of the shots."""
+        return "balanced" if self._few and self.task.task == "classify" else "random"
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens the longest answer may need."""
+        return _count_tokens(self.task, self.copy)
+
+    @property
+    def _few(self) -> int:
+        """The number of labels if each can be shown by a shot, else 0."""
+        count = len(self.task.labels)
+        return count if count <= _MOST_BALANCED else 0
+
+    def guesses(self, folder: Path) -> list[Guess]:
+        """List what was guessed; ``folder`` is the one of the experiment, which changes name."""
+        return _tell(folder, self.table, self.task, self.copy)
+
+
+def draft_starter(table: ColumnTable, task: TableTask) -> StarterDraft:
+    """Make the template and the held-out rows of a table; write nothing.
+
+    Raises:
+        ConfigError: too few rows have an answer and something to read, or none can be asked.
+    """
+    rows = _make_rows(table, task)
+    return StarterDraft(table, task, _write_template(table, task, rows), rows)
 
 
 def start_from_table(
@@ -125,12 +194,11 @@ def start_from_table(
         find_shipped_file(table), answer, [*inputs, answer] if inputs and answer else ()
     )
     made = guess_task(found, answer, inputs, task)
-    rows = _make_rows(found, made)
-    template = _write_template(found, made, rows)
+    draft = draft_starter(found, made)
     texts = {
-        "experiment.yaml": _write_experiment(folder, found, made, rows, place_model(model)),
-        "prompt.j2": template,
-        "rows.jsonl": "".join(_quote(row) + "\n" for row in rows.rows),
+        "experiment.yaml": _write_experiment(folder, draft, place_model(model)),
+        "prompt.j2": draft.template,
+        "rows.jsonl": draft.rows,
         "experiment.schema.json": write_schema("experiment"),
     }
     for name, text in texts.items():
@@ -138,7 +206,7 @@ def start_from_table(
     return TableStarter(
         folder / "experiment.yaml",
         [folder / name for name in texts],
-        list(_tell(folder, found, made, rows)),
+        draft.guesses(folder),
         [*found.notes, *made.notes],
     )
 
@@ -170,7 +238,7 @@ def _make_fields(table: ColumnTable, made: TableTask) -> dict[str, str]:
     return fields
 
 
-def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
+def _make_rows(table: ColumnTable, made: TableTask) -> RowCopy:
     fields = _make_fields(table, made)
     read = [*made.inputs, *made.choices]
     columns = {name: made.parsed.get(name) or table.values(name) for name in table.names}
@@ -208,7 +276,7 @@ def _make_rows(table: ColumnTable, made: TableTask) -> _RowCopy:
         rows.append(row)
     ids = [str(row["id"]) for row in rows]
     assert len(set(ids)) == len(ids)
-    return _RowCopy(
+    return RowCopy(
         fields,
         rows,
         sides.count(TEST),
@@ -291,7 +359,7 @@ def _find_tag(name: str) -> str:
         return found
 
 
-def _write_template(table: ColumnTable, made: TableTask, rows: _RowCopy) -> str:
+def _write_template(table: ColumnTable, made: TableTask, rows: RowCopy) -> str:
     answer = rows.fields[made.answer]
     # Tag and stop are the end of a line, so an answer of several lines is shown as one.
     lined = any("\n" in text for row in rows.rows for text in _texts(row[answer]))
@@ -356,7 +424,7 @@ def _fold(listed: str) -> str:
     return listed if len(lines) == 1 else "[\n  " + "\n  ".join(map(str.rstrip, lines)) + "\n]"
 
 
-def _input_lines(made: TableTask, rows: _RowCopy) -> list[str]:
+def _input_lines(made: TableTask, rows: RowCopy) -> list[str]:
     longest = max(made.inputs, key=lambda name: rows.longest[rows.fields[name]], default="")
     lines = []
     for name in made.inputs:
@@ -374,7 +442,7 @@ def _input_lines(made: TableTask, rows: _RowCopy) -> list[str]:
     return lines
 
 
-def _name_keys(rows: _RowCopy, answer: str) -> str:
+def _name_keys(rows: RowCopy, answer: str) -> str:
     """Write the instruction of an extraction, with its keys if all answers are objects."""
     values = [row[answer] for row in rows.rows]
     keys = list(dict.fromkeys(key for one in values if isinstance(one, dict) for key in one))
@@ -384,7 +452,7 @@ def _name_keys(rows: _RowCopy, answer: str) -> str:
     return f"Write what each text names as JSON with the fields {', '.join(keys[:20])}."
 
 
-def _count_tokens(made: TableTask, rows: _RowCopy) -> int:
+def _count_tokens(made: TableTask, rows: RowCopy) -> int:
     """Estimate the tokens of the longest answer: a third of its bytes, and some more."""
     answer = rows.fields[made.answer]
     longest = max(
@@ -405,23 +473,18 @@ def _text_of(value: JSON) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _write_experiment(
-    folder: Path, table: ColumnTable, made: TableTask, rows: _RowCopy, model: str
-) -> str:
+def _write_experiment(folder: Path, draft: StarterDraft, model: str) -> str:
+    table, made, rows = draft.table, draft.task, draft.copy
+
     def quoted(word: str) -> str:
         return (
             word if _BARE.fullmatch(word) and load_yaml(word, PlainLoader) == word else _quote(word)
         )
 
     data = re.sub(r"[^\w-]+", "-", table.path.name.partition(".")[0]).strip("-") or "table"
-    answer = ""
-    if made.task not in ("choose", "extract"):  # there the template names it
-        answer = f", answer: {quoted(rows.fields[made.answer])}"
-    pair = _find_pair(made)
+    answer = f", answer: {quoted(draft.answer)}" if draft.answer else ""
+    pair = draft.pair
     between = f", pair: {{from: {quoted(pair[0])}, to: {quoted(pair[1])}}}" if pair else ""
-    few = len(made.labels) if 0 < len(made.labels) <= _MOST_BALANCED else 0
-    shots = min(few * math.ceil(4 / few) if few else 8 if made.labels else 4, rows.pool)
-    drawn = "balanced" if few and made.task == "classify" else "random"
     n = f", n: {MOST_TEST_ROWS}" if rows.test > MOST_TEST_ROWS else ""
     file = folder / "experiment.yaml"
     lines = [
@@ -439,7 +502,7 @@ def _write_experiment(
         f"    rows: {{data: {quoted(data)}{between}, split: {TEST}{n}}}   # the test rows",
         f"    pool: {{split: {POOL}}}   # where shots come from",
     ]
-    tokens = _count_tokens(made, rows)
+    tokens = draft.max_tokens
     read = [rows.fields[name] for name in (*made.inputs, *made.choices)]
     similar = all(
         any(isinstance(row[word], str) and re.search(r"\w", str(row[word])) for word in read)
@@ -451,14 +514,14 @@ def _write_experiment(
         "grid:",
         "  shots:",
         "    - 0",
-        f"    - {{k: {shots}, select: {drawn}}}",
+        f"    - {{k: {draft.k}, select: {draft.select}}}",
     ]
     if similar:
-        lines.append(f"    - {{k: {shots}, select: bm25}}   # the most similar rows of the pool")
+        lines.append(f"    - {{k: {draft.k}, select: bm25}}   # the most similar rows of the pool")
     return "\n".join(lines) + "\n"
 
 
-def _tell(folder: Path, table: ColumnTable, made: TableTask, rows: _RowCopy) -> list[Guess]:
+def _tell(folder: Path, table: ColumnTable, made: TableTask, rows: RowCopy) -> list[Guess]:
     """List the guesses, with how to change each."""
     others = " ".join(one for one in TASKS if one != made.task)
     guesses = [

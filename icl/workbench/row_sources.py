@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from icl.core.errors import DataError
 from icl.core.kinds import Kind
 from icl.core.registry import lookup
 from icl.core.types import METHODS, Method, narrow
@@ -21,10 +20,19 @@ from icl.experiment.entries import SAME
 from icl.experiment.grid import Experiment, list_own_data
 from icl.experiment.row_locales import LocaleFinder
 from icl.experiment.samples import list_built_in_data, make_sample_task
+from icl.experiment.table_split import POOL, TEST
 from icl.tasks import Task
 from icl.tasks.generic import GENERATE
 
-__all__ = ["RowSource", "wanted_or_first", "experiment_sources", "sample_sources", "upload_source"]
+__all__ = [
+    "RowSource",
+    "UPLOADED",
+    "UploadedTable",
+    "experiment_sources",
+    "sample_sources",
+    "upload_source",
+    "wanted_or_first",
+]
 
 
 _FOLDERS = (
@@ -37,7 +45,8 @@ _FOLDERS = (
     "summarization",
     "slots",
 )
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "json"}
+UPLOADED = "uploaded"
+"""Name of an uploaded data set in every experiment, whatever it holds."""
 
 
 @dataclass(frozen=True)
@@ -156,22 +165,41 @@ def _pick_first(task: Mapping[str, Any], finder: LocaleFinder) -> dict[str, Any]
     return made
 
 
-def upload_source(path: Path, kind: Kind, answer: str | None) -> RowSource:
-    """Make a source from an uploaded file, as a task of the template's kind.
+@dataclass(frozen=True)
+class UploadedTable:
+    """How the rows of an uploaded table are read; they are JSON Lines with a column ``id``."""
 
-    If the column of answers is known, the other rows of the file are the pool.
+    name: str
+    """The file's name."""
+    answer: str | None = None
+    """Field with the right answer; None if the template names it, or there is none."""
+    gold: list[str] = field(default_factory=list)
+    """Fields that give the answer away."""
+    split: bool = False
+    """Whether a column ``split`` says which rows are asked, and which may be shots."""
+    task: str = ""
+    """The task that its template was made for; empty if any template is to read it."""
+    pair: tuple[str, str] | None = None
+    """Languages to translate from and to."""
 
-    Raises:
-        DataError: the file's ending is not that of a known format.
+
+def upload_source(name: str, path: Path, table: UploadedTable, kind: Kind) -> RowSource:
+    """Make a source of the rows of an uploaded table, as a task of the template's kind.
+
+    Rows of the split ``test`` are asked, rows of ``train`` are the pool; without a split all are
+    asked, and there is no pool.
     """
-    known = _FORMATS.get(path.suffix.lower())
-    if known is None:
-        raise DataError(f"{path.name}: the ending must be one of {', '.join(_FORMATS)}")
-    entry: dict[str, Any] = {"format": known, "path": str(path)}
-    task: dict[str, Any] = {"task": kind.name, "rows": {"data": "uploaded"}}
-    if answer:
-        entry["answer"], task["pool"] = answer, {}
-    return RowSource(path.name, task, {"uploaded": entry})
+    fits = bool(table.task) and lookup("task", table.task).kind == kind
+    rows: dict[str, Any] = {"data": UPLOADED}
+    task: dict[str, Any] = {"task": table.task if fits else kind.name, "rows": rows}
+    if table.split:
+        rows["split"], task["pool"] = TEST, {"split": POOL}
+    entry: dict[str, Any] = {"format": "jsonl", "path": str(path)}
+    entry |= {"answer": table.answer} if table.answer else {}
+    entry |= {"gold": list(table.gold)} if table.gold else {}
+    one, other = table.pair if table.pair and fits else (None, None)
+    pair = ((one,), (other,)) if one and other else ((), ())
+    return RowSource(name, task, {UPLOADED: entry}, sources=pair[0], targets=pair[1])
 
 
 def wanted_or_first(values: Sequence[str], wanted: str) -> str | None:

@@ -129,8 +129,6 @@ class Screen:
     """Fields of a row typed by hand; empty to use a row of the data."""
     answer: str = ""
     """The right answer of a row typed by hand, if any."""
-    column: str = ""
-    """For an uploaded file, the column with the right answer."""
     model: str = ""
     """Name of a model that the app was started with, or a source; empty for the first one."""
     width: str = ""

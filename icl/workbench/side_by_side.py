@@ -20,7 +20,7 @@ from icl.scoring.win_rate import count_wins
 from icl.workbench.jobs import JobProgress
 from icl.workbench.screen import Screen
 from icl.workbench.template_files import template_text
-from icl.workbench.workbench import UPLOAD, Workbench
+from icl.workbench.workbench import Workbench
 
 __all__ = [
     "FORMS",
@@ -61,10 +61,6 @@ class RowSelection:
     """Fields of a row typed by hand, as of a :class:`~icl.workbench.screen.Screen`."""
     answer: str = ""
     """The right answer of a typed row, if any."""
-    column: str = ""
-    """For uploaded data, the column with the right answer."""
-    halved: bool = False
-    """Whether an uploaded file is split: rows from its first half, shots from the other."""
 
     @property
     def single(self) -> bool:
@@ -72,12 +68,8 @@ class RowSelection:
         return self.n == 1 or bool(self.own)
 
     @classmethod
-    def of(cls, screen: Screen, n: int, seed: int, shots: bool) -> RowSelection:
-        """Take the row of a screen, or sample ``n`` rows of its data if ``n`` is over 1.
-
-        ``shots`` says whether any column has shots.
-        """
-        halved = screen.data.startswith(f"{UPLOAD}/") and shots and n > 1 and not screen.own
+    def of(cls, screen: Screen, n: int, seed: int) -> RowSelection:
+        """Take the row of a screen, or sample ``n`` rows of its data if ``n`` is over 1."""
         return cls(
             screen.data,
             screen.locale,
@@ -89,8 +81,6 @@ class RowSelection:
             screen.max_tokens,
             screen.own,
             screen.answer,
-            screen.column,
-            halved,
         )
 
 
@@ -154,11 +144,10 @@ def condition_of(work: Workbench, selection: RowSelection, column: ColumnSetting
         width=column.width,
         own=selection.own,
         answer=selection.answer,
-        column=selection.column,
     )
     if selection.single:
         return work.bind(screen).condition
-    return work.sample(screen, selection.n, selection.seed, selection.halved)
+    return work.sample(screen, selection.n, selection.seed)
 
 
 def request_of(condition: Condition, row: str | None, counted: bool) -> Request:

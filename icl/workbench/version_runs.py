@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from icl.core.errors import ConfigError, IclError, MetricError, join_lines
+from icl.core.errors import ConfigError, IclError, MetricError, StoppedError, join_lines
 from icl.core.number_text import format_number, format_p, format_percent, format_score
 from icl.core.safe_text import clean
 from icl.core.stats import score
@@ -21,7 +21,7 @@ from icl.scoring.compare import Comparison, compare_sides, correct_comparisons
 from icl.scoring.pairs import make_side, pick_metrics
 from icl.scoring.win_rate import count_wins
 from icl.workbench.browse_runs import OpenCondition, RecordQuery
-from icl.workbench.jobs import JobProgress, StoppedError
+from icl.workbench.jobs import JobProgress
 from icl.workbench.run_history import RunHistory, ScreenRun
 from icl.workbench.run_tables import TextTable
 from icl.workbench.screen import Screen

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 from icl.core.errors import ConfigError, DataError
 from icl.core.files import replace_file
 from icl.core.registry import did_you_mean, lookup, names
+from icl.core.strict_json import read_json
 from icl.core.types import Example, digest
 from icl.data import DataSpec
+from icl.data.columns import SUFFIXES
 from icl.engines.protocol import Engine
 from icl.experiment.condition import Condition, build
 from icl.experiment.entries import DataEntry, RowsEntry
@@ -22,11 +25,12 @@ from icl.experiment.grid import Experiment, list_points
 from icl.experiment.loader import Loader
 from icl.prompts.child_process import Sandbox, SandboxLimits
 from icl.prompts.template import Template, substitute_template
-from icl.tasks.generic import GENERATE
 from icl.workbench.bounds import Bounds
 from icl.workbench.row_cache import RowCache
 from icl.workbench.row_sources import (
+    UPLOADED,
     RowSource,
+    UploadedTable,
     experiment_sources,
     sample_sources,
     upload_source,
@@ -47,7 +51,10 @@ from icl.workbench.template_files import stand_in, template_choices, template_te
 __all__ = ["Export", "ScreenCondition", "UPLOAD", "Workbench"]
 
 
-UPLOAD = "uploads"
+UPLOAD, TABLES = "uploads", "tables"
+"""Folders of this process: rows of uploaded tables, and the files as they were given."""
+MOST_BYTES, MOST_KEPT_BYTES = 20 << 20, 500 << 20
+"""Largest file that is accepted, and most bytes of all files until the next start."""
 _MOST_CACHED = 64
 """Most samples and pools in the cache before it is emptied; each edit of a template adds some."""
 
@@ -177,39 +184,61 @@ class Workbench:
             return found
         return replace(found, label_field=self.template(screen).file.head.label_field)
 
-    def upload(self, name: str, content: bytes) -> str:
-        """Store an uploaded file of rows for this process; return its name as a source.
+    def keep_file(self, name: str, content: bytes) -> Path:
+        """Store a file that was given to the page, for this process; return where it lies.
+
+        Raises:
+            DataError: an unknown ending, or more bytes than are kept.
+        """
+        clean = _clean_name(name)
+        if not clean.removesuffix(".gz").endswith(tuple(SUFFIXES)):
+            raise DataError(
+                f"{clean}: no table is known by the end of this name; accepted: "
+                f"{', '.join(SUFFIXES)}; save the table as one of them"
+            )
+        every = self.private / TABLES
+        kept = sum(path.stat().st_size for path in every.glob("*/*"))
+        if len(content) > MOST_BYTES or kept + len(content) > MOST_KEPT_BYTES:
+            raise DataError(
+                f"{clean}: {len(content):,} bytes; {MOST_BYTES:,} are accepted, and "
+                f"{MOST_KEPT_BYTES:,} in all until the next start; take fewer rows, or name the "
+                "file under data: of an experiment"
+            )
+        folder = every / hashlib.sha256(content).hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / clean
+        path.write_bytes(content)
+        return path
+
+    def add_table(self, rows: str, table: UploadedTable) -> str:
+        """Store the rows of an uploaded table for this process; return their name as a source.
 
         The name ends in a long hash of the content, so that nobody without the file can guess it.
         """
-        stem, dot, ending = Path(name).name.rpartition(".")
-        clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)[:40] or "rows"
-        made = f"{UPLOAD}/{clean}-{hashlib.sha256(content).hexdigest()[:16]}{dot}{ending.lower()}"
-        upload_source(
-            Path(name), GENERATE.kind, None
-        )  # refuses an unknown ending before it is written
+        about = json.dumps(asdict(table))
+        stem = _clean_name(table.name).partition(".")[0]
+        made = f"{UPLOAD}/{stem}-{hashlib.sha256((about + rows).encode()).hexdigest()[:16]}.jsonl"
         path = self.private / made
         if not path.is_file():
-            try:
-                replace_file(path, content.decode("utf-8-sig"))
-            except UnicodeDecodeError as error:
-                raise DataError(f"{name}: not UTF-8 text ({error})") from error
+            replace_file(path.with_suffix(".json"), about)
+            replace_file(path, rows)
         return made
 
-    def _upload_source(self, screen: Screen) -> RowSource:
-        path = self.private / screen.data
-        if path.parent != self.private / UPLOAD or not path.is_file():
-            raise DataError(f"{screen.data} is no longer here; upload the file again")
-        kind = self.template(screen).file.kind
-        return replace(upload_source(path, kind, screen.column or None), name=screen.data)
+    def uploaded_table(self, data: str) -> UploadedTable:
+        """Return how the rows of an uploaded table are read.
 
-    def columns(self, data: str) -> list[str]:
-        """List the columns of an uploaded file."""
+        Raises:
+            DataError: it is not here, as after a new start.
+        """
         path = self.private / data
-        rows = self.read(
-            spec_of(upload_source(path, GENERATE.kind, None), self.base, Screen("", ""))
-        )
-        return list(next(iter(rows)).fields)
+        if path.parent != self.private / UPLOAD or path.suffix != ".jsonl" or not path.is_file():
+            raise DataError(f"{data} is no longer here; upload the file again")
+        return read_json(path.with_suffix(".json"), UploadedTable, "upload the file again")
+
+    def _upload_source(self, screen: Screen) -> RowSource:
+        table = self.uploaded_table(screen.data)
+        kind = self.template(screen).file.kind
+        return upload_source(screen.data, self.private / screen.data, table, kind)
 
     def rows(self, screen: Screen) -> list[Example]:
         """List all rows of the screen's source, in the order of the file."""
@@ -251,19 +280,15 @@ class Workbench:
             self._build(screen, arrange_shots(scores, screen.hand, screen.k)), scores
         )
 
-    def sample(self, screen: Screen, n: int | None, seed: int, halved: bool = False) -> Condition:
+    def sample(self, screen: Screen, n: int | None, seed: int) -> Condition:
         """Bind the screen's condition with ``n`` sampled rows, or all, instead of the screen's one.
 
-        Shots changed by hand stand in the prompt of every row. ``halved`` samples from the first
-        half of the data and takes the other half as the pool.
+        Shots changed by hand stand in the prompt of every row.
 
         Raises:
             IclError: whatever ``icl run`` of it would refuse.
         """
         drawn: dict[str, Any] = {} if n is None else {"n": n, "seed": seed}
-        if halved:
-            count = len(self.rows(screen))
-            drawn |= {"lines": [1, max(1, count // 2)], "pool": [count // 2 + 1, count]}
         shots = (
             arrange_shots(self.bind(screen).scores, screen.hand, screen.k) if screen.hand else None
         )
@@ -286,14 +311,10 @@ class Workbench:
         source = self._source_with_answer(screen)
         whole = experiment(screen, source, self.model(screen), self.private_files, shots)
         if drawn is not None:
-            task, own = whole["tasks"][0], dict(drawn)
-            task["rows"].pop("lines", None)
-            if pool := own.pop("pool", None):
-                task["pool"] = {"lines": pool}
-            elif source.name.startswith(f"{UPLOAD}/"):  # all of its rows may be drawn
-                task.pop("pool", None)
+            rows = whole["tasks"][0]["rows"]
+            rows.pop("lines", None)
             lines = source.task["rows"].get("lines")
-            task["rows"].update({**({"lines": lines} if lines else {}), **own})
+            rows.update({**({"lines": lines} if lines else {}), **drawn})
         made = parse_experiment(as_yaml(whole), "playground", self.base, "playground")
         (point,) = list_points(made)
         with substitute_template(screen.name, partial(self.sandbox.bind, screen.text, screen.name)):
@@ -340,9 +361,10 @@ class Workbench:
         """Copy an uploaded file next to the experiment; return the source that names the copy."""
         if not source.name.startswith(f"{UPLOAD}/"):
             return source
-        path = Path(source.data["uploaded"]["path"])
+        entry = source.data[UPLOADED]
+        path = Path(entry["path"])
         name = files.keep(f"data/{path.name}", path.read_bytes())
-        return replace(source, data={"uploaded": {**source.data["uploaded"], "path": name}})
+        return replace(source, data={UPLOADED: {**entry, "path": name}})
 
     def prompt_tag(self, screen: Screen) -> str:
         """Return the tag of the prompt language."""
@@ -375,3 +397,18 @@ def spec_of(source: RowSource, base: Path, screen: Screen) -> Any:
     entry = DataEntry.model_validate(source.entry)
     pair = (screen.source or "", screen.target or "") if source.sources else None
     return entry.spec(base, screen.locale if source.locales else None, pair, rows)
+
+
+def _clean_name(name: str) -> str:
+    """Return a file's name without what a name cannot hold, at most 40 characters and endings.
+
+    >>> _clean_name("../my rows.CSV.gz"), _clean_name("a.b.jsonl")
+    ('my-rows.csv.gz', 'a-b.jsonl')
+    """
+    packed = ".gz" * name.lower().endswith(".gz")
+    path = Path(name[: len(name) - len(packed)])
+    stem, end = (
+        "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in part)
+        for part in (path.stem, path.suffix[1:11].lower())
+    )
+    return f"{stem[:40] or 'rows'}{f'.{end}' if end else ''}{packed}"

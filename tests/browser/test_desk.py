@@ -18,7 +18,6 @@ from tests.browser.conftest import serving
 from tests.browser.test_app import (
     HOSTILE,
     choose,
-    export,
     prompt,
     run,
     until,
@@ -129,9 +128,7 @@ def test_shots_by_hand_tokens_and_the_exported_run(
     assert not shown or kept["prompt"] == shown
 
 
-def test_rows_are_found_typed_and_uploaded(
-    tiny: str, tmp_path: Path, open_page: Callable[[str], Any]
-) -> None:
+def test_rows_are_found_and_typed(tiny: str, open_page: Callable[[str], Any]) -> None:
     page = open_page(tiny)
     tab(page, "Row")
     page.fill("#wanted textarea, #wanted input", "alarm")
@@ -154,15 +151,6 @@ def test_rows_are_found_typed_and_uploaded(
     )
     assert page.locator("#field0 textarea[dir=auto], #field0 input[dir=auto]").count() == 1
     page.uncheck("#typed input")
-    rows = tmp_path / "rows.csv"
-    rows.write_text("utt,intent\nupload me,alarm_set\nplay it,play_music\n")
-    page.set_input_files("#upload input[type=file], input[type=file]", str(rows))
-    until_box(page, "uploaded", r"uploads/rows-\w{16}.csv: columns utt, intent")
-    page.fill("#k input", "1")
-    until_prompt(page, "upload me")
-    tab(page, "As experiment")
-    page.wait_for_function("() => document.querySelector('#export').innerText.includes('uploaded')")
-    assert "answer: intent" in export(page)
 
 
 def test_nothing_typed_is_lost_on_reload(tiny: str, open_page: Callable[[str], Any]) -> None:

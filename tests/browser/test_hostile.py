@@ -22,6 +22,7 @@ from tests.browser.test_app import HOSTILE as SAID
 from tests.browser.test_app import choose, more, run, until, until_prompt, value, write
 from tests.browser.test_desk import box, tab, until_box
 from tests.browser.test_results import click, results, rows
+from tests.browser.test_table_file import drop
 from tests.hostile_page import HOSTILE as MARKED
 from tests.hostile_page import hostile_run
 
@@ -130,13 +131,16 @@ def test_the_playground(
     until(page, "saved", "cannot name a template")
     untouched(page)
     file = tmp_path / f"{IMG}.csv"
-    file.write_text(f'"{IMG}","question"\n"{SAID[0]}","{IMG}"\n')
-    tab(page, "Row")
-    page.set_input_files("input[type=file]", str(file))
-    until_box(page, "uploaded", "columns <img src=x")
-    page.click("#column input")
-    page.get_by_role("option").nth(1).wait_for()
-    page.keyboard.press("Escape")
+    names = ",".join(f"{IMG}{number}" for number in range(3))
+    file.write_text(f'{names}\n"{SAID[0]}","{IMG}",2\n"{SAID[1]}","{IMG}",3\n')
+    drop(page, file)
+    until_box(page, "uploaded", "which column holds the right answer")
+    assert IMG in page.inner_text("#file-rows") and IMG in page.inner_text("#roles")
+    choose(page, "role1", "answer")
+    until_box(page, "uploaded", "at least 4 are needed")
+    page.click("#keep-template")
+    until_box(page, "saved", "all rows are used and asked")
+    page.wait_for_function("() => document.querySelector('#data input').value.includes('img')")
     untouched(page)
 
 

@@ -114,7 +114,7 @@ def test_tab_reaches_every_control_in_the_order_read(
 @pytest.mark.parametrize(
     ("tab", "wanted"),
     [
-        ("Row", ["wanted", "chance", "found", "typed", "upload"]),
+        ("Row", ["wanted", "chance", "found", "typed"]),
         ("Shots", ["shots", "up", "down", "pin", "remove", "reset", "pool-wanted", "pool-found",
                    "shot-file", "keep-shots", "leave-out"]),
         ("Model", ["model", "width", "chat", "load", "unload", "look"]),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from icl.workbench.screen import Screen
+from icl.workbench.table_card import open_table
 from icl.workbench.template_files import template_text
 from icl.workbench.workbench import Workbench
 
@@ -31,6 +32,11 @@ def wide_model(tiny_model: Path, tmp_path: Path) -> Path:
     config = json.loads((made / "config.json").read_text())
     (made / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
     return made
+
+
+def used(work: Workbench, name: str, content: str) -> str:
+    """The rows of a table that was dropped on the page, as a source."""
+    return work.add_table(*open_table(work.keep_file(name, content.encode())).rows())
 
 
 def screen(work: Workbench, name: str, **changes: Any) -> Screen:

@@ -18,7 +18,7 @@ from icl.workbench.experiment_draft import Draft, check, draft_yaml, run_draft, 
 from icl.workbench.jobs import JobProgress
 from icl.workbench.workbench import Workbench
 from tests.table_experiment import write
-from tests.workbench.conftest import TABLE, screen
+from tests.workbench.conftest import TABLE, screen, used
 
 ROW = '{"id": "a", "question": "canary", "answer": "x"}\n'
 OWN = "---\ntask: classify\nlabels: NAMED\n---\n[[example]]\n{{ utt }}||| {{ label }}\n"
@@ -243,7 +243,7 @@ def test_models_it_was_started_with_and_its_folder_are_loaded(
 
 
 def test_uploads_are_found_by_their_whole_name_alone(work: Workbench) -> None:
-    name = work.upload("rows.jsonl", ROW.encode())
+    name = used(work, "rows.jsonl", ROW)
     assert len(name) == len("uploads/rows-.jsonl") + 16
     assert [row.id for row in work.rows(screen(work, "generate/question", data=name))] == ["a"]
     lost = replace(screen(work, "generate/question"), data="uploads/../../secret.jsonl")

@@ -19,7 +19,7 @@ from icl.workbench.side_by_side import (
     run_columns,
 )
 from icl.workbench.workbench import Workbench
-from tests.workbench.conftest import screen
+from tests.workbench.conftest import screen, used
 
 BENCH = RowSelection("samples/intent", "en-US", n=12, seed=0)
 COLUMNS = [
@@ -133,7 +133,7 @@ def test_a_row_typed_in_the_playground_is_asked_of_every_column(work: Workbench)
     typed = screen(
         work, "intent/plain", own={"utt": "wake me at nine"}, answer="alarm_set", k=3, seed=4
     )
-    bench = RowSelection.of(typed, n=12, seed=0, shots=True)
+    bench = RowSelection.of(typed, n=12, seed=0)
     for column in COLUMNS:
         sent = request_of(condition_of(work, bench, column), None, counted=False)
         assert sent.example.fields["utt"] == "wake me at nine"
@@ -152,26 +152,25 @@ def test_a_row_typed_in_the_playground_is_asked_of_every_column(work: Workbench)
 
 
 def test_rows_uploaded_in_the_playground_are_drawn(work: Workbench) -> None:
-    rows = [f"{number} o'clock,alarm_set" for number in range(9)]
-    name = work.upload("mine.csv", "\n".join(["utt,intent", *rows]).encode())
-    given = screen(work, "intent/plain", data=name, column="intent", locale=None, row=4)
-    made = run(work, RowSelection.of(given, n=5, seed=0, shots=True))
-    assert len(made.examples) == 4  # the first half of 9
+    rows = [f"{number} o'clock,alarm_set,test" for number in range(9)]
+    rows += [f"play number {number},play_music,train" for number in range(5)]
+    name = used(work, "mine.csv", "\n".join(["utt,intent,split", *rows]))
+    given = screen(work, "intent/plain", data=name, locale=None, row=4)
+    made = run(work, RowSelection.of(given, n=5, seed=0))
+    assert len(made.examples) == 5
     shots = {shot[0] for record in made.results[2].records.values() for shot in record.shots}
-    assert shots and shots <= {row.id for row in work.rows(given)[4:]}
+    assert shots and not shots & {row.id for row in work.rows(given)}
     plain = [ColumnSettings("intent/plain"), ColumnSettings("intent/short")]
-    bench = RowSelection.of(given, n=9, seed=0, shots=False)
+    bench = RowSelection.of(given, n=9, seed=0)
     assert len(run_columns(work, bench, plain, JobProgress(threading.Event())).examples) == 9
     assert all(row.fields["utt"].endswith("o'clock") for row in made.examples.values())
-    (example,) = run(work, RowSelection.of(given, n=1, seed=0, shots=True)).examples.values()
+    (example,) = run(work, RowSelection.of(given, n=1, seed=0)).examples.values()
     assert example.fields["utt"] == "3 o'clock"
     with pytest.raises(DataError, match="^column A: .* is no longer here; upload the file again"):
-        run(work, RowSelection.of(replace(given, data="uploads/gone.csv"), n=1, seed=0, shots=True))
+        run(work, RowSelection.of(replace(given, data="uploads/gone.jsonl"), n=1, seed=0))
 
 
 def test_a_typed_row_that_a_template_cannot_read_is_told(work: Workbench) -> None:
-    bench = RowSelection.of(
-        screen(work, "intent/plain", own={"text": "hm"}), n=1, seed=0, shots=True
-    )
+    bench = RowSelection.of(screen(work, "intent/plain", own={"text": "hm"}), n=1, seed=0)
     with pytest.raises(IclError, match="^intent/plain:12: 'utt' is undefined. Did you mean 'text'"):
         run(work, bench)

@@ -21,7 +21,7 @@ from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.template_files import save_template
 from icl.workbench.workbench import Workbench
 from tests.table_experiment import write
-from tests.workbench.conftest import TABLE, screen
+from tests.workbench.conftest import TABLE, screen, used
 
 OWN = """---
 task: generate
@@ -167,22 +167,38 @@ def test_shots_by_hand_are_exported_too(work: Workbench) -> None:
 
 
 def test_an_uploaded_file_is_a_source(work: Workbench) -> None:
-    name = work.upload("my rows.CSV", b"utt,intent\nwake me,alarm_set\nplay jazz,play_music\n")
-    assert work.upload("my rows.CSV", (work.private / name).read_bytes()) == name
-    assert work.columns(name) == ["utt", "intent"]
-    one = screen(work, "intent/plain", data=name, column="intent", row=2, k=1)
-    made = reproduced(work, one)
-    assert made.examples[0].targets == ("play_music",)
-    assert [shot.example.fields["utt"] for shot in made.request(made.examples[0]).shots] == [
-        "wake me"
+    rows = [
+        ("wake me", "alarm_set", "test"),
+        ("play jazz", "play_music", "train"),
+        ("stop", "alarm_remove", "test"),
+        ("play it", "play_music", "train"),
     ]
-    with pytest.raises(DataError, match=r"rows.exe: the ending must be one of .csv, .tsv, .jsonl"):
-        work.upload("rows.exe", b"x")
-    with pytest.raises(DataError, match="not UTF-8 text"):
-        work.upload("rows.csv", b"\xff\xfe\xff")
-    for data in ("uploads/gone.csv", "uploads/../../../etc/passwd.csv"):
+    text = "utt,intent,split\n" + "".join(",".join(row) + "\n" for row in rows)
+    name = used(work, "my rows.CSV", text)
+    assert used(work, "my rows.CSV", text) == name and name.startswith("uploads/my-rows-")
+    one = screen(work, "intent/plain", data=name, row=2, k=2)
+    made = reproduced(work, one)
+    assert made.examples[0].targets == ("alarm_remove",)
+    # Rows of the split test are asked, and are never shots.
+    assert [row.fields["utt"] for row in work.rows(one)] == ["wake me", "stop"]
+    shots = {shot.example.fields["utt"] for shot in made.request(made.examples[0]).shots}
+    assert shots == {"play jazz", "play it"}
+    for data in ("uploads/gone.jsonl", "uploads/../../../etc/passwd.jsonl", name + ".json"):
         with pytest.raises(DataError, match="no longer here; upload the file again"):
             work.bind(replace(one, data=data))
+
+
+def test_files_are_kept_within_bounds(work: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = work.keep_file("../../my <b>rows</b>.CSV", b"a,b\n1,2\n")
+    assert path.name == "b-.csv" and path.is_relative_to(work.private / "tables")
+    with pytest.raises(DataError, match=r"^rows.exe: no table is known .* accepted: .csv, .tsv"):
+        work.keep_file("rows.exe", b"x")
+    monkeypatch.setattr("icl.workbench.workbench.MOST_BYTES", 20)
+    with pytest.raises(DataError, match="^rows.csv: 21 bytes; 20 are accepted, and 524,288,000 in"):
+        work.keep_file("rows.csv", b"x" * 21)
+    monkeypatch.setattr("icl.workbench.workbench.MOST_KEPT_BYTES", 25)
+    with pytest.raises(DataError, match="^rows.csv: 20 bytes; 20 are accepted, and 25 in all"):
+        work.keep_file("rows.csv", b"x" * 20)
 
 
 def test_a_row_is_never_that_of_an_earlier_question(work: Workbench) -> None:
@@ -192,11 +208,12 @@ def test_a_row_is_never_that_of_an_earlier_question(work: Workbench) -> None:
         seen = work.bind(replace(plain, own={"utt": text}))
         assert seen.example.fields["utt"] == text
     for text, shot in (("wake me", "play jazz"), ("lights on", "what time is it")):
-        name = work.upload("a.csv", f"utt,intent\n{text},alarm_set\n{shot},qa_stock\n".encode())
-        one = replace(plain, data=name, column="intent", k=1)
+        rows = f"{text},alarm_set,test\n{text}!,alarm_set,test\n{shot},qa_stock,train\n"
+        name = used(work, "a.csv", f"utt,intent,split\n{rows}{shot}?,qa_stock,train\n")
+        one = replace(plain, data=name, k=2)
         asked = work.bind(one).condition.request(work.bind(one).example)
         assert asked.example.fields["utt"] == text
-        assert [one.example.fields["utt"] for one in asked.shots] == [shot]
+        assert {one.example.fields["utt"] for one in asked.shots} == {shot, f"{shot}?"}
 
 
 def test_the_tasks_of_an_experiment_are_sources(tmp_path: Path) -> None:

@@ -50,7 +50,6 @@ PARTS = (
     "width",
     "chat",
     "calibrator",
-    "column",
     "typed",
     "answer",
     "hand",
@@ -83,7 +82,7 @@ def screen_of(work: Workbench, values: Sequence[Any]) -> Screen:
         given[part] = number(given[part], part, low, high)
     hand = ShotEdits.of(given.pop("hand"))
     texts: dict[str, Any] = dict(given)
-    for part in ("model", "width", "chat", "calibrator", "column", "answer"):
+    for part in ("model", "width", "chat", "calibrator", "answer"):
         texts[part] = str(texts[part] or "")
     screen = Screen(hand=hand, **texts)
     template_text(screen.name, "en", work.base)  # says which there are
@@ -92,7 +91,7 @@ def screen_of(work: Workbench, values: Sequence[Any]) -> Screen:
     names = fields_of(work.template(screen).file)
     if len(names) > FIELDS:
         raise ConfigError(
-            f"{screen.name} reads {len(names)} fields, {FIELDS} can be typed; upload a file"
+            f"{screen.name} reads {len(names)} fields, {FIELDS} can be typed; use a file"
         )
     own = dict(zip(names, fields, strict=False))
     return replace(screen, own=own)

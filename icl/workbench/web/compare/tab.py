@@ -185,10 +185,8 @@ class CompareTab:
         n, seed = whole("n", 1, MOST_ROWS), whole("seed", 0, 2**31)
         columns = self._columns(values, given)
         if given["playground"]:
-            shots = any(column.k for column in columns)
-            selection = RowSelection.of(
-                self._playground_screen(values[len(self.inputs) :]), n, seed, shots
-            )
+            screen = self._playground_screen(values[len(self.inputs) :])
+            selection = RowSelection.of(screen, n, seed)
         else:
             selection = RowSelection(
                 str(given["data"]),
@@ -301,9 +299,6 @@ class CompareTab:
         ]
         same = "the same prompt" if first == second else "two prompts"
         where = "the row typed in the Playground" if selection.own else "this row"
-        where += (
-            "; rows are from the first half of the file, shots from the second" * selection.halved
-        )
         return [
             gr.HighlightedText(pieces, elem_classes=[]),
             status_box(f"{' and '.join(letters)}: {same} for {where}"),

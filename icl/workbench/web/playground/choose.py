@@ -35,7 +35,6 @@ class ChooserPanel:
             at.calibrator,
             at.status,
             at.row,
-            at.column,
             at.hand,
         ]
         self.data_event: dict[str, Any] = {
@@ -72,7 +71,7 @@ class ChooserPanel:
         if name == opened:
             return [gr.skip()] * outputs
         try:
-            edited = self.keep(opened, text)
+            edited = caption(self.keep(opened, text))
             text = template_text(name, "en", self.work.base)
             data = self._data_for(name, text, data)
         except IclError as error:
@@ -105,20 +104,17 @@ class ChooserPanel:
         """Return the values for a data set; none if it is open."""
         if data == turned:
             return [gr.skip()] * len(self.rows)
-        column = str(given["column"] or "")
-        return self._rows(
-            Screen(str(given["name"]), str(given["text"]), data, column=column), given
-        )
+        return self._rows(Screen(str(given["name"]), str(given["text"]), data), given)
 
-    def keep(self, name: str, text: str) -> Any:
-        """Store edits of the closed template as a version, and note it."""
+    def keep(self, name: str, text: str) -> str:
+        """Store edits of the closed template as a version, and return a note of that."""
         try:
             if text == template_text(name, "en", self.work.base):
-                return caption("")
+                return ""
         except IclError:  # it is gone from the disk: all the more
             pass
         keep_version(self.work.base, name, text)
-        return caption(f"the edited text of {name} is saved: open it again, then Undo")
+        return f"the edited text of {name} is saved: open it again, then Undo"
 
     def _data_for(self, name: str, text: str, data: str) -> str:
         """Return the data set if it fits the template, else samples that do."""
@@ -151,7 +147,6 @@ class ChooserPanel:
             calibrator_chooser(source),
             caption(""),
             1,
-            gr.Dropdown(visible=screen.data.startswith("uploads/")),
             ShotEdits().as_json(),
         ]
 

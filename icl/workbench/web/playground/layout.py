@@ -16,6 +16,7 @@ from icl.workbench.web.captions import caption_box
 from icl.workbench.web.form_values import FIELDS
 from icl.workbench.web.playground.answer_view import EMPTY
 from icl.workbench.web.playground.rows_table import RowsTable, RunChoice
+from icl.workbench.web.playground.table_file import TableFile
 from icl.workbench.web.widgets import WIDTHS, chooser
 
 __all__ = ["PlaygroundLayout", "calibrator_chooser"]
@@ -63,8 +64,7 @@ class PlaygroundLayout:
         self.chip = gr.HTML("", elem_id="chip", js_on_load=None)
         with gr.Row(elem_id="choosers"):
             self._choosers(templates, data)
-        with gr.Column(elem_id="file-slot") as self.file_slot:
-            pass  # rows of a file of one's own are laid out here
+        self.table_file = TableFile()
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=10, min_width=320), gr.Tabs():
                 with gr.Tab("Template", render_children=True):
@@ -235,25 +235,6 @@ class PlaygroundLayout:
         self.answer = gr.Textbox(
             "", label="Right answer, if known", visible=False, lines=1, elem_id="answer"
         )
-        with gr.Row():
-            self.upload = gr.UploadButton(
-                "Upload rows (CSV, TSV, JSONL)",
-                file_types=[".csv", ".tsv", ".jsonl", ".json"],
-                elem_id="upload",
-                size="md",
-                scale=2,
-                min_width=160,
-            )
-            self.column = chooser(
-                [""],
-                value="",
-                label="Column with the right answer",
-                elem_id="column",
-                visible=False,
-                scale=2,
-                min_width=140,
-            )
-        self.uploaded = caption_box("uploaded", "uploaded rows stay on this machine")
 
     def _shots(self) -> None:
         self.shots = gr.Radio([], label="Sent in this order", elem_id="shots")

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -32,10 +31,10 @@ __all__ = ["ModelPanel", "RowPanel", "ShotPanel", "TokenPanel"]
 
 
 class RowPanel:
-    """The buttons for search, a random row, and the upload of a file of rows."""
+    """The search, and the button for a random row."""
 
-    def __init__(self, context: PlaygroundContext, data_event: dict[str, Any]) -> None:
-        self.context, self.work, self.data_event = context, context.work, data_event
+    def __init__(self, context: PlaygroundContext) -> None:
+        self.context, self.work = context, context.work
 
     def wire(self) -> None:
         """Wire the events of the components."""
@@ -50,9 +49,6 @@ class RowPanel:
         )
         at.found.input(lambda row: row or gr.skip(), at.found, at.row, **QUICK)
         at.chance.click(self.chance, inputs, at.row, **QUICK)
-        at.upload.upload(
-            self.upload, at.upload, [at.data, at.column, at.uploaded], **QUICK
-        ).success(**self.data_event, **QUICK)
 
     def find(self, wanted: str, *values: Any) -> Any:
         """List the rows that contain the words."""
@@ -71,22 +67,6 @@ class RowPanel:
             return random.randint(1, len(self.work.rows(screen_of(self.work, values))))
         except IclError:  # the preview tells it
             return gr.skip()
-
-    def upload(self, path: str) -> list[Any]:
-        """Store an uploaded file of rows, and open it."""
-        try:
-            file = Path(path)
-            name = self.work.upload(file.name, file.read_bytes())
-            columns = self.work.columns(name)
-        except IclError as error:
-            return [gr.skip(), gr.skip(), error_caption(error)]
-        sources = [*self.work.sources, name]
-        guess = next((c for c in ("answer", "label", "target", "intent") if c in columns), "")
-        return [
-            gr.Dropdown(sources, value=name),
-            gr.Dropdown(["", *columns], value=guess, visible=True),
-            caption(f"{name}: columns {', '.join(columns)}"),
-        ]
 
 
 class ShotPanel:

@@ -11,7 +11,8 @@ from icl.core.errors import IclError
 from icl.workbench.jobs import run_job
 from icl.workbench.run_history import RunHistory
 from icl.workbench.version_runs import SHOWN, VersionPage, VersionRun, find_row, run_version
-from icl.workbench.web.form_values import browser_text, error_box, screen_of, status_box
+from icl.workbench.web.captions import caption, error_caption
+from icl.workbench.web.form_values import browser_text, screen_of
 from icl.workbench.web.playground.context import PlaygroundContext
 from icl.workbench.web.playground.rows_table import ALL_ROWS, FEW_ROWS
 from icl.workbench.web.tabs import ENGINE, QUICK
@@ -52,7 +53,9 @@ class RowsPanel:
         armed = choice.run.click(self.arm, None, [result.box, result.status, *buttons], **QUICK)
         armed.then(None, None, None, js=SCROLL, **QUICK)
         asked = armed.then(
-            wait_in_queue(app.queue, "a run on rows", result.status, self.run, self.stops.of),
+            wait_in_queue(
+                app.queue, "a run on rows", result.status, self.run, self.stops.of, caption
+            ),
             [choice.rows, *self.context.inputs],
             shown,
             **ENGINE,
@@ -82,7 +85,7 @@ class RowsPanel:
         """Prepare a run, before it waits in the queue."""
         self.stops.arm(request)
         busy = gr.Button(interactive=False)
-        waiting = status_box("waiting for the model")
+        waiting = caption("waiting for the model")
         return [gr.Column(visible=True), waiting, busy, busy, gr.Button(interactive=True)]
 
     def disarm(self) -> list[Any]:
@@ -93,7 +96,7 @@ class RowsPanel:
     def fail(self) -> Any:
         """Report that a run failed because of a bug or a full queue."""
         message = "failed: the queue is full, or a bug that the app's terminal describes"
-        return gr.Textbox(message, elem_classes="wrong")
+        return error_caption(message)
 
     def leave(self, request: gr.Request) -> None:
         """Stop the run of a page that was closed, and forget its answers."""
@@ -115,12 +118,12 @@ class RowsPanel:
             )
             for line, made in job:
                 if made is None:
-                    yield {result.status: status_box(line)}
+                    yield {result.status: caption(line)}
                     continue
                 self._made[page] = made
                 yield self._whole(made)
         except IclError as error:
-            yield {result.status: error_box(error)}
+            yield {result.status: error_caption(error)}
 
     def _whole(self, made: VersionRun) -> Updates:
         """Show a run that has ended."""
@@ -128,7 +131,7 @@ class RowsPanel:
         status, number, table = self._table(made, SHOWN[0], 1)
         return {
             result.status: status,
-            result.details: gr.Textbox(browser_text("\n".join(details)), visible=bool(details)),
+            result.details: caption("\n".join(details)),
             result.show: SHOWN[0],
             result.page: number,
             result.table: table,
@@ -144,18 +147,18 @@ class RowsPanel:
         """Show a page of rows."""
         made = self._made.get(str(request.session_hash))
         if made is None:
-            return [status_box("run on rows first: then they appear here"), gr.skip(), gr.skip()]
+            return [caption("run on rows first: then they appear here"), gr.skip(), gr.skip()]
         try:
             return self._table(made, show, number(page, "the page", 1, 10**6))
         except IclError as error:
-            return [error_box(error), gr.skip(), gr.skip()]
+            return [error_caption(error), gr.skip(), gr.skip()]
 
     def _table(self, made: VersionRun, show: str, page: int) -> list[Any]:
         found = made.page(show, page)
         where = f" · {found.found:,} {show}" if show != SHOWN[0] else ""
         label = f"Page of {found.pages}"
         return [
-            status_box(f"{made.headline()}{where}"),
+            caption(f"{made.headline()}{where}"),
             gr.Number(found.number, label=label, visible=found.pages > 1),
             _coloured(found),
         ]
@@ -169,7 +172,7 @@ class RowsPanel:
             screen = screen_of(self.work, values)
             row = find_row(self.work, screen, made, str(event.row_value[0]))
         except IclError as error:
-            return [gr.skip(), gr.skip(), error_box(error)]
+            return [gr.skip(), gr.skip(), error_caption(error)]
         return [row, False, gr.skip()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from icl.workbench.version_runs import HEAD, SHOWN
+from icl.workbench.web.captions import caption_box
 
 __all__ = ["ALL_ROWS", "FEW_ROWS", "THIS_ROW", "RowsTable", "RunChoice"]
 
@@ -44,19 +45,8 @@ class RowsTable:
 
     def __init__(self) -> None:
         with gr.Column(visible=False, elem_id="rows-result") as self.box:
-            self.status = gr.Textbox(
-                label="On rows", lines=1, max_lines=4, interactive=False, elem_id="rows-told"
-            )
-            self.details = gr.Textbox(
-                show_label=False,
-                container=False,
-                interactive=False,
-                lines=1,
-                max_lines=5,
-                elem_id="rows-details",
-                label="What was compared",
-                visible=False,
-            )
+            self.status = caption_box("rows-told")
+            self.details = caption_box("rows-details")
             with gr.Row(elem_classes="running"):
                 self.show = gr.Radio(
                     list(SHOWN),

@@ -48,6 +48,7 @@ from icl.workbench.web.playground.panels import ModelPanel, RowPanel, ShotPanel,
 from icl.workbench.web.playground.prompt_view import meter_html, prompt_html
 from icl.workbench.web.playground.rows_panel import RowsPanel
 from icl.workbench.web.playground.save import SavePanel
+from icl.workbench.web.playground.table_file_panel import TableFilePanel
 from icl.workbench.web.safe_html import caption_html
 from icl.workbench.web.tabs import QUICK, App
 from icl.workbench.web.widgets import NewestAnswer
@@ -134,7 +135,7 @@ class PlaygroundTab:
         self.choosers = ChooserPanel(self.context)
         self.choosers.wire()
         SavePanel(self.context).wire()
-        RowPanel(self.context, self.choosers.data_event).wire()
+        RowPanel(self.context).wire()
         ShotPanel(self.context).wire()
         ModelPanel(self.context).wire()
         TokenPanel(self.context).wire()
@@ -156,6 +157,9 @@ class PlaygroundTab:
             self.ready,
         ]  # what restore sets
         self.handover_outputs = [*self.restore_outputs, at.status]
+        TableFilePanel(
+            self.context, self.hand_over, self.handover_outputs, self.choosers.keep
+        ).wire()
         restoring = {"fn": self.restore, "inputs": [self.store], "outputs": self.restore_outputs}
         first = {
             "fn": self.first_preview,
@@ -187,19 +191,28 @@ class PlaygroundTab:
         made = {part: kept[part] for part in PARTS}
         if made["name"] not in choices:
             made["name"] = self.first.name
-        source = self.work.sources.get(str(made["data"]))
-        if source is None:  # an upload of an earlier start, or another experiment
+        try:
+            source = self.work.source(Screen(made["name"], made["text"] or "", str(made["data"])))
+        except IclError:  # a file of an earlier start, or another experiment
             made["data"] = self.first.data
             source = self.work.sources[self.first.data]
         made["hand"] = ShotEdits.of(made["hand"]).as_json()
         made["text"] = UnstrippedText(made["text"] or "")
         shape = {
+            "data": gr.Dropdown(self._data_choices(made["data"]), value=made["data"]),
             "name": gr.Dropdown(choices=choices, value=made["name"]),
             **place_choosers(source, made["locale"], made["source"], made["target"]),
             "calibrator": calibrator_chooser(source, str(made["calibrator"] or "")),
             "max_tokens": gr.Number(value=made["max_tokens"], visible=source.writes),
         }
         return [*({**made, **shape}[part] for part in PARTS), made["name"], made["data"], True]
+
+    def _data_choices(self, data: str) -> list[tuple[str, str]]:
+        """List the sources; one that was uploaded is called by its file."""
+        choices = [(name, name) for name in self.work.sources]
+        if data not in self.work.sources:
+            choices.append((browser_text(self.work.uploaded_table(data).name, 60), data))
+        return choices
 
     def hand_over(self, screen: Screen) -> list[Any]:
         """Open a screen: return values of :attr:`handed`."""
