@@ -89,8 +89,9 @@ def read_columns(
         _check_text(path)
     if spec.format == "json":
         spec = replace(spec, at=_find_list(path))
+    header: list[str] | None = None
     if spec.format in ("csv", "tsv", "xlsx"):
-        _check_header(spec, headed)
+        header = _check_header(spec, headed)
     if spec.format == "parquet":
         spec = replace(spec, fields={name: name for name in only})
     notes: dict[str, None] = {}
@@ -113,7 +114,11 @@ def read_columns(
             f"{path} has {held}; at least two are needed: what the model reads, and the right "
             "answer"
         )
-    hidden = [name for name in (*IDS, *SPLITS) if name not in names and _has(spec, name)]
+    hidden = [
+        name
+        for name in (*IDS, *SPLITS)
+        if name not in names and (name in header if header else _has(spec, name))
+    ]
     return ColumnTable(
         path,
         rows,
@@ -193,8 +198,8 @@ def _read_cells(spec: DataSpec) -> tuple[list[list[str]], str]:
         return [], between  # the reader reports the error, with the line
 
 
-def _check_header(spec: DataSpec, headed: str | None) -> None:
-    """Refuse a first line that looks like a row of data.
+def _check_header(spec: DataSpec, headed: str | None) -> list[str]:
+    """Return the first line of a table; refuse one that looks like a row of data.
 
     It does if a cell is a sentence, a number above numbers, a value that occurs again in its
     column, or one that differs from most values of its column only in its digits, as ``item 1``.
@@ -210,7 +215,7 @@ def _check_header(spec: DataSpec, headed: str | None) -> None:
             "line of names and at least 4 rows are needed"
         )
     if headed in header or not rows:
-        return
+        return header
     for place, cell in enumerate(map(str.strip, header)):
         below = [cells[place].strip() for cells in rows if len(cells) > place]
         sentence = len(cell.split()) >= _HEADER_WORDS or len(cell) > _HEADER_CHARS
@@ -226,6 +231,7 @@ def _check_header(spec: DataSpec, headed: str | None) -> None:
                 f"has {cell[:40]!r}); put a line of names above it, such as "
                 f"{between.join(names[: len(header)])!r}, or name one of them as the answer"
             )
+    return header
 
 
 def _hide_numbers(text: str) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from icl.core.errors import ConfigError, DataError
+from icl.core.errors import ConfigError, DataError, IclError
 from icl.core.files import replace_file
 from icl.core.registry import did_you_mean, lookup, names
 from icl.core.strict_json import read_json
@@ -25,6 +25,7 @@ from icl.experiment.grid import Experiment, list_points
 from icl.experiment.loader import Loader
 from icl.prompts.child_process import Sandbox, SandboxLimits
 from icl.prompts.template import Template, substitute_template
+from icl.tasks.generic import GENERATE
 from icl.workbench.bounds import Bounds
 from icl.workbench.row_cache import RowCache
 from icl.workbench.row_sources import (
@@ -237,7 +238,10 @@ class Workbench:
 
     def _upload_source(self, screen: Screen) -> RowSource:
         table = self.uploaded_table(screen.data)
-        kind = self.template(screen).file.kind
+        try:
+            kind = self.template(screen).file.kind
+        except IclError:  # it is being edited: whoever renders it says what is wrong
+            kind = GENERATE.kind
         return upload_source(screen.data, self.private / screen.data, table, kind)
 
     def rows(self, screen: Screen) -> list[Example]:

@@ -15,10 +15,11 @@ from tests.browser.conftest import serving
 from tests.browser.test_app import choose, run, until, write
 from tests.browser.test_desk import tab, until_box
 from tests.browser.test_results import click
+from tests.browser.test_table_file import drop
 from tests.table_experiment import write as write_experiment
 
 CONTROLS = {
-    "Playground": "#name #data #select #k #more #template #save #row #run #stop #told #good",
+    "Playground": "#name #data #select #k #more #template #save #row #run #run-on #stop #told #good",
     "Compare": "#c-data #c-n #c-many #c-templateA #c-templateB #c-kB #c-run #c-stop #c-told",
     "Experiment": "#x-name #x-data #x-templates #x-ks #x-yaml #x-check #x-write #x-save #x-run",
     "Results": "#result-run #result-link #result-show #result-text #result-records #result-forth",
@@ -124,6 +125,15 @@ def fill(page: Any, made: Run) -> Iterator[str]:
     tab(page, "As experiment")
     yield "Playground, As experiment"
     tab(page, "Exact prompt")
+    choose(page, "run-on", "20 rows")
+    page.click("#run-rows")
+    until(page, "rows-told", "^20 rows · acc ")
+    page.wait_for_selector("#rows-table [role=gridcell]")
+    yield "Playground, on rows"
+    drop(page, made.folder / "manifest.json")
+    until(page, "uploaded", "^manifest.json")
+    yield "Playground, no table"
+    page.click("#use-file > button")
     write(page, "---\ntask: nothing\n---\n{{")
     until(page, "problem", "^(?!fine)")
     yield "Playground, wrong"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.conftest import serving
-from tests.browser.test_app import choose, until, until_prompt, write
+from tests.browser.test_app import choose, until, until_prompt, value, write
 
 TABLE = {"engine": "table", "default": "hash"}
 
@@ -36,9 +36,8 @@ def test_an_edit_run_on_rows_shows_what_flipped(
         page.click("#run-rows")
         told = until(page, "rows-told", r"^20 rows · .* · version 1: .* flipped right, \d+ flipped")
         assert re.search(r"p (= \d\.\d{3}|< 0\.001)$", told)
-        assert "version 2 against version 1: both have answered the same 20" in page.input_value(
-            "#rows-details textarea"
-        )
+        details = value(page, "rows-details")
+        assert "version 2 against version 1: both have answered the same 20" in details
         page.click("#rows-show label:has-text('changed')")
         until(page, "rows-told", r" · \d+ changed$")
         assert all(cell.startswith("was ") for cell in cells(page, 6))

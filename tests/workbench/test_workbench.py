@@ -183,6 +183,10 @@ def test_an_uploaded_file_is_a_source(work: Workbench) -> None:
     assert [row.fields["utt"] for row in work.rows(one)] == ["wake me", "stop"]
     shots = {shot.example.fields["utt"] for shot in made.request(made.examples[0]).shots}
     assert shots == {"play jazz", "play it"}
+    # The rows stay while the template is being edited, which says itself what is wrong.
+    assert len(work.rows(replace(one, text="{{"))) == 2
+    with pytest.raises(TemplateError):
+        work.bind(replace(one, text="{{"))
     for data in ("uploads/gone.jsonl", "uploads/../../../etc/passwd.jsonl", name + ".json"):
         with pytest.raises(DataError, match="no longer here; upload the file again"):
             work.bind(replace(one, data=data))
