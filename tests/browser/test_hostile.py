@@ -139,7 +139,7 @@ def test_the_playground(
     choose(page, "role1", "answer")
     until_box(page, "uploaded", "at least 4 are needed")
     page.click("#keep-template")
-    until_box(page, "saved", "all rows are used and asked")
+    until_box(page, "file-done", "all rows are used and asked")
     page.wait_for_function("() => document.querySelector('#data input').value.includes('img')")
     untouched(page)
 

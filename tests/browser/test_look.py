@@ -19,7 +19,7 @@ from tests.browser.test_table_file import drop
 from tests.table_experiment import write as write_experiment
 
 CONTROLS = {
-    "Playground": "#name #data #select #k #more #template #save #row #run #run-on #stop #told #good",
+    "Playground": "#name #data #select #k #more #template #save #row #run #run-on #stop #told",
     "Compare": "#c-data #c-n #c-many #c-templateA #c-templateB #c-kB #c-run #c-stop #c-told",
     "Experiment": "#x-name #x-data #x-templates #x-ks #x-yaml #x-check #x-write #x-save #x-run",
     "Results": "#result-run #result-link #result-show #result-text #result-records #result-forth",

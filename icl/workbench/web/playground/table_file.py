@@ -71,3 +71,4 @@ class TableFile:
                     self.keep = gr.Button(
                         "Keep my template", size="md", elem_id="keep-template", min_width=140
                     )
+        self.done = caption_box("file-done")

@@ -60,7 +60,7 @@ class TableFilePanel:
             trigger_mode="always_last",
             **QUICK,
         )
-        shown = [*self.handed, at.saved, of.status, of.box]
+        shown = [*self.handed, at.saved, of.status, of.box, of.done]
         for button, use in ((of.make, self.make), (of.keep, self.keep_template)):
             button.click(use, self.context.inputs, shown, **QUICK).then(
                 **self.context.preview_event, **QUICK
@@ -144,11 +144,12 @@ class TableFilePanel:
                 raise ConfigError("drop the file again: this page no longer has it")
             before = screen_of(self.work, values)
             screen, said = screen_with(card, before)
-            if screen.name != before.name and (edited := self.keep_edits(before.name, before.text)):
-                said += f"; {edited}"
+            turned = screen.name != before.name
+            edited = self.keep_edits(before.name, before.text) if turned else ""
         except IclError as error:
-            return [*nothing, error_caption(error), gr.skip()]
-        return [*self.hand_over(screen), caption(said), gr.skip(), gr.Accordion(open=False)]
+            return [*nothing, error_caption(error), gr.skip(), caption("")]
+        saved = caption(edited) if turned else gr.skip()
+        return [*self.hand_over(screen), saved, gr.skip(), gr.Accordion(open=False), caption(said)]
 
     def _with_template(self, card: TableCard, before: Screen) -> tuple[Screen, str]:
         made, table = card.starter()
