@@ -18,7 +18,7 @@ from icl.workbench.run_history import RunHistory
 from icl.workbench.screen import Screen, ShotEdits
 from icl.workbench.version_runs import VersionRun, find_row, run_version
 from icl.workbench.workbench import Workbench
-from tests.workbench.conftest import TABLE, screen
+from tests.workbench.conftest import TABLE, screen, used
 
 
 def ask(
@@ -114,6 +114,16 @@ def test_all_rows_of_the_split_are_asked(work: Workbench, first: Screen) -> None
     assert len(made.now.answers) == made.asked == len(work.rows(first)) > 20
     page = made.page("all", 2)
     assert (len(page.table.rows), page.number) == (25, 2) and page.pages == -(-made.asked // 25)
+
+
+def test_fewer_rows_than_are_drawn_are_all_asked(work: Workbench, first: Screen) -> None:
+    rows = [f"{number} o'clock,alarm_set,test" for number in range(9)]
+    rows += [f"play number {number},play_music,train" for number in range(5)]
+    name = used(work, "mine.csv", "\n".join(["utt,intent,split", *rows]))
+    made = ask(work, replace(first, data=name, locale=None), n=20)
+    assert made.headline().startswith("9 rows · acc ")
+    shots = {shot for one in made.now.answers.values() for shot, _, _ in one.record.shots}
+    assert shots and not shots & {*made.now.answers}
 
 
 def test_going_back_compares_with_what_was_left(work: Workbench, first: Screen) -> None:
