@@ -28,7 +28,7 @@ __all__ = [
 
 
 IDS, SPLITS = ("id",), ("split", "partition")
-"""What the columns of ids and of splits are called where nothing is said."""
+"""Usual names of the columns of ids and of splits."""
 _INDEX = ("Unnamed: 0", "__index_level_0__")
 """Column name under which pandas stores row numbers without a name."""
 ROW = "row"

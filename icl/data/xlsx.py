@@ -40,7 +40,7 @@ _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _TEXTS = "xl/sharedStrings.xml"
 _ROW = re.compile(rb"<(?:[\w.-]+:)?row[\s/>]")
 _DECLARATIONS = tuple("<!DOCTYPE".encode(name) for name in ("utf-8", "utf-16-le", "utf-16-be"))
-"""How entities begin to be declared, by which a small file can grow without end."""
+"""Beginning of a declaration of entities, by which a small file can grow without end."""
 
 
 @register("format", "xlsx")

@@ -76,7 +76,7 @@ class RowCopy:
     """Column of the table -> its field in the template."""
     rows: list[dict[str, JSON]]
     test: int
-    """Number of rows that are asked."""
+    """Number of test rows."""
     pool: int
     """Number of rows that may be shots."""
     left_out: int
@@ -88,7 +88,7 @@ class RowCopy:
 
 @dataclass(frozen=True)
 class StarterDraft:
-    """The template and the held-out rows that are made of a table, before anything is written."""
+    """The template and the held-out rows for a table, before anything is written."""
 
     table: ColumnTable
     task: TableTask
@@ -129,7 +129,7 @@ class StarterDraft:
 
     @property
     def max_tokens(self) -> int:
-        """How many tokens the longest answer may need."""
+        """Return the most tokens that the longest answer may need."""
         return _count_tokens(self.task, self.copy)
 
     @property

@@ -167,7 +167,7 @@ def _pick_first(task: Mapping[str, Any], finder: LocaleFinder) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class UploadedTable:
-    """How the rows of an uploaded table are read; they are JSON Lines with a column ``id``."""
+    """Format of the rows of an uploaded table, which are JSON Lines with a column ``id``."""
 
     name: str
     """The file's name."""
@@ -176,9 +176,9 @@ class UploadedTable:
     gold: list[str] = field(default_factory=list)
     """Fields that give the answer away."""
     split: bool = False
-    """Whether a column ``split`` says which rows are asked, and which may be shots."""
+    """Whether a column ``split`` names the test rows and those that may be shots."""
     task: str = ""
-    """The task that its template was made for; empty if any template is to read it."""
+    """The task of its template; empty if any template may read it."""
     pair: tuple[str, str] | None = None
     """Languages to translate from and to."""
 

@@ -1,4 +1,4 @@
-"""Which versions of a template were run on rows: those of each page, and the last ones on disk.
+"""The versions of a template that were run on rows: those of each page, and the last ones on disk.
 
 A run is kept as its screen alone. Its answers are found again by their requests, so nothing here
 can claim an answer that was not given.
@@ -23,9 +23,9 @@ __all__ = ["RunHistory", "ScreenRun"]
 
 FOLDER = ".icl/rows"
 _MOST_RUNS = 2
-"""Different runs kept of a template on the same data: the last one, and the one before it."""
+"""Different runs of a template on the same data that are stored: the last and the one before it."""
 _MOST_TEMPLATES = 64
-"""Templates kept of a page."""
+"""Most templates that are stored for a page."""
 _MOST_BYTES = 1 << 20
 """Largest file of a template's runs that is read; a screen has some 70 KB at most."""
 
@@ -36,15 +36,15 @@ class ScreenRun:
 
     screen: Screen
     n: int | None
-    """Number of rows that were drawn; None if all were asked."""
+    """Number of rows that were drawn; None for all rows."""
     version: int
     """Number of the template's version."""
     fingerprint: str
-    """That of its condition."""
+    """The identity of its condition."""
 
     @property
     def place(self) -> tuple[str | None, ...]:
-        """What runs must have in common to be compared: the template's name, and the data."""
+        """Return what comparable runs have in common: the template's name, and the data."""
         one = self.screen
         return one.name, one.data, one.locale, one.source, one.target
 
@@ -62,7 +62,7 @@ class RunHistory:
         self._lock = threading.Lock()
 
     def before(self, page: str, run: ScreenRun) -> ScreenRun | None:
-        """Return the last run of the same template and data that asked something else.
+        """Return the last run of the same template and data that sent something else.
 
         Those of the page come first, then those on disk.
 

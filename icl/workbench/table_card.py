@@ -1,4 +1,4 @@
-"""A table of the user's own: a role for each column, guessed, and what is made from the roles.
+"""A table of the user's own: a role for each column, guessed, and the template for the roles.
 
 The guess is that of ``icl init NAME --from FILE``, and so are the template and the held-out rows.
 """
@@ -30,7 +30,7 @@ TEXT, ANSWER, AWAY, SPLIT, ID, IGNORE = ROLES = (
     "id",
     "ignore",
 )
-"""What a column may be; answer, split and id are one column each."""
+"""Roles of a column; answer, split and id are one column each."""
 PREVIEW_ROWS = 5
 _CELL_CHARS = 120
 _OPTION = re.compile(r"--(answer|input|task)(?: ([^\s;,]+))?")
@@ -48,9 +48,9 @@ class TableCard:
     roles: Mapping[str, str]
     """Column -> one of :data:`ROLES`, in the order of the table."""
     draft: StarterDraft | None
-    """The template and rows that are made of it; None if there is a problem."""
+    """The template and rows for it; None if there is a problem."""
     problem: str = ""
-    """Why no template can be made of these roles, in one line."""
+    """The reason why these roles suit no template, in one line."""
 
     def preview(self) -> list[list[str]]:
         """Return the first rows as text, a cell for each column of :attr:`roles`."""

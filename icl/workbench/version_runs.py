@@ -35,7 +35,7 @@ RUNS = "runs"
 DRAW_SEED = 0
 """Seed of the drawn rows, that of ``n:`` in an experiment file which names none."""
 SHOWN = ("all", "wrong", "changed", "unparsed")
-"""Which rows of a run a table shows."""
+"""Filters of the table of a run."""
 _FILTERS = {"changed": "different"}
 HEAD = ("id", "row", "right answer", "answer", "", "sure", "before")
 _SIGNS = {"right": "✓", "wrong": "✗", "off target": "✗"}
@@ -50,12 +50,12 @@ _SETTINGS = {
     "words": "prompt language",
     "max_tokens": "longest answer",
 }
-"""Settings of a screen besides its template that change what is asked -> what they are called."""
+"""Settings of a screen besides its template that change what is sent -> their names."""
 
 
 @dataclass(frozen=True)
 class RowFlip:
-    """How many rows a version answers better and worse than the one before."""
+    """Counts of the rows that a version answers better and worse than the one before."""
 
     better: int
     worse: int
@@ -89,11 +89,11 @@ class VersionRun:
     run: ScreenRun
     now: OpenCondition
     asked: int
-    """Number of rows that were asked for; after a stop, fewer have answers."""
+    """Number of rows of the run; after a stop, fewer have answers."""
     earlier: ScreenRun | None = None
     before: OpenCondition | None = None
     notes: tuple[str, ...] = field(default=())
-    """What else the user has to know, a line each."""
+    """Other facts that the user has to know, a line each."""
 
     @property
     def screen(self) -> Screen:
@@ -112,7 +112,7 @@ class VersionRun:
 
     @cached_property
     def flips(self) -> RowFlip | None:
-        """How many rows flipped; None without a version before, or where better is not defined."""
+        """Count the flipped rows; None without a version before, or if better is undefined."""
         found = self.comparison
         if found is None or found.sides is None:
             return None

@@ -28,7 +28,7 @@ VERDICT, BEFORE = 4, 6
 COLOURS = {"right": "var(--right)", "wrong": "var(--wrong)", "off target": "var(--wrong)"}
 
 SCROLL = "() => document.querySelector('#rows-result')?.scrollIntoView({block: 'nearest'})"
-"""Brings the table into view, which stands below the prompt."""
+"""Script that brings the table, which is below the prompt, into view."""
 
 Updates = dict[Any, Any]
 """Component -> new value; other components stay as they are."""

@@ -16,7 +16,7 @@ WIDTHS = [80, 390, 190, 190, 90, 70, 230]
 
 
 class RunChoice:
-    """What Run asks, and the button that asks more than this row; laid out beside Run."""
+    """The chooser of the rows that Run sends, and the button for more than this row."""
 
     def __init__(self) -> None:
         self.run = gr.Button(

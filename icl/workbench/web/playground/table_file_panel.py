@@ -1,4 +1,4 @@
-"""Using a table of the user's own: its roles, a template made from them, or its rows alone."""
+"""Using a table of the user's own: its roles, a template for them, or its rows alone."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class TableFilePanel:
         return [told, gr.Column(visible=True), table, make, keep, GUESSED, *roles]
 
     def assign(self, request: gr.Request, task: str, *roles: str) -> list[Any]:
-        """Give the columns the roles of the choosers, and say what is made of them."""
+        """Give the columns the roles of the choosers, and report the result."""
         card = self._cards.get(str(request.session_hash))
         if card is None:
             return [caption("drop the file again"), gr.skip(), gr.skip()]
