@@ -40,14 +40,14 @@ def test_a_table_becomes_a_template_in_four_steps(
         roles = [page.input_value(f"#role{place} input") for place in range(4)]
         assert roles == ["text", "answer", "gives the answer away", "ignore"]
         choose(page, "role3", "split")
-        until(page, "uploaded", "8 rows are asked, 16 may be shots, as its column split says")
+        until(page, "uploaded", "8 test rows, 16 may be shots, as its column split says")
         page.click("#make-template")
         until_prompt(page, "Text: please see to my matter number 0")
         until(page, "problem", r"^fine; ranks 4 labels; row id 0; 4 shots$")
         until(
             page,
             "file-done",
-            "^made prompts/mails-b.j2; 8 rows are asked, 16 may be shots; now Run$",
+            "^made prompts/mails-b.j2; 8 test rows, 16 may be shots; now Run$",
         )
         assert page.input_value("#name input") == "prompts/mails-b.j2"
         page.wait_for_selector("#upload", state="hidden")

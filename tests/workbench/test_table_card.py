@@ -126,7 +126,7 @@ def test_roles_are_guessed_for_each_column(tmp_path: Path) -> None:
         [f"m{n}", "test", f"please see to my matter number {n}", f"C{n % 4}", WISHES[n % 4]]
         for n in range(5)
     ]
-    assert "split: 8 rows are asked, 16 may be shots, as its column split says" in card.lines()
+    assert "split: 8 test rows, 16 may be shots, as its column split says" in card.lines()
 
 
 def test_a_split_that_is_called_otherwise_is_respected(tmp_path: Path, work: Workbench) -> None:

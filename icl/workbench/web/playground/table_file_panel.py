@@ -170,7 +170,7 @@ class TableFilePanel:
             width=before.width,
             chat=before.chat,
         )
-        counts = f"{made.copy.test} rows are asked, {made.copy.pool} may be shots"
+        counts = f"{made.copy.test} test rows, {made.copy.pool} may be shots"
         return screen, f"made {name}; {counts}; now Run"
 
     def _with_rows(self, card: TableCard, before: Screen) -> tuple[Screen, str]:
