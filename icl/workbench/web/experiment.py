@@ -168,7 +168,9 @@ class ExperimentTab:
             )
         with gr.Row():
             made["n"] = gr.Number(draft.n, label="Rows", elem_id="x-n", min_width=80)
-            made["seed"] = gr.Number(0, label="Rows drawn with seed", elem_id="x-seed", min_width=80)
+            made["seed"] = gr.Number(
+                0, label="Rows drawn with seed", elem_id="x-seed", min_width=80
+            )
             made["max_tokens"] = gr.Number(
                 draft.max_tokens,
                 label="Answer, max. tokens",
