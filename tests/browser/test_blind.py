@@ -32,29 +32,31 @@ def test_verdicts_without_names(tmp_path: Path, open_page: Callable[[str], Any])
         choose(page, "b-run", "small")
         page.wait_for_function("() => document.querySelector('#b-b input').value.startsWith('2:')")
         page.click("#b-begin")
-        until(page, "b-told", r"^\d+ rows to read$")
+        until(page, "b-told", r"^\d+ rows? to read$")
         assert HOSTILE in until(page, "b-input", "utt: ")
         text = page.inner_text("#b-left") + page.inner_text("#b-right")
         assert "bm25" not in text
         page.click("#b-left-wins")
-        until(page, "b-told", r"^saved in blind.jsonl; \d+ rows to read$")
-        left = until(page, "b-told", r"^saved in blind.jsonl; \d+ rows to read$")
-        page.focus("#b-run input")
-        page.keyboard.press("3")  # typed into a field, so no verdict
-        page.focus("#b-begin")
-        page.keyboard.press("2")
-        page.wait_for_function(
-            "was => document.querySelector('#b-told textarea').value !== was", arg=left
-        )
-        until(page, "b-told", r"^saved in blind.jsonl; \d+ rows to read$")
-        page.click("#b-reveal")
-        until(page, "b-told", "against .*: [01] wins?, 1 tie, [01] loss(es)?")
-        page.click("#b-export")
-        until(page, "b-told", "^1 pairs of chosen and rejected outputs in preferences.jsonl$")
-        assert page.evaluate("() => window.pwned") is None
+        until(page, "b-told", r"^saved in blind.jsonl; \d+ rows? to read$")
         page.click("#b-a input")
         page.locator("#b-a").get_by_role("option").nth(1).click()
         page.wait_for_selector("#b-left-wins:disabled")  # another pair is to be begun first
+        page.click("#b-a input")
+        page.locator("#b-a").get_by_role("option").nth(0).click()
+        page.click("#b-begin")
+        page.wait_for_selector("#b-left-wins:enabled")
+        until(page, "b-told", r"^\d+ rows? to read$")
+        page.focus("#b-run input")
+        page.keyboard.press("3")  # typed into a field, so no verdict
+        page.focus("#b-begin")
+        until(page, "b-told", "^no run 'small3'")  # and the rows that were begun stay
+        page.keyboard.press("2")
+        until(page, "b-told", r"^saved in blind.jsonl; \d+ rows? to read$")
+        page.click("#b-reveal")
+        until(page, "b-told", "against .*: [01] wins?, 1 tie, [01] loss(es)?")
+        page.click("#b-export")
+        until(page, "b-told", "^1 pair of chosen and rejected outputs in preferences.jsonl$")
+        assert page.evaluate("() => window.pwned") is None
         page.close()  # before the server
     kept = [json.loads(line) for line in (tmp_path / "blind.jsonl").read_text().splitlines()]
     assert len(kept) == 2 and kept[0]["better"] == kept[0]["left"] and kept[1]["better"] is None

@@ -262,7 +262,7 @@ def test_blind(app: str, folder: Path, open_page: Callable[..., Any]) -> None:
     page.get_by_role("option").nth(1).wait_for()
     page.keyboard.press("Escape")
     page.click("#b-begin")
-    until_box(page, "b-told", r"^\d+ rows to read$")
+    until_box(page, "b-told", r"^\d+ rows? to read$")
     for side in ("left", "tie", "right", "skip", "left"):
         before = box(page, "b-told")
         page.click(f"#b-{side}-wins")

@@ -162,7 +162,7 @@ def fill(page: Any, made: Run) -> Iterator[str]:
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('#b-b input').value.startsWith('2:')")
     page.click("#b-begin")
-    until_box(page, "b-told", "rows to read$|every row")
+    until_box(page, "b-told", "rows? to read$|every row")
     yield "Blind A/B"
 
 

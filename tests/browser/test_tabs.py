@@ -45,7 +45,7 @@ def test_every_tab_does_what_it_is_for(tmp_path: Path, open_page: Callable[[str]
         choose(page, "b-run", "small")
         page.wait_for_function("() => document.querySelector('#b-b input').value.startsWith('2:')")
         page.click("#b-begin")
-        until(page, "b-told", r"^\d+ rows to read$")
+        until(page, "b-told", r"^\d+ rows? to read$")
         page.click("#b-left-wins")
         until(page, "b-told", "^saved in blind.jsonl")
 

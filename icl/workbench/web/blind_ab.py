@@ -211,7 +211,11 @@ class BlindTab:
         example = sides[0].example(sides[0].record(name))
         fields = "\n".join(f"{key}: {value}" for key, value in example.inputs.items())
         texts = [browser_text(made.pair.output(one, name)) for one in sides]
-        return [browser_text(fields, 20_000), *texts, status_box(f"{note}{left} rows to read")]
+        return [
+            browser_text(fields, 20_000),
+            *texts,
+            status_box(f"{note}{left} row{'s' * (left != 1)} to read"),
+        ]
 
     def judge(self, choice: str, request: gr.Request) -> list[Any]:
         """Store a verdict, and show the next row."""
@@ -255,7 +259,9 @@ class BlindTab:
             write(path, rows)
         except IclError as error:
             return error_box(error)
-        return status_box(f"{len(rows)} pairs of chosen and rejected outputs in {EXPORT}")
+        return status_box(
+            f"{len(rows)} pair{'s' * (len(rows) != 1)} of chosen and rejected outputs in {EXPORT}"
+        )
 
 
 def _condition_name(condition: ConditionResult, apart: Sequence[str]) -> str:
