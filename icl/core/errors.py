@@ -94,7 +94,7 @@ class OutOfMemory(EngineError):
 
 
 class FormError(EngineError):
-    """The form of one row's answer cannot be kept; other rows can be answered."""
+    """The form of one row's answer cannot be met; other rows can be answered."""
 
     def __init__(self, message: str, query_id: str) -> None:
         super().__init__(message)

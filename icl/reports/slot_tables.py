@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST = 60
 """Most slots of a table."""
 MIXED = 10
-"""Most pairs of slots that are told as mixed up."""
+"""Most pairs of slots that are listed as mixed up."""
 
 
 def make_slot_tables(rows: Sequence[ConditionResult]) -> Iterator[RenderableType]:

@@ -29,7 +29,7 @@ FAULTS = {
     "altered": "other words than the row",
     "invented": "values not in the text",
 }
-"""What was wrong with the spelling of an answer, in words."""
+"""Faults in the spelling of an answer, in words."""
 
 SLOT_STYLE = """
 .slots { margin: .4rem 0; line-height: 2; overflow-wrap: anywhere; }
@@ -114,7 +114,7 @@ def _line(who: str, drawn: str) -> str:
 
 
 def _intent(own: SlotAnswer, other: SlotAnswer | None) -> str:
-    """Draw the intent in front of the text; nothing where none is asked for."""
+    """Draw the intent in front of the text; nothing where there is none."""
     if own.intent is None:
         return ""
     verdict: SpanVerdict | None = None
