@@ -268,3 +268,20 @@ def test_the_form_makes_drafts_that_may_run(work: Workbench) -> None:
             n=1,
         )
         check(work, draft_yaml(work, draft))
+
+
+def test_parsing_lists_no_files_outside_and_reads_no_words_there(
+    work: Workbench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A pattern of locales would name the files of a folder in its error."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.jsonl").write_text("{}\n")
+    (outside / "words.yaml").write_text("words: {a: {fi: b}}\n")
+    told = refused(
+        work,
+        asking(work, data__mine__path=f"{outside}/{{locale}}.jsonl", tasks__t0__rows__locale="x*"),
+    )
+    assert "is not read by this page" in told and "secret" not in told
+    for key in ("words", "labels"):
+        told = refused(work, asking(work, **{key: f"{outside}/words.yaml"}))
+        assert "is not read by this page" in told
