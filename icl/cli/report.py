@@ -56,7 +56,9 @@ def report(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option("--reference", help="Slices: the locale to compare with; else English."),
+        typer.Option(
+            "--reference", help="Slices: the locale to compare with; else English.", hidden=True
+        ),
     ] = None,
     appendix: Annotated[
         bool, typer.Option("--appendix", help="Add templates, prompts and citations.")
