@@ -77,6 +77,10 @@ class CalibratedScores:
     """Values fitted to data, for the signature: ``weight=0.4``."""
     warnings: tuple[str, ...] = ()
     """Warnings where an assumption of the calibrator does not hold."""
+    confidence: Floats | None = None
+    """How sure the answer in scope is, where rows may be out of scope; else None.  # (rows,)"""
+    outside: str = ""
+    """Label of rows out of scope, where ``confidence`` is given."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class Calibrator(ABC):
     """The assumption under which it helps, in one line."""
     hurts: ClassVar[str] = "not stated"
     """A case where it was observed to hurt, in one line."""
+    instead_of_pool: ClassVar[str] = "weight: 0.5"
+    """The option that makes pool rows unnecessary, as written in its entry."""
     compares_rows: ClassVar[bool] = False
     """Whether it corrects a row by other rows, so that a single row cannot be calibrated."""
 

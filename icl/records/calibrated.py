@@ -162,7 +162,9 @@ def _complete(calibrator: Calibrator, role: Role, needed: int, there: int) -> No
     if there < needed:
         instead = ""
         if role == "pool":
-            instead = f"; or give a weight, as in {{calibrator: {calibrator.name}, weight: 0.5}}"
+            option = calibrator.instead_of_pool
+            name = option.partition(":")[0]
+            instead = f"; or give a {name}, as in {{calibrator: {calibrator.name}, {option}}}"
         raise CalibrationError(
             f"{needed - there} of {needed} {role} records are missing; write `calibrate: "
             f"[{calibrator.name}]` into the task's entry and run the experiment again, which "

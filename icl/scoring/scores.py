@@ -27,6 +27,7 @@ from icl.records.results import ConditionResult, Run
 from icl.records.score_files import write_calibrations, write_scores
 from icl.scoring.judge_verdicts import judge_scores
 from icl.scoring.reliability import ece_scores, ece_stats
+from icl.scoring.scope import score_auroc
 from icl.scoring.slot_scores import answer_slots
 from icl.tasks import OwnAnswers
 from icl.tasks.baselines import BaselineStats, counts, list_baselines
@@ -462,6 +463,10 @@ def _applied(
             failed.setdefault(str(metric_name), error)
     if all(example.targets for example in condition.examples) and condition.set_rule is None:
         scores += ece_scores(name, signed(ece_stats(condition, made)))
+    if made.confidence is not None and condition.examples:
+        outside = [made.outside in example.targets for example in condition.examples]
+        called = str(ScoreName("oos_auroc", calibrator=name))
+        scores.append(score_auroc(called, made.confidence, outside, f"oos_auroc|{settings}"))
     pairs = zip(plain, predictions, strict=True)
     return scores, Calibration(
         name,
