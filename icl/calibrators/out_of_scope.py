@@ -79,7 +79,8 @@ class OutOfScope(Calibrator):
         """
         places = self._places(answers)
         confidence = measure_confidence(answers, places, self.by)
-        threshold, fitted, warnings = self.threshold, "", ()
+        threshold, fitted = self.threshold, ""
+        warnings: tuple[str, ...] = ()
         if threshold is None:
             threshold, fitted, warnings = self._choose(answers.pool)
         scores: list[Floats] = []
@@ -139,7 +140,11 @@ def _separate(sure: Floats, outside: Sequence[bool]) -> float:
     mask = np.array(outside)
     values = np.unique(sure)
     between = (values[1:] + values[:-1]) / 2
-    cuts = [float(values[0]), *between.tolist(), float(np.nextafter(values[-1], math.inf))]
+    cuts: list[float] = [
+        float(values[0]),
+        *between.tolist(),
+        float(np.nextafter(values[-1], math.inf)),
+    ]
 
     def gain(cut: float) -> float:
         return float((sure[mask] < cut).mean() - (sure[~mask] < cut).mean())
