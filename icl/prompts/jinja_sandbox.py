@@ -33,6 +33,16 @@ FIT = "\0fit"
 """Context key for the number of characters left of a span marked ``fit``; no field's name."""
 
 
+def _places(text: str, word: str) -> list[int]:
+    """List the character offsets at which a word stands as a whole word.
+
+    What may go on in an identifier goes on in a word: letters, digits and combining marks.
+    """
+    found = [at for at in range(len(text)) if word and text.startswith(word, at)]
+    ends = [(at, text[max(at - 1, 0) : at] + text[at + len(word) :][:1]) for at in found]
+    return [at for at, around in ends if not any(f"a{char}".isidentifier() for char in around)]
+
+
 def _unpunct(text: str) -> str:
     return text.rstrip().rstrip(".。!?！？।")
 
@@ -65,6 +75,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
     environment.filters["fit"] = _fit
     environment.filters["unpunct"] = _unpunct
+    environment.filters["places"] = _places
     environment.filters["decap"] = lambda text: text[:1].lower() + text[1:]
     return environment
 

@@ -371,6 +371,15 @@ _ENVIRONMENT.filters["json"] = lambda value: json.dumps(value, ensure_ascii=Fals
 _ENVIRONMENT.filters["quoted"] = lambda words: ", ".join(f'"{word}"' for word in words)
 _ENVIRONMENT.filters["unpunct"] = lambda text: text.rstrip().rstrip(".。!?！？।")
 _ENVIRONMENT.filters["decap"] = lambda text: text[:1].lower() + text[1:]
+
+
+def _places(text, word):
+    found = [at for at in range(len(text)) if word and text.startswith(word, at)]
+    ends = [(at, text[max(at - 1, 0) : at] + text[at + len(word) :][:1]) for at in found]
+    return [at for at, around in ends if not any(f"a{char}".isidentifier() for char in around)]
+
+
+_ENVIRONMENT.filters["places"] = _places
 """
 
 LABEL = """

@@ -180,3 +180,27 @@ def test_lint_reads_the_channel(tmp_path: Path) -> None:
     spaced = CHANNEL.replace("Say:||| ", "Say: |||")
     found = [str(problem) for problem in lint(str(small(tmp_path, spaced)))]
     assert any("a space before ||| of [[channel]]" in problem for problem in found)
+
+
+def test_a_pronoun_is_replaced_at_its_offset_and_not_where_its_letters_stand() -> None:
+    folder = Path(__file__).parents[2] / "experiments"
+    template = load_template("xwinograd.j2", base=str(folder))
+    fields = {
+        "sentence": "The cook thanked the guest because he ate all of it.",
+        "pronoun": "he",
+        "candidates": ["the cook", "the guest"],
+        "at": 35,
+    }
+    row = Example("w", fields, ("1",), {}, ("label",))
+    texts = [choice.text for choice in template.choices(row)]
+    assert texts == [" the cook ate all of it.", " the guest ate all of it."]
+    assert template.prompt(row).text == "The cook thanked the guest because"
+    channel = Channel(template)
+    assert [choice.text for choice in channel.choices(row)] == [
+        "The cook thanked the guest because the cook",
+        "The cook thanked the guest because the guest",
+    ]
+    assert channel.scored(row).text == " ate all of it."
+    bare = {**fields, "sentence": "客人谢了他。", "pronoun": "他", "at": 4}
+    (first, _) = template.choices(Example("z", {**bare, "candidates": ["客人", "厨师"]}))
+    assert first.text == "客人。", "no space where the sentence has none"

@@ -339,6 +339,10 @@ def test_errors_name_file_line_and_remedy(source: str, message: str) -> None:
         ("{{ v | unpunct }}", "Mr. X", "Mr. X"),
         ("{{ v | decap }}", "The Man", "the Man"),
         ("{{ v | decap }}", "", ""),
+        ("{{ v | places('he') }}", "the man, he said, where he is", "[9, 24]"),
+        ("{{ v | places('he') }}", "the_he he2 she", "[]"),
+        ("{{ v | places('कि') }}", "किया कि", "[5]"),  # a vowel sign goes on with the word
+        ("{{ v | places('') }}", "a", "[]"),
     ],
 )
 def test_filters(source: str, value: Any, text: str) -> None:
