@@ -36,7 +36,7 @@ __all__ = [
 Control = Literal["random", "hidden"]
 """``random``: the translations of other words; ``hidden``: looked up and counted, not shown."""
 HintStyle = Literal["dipmt", "cod"]
-"""How hints are written: each word with its translations, or with a chain through languages."""
+"""Form of the text: each word with its translations, or with a chain through languages."""
 HINT_FIELDS = ("hints", "hint_pairs", "hint_lookup")
 """The fields that :class:`Hints` adds to a row."""
 FEW_WORDS = 50
@@ -52,7 +52,7 @@ class Match:
     start: int
     end: int
     words: str
-    """As they stand in the text."""
+    """The words as the text spells them."""
     chain: tuple[tuple[str, ...], ...]
     """Their translations, by dictionary."""
     size: int
@@ -76,7 +76,7 @@ class Dictionary:
     lexicons: tuple[Lexicon, ...]
     """The first one decides which words have a hint; with ``chained`` the others go on from it."""
     chained: bool = False
-    """Whether all dictionaries are asked about a word, and not only the first that knows it."""
+    """Whether a word is looked up in all dictionaries, not only in the first that knows it."""
     senses: int = 3
     """Most translations of a word."""
     shortest_stem: int | None = None

@@ -49,7 +49,7 @@ class HintCoverage:
 
 @dataclass(frozen=True, slots=True)
 class HintUse:
-    """Hints of which a translation stands in the answer, in percent of all hints, with an interval.
+    """Hints of which the answer holds a translation, in percent of all hints, with an interval.
 
     An answer that could not be parsed uses none. With ``control: hidden`` it says how many a model
     would find without being told.
@@ -73,7 +73,7 @@ class HintUse:
 
 @dataclass(frozen=True, slots=True)
 class HintFit:
-    """Hints of which a translation stands in a right answer, in percent, with an interval.
+    """Hints of which a right answer holds a translation, in percent, with an interval.
 
     It says how well the dictionary fits the data, whatever a model answers.
     """

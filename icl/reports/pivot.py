@@ -32,6 +32,8 @@ __all__ = ["ABSENT", "Pivot", "PivotCell", "pivot", "lay_out_pivot"]
 ABSENT = "–"
 """Text for a setting that a condition does not have, such as a seed without random choice."""
 LEVEL = 0.05
+PAIR_ENDS = ("source", "target")
+"""Languages of a pair, by which tables of translation are arranged: a row for each source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
 
     Args:
         run: a scored run.
-        rows: a setting, as :attr:`icl.records.results.ConditionResult.settings` names it.
+        rows: a setting, as :attr:`icl.records.results.ConditionResult.settings` names it; of pairs
+            of languages also ``source`` or ``target``.
         cols: another setting; by default there is one column.
         metric: name of a score; the first one of each task by default.
 
@@ -111,7 +114,7 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
     Raises:
         ConfigError: no such setting or score.
     """
-    known = collect_settings(run)
+    known = {**dict.fromkeys(_list_pair_ends(run)), **collect_settings(run)}
     for name in (rows, cols):
         if name is not None and name not in known:
             raise ConfigError(f"{run.name}: {describe_unknown_setting(name, known)}")
@@ -129,6 +132,24 @@ def pivot(run: Run, rows: str, cols: str | None = None, metric: str | None = Non
     return made
 
 
+def _list_pair_ends(run: Run) -> list[str]:
+    """Return ``source`` and ``target`` if some condition translates a pair of languages."""
+    return [*PAIR_ENDS] if any(_find_tags(condition) for condition in run.conditions) else []
+
+
+def _find_tags(condition: ConditionResult) -> dict[str, str]:
+    """Return the languages that a condition translates from and to; empty for other tasks."""
+    meta = next((example.meta for example in condition.examples), {})
+    tags = {end: tag for end in PAIR_ENDS if (tag := meta.get(end))}
+    return tags if len(tags) == len(PAIR_ENDS) else {}
+
+
+def _find_word(condition: ConditionResult, axis: str) -> str:
+    """Return a condition's word of a setting, or one language of its pair."""
+    words = {**_find_tags(condition), **condition.settings}
+    return words.get(axis, ABSENT)
+
+
 def _pivot(
     run: Run, conditions: Sequence[ConditionResult], axes: tuple[str, str], metric: str
 ) -> Pivot:
@@ -136,7 +157,7 @@ def _pivot(
     row_values: dict[str, None] = {}
     col_values: dict[str, None] = {}
     for condition in conditions:
-        row, col = (condition.settings.get(axis, ABSENT) if axis else "" for axis in axes)
+        row, col = (_find_word(condition, axis) if axis else "" for axis in axes)
         row_values[row] = col_values[col] = None
         score = next((s for s in condition.scores if s.name == metric), None)
         if score is not None and score.value is not None:

@@ -11,8 +11,10 @@ import pytest
 
 from icl.core.errors import ConfigError
 from icl.reports.pivot import ABSENT, lay_out_pivot, pivot
+from icl.running.run import run
 from icl.scoring.significance import holm
 from tests.madeup import Made, Row, made
+from tests.table_experiment import write
 
 
 def hits(n_right: int, n: int = 40, **axes: str) -> Made:
@@ -171,3 +173,18 @@ def test_a_run_without_scores_says_how_to_make_them(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "made" / "scores.json").read_text()) == []
     with pytest.raises(ConfigError, match="made has no scores yet; make .*: icl score .*made"):
         pivot(run, "locale")
+
+
+def test_pairs_are_a_matrix_of_source_and_target(tmp_path: Path) -> None:
+    """The two languages of a pair arrange a table, although tables name them in one word."""
+    file = write(tmp_path, grid={"shots": [0]})
+    values = json.loads(file.read_text())
+    values["tasks"] = [values["tasks"][1]]
+    values["tasks"][0]["rows"]["pair"] = {"from": ["en", "de"], "to": ["en", "de"]}
+    file.write_text(json.dumps(values))
+    [one] = pivot(run(file, tmp_path / "runs"), "source", "target")
+    assert (one.row_values, one.col_values) == (("en", "de"), ("de", "en"))
+    assert one.place("en", "de") is not None and one.place("en", "en") is None
+    assert lay_out_pivot(one).heads == ("source \\ target", "de", "en")
+    with pytest.raises(ConfigError, match="no setting 'source'"):
+        pivot(made(tmp_path / "other", hits(3)), "source")
