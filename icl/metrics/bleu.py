@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-from icl.core.errors import MetricError
+from icl.core.errors import MetricError, join_lines
 from icl.core.registry import did_you_mean
 from icl.core.stats import Stats
 from icl.core.types import Example, Prediction
@@ -53,12 +57,20 @@ class BLEU:
     tokenize: str | None = None
     """A tokenizer of sacreBLEU; None selects one with :func:`pick_tokenizer`."""
     lowercase: bool = False
+    spm: str | None = None
+    """Path of a SentencePiece model by whose pieces words are counted (spBLEU); None: words."""
 
     name = "bleu"
     label = "BLEU"
 
     def __post_init__(self) -> None:
-        if self.tokenize is not None:
+        if self.spm is not None:
+            if self.tokenize not in (None, *DOWNLOADED):
+                raise MetricError(
+                    f"BLEU counts the pieces of {self.spm} or the words of the tokenizer "
+                    f"{self.tokenize!r}: give one of the two"
+                )
+        elif self.tokenize is not None:
             _check_tokenizer(self.tokenize)
 
     def stats(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Stats:
@@ -71,10 +83,52 @@ class BLEU:
         from sacrebleu.metrics import BLEU as Scorer
 
         pairs = pair_up(predictions, examples, self.label)
-        tokenize = self.tokenize or _tokenizer_of(examples)
+        tokenize = "none" if self.spm else self.tokenize or _tokenizer_of(examples)
         # force only silences a warning about input that looks tokenized.
         scorer = Scorer(tokenize=tokenize, lowercase=self.lowercase, force=True)
+        if self.spm is not None:
+            split = _read_pieces(self.spm)
+            scorer.tokenizer = split
+            scorer.tokenizer_signature = split.signature()
         return collect_segment_stats(scorer, pairs, min_rows=MIN_ROWS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """A SentencePiece model in the place of sacreBLEU's tokenizers."""
+
+    model: Any
+    digest: str
+
+    def signature(self) -> str:
+        return f"spm-{self.digest[:12]}"
+
+    def __call__(self, line: str) -> str:
+        return " ".join(self.model.EncodeAsPieces(line))
+
+
+@lru_cache(maxsize=4)
+def _read_pieces(path: str) -> _Pieces:
+    """Read a SentencePiece model.
+
+    Raises:
+        MetricError: the file or the package sentencepiece is missing, or it is no such model.
+    """
+    try:
+        from sentencepiece import SentencePieceProcessor
+    except ImportError as error:
+        raise MetricError(
+            "BLEU with spm: needs the package sentencepiece: pip install "
+            '"icl-workbench[sentencepiece]"'
+        ) from error
+    try:
+        held = Path(path).expanduser().read_bytes()
+        return _Pieces(SentencePieceProcessor(model_proto=held), sha256(held).hexdigest())
+    except (OSError, RuntimeError) as error:
+        raise MetricError(
+            f"BLEU with spm: {path} cannot be read as a SentencePiece model "
+            f"({join_lines(error)}); give the path of a .model file, such as that of flores200"
+        ) from error
 
 
 def pick_tokenizer(tag: str) -> str:
@@ -133,8 +187,9 @@ def _mecab_or_char(tokenizer: str) -> str:
 def _check_tokenizer(name: str) -> None:
     if name in DOWNLOADED:
         raise MetricError(
-            f"BLEU tokenizer {name!r} downloads a model: use one of {', '.join(TOKENIZERS)}, "
-            "or the metric chrf (chrF++), which needs no model in any language"
+            f"BLEU tokenizer {name!r} downloads a model: give its file as spm: PATH, use one of "
+            f"{', '.join(TOKENIZERS)}, or the metric chrf (chrF++), which needs no model in any "
+            "language"
         )
     if name not in TOKENIZERS:
         raise MetricError(f"unknown BLEU tokenizer {name!r}{did_you_mean(name, TOKENIZERS)}")

@@ -178,7 +178,12 @@ class Command:
 
 
 def place_command(metric: str | Mapping[str, Any], base: Path) -> str | dict[str, Any]:
-    """Return an entry whose program runs in the experiment's folder, from which its paths start."""
+    """Return an entry whose program runs in the experiment's folder, from which its paths start.
+
+    The path of a SentencePiece model starts there, too.
+    """
+    if not isinstance(metric, str) and isinstance(spm := metric.get("spm"), str):
+        return {**metric, "spm": str((base / Path(spm).expanduser()).resolve())}
     if isinstance(metric, str) or "command" not in metric:
         return metric if isinstance(metric, str) else dict(metric)
     return {"folder": str(base.resolve()), **metric}

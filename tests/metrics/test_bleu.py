@@ -1,10 +1,12 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from icl.core.errors import MetricError
+from icl.core.stats import score
 from icl.core.types import Example, Prediction
 from icl.metrics.bleu import BLEU, DOWNLOADED, TOKENIZERS, pick_tokenizer
 
@@ -86,8 +88,9 @@ def test_refuses_tokenizers_that_download(name):
     with pytest.raises(MetricError) as caught:
         BLEU(tokenize=name)
     assert str(caught.value) == (
-        f"BLEU tokenizer {name!r} downloads a model: use one of 13a, char, intl, ja-mecab, "
-        "ko-mecab, none, zh, or the metric chrf (chrF++), which needs no model in any language"
+        f"BLEU tokenizer {name!r} downloads a model: give its file as spm: PATH, use one of 13a, "
+        "char, intl, ja-mecab, ko-mecab, none, zh, or the "
+        "metric chrf (chrF++), which needs no model in any language"
     )
 
 
@@ -126,3 +129,33 @@ def test_metrics_load_sacrebleu_only_when_they_are_used():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_pieces_of_a_local_model(tmp_path: Path) -> None:
+    """spBLEU is sacreBLEU over the pieces of the model, joined by spaces."""
+    from sacrebleu.metrics import BLEU as Scorer
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+    said = ["the cats sat on the mat", "a dog was barking at a cat", "cats and dogs"] * 3
+    gold = ["the cat sat on the mats", "the dogs barked at a cat", "dogs and cats"] * 3
+    (tmp_path / "text").write_text("\n".join([*said, *gold]))
+    SentencePieceTrainer.train(
+        input=str(tmp_path / "text"),
+        model_prefix=str(tmp_path / "tiny"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    path = str(tmp_path / "tiny.model")
+    pieces = SentencePieceProcessor(model_file=path)
+    split = [[" ".join(pieces.EncodeAsPieces(text)) for text in texts] for texts in (said, gold)]
+    wanted = Scorer(tokenize="none", force=True).corpus_score(split[0], [split[1]]).score
+    rows = [Example(str(n), {}, (text,)) for n, text in enumerate(gold)]
+    given = [Prediction(str(n), text) for n, text in enumerate(said)]
+    made = BLEU(tokenize="flores200", spm=path).stats(given, rows)
+    assert score("bleu", made).value == pytest.approx(wanted)
+    assert "tok:spm-" in made.signature
+    with pytest.raises(MetricError, match=r"none\.model cannot be read as a SentencePiece model"):
+        BLEU(spm=str(tmp_path / "none.model")).stats(given, rows)
+    with pytest.raises(MetricError, match="or the words of the tokenizer '13a': give one of the"):
+        BLEU(tokenize="13a", spm=path)
