@@ -41,6 +41,10 @@ __all__ = [
 ]
 
 
+EVERY_S = 0.4
+"""Seconds between two states of an answer: a busy browser falls behind if they come faster."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationProgress:
     """The state of a generation that is running or finished."""
@@ -214,7 +218,7 @@ def stream_answer(
     seconds, before = 0.0, ""
     for place, prompt in enumerate(request.to_generate):
         text = before + (f"{request.choices[place].text}:" if request.prompts else "")
-        for step in stream(condition.engine, prompt, condition.sampling, stop):
+        for step in stream(condition.engine, prompt, condition.sampling, stop, EVERY_S):
             answer = None
             if step.output is not None:
                 outputs.append(step.output)

@@ -195,6 +195,7 @@ def test_experiment(app: str, open_page: Callable[..., Any]) -> None:
     choose(page, "x-templates", f"q{IMG}.j2")
     page.fill("#x-n input", "3")
     page.fill("#x-ks input, #x-ks textarea", "0, 1")
+    page.click("#x-write")  # the text is that of the file with which the app was started
     page.wait_for_function("() => document.querySelector('#x-yaml').innerText.includes('n: 3')")
     until(page, "x-check", "^fine")
     page.click("#x-estimate")

@@ -121,7 +121,7 @@ class AnswerPanel:
         self.context.answers.leave(str(request.session_hash))
 
     def answer(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        """Rank the labels or generate, yielding at most ten times a second."""
+        """Rank the labels or generate, yielding at most three times a second."""
         at, page, stop = self.at, self._page(request), self._stop(request)
         try:
             screen = screen_of(self.work, values)
