@@ -78,6 +78,7 @@ def test_every_sample_makes_a_file_that_can_be_run(work: Workbench) -> None:
             "extract": "extract/json",
             "choose": "choose/instructed",
             "generate": "generate/question",
+            "slots": "slots/marked",
         }.get(folder, f"{folder}/plain")
         draft = Draft(
             "one",
