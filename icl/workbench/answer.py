@@ -115,13 +115,6 @@ class ModelAnswer:
         said = None if value is None else read_slot_answer(value)
         return draw_slots(reader.source, gold, said, self.prediction.faults)
 
-    def show(self, answer: str) -> str:
-        """Return an answer, or a target, as a reader wants it: slots as marks in their text."""
-        reader = self.condition.answer_rule(self.request.example, [])
-        if not isinstance(reader, SlotReader):
-            return answer
-        return reader.source.describe(read_slot_answer(answer))
-
     def scores(self) -> tuple[dict[str, float], list[str]]:
         """Compute each metric of the task for this row, with the reason where one has no value.
 

@@ -89,7 +89,7 @@ def card(base: Path, answer: ModelAnswer) -> Path:
         list_right_labels(request.example.targets, condition.task.kind.gold == "set"),
         answer.scores()[0],
         answer.slots,
-        answer.show,
+        answer.describe,
     )
     return write_card(base, made)
 
