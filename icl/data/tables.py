@@ -145,7 +145,9 @@ def read_massive(spec: DataSpec) -> Iterator[Example]:
     locales = list_massive_locales(folder)
     if spec.locale not in locales:
         asked = "massive needs a locale" if spec.locale is None else f"no locale {spec.locale!r}"
-        raise DataError(f"{asked} in {folder}{did_you_mean(spec.locale or '', locales)}")
+        known = did_you_mean(spec.locale or "", locales)
+        how = "; write one as `locale:` under `rows:`" if spec.locale is None else ""
+        raise DataError(f"{asked} in {folder}{known}{how}")
     fields = spec.fields or {name: name for name in _MASSIVE_FIELDS}
     answer = spec.answer or "intent"
     path = folder / f"{spec.locale}.jsonl"

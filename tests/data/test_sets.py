@@ -137,6 +137,7 @@ def test_massive_errors(tmp_path):
         f"no locale 'sw' in {folder}/data. Did you mean 'sw-KE'? There are: de-DE, sw-KE"
     )
     assert message(DataSpec("massive", folder)).startswith("massive needs a locale in")
+    assert message(DataSpec("massive", folder)).endswith("; write one as `locale:` under `rows:`")
     assert "no split 'valid'. There are: dev, test, train" in message(
         DataSpec("massive", folder, locale="sw-KE", split="valid")
     )
