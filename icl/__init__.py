@@ -106,6 +106,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with the 
     from icl.scoring.compare import Comparison, compare
     from icl.scoring.ensembles import ensemble
     from icl.scoring.form_share import FormShare, measure_forms
+    from icl.scoring.locale_slices import LocaleSlice, LocaleSlices, slice_run
     from icl.scoring.reliability import Reliability, reliability
     from icl.scoring.scores import score_run
     from icl.scoring.sensitivity import Spread, Stability, groups, rank_stability, spreads
@@ -179,6 +180,8 @@ __all__ = [
     "LenientEngine",
     "LoadableEngine",
     "LocalEngine",
+    "LocaleSlice",
+    "LocaleSlices",
     "Metric",
     "MetricError",
     "ModelError",
@@ -263,6 +266,7 @@ __all__ = [
     "score_run",
     "score_slots",
     "search",
+    "slice_run",
     "slices",
     "spreads",
     "start_from_table",
@@ -377,6 +381,7 @@ EXPORTS = {
     ),
     "icl.core.slot_answers": ("SlotAnswer", "SlotSource", "read_slot_answer", "write_slot_answer"),
     "icl.core.bio": ("find_chunks", "find_spans", "read_marks", "tag_spans", "write_marks"),
+    "icl.scoring.locale_slices": ("LocaleSlice", "LocaleSlices", "slice_run"),
     "icl.scoring.sensitivity": ("Spread", "Stability", "groups", "rank_stability", "spreads"),
     "icl.scoring.slices": ("Slice", "slices"),
     "icl.selectors": ("Selector",),

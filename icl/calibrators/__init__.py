@@ -78,7 +78,7 @@ class CalibratedScores:
     warnings: tuple[str, ...] = ()
     """Warnings where an assumption of the calibrator does not hold."""
     confidence: Floats | None = None
-    """How sure the answer in scope is, where rows may be out of scope; else None.  # (rows,)"""
+    """Confidence of the answer in scope, where rows may be out of scope; else None.  # (rows,)"""
     outside: str = ""
     """Label of rows out of scope, where ``confidence`` is given."""
 

@@ -18,7 +18,7 @@ from icl.core.stats import Stats, proportion
 from icl.core.types import Example, Prediction
 from icl.metrics import pair_up
 
-__all__ = ["CopiedSource", "OffTarget", "OverGeneration", "TargetMistaken"]
+__all__ = ["CopiedSource", "OffTarget", "OverGeneration", "LanguageConfusion"]
 
 
 OWN_SCRIPT = 0.5
@@ -57,7 +57,7 @@ class OffTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetMistaken:
+class LanguageConfusion:
     """Right answers that identification takes for another language, in percent, with an interval.
 
     It is the error of ``off_target``, whose rate cannot be trusted below it.
@@ -147,7 +147,7 @@ class OverGeneration:
 def _sign(name: str, languages: Sequence[str]) -> str:
     from importlib.metadata import version
 
-    _identifier(())
+    make_identifier(())
     more = f"|languages:{','.join(sorted(languages))}" if languages else ""
     return f"{name}|script:first|py3langid:{version('py3langid')}{more}"
 
@@ -174,18 +174,18 @@ def _is_elsewhere(text: str, example: Example, more: Sequence[str], metric: str)
     rivals = [one.code for one in others if one.script == target.script]
     if not rivals:
         return False
-    known = _identifier(()).labels
+    known = make_identifier(()).labels
     if target.code not in known:
         raise MetricError(
             f"{metric}: py3langid does not know {target.code!r} ({target.tag}), so it cannot tell "
             "it from others of its script; leave the metric out"
         )
     candidates = tuple(sorted({target.code, *(code for code in rivals if code in known)}))
-    return bool(_identifier(candidates).classify(text)[0] != target.code)
+    return bool(make_identifier(candidates).classify(text)[0] != target.code)
 
 
 @lru_cache(maxsize=64)
-def _identifier(candidates: tuple[str, ...]) -> Any:
+def make_identifier(candidates: tuple[str, ...]) -> Any:
     """Return an identifier among some languages; among all it knows if none are given."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier

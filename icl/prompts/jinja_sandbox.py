@@ -34,7 +34,7 @@ FIT = "\0fit"
 
 
 def _places(text: str, word: str) -> list[int]:
-    """List the character offsets at which a word stands as a whole word.
+    """List the character offsets of a word where it is a whole word.
 
     What may go on in an identifier goes on in a word: letters, digits and combining marks.
     """

@@ -111,6 +111,8 @@ TERMS = {
     "vote": "the shots' most frequent label",
     "copy": "the input itself",
     "lead3": "the first three sentences",
+    "no_slots": "no slot at all",
+    "nearest": "the form of the most similar shot",
 }
 """Baseline -> what it answers, for whoever meets its name in a table."""
 

@@ -169,7 +169,7 @@ def test_a_key_of_the_machine_in_an_experiment_is_accepted_with_one_line(
         ("api_key_env: X", 1, "unknown key 'api_key_env'. There are:"),
         ("\nbatch_size: 0", 2, "batch_size: Input should be greater than or equal to 1"),
         ("batch_size: yes", 1, "batch_size: true is no number; give one; accepted keys: backoff_s"),
-        ("timeout_s: .inf", 1, "timeout_s: inf is no number"),
+        ("timeout_s: .inf", 1, "timeout_s: inf is not a finite number"),
         ("retries: 1\nprice: {input: 1, output: 2}", 2, "'price' is that of one model; write it"),
         (
             "max_cost: 3",

@@ -33,7 +33,7 @@ def test_of_the_built_in_metrics_two_need_more_than_answers() -> None:
         "judge": "verdicts",
     }
     lower = {name for name in names("metric") if find_direction(lookup("metric", name)) == "lower"}
-    assert lower == {"ter", "edit_distance"}
+    assert lower == {"ter", "edit_distance", "off_target", "copied_source", "over_generation"}
 
 
 def test_a_metric_that_says_nothing_needs_nothing() -> None:

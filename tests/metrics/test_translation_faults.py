@@ -12,10 +12,10 @@ from icl.core.stats import score
 from icl.core.types import Example, Prediction
 from icl.metrics.translation_faults import (
     CopiedSource,
+    LanguageConfusion,
     OffTarget,
     OverGeneration,
-    TargetMistaken,
-    _identifier,
+    make_identifier,
 )
 
 ENGLISH = "The weather will be fine tomorrow in the whole country."
@@ -58,7 +58,7 @@ def test_the_language_of_an_answer(pair: tuple[str, str], answer: str | None, of
 def test_a_further_language_and_the_error_of_identification() -> None:
     pytest.importorskip("py3langid")
     rows = [row(0, ENGLISH, SWAHILI, ("en", "sw")), row(1, ENGLISH, ENGLISH, ("en", "sw"))]
-    assert rate(TargetMistaken(), ["", ""], rows) == 50
+    assert rate(LanguageConfusion(), ["", ""], rows) == 50
     given = [Prediction("0", GERMAN), Prediction("1", SWAHILI)]
     made = OffTarget(languages=("deu_Latn",)).stats(given, rows)
     assert score("x", made).value == 50 and "|languages:deu_Latn" in made.signature
@@ -69,7 +69,7 @@ def test_what_cannot_be_identified_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MetricError, match="names no language to translate into; give `pair:`"):
         rate(OffTarget(), ["x"], [bare])
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
-    _identifier.cache_clear()
+    make_identifier.cache_clear()
     with pytest.raises(MetricError, match=r'pip install "icl-workbench\[languages\]"'):
         rate(OffTarget(), [SWAHILI], [row(0, ENGLISH, SWAHILI, ("en", "sw"))])
 

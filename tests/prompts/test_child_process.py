@@ -169,12 +169,15 @@ def test_library_templates_render_as_in_process(sandbox: Sandbox, name: str) -> 
         "premise": "P.",
         "word": "hot",
         "question": "cause",
+        "lemma": "go",
+        "features": "V;PST",
+        "annot_utt": "wecke [who : mich] 🙂",
     }
     others = {"choice1": "A", "choice2": "B", "label": "1", "entities": {"who": ["東"]}}
     meta = {"locale": "de-DE", "source": "eng_Latn", "target": "deu_Latn"}
     own, bound = load_template(name), sandbox.bind(file.text, name)
     target = next(iter(own.labels), "1")
-    gold = ("target", "intent", "label", "entities")
+    gold = ("target", "intent", "label", "entities", "annot_utt")
     row = Example("1", {**fields, **others}, (target,), meta, gold)
     assert bound.hash == own.hash
     assert bound.prompt(row, [Shot(row)]) == own.prompt(row, [Shot(row)])

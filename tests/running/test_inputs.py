@@ -348,8 +348,8 @@ def test_a_column_that_a_reserved_name_hides_is_refused(tmp_path: Path) -> None:
     file = experiment(tmp_path, template, data)
     message = (
         "reads 'words', which is a reserved name, and example '0' has a field 'words' that it "
-        "hides; rename the field in the data, as in `fields: {own_words: words}` beside the "
-        "others you need, and read `own_words`"
+        "hides; rename the field in the data, as in `fields: {own_words: words}` besides "
+        "the others you need, and read `own_words`"
     )
     (problem,) = lint(str(file))
     assert (problem.path, problem.line, problem.text) == (str(tmp_path / "t.j2"), 7, message)

@@ -78,7 +78,7 @@ def test_a_damaged_file_is_an_empty_one(
     file.path.write_text(text)
     with caplog.at_level(logging.WARNING):
         assert file.find(ONE) is None
-    assert "learned anew" in caplog.text
+    assert "learned again" in caplog.text
     file.learn(ONE, TokenWork(100, 0, 1.0, 0))
     assert len(json.loads(file.path.read_text())) == 1
 

@@ -63,6 +63,7 @@ def test_what_one_row_cannot_have_is_not_offered_and_says_why(work: Workbench) -
     assert others == {
         "batch": "corrects a row by the other rows",
         "vote_mix": "learns from 50 pool rows",
+        "out_of_scope": "learns from 100 pool rows",
     }
     third = {"calibrator": "vote_mix", "weight": 0.3, "name": "third"}
     assert supported_calibrators([third, "batch"])[0] == ["third", *ONE_ROW]

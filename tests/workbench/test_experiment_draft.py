@@ -79,6 +79,7 @@ def test_every_sample_makes_a_file_that_can_be_run(work: Workbench) -> None:
             "choose": "choose/instructed",
             "generate": "generate/question",
             "slots": "slots/marked",
+            "inflection": "inflection/arrow",
         }.get(folder, f"{folder}/plain")
         draft = Draft(
             "one",

@@ -163,7 +163,7 @@ class Section:
     slots: Sequence[SlotScore] = ()
     """Slots of the best condition one by one; empty where answers are none."""
     slot_errors: SlotConfusion | None = None
-    """What slots of the best condition are taken for."""
+    """Confusions of the slots of the best condition."""
 
     @property
     def compared(self) -> bool:
@@ -186,7 +186,7 @@ class Section:
 
     @property
     def slot_words(self) -> list[str]:
-        """What became of the spans of the best condition, in words."""
+        """Describe the spans of the best condition: right, missed, confused."""
         return [] if self.slot_errors is None else describe_slot_confusion(self.slot_errors)
 
     @property
