@@ -128,7 +128,7 @@ def test_a_wrong_column_is_named_and_nothing_is_lost_on_reload(
 ) -> None:
     page = opened(open_page(table))
     page.fill("#c-kB input", "99")
-    until(page, "c-check", "^k of B is 99; a number from 0 to 64 is needed$")
+    until(page, "c-check", "^k of B is 99; a whole number from 0 to 64 is needed$")
     page.fill("#c-kB input", "3")
     until(page, "c-check", "^A and B: two prompts")
     page.click("#c-many label:has-text('3')")

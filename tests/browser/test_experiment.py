@@ -80,7 +80,7 @@ def test_the_form_writes_estimates_runs_and_goes_on(
     choose(page, "x-by", "k")
     until(page, "x-compared", "acc by k, against 0")
     choose(page, "x-baseline", "1")
-    assert "Holm: p corrected for the 2 comparisons" in until(
+    assert "Holm: p corrected for all 2 comparisons" in until(
         page, "x-compared", "acc by k, against 1"
     )
     page.wait_for_selector("#x-run:not([disabled])")

@@ -41,12 +41,14 @@ def test_texts_are_there_again(app: str, open_page: Callable[..., Any]) -> None:
     tab(page, "Results")
     fill(page, "result-text")
     until_box(page, "result-page", ": 0 of")
+    page.wait_for_function("location.search.includes('text=typed-result-text')")
     for _ in range(2):  # what was put back is kept, too
         page.reload()
-        page.wait_for_selector("#prompt .textfield .text")
+        page.wait_for_selector("#prompt .textfield .text", state="attached")  # Results is open
         until_box(page, "correction", "^typed-correction$")
         page.wait_for_timeout(2000)
     until_box(page, "correction", "^typed-correction$")
+    tab(page, "Playground")
     for place, names in TYPED.items():
         tab(page, place)
         for name in names:
@@ -63,7 +65,7 @@ def test_texts_are_there_again(app: str, open_page: Callable[..., Any]) -> None:
     other.wait_for_timeout(1500)
     for one, text in ((page, "typed-correction"), (other, "in the other tab")):
         one.reload()
-        one.wait_for_selector("#correction textarea")
+        one.wait_for_selector("#correction textarea", state="attached")
         until_box(one, "correction", f"^{text}$")
     other.close()
     page.close()  # before the server
