@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := pyproject.toml constraints.txt
 BROWSER := $(BIN)/python -m pytest -m "browser and not slow" -rs
-# A worker for every two processors: each runs an app and a Chromium, which wait for one another.
-PAIRS = $$($(BIN)/python -c 'import os; print(max(1, min(8, (os.cpu_count() or 1) // 2)))')
+# A worker for every processor: each runs an app and a Chromium, which wait for one another.
+WORKERS = $$($(BIN)/python -c 'import os; print(min(8, os.cpu_count() or 1))')
 
 # Compiled modules are kept even where the environment forbids it, else every worker and every child
 # process of a test compiles them again; make clean removes them.
@@ -54,7 +54,7 @@ bench: .venv/.made .venv/.with-bench
 	$(BIN)/python -m benchmarks
 
 browser: .venv/.made .venv/.with-test-browser
-	$(BROWSER) tests/browser -n $(PAIRS) --dist loadfile
+	$(BROWSER) tests/browser -n $(WORKERS) --dist loadfile
 
 trust: .venv/.made .venv/.with-test-browser
 	$(BIN)/python -m pytest -m slow
