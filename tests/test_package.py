@@ -119,6 +119,9 @@ def test_every_entry_point_loads(kind: str) -> None:
     "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem
 )
 def test_every_experiment_is_valid(path: Path) -> None:
+    lists = re.search(r"locale: (all|\"?\*)", path.read_text("utf-8"))
+    if lists and not (ROOT / "../shared/data").is_dir():
+        pytest.skip("the data set whose locales it lists is not beside this checkout")
     assert list_points(load_experiment(path))
 
 
