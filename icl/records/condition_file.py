@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from icl.core.answer_forms import FormKind, SourceOutput
 from icl.core.errors import StoreError
 from icl.core.strict_json import Count, ShapeError, convert, read_json
 from icl.core.types import JSON, Method
@@ -105,19 +104,6 @@ class _Sampling(msgspec.Struct):
     max_tokens: Count
 
 
-class _Constraint(msgspec.Struct):
-    kind: FormKind
-    text: str = ""
-    lead: str = ""
-    field: str = ""
-    names: tuple[str, ...] = ()
-    output: SourceOutput = "marked"
-    separator: str = ""
-    none: str = ""
-    intents: tuple[str, ...] = ()
-    divider: str = ""
-
-
 class _ConditionFile(msgspec.Struct):
     identity: _Identity
     task: str
@@ -125,7 +111,7 @@ class _ConditionFile(msgspec.Struct):
     sampling: _Sampling | None
     template: _Template
     labels: str | None = None
-    constrain: _Constraint | None = None
+    constrain: Constraint | None = None
 
 
 def read_condition(path: Path) -> ConditionFile:
@@ -165,7 +151,7 @@ def read_condition(path: Path) -> ConditionFile:
             kept.format,
         ),
         made.labels == "none",
-        None if made.constrain is None else Constraint(**msgspec.structs.asdict(made.constrain)),
+        made.constrain,
     )
 
 
