@@ -75,7 +75,12 @@ def test_nothing_moves_while_an_answer_comes(talker: str, open_page: Callable[[s
 
 
 def walked(page: Any, most: int = 120) -> list[dict[str, Any]]:
-    """Where Tab leads, until it is where it was first; a list that closes leaves it nowhere."""
+    """Where Tab leads, until it is where it was first; a list that closes leaves it nowhere.
+
+    A prompt that is drawn anew takes the focus with it, so the walk waits for its count.
+    """
+    until(page, "problem", "^fine; ")
+    until(page, "counts", r"^\d+ = ")
     found: list[dict[str, Any]] = []
     for _ in range(most):
         page.keyboard.press("Tab")
