@@ -119,4 +119,4 @@ def _tell_usage(error: typer.TyperException) -> int:
     usage = " ".join(context.get_usage().removeprefix("Usage:").split())
     name = f"{context.command_path} {context.help_option_names[-1]}"
     what = join_lines(error.format_message()).rstrip(".")
-    return _tell(f"{what}; usage: {usage}; {name}explains more")
+    return _tell(f"{what}; usage: {usage}; {name} explains more")
