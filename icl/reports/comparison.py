@@ -125,7 +125,7 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Fitte
         columns.append(make_axis_column("against", [row.a for row in rows]))
     columns.append(make_axis_column(by, [_name(row, varying) for row in rows]))
     columns += [
-        make_number_column("base", [format_number(row.value_a) for row in rows]),
+        make_number_column("base", [format_number(row.value_a) for row in rows], "base"),
         make_number_column(rows[0].title, [format_number(row.value_b) for row in rows]),
         make_number_column(
             "diff.", [format_number(row.difference.value, sign="+") for row in rows]
@@ -142,7 +142,7 @@ def _table(rows: Sequence[Comparison], varying: Sequence[str], by: str) -> Fitte
     marked = [p + mark for p, mark in zip(ps, marks, strict=True)]
     columns.append(make_number_column("Holm" if corrected else "p", marked))
     columns.append(make_number_column("n", [str(row.n) for row in rows]))
-    spare = [one for one in columns if one.kind == "p"]
+    spare = sorted((one for one in columns if one.kind), key=lambda one: one.kind != "p")
     bold = {place: "bold" for place, row in enumerate(rows) if row.shown}
     return FittedTable(columns, spare, bold)
 

@@ -251,6 +251,15 @@ def test_many_comparisons_are_summed_up_in_80_columns(small: Run) -> None:
     assert "nan" not in text.lower()
 
 
+def test_a_narrow_table_leaves_out_the_base_before_it_breaks_a_number(small: Run) -> None:
+    parts = list(make_comparison_tables(compare_by(small, "prompt"), "prompt"))
+    lines = render_plain(parts, 58).splitlines()
+    assert any(line.startswith("no room here for the columns: p, base") for line in lines)
+    head = next(place for place, line in enumerate(lines) if line.rstrip().endswith(" n"))
+    ends = [line[-2:].strip() for line in lines[head + 2 : head + 8]]
+    assert all(end.isdigit() for end in ends), lines[head : head + 8]
+
+
 def test_a_metric_that_a_task_lacks_is_neither_compared_nor_counted(small: Run) -> None:
     """Macro-F1 of translations was, and made p of the labels' larger."""
     tasks = {one.where["task"] for one in compare_by(small, "seed", metrics=["chrf"])}
