@@ -74,10 +74,10 @@ def make_comparison_tables(
     """
     from icl.core.safe_console import make_text
 
-    for one in comparisons:
-        if one.problem and len(comparisons) > 1:
-            yield make_text(f"{_place(one)}: {one.b} against {one.a}: {one.problem}\n")
     kept = [one for one in comparisons if not one.problem] or list(comparisons)
+    for one in comparisons:
+        if one.problem and len(kept) < len(comparisons):  # else it follows with the others
+            yield make_text(f"{_place(one)}: {one.b} against {one.a}: {one.problem}\n")
     for task, metric in dict.fromkeys((one.where.get("task"), one.metric) for one in kept):
         rows = [one for one in kept if (one.where.get("task"), one.metric) == (task, metric)]
         varying = _varying(rows)

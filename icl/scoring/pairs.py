@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from icl.core.errors import ConfigError
 from icl.core.score_name import ScoreName
 from icl.core.stats import Metric
 from icl.core.types import Example, Prediction
+from icl.data.hints import HINT_FIELDS
 from icl.experiment.differences import is_difference
 from icl.experiment.settings import collect_values, join_axes
 from icl.metrics import make_metric, starts_program
@@ -185,7 +186,8 @@ def find_common(a: Side, b: Side) -> tuple[list[str], int]:
     """Return the ids of examples that both answered, sorted, and the number that only share an id.
 
     Two examples with one id are the same if their targets are equal and their inputs are equal or
-    in two languages (parallel rows share their ids).
+    in two languages (parallel rows share their ids). Dictionary hints are no part of a question:
+    they are what such a comparison is about.
     """
     shared = sorted(a.examples.keys() & b.examples.keys())
     one, two = (side.rows or side.examples for side in (a, b))
@@ -197,7 +199,12 @@ def _same(one: Example, two: Example) -> bool:
     if one.targets != two.targets:
         return False
     other_language = one.meta.get("locale") != two.meta.get("locale")
-    return other_language or one.content == two.content
+    return other_language or _drop_hints(one).content == _drop_hints(two).content
+
+
+def _drop_hints(one: Example) -> Example:
+    own = {name: value for name, value in one.fields.items() if name not in HINT_FIELDS}
+    return replace(one, fields=own)
 
 
 def find_calibrator(score: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from tests.hostile_page import hostile_run
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     file = folder / "report.html"
-    file.write_text(report_page(hostile_run(folder)), "utf-8")
+    run = hostile_run(folder)
+    command = ("icl", "run", f"{'longname' * 9}.yaml")
+    run = replace(run, manifest=replace(run.manifest, command=command))
+    file.write_text(report_page(run), "utf-8")
     return file
 
 

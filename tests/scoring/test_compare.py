@@ -182,6 +182,19 @@ def test_rows_of_the_same_id_with_another_text_are_left_out() -> None:
     assert parallel.n == 4  # parallel rows of two languages
 
 
+def test_a_row_with_hints_is_the_same_question_without_them() -> None:
+    """Hints against the control of other words were refused as having no common examples."""
+    two = answered("+-+-")
+    hinted = {
+        key: replace(row, fields={**row.fields, "hints": f"of {key}", "hint_pairs": [["a", "b"]]})
+        for key, row in two.examples.items()
+    }
+    made = between(answered("++++"), replace(two, examples=hinted))
+    assert (made.n, made.left_out, made.problem) == (4, 0, "")
+    other = {**hinted, "r0": replace(hinted["r0"], fields={"q": "another", "hints": ""})}
+    assert between(answered("++++"), replace(two, examples=other)).left_out == 1
+
+
 def test_nothing_in_common_is_said_without_a_table() -> None:
     made = between(answered("+++..", "left"), answered("...++", "right"))
     assert describe_comparison(made) == (
@@ -192,6 +205,7 @@ def test_nothing_in_common_is_said_without_a_table() -> None:
     assert render_plain(make_comparison_tables([made])).startswith(
         "t: right against left: nothing can be"
     )
+    assert render_plain(make_comparison_tables([made, made])).count("share no id") == 2  # one each
 
 
 def test_a_metric_that_is_not_defined_is_said() -> None:
